@@ -1,0 +1,74 @@
+// Package masterapi is what the master and its services must agree on: the names of environment variables, the routes of the
+// RESTful API with their headers and bodies, and the report of the system (documents: Baetyl Design, "RESTful API" and
+// "Environment Variable").
+//
+//	master ──environment──► service instance ──HTTP over unix socket or tcp, two headers──► master
+package masterapi
+
+import "net/url"
+
+// Version is the version of the API, the first segment of every route.
+const Version = "v1"
+
+// Headers that authenticate a service.
+const (
+	HeaderUsername = "x-openedge-username" // name of the service
+	HeaderPassword = "x-openedge-password" // its token
+)
+
+// Environment variables of a service instance.
+const (
+	EnvHostID          = "BAETYL_HOST_ID"                  // fingerprint of the host
+	EnvHostOS          = "BAETYL_HOST_OS"                  // GOOS of the master
+	EnvAPIAddress      = "BAETYL_MASTER_API_ADDRESS"       // unix://… or tcp://… as the instance sees it
+	EnvAPIVersion      = "BAETYL_MASTER_API_VERSION"       // v1
+	EnvAPISocket       = "BAETYL_MASTER_API_SOCKET"        // path of the socket on the host, unix only
+	EnvServiceMode     = "BAETYL_SERVICE_MODE"             // docker or native
+	EnvServiceName     = "BAETYL_SERVICE_NAME"             //
+	EnvServiceToken    = "BAETYL_SERVICE_TOKEN"            // absent from dynamic instances
+	EnvInstanceName    = "BAETYL_SERVICE_INSTANCE_NAME"    //
+	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; set by who starts it
+)
+
+// Modes of running services.
+const (
+	ModeDocker = "docker"
+	ModeNative = "native"
+)
+
+// Routes, below the address of the API.
+const (
+	PathInspect       = "/" + Version + "/system/inspect"
+	PathUpdate        = "/" + Version + "/system/update"
+	PathPortAvailable = "/" + Version + "/ports/available"
+)
+
+// PathInstance returns the route of an action (start, stop, report) on an instance. Names are escaped.
+func PathInstance(service, instance, action string) string {
+	return "/" + Version + "/services/" + url.PathEscape(service) + "/instances/" + url.PathEscape(instance) + "/" + action
+}
+
+// Kinds of update.
+const (
+	UpdateApp    = "APP" // the application: services and volumes
+	UpdateMaster = "MST" // the master's own binary
+)
+
+// UpdateRequest is the body of PUT /v1/system/update.
+type UpdateRequest struct {
+	Type  string `json:"type,omitempty"`  // UpdateApp when empty
+	Path  string `json:"path,omitempty"`  // on the host: application.yml or its folder, or the candidate binary
+	Trace string `json:"trace,omitempty"` // id under which progress is logged
+	File  string `json:"file,omitempty"`  // name of Path before 0.1.4
+}
+
+// PortAvailable is the answer of GET /v1/ports/available.
+type PortAvailable struct {
+	Port string `json:"port"` // decimal; a text since 2019
+}
+
+// Error is the body of every answer with a status of 400 or more.
+type Error struct {
+	Code    string `json:"code"`    // stable word, for example not_found
+	Message string `json:"message"` // for people
+}

@@ -1,0 +1,47 @@
+package conf
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// Size is a number of bytes. In a file it is a whole number or a number with a binary unit: 512, 32k, 4m, 1g ("Supported units",
+// Baetyl Configuration Interpretation). Upper case and a trailing b are accepted. A negative or fractional size is an error.
+type Size int64
+
+// UnmarshalYAML reads a size from YAML.
+func (s *Size) UnmarshalYAML(unmarshal func(any) error) error {
+	var text string
+	if err := unmarshal(&text); err != nil {
+		return fmt.Errorf("expected a size such as 32k")
+	}
+	return s.UnmarshalText([]byte(text))
+}
+
+// UnmarshalText reads a size from text.
+func (s *Size) UnmarshalText(b []byte) error {
+	v, err := ParseSize(string(b))
+	if err == nil {
+		*s = v
+	}
+	return err
+}
+
+// ParseSize reads a size as written in a configuration file.
+func ParseSize(text string) (Size, error) {
+	t := strings.ToLower(strings.TrimSpace(text))
+	t = strings.TrimSuffix(t, "b")
+	shift := 0
+	if n := len(t); n > 0 {
+		if i := strings.IndexByte("kmgt", t[n-1]); i >= 0 {
+			shift, t = 10*(i+1), t[:n-1]
+		}
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(t), 10, 64)
+	if err != nil || n < 0 || n > math.MaxInt64>>shift {
+		return 0, fmt.Errorf("invalid size: '%s'; write bytes or a number with k, m or g", text)
+	}
+	return Size(n << shift), nil
+}

@@ -1,0 +1,35 @@
+package run_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/utils/run"
+)
+
+func TestFirstErrorStopsTheOthersInReverse(t *testing.T) {
+	var g run.Group
+	var order []string
+	wait := func(name string) func(context.Context) error {
+		return func(ctx context.Context) error {
+			<-ctx.Done()
+			order = append(order, name) // one at a time, by the promise of Run
+			return ctx.Err()
+		}
+	}
+	g.Add("a", wait("a"))
+	g.Add("b", wait("b"))
+	g.Add("c", func(context.Context) error { return errors.New("boom") })
+	require.EqualError(t, g.Run(context.Background()), "c: boom")
+	require.Equal(t, []string{"b", "a"}, order)
+}
+
+func TestEndOfContextIsNoError(t *testing.T) {
+	var g run.Group
+	ctx, cancel := context.WithCancel(context.Background())
+	g.Add("a", func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() })
+	require.NoError(t, g.Run(ctx))
+}
