@@ -1,0 +1,127 @@
+# One rule builds every module. To add a Go module, add its folder to MODULES; to add a function runtime, add it to RUNTIMES.
+MODULES  := baetyl-hub baetyl-function-manager baetyl-timer
+RUNTIMES := baetyl-function-python27 baetyl-function-python36 baetyl-function-node85
+
+PREFIX   ?= /usr/local
+REVISION ?= git-$(or $(shell git rev-parse HEAD 2>/dev/null | cut -c1-6),unknown)
+VERSION  ?= $(REVISION)
+GO       ?= go
+FUZZTIME ?= 10s
+BENCH    ?= .
+
+CMD      := github.com/baetyl/baetyl/cmd
+LDFLAGS  := -s -w -X $(CMD).Version=$(VERSION) -X $(CMD).Revision=$(REVISION)
+BUILD    := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFLAGS)"
+
+# make run installs into ./output unless PREFIX was given.
+RUN_PREFIX := $(if $(filter file default undefined,$(origin PREFIX)),output,$(PREFIX))
+PACKAGES   := $(addsuffix /package.zip,$(MODULES) $(RUNTIMES))
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+
+##@ Build
+
+.PHONY: all
+all: baetyl $(PACKAGES) ## build the master, every module and its package.zip
+
+.PHONY: baetyl
+baetyl: ## build the master alone
+	@echo "==> building baetyl $(VERSION)"
+	@$(BUILD) -o $@ .
+
+# Go knows best what is stale, so every rule runs each time; what is up to date costs a moment.
+.PHONY: $(PACKAGES)
+$(PACKAGES): %/package.zip: .build/installer
+	@echo "==> packing $*"
+	@if [ -f $*/main.go ]; then $(BUILD) -o $*/$* ./$*; fi
+	@.build/installer pack $* $@
+
+.PHONY: .build/installer
+.build/installer:
+	@mkdir -p .build
+	@$(BUILD) -o $@ ./scripts/installer
+
+.PHONY: rebuild
+rebuild: clean ## clean, then build all
+	@$(MAKE) --no-print-directory all
+
+.PHONY: clean
+clean: ## remove what was built; installed files and data stay
+	@rm -rf baetyl .build $(PACKAGES) $(foreach m,$(MODULES),$(m)/$(m))
+
+.PHONY: proto
+proto: ## generate the stubs of function.proto for Go, Python and JavaScript
+	@scripts/proto.sh
+
+.PHONY: image
+image: ## (not yet) build the docker images
+	@echo "make image: the docker engine and the images are not written yet; they come with issue 4." >&2
+	@echo "Until then run the native mode: make run, or make install-native PREFIX=..." >&2
+	@exit 2
+
+##@ Install and run
+
+.PHONY: run
+run: ## build, install the native example into ./output and start it in the foreground
+	@scripts/setup.sh
+	@$(MAKE) --no-print-directory install-native PREFIX="$(RUN_PREFIX)"
+	@exec scripts/run.sh "$(RUN_PREFIX)"
+
+# sudo often hides go: then what an earlier make built is installed.
+.PHONY: install-native
+install-native: $(if $(shell command -v $(GO) 2>/dev/null),all,built) ## install the native example into PREFIX (default /usr/local)
+	@scripts/install.sh "$(PREFIX)" example/native $(MODULES) $(RUNTIMES)
+
+.PHONY: uninstall-native
+uninstall-native: .build/installer ## remove it; data and changed configuration stay unless PURGE=1
+	@.build/installer remove $(if $(PURGE),-purge) "$(PREFIX)" $(MODULES) $(RUNTIMES)
+
+.PHONY: install
+install: ## (not yet) install the docker example into PREFIX
+	@echo "make install: the docker example is not written yet; it comes with issue 4." >&2
+	@echo "The native example is there: make install-native PREFIX=$(PREFIX)" >&2
+	@exit 2
+
+.PHONY: uninstall
+uninstall: uninstall-native ## the same as uninstall-native: what is installed is the same
+
+.PHONY: built
+built:
+	@for f in baetyl .build/installer $(PACKAGES); do \
+		[ -f $$f ] || { echo "$$f is missing, and go is not in PATH to build it: run make first, as the user that has go." >&2; exit 1; }; \
+	done
+
+##@ Test
+
+.PHONY: test
+test: ## everything: set-up, lint, unit tests with -race, end-to-end tests
+	@MAKE="$(MAKE)" scripts/test.sh
+
+.PHONY: race
+race: ## unit, golden and architecture tests with the race detector
+	CGO_ENABLED=1 $(GO) test -race $(GOTESTFLAG) ./...
+
+.PHONY: e2e
+e2e: ## boot the installed example and use it with mosquitto's clients, MQTT.js and paho (E2E=<pattern> selects tests)
+	$(GO) test -tags e2e -count=1 -timeout 15m $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e
+
+.PHONY: lint
+lint: ## gofmt, go vet, shellcheck
+	@scripts/lint.sh
+
+.PHONY: fuzz
+fuzz: ## every fuzz test for FUZZTIME (default 10s) each
+	@scripts/fuzz.sh $(FUZZTIME)
+
+.PHONY: bench
+bench: ## benchmarks (BENCH=<pattern> selects them)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
+
+##@ Help
+
+.PHONY: help
+help: ## this text
+	@awk 'BEGIN { FS = ":.*## "; print "make [target] [PREFIX=/usr/local] [VERSION=...]" } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z0-9-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

@@ -1,0 +1,33 @@
+#!/bin/sh
+# install.sh PREFIX EXAMPLE MODULE…: the binary, the example's etc and var, a package for each module with its runtime prepared
+# inside, and the test certificates. Files that the user changed are kept. A runtime that can't be prepared is named, and the rest
+# is installed: its function then shows as failed.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+prefix=$1 example=$2
+shift 2
+installer=.build/installer
+
+step "installing into $prefix"
+mkdir -p "$prefix/bin" "$prefix/var/db/baetyl"
+# A new file in place of the old one: a binary that runs can't be written to.
+cp baetyl "$prefix/bin/.baetyl.new"
+mv -f "$prefix/bin/.baetyl.new" "$prefix/bin/baetyl"
+$installer tree "$example" "$prefix"
+$installer certs "$prefix/var/db/baetyl/localhub-cert-only-for-test"
+
+failed=''
+for module in "$@"; do
+	package=$prefix/var/db/baetyl/$module
+	$installer unpack "$module/package.zip" "$package"
+	[ -f "$module/main.go" ] && continue
+	runtime=${module#baetyl-function-}
+	step "preparing the $runtime runtime"
+	code=0
+	scripts/package-runtime.sh "$runtime" "$package" || code=$?
+	[ "$code" = 0 ] || failed="$failed $runtime"
+done
+for runtime in $failed; do
+	note "the $runtime runtime could not be prepared (see above): its function will be shown as failed, the rest runs."
+done

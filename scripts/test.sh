@@ -1,0 +1,36 @@
+#!/bin/sh
+# The whole test: every stage with its time, the first failure ends it.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+summary=''
+started=$(date +%s)
+
+# stage NAME COMMAND…
+stage() {
+	name=$1
+	shift
+	step "$name"
+	stage_started=$(date +%s)
+	code=0
+	"$@" || code=$?
+	summary="$summary$(printf '%6d s  %s' $(($(date +%s) - stage_started)) "$name")
+"
+	if [ "$code" != 0 ]; then
+		printf '%s' "$summary"
+		note "$name: failed with exit code $code"
+		exit 1
+	fi
+}
+
+unit() {
+	# shellcheck disable=SC2046,SC2086
+	CGO_ENABLED=1 go test -race ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
+}
+
+stage 'set-up' scripts/setup-test.sh
+stage 'lint (gofmt, vet, shellcheck)' scripts/lint.sh
+stage 'unit, golden and architecture tests, with -race' unit
+stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
+printf '%s' "$summary"
+printf '%6d s  in all\n' $(($(date +%s) - started))
