@@ -1,0 +1,168 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/syndtr/goleveldb/leveldb/util"
+)
+
+// Session is what the store knows of a session.
+type Session struct {
+	Number   uint64
+	Client   string
+	User     string
+	Filters  map[string]packet.QOS
+	Acked    []byte // as given to PutAcked; nil if never
+	Received []packet.ID
+}
+
+// Visitor receives the content of a store at start.
+type Visitor struct {
+	Session  func(Session)
+	Retained func(packet.Message)
+	Will     func(client string, will packet.Message)
+	// Message is called for each message in order, after the sessions. needed tells how many of its targets still need it; one that
+	// nobody needs is removed. size is for Release.
+	Message func(seq uint64, rec *Record) (needed int)
+}
+
+// Load hands the content to v. It is called once, before Run. A record that can't be decoded is reported, removed and skipped:
+// the rest is served.
+func (s *Store) Load(v Visitor) error {
+	damaged := 0
+	drop := func(key []byte) {
+		damaged++
+		s.tx.batch.Delete(key)
+	}
+	s.tx.reset()
+	sessions := map[uint64]*Session{}
+	if err := s.scan(kindSession, func(key, value []byte) {
+		r := &reader{b: value}
+		x := &Session{Client: string(r.bytes()), User: string(r.bytes()), Filters: map[string]packet.QOS{}}
+		if r.err != nil || len(key) != 9 {
+			drop(key)
+			return
+		}
+		x.Number = binary.BigEndian.Uint64(key[1:])
+		sessions[x.Number] = x
+	}); err != nil {
+		return err
+	}
+	// Parts of a session that is not there are left over from a damaged store: nobody can use them.
+	part := func(kind byte, take func(x *Session, rest, value []byte) bool) error {
+		return s.scan(kind, func(key, value []byte) {
+			if len(key) >= 9 {
+				if x := sessions[binary.BigEndian.Uint64(key[1:9])]; x != nil && take(x, key[9:], value) {
+					return
+				}
+			}
+			drop(key)
+		})
+	}
+	if err := part(kindFilter, func(x *Session, rest, value []byte) bool {
+		if len(value) != 1 || value[0] > 2 {
+			return false
+		}
+		x.Filters[string(rest)] = packet.QOS(value[0])
+		return true
+	}); err != nil {
+		return err
+	}
+	if err := part(kindAcked, func(x *Session, _, value []byte) bool {
+		x.Acked = append([]byte{}, value...)
+		return true
+	}); err != nil {
+		return err
+	}
+	if err := part(kindReceived, func(x *Session, rest, _ []byte) bool {
+		if len(rest) != 2 {
+			return false
+		}
+		x.Received = append(x.Received, packet.ID(binary.BigEndian.Uint16(rest)))
+		return true
+	}); err != nil {
+		return err
+	}
+	for _, x := range sessions {
+		v.Session(*x)
+	}
+	if err := s.loadTexts(v, drop); err != nil {
+		return err
+	}
+	if err := s.loadMessages(v, drop); err != nil {
+		return err
+	}
+	if damaged > 0 {
+		s.o.Log.WithField("records", damaged).Warnf("damaged records were removed from the store")
+	}
+	return s.write(&s.tx)
+}
+
+func (s *Store) loadTexts(v Visitor, drop func([]byte)) error {
+	if err := s.scan(kindRetained, func(key, value []byte) {
+		r := &reader{b: value}
+		if m := r.message(); r.err == nil && m.Topic != "" {
+			v.Retained(m)
+			return
+		}
+		drop(key)
+	}); err != nil {
+		return err
+	}
+	return s.scan(kindWill, func(key, value []byte) {
+		r := &reader{b: value}
+		if m := r.message(); r.err == nil && m.Topic != "" {
+			v.Will(string(key[1:]), m)
+			return
+		}
+		drop(key)
+	})
+}
+
+func (s *Store) loadMessages(v Visitor, drop func([]byte)) error {
+	return s.scan(kindMessage, func(key, value []byte) {
+		rec, err := decodeRecord(value, s.clock.now())
+		if err != nil || len(key) != 9 {
+			drop(key)
+			return
+		}
+		seq, size := binary.BigEndian.Uint64(key[1:]), len(key)+len(value)
+		s.seq = seq
+		n := v.Message(seq, &rec)
+		if n == 0 {
+			s.tx.batch.Delete(key)
+			return
+		}
+		s.needs.set(seq, uint32(n))
+		s.needs.setSize(seq, size)
+		s.stats.Messages.Add(1)
+		s.stats.Bytes.Add(int64(size))
+	})
+}
+
+func (s *Store) scan(kind byte, fn func(key, value []byte)) error {
+	it := s.db.Load().NewIterator(util.BytesPrefix([]byte{kind}), nil)
+	defer it.Release()
+	for it.Next() {
+		fn(it.Key(), it.Value())
+	}
+	if err := it.Error(); err != nil {
+		return fmt.Errorf("read store: %w", err)
+	}
+	return nil
+}
+
+// Message returns message seq, for a session that sent it out of memory; ok is false if it is gone.
+func (s *Store) Message(seq uint64) (m *packet.Message, ok bool) {
+	v := s.get(key8(kindMessage, seq))
+	if v == nil {
+		return nil, false
+	}
+	rec, err := decodeRecord(v, 0)
+	if err != nil {
+		return nil, false
+	}
+	return &rec.Message, true
+}

@@ -1,0 +1,276 @@
+// Package store keeps what must survive the hub: messages, sessions, retained messages and wills, in one goleveldb.
+//
+//	many goroutines ──Append(op)──► queue ──► Run: op.Write(tx) … ─► one batch, one fsync ─► op.Committed(err) … ─► flush()
+//	                                  ▲                                      │
+//	                                  └── the next batch forms meanwhile ◄───┘
+//
+// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash,
+// and that ops are written, and told so, in the order of Append. There is no timer: a batch is what came while the previous one
+// was written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
+//
+// A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when the last
+// one is released the message goes with the next batch. It knows nothing of topics, clients or connections.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
+	"github.com/syndtr/goleveldb/leveldb/filter"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// How far a batch is pushed before Committed.
+const (
+	SyncAlways   = "always"   // fsync: survives power loss
+	SyncInterval = "interval" // fsync at least every Options.Interval: survives kill -9, power loss costs the last interval
+	SyncNone     = "none"     // the operating system decides: survives kill -9
+)
+
+// Options of a store.
+type Options struct {
+	Dir       string        // folder of the database, made 0700
+	Sync      string        // SyncAlways when empty
+	Interval  time.Duration // of SyncInterval; 0 means 1s
+	BatchOps  int           // ops in one batch, at most; 0 means 1000
+	MaxBytes  int64         // of stored messages; 0 means no limit
+	Log       log.Logger
+	FreeSpace func(dir string) (uint64, error) // bytes free on the file system; nil: not watched
+	MinFree   uint64                           // bytes that must stay free; below, messages are refused
+}
+
+// Op is one change. The store calls Write once and then Committed once, from the goroutine of Run.
+type Op interface {
+	// Write adds the change to the batch. An error refuses the op alone; it must then have added nothing.
+	Write(tx *Tx) error
+	// Committed tells that the change is stored, or why it is not. It must not block.
+	Committed(err error)
+}
+
+var (
+	// ErrFull refuses a message because a cap is reached (bytes, or free space of the disk).
+	ErrFull = errors.New("store is full")
+	// ErrClosed refuses an op after the end of Run.
+	ErrClosed = errors.New("store is closed")
+)
+
+// Store is an open database. Append and Message may be called from any goroutine.
+type Store struct {
+	o     Options
+	db    atomic.Pointer[leveldb.DB]
+	stats Stats
+
+	// Touched by the goroutine of Run only, and by Load before it.
+	seq    uint64 // of the newest message
+	needs  needs
+	clock  clock
+	tx     Tx
+	synced time.Time
+	failed bool // the last write failed: reopen before the next
+	free   freeGuard
+
+	mu     sync.Mutex // guards the fields below
+	wake   sync.Cond
+	queue  []Op
+	spare  []Op
+	closed bool
+}
+
+// Stats counts since the start. Fields are read with Load from any goroutine.
+type Stats struct {
+	Batches  atomic.Uint64 // written
+	Syncs    atomic.Uint64 // batches that ended with an fsync
+	Messages atomic.Int64  // stored now
+	Bytes    atomic.Int64  // of stored messages now, keys and values
+	Errors   atomic.Uint64 // batches that could not be written
+	Refused  atomic.Uint64 // messages refused with ErrFull
+	Expired  atomic.Uint64 // messages removed by age
+}
+
+// Open opens the database in o.Dir, or makes it. A damaged tail, as a power loss leaves it, is cut and reported in the log; a
+// damaged database is repaired as far as it can be read.
+func Open(o Options) (*Store, error) {
+	if o.BatchOps <= 0 {
+		o.BatchOps = 1000
+	}
+	if o.Interval <= 0 {
+		o.Interval = time.Second
+	}
+	if o.Log == nil {
+		o.Log = log.Discard()
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{o: o, needs: needs{pages: map[uint64]*page{}}}
+	s.wake.L = &s.mu
+	s.tx.s = s
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	s.clock.load(s.get(keyClock))
+	return s, nil
+}
+
+func (s *Store) open() error {
+	dir := filepath.Join(s.o.Dir, "hub.db")
+	options := &opt.Options{
+		Filter:      filter.NewBloomFilter(10),
+		WriteBuffer: 8 << 20, // a message that is soon acknowledged dies in memory, not in a table
+		// Block cache and open files sized for small machines.
+		BlockCacheCapacity:     4 << 20,
+		OpenFilesCacheCapacity: 64,
+	}
+	db, err := leveldb.OpenFile(dir, options)
+	if ldberrors.IsCorrupted(err) {
+		s.o.Log.WithError(err).Warnf("store is damaged, repairing what can be read")
+		db, err = leveldb.RecoverFile(dir, options)
+	}
+	if err != nil {
+		return fmt.Errorf("open store %s: %w", dir, err)
+	}
+	s.db.Store(db)
+	return nil
+}
+
+// Stats returns the counters.
+func (s *Store) Stats() *Stats { return &s.stats }
+
+// Append queues op. It does not block: whoever makes ops bounds how many of his are under way. After the end of Run, op is
+// told ErrClosed at once.
+func (s *Store) Append(op Op) {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		op.Committed(ErrClosed)
+		return
+	}
+	s.queue = append(s.queue, op)
+	if len(s.queue) == 1 {
+		s.wake.Signal()
+	}
+	s.mu.Unlock()
+}
+
+// Run commits ops until ctx ends; what is queued then is still committed. flush is called after the ops of a batch have been
+// told, so that they can gather what they cause.
+func (s *Store) Run(ctx context.Context, flush func()) error {
+	stop := context.AfterFunc(ctx, func() {
+		s.mu.Lock()
+		s.closed = true
+		s.wake.Signal()
+		s.mu.Unlock()
+	})
+	defer stop()
+	for {
+		s.mu.Lock()
+		for len(s.queue) == 0 && !s.closed {
+			s.wake.Wait()
+		}
+		ops, closed := s.queue, s.closed
+		s.queue, s.spare = s.spare[:0], nil
+		s.mu.Unlock()
+		for rest := ops; len(rest) > 0; {
+			n := min(len(rest), s.o.BatchOps)
+			s.commit(rest[:n])
+			flush()
+			rest = rest[n:]
+		}
+		clear(ops)
+		s.spare = ops[:0]
+		if closed && len(ops) == 0 {
+			return nil
+		}
+	}
+}
+
+// Close closes the database. Call it after Run returned.
+func (s *Store) Close() error { return s.db.Load().Close() }
+
+func (s *Store) commit(ops []Op) {
+	tx := &s.tx
+	tx.reset()
+	if s.failed {
+		tx.fail = s.reopen()
+	}
+	refused := tx.refused[:0]
+	for i, op := range ops {
+		err := tx.fail
+		if err == nil {
+			err = op.Write(tx)
+		}
+		if err != nil {
+			refused = append(refused, refusal{i, err})
+		}
+	}
+	tx.refused = refused
+	err := s.write(tx)
+	next := 0
+	for i, op := range ops {
+		if next < len(refused) && refused[next].i == i {
+			op.Committed(refused[next].err)
+			next++
+			continue
+		}
+		op.Committed(err)
+	}
+}
+
+func (s *Store) write(tx *Tx) error {
+	if tx.batch.Len() == 0 {
+		return nil
+	}
+	sync := s.o.Sync == SyncAlways || s.o.Sync == ""
+	sync = sync && tx.sync
+	if s.o.Sync == SyncInterval && time.Since(s.synced) >= s.o.Interval {
+		sync = true
+	}
+	err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync})
+	if err != nil {
+		tx.undo()
+		s.failed = true
+		s.stats.Errors.Add(1)
+		s.o.Log.WithError(err).Errorf("store cannot be written; messages are refused until it can")
+		return fmt.Errorf("write store: %w", err)
+	}
+	s.stats.Batches.Add(1)
+	if sync {
+		s.stats.Syncs.Add(1)
+		s.synced = time.Now()
+	}
+	s.stats.Messages.Add(tx.messages)
+	s.stats.Bytes.Add(tx.bytes)
+	return nil
+}
+
+// reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a full disk.
+func (s *Store) reopen() error {
+	if err := s.db.Load().Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) {
+		s.o.Log.WithError(err).Warnf("close store")
+	}
+	if err := s.open(); err != nil {
+		return err
+	}
+	s.failed = false
+	s.o.Log.Infof("store can be written again")
+	return nil
+}
+
+// get returns a copy of the value at key, nil if there is none.
+func (s *Store) get(key []byte) []byte {
+	v, err := s.db.Load().Get(key, nil)
+	if err != nil {
+		return nil
+	}
+	return v
+}

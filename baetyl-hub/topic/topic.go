@@ -1,0 +1,144 @@
+// Package topic is the grammar of MQTT topic names and filters: what is valid, what matches what, which filter covers which,
+// and a tree that answers the same for many at once. It knows nothing of messages or clients.
+package topic
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Limits are the documented bounds of names and filters ("baetyl-hub" in Baetyl Design).
+type Limits struct {
+	Length int // characters, at most
+	Levels int // separators '/', at most
+}
+
+// DefaultLimits are 255 characters and 8 separators.
+var DefaultLimits = Limits{Length: 255, Levels: 8}
+
+// SharePrefix starts the filter of a shared subscription: $share/<group>/<filter>.
+const SharePrefix = "$share/"
+
+// SysPrefix starts the topics on which the hub publishes its statistics.
+const SysPrefix = "$SYS/"
+
+// CheckName tells why s is no topic to publish to; nil if it is one. [MQTT-3.3.2-2]
+func (l Limits) CheckName(s string) error {
+	if strings.ContainsAny(s, "+#") {
+		return fmt.Errorf("topic %q: wildcards are not allowed here", s)
+	}
+	if strings.HasPrefix(s, "$") {
+		return fmt.Errorf("topic %q: names that start with $ belong to the server", s)
+	}
+	return l.check("topic", s)
+}
+
+// CheckFilter tells why s is no filter to subscribe to; nil if it is one. $share/<group>/ is not part of s: see Share.
+func (l Limits) CheckFilter(s string) error {
+	if strings.HasPrefix(s, "$") && !strings.HasPrefix(s, SysPrefix) {
+		return fmt.Errorf("filter %q: filters that start with $ are not supported, except %s and %s", s, SysPrefix, SharePrefix)
+	}
+	if err := l.check("filter", s); err != nil {
+		return err
+	}
+	for rest, more := s, true; more; {
+		var level string
+		level, rest, more = strings.Cut(rest, "/")
+		switch {
+		case level == "#" && more:
+			return fmt.Errorf("filter %q: # must be the last level", s) // [MQTT-4.7.1-2]
+		case level == "#" || level == "+":
+		case strings.ContainsAny(level, "+#"):
+			return fmt.Errorf("filter %q: + and # must fill a whole level", s) // [MQTT-4.7.1-3]
+		}
+	}
+	return nil
+}
+
+// check holds what names and filters have in common.
+func (l Limits) check(kind, s string) error {
+	switch {
+	case s == "":
+		return fmt.Errorf("%s is empty", kind) // [MQTT-4.7.3-1]
+	case !utf8.ValidString(s):
+		return fmt.Errorf("%s is not UTF-8", kind) // [MQTT-1.5.3-1]
+	case strings.IndexByte(s, 0) >= 0:
+		return fmt.Errorf("%s contains U+0000", kind) // [MQTT-4.7.3-2]
+	case utf8.RuneCountInString(s) > l.Length:
+		return fmt.Errorf("%s is longer than %d characters", kind, l.Length)
+	case strings.Count(s, "/") > l.Levels:
+		return fmt.Errorf("%s %q has more than %d levels", kind, s, l.Levels+1)
+	}
+	return nil
+}
+
+// Share splits a shared subscription into its group and filter. ok is false if s is not one; a malformed one gives an error.
+func Share(s string) (group, filter string, ok bool, err error) {
+	rest, ok := strings.CutPrefix(s, SharePrefix)
+	if !ok {
+		return "", s, false, nil
+	}
+	group, filter, found := strings.Cut(rest, "/")
+	if !found || group == "" || filter == "" || strings.ContainsAny(group, "+#") {
+		return "", "", true, fmt.Errorf("filter %q: expected $share/<group>/<filter>", s)
+	}
+	return group, filter, true, nil
+}
+
+// Match tells whether the topic name falls under the filter, both valid. A wildcard in the first level does not match names
+// that start with $. [MQTT-4.7.2-1]
+func Match(filter, name string) bool {
+	if strings.HasPrefix(name, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
+		return false
+	}
+	for fMore, nMore := true, true; ; {
+		var f, n string
+		f, filter, fMore = strings.Cut(filter, "/")
+		if f == "#" {
+			return true
+		}
+		n, name, nMore = strings.Cut(name, "/")
+		if f != "+" && f != n {
+			return false
+		}
+		switch {
+		case !fMore && !nMore:
+			return true
+		case !nMore:
+			return filter == "#" // a/# matches its parent a. [MQTT-4.7.1-2]
+		case !fMore:
+			return false
+		}
+	}
+}
+
+// Covers tells whether every name that matches filter matches permit too, so that a permit never lets through a wider filter.
+// A name is a filter that matches itself: Covers(permit, name) is Match(permit, name).
+func Covers(permit, filter string) bool {
+	if strings.HasPrefix(filter, "$") && (strings.HasPrefix(permit, "+") || strings.HasPrefix(permit, "#")) {
+		return false
+	}
+	for pMore, fMore := true, true; ; {
+		var p, f string
+		p, permit, pMore = strings.Cut(permit, "/")
+		if p == "#" {
+			return true
+		}
+		f, filter, fMore = strings.Cut(filter, "/")
+		if f == "#" {
+			return false // the filter reaches deeper than the permit
+		}
+		if p != "+" && p != f { // a permit's level is met by the same level only, + by every single level
+			return false
+		}
+		switch {
+		case !pMore && !fMore:
+			return true
+		case !fMore:
+			return permit == "#"
+		case !pMore:
+			return false
+		}
+	}
+}
