@@ -1,0 +1,156 @@
+package http
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	nethttp "net/http"
+	"net/url"
+	"time"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/cert"
+)
+
+// maxAnswer is the largest answer that a client reads, in bytes: an inspect of hundreds of instances is far smaller.
+const maxAnswer = 16 << 20
+
+// ClientConfig says how to reach a server.
+type ClientConfig struct {
+	Address     string                          `yaml:"address" json:"address"`                                    // unix://path, tcp://host:port, http://…, https://…
+	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`      // for one call; 0 in code means 5m
+	KeepAlive   time.Duration                   `yaml:"keepalive" json:"keepalive" default:"10m" validate:"min=1"` // that an unused connection is kept; 0 in code means 10m
+	Username    string                          `yaml:"username" json:"username"`
+	Password    string                          `yaml:"password" json:"password"`
+	cert.Config `yaml:",inline" json:",inline"` // with tcp, any of them turns TLS on
+}
+
+// Client calls a server. It may be used from any goroutine.
+type Client struct {
+	cfg  ClientConfig
+	base string // scheme://host
+	http nethttp.Client
+}
+
+// NewClient returns a client of the server at cfg.Address. It does not connect.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	scheme, rest, err := addr.Parse(withPort(cfg.Address), "unix", "tcp", "http", "https")
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.KeepAlive <= 0 {
+		cfg.KeepAlive = 10 * time.Minute
+	}
+	dialer := &net.Dialer{Timeout: 30 * time.Second}
+	transport := &nethttp.Transport{
+		DialContext:         dialer.DialContext,
+		TLSHandshakeTimeout: 30 * time.Second,
+		IdleConnTimeout:     cfg.KeepAlive,
+		MaxIdleConnsPerHost: 4,
+	}
+	c := &Client{cfg: cfg, base: "http://" + rest}
+	switch {
+	case scheme == "unix":
+		c.base = "http://baetyl"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return dialer.DialContext(ctx, "unix", rest)
+		}
+	case scheme == "https", scheme == "tcp" && !cfg.Config.Empty():
+		c.base = "https://" + rest
+		if transport.TLSClientConfig, err = cert.Client(cfg.Config); err != nil {
+			return nil, err
+		}
+	}
+	if scheme == "http" || scheme == "https" {
+		transport.Proxy = nethttp.ProxyFromEnvironment // tcp and unix are this device or its network: no proxy gets the token
+	}
+	c.http = nethttp.Client{
+		Transport: transport,
+		Timeout:   cfg.Timeout,
+		// Credentials are in headers that Go would send on to any host.
+		CheckRedirect: func(*nethttp.Request, []*nethttp.Request) error { return nethttp.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// Close drops the connections that are kept. The client may be used again.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+// Get asks for path, which is escaped already, and decodes the JSON answer into out, unless out is nil. A status of 300 or
+// more is an *Error.
+func (c *Client) Get(ctx context.Context, path string, out any) error {
+	return c.do(ctx, nethttp.MethodGet, path, nil, out)
+}
+
+// Put sends in as JSON (nothing when in is nil) to path; the rest is as in Get. An empty answer leaves out alone.
+func (c *Client) Put(ctx context.Context, path string, in, out any) error {
+	return c.do(ctx, nethttp.MethodPut, path, in, out)
+}
+
+func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		data, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("encode body for %s: %w", path, err)
+		}
+		body = bytes.NewReader(data)
+	}
+	req, err := nethttp.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return err
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.cfg.Username != "" {
+		req.Header.Set(masterapi.HeaderUsername, c.cfg.Username)
+	}
+	if c.cfg.Password != "" {
+		req.Header.Set(masterapi.HeaderPassword, c.cfg.Password)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
+	if err != nil {
+		return fmt.Errorf("read answer of %s: %w", path, err)
+	}
+	if len(data) > maxAnswer {
+		return fmt.Errorf("read answer of %s: larger than %d bytes", path, maxAnswer)
+	}
+	if res.StatusCode >= 300 {
+		return readError(res.StatusCode, data)
+	}
+	if out == nil || len(bytes.TrimSpace(data)) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("decode answer of %s: %w", path, err)
+	}
+	return nil
+}
+
+// withPort adds the port that http and https leave out.
+func withPort(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Port() != "" {
+		return address
+	}
+	switch u.Scheme {
+	case "http":
+		return "http://" + u.Host + ":80"
+	case "https":
+		return "https://" + u.Host + ":443"
+	}
+	return address
+}
