@@ -1,0 +1,114 @@
+"""Starts the Python function runtime; see the package baetyl_function beside this file.
+
+    config --> groups --> workers started --> functions imported --> port opened --> SIGTERM --> calls finished --> exit 0
+
+Exit status: 0 after SIGTERM or SIGINT; 1 with one line on stderr when the configuration, a function or the address is
+wrong, or when a worker died; 127 when the Python packages that it needs are not installed.
+"""
+from __future__ import absolute_import
+
+import argparse
+import os
+import signal
+import sys
+import threading
+import traceback
+
+PROGRAM = 'baetyl-function-python%d%d' % sys.version_info[:2]
+
+
+def main():
+    parser = argparse.ArgumentParser(prog=PROGRAM, description='Serves Python functions to the function manager.')
+    parser.add_argument('-c', '--config', metavar='FILE', default='etc/baetyl/service.yml', help='default: %(default)s')
+    parser.add_argument('--worker', nargs=2, help=argparse.SUPPRESS)  # group and address, see workers.py
+    args = parser.parse_args()
+    try:
+        from baetyl_function import config, functions, log, server, workers
+    except ImportError as e:
+        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        sys.exit(fail('%s; prepare the package with: %s' % (e, os.path.join(here, 'bin', 'prepare')), 127))
+    try:
+        c = config.load(args.config)
+    except config.ConfigError as e:
+        sys.exit(fail(e))
+
+    logger = log.new(c.logger, c.name)
+    stop = Stop()
+    groups = workers.split(c.functions)
+    children = workers.Workers(workers.command(), lambda text: stop.now(1, text))
+    address = c.server.address
+    if args.worker:
+        group, address = int(args.worker[0]), args.worker[1]
+        mine = groups[group]
+        # Limits and certificates are the runtime's, between it and its workers there are none.
+        settings = c.server._replace(address=address, ca=None, key=None, cert=None, concurrent=None, message_length=-1)
+        workers.watch_parent(lambda: stop.now(0))
+    else:
+        logger.info('service starting')
+        mine, settings = groups[0], c.server
+        children.start(groups)
+    status = 1
+    try:
+        handlers = functions.load(mine)
+        front = server.Server(handlers, children, logger)
+        if not children.ready():
+            raise functions.LoadError('a worker could not start; the reason is above')
+        stop.on_signals()
+        front.listen(settings)
+        logger.info('functions %s at %s', ', '.join(sorted(handlers)), address)
+        status, reason = stop.wait()
+        if reason:
+            logger.error(reason)
+        front.stop(c.server.timeout)
+        if not args.worker:
+            logger.info('service closed')
+    except functions.LoadError as e:
+        if getattr(e, 'traceback', None):
+            traceback.print_tb(e.traceback)
+        fail('%s: %s' % (args.config, e))
+    except server.KeyFileError as e:
+        fail('%s: %s' % (args.config, e))
+    except ValueError as e:
+        fail('%s: server.address: listen on %s: %s' % (args.config, address, e))
+    finally:
+        children.stop(c.server.timeout)
+    # A thread that user code has started, or a handler that waits inside C, would keep the interpreter for ever.
+    last = threading.Timer(1, os._exit, (status,))
+    last.daemon = True
+    last.start()
+    sys.exit(status)
+
+
+class Stop(object):
+    """Why and when to stop. A pipe, because Python 2 runs no signal handler while a thread waits for a lock."""
+
+    def __init__(self):
+        self._read, self._write = os.pipe()
+        self._status, self._reason = 0, None
+
+    def on_signals(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.now(0))
+
+    def now(self, status, reason=None):
+        self._status, self._reason = status, reason
+        os.write(self._write, b'.')
+
+    def wait(self):
+        """Blocks until now was called; returns status and reason."""
+        while True:
+            try:
+                os.read(self._read, 1)
+                return self._status, self._reason
+            except OSError:  # a signal, in Python 2
+                pass
+
+
+def fail(error, status=1):
+    line = u'%s: %s\n' % (PROGRAM, error)
+    sys.stderr.write(line if str is not bytes else line.encode('utf-8'))
+    return status
+
+
+if __name__ == '__main__':
+    main()
