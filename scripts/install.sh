@@ -21,13 +21,12 @@ failed=''
 for module in "$@"; do
 	package=$prefix/var/db/baetyl/$module
 	$installer unpack "$module/package.zip" "$package"
-	[ -f "$module/main.go" ] && continue
-	runtime=${module#baetyl-function-}
-	step "preparing the $runtime runtime"
-	code=0
-	scripts/package-runtime.sh "$runtime" "$package" || code=$?
-	[ "$code" = 0 ] || failed="$failed $runtime"
+	# A runtime fetches its libraries into its own package, and is quick when they are there already.
+	if [ -x "$package/bin/prepare" ]; then
+		step "preparing $module"
+		"$package/bin/prepare" || failed="$failed $module"
+	fi
 done
-for runtime in $failed; do
-	note "the $runtime runtime could not be prepared (see above): its function will be shown as failed, the rest runs."
+for module in $failed; do
+	note "$module could not be prepared (see above): its function will be shown as failed, the rest runs."
 done

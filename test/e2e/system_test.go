@@ -1,0 +1,316 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long anything may take before a test gives up: a loaded machine with two cores starts Python slowly.
+const patience = 40 * time.Second
+
+// system is one installed example in a folder of its own.
+type system struct {
+	t     *testing.T
+	dir   string
+	port  map[string]string // of the example (1883, 8883, 8080, 8884) ─► of this copy
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the master has ended
+}
+
+// newSystem copies the installed example and gives it free ports. Nothing runs yet.
+func newSystem(t *testing.T) *system {
+	t.Helper()
+	base := filepath.Join(root, "output", "e")
+	must(t, os.MkdirAll(base, 0o755))
+	dir, err := os.MkdirTemp(base, "")
+	must(t, err)
+	// Hard links: a package with its venv is large, and nothing writes into it.
+	if out, err := exec.Command("cp", "-al", prefix+"/.", dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v\n%s", prefix, err, out)
+	}
+	s := &system{t: t, dir: dir, port: freePorts(t, "1883", "8883", "8080", "8884")}
+	t.Cleanup(s.cleanUp)
+	confs, err := filepath.Glob(filepath.Join(dir, "var/db/baetyl/*/service.yml"))
+	must(t, err)
+	for _, conf := range confs {
+		s.edit(strings.TrimPrefix(conf, dir+"/"), func(text string) string { return s.ports(text) })
+	}
+	return s
+}
+
+// freePorts finds a free port for each name. They are held until all are found, so that they differ.
+func freePorts(t *testing.T, names ...string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	for _, name := range names {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer l.Close()
+		_, out[name], err = net.SplitHostPort(l.Addr().String())
+		must(t, err)
+	}
+	return out
+}
+
+// ports replaces the ports of the documents by those of this system.
+func (s *system) ports(text string) string {
+	for name, port := range s.port {
+		text = strings.ReplaceAll(text, ":"+name, ":"+port)
+	}
+	return text
+}
+
+func (s *system) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *system) read(name string) string {
+	s.t.Helper()
+	data, err := os.ReadFile(s.path(name))
+	must(s.t, err)
+	return string(data)
+}
+
+// write replaces a file; the ports of the documents in it become those of this system. The old file is unlinked first, because it
+// may be a hard link to the installed one.
+func (s *system) write(name, text string) {
+	s.t.Helper()
+	must(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
+	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.t.Fatal(err)
+	}
+	must(s.t, os.WriteFile(s.path(name), []byte(s.ports(text)), 0o644))
+}
+
+// edit changes a file; not changing it is an error, since a test that edits nothing tests nothing.
+func (s *system) edit(name string, change func(text string) string) {
+	s.t.Helper()
+	info, err := os.Stat(s.path(name))
+	must(s.t, err)
+	old := s.read(name)
+	text := change(old)
+	if err := os.Remove(s.path(name)); err != nil {
+		s.t.Fatal(err)
+	}
+	must(s.t, os.WriteFile(s.path(name), []byte(text), info.Mode()))
+}
+
+// replace changes one piece of text of a file, which must be there.
+func (s *system) replace(name, old, new string) {
+	s.t.Helper()
+	s.edit(name, func(text string) string {
+		if !strings.Contains(text, s.ports(old)) {
+			s.t.Fatalf("%s does not contain %q", name, old)
+		}
+		return strings.Replace(text, s.ports(old), s.ports(new), 1)
+	})
+}
+
+const (
+	appFile     = "var/db/baetyl/application.yml"
+	masterFile  = "etc/baetyl/conf.yml"
+	hubFile     = "var/db/baetyl/localhub-conf/service.yml"
+	managerFile = "var/db/baetyl/function-manager-conf/service.yml"
+	timerFile   = "var/db/baetyl/timer-conf/service.yml"
+)
+
+// withoutTimer keeps the timer from publishing during the test.
+func (s *system) withoutTimer() *system {
+	s.replace(timerFile, "interval: 10s", "interval: 1h")
+	return s
+}
+
+// start boots the system and waits until the hub listens.
+func (s *system) start() *system {
+	s.t.Helper()
+	s.startMaster()
+	s.waitHub()
+	return s
+}
+
+// startMaster runs bin/baetyl start as the shell of a user does: in a process group of its own, which Ctrl-C goes to.
+func (s *system) startMaster() {
+	s.t.Helper()
+	console, err := os.OpenFile(s.path("console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	must(s.t, err)
+	defer console.Close()
+	s.cmd = exec.Command(s.path("bin/baetyl"), "start")
+	s.cmd.Dir = s.dir
+	s.cmd.Stdout, s.cmd.Stderr = console, console
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	must(s.t, s.cmd.Start())
+	ended := make(chan struct{})
+	s.ended = ended
+	go func(cmd *exec.Cmd) { cmd.Wait(); close(ended) }(s.cmd)
+}
+
+func (s *system) waitHub() {
+	s.t.Helper()
+	s.eventually("the hub listens on "+s.port["1883"], func() error {
+		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+s.port["1883"], time.Second)
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
+
+// interrupt is Ctrl-C: SIGINT to the foreground process group. It waits until the master has ended and returns its exit code.
+func (s *system) interrupt() int {
+	s.t.Helper()
+	must(s.t, syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT))
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		s.t.Fatalf("the master has not ended %v after Ctrl-C", patience)
+	}
+	return s.cmd.ProcessState.ExitCode()
+}
+
+// killMaster is kill -9 of the master alone.
+func (s *system) killMaster() {
+	s.t.Helper()
+	must(s.t, s.cmd.Process.Kill())
+	<-s.ended
+}
+
+func (s *system) running() bool {
+	if s.cmd == nil {
+		return false
+	}
+	select {
+	case <-s.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// cleanUp stops what runs, shows the logs of a failed test, and fails one that leaves a process behind.
+func (s *system) cleanUp() {
+	if s.running() {
+		s.interrupt()
+	}
+	if s.t.Failed() {
+		s.t.Logf("logs of %s:\n%s", s.dir, tail(s.everythingLogged(), 12000))
+	}
+	for _, p := range s.processes() {
+		s.t.Errorf("process %d (%s) outlived the master", p.pid, p.name)
+		syscall.Kill(p.pid, syscall.SIGKILL)
+	}
+	os.RemoveAll(s.dir)
+}
+
+// process is a running process of the system.
+type process struct {
+	pid     int
+	name    string // of its program
+	service string // whose folder it runs in
+	args    string
+}
+
+// processes lists what runs in the folders of the system's services.
+func (s *system) processes() []process {
+	services := s.path("var/run/baetyl/services") + "/"
+	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
+	var out []process
+	for _, link := range links {
+		cwd, err := os.Readlink(link)
+		if err != nil || !strings.HasPrefix(cwd, services) {
+			continue
+		}
+		proc := filepath.Dir(link)
+		if stat, err := os.ReadFile(proc + "/stat"); err != nil || strings.Contains(string(stat), ") Z ") {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(proc))
+		name, _ := os.ReadFile(proc + "/comm")
+		args, _ := os.ReadFile(proc + "/cmdline")
+		service, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(cwd, services), " (deleted)"), "/")
+		out = append(out, process{pid, strings.TrimSpace(string(name)), service, strings.ReplaceAll(string(args), "\x00", " ")})
+	}
+	return out
+}
+
+func (s *system) processesOf(service string) []process {
+	var out []process
+	for _, p := range s.processes() {
+		if p.service == service {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// one returns the only process of a service.
+func (s *system) one(service string) process {
+	s.t.Helper()
+	var found process
+	s.eventually("one process of "+service, func() error {
+		all := s.processesOf(service)
+		if len(all) != 1 {
+			return fmt.Errorf("%d processes run: %v", len(all), all)
+		}
+		found = all[0]
+		return nil
+	})
+	return found
+}
+
+// everythingLogged is what a user can read: the console, the master's log, those of the services.
+func (s *system) everythingLogged() string {
+	var b strings.Builder
+	filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".log") && !strings.Contains(path, "localhub-data") {
+			data, _ := os.ReadFile(path)
+			fmt.Fprintf(&b, "--- %s\n%s\n", strings.TrimPrefix(path, s.dir+"/"), tail(string(data), 6000))
+		}
+		return nil
+	})
+	return b.String()
+}
+
+// eventually polls until check returns nil.
+func (s *system) eventually(what string, check func() error) {
+	s.t.Helper()
+	eventually(s.t, patience, what, check)
+}
+
+func eventually(t testing.TB, limit time.Duration, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %v for: %s; the last answer was: %v", limit, what, err)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func tail(text string, n int) string {
+	if len(text) <= n {
+		return text
+	}
+	return "…" + text[len(text)-n:]
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

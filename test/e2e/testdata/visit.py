@@ -1,0 +1,59 @@
+"""One visit to a hub with paho: visit.py '<visit as JSON>' prints the outcome as JSON. See visit in clients_test.go."""
+import json
+import ssl
+import sys
+import time
+from urllib.parse import urlparse
+
+import paho.mqtt.client as mqtt
+
+VISIT = json.loads(sys.argv[1])
+OUTCOME = {}
+
+
+def end(**outcome):
+    if not OUTCOME:
+        OUTCOME.update(outcome)
+
+
+def on_connect(client, _userdata, _flags, code):
+    if code != 0:
+        end(error=mqtt.connack_string(code))
+    else:
+        client.subscribe(VISIT['topic'], VISIT['qos'])
+
+
+def on_subscribe(client, _userdata, _mid, granted):
+    if granted[0] > 2:
+        end(error='subscription refused')
+    else:
+        client.publish(VISIT['topic'], VISIT['payload'], VISIT['qos'])
+
+
+def main():
+    url = urlparse(VISIT['url'])
+    websockets = url.scheme in ('ws', 'wss')
+    client = mqtt.Client(transport='websockets' if websockets else 'tcp')
+    if websockets:
+        client.ws_set_options(path=url.path)
+    if url.scheme in ('mqtts', 'wss'):
+        client.tls_set(VISIT.get('ca'), VISIT.get('cert'), VISIT.get('key'), cert_reqs=ssl.CERT_REQUIRED)
+    if VISIT.get('username'):
+        client.username_pw_set(VISIT['username'], VISIT.get('password'))
+    client.on_connect = on_connect
+    client.on_subscribe = on_subscribe
+    client.on_message = lambda _client, _userdata, m: end(received=m.payload.decode('utf-8'))
+    client.on_disconnect = lambda _client, _userdata, _code: end(error='connection closed')
+    try:
+        client.connect(url.hostname, url.port)
+        deadline = time.time() + 20
+        while not OUTCOME and time.time() < deadline:
+            if client.loop(0.2) != mqtt.MQTT_ERR_SUCCESS:
+                end(error='connection closed')
+    except (OSError, ValueError) as err:
+        end(error=str(err))
+    end(error='no message within 20 s')
+    print(json.dumps(OUTCOME))
+
+
+main()
