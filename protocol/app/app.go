@@ -1,0 +1,215 @@
+// Package app is the application configuration, application.yml: which services run, and what each of them sees
+// (documents: Baetyl Design, "Master"; Baetyl Configuration Interpretation, "Application Configuration").
+//
+//	application.yml ─► list form (documented) ─────────┐
+//	                └► compose form of 1.0 (legacy.go) ─┴─► Config ─► Validate ─► one value, the same for both forms
+//
+// It promises that what Load returns is whole: names are unique and safe in paths, every reference (volume, network,
+// dependency) has its target, no path leaves its folder, and there is no cycle. It touches nothing but the file that it
+// reads, and it knows neither engine nor host.
+package app
+
+import (
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"time"
+
+	"gopkg.in/yaml.v2"
+
+	"github.com/baetyl/baetyl/utils/conf"
+)
+
+// Config is an application. Its tags are those of the list form.
+type Config struct {
+	Name     string             `yaml:"name,omitempty" json:"name,omitempty"`         // of the application; for people
+	Version  string             `yaml:"version,omitempty" json:"version,omitempty"`   // shown as conf_version by inspect; never compared
+	Services []Service          `yaml:"services,omitempty" json:"services,omitempty"` // in the order of start
+	Volumes  []Volume           `yaml:"volumes,omitempty" json:"volumes,omitempty"`   //
+	Networks map[string]Network `yaml:"networks,omitempty" json:"networks,omitempty"` // docker mode
+}
+
+// Service is one service and what its instances get.
+type Service struct {
+	Name        string            `yaml:"name" json:"name"`                                     // unique; also the name of its first instance
+	Image       string            `yaml:"image" json:"image"`                                   // docker: image; native: package below lib/baetyl
+	Hostname    string            `yaml:"hostname,omitempty" json:"hostname,omitempty"`         // docker mode
+	Replica     int               `yaml:"replica,omitempty" json:"replica,omitempty"`           // instances that the master starts; 0: only on demand
+	Mounts      []Mount           `yaml:"mounts,omitempty" json:"mounts,omitempty"`             //
+	NetworkMode string            `yaml:"network_mode,omitempty" json:"network_mode,omitempty"` // docker mode: bridge, host or none
+	Networks    Aliases           `yaml:"networks,omitempty" json:"networks,omitempty"`         // docker mode
+	Ports       []string          `yaml:"ports,omitempty" json:"ports,omitempty"`               // docker mode: [ip:]host:container[/protocol]
+	Devices     []string          `yaml:"devices,omitempty" json:"devices,omitempty"`           // docker mode: host[:container[:rwm]]
+	DependsOn   []string          `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`     // services that start before and stop after this one
+	Entrypoint  []string          `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`     // docker mode: in place of the image's own
+	Args        []string          `yaml:"args,omitempty" json:"args,omitempty"`                 // arguments of the program, without arg[0]
+	Env         map[string]string `yaml:"env,omitempty" json:"env,omitempty"`                   //
+	Restart     Restart           `yaml:"restart,omitempty" json:"restart"`                     //
+	Resources   Resources         `yaml:"resources,omitempty" json:"resources"`                 // docker mode
+	Runtime     string            `yaml:"runtime,omitempty" json:"runtime,omitempty"`           // docker mode, for example nvidia
+}
+
+// Mount shows a volume to a service.
+type Mount struct {
+	Name     string `yaml:"name" json:"name"`                             // of the volume
+	Path     string `yaml:"path" json:"path"`                             // in the container, or below the service's directory
+	ReadOnly bool   `yaml:"readonly,omitempty" json:"readonly,omitempty"` //
+}
+
+// Volume is a folder of the host, or a volume that docker manages (compose form only).
+type Volume struct {
+	Name string     `yaml:"name" json:"name"`                     // unique; a host path in the compose form is its own name
+	Path string     `yaml:"path" json:"path,omitempty"`           // relative to the master's working directory, which it cannot leave; empty: managed
+	Meta VolumeMeta `yaml:"meta,omitempty" json:"meta,omitempty"` // where the agent gets it from
+
+	Driver     string            `yaml:"-" json:"driver,omitempty"`      // managed volumes
+	DriverOpts map[string]string `yaml:"-" json:"driver_opts,omitempty"` //
+	Labels     map[string]string `yaml:"-" json:"labels,omitempty"`      //
+}
+
+// Managed tells whether the engine, not a path, says where the content is.
+func (v Volume) Managed() bool { return v.Path == "" }
+
+// VolumeMeta says which package fills a volume. The master does not use it.
+type VolumeMeta struct {
+	URL     string `yaml:"url,omitempty" json:"url,omitempty"`
+	MD5     string `yaml:"md5,omitempty" json:"md5,omitempty"`
+	Version string `yaml:"version,omitempty" json:"version,omitempty"`
+}
+
+// Network is a docker network.
+type Network struct {
+	Driver     string            `yaml:"driver,omitempty" json:"driver,omitempty" default:"bridge"`
+	DriverOpts map[string]string `yaml:"driver_opts,omitempty" json:"driver_opts,omitempty"`
+	Labels     map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
+}
+
+// Restart policies.
+const (
+	RestartAlways    = "always"
+	RestartOnFailure = "on-failure"
+	RestartNo        = "no"
+)
+
+// Restart says what happens when an instance ends.
+type Restart struct {
+	Policy  string  `yaml:"policy,omitempty" json:"policy,omitempty" default:"always"` // always, on-failure or no
+	Retry   Retry   `yaml:"retry,omitempty" json:"retry"`
+	Backoff Backoff `yaml:"backoff,omitempty" json:"backoff"`
+}
+
+// Retry limits restarts.
+type Retry struct {
+	Max int `yaml:"max,omitempty" json:"max,omitempty"` // restarts in a row; 0: without limit
+}
+
+// Backoff is the time between restarts: Min, Min·Factor, … up to Max.
+type Backoff struct {
+	Min    time.Duration `yaml:"min,omitempty" json:"min,omitempty" default:"1s"`
+	Max    time.Duration `yaml:"max,omitempty" json:"max,omitempty" default:"5m"`
+	Factor float64       `yaml:"factor,omitempty" json:"factor,omitempty" default:"2"`
+}
+
+// Resources limits an instance in docker mode.
+type Resources struct {
+	CPU    CPU    `yaml:"cpu,omitempty" json:"cpu"`
+	Memory Memory `yaml:"memory,omitempty" json:"memory"`
+	Pids   Pids   `yaml:"pids,omitempty" json:"pids"`
+}
+
+// CPU limits processor time.
+type CPU struct {
+	Cpus    float64 `yaml:"cpus,omitempty" json:"cpus,omitempty"`       // cores, for example 1.5; 0: without limit
+	SetCPUs string  `yaml:"setcpus,omitempty" json:"setcpus,omitempty"` // which cores, for example 0-2 or 0,3
+}
+
+// Memory limits memory; 0 is without limit.
+type Memory struct {
+	Limit conf.Size `yaml:"limit,omitempty" json:"limit,omitempty"`
+	Swap  conf.Size `yaml:"swap,omitempty" json:"swap,omitempty"`
+}
+
+// Pids limits processes; 0 is without limit.
+type Pids struct {
+	Limit int64 `yaml:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// Load reads and validates the file at path. An error names file and key. A missing file is os.ErrNotExist, an empty one an
+// empty application.
+func Load(path string) (*Config, error) {
+	data, err := conf.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return Parse(path, data)
+}
+
+// Parse is Load for the content of the file called name.
+func Parse(name string, data []byte) (*Config, error) {
+	if isCompose(data) {
+		return parseCompose(name, data)
+	}
+	c := &Config{}
+	if err := conf.Parse(name, data, c, conf.Env(lookupEnv)); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// lookupEnv offers {{.NAME}} the variables of this product only: an application comes from outside and must not read what
+// else the master's environment holds.
+func lookupEnv(name string) (string, bool) {
+	if strings.HasPrefix(name, "BAETYL_") || strings.HasPrefix(name, "OPENEDGE_") {
+		return os.LookupEnv(name)
+	}
+	return "", false
+}
+
+var template = regexp.MustCompile(`\{\{[^}]*\}\}`)
+
+// isCompose tells the forms apart by what `services` is: a list, or a mapping of names. A file without services is told by
+// the keys that only one form has.
+func isCompose(data []byte) (compose bool) {
+	defer func() {
+		if recover() != nil { // yaml.v2 panics on a few malformed inputs; conf.Parse will say what is wrong
+			compose = false
+		}
+	}()
+	var top struct {
+		Services   any    `yaml:"services"`
+		Volumes    any    `yaml:"volumes"`
+		AppVersion string `yaml:"app_version"`
+	}
+	// A variable is YAML's flow mapping when it stands without quotes.
+	_ = yaml.Unmarshal(template.ReplaceAll(data, []byte("x")), &top) // what cannot be read is reported by conf.Parse
+	if top.Services != nil {
+		return isMapping(top.Services)
+	}
+	return isMapping(top.Volumes) || top.AppVersion != ""
+}
+
+func isMapping(v any) bool {
+	_, ok := v.(map[any]any)
+	return ok
+}
+
+// Service returns the service called name.
+func (c *Config) Service(name string) (Service, error) {
+	for _, s := range c.Services {
+		if s.Name == name {
+			return s, nil
+		}
+	}
+	return Service{}, fmt.Errorf("service %s is not part of the application", name)
+}
+
+// Volume returns the volume called name; Validate has made sure that each mount has one.
+func (c *Config) Volume(name string) Volume {
+	for _, v := range c.Volumes {
+		if v.Name == name {
+			return v
+		}
+	}
+	return Volume{}
+}

@@ -1,0 +1,217 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"gopkg.in/yaml.v2"
+
+	"github.com/baetyl/baetyl/utils/conf"
+)
+
+// compose is the form of application.yml that 1.0 and its cloud write: services, volumes and networks by name.
+type compose struct {
+	Version    string                    `yaml:"version" json:"version"` // of compose; not interpreted
+	AppVersion string                    `yaml:"app_version" json:"app_version"`
+	Name       string                    `yaml:"name" json:"name"`
+	Services   map[string]composeService `yaml:"services" json:"services"`
+	Volumes    map[string]composeManaged `yaml:"volumes" json:"volumes"`
+	Networks   map[string]Network        `yaml:"networks" json:"networks"`
+
+	order []string // names of services as they stand, for which a map has no place
+}
+
+type composeService struct {
+	ContainerName string             `yaml:"container_name" json:"container_name"`
+	Hostname      string             `yaml:"hostname" json:"hostname"`
+	Image         string             `yaml:"image" json:"image"`
+	Replica       int                `yaml:"replica" json:"replica"`
+	Volumes       []composeMount     `yaml:"volumes" json:"volumes"`
+	NetworkMode   string             `yaml:"network_mode" json:"network_mode"`
+	Networks      Aliases            `yaml:"networks" json:"networks"`
+	Ports         []string           `yaml:"ports" json:"ports"`
+	Devices       []string           `yaml:"devices" json:"devices"`
+	DependsOn     []string           `yaml:"depends_on" json:"depends_on"`
+	Entrypoint    composeCommand     `yaml:"entrypoint" json:"entrypoint"`
+	Command       composeCommand     `yaml:"command" json:"command"`
+	Environment   composeEnvironment `yaml:"environment" json:"environment"`
+	Restart       Restart            `yaml:"restart" json:"restart"`
+	Resources     Resources          `yaml:"resources" json:"resources"`
+	Runtime       string             `yaml:"runtime" json:"runtime"`
+}
+
+type composeManaged struct {
+	Driver     string            `yaml:"driver" json:"driver" default:"local"`
+	DriverOpts map[string]string `yaml:"driver_opts" json:"driver_opts"`
+	Labels     map[string]string `yaml:"labels" json:"labels"`
+}
+
+// composeMount is source:target[:ro|rw], or a mapping.
+type composeMount struct {
+	Type     string `yaml:"type"`
+	Source   string `yaml:"source"`
+	Target   string `yaml:"target"`
+	ReadOnly bool   `yaml:"read_only"`
+}
+
+func (m *composeMount) UnmarshalYAML(unmarshal func(any) error) error {
+	var text string
+	if unmarshal(&text) == nil {
+		parts := strings.Split(text, ":")
+		switch {
+		case len(parts) == 2:
+		case len(parts) == 3 && (parts[2] == "ro" || parts[2] == "rw"):
+			m.ReadOnly = parts[2] == "ro"
+		default:
+			return fmt.Errorf("service volume format error: %q; write source:target or source:target:ro", text)
+		}
+		m.Source, m.Target = parts[0], parts[1]
+		return nil
+	}
+	var node yaml.MapSlice
+	if err := unmarshal(&node); err != nil {
+		return errors.New("expected source:target[:ro] or a mapping")
+	}
+	if err := strict(node, "type", "source", "target", "read_only"); err != nil {
+		return err
+	}
+	type plain composeMount
+	return unmarshal((*plain)(m))
+}
+
+// composeCommand is a list, or a text that is split at blanks (without quoting, as 1.0 did).
+type composeCommand []string
+
+func (c *composeCommand) UnmarshalYAML(unmarshal func(any) error) error {
+	var text string
+	if unmarshal(&text) == nil {
+		*c = strings.Fields(text)
+		return nil
+	}
+	var list []string
+	if err := unmarshal(&list); err != nil {
+		return errors.New("expected a text or a list of texts")
+	}
+	*c = list
+	return nil
+}
+
+// composeEnvironment is a mapping, or a list of NAME=value.
+type composeEnvironment map[string]string
+
+func (e *composeEnvironment) UnmarshalYAML(unmarshal func(any) error) error {
+	out := composeEnvironment{}
+	var m map[string]string
+	if unmarshal(&m) == nil {
+		for k, v := range m {
+			out[k] = v
+		}
+		*e = out
+		return nil
+	}
+	var list []string
+	if err := unmarshal(&list); err != nil {
+		return errors.New("expected a mapping, or a list of NAME=value")
+	}
+	for _, item := range list {
+		k, v, ok := strings.Cut(item, "=")
+		if !ok || k == "" {
+			return fmt.Errorf("environment format error: %q; write NAME=value", item)
+		}
+		out[k] = v
+	}
+	*e = out
+	return nil
+}
+
+func parseCompose(name string, data []byte) (*Config, error) {
+	c := &compose{}
+	if err := conf.Parse(name, data, c, conf.Env(lookupEnv)); err != nil {
+		return nil, err
+	}
+	// The order of a file is the order of start; a map has lost it.
+	var names struct{ Services yaml.MapSlice }
+	if err := yaml.Unmarshal(template.ReplaceAll(data, []byte("x")), &names); err == nil {
+		for _, item := range names.Services {
+			c.order = append(c.order, fmt.Sprint(item.Key))
+		}
+	}
+	out, err := c.convert()
+	if err == nil {
+		err = out.Validate()
+	}
+	if err != nil {
+		return nil, &conf.Error{File: name, Err: err}
+	}
+	return out, nil
+}
+
+func (c *compose) convert() (*Config, error) {
+	out := &Config{Name: c.Name, Version: c.AppVersion, Networks: c.Networks}
+	for _, name := range sortedKeys(c.Volumes) {
+		v := c.Volumes[name]
+		out.Volumes = append(out.Volumes, Volume{Name: name, Driver: v.Driver, DriverOpts: v.DriverOpts, Labels: v.Labels})
+	}
+	names := map[string]string{} // key → name of the service
+	for _, key := range sortedKeys(c.Services) {
+		if err := CheckName(key); err != nil {
+			return nil, fmt.Errorf("services.%s: %w", key, err)
+		}
+		names[key] = key
+		if n := c.Services[key].ContainerName; n != "" {
+			names[key] = n
+		}
+	}
+	paths := map[string]bool{}
+	for _, key := range c.keys() {
+		in := c.Services[key]
+		s := Service{
+			Name: names[key], Image: in.Image, Hostname: in.Hostname, Replica: in.Replica,
+			NetworkMode: in.NetworkMode, Networks: in.Networks, Ports: in.Ports, Devices: in.Devices,
+			Entrypoint: in.Entrypoint, Args: in.Command, Env: in.Environment,
+			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime,
+		}
+		for i, d := range in.DependsOn {
+			if names[d] == "" {
+				return nil, fmt.Errorf("services.%s.depends_on[%d]: there is no service %q", key, i, d)
+			}
+			s.DependsOn = append(s.DependsOn, names[d])
+		}
+		for i, m := range in.Volumes {
+			at := fmt.Sprintf("services.%s.volumes[%d]", key, i)
+			_, managed := c.Volumes[m.Source]
+			switch {
+			case m.Source == "" || m.Target == "":
+				return nil, fmt.Errorf("%s: source and target must not be empty", at)
+			case m.Type != "" && m.Type != "volume" && m.Type != "bind":
+				return nil, fmt.Errorf("%s.type: %q is not volume or bind", at, m.Type)
+			case m.Type == "volume" && !managed:
+				return nil, fmt.Errorf("%s.source: volume '%s' not found; add it to volumes", at, m.Source)
+			case m.Type == "bind" && managed:
+				return nil, fmt.Errorf("%s.source: %q is the name of a volume; write ./%s for the folder", at, m.Source, m.Source)
+			}
+			if !managed && !paths[m.Source] {
+				paths[m.Source] = true
+				out.Volumes = append(out.Volumes, Volume{Name: m.Source, Path: m.Source})
+			}
+			s.Mounts = append(s.Mounts, Mount{Name: m.Source, Path: m.Target, ReadOnly: m.ReadOnly})
+		}
+		out.Services = append(out.Services, s)
+	}
+	return out, nil
+}
+
+// keys returns the keys of the services as they stand in the file.
+func (c *compose) keys() []string {
+	var out []string
+	for _, k := range c.order {
+		if _, ok := c.Services[k]; ok {
+			out = append(out, k)
+		}
+	}
+	if len(out) != len(c.Services) { // a key that is written with a variable
+		return sortedKeys(c.Services)
+	}
+	return out
+}

@@ -1,0 +1,258 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"regexp"
+	"sort"
+	"strings"
+	"time"
+)
+
+var (
+	nameRule    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$`)
+	envRule     = regexp.MustCompile(`^[^=\x00]+$`)
+	setCPUsRule = regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
+)
+
+// Limits that keep a wrong file from filling the device.
+const (
+	maxReplica  = 1000
+	maxServices = 1000
+)
+
+// DefaultNetwork is the docker network that every application has.
+const DefaultNetwork = "baetyl"
+
+// CheckName tells whether name may be used for a service, a volume or a network: such names become parts of paths.
+func CheckName(name string) error {
+	if nameRule.MatchString(name) {
+		return nil
+	}
+	return fmt.Errorf("name %q: use 1 to 64 letters, digits, '_' and '-', and start with a letter or digit", name)
+}
+
+// Validate checks everything that can be known without a host. The first error starts with its key path.
+func (c *Config) Validate() error {
+	if len(c.Services) > maxServices {
+		return fmt.Errorf("services: more than %d", maxServices)
+	}
+	volumes := map[string]Volume{}
+	for i, v := range c.Volumes {
+		at := fmt.Sprintf("volumes[%d]", i)
+		if err := v.check(); err != nil {
+			return fmt.Errorf("%s.%w", at, err)
+		}
+		if _, ok := volumes[v.Name]; ok {
+			return fmt.Errorf("%s.name: volume %q stands twice; names must be unique", at, v.Name)
+		}
+		volumes[v.Name] = v
+	}
+	for _, name := range sortedKeys(c.Networks) {
+		if err := CheckName(name); err != nil {
+			return fmt.Errorf("networks.%s: %w", name, err)
+		}
+	}
+	index := map[string]int{}
+	for i, s := range c.Services {
+		at := fmt.Sprintf("services[%d]", i)
+		if err := CheckName(s.Name); err != nil {
+			return fmt.Errorf("%s.name: %w", at, err)
+		}
+		if first, ok := index[s.Name]; ok {
+			return fmt.Errorf("%s.name: service %q is already services[%d]; names must be unique", at, s.Name, first)
+		}
+		index[s.Name] = i
+		if err := s.check(volumes, c.Networks); err != nil {
+			return fmt.Errorf("%s (%s).%w", at, s.Name, err)
+		}
+	}
+	for i, s := range c.Services {
+		for j, d := range s.DependsOn {
+			if _, ok := index[d]; !ok {
+				return fmt.Errorf("services[%d] (%s).depends_on[%d]: there is no service %q", i, s.Name, j, d)
+			}
+		}
+	}
+	_, err := Order(c.Services)
+	return err
+}
+
+func (v Volume) check() error {
+	if v.Managed() {
+		if v.Driver == "" {
+			return errors.New("path: must not be empty; write a folder relative to the working directory")
+		}
+		return CheckName(v.Name)
+	}
+	if v.Name != v.Path { // a host path of the compose form is its own name
+		if err := CheckName(v.Name); err != nil {
+			return fmt.Errorf("name: %w", err)
+		}
+	}
+	if _, err := CleanPath(v.Path); err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	return nil
+}
+
+// CleanPath returns p as a path relative to the folder that it must stay in; a leading slash means that folder. "." is the
+// folder itself. A ".." is an error, not something to be resolved: who writes it expects to get out.
+func CleanPath(p string) (string, error) {
+	if p == "" {
+		return "", errors.New("must not be empty")
+	}
+	if strings.ContainsRune(p, 0) {
+		return "", fmt.Errorf("path %q contains a NUL", p)
+	}
+	for _, part := range strings.Split(p, "/") {
+		if part == ".." {
+			return "", fmt.Errorf("path %q: '..' is not allowed", p)
+		}
+	}
+	if p = path.Clean("/" + p)[1:]; p == "" {
+		p = "."
+	}
+	return p, nil
+}
+
+func (s Service) check(volumes map[string]Volume, networks map[string]Network) error {
+	if strings.TrimSpace(s.Image) == "" {
+		return errors.New("image: must not be empty")
+	}
+	if s.Replica < 0 || s.Replica > maxReplica {
+		return fmt.Errorf("replica: %d is not between 0 and %d", s.Replica, maxReplica)
+	}
+	targets := map[string]bool{}
+	for i, m := range s.Mounts {
+		at := fmt.Sprintf("mounts[%d]", i)
+		if _, ok := volumes[m.Name]; !ok {
+			return fmt.Errorf("%s.name: there is no volume %q; add it to volumes", at, m.Name)
+		}
+		target, err := CleanPath(m.Path)
+		if err != nil {
+			return fmt.Errorf("%s.path: %w", at, err)
+		}
+		if target == "." {
+			return fmt.Errorf("%s.path: %q is the whole directory of the service", at, m.Path)
+		}
+		if targets[target] {
+			return fmt.Errorf("%s.path: %q is mounted twice", at, m.Path)
+		}
+		targets[target] = true
+	}
+	for i, p := range s.Ports {
+		if _, err := ParsePort(p); err != nil {
+			return fmt.Errorf("ports[%d]: %w", i, err)
+		}
+	}
+	for i, d := range s.Devices {
+		if _, err := ParseDevice(d); err != nil {
+			return fmt.Errorf("devices[%d]: %w", i, err)
+		}
+	}
+	switch s.NetworkMode {
+	case "", "bridge", "host", "none":
+	default:
+		return fmt.Errorf("network_mode: %q is not bridge, host or none", s.NetworkMode)
+	}
+	if s.NetworkMode != "" && len(s.Networks) > 0 {
+		return errors.New("network_mode: 'network_mode' and 'networks' cannot be combined")
+	}
+	for _, n := range s.Networks.Names() {
+		if _, ok := networks[n]; !ok && n != DefaultNetwork {
+			return fmt.Errorf("networks: there is no network %q; add it to networks", n)
+		}
+	}
+	for _, k := range sortedKeys(s.Env) {
+		if !envRule.MatchString(k) || strings.ContainsRune(s.Env[k], 0) {
+			return fmt.Errorf("env: %q is not a name and value of an environment variable", k)
+		}
+	}
+	if err := s.Restart.check(); err != nil {
+		return fmt.Errorf("restart.%w", err)
+	}
+	if err := s.Resources.check(); err != nil {
+		return fmt.Errorf("resources.%w", err)
+	}
+	return nil
+}
+
+func (r Restart) check() error {
+	switch r.Policy {
+	case RestartAlways, RestartOnFailure, RestartNo:
+	default:
+		return fmt.Errorf("policy: %q is not always, on-failure or no", r.Policy)
+	}
+	switch {
+	case r.Retry.Max < 0:
+		return errors.New("retry.max: must not be negative; 0 means without limit")
+	case r.Backoff.Min < time.Second:
+		return errors.New("backoff.min: must be at least 1s")
+	case r.Backoff.Max < time.Second:
+		return errors.New("backoff.max: must be at least 1s")
+	case !(r.Backoff.Factor >= 1): // also false for NaN
+		return errors.New("backoff.factor: must be at least 1")
+	}
+	return nil
+}
+
+func (r Resources) check() error {
+	switch {
+	case !(r.CPU.Cpus >= 0):
+		return errors.New("cpu.cpus: must not be negative")
+	case r.CPU.SetCPUs != "" && !setCPUsRule.MatchString(r.CPU.SetCPUs):
+		return fmt.Errorf("cpu.setcpus: %q: write cores such as 0-2 or 0,3", r.CPU.SetCPUs)
+	case r.Pids.Limit < 0:
+		return errors.New("pids.limit: must not be negative")
+	}
+	return nil
+}
+
+// Order returns the services in the order of start: each after those that it depends on, otherwise as they stand.
+func Order(services []Service) ([]Service, error) {
+	byName := map[string]Service{}
+	for _, s := range services {
+		byName[s.Name] = s
+	}
+	const visiting, done = 1, 2
+	state := map[string]int{}
+	out := make([]Service, 0, len(services))
+	var visit func(s Service, trail []string) error
+	visit = func(s Service, trail []string) error {
+		trail = append(trail, s.Name)
+		switch state[s.Name] {
+		case done:
+			return nil
+		case visiting:
+			return fmt.Errorf("services: depends_on is a circle: %s", strings.Join(trail, " -> "))
+		}
+		state[s.Name] = visiting
+		for _, d := range s.DependsOn {
+			if dep, ok := byName[d]; ok {
+				if err := visit(dep, trail); err != nil {
+					return err
+				}
+			}
+		}
+		state[s.Name] = done
+		out = append(out, s)
+		return nil
+	}
+	for _, s := range services {
+		if err := visit(s, nil); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	sort.Strings(keys)
+	return keys
+}
