@@ -1,0 +1,255 @@
+'use strict';
+// Reads the configuration file into plain values, or says which key of which file is wrong and what to write instead.
+//
+// Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare number is
+// nanoseconds, as it always was. An absent or null key gets its default; an unknown key is an error. The keys are those of the
+// Python runtimes.
+
+const fs = require('fs');
+const yaml = require('js-yaml');
+
+// The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
+const NAME_VARIABLES = ['BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME'];
+const ADDRESS_VARIABLES = ['BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_ADDRESS'];
+
+const MILLISECONDS = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, 'μs': 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5 };
+
+// ConfigError is one line: file, key path, what is wrong, what to do.
+class ConfigError extends Error {}
+
+// load returns {file, name, server, functions, logger} of file, overridden by env. Throws ConfigError.
+function load(file, env) {
+  const root = new Section(file, '', parse(file, env));
+  root.take('hub', (v) => v); // the same file shape as every other module; a runtime has no use for it
+  const name = from(env, NAME_VARIABLES, root.take('name', text));
+  const server = readServer(root.section('server'), env);
+  const logger = readLogger(root.section('logger'));
+  const functions = readFunctions(root);
+  root.done();
+  if (!name) {
+    throw new ConfigError(`${file}: config invalid, missing name: set name, or the environment variable ${NAME_VARIABLES[0]}`);
+  }
+  return { file, name, server, functions, logger };
+}
+
+// Section is a mapping of the file; the keys that nobody took are unknown ones.
+class Section {
+  constructor(file, path, value) {
+    if (value === null || value === undefined) value = {};
+    if (kind(value) !== 'keys') {
+      throw new ConfigError(`${file}: ${path || 'the file'}: expected keys below it, found ${kind(value)}`);
+    }
+    this.file = file;
+    this.path = path;
+    this.values = value;
+    this.known = new Set();
+  }
+
+  at(key) {
+    return this.path ? `${this.path}.${key}` : key;
+  }
+
+  error(key, reason) {
+    return new ConfigError(`${this.file}: ${this.at(key)}: ${reason}`);
+  }
+
+  get(key) {
+    this.known.add(key);
+    return Object.prototype.hasOwnProperty.call(this.values, key) ? this.values[key] : undefined;
+  }
+
+  // take returns the parsed value of key; its default when it is absent or null.
+  take(key, parseValue, fallback) {
+    const value = this.get(key);
+    if (value === null || value === undefined) return fallback;
+    try {
+      return parseValue(value);
+    } catch (e) {
+      throw this.error(key, e.message);
+    }
+  }
+
+  section(key) {
+    return new Section(this.file, this.at(key), this.get(key));
+  }
+
+  done() {
+    const unknown = Object.keys(this.values).find((key) => !this.known.has(key));
+    if (unknown !== undefined) {
+      throw this.error(unknown, `unknown key; known here: ${Array.from(this.known).sort().join(', ')}`);
+    }
+  }
+}
+
+function parse(file, env) {
+  let source;
+  try {
+    source = fs.readFileSync(file);
+  } catch (e) {
+    const reason = e.code === 'ENOENT' ? 'No such file or directory' : e.message;
+    throw new ConfigError(`${file}: ${reason}; name the configuration file with -c`);
+  }
+  const content = source.toString('utf8');
+  if (content.includes('\ufffd') && !Buffer.from(content).equals(source)) throw new ConfigError(`${file}: not UTF-8 text`);
+  try {
+    return yaml.load(expand(file, content, env));
+  } catch (e) {
+    if (e instanceof ConfigError) throw e;
+    const line = e.mark ? `line ${e.mark.line + 1}: ` : '';
+    throw new ConfigError(`${file}: ${line}${String(e.reason || e.message).replace(/\s+/g, ' ')}`);
+  }
+}
+
+// expand replaces {{.NAME}} outside of comment lines, as all modules do.
+function expand(file, content, env) {
+  return content.split('\n').map((line, i) => {
+    if (line.trim().startsWith('#')) return line;
+    return line.replace(/\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g, (_, name) => {
+      if (env[name] === undefined) {
+        throw new ConfigError(`${file}: line ${i + 1}: environment variable ${name} is not set; set it or write the value in its place`);
+      }
+      return env[name];
+    });
+  }).join('\n');
+}
+
+function readServer(s, env) {
+  const workers = s.section('workers');
+  const concurrent = s.section('concurrent');
+  const message = s.section('message');
+  const length = message.section('length');
+  // "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers. The runtimes never
+  // read them there, but who copies the document deserves what it says.
+  const concurrent2 = workers.section('concurrent');
+  const message2 = workers.section('message');
+  const length2 = message2.section('length');
+  workers.take('max', positive); // threads of the Python runtimes; here there is one
+  const result = {
+    address: target(s, from(env, ADDRESS_VARIABLES, s.take('address', text))),
+    concurrent: concurrent.take('max', positive, concurrent2.take('max', positive)),
+    messageLength: length.take('max', size, length2.take('max', size, 4 << 20)),
+    ca: s.take('ca', text, message2.take('ca', text)),
+    key: s.take('key', text, message2.take('key', text)),
+    cert: s.take('cert', text, message2.take('cert', text)),
+    timeout: s.take('timeout', duration, 5000),
+  };
+  [length, length2, concurrent, concurrent2, message, message2, workers, s].forEach((section) => section.done());
+  if (!result.key !== !result.cert) {
+    throw s.error(result.key ? 'cert' : 'key', 'is missing; TLS needs server.key and server.cert');
+  }
+  if (result.ca && !result.cert) throw s.error('ca', 'needs server.key and server.cert too');
+  return result;
+}
+
+function target(s, address) {
+  if (!address) {
+    throw new ConfigError(`${s.file}: config invalid, missing server address: set server.address, or the environment variable ${ADDRESS_VARIABLES[0]}`);
+  }
+  if (address.startsWith('tcp://')) address = address.slice('tcp://'.length);
+  if (!address.startsWith('unix:') && !/:\d+$/.test(address)) throw s.error('address', `'${address}' is not <host>:<port>`);
+  return address;
+}
+
+function readFunctions(root) {
+  const entries = root.take('functions', (v) => v);
+  if (!entries || (Array.isArray(entries) && !entries.length)) {
+    throw new ConfigError(`${root.file}: config invalid, missing functions: list at least one with name, handler and codedir`);
+  }
+  if (!Array.isArray(entries)) throw root.error('functions', `expected a list, found ${kind(entries)}`);
+  const names = new Set();
+  return entries.map((entry, i) => {
+    const f = new Section(root.file, `functions[${i}]`, entry);
+    const result = { path: f.path };
+    const keys = ['name', 'handler', 'codedir'];
+    keys.forEach((key) => { result[key] = f.take(key, text); });
+    f.done();
+    keys.filter((key) => !result[key]).forEach((key) => {
+      throw f.error(key, `config invalid, missing function name, handler or codedir: ${key} is not set`);
+    });
+    if (names.has(result.name)) throw f.error('name', `function '${result.name}' is there twice`);
+    if (!/^[^.]+(\.[^.]+)+$/.test(result.handler)) {
+      throw f.error('handler', `'${result.handler}' is not <module>.<function>, for example index.handler`);
+    }
+    if (!isDirectory(result.codedir)) throw f.error('codedir', `no directory '${result.codedir}' in ${process.cwd()}`);
+    names.add(result.name);
+    return result;
+  });
+}
+
+function readLogger(s) {
+  const age = s.section('age');
+  const sizes = s.section('size');
+  const backup = s.section('backup');
+  const backupCount = s.section('backupCount'); // its name in this runtime until 0.1.6
+  const result = {
+    path: s.take('path', text),
+    level: s.take('level', choice(['debug', 'info', 'warn', 'error']), 'info'),
+    format: s.take('format', choice(['text', 'json']), 'text'),
+    ageDays: age.take('max', positive, 15),
+    sizeBytes: sizes.take('max', positive, 50) * (1 << 20),
+    backups: backup.take('max', positive, backupCount.take('max', positive, 15)),
+  };
+  [age, sizes, backup, backupCount, s].forEach((section) => section.done());
+  return result;
+}
+
+// size returns the bytes of 512, "512", "32k", "4m", "1g".
+function size(value) {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  const m = typeof value === 'string' && /^(\d+)\s*([kmgt]?)b?$/i.exec(value.trim());
+  if (!m) throw new Error(`invalid size: '${value}'; write bytes or a number with k, m or g`);
+  return Number(m[1]) * Math.pow(1024, ' kmgt'.indexOf(m[2].toLowerCase() || ' '));
+}
+
+// duration returns the milliseconds of "30s", "1m30s", "200ms"; a bare number is nanoseconds.
+function duration(value) {
+  if (Number.isInteger(value) && value >= 0) return value / 1e6;
+  const source = typeof value === 'string' ? value.trim() : '';
+  if (/^\d+$/.test(source)) return Number(source) / 1e6;
+  let sum = 0;
+  const rest = source.replace(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g, (_, n, unit) => {
+    sum += Number(n) * MILLISECONDS[unit];
+    return '';
+  });
+  if (!source || rest) throw new Error(`invalid duration: '${value}'; write a number with ms, s, m or h, for example 30s`);
+  return sum;
+}
+
+function text(value) {
+  if (typeof value !== 'string' && typeof value !== 'number') throw new Error(`expected text, found ${kind(value)}`);
+  return String(value);
+}
+
+function positive(value) {
+  const n = typeof value === 'string' && /^\s*\d+\s*$/.test(value) ? Number(value) : value;
+  if (!Number.isSafeInteger(n) || n < 1) throw new Error(`expected a whole number of at least 1, found '${value}'`);
+  return n;
+}
+
+function choice(allowed) {
+  return (value) => {
+    if (!allowed.includes(value)) throw new Error(`'${value}' is not one of ${allowed.join(', ')}`);
+    return value;
+  };
+}
+
+function from(env, names, fallback) {
+  const name = names.find((n) => env[n]);
+  return name ? env[name] : fallback;
+}
+
+function isDirectory(path) {
+  try {
+    return fs.statSync(path).isDirectory();
+  } catch (e) {
+    return false;
+  }
+}
+
+function kind(value) {
+  if (Array.isArray(value)) return 'a list';
+  const names = { object: 'keys', boolean: 'true or false', string: 'text', number: 'a number' };
+  return names[typeof value] || 'something else';
+}
+
+module.exports = { load, size, duration, ConfigError };

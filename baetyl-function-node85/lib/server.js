@@ -1,0 +1,140 @@
+'use strict';
+// The gRPC service: one method.
+//
+//   accepted --> running --> answered
+//       |           +--> ended                               the caller's deadline passed, or it went away
+//       +--> refused, RESOURCE_EXHAUSTED                     too large, or more than server.concurrent.max at once
+//
+// A function's error is answered with UNKNOWN and a detail that starts with "Exception calling application: ", so that the
+// manager can tell it from a broken runtime. JavaScript has one thread: a handler that computes without a pause holds up every
+// other call of the instance, and its own end.
+
+const asyncHooks = require('async_hooks');
+const fs = require('fs');
+const grpc = require('@grpc/grpc-js');
+const FunctionMessage = require('./function_pb').baetyl.FunctionMessage;
+const functions = require('./functions');
+
+// A detail travels in a header; callers accept few kilobytes there and break the call for more.
+const DETAIL_MAX = 4000;
+
+const encode = (message) => FunctionMessage.encode(message).finish();
+const decode = (bytes) => FunctionMessage.decode(bytes);
+const SERVICE = {
+  Call: {
+    path: '/baetyl.Function/Call',
+    requestStream: false,
+    responseStream: false,
+    requestSerialize: encode,
+    requestDeserialize: decode,
+    responseSerialize: encode,
+    responseDeserialize: decode,
+  },
+};
+
+// Server serves the handlers, a Map by function name.
+class Server {
+  constructor(handlers, config, log) {
+    this.handlers = handlers;
+    this.config = config;
+    this.log = log;
+    this.running = new Set(); // of functions.Call
+    // Finds the call that an error belongs to when it is thrown outside of the handler, in a timer say. Since Node 12.17.
+    this.current = asyncHooks.AsyncLocalStorage ? new asyncHooks.AsyncLocalStorage() : null;
+    this.server = new grpc.Server({
+      'grpc.max_receive_message_length': config.messageLength,
+      'grpc.max_send_message_length': config.messageLength,
+    });
+    this.server.addService(SERVICE, { Call: (rpc, callback) => this.call(rpc, callback) });
+  }
+
+  // listen opens the port; done(error) tells whether it could.
+  listen(done) {
+    let credentials;
+    try {
+      credentials = this.credentials();
+    } catch (e) {
+      done(e);
+      return;
+    }
+    this.server.bindAsync(this.config.address, credentials, (e) => {
+      if (e) {
+        done(new Error(`server.address: listen on ${this.config.address}: ${e.message}; is it in use?`));
+        return;
+      }
+      this.server.start();
+      done(null);
+    });
+  }
+
+  credentials() {
+    const c = this.config;
+    if (!c.cert) return grpc.ServerCredentials.createInsecure();
+    const pair = { private_key: read('key', c.key), cert_chain: read('cert', c.cert) };
+    return grpc.ServerCredentials.createSsl(c.ca ? read('ca', c.ca) : null, [pair], Boolean(c.ca));
+  }
+
+  call(rpc, callback) {
+    const message = rpc.request;
+    const handler = this.handlers.get(message.FunctionName);
+    if (!handler) {
+      callback(status(grpc.status.UNKNOWN, 'Exception calling application: function not found'));
+      return;
+    }
+    if (this.config.concurrent && this.running.size >= this.config.concurrent) {
+      callback(status(grpc.status.RESOURCE_EXHAUSTED, 'Concurrent RPC limit exceeded!'));
+      return;
+    }
+    const end = (error, reply) => {
+      this.running.delete(call);
+      callback(error, reply);
+    };
+    const call = new functions.Call(handler, message, this.log, (bytes) => {
+      message.Payload = bytes;
+      end(null, message);
+    }, (text) => end(status(grpc.status.UNKNOWN, text)));
+    rpc.on('cancelled', () => {
+      call.end();
+      this.running.delete(call);
+    });
+    this.running.add(call);
+    if (this.current) this.current.run(call, () => call.run());
+    else call.run();
+  }
+
+  // stray takes an error that user code has thrown outside of its handler.
+  stray(error) {
+    let call = null;
+    if (this.current) call = this.current.getStore();
+    else if (this.running.size === 1) call = this.running.values().next().value;
+    if (call) call.fail(error);
+    else this.log.error(`an error outside of every function: ${(error && error.stack) || error}`);
+  }
+
+  // stop takes no new calls and gives the running ones so many milliseconds; then done().
+  stop(milliseconds, done) {
+    const force = setTimeout(() => {
+      this.server.forceShutdown();
+      done();
+    }, milliseconds);
+    this.server.tryShutdown(() => {
+      clearTimeout(force);
+      done();
+    });
+  }
+}
+
+function status(code, text) {
+  const cut = text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}...` : text;
+  return { code, details: Buffer.from(cut).toString() }; // there and back: half a surrogate pair would break the header
+}
+
+function read(key, path) {
+  try {
+    return fs.readFileSync(path);
+  } catch (e) {
+    throw new Error(`server.${key}: read ${path}: ${e.message}`);
+  }
+}
+
+module.exports = { Server };
