@@ -146,20 +146,19 @@ func (s *Store) open() error {
 // Stats returns the counters.
 func (s *Store) Stats() *Stats { return &s.stats }
 
-// Append queues op. It does not block: whoever makes ops bounds how many of his are under way. After the end of Run, op is
-// told ErrClosed at once.
-func (s *Store) Append(op Op) {
+// Append queues op. It does not block: whoever makes ops bounds how many of his are under way. It reports false, and op is
+// neither kept nor told, once Run was told to end.
+func (s *Store) Append(op Op) bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closed {
-		s.mu.Unlock()
-		op.Committed(ErrClosed)
-		return
+		return false
 	}
 	s.queue = append(s.queue, op)
 	if len(s.queue) == 1 {
 		s.wake.Signal()
 	}
-	s.mu.Unlock()
+	return true
 }
 
 // Run commits ops until ctx ends; what is queued then is still committed. flush is called after the ops of a batch have been

@@ -1,0 +1,154 @@
+// Package auth tells who may connect to the hub and which topics he may use (`principals` of the configuration).
+//
+// A principal with a password is an account: it logs in with user name and password, over any transport. A principal without is a
+// certificate principal: its clients log in with its user name, no password, and a client certificate that the configured CA
+// issued; it may be bound to one certificate by common name or serial number.
+package auth
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/bcrypt"
+
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+)
+
+// Actions of a permission.
+const (
+	Publish   = "pub"
+	Subscribe = "sub"
+)
+
+// Principal is an entry of `principals`.
+type Principal struct {
+	Username     string       `yaml:"username" json:"username" validate:"nonzero"`
+	Password     string       `yaml:"password" json:"password"`         // plain text, or a bcrypt hash ($2a$, $2b$, $2y$); empty: certificate principal
+	CN           string       `yaml:"cn" json:"cn"`                     // certificate principal: common name that the certificate must have
+	SerialNumber string       `yaml:"serialnumber" json:"serialnumber"` // certificate principal: decimal serial number that it must have
+	Permissions  []Permission `yaml:"permissions" json:"permissions"`
+}
+
+// Permission allows an action on the topics under its filters.
+type Permission struct {
+	Action string   `yaml:"action" json:"action" validate:"regexp=^(pub|sub)$"`
+	Permit []string `yaml:"permit" json:"permit"`
+}
+
+// Book is the principals. It is not changed after New and may be used from any goroutine.
+type Book struct{ users map[string]*User }
+
+// User is a principal that logged in.
+type User struct {
+	Name     string
+	password []byte // nil: certificate principal
+	cn       string
+	serial   string
+	permits  map[string][]string // action → filters
+}
+
+// ErrRefused is the one answer to every failed login: it does not tell what was wrong.
+var ErrRefused = errors.New("unknown user name, wrong password, or no suitable certificate")
+
+// New checks the principals. An error names the key.
+func New(list []Principal, limits topic.Limits) (*Book, error) {
+	b := &Book{users: make(map[string]*User, len(list))}
+	for i, p := range list {
+		if b.users[p.Username] != nil {
+			return nil, fmt.Errorf("principals[%d].username: %q stands twice", i, p.Username)
+		}
+		u := &User{Name: p.Username, cn: p.CN, serial: p.SerialNumber, permits: map[string][]string{}}
+		if p.Password != "" {
+			if p.CN != "" || p.SerialNumber != "" {
+				return nil, fmt.Errorf("principals[%d]: cn and serialnumber are for principals without password", i)
+			}
+			u.password = []byte(p.Password)
+		}
+		for j, x := range p.Permissions {
+			for k, f := range x.Permit {
+				if err := limits.CheckFilter(f); err != nil {
+					return nil, fmt.Errorf("principals[%d].permissions[%d].permit[%d]: %w", i, j, k, err)
+				}
+				u.permits[x.Action] = append(u.permits[x.Action], f)
+			}
+		}
+		b.users[p.Username] = u
+	}
+	return b, nil
+}
+
+// dummy takes the time of a comparison where there is no user, so that names can't be told apart by time.
+var dummy = []byte("$2a$10$7EqJtq98hPqEX7fNZaFWoOhi5hWvvfe0TM/bQ9fKjRTPJAoQGz7bG")
+
+// Login returns the user, or ErrRefused. cert is the client's verified certificate, nil if it showed none.
+func (b *Book) Login(username, password string, cert *x509.Certificate) (*User, error) {
+	u := b.users[username]
+	switch {
+	case u == nil || username == "":
+		if b.hashed() {
+			_ = bcrypt.CompareHashAndPassword(dummy, []byte(password))
+		}
+		return nil, ErrRefused
+	case u.password == nil:
+		if password != "" || cert == nil || u.cn != "" && u.cn != cert.Subject.CommonName ||
+			u.serial != "" && u.serial != cert.SerialNumber.String() {
+			return nil, ErrRefused
+		}
+		return u, nil
+	case isHash(u.password):
+		if bcrypt.CompareHashAndPassword(u.password, []byte(password)) != nil {
+			return nil, ErrRefused
+		}
+		return u, nil
+	}
+	// Digests have one length, so the comparison does not tell that of the password.
+	want, got := sha256.Sum256(u.password), sha256.Sum256([]byte(password))
+	if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
+		return nil, ErrRefused
+	}
+	return u, nil
+}
+
+// User returns the principal of that name without login, nil if there is none.
+func (b *Book) User(username string) *User { return b.users[username] }
+
+func (b *Book) hashed() bool {
+	for _, u := range b.users {
+		if isHash(u.password) {
+			return true
+		}
+	}
+	return false
+}
+
+func isHash(password []byte) bool {
+	s := string(password)
+	return len(s) == 60 && (strings.HasPrefix(s, "$2a$") || strings.HasPrefix(s, "$2b$") || strings.HasPrefix(s, "$2y$"))
+}
+
+// MayAnything tells whether the user has any permission; one without has no business here.
+func (u *User) MayAnything() bool { return len(u.permits) > 0 }
+
+// MayPublish tells whether the user may publish to a topic.
+func (u *User) MayPublish(name string) bool {
+	for _, permit := range u.permits[Publish] {
+		if topic.Match(permit, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// MaySubscribe tells whether all that the filter can match is permitted.
+func (u *User) MaySubscribe(filter string) bool {
+	for _, permit := range u.permits[Subscribe] {
+		if topic.Covers(permit, filter) {
+			return true
+		}
+	}
+	return false
+}

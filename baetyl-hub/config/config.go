@@ -1,0 +1,244 @@
+// Package config is the hub's part of etc/baetyl/service.yml: types, defaults and rules ("baetyl-hub Configuration").
+package config
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/listener"
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Config is the whole configuration of the hub. docs/hub.md explains each key.
+type Config struct {
+	Listen        []string         `yaml:"listen" json:"listen" validate:"nonzero"`
+	Certificate   cert.Config      `yaml:"certificate" json:"certificate"`
+	Principals    []auth.Principal `yaml:"principals" json:"principals"`
+	Subscriptions []Route          `yaml:"subscriptions" json:"subscriptions"`
+	Message       Message          `yaml:"message" json:"message"`
+	Session       Session          `yaml:"session" json:"session"`
+	Connection    Connection       `yaml:"connection" json:"connection"`
+	Storage       Storage          `yaml:"storage" json:"storage"`
+	Metrics       Metrics          `yaml:"metrics" json:"metrics"`
+	Status        Status           `yaml:"status" json:"status"`
+	Shutdown      Shutdown         `yaml:"shutdown" json:"shutdown"`
+	Logger        log.Config       `yaml:"logger" json:"logger"`
+}
+
+// Route copies messages of a source filter to a target topic.
+type Route struct {
+	Source Topic `yaml:"source" json:"source"`
+	Target Topic `yaml:"target" json:"target"`
+}
+
+// Topic is a topic or filter with a quality of service.
+type Topic struct {
+	Topic string `yaml:"topic" json:"topic" validate:"nonzero"`
+	QOS   byte   `yaml:"qos" json:"qos" validate:"max=1"`
+}
+
+// Message bounds messages on their way in and out.
+type Message struct {
+	Length struct {
+		Max conf.Size `yaml:"max" json:"max" default:"32k" validate:"min=16, max=268435460"` // whole packet
+	} `yaml:"length" json:"length"`
+	Topic struct {
+		Length int `yaml:"length" json:"length" default:"255" validate:"min=1, max=65535"`
+		Levels int `yaml:"levels" json:"levels" default:"8" validate:"min=0, max=1000"` // separators
+	} `yaml:"topic" json:"topic"`
+	Ingress struct {
+		QOS0 Buffered `yaml:"qos0" json:"qos0" default:"{\"buffer\":{\"size\":10000}}"`
+		QOS1 struct {
+			Buffer  Size  `yaml:"buffer" json:"buffer" default:"{\"size\":100}"`
+			Batch   Batch `yaml:"batch" json:"batch" default:"{\"max\":50}"`
+			Cleanup struct {
+				Retention time.Duration `yaml:"retention" json:"retention" default:"48h" validate:"min=1000000000"`
+				Interval  time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1000000"`
+			} `yaml:"cleanup" json:"cleanup"`
+		} `yaml:"qos1" json:"qos1"`
+	} `yaml:"ingress" json:"ingress"`
+	Egress struct {
+		QOS0 struct {
+			Buffer struct {
+				Size  int       `yaml:"size" json:"size" default:"10000" validate:"min=1"`
+				Bytes conf.Size `yaml:"bytes" json:"bytes" default:"16m" validate:"min=1024"`
+			} `yaml:"buffer" json:"buffer"`
+		} `yaml:"qos0" json:"qos0"`
+		QOS1 struct {
+			Buffer struct {
+				Size int `yaml:"size" json:"size" default:"100" validate:"min=1, max=65534"`
+			} `yaml:"buffer" json:"buffer"`
+			Batch struct {
+				Max int `yaml:"max" json:"max" default:"50" validate:"min=1, max=10000"`
+			} `yaml:"batch" json:"batch"`
+			Retry struct {
+				Interval time.Duration `yaml:"interval" json:"interval" default:"20s" validate:"min=0"`
+			} `yaml:"retry" json:"retry"`
+		} `yaml:"qos1" json:"qos1"`
+	} `yaml:"egress" json:"egress"`
+	Offset struct {
+		Buffer Size  `yaml:"buffer" json:"buffer" default:"{\"size\":10000}"`
+		Batch  Batch `yaml:"batch" json:"batch" default:"{\"max\":100}"`
+	} `yaml:"offset" json:"offset"`
+}
+
+// Buffered is a section with a buffer.
+type Buffered struct {
+	Buffer Size `yaml:"buffer" json:"buffer"`
+}
+
+// Size is a number of messages.
+type Size struct {
+	Size int `yaml:"size" json:"size" validate:"min=1"`
+}
+
+// Batch is a number of messages.
+type Batch struct {
+	Max int `yaml:"max" json:"max" validate:"min=1"`
+}
+
+// Session bounds what one client may have.
+type Session struct {
+	ClientID struct {
+		Length int `yaml:"length" json:"length" default:"128" validate:"min=1, max=65535"`
+	} `yaml:"clientid" json:"clientid"`
+	Subscriptions struct {
+		Max int `yaml:"max" json:"max" default:"10000" validate:"min=1"`
+	} `yaml:"subscriptions" json:"subscriptions"`
+	Queue struct {
+		Max int `yaml:"max" json:"max" default:"1000000" validate:"min=1"`
+	} `yaml:"queue" json:"queue"`
+	Will struct {
+		Delay time.Duration `yaml:"delay" json:"delay" default:"3s" validate:"min=0"`
+	} `yaml:"will" json:"will"`
+}
+
+// Connection bounds connections.
+type Connection struct {
+	Max     int `yaml:"max" json:"max" default:"20000" validate:"min=1"`
+	Connect struct {
+		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10s" validate:"min=1000000"`
+	} `yaml:"connect" json:"connect"`
+	Write struct {
+		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1000000"`
+	} `yaml:"write" json:"write"`
+	Origins []string `yaml:"origins" json:"origins"` // of web pages that may connect over ws and wss beside the hub's own host; "*": any
+}
+
+// Storage is where messages are kept, and how much.
+type Storage struct {
+	Dir      string        `yaml:"dir" json:"dir" default:"var/db/baetyl/data" validate:"nonzero"`
+	Sync     string        `yaml:"sync" json:"sync" default:"always" validate:"regexp=^(always|interval|none)$"`
+	Interval time.Duration `yaml:"interval" json:"interval" default:"1s" validate:"min=1000000"`
+	Max      conf.Size     `yaml:"max" json:"max" default:"0"` // 0: no limit
+	Free     conf.Size     `yaml:"free" json:"free" default:"16m"`
+}
+
+// Metrics is the report to the master.
+type Metrics struct {
+	Report struct {
+		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1000000"`
+	} `yaml:"report" json:"report"`
+}
+
+// Status is a line in the log.
+type Status struct {
+	Logging struct {
+		Enable   bool          `yaml:"enable" json:"enable"`
+		Interval time.Duration `yaml:"interval" json:"interval" default:"60s" validate:"min=1000000"`
+	} `yaml:"logging" json:"logging"`
+}
+
+// Shutdown bounds the end.
+type Shutdown struct {
+	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1000000"`
+}
+
+// Limits are the bounds of topics and filters.
+func (c *Config) Limits() topic.Limits {
+	return topic.Limits{Length: c.Message.Topic.Length, Levels: c.Message.Topic.Levels}
+}
+
+// Validate implements conf.Validator.
+func (c *Config) Validate() error {
+	for i, a := range c.Listen {
+		secure, err := listener.Check(a)
+		if err != nil {
+			return fmt.Errorf("listen[%d]: %w", i, err)
+		}
+		if secure && (c.Certificate.Cert == "" || c.Certificate.Key == "") {
+			return fmt.Errorf("listen[%d]: %s needs certificate.cert and certificate.key", i, a)
+		}
+	}
+	if (c.Certificate.Cert == "") != (c.Certificate.Key == "") {
+		return fmt.Errorf("certificate: cert and key must be set together")
+	}
+	if _, err := auth.New(c.Principals, c.Limits()); err != nil {
+		return err
+	}
+	return c.checkRoutes()
+}
+
+func (c *Config) checkRoutes() error {
+	l, seen := c.Limits(), map[[2]string]int{}
+	for i, r := range c.Subscriptions {
+		if err := l.CheckFilter(r.Source.Topic); err != nil {
+			return fmt.Errorf("subscriptions[%d].source.topic: %w", i, err)
+		}
+		if err := l.CheckName(r.Target.Topic); err != nil {
+			return fmt.Errorf("subscriptions[%d].target.topic: %w", i, err)
+		}
+		key := [2]string{r.Source.Topic, r.Target.Topic}
+		if j, ok := seen[key]; ok {
+			return fmt.Errorf("subscriptions[%d]: same source and target as subscriptions[%d]", i, j)
+		}
+		seen[key] = i
+	}
+	// A message that a route has put on its target may take every route whose source matches that target. A cycle in this graph
+	// would send it round for ever.
+	const fresh, open, closed = 0, 1, 2
+	state := make([]int, len(c.Subscriptions))
+	var visit func(i int) error
+	visit = func(i int) error {
+		switch state[i] {
+		case closed:
+			return nil
+		case open:
+			return fmt.Errorf("subscriptions[%d]: its target %q leads back to its source %q", i, c.Subscriptions[i].Target.Topic, c.Subscriptions[i].Source.Topic)
+		}
+		state[i] = open
+		for j, next := range c.Subscriptions {
+			if topic.Match(next.Source.Topic, c.Subscriptions[i].Target.Topic) {
+				if err := visit(j); err != nil {
+					return err
+				}
+			}
+		}
+		state[i] = closed
+		return nil
+	}
+	for i := range c.Subscriptions {
+		if err := visit(i); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Routes are the static routes for the router.
+func (c *Config) Routes() []router.StaticRoute {
+	out := make([]router.StaticRoute, len(c.Subscriptions))
+	for i, r := range c.Subscriptions {
+		out[i] = router.StaticRoute{
+			Source: r.Source.Topic, SourceQOS: packet.QOS(r.Source.QOS), Target: r.Target.Topic, TargetQOS: packet.QOS(r.Target.QOS),
+		}
+	}
+	return out
+}

@@ -1,0 +1,124 @@
+// Package hub puts the parts of baetyl-hub together: it is the broker as one thing.
+//
+//	listener ─► session ─► router ─► store
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/baetyl-hub/listener"
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/session"
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/run"
+)
+
+// Hub is an open broker. Make it with Open, run it once with Run.
+type Hub struct {
+	cfg       config.Config
+	log       log.Logger
+	store     *store.Store
+	router    *router.Router
+	sessions  *session.Registry
+	listeners *listener.Set
+}
+
+// Open opens the store, restores what it holds and opens the listeners. Nothing is accepted before Run.
+func Open(cfg config.Config, l log.Logger) (*Hub, error) {
+	users, err := auth.New(cfg.Principals, cfg.Limits())
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(store.Options{
+		Dir: cfg.Storage.Dir, Sync: cfg.Storage.Sync, Interval: cfg.Storage.Interval, BatchOps: cfg.Message.Ingress.QOS1.Batch.Max,
+		MaxBytes: int64(cfg.Storage.Max), MinFree: uint64(cfg.Storage.Free), FreeSpace: freeSpace, Log: l,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h := &Hub{cfg: cfg, log: l, store: st, router: router.New(st)}
+	h.router.SetStatic(cfg.Routes())
+	h.sessions = session.New(options(&cfg, l), st, h.router, users)
+	if err := h.open(); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return h, nil
+}
+
+func (h *Hub) open() error {
+	visitor, finish := h.sessions.Visitor()
+	if err := h.store.Load(visitor); err != nil {
+		return err
+	}
+	finish()
+	o := listener.Options{
+		Handshake: h.cfg.Connection.Connect.Timeout, ReadLimit: int64(h.cfg.Message.Length.Max), Origins: h.cfg.Connection.Origins, Log: h.log,
+	}
+	if h.cfg.Certificate.Cert != "" {
+		var err error
+		if o.TLS, err = cert.Server(h.cfg.Certificate); err != nil {
+			return fmt.Errorf("certificate: %w", err)
+		}
+	}
+	var err error
+	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.sessions.Serve)
+	return err
+}
+
+// Addrs are the bound addresses of the listeners, in their order.
+func (h *Hub) Addrs() []net.Addr { return h.listeners.Addrs() }
+
+// Run serves until ctx ends, then ends connections, writes what is queued and closes the store. It returns why it ended early.
+func (h *Hub) Run(ctx context.Context) error {
+	var g run.Group
+	g.Add("store", func(ctx context.Context) error {
+		return errors.Join(h.store.Run(ctx, h.router.Flush), h.store.Close())
+	})
+	cleanup := h.cfg.Message.Ingress.QOS1.Cleanup
+	g.Add("expiry", func(ctx context.Context) error { return h.store.RunExpiry(ctx, cleanup.Retention, cleanup.Interval) })
+	g.Add("sessions", func(ctx context.Context) error {
+		<-ctx.Done()
+		return h.closeSessions()
+	})
+	g.Add("wills", h.sessions.RunWills)
+	if h.cfg.Status.Logging.Enable {
+		g.Add("status", h.logStatus)
+	}
+	g.Add("listeners", h.listeners.Serve)
+	return g.Run(ctx)
+}
+
+// closeSessions ends the connections within shutdown.timeout.
+func (h *Hub) closeSessions() error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		h.sessions.Close()
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-time.After(h.cfg.Shutdown.Timeout):
+		return fmt.Errorf("connections did not end within shutdown.timeout (%s)", h.cfg.Shutdown.Timeout)
+	}
+}
+
+func options(c *config.Config, l log.Logger) session.Options {
+	return session.Options{
+		Log: l, Topic: c.Limits(), ClientIDMax: c.Session.ClientID.Length, PacketMax: int(c.Message.Length.Max),
+		ConnectTimeout: c.Connection.Connect.Timeout, WriteTimeout: c.Connection.Write.Timeout,
+		ConnectionsMax: c.Connection.Max, SubscriptionsMax: c.Session.Subscriptions.Max,
+		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
+		EgressBytes: int(c.Message.Egress.QOS0.Buffer.Bytes), Window: c.Message.Egress.QOS1.Buffer.Size,
+		QueueMax: c.Session.Queue.Max, Batch: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
+		WillDelay: c.Session.Will.Delay,
+	}
+}

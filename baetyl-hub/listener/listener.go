@@ -1,0 +1,215 @@
+// Package listener accepts connections over tcp, ssl, ws and wss and hands them on as byte streams. It knows nobody: what is done
+// with a connection is a function that it is given.
+package listener
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Handler serves a connection until it ends. cert is the certificate that the client has proved to own and that comes from the
+// configured CA; nil without.
+type Handler func(conn net.Conn, cert *x509.Certificate)
+
+// Options of a Set.
+type Options struct {
+	TLS       *tls.Config   // of ssl and wss
+	Handshake time.Duration // limit for TLS and WebSocket handshakes
+	ReadLimit int64         // bytes of a WebSocket message
+	Origins   []string      // allowed beside the hub's own host; "*" allows all
+	Log       log.Logger
+}
+
+// Set is listeners that are open together. WebSocket addresses that differ in their path alone share a port.
+type Set struct {
+	o       Options
+	handler Handler
+	entries []*entry
+}
+
+// entry is one bound address.
+type entry struct {
+	net.Listener
+	address string
+	web     bool
+}
+
+// Check tells whether an address can be listened to and whether it needs a certificate.
+func Check(address string) (secure bool, err error) {
+	_, secure, err = parse(address)
+	return secure, err
+}
+
+func parse(address string) (u *url.URL, secure bool, err error) {
+	u, err = url.Parse(address)
+	if err != nil {
+		return nil, false, fmt.Errorf("address %q: %w", address, errors.Unwrap(err))
+	}
+	switch u.Scheme {
+	case "tcp", "mqtt", "ws":
+	case "ssl", "tls", "mqtts", "wss":
+		secure = true
+	default:
+		return nil, false, fmt.Errorf("address %q: expected tcp://, ssl://, ws:// or wss://", address)
+	}
+	if _, port, err := net.SplitHostPort(u.Host); err != nil || port == "" {
+		return nil, false, fmt.Errorf("address %q: expected %s://host:port", address, u.Scheme)
+	}
+	return u, secure, nil
+}
+
+// Listen opens the addresses; if one can't be opened, none stays open. The error names the index of the address.
+func Listen(addresses []string, o Options, h Handler) (*Set, error) {
+	s := &Set{o: o, handler: h}
+	shared := map[string]bool{} // WebSocket addresses that are open, by scheme and host
+	for i, a := range addresses {
+		if err := s.listen(a, shared); err != nil {
+			s.Close()
+			return nil, fmt.Errorf("listen[%d]: %w", i, err)
+		}
+	}
+	return s, nil
+}
+
+func (s *Set) listen(address string, shared map[string]bool) error {
+	u, secure, err := parse(address)
+	if err != nil {
+		return err
+	}
+	web := strings.HasPrefix(u.Scheme, "ws")
+	key := u.Scheme + "://" + u.Host
+	if web && shared[key] {
+		return nil
+	}
+	if secure && s.o.TLS == nil {
+		return fmt.Errorf("address %q needs certificate.cert and certificate.key", address)
+	}
+	ln, err := net.Listen("tcp", u.Host)
+	if err != nil {
+		return fmt.Errorf("address %q: %w; is another program using it?", address, err)
+	}
+	if secure {
+		ln = tls.NewListener(ln, s.o.TLS)
+	}
+	shared[key] = true
+	s.entries = append(s.entries, &entry{Listener: ln, address: address, web: web})
+	return nil
+}
+
+// Addrs are the bound addresses, one for each port, in the order of the configuration.
+func (s *Set) Addrs() []net.Addr {
+	out := make([]net.Addr, len(s.entries))
+	for i, e := range s.entries {
+		out[i] = e.Addr()
+	}
+	return out
+}
+
+// Close closes the listeners. Connections go on.
+func (s *Set) Close() {
+	for _, e := range s.entries {
+		_ = e.Close()
+	}
+}
+
+// Serve accepts until ctx ends and then closes the listeners. Connections run on goroutines that belong to the handler, which ends
+// and awaits them; one that is still in its TLS handshake ends with the limit of that.
+func (s *Set) Serve(ctx context.Context) error {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer s.Close()
+	failed := make(chan error, len(s.entries)) // one slot each: no accept loop blocks on reporting
+	for _, e := range s.entries {
+		s.o.Log.WithField(log.KeyAddress, e.address).Infof("listening")
+		wg.Go(func() {
+			if err := s.serve(ctx, e); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("listen on %s: %w", e.address, err)
+			}
+		})
+	}
+	select {
+	case <-ctx.Done():
+		return nil
+	case err := <-failed:
+		return err
+	}
+}
+
+func (s *Set) serve(ctx context.Context, e *entry) error {
+	if e.web {
+		return s.serveWeb(ctx, e)
+	}
+	for delay := time.Duration(0); ; {
+		conn, err := e.Accept()
+		if err == nil {
+			delay = 0
+			go s.plain(conn)
+			continue
+		}
+		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
+			return err
+		}
+		// Too many open files, most likely: wait for some to be closed instead of spinning.
+		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+		s.o.Log.WithError(err).WithField(log.KeyAddress, e.address).Warnf("accept failed, waiting %s", delay)
+		select {
+		case <-time.After(delay):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// plain completes the TLS handshake, if there is one, within its limit.
+func (s *Set) plain(conn net.Conn) {
+	t, ok := conn.(*tls.Conn)
+	if !ok {
+		s.handler(conn, nil)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.o.Handshake)
+	err := t.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		s.o.Log.WithError(err).WithField(log.KeyAddress, conn.RemoteAddr().String()).Infof("TLS handshake failed")
+		_ = conn.Close()
+		return
+	}
+	state := t.ConnectionState()
+	s.handler(conn, verified(&state))
+}
+
+// verified returns the client's certificate if it was checked against the configured CA.
+func verified(state *tls.ConnectionState) *x509.Certificate {
+	if state == nil || len(state.VerifiedChains) == 0 {
+		return nil
+	}
+	return state.PeerCertificates[0]
+}
+
+func (s *Set) originAllowed(r *http.Request) bool {
+	origin := r.Header.Get("Origin")
+	if origin == "" {
+		return true // not a web page
+	}
+	if u, err := url.Parse(origin); err == nil && strings.EqualFold(u.Host, r.Host) {
+		return true
+	}
+	for _, o := range s.o.Origins {
+		if o == "*" || strings.EqualFold(o, origin) {
+			return true
+		}
+	}
+	return false
+}

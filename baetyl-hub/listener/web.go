@@ -1,0 +1,94 @@
+package listener
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// serveWeb answers HTTP requests with a WebSocket. The path of the request is not looked at: the documents' samples name one, and
+// clients have always been let in with any.
+func (s *Set) serveWeb(ctx context.Context, e *entry) error {
+	upgrader := websocket.Upgrader{
+		HandshakeTimeout: s.o.Handshake,
+		Subprotocols:     []string{"mqtt", "mqttv3.1"}, // [MQTT-6.0.0-4]; a client need not ask for one
+		CheckOrigin:      s.originAllowed,
+		ReadBufferSize:   1 << 10, WriteBufferSize: 1 << 10,
+	}
+	server := &http.Server{
+		ReadHeaderTimeout: s.o.Handshake,
+		MaxHeaderBytes:    16 << 10,
+		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ws, err := upgrader.Upgrade(w, r, nil) // answers by itself if it can't
+			if err != nil {
+				s.o.Log.WithError(err).WithField(log.KeyAddress, r.RemoteAddr).Infof("WebSocket handshake failed")
+				return
+			}
+			ws.SetReadLimit(s.o.ReadLimit)
+			s.handler(&webConn{Conn: ws}, verified(r.TLS))
+		}),
+	}
+	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
+	defer stop()
+	if err := server.Serve(e.Listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// webConn makes the binary messages of a WebSocket a byte stream: MQTT packets may share messages or span them. [MQTT-6.0.0-2]
+type webConn struct {
+	*websocket.Conn
+	message io.Reader // what is left of the current message
+}
+
+var errNotBinary = errors.New("WebSocket message is not binary") // [MQTT-6.0.0-1]
+
+// Read implements net.Conn.
+func (c *webConn) Read(b []byte) (int, error) {
+	for {
+		if c.message == nil {
+			kind, r, err := c.NextReader()
+			if err != nil {
+				if websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived) {
+					err = io.EOF
+				}
+				return 0, err
+			}
+			if kind != websocket.BinaryMessage {
+				return 0, errNotBinary
+			}
+			c.message = r
+		}
+		n, err := c.message.Read(b)
+		if errors.Is(err, io.EOF) {
+			c.message = nil
+			err = nil
+		}
+		if n > 0 || err != nil {
+			return n, err
+		}
+	}
+}
+
+// Write implements net.Conn: one message for each call.
+func (c *webConn) Write(b []byte) (int, error) {
+	if err := c.WriteMessage(websocket.BinaryMessage, b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// SetDeadline implements net.Conn.
+func (c *webConn) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
+}
+
+var _ net.Conn = (*webConn)(nil)

@@ -1,0 +1,210 @@
+package router
+
+import (
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+)
+
+// Publication is one message on its way. The router owns it from Publish until Done.
+type Publication struct {
+	Message packet.Message // Retain as published
+	Route   *Route         // of Message.Topic; matched again if it is no longer fresh
+	InOrder bool           // an earlier message of the same publisher is not stored yet: queue behind it
+
+	// Of a QoS 2 message from a numbered session: its number and the packet id, stored with the message.
+	Receiver uint64
+	ID       packet.ID
+
+	// Of a will: the client whose stored will this is, removed with the message.
+	Will string
+
+	// Done is told once when the message is safe, or why it is not, before the message is delivered; may be nil. It must not block.
+	Done func(p *Publication, err error, w *Waker)
+	// Slot, if not nil, has one token taken out when the publication is finished: told and delivered, or refused.
+	Slot <-chan struct{}
+
+	r     *Router
+	parts []part
+}
+
+// part is the message itself or a copy of it by a static route.
+type part struct {
+	message *packet.Message
+	live    []Sub          // get it at once when it is safe, without being stored for
+	stored  []Sub          // are stored for
+	targets []store.Target // beside stored
+	seq     uint64
+}
+
+// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and w gathers the
+// connections to wake. Otherwise the store's goroutine goes on with it.
+func (r *Router) Publish(p *Publication, w *Waker) {
+	p.r = r
+	if !r.Fresh(p.Route) {
+		p.Route = r.Route(p.Message.Topic)
+	}
+	p.split(p.Route, &p.Message, 0)
+	if !p.InOrder && !p.Message.Retain && p.Receiver == 0 && p.Will == "" && !p.needsStore() {
+		p.finish(nil, w)
+		return
+	}
+	if !r.store.Append(p) {
+		p.finish(store.ErrClosed, w)
+	}
+}
+
+// Forward sends a QoS 0 PUBLISH, as it was read, to the subscribers of its topic; frame has neither the DUP nor the retain flag.
+// It reports false, having done nothing, where the message needs more than that.
+func (r *Router) Forward(rt *Route, frame []byte, w *Waker) bool {
+	if !rt.direct() {
+		return false
+	}
+	for i := range rt.subs {
+		rt.subs[i].SendNow(frame, w)
+	}
+	return true
+}
+
+// maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got through.
+const maxHops = 32
+
+func (p *Publication) split(rt *Route, m *packet.Message, depth int) {
+	x := part{message: m}
+	add := func(s Sub) {
+		s.QOS = min(s.QOS, m.QOS)
+		if s.QOS > 0 && s.Number() != 0 {
+			x.stored = append(x.stored, s)
+		} else {
+			x.live = append(x.live, s)
+		}
+	}
+	for _, s := range rt.subs {
+		add(s)
+	}
+	for _, g := range rt.groups {
+		if n := uint32(len(g.subs)); n > 0 {
+			add(g.subs[g.next.Add(1)%n])
+		}
+	}
+	p.parts = append(p.parts, x)
+	if depth == maxHops {
+		return
+	}
+	for _, h := range rt.copies {
+		p.split(h.route, &packet.Message{Topic: h.route.topic, Payload: m.Payload, QOS: h.qos(m.QOS)}, depth+1)
+	}
+}
+
+func (p *Publication) needsStore() bool {
+	for i := range p.parts {
+		if len(p.parts[i].stored) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Write implements store.Op.
+func (p *Publication) Write(tx *store.Tx) error {
+	size := 0
+	for i := range p.parts {
+		if len(p.parts[i].stored) > 0 {
+			size += len(p.parts[i].message.Payload) + len(p.parts[i].message.Topic) + 32
+		}
+	}
+	if p.Message.Retain {
+		size += len(p.Message.Payload) + len(p.Message.Topic)
+	}
+	if size > 0 {
+		if err := tx.Room(size); err != nil {
+			return err
+		}
+	}
+	for i := range p.parts {
+		x := &p.parts[i]
+		if len(x.stored) == 0 {
+			continue
+		}
+		x.targets = make([]store.Target, len(x.stored))
+		for j, s := range x.stored {
+			x.targets[j] = store.Target{Session: s.Number(), Position: s.Reserve(), QOS: s.QOS}
+		}
+		x.seq = tx.PutMessage(x.message, x.targets)
+	}
+	if p.Message.Retain {
+		if len(p.Message.Payload) == 0 {
+			tx.DeleteRetained(p.Message.Topic) // [MQTT-3.3.1-10]
+		} else {
+			tx.PutRetained(&p.Message)
+		}
+	}
+	if p.Receiver != 0 {
+		tx.PutReceived(p.Receiver, p.ID)
+	}
+	if p.Will != "" {
+		tx.DeleteWill(p.Will)
+	}
+	return nil
+}
+
+// Committed implements store.Op.
+func (p *Publication) Committed(err error) {
+	w := &p.r.waker
+	if err != nil {
+		p.r.stats.Refused.Add(1)
+		for i := range p.parts {
+			for j, t := range p.parts[i].targets {
+				p.parts[i].stored[j].Enqueue(Entry{Position: t.Position, QOS: t.QOS}, w)
+			}
+		}
+	} else if p.Message.Retain {
+		p.r.retain(p.Message)
+	}
+	p.finish(err, w)
+}
+
+// finish answers first and delivers then, so that a client which is its own subscriber gets PUBREC before PUBLISH.
+func (p *Publication) finish(err error, w *Waker) {
+	if p.Done != nil {
+		p.Done(p, err, w)
+	}
+	if err == nil {
+		p.deliver(w)
+	}
+	if p.Slot != nil {
+		<-p.Slot
+	}
+}
+
+func (p *Publication) deliver(w *Waker) {
+	for i := range p.parts {
+		x := &p.parts[i]
+		var frame []byte
+		for _, s := range x.live {
+			if s.QOS > 0 {
+				s.Enqueue(Entry{Message: x.message, QOS: s.QOS}, w)
+				continue
+			}
+			if frame == nil {
+				frame = Encode(nil, x.message, 0, 0, false, false)
+			}
+			s.SendNow(frame, w)
+		}
+		for j, s := range x.stored {
+			s.Enqueue(Entry{Message: x.message, Seq: x.seq, Position: x.targets[j].Position, QOS: s.QOS}, w)
+		}
+	}
+}
+
+// Encode appends the PUBLISH packet of m to b.
+func Encode(b []byte, m *packet.Message, qos packet.QOS, id packet.ID, dup, retain bool) []byte {
+	p := packet.Publish{Message: *m, ID: id, Dup: dup}
+	p.Message.QOS, p.Message.Retain = qos, retain
+	n, size := len(b), p.Len()
+	b = append(b, make([]byte, size)...)
+	if _, err := p.Encode(b[n:]); err != nil {
+		panic("encode a message that was accepted: " + err.Error())
+	}
+	return b
+}

@@ -1,0 +1,100 @@
+package router
+
+import (
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+)
+
+// Route is who gets the messages of one topic: the result of a match, which a publisher may keep while it is Fresh.
+type Route struct {
+	version uint64
+	topic   string
+	subs    []Sub    // each subscriber once, with its highest quality
+	groups  []*group // of each, one member gets the message
+	copies  []hop    // static routes, each target once
+}
+
+// hop is a static route that a topic takes.
+type hop struct {
+	route  *Route
+	source packet.QOS
+	target packet.QOS
+}
+
+// Route matches a topic.
+func (r *Router) Route(name string) *Route {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.match(name)
+}
+
+// Fresh tells whether the subscriptions are still those of the match.
+func (r *Router) Fresh(rt *Route) bool { return rt.version == r.version.Load() }
+
+// QOS0Only tells whether nobody wants the topic at more than QoS 0 and it takes no static route: its QoS 0 messages may then be
+// sent on as they came.
+func (rt *Route) direct() bool { return len(rt.groups) == 0 && len(rt.copies) == 0 }
+
+// match runs with r.mu held.
+func (r *Router) match(name string) *Route {
+	rt := &Route{version: r.version.Load(), topic: name}
+	branches := 0
+	var at map[Subscriber]int // index into rt.subs; made when a second filter matches
+	r.subs.Match(name, func(b *branch) {
+		for _, g := range b.groups {
+			rt.groups = append(rt.groups, g)
+		}
+		if len(b.subs) == 0 {
+			return
+		}
+		branches++
+		if branches == 1 {
+			rt.subs = append([]Sub(nil), b.subs...)
+			return
+		}
+		if at == nil {
+			at = make(map[Subscriber]int, len(rt.subs)+len(b.subs))
+			for i, s := range rt.subs {
+				at[s.Subscriber] = i
+			}
+		}
+		for _, s := range b.subs {
+			if i, ok := at[s.Subscriber]; !ok {
+				at[s.Subscriber] = len(rt.subs)
+				rt.subs = append(rt.subs, s)
+			} else if s.QOS > rt.subs[i].QOS {
+				rt.subs[i].QOS = s.QOS
+			}
+		}
+	})
+	for _, s := range r.static {
+		if topic.Match(s.Source, name) {
+			rt.takeHop(r, s)
+		}
+	}
+	return rt
+}
+
+// takeHop merges static routes to the same target: the highest source quality wins, then the highest target quality.
+func (rt *Route) takeHop(r *Router, s StaticRoute) {
+	for i := range rt.copies {
+		c := &rt.copies[i]
+		if c.route.topic != s.Target {
+			continue
+		}
+		if s.SourceQOS > c.source || s.SourceQOS == c.source && s.TargetQOS > c.target {
+			c.source, c.target = s.SourceQOS, s.TargetQOS
+		}
+		return
+	}
+	rt.copies = append(rt.copies, hop{route: r.match(s.Target), source: s.SourceQOS, target: s.TargetQOS})
+}
+
+// qos is the quality with which a hop passes a message on: never more than it was published with.
+func (h hop) qos(published packet.QOS) packet.QOS {
+	if published == 0 || h.source == 0 {
+		return 0
+	}
+	return h.target
+}

@@ -1,0 +1,204 @@
+// Package router decides who gets a message and sees that it is safe before it is acknowledged.
+//
+//	session ──Publish(p)──► match: one topic tree, the static routes ──┬─ nothing to store: deliver now ─► Subscriber
+//	                                                                   └─ store.Append ─► stored ─► deliver ─► p.Done
+//
+// It promises that a message is matched once, not once per session; that a session gets one copy of it however many of its
+// filters match; that Done(nil) means on stable storage for everyone whose session outlives its connection; and that messages of
+// one publisher keep their order. It knows sessions only as Subscribers, and nothing of connections, users or packets on a wire.
+package router
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+)
+
+// Subscriber is a session as the router sees it. No method may block.
+type Subscriber interface {
+	// Number identifies a session that outlives its connection; 0 for one that doesn't, which is never stored for.
+	Number() uint64
+	// Reserve returns the next position in the session's queue. It is called by the store's goroutine alone, for numbered sessions.
+	Reserve() uint64
+	// SendNow sends an encoded QoS 0 PUBLISH if the session is connected, else drops it. The frame is the caller's again afterwards.
+	SendNow(frame []byte, w *Waker)
+	// Enqueue appends a message of QoS 1 or 2. Entries of a numbered session come in the order of their positions.
+	Enqueue(e Entry, w *Waker)
+}
+
+// Entry is one message in the queue of a session.
+type Entry struct {
+	Message  *packet.Message // shared by all its receivers, never changed; nil: storing failed, the position stays empty
+	Seq      uint64          // number in the store; 0: not stored
+	Position uint64          // as reserved; 0 for sessions without number
+	QOS      packet.QOS      // of the delivery
+	Retained bool            // sent with the retain flag
+}
+
+// Waker gathers the connections that have something to write, so that each is woken once for many messages.
+type Waker struct{ list []interface{ Wake() } }
+
+// Add notes a connection; it says itself when it was noted already.
+func (w *Waker) Add(c interface{ Wake() }) { w.list = append(w.list, c) }
+
+// Flush wakes what was noted.
+func (w *Waker) Flush() {
+	for i, c := range w.list {
+		c.Wake()
+		w.list[i] = nil
+	}
+	w.list = w.list[:0]
+}
+
+// Store is what the router needs of the store.
+type Store interface{ Append(op store.Op) bool }
+
+// StaticRoute copies the messages of a source filter to a target topic (`subscriptions` of the configuration).
+type StaticRoute struct {
+	Source    string     // filter
+	SourceQOS packet.QOS // the highest with which messages are taken, 0 or 1
+	Target    string     // topic
+	TargetQOS packet.QOS // the highest with which they are passed on
+}
+
+// Router may be used from any goroutine.
+type Router struct {
+	store Store
+	waker Waker // of the store's goroutine
+
+	mu      sync.RWMutex // guards subs and static; held while subs change, also for the moment of SUBACK
+	subs    topic.Tree[branch]
+	static  []StaticRoute
+	version atomic.Uint64 // counts changes of subs and static
+
+	retainedMu sync.RWMutex // guards retained; never held together with mu
+	retained   topic.Tree[packet.Message]
+
+	stats Stats
+}
+
+// Stats counts since the start.
+type Stats struct {
+	Retained      atomic.Int64  // retained messages now
+	Subscriptions atomic.Int64  // now
+	Refused       atomic.Uint64 // publications that could not be stored
+}
+
+// branch is what the tree holds at one filter.
+type branch struct {
+	subs   []Sub
+	groups map[string]*group // shared subscriptions, by name of the group
+}
+
+// Sub is a subscriber with the quality of service that it asked for.
+type Sub struct {
+	Subscriber
+	QOS packet.QOS
+}
+
+type group struct {
+	subs []Sub
+	next atomic.Uint32 // whose turn it is
+}
+
+// New returns a router without subscriptions.
+func New(st Store) *Router { return &Router{store: st} }
+
+// Stats returns the counters.
+func (r *Router) Stats() *Stats { return &r.stats }
+
+// SetStatic replaces the static routes. They must not form a cycle: see config.
+func (r *Router) SetStatic(routes []StaticRoute) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.static = routes
+	r.version.Add(1)
+}
+
+// Flush wakes the connections that stored messages were delivered to. The store calls it after each batch.
+func (r *Router) Flush() { r.waker.Flush() }
+
+// StoreWaker is the waker for what happens on the store's goroutine.
+func (r *Router) StoreWaker() *Waker { return &r.waker }
+
+// Subscription is a filter with its quality of service. Filter may be shared: $share/<group>/<filter>.
+type Subscription struct {
+	Filter string
+	QOS    packet.QOS
+}
+
+// Subscribe adds or replaces subscriptions of s. before is called at a moment when none of them can have brought a message
+// yet and after which none is missed; it must not block.
+func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before()
+	for _, x := range list {
+		name, filter, _, _ := topic.Share(x.Filter)
+		b := r.subs.Put(filter)
+		into := &b.subs
+		if name != "" {
+			if b.groups == nil {
+				b.groups = map[string]*group{}
+			}
+			if b.groups[name] == nil {
+				b.groups[name] = &group{}
+			}
+			into = &b.groups[name].subs
+		}
+		// Copied, never changed in place: a Route that was handed out still reads the old slice.
+		next := without(*into, s)
+		if len(next) == len(*into) {
+			r.stats.Subscriptions.Add(1)
+		}
+		*into = append(next, Sub{s, x.QOS})
+	}
+	r.version.Add(1)
+}
+
+// Unsubscribe removes subscriptions of s; unknown filters are ignored.
+func (r *Router) Unsubscribe(s Subscriber, filters []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, f := range filters {
+		name, filter, _, _ := topic.Share(f)
+		b := r.subs.Get(filter)
+		if b == nil {
+			continue
+		}
+		from := &b.subs
+		if name != "" {
+			if b.groups[name] == nil {
+				continue
+			}
+			from = &b.groups[name].subs
+		}
+		next := without(*from, s)
+		if len(next) < len(*from) {
+			r.stats.Subscriptions.Add(-1)
+		}
+		*from = next
+		if name != "" && len(next) == 0 {
+			delete(b.groups, name)
+		}
+		if len(b.subs) == 0 && len(b.groups) == 0 {
+			r.subs.Delete(filter)
+		}
+	}
+	r.version.Add(1)
+}
+
+// without returns a copy of list, with room for one more, that lacks s.
+func without(list []Sub, s Subscriber) []Sub {
+	out := make([]Sub, 0, len(list)+1)
+	for _, x := range list {
+		if x.Subscriber != s {
+			out = append(out, x)
+		}
+	}
+	return out
+}

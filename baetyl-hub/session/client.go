@@ -1,0 +1,175 @@
+package session
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// client is one connection: it reads packets and answers them. Its fields belong to the goroutine of serve unless said otherwise.
+type client struct {
+	g    *Registry
+	conn net.Conn
+	cert *x509.Certificate
+	log  log.Logger
+	in   reader
+	out  outbox
+	w    router.Waker
+
+	s         *Session
+	user      *auth.User
+	keepAlive time.Duration // longest silence; 0: any
+	will      *packet.Message
+	staleWill bool // the store has a will of this client from the last run of the hub
+	routes    map[string]*known
+	// slots holds a token for each message that is not stored yet. When it is full the read loop waits, and with it, through TCP, the
+	// publisher: the documented `ingress.qos1.buffer.size`.
+	slots chan struct{}
+	done  chan struct{} // closed when the session has been let go
+}
+
+// known is what the connection learned about a topic.
+type known struct{ route *router.Route }
+
+// maxRoutes bounds the topics that a connection remembers; past it, it forgets all and learns anew.
+const maxRoutes = 256
+
+var (
+	errDisconnect = errors.New("client disconnected")
+	errViolation  = errors.New("protocol violation")
+	errForbidden  = errors.New("not permitted")
+)
+
+// Serve runs a connection from its first byte to its end. cert is the client's verified certificate, nil if it has none.
+func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
+	c := &client{
+		g: g, conn: conn, cert: cert,
+		log:  g.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()),
+		in:   reader{conn: conn, limit: g.o.PacketMax},
+		done: make(chan struct{}),
+	}
+	c.out = outbox{conn: conn, timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func() { g.stats.Dropped.Add(1) }}
+	if !g.enter(c) {
+		_ = conn.Close()
+		return
+	}
+	defer g.leave(c)
+	err := c.connect()
+	if err == nil {
+		err = c.serve()
+	}
+	c.finish(err)
+}
+
+// serve handles packets until the connection ends and says why it did.
+func (c *client) serve() error {
+	for {
+		for {
+			frame, err := c.in.buffered()
+			if err != nil {
+				return err
+			}
+			if frame == nil {
+				break
+			}
+			if err := c.handle(frame); err != nil {
+				return err
+			}
+		}
+		c.w.Flush()
+		if c.keepAlive > 0 {
+			_ = c.conn.SetReadDeadline(time.Now().Add(c.keepAlive)) // [MQTT-3.1.2-24]
+		}
+		if err := c.in.read(); err != nil {
+			return err
+		}
+	}
+}
+
+func (c *client) handle(frame []byte) error {
+	if frame[0]>>4 == byte(packet.PUBLISH) {
+		return c.publish(frame)
+	}
+	p, err := decode(frame)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errMalformed, err)
+	}
+	switch p := p.(type) {
+	case *packet.Puback:
+		c.s.acknowledge(packet.PUBACK, p.ID, c, &c.w)
+	case *packet.Pubrec:
+		c.s.acknowledge(packet.PUBREC, p.ID, c, &c.w)
+	case *packet.Pubcomp:
+		c.s.acknowledge(packet.PUBCOMP, p.ID, c, &c.w)
+	case *packet.Pubrel:
+		return c.release(p.ID)
+	case *packet.Subscribe:
+		return c.subscribe(p)
+	case *packet.Unsubscribe:
+		return c.unsubscribe(p)
+	case *packet.Pingreq:
+		c.send(packet.NewPingresp(), &c.w) // [MQTT-3.12.4-1]
+	case *packet.Disconnect:
+		return errDisconnect
+	default: // a second CONNECT [MQTT-3.1.0-2], or a packet that only servers send
+		return fmt.Errorf("%w: %s", errViolation, p.Type())
+	}
+	return nil
+}
+
+// send appends a packet to the outbox. It may be called from any goroutine.
+func (c *client) send(p packet.Generic, w *router.Waker) {
+	c.out.send(w, func(b []byte) []byte {
+		n, size := len(b), p.Len()
+		b = append(b, make([]byte, size)...)
+		if _, err := p.Encode(b[n:]); err != nil {
+			panic("encode an answer: " + err.Error())
+		}
+		return b
+	})
+}
+
+// sendID sends a packet that is nothing but its id: PUBACK, PUBREC, PUBREL, PUBCOMP. It may be called from any goroutine.
+func (c *client) sendID(kind packet.Type, id packet.ID, w *router.Waker) {
+	c.out.send(w, func(b []byte) []byte {
+		first := byte(kind) << 4
+		if kind == packet.PUBREL {
+			first |= 2 // [MQTT-3.6.1-1]
+		}
+		return append(b, first, 2, byte(id>>8), byte(id))
+	})
+}
+
+// kick ends the connection because another one takes the session over.
+func (c *client) kick() { _ = c.conn.Close() }
+
+// finish lets the session go, publishes the will if the client did not say goodbye, and closes the connection.
+func (c *client) finish(err error) {
+	c.w.Flush()
+	entry := c.log.WithError(err)
+	switch {
+	case errors.Is(err, errDisconnect), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		entry.Debugf("connection ended")
+	default:
+		entry.Infof("connection closed")
+	}
+	if c.s != nil {
+		c.s.online.Store(nil)
+		c.endWill(errors.Is(err, errDisconnect))
+	}
+	c.out.finish(true)
+	c.in.release()
+	if c.s != nil {
+		c.g.release(c)
+	}
+	close(c.done)
+}

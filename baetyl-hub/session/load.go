@@ -1,0 +1,125 @@
+package session
+
+import (
+	"context"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// loader rebuilds the sessions from the store, before anything else runs.
+type loader struct {
+	g      *Registry
+	number map[uint64]*Session
+	acked  map[uint64]acked
+}
+
+// Visitor returns what store.Load fills the registry and its router with. Call finish after Load.
+func (g *Registry) Visitor() (v store.Visitor, finish func()) {
+	l := &loader{g: g, number: map[uint64]*Session{}, acked: map[uint64]acked{}}
+	return store.Visitor{
+		Session:  l.session,
+		Retained: g.router.LoadRetained,
+		Will:     func(client string, will packet.Message) { g.wills[client] = will },
+		Message:  l.message,
+	}, l.finish
+}
+
+func (l *loader) session(x store.Session) {
+	g := l.g
+	s := &Session{g: g, id: x.Client, user: x.User, number: x.Number, subs: x.Filters, received: map[packet.ID]bool{}}
+	for _, id := range x.Received {
+		s.received[id] = true
+	}
+	a, err := decodeAcked(x.Acked)
+	if x.Acked != nil && err != nil {
+		g.o.Log.WithField(log.KeyClient, x.Client).WithError(err).Warnf("session starts with all that is stored for it")
+	}
+	if err == nil {
+		s.q = queue{head: a.head, next: a.head, high: a.head, tail: a.head}
+	}
+	l.acked[s.number], l.number[s.number] = a, s
+	g.sessions[s.id] = s
+	g.number = max(g.number, s.number)
+	l.activate(s)
+}
+
+// activate makes the subscriptions of a session live, if its user may have them still; else they wait for the user to come.
+func (l *loader) activate(s *Session) {
+	user := l.g.users.Load().User(s.user)
+	list := make([]router.Subscription, 0, len(s.subs))
+	for f, qos := range s.subs {
+		if _, filter, _, _ := topic.Share(f); user == nil || !user.MaySubscribe(filter) {
+			s.parked = true
+			return
+		}
+		list = append(list, router.Subscription{Filter: f, QOS: qos})
+	}
+	l.g.router.Subscribe(s, list, func() {})
+}
+
+// message appends a stored message to the queues of the sessions that still need it. Messages come in order, and with them the
+// positions of each session.
+func (l *loader) message(seq uint64, rec *store.Record) (needed int) {
+	for _, t := range rec.Targets {
+		s := l.number[t.Session]
+		if s == nil || t.Position < s.q.tail {
+			continue
+		}
+		if _, gone := l.acked[t.Session].done[t.Position]; gone {
+			continue
+		}
+		l.fill(s, t.Position)
+		s.q.push(entry{
+			seq: seq, qos: t.QOS, retained: t.Retained,
+			again: s.q.len() < l.g.o.Window, // these few may have been sent before the hub ended
+		})
+		needed++
+	}
+	return needed
+}
+
+// fill appends entries for positions whose message is gone: done, or only to be released.
+func (l *loader) fill(s *Session, until uint64) {
+	for p := s.q.tail; p < until; p++ {
+		e := entry{state: done}
+		if l.acked[s.number].done[p] {
+			e = entry{qos: 2, state: released}
+		}
+		s.q.push(e)
+	}
+}
+
+func (l *loader) finish() {
+	for number, s := range l.number {
+		l.fill(s, l.acked[number].furthest)
+		s.q.high = max(s.q.high, l.acked[number].furthest)
+		s.q.trim()
+		s.reserve = s.q.tail
+	}
+}
+
+// RunWills publishes the wills of clients that were connected when the hub last ended, and have not come back in Options.WillDelay.
+func (g *Registry) RunWills(ctx context.Context) error {
+	t := time.NewTimer(g.o.WillDelay)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-t.C:
+	}
+	g.mu.Lock()
+	wills := g.wills
+	g.wills = map[string]packet.Message{}
+	g.mu.Unlock()
+	for id, will := range wills {
+		g.publishWill(id, will)
+	}
+	<-ctx.Done()
+	return nil
+}

@@ -1,0 +1,166 @@
+package session
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+)
+
+// publish handles a PUBLISH of the client.
+//
+// The short way, QoS 0 to subscribers that need no more, passes the packet on as it came: no copy but into the outboxes.
+// Everything else is decoded and becomes a Publication, whose receipt follows when the router says that it is safe.
+func (c *client) publish(frame []byte) error {
+	c.g.stats.Received.Add(1)
+	_, size := binary.Uvarint(frame[1:])
+	body := frame[1+size:]
+	if len(body) < 2 || len(body) < 2+int(binary.BigEndian.Uint16(body)) {
+		return errMalformed
+	}
+	name := body[2 : 2+binary.BigEndian.Uint16(body)]
+	k, err := c.lookup(name)
+	if err != nil {
+		return err
+	}
+	if frame[0] == byte(packet.PUBLISH)<<4 && len(c.slots) == 0 && c.g.router.Forward(k.route, frame, &c.w) {
+		return nil
+	}
+	var p packet.Publish
+	if n, err := p.Decode(frame); err != nil || n != len(frame) {
+		return fmt.Errorf("%w: PUBLISH", errMalformed)
+	}
+	return c.accept(&p, k.route)
+}
+
+// lookup returns what is known of a topic after checking that the client may publish to it. [MQTT-3.3.5-2]
+func (c *client) lookup(name []byte) (*known, error) {
+	k := c.routes[string(name)]
+	if k == nil {
+		topic := string(name)
+		if err := c.g.o.Topic.CheckName(topic); err != nil {
+			return nil, fmt.Errorf("%w: %w", errViolation, err)
+		}
+		if !c.user.MayPublish(topic) {
+			c.g.stats.Forbidden.Add(1)
+			return nil, fmt.Errorf("publish to %q: %w", topic, errForbidden)
+		}
+		if len(c.routes) >= maxRoutes || c.routes == nil {
+			c.routes = map[string]*known{}
+		}
+		k = &known{c.g.router.Route(topic)}
+		c.routes[topic] = k
+	} else if !c.g.router.Fresh(k.route) {
+		k.route = c.g.router.Route(string(name))
+	}
+	return k, nil
+}
+
+func (c *client) accept(p *packet.Publish, route *router.Route) error {
+	if p.Message.QOS == 2 && !c.firstTime(p.ID) {
+		return nil
+	}
+	inOrder := len(c.slots) > 0
+	c.slot()
+	x := &router.Publication{Message: p.Message, Route: route, InOrder: inOrder, ID: p.ID, Done: c.receipt, Slot: c.slots}
+	if p.Message.QOS == 2 {
+		x.Receiver = c.s.number
+	}
+	c.g.router.Publish(x, &c.w)
+	return nil
+}
+
+// slot takes a token of slots, waiting for one if need be.
+func (c *client) slot() {
+	select {
+	case c.slots <- struct{}{}:
+	default:
+		c.w.Flush() // nobody may wait for what this goroutine has gathered while it waits itself
+		c.slots <- struct{}{}
+	}
+}
+
+// receipt tells the client that its message is safe. It runs on the goroutine of the read loop or of the store.
+func (c *client) receipt(p *router.Publication, err error, w *router.Waker) {
+	switch {
+	case err != nil:
+		c.log.WithError(err).Warnf("message refused, connection closed")
+		_ = c.conn.Close() // the client will send it again; MQTT 3.1.1 has no other way to say no
+	case p.Message.QOS == 1:
+		c.sendID(packet.PUBACK, p.ID, w) // [MQTT-4.3.2-2]
+	case p.Message.QOS == 2:
+		c.s.mu.Lock()
+		c.s.received[p.ID] = true
+		c.s.mu.Unlock()
+		if now := c.s.online.Load(); now != nil { // perhaps a newer connection, which has asked in vain
+			now.sendID(packet.PUBREC, p.ID, w) // [MQTT-4.3.3-2]
+		}
+	}
+	if err != nil && p.Message.QOS == 2 {
+		c.s.mu.Lock()
+		delete(c.s.received, p.ID)
+		c.s.mu.Unlock()
+	}
+}
+
+// firstTime tells whether the QoS 2 message id is new. A repetition is answered, not published again. [MQTT-4.3.3-2]
+func (c *client) firstTime(id packet.ID) bool {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stored, known := s.received[id]
+	if known {
+		if stored {
+			c.sendID(packet.PUBREC, id, &c.w)
+		}
+		return false
+	}
+	if s.received == nil {
+		s.received = map[packet.ID]bool{}
+	}
+	s.received[id] = false
+	return true
+}
+
+// release handles PUBREL: the client will not send the message again, its id is free.
+func (c *client) release(id packet.ID) error {
+	s := c.s
+	s.mu.Lock()
+	_, known := s.received[id]
+	delete(s.received, id)
+	s.mu.Unlock()
+	if !known || s.number == 0 {
+		c.sendID(packet.PUBCOMP, id, &c.w)
+		return nil
+	}
+	c.slot()
+	if !c.g.store.Append(&releaseOp{c, id}) {
+		<-c.slots
+	}
+	return nil
+}
+
+// releaseOp stores that an id is free before PUBCOMP says so: the client may use it for another message at once.
+type releaseOp struct {
+	c  *client
+	id packet.ID
+}
+
+// Write implements store.Op.
+func (o *releaseOp) Write(tx *store.Tx) error {
+	tx.DeleteReceived(o.c.s.number, o.id)
+	return nil
+}
+
+// Committed implements store.Op.
+func (o *releaseOp) Committed(err error) {
+	if err == nil {
+		o.c.sendID(packet.PUBCOMP, o.id, o.c.g.waker) // [MQTT-4.3.3-2]
+	} else {
+		_ = o.c.conn.Close()
+	}
+	<-o.c.slots
+}

@@ -1,0 +1,302 @@
+// Package session is MQTT 3.1.1 as the hub speaks it: connections, and the sessions that outlive them.
+//
+//	net.Conn ─► Serve: reader ─► client ──Publish──► router ──► store
+//	              ▲                │  ▲                 │
+//	              │  CONNECT takes │  └── receipt ◄─────┘ stored
+//	              │                ▼
+//	           outbox ◄──────── Session: queue ◄──Enqueue── router
+//
+// One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something. Nobody else
+// waits for a socket. It promises: PUBACK and PUBREC follow the store; a session has one connection at a time, and a newcomer waits
+// until the old one has let go; a slow reader loses QoS 0 messages (counted) and is held by its window for the others.
+//
+// Locks, outer first: Registry.mu, router, Session.mu, outbox.mu, store.
+package session
+
+import (
+	"fmt"
+	"regexp"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Options of a Registry. All must be set; config has the defaults.
+type Options struct {
+	Log              log.Logger
+	Topic            topic.Limits
+	ClientIDMax      int           // characters
+	PacketMax        int           // bytes of a received packet
+	ConnectTimeout   time.Duration // from accepting to CONNECT
+	WriteTimeout     time.Duration // of one write
+	ConnectionsMax   int
+	SubscriptionsMax int           // per session
+	Ingress          int           // messages per client that are received and not yet stored
+	EgressQOS0       int           // QoS 0 messages per client that wait to be written; more are dropped
+	EgressBytes      int           // the same in bytes
+	Window           int           // messages per client that are sent and not yet acknowledged
+	QueueMax         int           // QoS 1 and 2 messages per session that wait; more are dropped, counted
+	Batch            int           // messages fetched at a time from the store for a session that catches up
+	Retry            time.Duration // after which an unacknowledged message is sent again; 0: only after a reconnect
+	WillDelay        time.Duration // after the start until wills of clients that have not come back are published
+}
+
+var idCharacters = regexp.MustCompile(`^[0-9A-Za-z_-]*$`)
+
+func (o *Options) clientID(id string) bool {
+	return len(id) <= o.ClientIDMax && idCharacters.MatchString(id)
+}
+
+func (o *Options) outbox() outboxLimits {
+	// Above what QoS 0 may fill, room for a whole window and the answers to the client.
+	return outboxLimits{messages: o.EgressQOS0, bytes: o.EgressBytes, hard: o.EgressBytes + (o.Window+1)*o.PacketMax + 1<<20}
+}
+
+// Store is what sessions need of the store.
+type Store interface {
+	router.Store
+	Message(seq uint64) (*packet.Message, bool)
+}
+
+// Stats counts since the start.
+type Stats struct {
+	Connections atomic.Int64  // now
+	Received    atomic.Uint64 // PUBLISH packets from clients
+	Sent        atomic.Uint64 // PUBLISH packets of QoS 1 and 2 to clients
+	Repeated    atomic.Uint64 // of Sent, repetitions after Options.Retry
+	Dropped     atomic.Uint64 // QoS 0 messages that a slow reader did not get
+	QueueFull   atomic.Uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
+	Expired     atomic.Uint64 // queued messages that retention had removed
+	Refused     atomic.Uint64 // logins
+	Forbidden   atomic.Uint64 // publications and subscriptions without permission
+	Rejected    atomic.Uint64 // connections over Options.ConnectionsMax
+}
+
+// Registry is the sessions of a hub. Its methods may be called from any goroutine.
+type Registry struct {
+	o      Options
+	store  Store
+	router *router.Router
+	waker  *router.Waker // of the store's goroutine
+	users  atomic.Pointer[auth.Book]
+	stats  Stats
+	tasks  sync.WaitGroup // goroutines that fetch messages
+
+	mu       sync.Mutex // guards the fields below and Session.holder
+	sessions map[string]*Session
+	clients  map[*client]struct{}
+	wills    map[string]packet.Message // of clients that the last run of the hub left behind
+	number   uint64                    // of the newest durable session
+	anonymus uint64                    // clients without id so far
+	closed   bool
+	left     sync.Cond // a client left
+}
+
+// New returns a registry without sessions.
+func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
+	g := &Registry{o: o, store: st, router: r, waker: r.StoreWaker(), sessions: map[string]*Session{}, clients: map[*client]struct{}{}, wills: map[string]packet.Message{}}
+	g.users.Store(users)
+	g.left.L = &g.mu
+	return g
+}
+
+// Stats returns the counters.
+func (g *Registry) Stats() *Stats { return &g.stats }
+
+// Sessions returns how many sessions there are, connected or not.
+func (g *Registry) Sessions() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.sessions)
+}
+
+func (g *Registry) enter(c *client) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.closed || len(g.clients) >= g.o.ConnectionsMax {
+		g.stats.Rejected.Add(1)
+		return false
+	}
+	g.clients[c] = struct{}{}
+	g.stats.Connections.Add(1)
+	return true
+}
+
+func (g *Registry) leave(c *client) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.clients, c)
+	g.stats.Connections.Add(-1)
+	g.left.Broadcast()
+}
+
+func (g *Registry) stopping() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.closed
+}
+
+// Close ends all connections and waits until their sessions are let go. Wills are kept for the next start. New connections are refused.
+func (g *Registry) Close() {
+	g.mu.Lock()
+	g.closed = true
+	for c := range g.clients {
+		c.kick()
+	}
+	for len(g.clients) > 0 {
+		g.left.Wait()
+	}
+	g.mu.Unlock()
+	g.tasks.Wait()
+}
+
+// take gives c the session of its client id. A connection that holds it is ended first; whoever of several newcomers gets it next
+// is one alone, and the others end it in turn. [MQTT-3.1.4-2]
+func (g *Registry) take(c *client, id string, clean bool) (s *Session, present bool, err error) {
+	for {
+		g.mu.Lock()
+		if g.closed {
+			g.mu.Unlock()
+			return nil, false, connectFault{packet.ServerUnavailable, "hub is stopping"}
+		}
+		old := g.sessions[id]
+		if id == "" {
+			old = nil
+		}
+		if old == nil || old.holder == nil && old.user == c.user.Name && !clean {
+			break
+		}
+		if old.user != c.user.Name && (old.holder != nil || g.users.Load().User(old.user) != nil) {
+			g.mu.Unlock()
+			return nil, false, connectFault{packet.IdentifierRejected, "client id belongs to another user"}
+		}
+		if holder := old.holder; holder != nil {
+			g.mu.Unlock()
+			holder.kick()
+			<-holder.done
+			continue
+		}
+		// A clean session, or the user is gone from the configuration: the old state goes. [MQTT-3.1.2-6]
+		old.holder = c
+		g.mu.Unlock()
+		err := g.discard(old)
+		g.mu.Lock()
+		if err == nil {
+			delete(g.sessions, id)
+		}
+		old.holder = nil
+		g.mu.Unlock()
+		if err != nil {
+			return nil, false, connectFault{packet.ServerUnavailable, err.Error()}
+		}
+	}
+	defer g.mu.Unlock()
+	_, c.staleWill = g.wills[id]
+	delete(g.wills, id) // the client is back: the will that the last run of the hub left is void
+	if s = g.sessions[id]; s != nil && id != "" {
+		s.holder = c
+		return s, true, nil
+	}
+	s = &Session{g: g, id: id, user: c.user.Name, holder: c, subs: map[string]packet.QOS{}}
+	if id == "" {
+		g.anonymus++
+		s.id = fmt.Sprintf("$%d", g.anonymus) // no client id starts with $
+	} else if !clean {
+		g.number++
+		s.number = g.number
+	}
+	g.sessions[s.id] = s
+	return s, false, nil
+}
+
+// release ends the hold of a connection on its session; a transient session ends with it.
+func (g *Registry) release(c *client) {
+	s := c.s
+	s.mu.Lock()
+	s.q.rewind()
+	filters := make([]string, 0, len(s.subs))
+	for f := range s.subs {
+		filters = append(filters, f)
+	}
+	if s.number == 0 {
+		s.dead = true
+		s.q = queue{}
+	}
+	s.mu.Unlock()
+	if s.number == 0 {
+		g.router.Unsubscribe(s, filters)
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	s.holder = nil
+	if s.number == 0 {
+		delete(g.sessions, s.id)
+	}
+}
+
+// discard removes a durable session that nobody holds from router and store.
+func (g *Registry) discard(s *Session) error {
+	s.mu.Lock()
+	filters := make([]string, 0, len(s.subs))
+	for f := range s.subs {
+		filters = append(filters, f)
+	}
+	received := make([]packet.ID, 0, len(s.received))
+	for id := range s.received {
+		received = append(received, id)
+	}
+	s.mu.Unlock()
+	err := g.commit(func(tx *store.Tx) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for p := s.q.head; p < s.q.tail; p++ {
+			if seq := s.q.at(p).seq; seq != 0 {
+				s.freed = append(s.freed, seq)
+			}
+		}
+		// What follows now, of messages that were routed before, finds the session dead and is freed at once.
+		s.dead, s.q = true, queue{}
+		for _, seq := range s.freed {
+			tx.Release(seq)
+		}
+		s.freed = nil
+		tx.DeleteSession(s.number, filters, received)
+		return nil
+	}, true)
+	if err == nil {
+		g.router.Unsubscribe(s, filters)
+	}
+	return err
+}
+
+// commit runs write in the store's goroutine and waits until it is stored; with need false it does nothing.
+func (g *Registry) commit(write func(*store.Tx) error, need bool) error {
+	if !need {
+		return nil
+	}
+	x := &change{write: write, done: make(chan error, 1)}
+	if !g.store.Append(x) {
+		return store.ErrClosed
+	}
+	return <-x.done
+}
+
+// change is an op that somebody waits for.
+type change struct {
+	write func(*store.Tx) error
+	done  chan error // one slot: Committed never blocks
+}
+
+// Write implements store.Op.
+func (x *change) Write(tx *store.Tx) error { return x.write(tx) }
+
+// Committed implements store.Op.
+func (x *change) Committed(err error) { x.done <- err }

@@ -1,0 +1,293 @@
+package session
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+)
+
+// Session is the state that a client has at the hub: its subscriptions and what is still to be delivered or completed. It lives as
+// long as the connection (transient), or until a clean session replaces it (durable).
+type Session struct {
+	g      *Registry
+	id     string // client id, or a made-up key for a client without one
+	user   string
+	number uint64 // 0: transient
+
+	holder  *client                // connection that owns the session; guarded by g.mu
+	online  atomic.Pointer[client] // connection that messages go to, set after CONNACK
+	reserve uint64                 // next position; touched by the store's goroutine only, after loading
+
+	mu       sync.Mutex // below the locks of registry and router, above those of outbox and store
+	subs     map[string]packet.QOS
+	parked   bool               // subs are not active: the user was missing, or not permitted, when the hub started
+	received map[packet.ID]bool // QoS 2 messages from the client that it has not released; true: stored
+	q        queue
+	loading  bool     // a goroutine fetches messages from the store
+	timed    bool     // the repetition timer runs
+	dead     bool     // replaced by a clean session: nothing is kept for it any more
+	dirty    bool     // the session waits in the store's queue as an op
+	freed    []uint64 // messages that it needs no more, not yet told to the store
+	writing  []uint64 // the same, told in the batch that is being written
+	recorded []uint64 // positions whose PUBREC is in the batch that is being written
+}
+
+// Number implements router.Subscriber.
+func (s *Session) Number() uint64 { return s.number }
+
+// Reserve implements router.Subscriber.
+func (s *Session) Reserve() uint64 {
+	s.reserve++
+	return s.reserve - 1
+}
+
+// SendNow implements router.Subscriber.
+func (s *Session) SendNow(frame []byte, w *router.Waker) {
+	if c := s.online.Load(); c != nil {
+		c.out.sendLoose(frame, w)
+	}
+}
+
+// Enqueue implements router.Subscriber.
+func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		s.free(e.Seq)
+		return
+	}
+	x := entryOf(e)
+	if s.number == 0 {
+		if s.online.Load() == nil {
+			return
+		}
+		if s.q.len() >= s.g.o.QueueMax {
+			s.g.stats.QueueFull.Add(1)
+			return
+		}
+	} else {
+		s.q.skip(e.Position)
+		switch {
+		case e.Message == nil:
+			x.state = done
+		case s.q.len() >= s.g.o.QueueMax:
+			s.g.stats.QueueFull.Add(1)
+			s.free(e.Seq)
+			x = entry{state: done}
+		case s.q.len() >= 2*s.g.o.Window:
+			x.message = nil // it is on disk: what waits long need not fill the memory
+		}
+	}
+	s.q.push(x)
+	s.q.trim()
+	s.pump(w)
+}
+
+// pump sends what the window has room for. It runs with s.mu held.
+func (s *Session) pump(w *router.Waker) {
+	c := s.online.Load()
+	if c == nil {
+		return
+	}
+	for {
+		e, position, ok := s.q.sendable(s.g.o.Window)
+		if !ok {
+			break
+		}
+		switch e.state {
+		case waiting:
+			if e.message == nil {
+				s.load()
+				return
+			}
+			s.publish(c, e, position, w)
+		case released:
+			c.sendID(packet.PUBREL, packetID(position), w)
+		}
+		s.q.advance()
+	}
+	s.watch()
+}
+
+func (s *Session) publish(c *client, e *entry, position uint64, w *router.Waker) {
+	c.out.send(w, func(b []byte) []byte {
+		return router.Encode(b, e.message, e.qos, packetID(position), e.again, e.retained)
+	})
+	e.state, e.sent, e.again = sent, seconds(), true
+	s.g.stats.Sent.Add(1)
+}
+
+// load fetches messages that only the store has, outside of the lock. It runs with s.mu held.
+func (s *Session) load() {
+	if s.loading {
+		return
+	}
+	type want struct{ position, seq uint64 }
+	var wants []want
+	for p := s.q.next; p < s.q.tail && len(wants) < s.g.o.Batch; p++ {
+		if e := s.q.at(p); e.state == waiting && e.message == nil {
+			wants = append(wants, want{p, e.seq})
+		}
+	}
+	s.loading = true
+	s.g.tasks.Go(func() {
+		found := make([]*packet.Message, len(wants))
+		for i, x := range wants {
+			found[i], _ = s.g.store.Message(x.seq)
+		}
+		var w router.Waker
+		s.mu.Lock()
+		s.loading = false
+		for i, x := range wants {
+			if x.position < s.q.head || x.position >= s.q.tail {
+				continue // the session was replaced meanwhile
+			}
+			e := s.q.at(x.position)
+			switch {
+			case e.seq != x.seq || e.state != waiting:
+			case found[i] == nil: // expired
+				s.g.stats.Expired.Add(1)
+				s.free(s.q.finish(x.position))
+			default:
+				e.message = found[i]
+			}
+		}
+		s.pump(&w)
+		s.mu.Unlock()
+		w.Flush()
+	})
+}
+
+// watch starts the timer that repeats what is not acknowledged in time. It runs with s.mu held.
+func (s *Session) watch() {
+	if s.timed || s.q.flying == 0 || s.g.o.Retry <= 0 {
+		return
+	}
+	s.timed = true
+	time.AfterFunc(s.g.o.Retry, s.repeat)
+}
+
+// repeat sends again what has waited for `egress.qos1.retry.interval`, each message by itself, not only the oldest.
+func (s *Session) repeat() {
+	var w router.Waker
+	defer w.Flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timed = false
+	c := s.online.Load()
+	if c == nil {
+		return
+	}
+	old := seconds() - uint32(s.g.o.Retry/time.Second)
+	for p := s.q.head; p < s.q.next; p++ {
+		if e := s.q.at(p); e.state == sent && e.sent <= old && e.message != nil {
+			s.publish(c, e, p, &w)
+			s.g.stats.Repeated.Add(1)
+		} else if e.state == released && e.sent <= old {
+			c.sendID(packet.PUBREL, packetID(p), &w)
+			e.sent = seconds()
+		}
+	}
+	s.watch()
+}
+
+// acknowledge handles PUBACK, PUBREC and PUBCOMP of the client.
+func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, w *router.Waker) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	position, ok := s.q.find(id)
+	var e *entry
+	if ok {
+		e = s.q.at(position)
+	}
+	switch {
+	case kind == packet.PUBACK && ok && e.qos == 1 && e.state == sent,
+		kind == packet.PUBCOMP && ok && e.state == released:
+		s.free(s.q.finish(position))
+		s.save()
+		s.pump(w)
+	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
+		// The payload is the client's now; what remains is to release the id. That must be stored first: after PUBREL the client
+		// forgets the id, and a PUBLISH repeated by a restarted hub would count as new. [MQTT-4.3.3-1]
+		s.free(e.seq)
+		*e = entry{qos: 2, state: received, sent: seconds()}
+		if s.number == 0 {
+			e.state = released
+			c.sendID(packet.PUBREL, id, w)
+		}
+		s.save()
+	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
+		c.sendID(packet.PUBREL, id, w) // a repetition, or of a session that the client still remembers: let it finish
+	}
+}
+
+// free notes that the session needs a stored message no more. It runs with s.mu held.
+func (s *Session) free(seq uint64) {
+	if seq == 0 {
+		return
+	}
+	s.freed = append(s.freed, seq)
+	s.save()
+}
+
+// save queues the session's progress for the store. It runs with s.mu held.
+func (s *Session) save() {
+	if s.number != 0 && !s.dirty {
+		s.dirty = s.g.store.Append(s)
+	}
+}
+
+// Write implements store.Op: the session's progress since it was written last.
+func (s *Session) Write(tx *store.Tx) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writing, s.freed = append(s.writing[:0], s.freed...), s.freed[:0]
+	for _, seq := range s.writing {
+		tx.Release(seq)
+	}
+	s.recorded = s.recorded[:0]
+	if s.dead {
+		return nil
+	}
+	for p := s.q.head; p < s.q.high; p++ {
+		if s.q.at(p).state == received {
+			s.recorded = append(s.recorded, p)
+			tx.Sync()
+		}
+	}
+	tx.PutAcked(s.number, s.q.encodeAcked(nil))
+	return nil
+}
+
+// Committed implements store.Op.
+func (s *Session) Committed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirty = false
+	if err != nil {
+		// Told again with the next progress; until then the messages stay, and no PUBREL goes out.
+		s.freed = append(s.freed, s.writing...)
+		return
+	}
+	c, more := s.online.Load(), len(s.freed) > 0
+	for _, p := range s.recorded {
+		if p < s.q.head || s.q.at(p).state != received {
+			continue
+		}
+		s.q.at(p).state = released
+		if c != nil {
+			c.sendID(packet.PUBREL, packetID(p), s.g.waker)
+		}
+	}
+	for p := s.q.head; p < s.q.high && !more; p++ {
+		more = s.q.at(p).state == received
+	}
+	if more {
+		s.save()
+	}
+}
