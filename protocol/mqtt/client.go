@@ -1,0 +1,308 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/256dpi/gomqtt/transport"
+)
+
+// Errors of this package; errors.Is decides.
+var (
+	ErrClosed   = errors.New("MQTT client is closed")                             // Close was called
+	ErrNoPong   = errors.New("peer does not answer pings")                        // the connection is half open
+	ErrSubAck   = errors.New("peer does not answer SUBSCRIBE")                    // within the timeout
+	ErrRefused  = errors.New("subscription refused by the peer")                  // and validatesubs is set
+	ErrPoison   = errors.New("peer closes the connection whenever it is sent")    // see WithPoisonLimit
+	ErrLost     = errors.New("connection lost while a QoS 0 message was written") // it may or may not have arrived
+	ErrProtocol = errors.New("peer violates MQTT")
+)
+
+// ConnackError is the peer's refusal of a connection.
+type ConnackError struct{ Code packet.ConnackCode }
+
+// Error gives the code as text.
+func (e *ConnackError) Error() string { return e.Code.String() }
+
+// subscribeID is the packet id of the one SUBSCRIBE of a connection; messages get others.
+const subscribeID packet.ID = 1
+
+// Client is one connection: CONNECT and SUBSCRIBE at its start, pings while it lasts, DISCONNECT at its end.
+// Connect opens it, Serve runs it; Send, Close and Abort may be called from any goroutine.
+type Client struct {
+	cfg     ClientInfo
+	conn    transport.Conn
+	raw     carrier
+	present bool
+
+	writing chan struct{} // held by who writes; a channel, so that Close can give up waiting for it
+	start   time.Time
+	sent    atomic.Int64  // when the last packet was written, since start
+	heard   atomic.Int64  // when the last byte came in, since start
+	subBy   atomic.Int64  // until when SUBACK is due, since start; 0: none is due
+	done    chan struct{} // closed by fail
+	once    sync.Once
+	cause   error // set before done is closed
+}
+
+// Connect dials, sends CONNECT, waits for CONNACK and sends SUBSCRIBE if there is something to subscribe to. will may be
+// nil. Each wait lasts cfg.Timeout at most; the end of ctx interrupts all of them.
+func Connect(ctx context.Context, cfg ClientInfo, will *Message) (*Client, error) {
+	c := &Client{cfg: cfg.withDefaults(), writing: make(chan struct{}, 1), done: make(chan struct{}), start: time.Now()}
+	dctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	var err error
+	c.conn, c.raw, err = dial(dctx, c.cfg, func(n net.Conn) net.Conn { return activity{n, &c.heard, c.clock} })
+	if err != nil {
+		return nil, fmt.Errorf("dial %s: %w", c.cfg.Address, err)
+	}
+	c.conn.SetReadLimit(int64(c.cfg.Message.Length.Max))
+	c.conn.SetMaxWriteDelay(time.Second) // Send flushes; the delay only lets it write several packets at once
+	if err := c.handshake(ctx, will); err != nil {
+		c.fail(err)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Client) handshake(ctx context.Context, will *Message) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
+	defer stop()
+	hello := &packet.Connect{ClientID: c.cfg.ClientID, CleanSession: c.cfg.CleanSession, Username: c.cfg.Username,
+		Password: c.cfg.Password, KeepAlive: seconds(c.cfg.KeepAlive), Version: packet.Version311}
+	if will != nil {
+		m := will.packet()
+		hello.Will = &m
+	}
+	if err := c.Send(hello); err != nil {
+		return fmt.Errorf("send CONNECT: %w", err)
+	}
+	pkt, err := c.conn.Receive()
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return fmt.Errorf("wait for CONNACK: %w", readable(err))
+	}
+	ack, ok := pkt.(*packet.Connack)
+	switch {
+	case !ok:
+		return fmt.Errorf("%w: expected CONNACK, received %s", ErrProtocol, pkt.Type())
+	case ack.ReturnCode != packet.ConnectionAccepted:
+		return &ConnackError{ack.ReturnCode}
+	}
+	c.present = ack.SessionPresent
+	if len(c.cfg.Subscriptions) == 0 {
+		return nil
+	}
+	sub := &packet.Subscribe{ID: subscribeID}
+	for _, s := range c.cfg.Subscriptions {
+		sub.Subscriptions = append(sub.Subscriptions, packet.Subscription{Topic: s.Topic, QOS: packet.QOS(s.QOS)})
+	}
+	c.subBy.Store(int64(c.clock() + c.cfg.Timeout))
+	if err := c.Send(sub); err != nil {
+		return fmt.Errorf("send SUBSCRIBE: %w", err)
+	}
+	return nil
+}
+
+// SessionPresent tells whether the peer knew the client's session.
+func (c *Client) SessionPresent() bool { return c.present }
+
+// Done is closed when the connection has ended.
+func (c *Client) Done() <-chan struct{} { return c.done }
+
+// Send writes packets and flushes them. A packet that can't be encoded ends the connection, as a write error does.
+func (c *Client) Send(pkts ...packet.Generic) error {
+	select {
+	case c.writing <- struct{}{}:
+	case <-c.done:
+		return c.cause
+	}
+	defer func() { <-c.writing }()
+	return c.send(c.cfg.Timeout, pkts...)
+}
+
+func (c *Client) send(timeout time.Duration, pkts ...packet.Generic) error {
+	if err := c.raw.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
+		return err
+	}
+	for i, p := range pkts {
+		if err := c.conn.Send(p, i < len(pkts)-1); err != nil {
+			err = fmt.Errorf("write %s: %w", p.Type(), err)
+			c.fail(err)
+			return err
+		}
+	}
+	c.sent.Store(int64(c.clock()))
+	return nil
+}
+
+// Serve reads until the connection ends and returns why. It answers for pings; every other packet goes to recv, which must not
+// block, since nothing is read meanwhile. An error of recv ends the connection. Serve is called once.
+func (c *Client) Serve(recv func(packet.Generic) error) error {
+	var keeper sync.WaitGroup
+	keeper.Go(c.keepAlive)
+	defer keeper.Wait()
+	for {
+		pkt, err := c.conn.Receive()
+		if err == nil {
+			err = c.received(pkt, recv)
+		} else {
+			err = readable(err)
+			if errors.Is(err, packet.ErrReadLimitExceeded) {
+				err = fmt.Errorf("a packet came that is larger than message.length.max (%d bytes): %w", c.cfg.Message.Length.Max, err)
+			}
+		}
+		if err != nil {
+			c.fail(err)
+			return c.cause
+		}
+	}
+}
+
+func (c *Client) received(pkt packet.Generic, recv func(packet.Generic) error) error {
+	switch p := pkt.(type) {
+	case *packet.Pingresp: // any byte counts as a sign of life, see activity
+		return nil
+	case *packet.Suback:
+		if c.subBy.Swap(0) == 0 {
+			return nil // a second one says nothing new
+		}
+		if refused := c.refused(p); len(refused) > 0 && c.cfg.ValidateSubs {
+			return fmt.Errorf("%w: %q", ErrRefused, refused)
+		}
+	case *packet.Publish, *packet.Puback, *packet.Pubrec, *packet.Pubrel, *packet.Pubcomp:
+	default:
+		return fmt.Errorf("%w: it sent %s", ErrProtocol, pkt.Type())
+	}
+	return recv(pkt)
+}
+
+// refused lists the filters that a SUBACK does not grant.
+func (c *Client) refused(ack *packet.Suback) (filters []string) {
+	for i, s := range c.cfg.Subscriptions {
+		if i >= len(ack.ReturnCodes) || ack.ReturnCodes[i] == packet.QOSFailure {
+			filters = append(filters, s.Topic)
+		}
+	}
+	return filters
+}
+
+// keepAlive sends pings and ends a connection whose peer is silent. It returns when the connection has ended.
+func (c *Client) keepAlive() {
+	pinged := time.Duration(0)
+	for {
+		now := c.clock()
+		if by := time.Duration(c.subBy.Load()); by != 0 && now >= by {
+			c.fail(ErrSubAck)
+			return
+		}
+		ping, dead, wait := keepAliveDue(now, time.Duration(c.sent.Load()), time.Duration(c.heard.Load()), pinged, c.cfg.KeepAlive, c.cfg.Timeout)
+		switch {
+		case dead:
+			c.fail(ErrNoPong)
+			return
+		case ping:
+			pinged = now
+			if c.Send(packet.NewPingreq()) != nil {
+				return
+			}
+			continue
+		}
+		if by := time.Duration(c.subBy.Load()); by != 0 {
+			wait = min(wait, by-now)
+		}
+		t := time.NewTimer(max(wait, time.Millisecond))
+		select {
+		case <-t.C:
+		case <-c.done:
+			t.Stop()
+			return
+		}
+	}
+}
+
+// keepAliveDue says what keep-alive demands at now: a ping, the end, or nothing for wait. sent and heard are the times of the
+// last byte in each direction, pinged that of the last ping. A connection on which nothing comes in is pinged also while
+// this side keeps sending: only so is a half-open one found by a busy publisher.
+func keepAliveDue(now, sent, heard, pinged, interval, timeout time.Duration) (ping, dead bool, wait time.Duration) {
+	if interval <= 0 {
+		return false, false, time.Hour
+	}
+	interval = max(interval, time.Second)
+	if pinged > heard { // unanswered
+		if left := pinged + min(timeout, interval) - now; left > 0 {
+			return false, false, left
+		}
+		return false, true, 0
+	}
+	// pinged counts as sent; a peer must hear from us within 1.5 intervals [MQTT-3.1.2-24].
+	if left := min(max(sent, pinged), max(heard, pinged)) + interval - now; left > 0 {
+		return false, false, left
+	}
+	return true, false, 0
+}
+
+// Close sends DISCONNECT and ends the connection; it waits a second at most for a write that hangs.
+func (c *Client) Close() error {
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case c.writing <- struct{}{}:
+		select {
+		case <-c.done:
+		default:
+			c.send(time.Second, packet.NewDisconnect()) // the connection ends in any case
+		}
+		<-c.writing
+	case <-c.done:
+	case <-t.C:
+	}
+	c.fail(ErrClosed)
+	return nil
+}
+
+// Abort ends the connection without DISCONNECT, because of cause.
+func (c *Client) Abort(cause error) { c.fail(cause) }
+
+func (c *Client) fail(cause error) {
+	c.once.Do(func() {
+		c.cause = cause
+		close(c.done)
+		c.raw.Close()
+	})
+}
+
+// clock is the time since the connection's start, never zero.
+func (c *Client) clock() time.Duration { return time.Since(c.start) + 1 }
+
+// readable says in words what the net package says in terms of Go.
+func readable(err error) error {
+	switch {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return errPeerClosed
+	case errors.Is(err, context.DeadlineExceeded):
+		return errTimeout
+	}
+	return err
+}
+
+var (
+	errPeerClosed = errors.New("connection closed by the peer")
+	errTimeout    = errors.New("timeout")
+)
+
+// seconds is the form of a keep-alive in CONNECT: rounded up, so that the peer's limit is never shorter than ours.
+func seconds(d time.Duration) uint16 {
+	return uint16(min((d+time.Second-1)/time.Second, 65535))
+}

@@ -1,0 +1,174 @@
+package mqtt
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
+)
+
+// TopicInfo is a topic or a filter with its QoS, as configuration files give it.
+type TopicInfo struct {
+	Topic string `yaml:"topic" json:"topic" validate:"nonzero"`
+	QOS   uint32 `yaml:"qos" json:"qos" validate:"max=1"` // 0 or 1
+}
+
+// ClientInfo is the `hub` or `remote` section of a module ("Baetyl Configuration Interpretation"). Values that are zero in a
+// literal mean the documented default, but for KeepAlive, where zero turns pings off.
+type ClientInfo struct {
+	Address  string `yaml:"address" json:"address"` // tcp, mqtt, ssl, tls, mqtts, ws or wss://host[:port][/path]
+	Username string `yaml:"username" json:"username"`
+	Password string `yaml:"password" json:"password"`
+
+	CA       string `yaml:"ca" json:"ca"`             // PEM file of the authorities that the peer's certificate must come from
+	Key      string `yaml:"key" json:"key"`           // PEM file of the client's private key
+	Cert     string `yaml:"cert" json:"cert"`         // PEM file of the client's certificate
+	Insecure bool   `yaml:"insecure" json:"insecure"` // do not verify the peer
+
+	ClientID      string        `yaml:"clientid" json:"clientid"`                                 // may be empty with a clean session only
+	CleanSession  bool          `yaml:"cleansession" json:"cleansession"`                         // the peer forgets the client when the connection ends
+	Timeout       time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`    // of dial, of CONNACK, of SUBACK, of a write: each
+	Interval      time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`   // longest delay between attempts to connect; they start at 500ms
+	KeepAlive     time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0"` // silence after which a ping is sent; whole seconds, 0 is off
+	BufferSize    int           `yaml:"buffersize" json:"buffersize" default:"10" validate:"min=1"`
+	ValidateSubs  bool          `yaml:"validatesubs" json:"validatesubs"` // a refused subscription ends the connection; else it is logged
+	Subscriptions []TopicInfo   `yaml:"subscriptions" json:"subscriptions"`
+
+	MaxInflight int    `yaml:"maxinflight" json:"maxinflight" default:"20" validate:"min=1, max=65000"` // QoS 1 and 2 messages sent and not yet acknowledged; mosquitto takes no more than 20 at QoS 2
+	Message     Limits `yaml:"message" json:"message"`
+}
+
+// ClientConfig is another name of ClientInfo.
+type ClientConfig = ClientInfo
+
+// Limits says what a client takes from its peer.
+type Limits struct {
+	Length Length `yaml:"length" json:"length"`
+}
+
+// Length is the largest packet, in bytes, header included. A longer one ends the connection.
+type Length struct {
+	Max conf.Size `yaml:"max" json:"max" default:"4m" validate:"min=16"`
+}
+
+const (
+	defaultTimeout     = 30 * time.Second
+	defaultInterval    = time.Minute
+	defaultBuffer      = 10
+	defaultMaxInflight = 20
+	defaultLengthMax   = 4 << 20
+	maxKeepAlive       = 65535 * time.Second
+)
+
+// withDefaults replaces zeros by the documented defaults.
+func (c ClientInfo) withDefaults() ClientInfo {
+	if c.Timeout <= 0 {
+		c.Timeout = defaultTimeout
+	}
+	if c.Interval <= 0 {
+		c.Interval = defaultInterval
+	}
+	if c.BufferSize <= 0 {
+		c.BufferSize = defaultBuffer
+	}
+	if c.MaxInflight <= 0 {
+		c.MaxInflight = defaultMaxInflight
+	}
+	if c.Message.Length.Max <= 0 {
+		c.Message.Length.Max = defaultLengthMax
+	}
+	return c
+}
+
+// Check tells what is wrong with the section as a whole; the error starts with the key's name. It opens nothing but the
+// certificate files.
+func (c ClientInfo) Check() error {
+	if _, err := parseEndpoint(c.Address); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	if c.ClientID == "" && !c.CleanSession {
+		return errors.New("clientid: is empty; set one, or cleansession: true, since without an id the peer can't keep a session")
+	}
+	if c.Password != "" && c.Username == "" {
+		return errors.New("username: is empty, but password is set; MQTT needs both or the name alone")
+	}
+	if c.KeepAlive < 0 || c.KeepAlive > maxKeepAlive {
+		return fmt.Errorf("keepalive: %s is not within 0s and %s", c.KeepAlive, maxKeepAlive)
+	}
+	if c.MaxInflight > 65000 {
+		return fmt.Errorf("maxinflight: %d is more than 65000", c.MaxInflight)
+	}
+	for i, s := range c.Subscriptions {
+		if err := CheckFilter(s.Topic); err != nil {
+			return fmt.Errorf("subscriptions[%d].topic: %w", i, err)
+		}
+		if s.QOS > 2 {
+			return fmt.Errorf("subscriptions[%d].qos: %d is not 0, 1 or 2", i, s.QOS)
+		}
+	}
+	if _, err := cert.Client(c.certificates()); err != nil {
+		return err
+	}
+	return nil
+}
+
+func (c ClientInfo) certificates() cert.Config {
+	return cert.Config{CA: c.CA, Key: c.Key, Cert: c.Cert, Insecure: c.Insecure}
+}
+
+// endpoint is a parsed address.
+type endpoint struct {
+	secure bool   // TLS
+	web    bool   // websocket
+	host   string // host:port
+	path   string // of a websocket, with its query
+}
+
+// parseEndpoint reads an address of the documented schemes and fills in the scheme's usual port.
+func parseEndpoint(address string) (endpoint, error) {
+	if address == "" {
+		return endpoint{}, errors.New("is empty")
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return endpoint{}, fmt.Errorf("parse: %w", err.(*url.Error).Err)
+	}
+	var e endpoint
+	port := ""
+	switch strings.ToLower(u.Scheme) {
+	case "tcp", "mqtt":
+		port = "1883"
+	case "ssl", "tls", "mqtts":
+		port, e.secure = "8883", true
+	case "ws":
+		port, e.web = "80", true
+	case "wss":
+		port, e.secure, e.web = "443", true, true
+	default:
+		return endpoint{}, fmt.Errorf("%q has none of the schemes tcp://, mqtt://, ssl://, tls://, mqtts://, ws://, wss://", u.Redacted())
+	}
+	host := u.Hostname()
+	if p := u.Port(); p != "" {
+		port = p
+	}
+	if host == "" {
+		return endpoint{}, fmt.Errorf("%q names no host", u.Redacted())
+	}
+	// A listener's address is often copied into the client's section; only some systems connect to 0.0.0.0.
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	e.host = net.JoinHostPort(host, port)
+	if e.web {
+		e.path = u.RequestURI()
+	}
+	return e, nil
+}

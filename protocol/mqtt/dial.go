@@ -1,0 +1,98 @@
+package mqtt
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/256dpi/gomqtt/transport"
+	"github.com/gorilla/websocket"
+
+	"github.com/baetyl/baetyl/utils/cert"
+)
+
+// carrier is the stream under a transport.Conn. Closing it interrupts a Send or Receive that hangs, which closing the
+// transport.Conn does not.
+type carrier interface {
+	SetWriteDeadline(t time.Time) error // only while nobody writes
+	Close() error
+}
+
+// activity notes when bytes last came in, so that a large packet on a slow line counts as a sign of life before it is whole.
+type activity struct {
+	net.Conn
+	last *atomic.Int64 // nanoseconds since the start of the Client's clock
+	now  func() time.Duration
+}
+
+func (a activity) Read(b []byte) (int, error) {
+	n, err := a.Conn.Read(b)
+	if n > 0 {
+		a.last.Store(int64(a.now()))
+	}
+	return n, err
+}
+
+// dial opens the stream to cfg.Address, TLS and websocket handshakes included. The end of ctx interrupts it.
+func dial(ctx context.Context, cfg ClientInfo, watch func(net.Conn) net.Conn) (transport.Conn, carrier, error) {
+	e, err := parseEndpoint(cfg.Address)
+	if err != nil {
+		return nil, nil, fmt.Errorf("address: %w", err)
+	}
+	var secrets *tls.Config
+	if e.secure {
+		// Read at each attempt: a renewed certificate needs no restart.
+		if secrets, err = cert.Client(cfg.certificates()); err != nil {
+			return nil, nil, err
+		}
+	}
+	open := func(ctx context.Context, network, host string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, host)
+		if err != nil {
+			return nil, err
+		}
+		return watch(c), nil
+	}
+	if e.web {
+		return dialWeb(ctx, e, secrets, open)
+	}
+	c, err := open(ctx, "tcp", e.host)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e.secure {
+		secrets.ServerName, _, _ = net.SplitHostPort(e.host)
+		t := tls.Client(c, secrets)
+		if err := t.HandshakeContext(ctx); err != nil {
+			c.Close()
+			return nil, nil, fmt.Errorf("TLS handshake: %w", err)
+		}
+		c = t
+	}
+	return transport.NewNetConn(c), c, nil
+}
+
+func dialWeb(ctx context.Context, e endpoint, secrets *tls.Config, open func(context.Context, string, string) (net.Conn, error)) (transport.Conn, carrier, error) {
+	d := websocket.Dialer{
+		NetDialContext:  open,
+		Proxy:           http.ProxyFromEnvironment,
+		TLSClientConfig: secrets,
+		Subprotocols:    []string{"mqtt"}, // [MQTT-6.0.0-3]
+	}
+	scheme := "ws://"
+	if e.secure {
+		scheme = "wss://"
+	}
+	c, resp, err := d.DialContext(ctx, scheme+e.host+e.path, nil)
+	if err != nil {
+		if resp != nil {
+			return nil, nil, fmt.Errorf("websocket handshake: %w: status %s", err, resp.Status)
+		}
+		return nil, nil, fmt.Errorf("websocket handshake: %w", err)
+	}
+	return transport.NewWebSocketConn(c), c, nil
+}

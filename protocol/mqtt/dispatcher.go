@@ -1,0 +1,507 @@
+package mqtt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// firstDelay is the delay before the first attempt after one that went wrong. The documents say 500 microseconds, which is a
+// misprint: it would be a storm.
+const firstDelay = 500 * time.Millisecond
+
+// batch is how many packets are written at once.
+const batch = 128
+
+// Option changes how a Dispatcher works.
+type Option func(*Dispatcher)
+
+// WithLogger makes the Dispatcher write a line for each change of its state. Without it, OnError is the only sign.
+func WithLogger(l log.Logger) Option { return func(d *Dispatcher) { d.log = l } }
+
+// WithWill sets the message that the peer publishes when the connection ends without DISCONNECT.
+func WithWill(m Message) Option { return func(d *Dispatcher) { d.will = &m } }
+
+// WithContext makes a Publish that waits for room give up when ctx ends; one that finds room goes on. So a module that
+// publishes in its main loop is not held up at its end by a hub that is away.
+func WithContext(ctx context.Context) Option { return func(d *Dispatcher) { d.patience = ctx } }
+
+// WithPoisonLimit gives a message of QoS 1 or 2 up, with ErrPoison, when the peer has closed n connections in a row while it was
+// the only one unanswered. Without it a message that the peer never takes is tried for ever, and all behind it wait.
+func WithPoisonLimit(n int) Option { return func(d *Dispatcher) { d.poison = n } }
+
+// Dispatcher keeps a connection to the peer up and passes messages in both directions. All methods may be called from any
+// goroutine.
+type Dispatcher struct {
+	cfg      ClientInfo
+	log      log.Logger
+	will     *Message
+	patience context.Context
+	poison   int
+
+	room    chan struct{} // one element for each message in the queue; full: Publish blocks
+	wake    chan struct{} // the writer has work; holds one, more say nothing new
+	deliver chan struct{} // the same for the goroutine that calls the handler
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	network sync.WaitGroup // the goroutine of run
+	handing sync.WaitGroup // the goroutine of hand
+
+	mu      sync.Mutex // guards what follows; no callback is made under it
+	started bool
+	handler Handler
+	out     *outbox
+	in      *inbox
+	client  *Client          // nil: offline
+	acks    []packet.Generic // for client; at most one for each message that it delivered
+	drained []chan struct{}  // closed when out is empty
+	lost    uint64           // connections that ended
+}
+
+// NewDispatcher checks cfg and the files that it names. It connects to nothing; Start does.
+func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.Check(); err != nil {
+		return nil, err
+	}
+	d := &Dispatcher{cfg: cfg, log: log.Discard(), patience: context.Background(),
+		room: make(chan struct{}, cfg.BufferSize), wake: make(chan struct{}, 1), deliver: make(chan struct{}, 1)}
+	for _, o := range opts {
+		o(d)
+	}
+	if d.will != nil {
+		if err := d.will.check(); err != nil {
+			return nil, fmt.Errorf("will: %w", err)
+		}
+	}
+	d.log = d.log.WithField(log.KeyClient, cfg.ClientID).WithField(log.KeyAddress, cfg.Address)
+	d.ctx, d.cancel = context.WithCancel(context.Background())
+	d.out, d.in = newOutbox(cfg.MaxInflight, d.poison), newInbox(cfg.CleanSession)
+	return d, nil
+}
+
+// Start begins to connect and returns at once. h may be nil for a client that only publishes: it does not subscribe, and what
+// an older session of it still brings is acknowledged and dropped.
+func (d *Dispatcher) Start(h Handler) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.ctx.Err() != nil:
+		return ErrClosed
+	case d.started:
+		return errors.New("start MQTT client: it is started already")
+	}
+	d.started = true
+	if h == nil {
+		d.cfg.Subscriptions = nil
+	}
+	d.handler = h
+	d.network.Go(d.run)
+	d.handing.Go(d.hand)
+	return nil
+}
+
+// Run is Start, then Close when ctx ends.
+func (d *Dispatcher) Run(ctx context.Context, h Handler) error {
+	if err := d.Start(h); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return d.Close()
+}
+
+// Publish hands a message over; payload must not be changed afterwards. It returns once the message is in the queue, and
+// blocks while that is full (buffersize), so a caller can't outrun the peer. At QoS 1 the message is kept in memory and resent
+// until the peer acknowledges it; at QoS 0 it is written once. An error means that it was not taken.
+func (d *Dispatcher) Publish(t TopicInfo, payload []byte) error {
+	return d.PublishAsync(context.Background(), Message{Topic: t.Topic, QOS: t.QOS, Payload: payload}, nil)
+}
+
+// PublishWait is Publish, but returns only when the peer has acknowledged the message, at QoS 0 when it is written. When ctx
+// ends before that, the message may still arrive.
+func (d *Dispatcher) PublishWait(ctx context.Context, m Message) error {
+	result := make(chan error, 1)
+	if err := d.PublishAsync(ctx, m, func(err error) { result <- err }); err != nil {
+		return err
+	}
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// PublishAsync is Publish, but calls done once with what PublishWait would return: nil, ErrLost (QoS 0), ErrPoison or
+// ErrClosed. done must not block, and may be nil. It is not called if PublishAsync returns an error.
+func (d *Dispatcher) PublishAsync(ctx context.Context, m Message, done func(error)) error {
+	if err := m.check(); err != nil {
+		return err
+	}
+	select {
+	case d.room <- struct{}{}:
+	default:
+		select {
+		case d.room <- struct{}{}:
+		case <-d.ctx.Done():
+		case <-ctx.Done():
+			return fmt.Errorf("publish to %q: queue is full: %w", m.Topic, ctx.Err())
+		case <-d.patience.Done():
+			return fmt.Errorf("publish to %q: queue is full: %w", m.Topic, d.patience.Err())
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ctx.Err() != nil {
+		return ErrClosed
+	}
+	d.out.add(&publication{msg: m, done: done})
+	signal(d.wake)
+	return nil
+}
+
+// Drain blocks until everything that was published is written and acknowledged, or ctx ends.
+func (d *Dispatcher) Drain(ctx context.Context) error {
+	d.mu.Lock()
+	if d.out.empty() {
+		d.mu.Unlock()
+		return nil
+	}
+	c := make(chan struct{})
+	d.drained = append(d.drained, c)
+	d.mu.Unlock()
+	select {
+	case <-c:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Close ends the connection with DISCONNECT, interrupts every wait, and fails what is unacknowledged with ErrClosed. It does
+// not wait for a handler's call that runs, so a handler may call it; Wait does.
+func (d *Dispatcher) Close() error {
+	d.mu.Lock()
+	d.cancel()
+	d.mu.Unlock()
+	d.network.Wait()
+	d.mu.Lock()
+	dropped := d.out.drop()
+	d.settled()
+	d.mu.Unlock()
+	for _, p := range dropped {
+		p.finish(ErrClosed)
+	}
+	return nil
+}
+
+// Wait blocks until the Dispatcher is closed and the handler's last call has returned.
+func (d *Dispatcher) Wait() {
+	<-d.ctx.Done()
+	d.network.Wait()
+	d.handing.Wait()
+}
+
+// Stats are numbers of a Dispatcher.
+type Stats struct {
+	Connected  bool
+	Queued     int    // messages that wait to be sent
+	InFlight   int    // QoS 1 and 2 messages sent and not yet acknowledged
+	Waiting    int    // messages received that wait for the handler
+	Dropped    uint64 // QoS 0 messages received that found no room
+	Reconnects uint64 // connections that ended
+}
+
+// Stats returns the numbers of this moment.
+func (d *Dispatcher) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Stats{Connected: d.client != nil, Queued: len(d.out.queue), InFlight: len(d.out.flight),
+		Waiting: len(d.in.entries) - d.in.events, Dropped: d.in.dropped, Reconnects: d.lost}
+}
+
+// run connects again and again until Close.
+func (d *Dispatcher) run() {
+	delays := backoff.Policy{Min: min(firstDelay, d.cfg.Interval), Max: d.cfg.Interval, Jitter: 0.2}
+	told, delay := "", time.Duration(0)
+	for failures := 0; d.ctx.Err() == nil; {
+		lived, err := d.connection(&told)
+		if d.ctx.Err() != nil {
+			return
+		}
+		if lived >= max(delay, time.Second) {
+			failures = 0 // it was healthy for longer than the delay before it
+		}
+		delay = min(delays.Delay(failures, rand.Float64()), d.cfg.Interval)
+		failures++
+		if text := err.Error(); text != told {
+			d.log.WithError(err).Warnf("not connected; trying again, at most every %s", d.cfg.Interval)
+			told = text
+		}
+		d.event(func(h Handler) { h.OnError(err) })
+		t := time.NewTimer(delay)
+		select {
+		case <-t.C:
+		case <-d.ctx.Done():
+			t.Stop()
+		}
+	}
+}
+
+// connection opens one connection and serves it to its end. It returns how long the connection lived and why it ended.
+func (d *Dispatcher) connection(told *string) (time.Duration, error) {
+	c, err := Connect(d.ctx, d.cfg, d.will)
+	if err != nil {
+		return 0, fmt.Errorf("connect: %w", err)
+	}
+	began := time.Now()
+	d.mu.Lock()
+	d.client = c
+	d.acks = nil
+	d.in.connected(c.SessionPresent())
+	d.out.connected(c.SessionPresent())
+	epoch := d.in.epoch
+	d.mu.Unlock()
+	d.log.Infof("connected")
+	*told = ""
+	d.event(func(h Handler) {
+		if ch, ok := h.(ConnectHandler); ok {
+			ch.OnConnect(c.SessionPresent())
+		}
+	})
+	signal(d.wake)
+
+	stop := context.AfterFunc(d.ctx, func() { c.Close() })
+	defer stop()
+	var writer sync.WaitGroup
+	writer.Go(func() { d.write(c) })
+	err = c.Serve(func(p packet.Generic) error { return d.receive(epoch, p) })
+	writer.Wait()
+
+	d.mu.Lock()
+	d.client, d.acks = nil, nil
+	d.in.online = false
+	d.lost++
+	poison := d.out.lost(byPeer(err))
+	d.settled()
+	d.mu.Unlock()
+	if poison != nil {
+		d.log.WithField(log.KeyTopic, poison.msg.Topic).Warnf("message of %d bytes given up: the peer closes the connection whenever it is sent", poison.msg.PacketSize())
+		poison.finish(ErrPoison)
+	}
+	return time.Since(began), err
+}
+
+// write sends what there is until the connection ends.
+func (d *Dispatcher) write(c *Client) {
+	for {
+		d.mu.Lock()
+		pkts, taken, loose := d.out.next(batch)
+		pkts = append(d.acks, pkts...)
+		d.acks = nil
+		d.settled()
+		d.mu.Unlock()
+		for range taken {
+			<-d.room
+		}
+		if len(pkts) == 0 {
+			select {
+			case <-d.wake:
+				continue
+			case <-c.Done():
+				return
+			}
+		}
+		err := c.Send(pkts...)
+		for _, p := range loose {
+			if err != nil {
+				p.finish(ErrLost)
+			} else {
+				p.finish(nil)
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// settled tells who waits in Drain that all is sent. Called under mu.
+func (d *Dispatcher) settled() {
+	if !d.out.empty() {
+		return
+	}
+	for _, c := range d.drained {
+		close(c)
+	}
+	d.drained = nil
+}
+
+// receive takes a packet of the connection of epoch. It never blocks.
+func (d *Dispatcher) receive(epoch int, pkt packet.Generic) error {
+	var ended *publication
+	d.mu.Lock()
+	switch p := pkt.(type) {
+	case *packet.Publish:
+		if err := d.arrived(epoch, p); err != nil {
+			d.mu.Unlock()
+			return err
+		}
+	case *packet.Puback:
+		ended = d.out.acked(p.ID, 1)
+	case *packet.Pubrec:
+		d.out.received(p.ID)
+		d.answer(&packet.Pubrel{ID: p.ID}) // also to an id that is not known: the peer waits for it
+	case *packet.Pubcomp:
+		ended = d.out.acked(p.ID, 2)
+	case *packet.Pubrel:
+		delete(d.in.second, p.ID)
+		d.answer(&packet.Pubcomp{ID: p.ID}) // [MQTT-4.3.3-2]
+	case *packet.Suback:
+		if refused := d.client.refused(p); len(refused) > 0 {
+			err := fmt.Errorf("%w: %q", ErrRefused, refused)
+			d.log.Warnf("%s; no message of it will come", err)
+			d.mu.Unlock()
+			d.event(func(h Handler) { h.OnError(err) })
+			return nil
+		}
+	}
+	d.settled()
+	d.mu.Unlock()
+	if ended != nil {
+		ended.finish(nil)
+		signal(d.wake) // the window has room
+	}
+	return nil
+}
+
+// arrived takes a PUBLISH. Called under mu.
+func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
+	if d.handler == nil {
+		d.refuse(p)
+		return nil
+	}
+	m := &Delivery{Message: Message{Topic: p.Message.Topic, Payload: p.Message.Payload, QOS: uint32(p.Message.QOS), Retain: p.Message.Retain},
+		ID: uint16(p.ID), Dup: p.Dup, Received: time.Now()}
+	switch m.QOS {
+	case 1:
+		m.ack = d.acknowledge(func() bool {
+			if d.client == nil || d.in.epoch != epoch {
+				return false
+			}
+			d.answer(&packet.Puback{ID: p.ID})
+			return true
+		})
+	case 2:
+		if acked, known := d.in.second[p.ID]; known {
+			if acked {
+				d.answer(&packet.Pubrec{ID: p.ID})
+			}
+			return nil // the handler has it, or will get it [MQTT-4.3.3-2]
+		}
+		d.in.second[p.ID] = false
+		session := d.in.session
+		m.ack = d.acknowledge(func() bool {
+			if d.in.session != session {
+				return false
+			}
+			d.in.second[p.ID] = true
+			if d.client != nil {
+				d.answer(&packet.Pubrec{ID: p.ID})
+			}
+			return true
+		})
+	}
+	if !d.in.add(m) {
+		return fmt.Errorf("more than %d bytes of unacknowledged messages wait for the handler", receiveBytes)
+	}
+	signal(d.deliver)
+	return nil
+}
+
+// refuse acknowledges a message that nobody wants. Called under mu.
+func (d *Dispatcher) refuse(p *packet.Publish) {
+	switch p.Message.QOS {
+	case 1:
+		d.answer(&packet.Puback{ID: p.ID})
+	case 2:
+		d.answer(&packet.Pubrec{ID: p.ID})
+	}
+}
+
+// acknowledge makes an Ack of send, which runs under mu, once.
+func (d *Dispatcher) acknowledge(send func() bool) func() bool {
+	used := false
+	return func() bool {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if used {
+			return false
+		}
+		used = true
+		return send()
+	}
+}
+
+// answer queues a packet for the current connection. Called under mu.
+func (d *Dispatcher) answer(p packet.Generic) {
+	d.acks = append(d.acks, p)
+	signal(d.wake)
+}
+
+// event queues a call of the handler.
+func (d *Dispatcher) event(f func(Handler)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.handler == nil {
+		return
+	}
+	h := d.handler
+	d.in.addEvent(func() { f(h) })
+	signal(d.deliver)
+}
+
+// hand calls the handler until Close.
+func (d *Dispatcher) hand() {
+	for {
+		d.mu.Lock()
+		e, ok := d.in.next()
+		d.mu.Unlock()
+		switch {
+		case d.ctx.Err() != nil:
+			return
+		case !ok:
+			select {
+			case <-d.deliver:
+			case <-d.ctx.Done():
+			}
+		case e.event != nil:
+			e.event()
+		default:
+			d.handler.OnMessage(e.msg)
+		}
+	}
+}
+
+// signal wakes the receiver of a channel that holds one.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// byPeer tells an end that the peer made from one that this side made.
+func byPeer(err error) bool {
+	return errors.Is(err, errPeerClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}

@@ -1,0 +1,121 @@
+package mqtt
+
+import (
+	"github.com/256dpi/gomqtt/packet"
+)
+
+const (
+	receiveLimit = 10000    // QoS 0 messages that wait for the handler; more are dropped and counted
+	receiveBytes = 64 << 20 // of all that waits for the handler; more drops QoS 0, and ends the connection at QoS 1 and 2
+	eventLimit   = 32       // errors and connects that wait for the handler; more drop the oldest
+)
+
+// entry is a message or an event that waits for the handler.
+type entry struct {
+	msg   *Delivery
+	epoch int    // QoS 1: the connection on which it came
+	event func() // instead of msg
+}
+
+// inbox holds what the handler has not yet got, and the ids of QoS 2. It is pure logic, as outbox is.
+//
+// The peer bounds QoS 1 and 2 itself: it sends a limited number of messages without an answer. So they are never dropped;
+// a peer that exceeds receiveBytes loses the connection.
+type inbox struct {
+	entries []entry
+	bytes   int
+	loose   int // QoS 0 messages among entries
+	events  int
+	dropped uint64
+
+	epoch   int  // of the current or the last connection
+	online  bool // the connection of epoch lives
+	session int  // counts the peer's sessions
+	clean   bool
+	second  map[packet.ID]bool // QoS 2 ids of the session that are not released; true: PUBREC was sent
+}
+
+func newInbox(clean bool) *inbox { return &inbox{clean: clean, second: map[packet.ID]bool{}} }
+
+// connected starts a new epoch. Of what came on an earlier connection and still waits, the peer sends QoS 1 messages again if
+// it kept the session; if it did not, they are here only and stay.
+func (in *inbox) connected(present bool) {
+	in.epoch++
+	in.online = true
+	if !present {
+		in.session++
+		clear(in.second)
+		return
+	}
+	kept := in.entries[:0]
+	for _, e := range in.entries {
+		if e.msg != nil && e.msg.QOS == 1 {
+			in.bytes -= e.msg.size()
+			continue
+		}
+		kept = append(kept, e)
+	}
+	clear(in.entries[len(kept):])
+	in.entries = kept
+}
+
+// add takes a message; false means that it does not fit.
+func (in *inbox) add(d *Delivery) bool {
+	full := in.bytes+d.size() > receiveBytes
+	if d.QOS == 0 {
+		if full || in.loose >= receiveLimit {
+			in.dropped++
+			return true
+		}
+		in.loose++
+	} else if full {
+		return false
+	}
+	in.bytes += d.size()
+	in.entries = append(in.entries, entry{msg: d, epoch: in.epoch})
+	return true
+}
+
+func (in *inbox) addEvent(f func()) {
+	if in.events >= eventLimit {
+		for i, e := range in.entries {
+			if e.event != nil {
+				in.entries = append(in.entries[:i], in.entries[i+1:]...)
+				in.events--
+				break
+			}
+		}
+	}
+	in.events++
+	in.entries = append(in.entries, entry{event: f})
+}
+
+// next takes the first entry that may be handled now. A QoS 1 message of a persistent session whose connection has ended
+// waits for the next one, which tells whether it comes again; what is behind it waits too, events excepted.
+func (in *inbox) next() (entry, bool) {
+	for i, e := range in.entries {
+		if e.event == nil && i > 0 {
+			continue
+		}
+		if e.event == nil && e.msg.QOS == 1 && !in.online && !in.clean {
+			continue
+		}
+		if i == 0 {
+			in.entries[0] = entry{}
+			in.entries = in.entries[1:]
+		} else {
+			in.entries = append(in.entries[:i], in.entries[i+1:]...)
+		}
+		switch {
+		case e.event != nil:
+			in.events--
+		case e.msg.QOS == 0:
+			in.loose--
+			fallthrough
+		default:
+			in.bytes -= e.msg.size()
+		}
+		return e, true
+	}
+	return entry{}, false
+}
