@@ -21,8 +21,10 @@ module=$(cd "$(dirname "$0")/.." && pwd)/baetyl-function-$1
 mkdir -p "$2"
 package=$(cd "$2" && pwd)
 for file in $files; do
+	# What is the same stays: instances may be starting from it.
+	diff -rq -x __pycache__ -x '*.pyc' "$module/$file" "$package/$file" >/dev/null 2>&1 && continue
 	rm -rf "${package:?}/$file"
 	cp -RL "$module/$file" "$package/$file" # -L: the Python runtimes share their source through links
+	find "$package/$file" -name __pycache__ -prune -exec rm -rf {} +
 done
-find "$package/lib" -name __pycache__ -prune -exec rm -rf {} +
 exec "$package/bin/prepare"

@@ -12,9 +12,10 @@ import os
 import signal
 import sys
 import threading
+import time
 import traceback
 
-PROGRAM = 'baetyl-function-python%d%d' % sys.version_info[:2]
+PROGRAM = 'baetyl-function-python' + {2: '27', 3: '36'}[sys.version_info[0]]  # the package, for any Python 3
 
 
 def main():
@@ -73,7 +74,7 @@ def main():
     finally:
         children.stop(c.server.timeout)
     # A thread that user code has started, or a handler that waits inside C, would keep the interpreter for ever.
-    last = threading.Timer(1, os._exit, (status,))
+    last = threading.Thread(target=lambda: (time.sleep(1), os._exit(status)))
     last.daemon = True
     last.start()
     sys.exit(status)

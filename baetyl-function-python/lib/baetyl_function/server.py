@@ -11,6 +11,7 @@ manager can tell it from a broken runtime.
 from __future__ import absolute_import
 
 import os
+import threading
 from concurrent import futures
 
 import grpc
@@ -26,14 +27,20 @@ class Server(object):
     """Serves handlers {name: callable} and, through workers, the functions that run elsewhere."""
 
     def __init__(self, handlers, workers, log):
-        self._handlers, self._workers, self._log, self._server = handlers, workers, log, None
+        self._handlers, self._workers, self._log = handlers, workers, log
+        self._server, self._gate = None, None
 
     def listen(self, config):
         """Opens the port of config.Server. Raises ValueError when it cannot be had."""
         workers = config.workers or _cpus() * 5
+        threads = workers
+        if config.concurrent:
+            # grpc's own limit counts a call for a moment after its answer, so that a caller with one call at a time is
+            # refused now and then. Here each call has a thread, one is left to refuse with, and a gate holds to workers.max.
+            self._gate = _Gate(config.concurrent, workers)
+            threads = config.concurrent + 1
         self._server = grpc.server(
-            futures.ThreadPoolExecutor(max_workers=workers),
-            maximum_concurrent_rpcs=config.concurrent,
+            futures.ThreadPoolExecutor(max_workers=threads),
             options=[('grpc.max_send_message_length', config.message_length),
                      ('grpc.max_receive_message_length', config.message_length),
                      ('grpc.so_reuseport', 0)])  # a port in use is an error, not half of the calls
@@ -62,6 +69,16 @@ class Server(object):
         self._server.stop(grace).wait(grace + 1)
 
     def _call(self, request, context):
+        if self._gate is None:
+            return self._run(request, context)
+        if not self._gate.enter():
+            context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, 'Concurrent RPC limit exceeded!')
+        try:
+            return self._run(request, context)
+        finally:
+            self._gate.leave()
+
+    def _run(self, request, context):
         handler = self._handlers.get(request.FunctionName)
         if handler is None:
             stub = self._workers.stub(request.FunctionName)
@@ -93,6 +110,24 @@ class Server(object):
         if len(detail) > _DETAIL_MAX:
             detail = detail[:_DETAIL_MAX] + u'...'
         context.abort(grpc.StatusCode.UNKNOWN, detail.encode('utf-8', 'replace').decode('utf-8'))
+
+
+class _Gate(object):
+    """Lets so many calls in, and so many of them run."""
+
+    def __init__(self, calls, workers):
+        self._calls, self._workers = threading.Semaphore(calls), threading.Semaphore(workers)
+
+    def enter(self):
+        """Returns False when the calls are too many; else blocks until this one may run."""
+        if not self._calls.acquire(False):
+            return False
+        self._workers.acquire()
+        return True
+
+    def leave(self):
+        self._workers.release()
+        self._calls.release()
 
 
 def _forward(stub, request, context):

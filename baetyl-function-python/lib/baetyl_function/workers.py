@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 import grpc
 
@@ -119,12 +120,12 @@ class Workers(object):
         self._stopping = True
         for process in self._processes:
             process.stdin.close()
-        killer = threading.Timer(grace, lambda: [p.kill() for p in self._processes if p.poll() is None])
-        killer.daemon = True
-        killer.start()
+        end = time.time() + grace
         for process in self._processes:
-            process.wait()
-        killer.cancel()
+            while process.poll() is None:  # Python 2 has no wait with a timeout
+                if time.time() > end:
+                    process.kill()
+                time.sleep(0.02)
         for channel in self._channels:
             channel.close()
         if self._directory:

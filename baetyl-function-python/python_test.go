@@ -1,0 +1,244 @@
+//go:build unix
+
+package python_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baetyl/baetyl/internal/functiontest"
+	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/protocol/function"
+)
+
+// each runs test with every interpreter that is to be tested.
+func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
+	for _, p := range functiontest.Pythons(t) {
+		t.Run(p.Version, func(t *testing.T) {
+			if p.Path == "" {
+				requires.Missing(t, "Python "+p.Version, "pyenv install "+p.Version)
+			}
+			t.Parallel()
+			name, variable := "python36", "BAETYL_PYTHON3"
+			if p.Version == "2.7" {
+				name, variable = "python27", "BAETYL_PYTHON27"
+			}
+			pkg := functiontest.Package(t, name, p.Version, variable+"="+p.Path)
+			exception := "TypeError('x')"
+			if p.Version == "2.7" || p.Version == "3.6" {
+				exception = "TypeError('x',)"
+			}
+			test(t, functiontest.Target{
+				Entry:   functiontest.Entry(t, pkg),
+				Code:    read(t, "testdata/code"),
+				Other:   read(t, "testdata/other"),
+				Fail:    "Exception calling application: ('[UserCodeInvoke] ', " + exception + ")",
+				Strange: "Exception calling application: ('[UserCodeReturn] ', TypeError(",
+				Broken:  map[string]string{"broken.py": "raise ValueError('not today')\n"},
+				Missing: map[string]string{"missing.py": "import nowhere\n"},
+			})
+		})
+	}
+}
+
+func read(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files, paths := map[string]string{}, []string{}
+	for _, pattern := range []string{"*", "*/*"} {
+		more, err := filepath.Glob(filepath.Join(dir, pattern))
+		require.NoError(t, err)
+		paths = append(paths, more...)
+	}
+	for _, path := range paths {
+		if b, err := os.ReadFile(path); err == nil {
+			name, err := filepath.Rel(dir, path)
+			require.NoError(t, err)
+			files[name] = string(b)
+		}
+	}
+	return files
+}
+
+// text takes the quotes of JSON away, if there are any: str is bytes in Python 2 and is sent as it is.
+func text(payload string) string { return strings.Trim(payload, `"`) }
+
+func TestSuite(t *testing.T) { each(t, functiontest.Suite) }
+
+// TestDocuments runs the sources of "How to write a python script" and "Message handling with Local Function Service" unchanged.
+func TestDocuments(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		files := map[string]string{functiontest.Config: `
+functions:
+- name: 'sayhi'
+  handler: 'index.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+- name: 'sayhi3'
+  handler: 'sayhi.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+- name: 'design'
+  handler: 'design.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+`}
+		for name, content := range read(t, "testdata/documents") {
+			files["var/db/baetyl/function-sayhi/"+name] = content
+		}
+		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Files: files})
+
+		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,"functionName":"sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
+		assert.JSONEq(t, `{"id":1,`+context+`}`, r.MustCall(t, "sayhi", `{"id":1}`))
+		assert.JSONEq(t, `{"bytes":"text",`+context+`}`, r.MustCall(t, "sayhi", `text`))
+		assert.Contains(t, r.UserError(t, "sayhi", `{"err":"x"}`), "Exception calling application: ('[UserCodeInvoke] ', TypeError(")
+
+		assert.JSONEq(t, `{"msg":{"id":5},"type":"dict","say":"hello world"}`, r.MustCall(t, "sayhi3", `{"id":5}`))
+		assert.JSONEq(t, `{"msg":"MQTTBox","type":"non-dict","say":"hello world"}`, r.MustCall(t, "sayhi3", `MQTTBox`))
+
+		assert.JSONEq(t, `{"functionName":"design","functionInvokeID":"id","messageQOS":0,"messageTopic":"t","sayhi":"hello, world"}`,
+			r.MustCall(t, "design", ""))
+	})
+}
+
+func TestPython(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		o := target.Options(`
+- {name: leave, handler: cases.leave, codedir: code}
+- {name: spin, handler: cases.spin, codedir: code}
+- {name: background, handler: cases.background, codedir: code}
+- {name: bytes, handler: cases.python_bytes, codedir: code}
+- {name: bad_error, handler: cases.bad_error, codedir: code}
+- {name: deep, handler: pkg.sub.mod.handler, codedir: code}
+server: {workers: {max: 1}}
+`)
+		o.Files["code/pkg/__init__.py"], o.Files["code/pkg/sub/__init__.py"] = "", ""
+		o.Files["code/pkg/sub/mod.py"] = "from ..up import value\ndef handler(event, context): return value\n"
+		o.Files["code/pkg/up.py"] = "value = 'up'\n"
+		r := functiontest.Start(t, o)
+
+		assert.Equal(t, "\x00\xff", r.MustCall(t, "bytes", "{}"))
+		assert.Equal(t, `up`, text(r.MustCall(t, "deep", "{}")))
+		assert.Contains(t, r.UserError(t, "leave", `{"how":"exit"}`), "('[UserCodeInvoke] ', SystemExit(3")
+		assert.Contains(t, r.UserError(t, "leave", `{"how":"interrupt"}`), "('[UserCodeInvoke] ', KeyboardInterrupt(")
+		assert.Equal(t, "Exception calling application: ('[UserCodeInvoke] ', Bad())", r.UserError(t, "bad_error", "{}"))
+		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`), "the instance is sound")
+
+		// Endless Python code ends with the deadline of its call: the one worker is free again.
+		for range 3 {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "spin"})
+			cancel()
+			assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
+			assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
+		}
+		r.WaitOutput(t, "ended: its caller did not wait")
+
+		// A thread that user code leaves behind does not keep the process.
+		r.MustCall(t, "background", "{}")
+		r.Signal(t, syscall.SIGTERM)
+		assert.Zero(t, r.Wait(t))
+	})
+}
+
+// TestInterrupt calls many functions whose deadline passes about when they return: none of the next calls gets the end of the
+// one before.
+func TestInterrupt(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		r := functiontest.Start(t, target.Options("server: {workers: {max: 1}}\nlogger: {level: error}"))
+		for i := range 200 {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3000+i*20)*time.Microsecond)
+			_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "sleep", Payload: []byte(`{"seconds":0.004}`)})
+			cancel()
+			if code := status.Code(err); code != codes.OK && code != codes.Canceled {
+				require.Equal(t, codes.DeadlineExceeded, code, "%v", err)
+			}
+			require.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
+		}
+		assert.NotContains(t, r.Output(), "Traceback")
+	})
+}
+
+// TestWorkers: code directories that share module names run in processes of their own.
+func TestWorkers(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		options := func(more string) functiontest.Options {
+			o := target.Options(`
+- {name: beside, handler: cases.name_beside, codedir: code}
+- {name: other, handler: cases.echo, codedir: other}
+- {name: other_die, handler: cases.die, codedir: other}
+- {name: other_stdin, handler: cases.stdin, codedir: other}
+- {name: third, handler: third.handler, codedir: third}
+` + more)
+			for name, content := range target.Other {
+				o.Files["other/"+name] = content
+			}
+			o.Files["third/third.py"] = "import os\ndef handler(event, context): return os.getpid()\n"
+			return o
+		}
+		r := functiontest.Start(t, options("server: {message: {length: {max: 10m}}}"))
+		assert.Equal(t, `code`, text(r.MustCall(t, "beside", "{}")))
+		assert.JSONEq(t, `{"from":"other"}`, r.MustCall(t, "other", strings.Repeat("x", 5<<20)))
+		assert.Equal(t, r.MustCall(t, "pid", "{}"), r.MustCall(t, "third", "{}"), "no shared name, no worker")
+		assert.Empty(t, text(r.MustCall(t, "other_stdin", "{}")), "the pipe is not for user code")
+		_, err := r.Call(t, "other_die", "{}")
+		assert.Equal(t, codes.Unavailable, status.Code(err), "a dead worker is no error of the function: %v", err)
+		assert.Equal(t, 1, r.Wait(t), "and the instance is replaced")
+		assert.Contains(t, r.Output(), "ended with status 9")
+
+		t.Run("runtime killed", func(t *testing.T) {
+			r := functiontest.Start(t, options(""))
+			r.Signal(t, syscall.SIGKILL)
+			r.Wait(t) // ends only when the worker has closed its output, too
+			assert.NotContains(t, r.Output(), "outlived")
+		})
+		t.Run("worker fails", func(t *testing.T) {
+			o := options("")
+			o.Files["other/cases.py"] = "raise ValueError('not today')\n"
+			code, out := functiontest.Fail(t, o)
+			assert.Equal(t, 1, code)
+			assert.Contains(t, out, "functions[11].handler: import 'cases.echo' of function 'other' from other: ValueError: not today")
+		})
+	})
+}
+
+// TestModuleNames: a module named like one of Python's own.
+func TestModuleNames(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Files: map[string]string{
+			functiontest.Config: "functions: [{name: f, handler: this.handler, codedir: code}]",
+			"code/this.py":  "def handler(event, context): return 'mine'\n",
+		}})
+		assert.Equal(t, `mine`, text(r.MustCall(t, "f", "{}")))
+
+		code, out := functiontest.Fail(t, functiontest.Options{Entry: target.Entry, Files: map[string]string{
+			functiontest.Config: "functions: [{name: f, handler: logging.handler, codedir: code}]",
+			"code/logging.py":   "def handler(event, context): return 'mine'\n",
+		}})
+		assert.Equal(t, 1, code)
+		assert.Contains(t, out, "functions[0].handler: module 'logging' of function 'f' is not the one in code")
+
+		code, out = functiontest.Fail(t, functiontest.Options{Entry: target.Entry, Files: map[string]string{
+			functiontest.Config: "functions: [{name: f, handler: leave.handler, codedir: code}]",
+			"code/leave.py":     "import sys; sys.exit(0)\n",
+		}})
+		assert.Equal(t, 1, code)
+		assert.Contains(t, out, "functions[0].handler: import 'leave.handler' of function 'f' from code: SystemExit: 0")
+	})
+}
+
+// TestNotPrepared: a package without its venv says what to do.
+func TestNotPrepared(t *testing.T) {
+	for _, name := range []string{"baetyl-function-python27", "baetyl-function-python36"} {
+		code, out := functiontest.Fail(t, functiontest.Options{Entry: filepath.Join(functiontest.Root(), name, "bin", name)})
+		assert.Equal(t, 127, code)
+		assert.Contains(t, out, name+": its Python is not prepared; run once, with network: ")
+		assert.Contains(t, out, "/bin/prepare\n")
+	}
+}

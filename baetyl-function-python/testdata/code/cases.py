@@ -1,0 +1,99 @@
+# -*- coding: utf-8 -*-
+"""The functions that functiontest.Suite calls, and a few for Python alone."""
+from __future__ import print_function
+
+import os
+import sys
+import threading
+import time
+
+import beside
+
+number = 5
+
+
+def echo(event, context):
+    return event
+
+
+def context(event, context):
+    return context
+
+
+def none(event, context):
+    pass
+
+
+def fail(event, context):
+    raise TypeError(str(event['text'])) if sys.version_info > (3,) else TypeError(event['text'].encode('utf-8'))
+
+
+def strange(event, context):
+    return object()
+
+
+def sleep(event, context):
+    if 'text' in event:
+        print(event['text'])
+    time.sleep(event['seconds'])
+    return event
+
+
+def big(event, context):
+    return u'x' * event['length']
+
+
+def env(event, context):
+    return dict(os.environ)
+
+
+def pid(event, context):
+    return os.getpid()
+
+
+def log(event, context):
+    print(event['text'])
+
+
+def name_beside(event, context):
+    return beside.NAME
+
+
+def leave(event, context):
+    raise {'exit': SystemExit(3), 'interrupt': KeyboardInterrupt()}[event['how']]
+
+
+def spin(event, context):
+    print('spinning')
+    while True:
+        try:
+            pass
+        except Exception:
+            pass
+
+
+def background(event, context):
+    threading.Thread(target=time.sleep, args=(3600,)).start()
+
+
+def die(event, context):
+    os._exit(9)
+
+
+def stdin(event, context):
+    return sys.stdin.read()
+
+
+def python_bytes(event, context):
+    return b'\x00\xff'
+
+
+class Bad(Exception):
+    def __repr__(self):
+        raise ValueError('no repr')
+
+    __str__ = __repr__
+
+
+def bad_error(event, context):
+    raise Bad()
