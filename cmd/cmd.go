@@ -1,0 +1,165 @@
+// Package cmd is the command line of the master.
+//
+//	baetyl start    run in the foreground until SIGTERM or SIGINT
+//	baetyl check    validate configuration and application, change nothing
+//	baetyl version  print what this binary is
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Version and Revision are set by the linker.
+var (
+	Version  string
+	Revision string
+)
+
+// Execute runs the command that args (os.Args without the program) name, and returns the exit status.
+func Execute(args []string, stdout, stderr io.Writer) int {
+	var workdir, config string
+	root := &cobra.Command{
+		Use:               "baetyl",
+		Short:             "Baetyl " + Version + ": runs the services of an application on an edge device",
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	located := func(run func(dir, config string) error) func(*cobra.Command, []string) error {
+		return func(*cobra.Command, []string) error {
+			dir, err := findWorkdir(workdir)
+			if err != nil {
+				return err
+			}
+			path := config
+			if !filepath.IsAbs(path) {
+				path = filepath.Join(dir, path)
+			}
+			if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
+				fmt.Fprintf(stderr, "config file (%s) not found, to use default config\n", config)
+			}
+			return run(dir, path)
+		}
+	}
+	start := &cobra.Command{
+		Use: "start", Short: "Run the master in the foreground", Args: cobra.NoArgs,
+		RunE: located(runMaster),
+	}
+	check := &cobra.Command{
+		Use: "check", Short: "Validate configuration and application, change nothing", Args: cobra.NoArgs,
+		RunE: located(func(dir, path string) error {
+			if err := master.Check(dir, path); err != nil {
+				return err
+			}
+			fmt.Fprintln(stdout, "OK!") // a running master looks for this text when it tries a new binary
+			return nil
+		}),
+	}
+	for _, c := range []*cobra.Command{start, check} {
+		c.Flags().StringVarP(&workdir, "workdir", "w", "", "working directory (default: parent of the folder of this program)")
+		c.Flags().StringVarP(&config, "config", "c", master.ConfigFile, "configuration file, relative to the working directory")
+	}
+	version := &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Run: func(*cobra.Command, []string) {
+			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n", Version, Revision, runtime.Version(), platform())
+		},
+	}
+	root.AddCommand(start, check, version)
+	if err := root.Execute(); err != nil {
+		fmt.Fprintln(stderr, "baetyl:", err)
+		return 1
+	}
+	return 0
+}
+
+// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this program
+// after resolving links.
+func findWorkdir(given string) (string, error) {
+	if given == "" {
+		exe, err := os.Executable()
+		if err != nil {
+			return "", fmt.Errorf("find executable: %w", err)
+		}
+		if exe, err = filepath.EvalSymlinks(exe); err != nil {
+			return "", fmt.Errorf("find path of executable: %w", err)
+		}
+		given = filepath.Dir(filepath.Dir(exe))
+	}
+	dir, err := filepath.Abs(given)
+	if err != nil {
+		return "", fmt.Errorf("find working directory: %w", err)
+	}
+	if info, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("find working directory: %w", err)
+	} else if !info.IsDir() {
+		return "", fmt.Errorf("find working directory: %s is not a folder", dir)
+	}
+	return dir, nil
+}
+
+// runMaster runs the master until a signal ends it.
+func runMaster(dir, config string) error {
+	// First of all: a signal during start-up ends what has been started as later.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // a console that goes away is no reason to stop services
+
+	cfg, err := master.LoadConfig(config)
+	if err != nil {
+		return err
+	}
+	// Paths of certificates and logs in the configuration are relative to the working directory.
+	if err := os.Chdir(dir); err != nil {
+		return fmt.Errorf("change to working directory: %w", err)
+	}
+	l := log.New(cfg.Logger, "baetyl", "master")
+	defer l.Close()
+	e, err := newEngine(cfg, dir, l)
+	if err != nil {
+		return err
+	}
+	m, err := master.New(cfg, e, master.Options{Workdir: dir, Version: Version, Revision: Revision, Log: l})
+	if err != nil {
+		return fmt.Errorf("start master: %w", err)
+	}
+	if err := m.Run(ctx); err != nil {
+		return fmt.Errorf("run master: %w", err)
+	}
+	return nil
+}
+
+// newEngine returns the engine of the configured mode. A further engine is added here.
+func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
+	if cfg.Mode == masterapi.ModeNative {
+		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l}), nil
+	}
+	return nil, fmt.Errorf("mode: %s engine is not part of this build yet; set mode: native", cfg.Mode)
+}
+
+// platform is os/arch, with the variant that this binary was built for where there is one.
+func platform() string {
+	if runtime.GOARCH == "arm" && goarm() != "" {
+		return runtime.GOOS + "/arm/v" + goarm()
+	}
+	return runtime.GOOS + "/" + runtime.GOARCH
+}

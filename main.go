@@ -1,0 +1,10 @@
+// Command baetyl is the master: it runs the services of an application on an edge device.
+package main
+
+import (
+	"os"
+
+	"github.com/baetyl/baetyl/cmd"
+)
+
+func main() { os.Exit(cmd.Execute(os.Args[1:], os.Stdout, os.Stderr)) }

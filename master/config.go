@@ -1,0 +1,103 @@
+package master
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Files of the master, relative to its working directory.
+const (
+	ConfigFile  = "etc/baetyl/conf.yml"
+	AppFile     = "var/db/baetyl/application.yml"
+	backupFile  = AppFile + ".old" // there while an update is not finished
+	recordsFile = "var/run/baetyl/instances.json"
+	lockFile    = "var/run/baetyl/master.lock"
+	dataDir     = "var/db/baetyl"
+)
+
+// Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
+type Config struct {
+	Mode   string        `yaml:"mode" json:"mode" default:"docker"`                 // docker or native
+	Server Server        `yaml:"server" json:"server"`                              // of the API
+	Logger log.Config    `yaml:"logger" json:"logger"`                              // of the master; its limits hold for the output of services too
+	OTALog OTALog        `yaml:"otalog" json:"otalog"`                              // where the progress of updates is written
+	Grace  time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"` // between asking services to end and killing them
+	SNFile string        `yaml:"snfile" json:"snfile"`                              // file with the serial number of the device, for BAETYL_HOST_SN
+}
+
+// Server is where the API listens.
+type Server struct {
+	http.ServerConfig `yaml:",inline" json:",inline"`
+}
+
+// SetDefaults gives the address, which depends on the environment and the system.
+func (s *Server) SetDefaults() {
+	if s.Address = os.Getenv(masterapi.EnvAPIAddress); s.Address != "" {
+		return
+	}
+	s.Address = "tcp://127.0.0.1:50050"
+	if runtime.GOOS == "linux" {
+		s.Address = "unix:///var/run/baetyl.sock"
+	}
+}
+
+// OTALog is the log of updates, which the agent reads.
+type OTALog struct {
+	log.Config `yaml:",inline" json:",inline"`
+}
+
+// SetDefaults gives what differs from the master's own log.
+func (l *OTALog) SetDefaults() { l.Path, l.Format = "var/db/baetyl/ota.log", "json" }
+
+// LoadConfig reads the configuration at path; a missing file means the defaults. It changes nothing.
+func LoadConfig(path string) (Config, error) {
+	var c Config
+	err := conf.Load(path, &c)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = conf.Parse(path, nil, &c)
+	}
+	return c, err
+}
+
+// Validate checks what spans keys.
+func (c *Config) Validate() error {
+	switch c.Mode {
+	case masterapi.ModeNative, masterapi.ModeDocker:
+	default:
+		return fmt.Errorf("mode: %q is not docker or native", c.Mode)
+	}
+	if err := c.Server.Validate(); err != nil {
+		return fmt.Errorf("server.%w", err)
+	}
+	return nil
+}
+
+// Check validates the configuration and the application of the master in workdir and touches nothing.
+func Check(workdir, config string) error {
+	if _, err := LoadConfig(inDir(workdir, config)); err != nil {
+		return err
+	}
+	_, err := app.Load(filepath.Join(workdir, AppFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+func inDir(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}

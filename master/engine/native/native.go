@@ -1,0 +1,102 @@
+//go:build unix
+
+// Package native runs services as processes of the host (documents: "Native Engine"). The image of a service names
+// a package, a folder with a program, that one of its volumes brings.
+//
+//	Open   var/run/baetyl/services/<service>/        working directory of every instance
+//	         etc/baetyl      ─link─► <workdir>/var/db/baetyl/…   a mount; the link cannot leave the master's folders
+//	         var/run/baetyl.sock ─link─► socket of the API
+//	Start  lib/baetyl/<image>/package.yml ─► entry ─► process in a group of its own
+//	         stdout, stderr ─► var/log/baetyl/services/<service>.log
+//	Stop   SIGTERM to the group ─► grace ─► SIGKILL to the group
+//
+// It promises that a process and everything in its process group is gone when Done is closed, and that a later master finds
+// by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and files of
+// the host. What a process moves into another session escapes it.
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Folders below the working directory of the master.
+const (
+	servicesDir = "var/run/baetyl/services"
+	logsDir     = "var/log/baetyl/services"
+	managedDir  = "var/db/baetyl" // of volumes without a path (compose form)
+	socketPath  = "var/run/baetyl.sock"
+)
+
+// Options are what the engine needs to know of the master.
+type Options struct {
+	Workdir string     // absolute
+	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
+	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
+	Log     log.Logger
+}
+
+// Engine implements engine.Engine.
+type Engine struct{ opts Options }
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New returns the engine. It opens nothing.
+func New(opts Options) *Engine { return &Engine{opts} }
+
+// Name is native.
+func (e *Engine) Name() string { return masterapi.ModeNative }
+
+// Address gives the path of the linked socket, which is the same in every service; other addresses are those of the host.
+func (e *Engine) Address(address string) string {
+	if strings.HasPrefix(address, "unix://") {
+		return "unix://" + socketPath
+	}
+	return address
+}
+
+// Close removes the folder of the services' directories, which is empty by now.
+func (e *Engine) Close() error {
+	err := os.Remove(filepath.Join(e.opts.Workdir, servicesDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// Prepare tells what would keep the service from starting, as far as it can be told without its directory.
+func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
+	_, err := e.links(s)
+	return err
+}
+
+// Open builds the service's directory anew.
+func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, error) {
+	links, err := e.links(s)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(e.opts.Workdir, servicesDir, s.Name)
+	if err := os.RemoveAll(dir); err != nil {
+		return nil, fmt.Errorf("clear directory of service: %w", err)
+	}
+	if err := build(dir, links); err != nil {
+		_ = os.RemoveAll(dir) // the reason to give up is the error of build
+		return nil, err
+	}
+	return &sandbox{
+		service: s,
+		dir:     dir,
+		log:     e.opts.Log.WithField(log.KeyService, s.Name),
+		output:  log.File(filepath.Join(e.opts.Workdir, logsDir, s.Name+".log"), e.opts.Output),
+	}, nil
+}

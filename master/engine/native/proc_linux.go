@@ -1,0 +1,115 @@
+package native
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// awaitEnd returns when the child pid has ended, and leaves it to be reaped.
+func awaitEnd(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// stat is what /proc/<pid>/stat says (proc_pid_stat(5)).
+type stat struct {
+	pid     int
+	state   string
+	group   int
+	started string // clock ticks after boot; with the boot and the pid it is unique
+}
+
+func readStat(pid int) (stat, bool) {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return stat{}, false
+	}
+	// The name in parentheses may hold anything; the last ')' ends it.
+	end := bytes.LastIndexByte(data, ')')
+	if end < 0 {
+		return stat{}, false
+	}
+	f := strings.Fields(string(data[end+1:]))
+	if len(f) < 20 {
+		return stat{}, false
+	}
+	group, err := strconv.Atoi(f[2])
+	return stat{pid: pid, state: f[0], group: group, started: f[19]}, err == nil
+}
+
+// startOf returns when the process started, in a form that is only compared; empty when there is no such process.
+func startOf(pid int) string {
+	s, ok := readStat(pid)
+	if !ok || s.state == "Z" || s.state == "X" {
+		return ""
+	}
+	return s.started
+}
+
+// bootID tells one run of the system from the next.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}
+
+// groupOf returns the living processes of a process group.
+func groupOf(group int) (pids []int) {
+	for _, pid := range processes() {
+		if s, ok := readStat(pid); ok && s.group == group && s.state != "Z" && s.state != "X" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func processes() (pids []int) {
+	dir, err := os.Open("/proc")
+	if err != nil {
+		return nil
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1) // what could be read counts
+	for _, n := range names {
+		if pid, err := strconv.Atoi(n); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// environOf returns the environment that the process was started with, nil when it cannot be read.
+func environOf(pid int) map[string]string {
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+	if err != nil {
+		return nil
+	}
+	out := map[string]string{}
+	for _, kv := range strings.Split(string(data), "\x00") {
+		if k, v, ok := strings.Cut(kv, "="); ok {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// cwdOf returns the working directory of the process, empty when it cannot be read.
+func cwdOf(pid int) string {
+	path, err := os.Readlink(fmt.Sprintf("/proc/%d/cwd", pid))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(path, " (deleted)")
+}

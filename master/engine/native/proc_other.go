@@ -1,0 +1,66 @@
+//go:build unix && !linux
+
+package native
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/shirou/gopsutil/v4/host"
+	"github.com/shirou/gopsutil/v4/process"
+	"golang.org/x/sys/unix"
+)
+
+// awaitEnd returns when the child pid has ended, and leaves it to be reaped. There is no call for that here, so it looks.
+func awaitEnd(pid int) {
+	for startOf(pid) != "" {
+		time.Sleep(200 * time.Millisecond)
+	}
+}
+
+// startOf returns when the process started, in a form that is only compared; empty when there is no such process.
+func startOf(pid int) string {
+	p, err := process.NewProcess(int32(pid))
+	if err != nil {
+		return ""
+	}
+	if states, err := p.Status(); err == nil && len(states) > 0 && states[0] == process.Zombie {
+		return ""
+	}
+	ms, err := p.CreateTime()
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatInt(ms, 10)
+}
+
+// bootID tells one run of the system from the next.
+func bootID() string {
+	t, err := host.BootTime()
+	if err != nil {
+		return ""
+	}
+	return strconv.FormatUint(t, 10)
+}
+
+// groupOf returns the living processes of a process group.
+func groupOf(group int) (pids []int) {
+	for _, pid := range processes() {
+		if g, err := unix.Getpgid(pid); err == nil && g == group && startOf(pid) != "" {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func processes() (pids []int) {
+	all, _ := process.Pids() // what could be read counts
+	for _, p := range all {
+		pids = append(pids, int(p))
+	}
+	return pids
+}
+
+// environOf and cwdOf need rights that a process does not have here: what is left is found by record alone.
+func environOf(int) map[string]string { return nil }
+func cwdOf(int) string                { return "" }

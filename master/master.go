@@ -1,0 +1,174 @@
+// Package master runs an application: it starts the services of application.yml, keeps them running, answers their API
+// calls, and replaces the application by another one.
+//
+//	conf.yml ─► Config ─► New ─► Run: lock ─► listen ─► end what an earlier master left ─► load application.yml ─► start services
+//	                                    │                                                    └ broken: error in inspect, API serves
+//	                              API ──┴─► service.Manager ─► engine
+//	                                └─Update─► check ─► [queue of one] ─► plan ─► swap file ─► stop, start ─► done, or put back
+//
+// It promises that one master works in a directory, that a broken application or service leaves the API reachable, that an
+// update which fails leaves the old application running, and that Run returns when no service is left.
+package master
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/baetyl/baetyl/master/api"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/host"
+	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/run"
+	"github.com/baetyl/baetyl/utils/sample"
+)
+
+// envSerial is the serial number of the device, from the file that snfile names (since 1.0).
+const envSerial = "BAETYL_HOST_SN"
+
+// Options are what a Master needs beside its configuration.
+type Options struct {
+	Workdir  string // absolute
+	Version  string // of the binary
+	Revision string
+	Log      log.Logger
+}
+
+// Master is the core of the system. Run is called once; the other exported methods are those of the API.
+type Master struct {
+	cfg      Config
+	opts     Options
+	engine   engine.Engine
+	services *service.Manager
+	ports    ports
+	hardware *sample.Cache[masterapi.Hardware]
+	gpus     *sample.Cache[[]host.GPU]
+	updates  chan candidate // nobody receives while one is applied: the sender then says busy
+
+	mu      sync.Mutex // guards what follows
+	conf    *app.Config
+	failure string // of the application, for inspect
+}
+
+// New returns a master that runs services with e. It opens nothing.
+func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
+	env, err := systemEnv(cfg, e, opts.Workdir)
+	if err != nil {
+		return nil, err
+	}
+	m := &Master{cfg: cfg, opts: opts, engine: e, updates: make(chan candidate), conf: &app.Config{}}
+	m.services = service.New(service.Options{
+		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
+		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),
+	})
+	var cpu host.CPUMeter
+	m.hardware = sample.New(time.Second, 30*time.Millisecond, func(context.Context) masterapi.Hardware {
+		return masterapi.Hardware{
+			Host: host.GetInfo(), Net: host.GetNet(), Mem: host.GetMem(), CPU: cpu.Get(), Disk: host.GetDisk(),
+		}
+	})
+	m.gpus = sample.New(10*time.Second, 10*time.Millisecond, host.GetGPUs)
+	return m, nil
+}
+
+// Socket returns the absolute path of the API's socket, empty when the API listens on tcp.
+func (c Config) Socket(workdir string) string {
+	path, ok := strings.CutPrefix(c.Server.Address, "unix://")
+	if !ok {
+		return ""
+	}
+	return inDir(workdir, path)
+}
+
+// systemEnv are the variables that every instance gets.
+func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, error) {
+	address := c.Server.Address
+	if c.Server.Cert != "" {
+		address = "https://" + address[strings.Index(address, "://")+3:]
+	}
+	env := map[string]string{
+		masterapi.EnvHostOS:      runtime.GOOS,
+		masterapi.EnvAPIAddress:  e.Address(address),
+		masterapi.EnvAPIVersion:  masterapi.Version,
+		masterapi.EnvServiceMode: e.Name(),
+	}
+	if id := host.ID(); id != "" {
+		env[masterapi.EnvHostID] = id
+	}
+	if s := c.Socket(workdir); s != "" {
+		env[masterapi.EnvAPISocket] = s
+	}
+	if c.SNFile != "" {
+		sn, err := os.ReadFile(inDir(workdir, c.SNFile))
+		if err != nil {
+			return nil, fmt.Errorf("read snfile: %w", err)
+		}
+		env[envSerial] = strings.TrimSpace(string(sn))
+	}
+	return env, nil
+}
+
+// Run runs the application until ctx ends, then stops its services and returns when none is left.
+func (m *Master) Run(ctx context.Context) error {
+	unlock, err := lock(m.opts.Workdir)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	cfg := m.cfg.Server.ServerConfig
+	if s := m.cfg.Socket(m.opts.Workdir); s != "" {
+		cfg.Address = "unix://" + s
+	}
+	server := http.NewServer(cfg, api.New(m.services, m, m.opts.Log))
+	if err := server.Listen(); err != nil {
+		return err
+	}
+	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
+		WithField("workdir", m.opts.Workdir).Infof("master started")
+	// The application is last in and first out: while its services stop they may still need the API, and the measurements
+	// belong to the API.
+	var g run.Group
+	g.Add("hardware", m.hardware.Run)
+	g.Add("gpus", m.gpus.Run)
+	g.Add("usage", m.services.Run)
+	g.Add("api", server.Serve)
+	g.Add("application", m.runApplication)
+	err = errors.Join(g.Run(ctx), m.engine.Close())
+	m.opts.Log.Infof("master stopped")
+	return err
+}
+
+// Inspect describes the system. It takes some milliseconds: what takes longer to measure is from before.
+func (m *Master) Inspect() *masterapi.Inspect {
+	m.mu.Lock()
+	c, failure := m.conf, m.failure
+	m.mu.Unlock()
+	out := &masterapi.Inspect{
+		Error: failure,
+		Time:  time.Now().UTC(),
+		Software: masterapi.Software{
+			OS: runtime.GOOS, Arch: runtime.GOARCH, PWD: m.opts.Workdir, Mode: m.engine.Name(), GoVersion: runtime.Version(),
+			BinVersion: m.opts.Version, GitRevision: m.opts.Revision, ConfVersion: c.Version,
+		},
+		Hardware: m.hardware.Get(),
+		Services: m.services.Inspect(),
+	}
+	out.Hardware.GPU = m.gpus.Get()
+	for _, v := range c.Volumes {
+		out.Volumes = append(out.Volumes, masterapi.Volume{Name: v.Name, Path: v.Path, Version: v.Meta.Version})
+	}
+	return out
+}
+
+// AvailablePort returns a free port of the host.
+func (m *Master) AvailablePort() (string, error) { return m.ports.available(time.Now()) }

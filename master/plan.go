@@ -1,0 +1,120 @@
+package master
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+// plan is what an update does to the services. A service whose definition changed stands in stop and in start.
+type plan struct {
+	stop  []change // of the old application
+	keep  []string // names; process and token stay
+	start []change // of the new application, in the order of start
+}
+
+// change is a service and why it is stopped or started.
+type change struct {
+	service app.Service
+	reason  string
+}
+
+// diff compares two valid applications. A service is kept when its definition, its volumes and its networks are the same;
+// where it stands in the file is no reason to restart it.
+func diff(old, new *app.Config) (plan, error) {
+	var p plan
+	before := map[string]app.Service{}
+	for _, s := range old.Services {
+		before[s.Name] = s
+	}
+	kept := map[string]bool{}
+	order, err := app.Order(new.Services)
+	if err != nil {
+		return plan{}, err
+	}
+	for _, s := range order {
+		was, ok := before[s.Name]
+		if !ok {
+			p.start = append(p.start, change{s, "new"})
+			continue
+		}
+		reason := whatChanged(old, new, was, s)
+		if reason == "" {
+			kept[s.Name] = true
+			p.keep = append(p.keep, s.Name)
+			continue
+		}
+		p.stop = append(p.stop, change{was, reason})
+		p.start = append(p.start, change{s, reason})
+		delete(before, s.Name)
+	}
+	for _, s := range old.Services {
+		if _, ok := before[s.Name]; ok && !kept[s.Name] {
+			p.stop = append(p.stop, change{s, "removed"})
+		}
+	}
+	return p, nil
+}
+
+// whatChanged names the keys, volumes and networks that differ; it is empty when the service can be kept.
+func whatChanged(old, new *app.Config, a, b app.Service) string {
+	var reasons []string
+	if keys := differing(a, b); len(keys) > 0 {
+		reasons = append(reasons, strings.Join(keys, ", "))
+	}
+	for _, m := range b.Mounts {
+		if !same(old.Volume(m.Name), new.Volume(m.Name)) {
+			reasons = append(reasons, "volume "+m.Name)
+		}
+	}
+	for _, n := range b.Networks.Names() {
+		if !same(old.Networks[n], new.Networks[n]) {
+			reasons = append(reasons, "network "+n)
+		}
+	}
+	if len(reasons) == 0 {
+		return ""
+	}
+	return strings.Join(reasons, ", ") + " changed"
+}
+
+// differing returns the keys of the two definitions that differ. Their JSON is compared, in which an empty list and an absent
+// one are the same.
+func differing(a, b app.Service) []string {
+	x, y := fields(a), fields(b)
+	var out []string
+	for k := range y {
+		if !bytes.Equal(x[k], y[k]) {
+			out = append(out, k)
+		}
+	}
+	for k := range x {
+		if _, ok := y[k]; !ok {
+			out = append(out, k)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
+func fields(s app.Service) map[string]json.RawMessage {
+	out := map[string]json.RawMessage{}
+	if err := json.Unmarshal(encode(s), &out); err != nil {
+		panic(fmt.Sprintf("decode own JSON: %s", err))
+	}
+	return out
+}
+
+func same(a, b any) bool { return bytes.Equal(encode(a), encode(b)) }
+
+func encode(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode validated application: %s", err))
+	}
+	return data
+}

@@ -1,0 +1,52 @@
+package master
+
+import (
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// portHold is how long a port that was given to one caller is not given to another: the caller needs some time to use it.
+const portHold = time.Minute
+
+// ports finds free ports of the host.
+type ports struct {
+	mu    sync.Mutex
+	given map[int]time.Time
+}
+
+// available returns a port of 127.0.0.1 that is free now and was given to nobody lately.
+func (p *ports) available(now time.Time) (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for port, at := range p.given {
+		if now.Sub(at) >= portHold {
+			delete(p.given, port)
+		}
+	}
+	// Listeners stay open until a port is found, so that the system offers another one each time.
+	var held []net.Listener
+	defer func() {
+		for _, l := range held {
+			_ = l.Close()
+		}
+	}()
+	for range 1000 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return "", err
+		}
+		held = append(held, l)
+		port := l.Addr().(*net.TCPAddr).Port
+		if _, ok := p.given[port]; !ok {
+			if p.given == nil {
+				p.given = map[int]time.Time{}
+			}
+			p.given[port] = now
+			return strconv.Itoa(port), nil
+		}
+	}
+	return "", errors.New("no port is free that was not given away within the last minute")
+}

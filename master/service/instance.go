@@ -1,0 +1,220 @@
+package service
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// instance supervises one instance of a service, from its start until it is stopped or given up.
+//
+//	    ┌──────────────────── after the backoff ◄───────────────────┐
+//	    ▼                                                           │
+//	starting ──cannot──► failed ──────────────────┐                 │
+//	    │                                         ├─ decide: again ─┘
+//	    ▼                                         │
+//	 running ──ends──► restarting, exited, failed ┘─ decide: no more ─► stays visible until it is stopped
+//
+// stop at any point ends it.
+type instance struct {
+	svc     *service
+	name    string
+	dynamic bool
+	env     map[string]string
+	log     log.Logger
+
+	ctx    context.Context // ends when the instance is to stop
+	cancel context.CancelFunc
+	first  chan error    // one slot: how the first start went
+	done   chan struct{} // closed when supervise has returned
+
+	mu       sync.Mutex // guards what follows
+	state    masterapi.Instance
+	running  engine.Instance // nil while nothing runs
+	reported map[string]json.RawMessage
+	until    context.Context // set before cancel: bounds the grace of the stop
+}
+
+func newInstance(svc *service, name string, dynamic bool, env map[string]string) *instance {
+	i := &instance{
+		svc: svc, name: name, dynamic: dynamic, env: env,
+		log:   svc.m.opts.Log.WithField(log.KeyService, svc.spec.Name).WithField(log.KeyInstance, name),
+		first: make(chan error, 1), done: make(chan struct{}),
+		state: masterapi.Instance{Name: name, Status: masterapi.StatusStarting},
+	}
+	i.ctx, i.cancel = context.WithCancel(context.Background())
+	return i
+}
+
+// stop ends the instance; it is killed when until ends. It returns when nothing of it runs. One caller at a time.
+func (i *instance) stop(until context.Context) {
+	i.mu.Lock()
+	i.until = until
+	i.mu.Unlock()
+	i.cancel()
+	<-i.done
+}
+
+// supervise runs the instance until it is stopped or given up.
+func (i *instance) supervise() {
+	defer close(i.done)
+	defer i.cancel()
+	row := 0
+	for {
+		exit, started, stopped := i.once()
+		if stopped {
+			return
+		}
+		d := decide(i.svc.spec.Restart, exit, started, row, rand.Float64())
+		if i.dynamic && !started && row == 0 { // its caller is told, and will try again with another port
+			d = decision{status: masterapi.StatusFailed, reason: exit.Err.Error()}
+		}
+		row = d.row
+		i.note(d)
+		if !d.restart {
+			return
+		}
+		timer := time.NewTimer(d.after)
+		select {
+		case <-i.ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		i.mu.Lock()
+		i.state.Restarts++
+		i.state.Status = masterapi.StatusStarting
+		i.mu.Unlock()
+	}
+}
+
+// once runs the instance once. stopped tells that it was asked to stop.
+func (i *instance) once() (exit engine.Exit, started, stopped bool) {
+	running, err := i.start()
+	select {
+	case i.first <- err:
+	default: // only the first start has somebody waiting
+	}
+	if err != nil {
+		return engine.Exit{Err: fmt.Errorf("start: %w", err)}, false, i.ctx.Err() != nil
+	}
+	defer i.ended(running)
+	select {
+	case <-running.Done():
+		return running.Exit(), true, false
+	case <-i.ctx.Done():
+		i.mu.Lock()
+		until := i.until
+		i.mu.Unlock()
+		running.Stop(until)
+		return engine.Exit{}, true, true
+	}
+}
+
+func (i *instance) start() (engine.Instance, error) {
+	box, err := i.svc.sandbox(i.ctx)
+	if err != nil {
+		return nil, err
+	}
+	running, err := box.Start(i.ctx, engine.Spec{Name: i.name, Env: i.env})
+	if err != nil {
+		return nil, err
+	}
+	record := running.Record()
+	if err := i.svc.m.opts.Records.put(record); err != nil {
+		i.log.WithError(err).Warnf("write record of the instance; the engine may still find it after a crash")
+	}
+	now := time.Now().UTC()
+	i.mu.Lock()
+	i.running = running
+	i.state.Status, i.state.StartTime, i.state.Output = masterapi.StatusRunning, &now, nil
+	i.state.Process, i.state.Container = record.Process, record.Container
+	i.mu.Unlock()
+	i.log.Infof("instance started")
+	return running, nil
+}
+
+func (i *instance) ended(running engine.Instance) {
+	if err := i.svc.m.opts.Records.remove(running.Record()); err != nil {
+		i.log.WithError(err).Warnf("remove record of the instance")
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.running = nil
+	i.state.Process, i.state.Container, i.state.CPU, i.state.Mem = nil, nil, nil, nil
+	i.state.Output = running.Output()
+}
+
+// note writes down what has been decided, for inspect and the log.
+func (i *instance) note(d decision) {
+	i.mu.Lock()
+	reason := d.reason
+	if n := len(i.state.Output); n > 0 && reason != "" {
+		reason += ": " + i.state.Output[n-1]
+	}
+	i.state.Status, i.state.Error = d.status, reason
+	i.mu.Unlock()
+	if reason != "" {
+		i.svc.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
+	}
+	l := i.log
+	if reason != "" {
+		l = l.WithField(log.KeyReason, reason)
+	}
+	switch {
+	case d.restart:
+		l.Warnf("instance %s, next start in %s", d.status, d.after.Round(time.Millisecond))
+	case d.status == masterapi.StatusFailed:
+		l.Errorf("instance failed and is not started again")
+	default:
+		l.Infof("instance exited")
+	}
+}
+
+// view returns what inspect shows.
+func (i *instance) view() masterapi.Instance {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	out := i.state
+	out.Reported = maps.Clone(i.reported)
+	return out
+}
+
+// Limits of what one instance may report altogether.
+const (
+	maxReportKeys  = 100
+	maxReportBytes = 1 << 20
+)
+
+// report merges the first layer of report into what was reported before.
+func (i *instance) report(report map[string]json.RawMessage) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	merged := maps.Clone(i.reported)
+	if merged == nil {
+		merged = map[string]json.RawMessage{}
+	}
+	for k, v := range report {
+		if masterapi.Reserved(k) {
+			return fmt.Errorf("%w: key %q is the master's; report under another name", ErrInvalid, k)
+		}
+		merged[k] = v
+	}
+	size := 0
+	for k, v := range merged {
+		size += len(k) + len(v)
+	}
+	if len(merged) > maxReportKeys || size > maxReportBytes {
+		return fmt.Errorf("%w: an instance may report %d keys and %d bytes altogether", ErrLimit, maxReportKeys, maxReportBytes)
+	}
+	i.reported = merged
+	return nil
+}

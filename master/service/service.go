@@ -1,0 +1,269 @@
+package service
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"regexp"
+	"sort"
+	"sync"
+	"time"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+const (
+	maxDynamic = 200              // instances of a service that were started on demand
+	recovered  = 10 * time.Second // an instance up for so long ends the failure of its service
+)
+
+// instanceRule is that of names, and '.', which sets off the number of a replica.
+var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$`)
+
+// service is one service with its instances.
+//
+// Locks: a slot's turn first, then boxMu or mu. mu is held for moments only, never while something starts or stops.
+type service struct {
+	m     *Manager
+	spec  engine.Service
+	token string
+
+	ctx    context.Context // ends when the service is to stop: no start begins or goes on
+	cancel context.CancelFunc
+
+	boxMu sync.Mutex // guards box, and serializes its opening
+	box   engine.Sandbox
+
+	mu       sync.Mutex // guards what follows
+	slots    map[string]*slot
+	failure  string
+	failedAt time.Time
+}
+
+// slot is the place of one instance name. Who has its turn may start or stop the instance in it; the others wait.
+type slot struct {
+	turn     chan struct{} // one slot, holding a value while nobody has the turn
+	users    int           // that have or wait for the turn; guarded by service.mu
+	instance *instance     // nil: none; written by who has the turn, under service.mu
+}
+
+func newService(m *Manager, spec engine.Service) *service {
+	s := &service{m: m, spec: spec, token: newToken(), slots: map[string]*slot{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+func newToken() string {
+	b := make([]byte, 32)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
+
+// sandbox opens the surroundings of the service at the first start, and again at each until it succeeds.
+func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
+	s.boxMu.Lock()
+	defer s.boxMu.Unlock()
+	if s.box == nil {
+		box, err := s.m.opts.Engine.Open(ctx, s.spec)
+		if err != nil {
+			return nil, err
+		}
+		s.box = box
+	}
+	return s.box, nil
+}
+
+// acquire waits for the turn of a name. The slot is released by the returned func.
+func (s *service) acquire(ctx context.Context, name string, create bool) (*slot, func(), error) {
+	s.mu.Lock()
+	sl := s.slots[name]
+	if sl == nil {
+		if !create {
+			s.mu.Unlock()
+			return nil, nil, fmt.Errorf("instance (%s) of service (%s) %w", name, s.spec.Name, ErrNotFound)
+		}
+		if len(s.slots) >= maxDynamic+s.spec.Replica {
+			s.mu.Unlock()
+			return nil, nil, fmt.Errorf("%w: service (%s) has %d instances already", ErrLimit, s.spec.Name, len(s.slots))
+		}
+		sl = &slot{turn: make(chan struct{}, 1)}
+		sl.turn <- struct{}{}
+		s.slots[name] = sl
+	}
+	sl.users++
+	s.mu.Unlock()
+	leave := func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if sl.users--; sl.users == 0 && sl.instance == nil {
+			delete(s.slots, name)
+		}
+	}
+	select {
+	case <-sl.turn:
+		return sl, func() { sl.turn <- struct{}{}; leave() }, nil
+	case <-ctx.Done():
+		leave()
+		return nil, nil, ctx.Err()
+	}
+}
+
+// start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic instance
+// that cannot start is gone then, since its caller will try again its own way; a static one stays and is tried again.
+func (s *service) start(ctx context.Context, name string, dynamic bool, vars map[string]string) error {
+	sl, release, err := s.acquire(ctx, name, true)
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.clear(ctx, sl)
+
+	system := map[string]string{masterapi.EnvServiceName: s.spec.Name, masterapi.EnvInstanceName: name}
+	for k, v := range s.m.opts.Env {
+		system[k] = v
+	}
+	if !dynamic {
+		system[masterapi.EnvServiceToken] = s.token
+	}
+	i := newInstance(s, name, dynamic, environ(s.spec.Env, vars, system))
+	s.mu.Lock()
+	if s.ctx.Err() != nil {
+		s.mu.Unlock()
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped)
+	}
+	sl.instance = i
+	go i.supervise() // waited for by clear
+	s.mu.Unlock()
+
+	select {
+	case err = <-i.first:
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-s.ctx.Done():
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped) // stopAll clears the slot after this turn
+	}
+	if err == nil {
+		return nil
+	}
+	if dynamic {
+		s.clear(ctx, sl)
+	}
+	return fmt.Errorf("start instance %s of service %s: %w", name, s.spec.Name, err)
+}
+
+// stop ends the instance with that name.
+func (s *service) stop(ctx context.Context, name string) error {
+	sl, release, err := s.acquire(ctx, name, false)
+	if errors.Is(err, ErrNotFound) {
+		return nil // what is wanted
+	}
+	if err != nil {
+		return err
+	}
+	defer release()
+	s.clear(ctx, sl)
+	return nil
+}
+
+// clear ends what is in the slot. Its grace is the same when ctx ends: a caller who goes away does not turn a stop into a kill.
+func (s *service) clear(ctx context.Context, sl *slot) {
+	i := sl.instance
+	if i == nil {
+		return
+	}
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.m.opts.Grace)
+	defer cancel()
+	s.end(until, sl)
+}
+
+func (s *service) end(until context.Context, sl *slot) {
+	sl.instance.stop(until)
+	sl.instance.log.Infof("instance stopped")
+	s.mu.Lock()
+	sl.instance = nil
+	s.mu.Unlock()
+}
+
+// stopAll ends the service: no instance is started any more, all are stopped, and killed when until ends.
+func (s *service) stopAll(until context.Context) error {
+	s.mu.Lock()
+	s.cancel()
+	names := make([]string, 0, len(s.slots))
+	for name := range s.slots {
+		names = append(names, name)
+	}
+	s.mu.Unlock()
+	var wg sync.WaitGroup
+	for _, name := range names {
+		wg.Go(func() {
+			sl, release, err := s.acquire(context.Background(), name, false)
+			if err != nil {
+				return // gone meanwhile
+			}
+			defer release()
+			if sl.instance != nil {
+				s.end(until, sl)
+			}
+		})
+	}
+	wg.Wait()
+	s.boxMu.Lock()
+	defer s.boxMu.Unlock()
+	if s.box == nil {
+		return nil
+	}
+	box := s.box
+	s.box = nil
+	return box.Close()
+}
+
+// find returns the instance with that name.
+func (s *service) find(name string) (*instance, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if sl := s.slots[name]; sl != nil && sl.instance != nil {
+		return sl.instance, nil
+	}
+	return nil, fmt.Errorf("instance (%s) of service (%s) %w", name, s.spec.Name, ErrNotFound)
+}
+
+// list returns the instances by name.
+func (s *service) list() []*instance {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*instance, 0, len(s.slots))
+	for _, sl := range s.slots {
+		if sl.instance != nil {
+			out = append(out, sl.instance)
+		}
+	}
+	sort.Slice(out, func(a, b int) bool { return out[a].name < out[b].name })
+	return out
+}
+
+// failed keeps the last failure for inspect: a dynamic instance takes its own with it.
+func (s *service) failed(reason string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failure, s.failedAt = reason, time.Now()
+}
+
+// view returns what inspect shows. The failure is over when an instance that was started after it has stayed up.
+func (s *service) view(now time.Time) masterapi.Service {
+	out := masterapi.Service{Name: s.spec.Name}
+	s.mu.Lock()
+	failure, failedAt := s.failure, s.failedAt
+	s.mu.Unlock()
+	for _, i := range s.list() {
+		v := i.view()
+		out.Instances = append(out.Instances, v)
+		if v.Status == masterapi.StatusRunning && v.StartTime.After(failedAt) && now.Sub(*v.StartTime) >= recovered {
+			failure = ""
+		}
+	}
+	out.Error = failure
+	return out
+}
