@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"unicode/utf8"
 
@@ -32,6 +33,7 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return
 var (
 	errTooLarge  = errors.New("packet is larger than message.length.max")
 	errMalformed = errors.New("malformed packet")
+	errText      = fmt.Errorf("%w: text is not UTF-8, or has U+0000", errMalformed)
 )
 
 // buffered returns the next packet without reading, nil if there is none whole. The slice is valid until the next read.
@@ -133,8 +135,18 @@ func decode(frame []byte) (packet.Generic, error) {
 	if n != len(frame) {
 		return nil, errMalformed
 	}
+	if p, ok := p.(*packet.Subscribe); ok {
+		for _, x := range p.Subscriptions {
+			if !wellFormed(x.Topic) {
+				return nil, errText
+			}
+		}
+	}
 	return p, nil
 }
+
+// wellFormed tells whether a string of a packet may be there at all; if not, the connection ends. [MQTT-1.5.3-1] [MQTT-1.5.3-2]
+func wellFormed(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // decodeUnsubscribe stands in for gomqtt 0.14.3, whose decoder loses filters at the end of a list of short ones.
 func decodeUnsubscribe(frame []byte) (packet.Generic, error) {
@@ -152,7 +164,11 @@ func decodeUnsubscribe(frame []byte) (packet.Generic, error) {
 		if len(rest) < 2+n {
 			return nil, errMalformed
 		}
-		p.Topics = append(p.Topics, string(rest[2:2+n]))
+		name := string(rest[2 : 2+n])
+		if !wellFormed(name) {
+			return nil, errText
+		}
+		p.Topics = append(p.Topics, name)
 		rest = rest[2+n:]
 	}
 	return p, nil
