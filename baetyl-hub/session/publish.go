@@ -26,7 +26,8 @@ func (c *client) publish(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if frame[0] == byte(packet.PUBLISH)<<4 && len(c.slots) == 0 && c.g.router.Forward(k.route, frame, &c.w) {
+	// A remaining length that is padded with a zero byte is not passed on: not every client reads it.
+	if frame[0] == byte(packet.PUBLISH)<<4 && (size == 1 || frame[size] != 0) && len(c.slots) == 0 && c.g.router.Forward(k.route, frame, &c.w) {
 		return nil
 	}
 	var p packet.Publish
