@@ -1,0 +1,279 @@
+package conformance_test
+
+import (
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	cleanFlag = 0x02
+	willFlag  = 0x04
+	auth      = 0xc0 // user name and password
+)
+
+func TestConnectRefusedWithCode(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	user, pass := str("test"), str("hahaha")
+	for name, c := range map[string]struct {
+		bytes []byte
+		code  packet.ConnackCode
+	}{
+		"level 5":                   {connectBytes("MQTT", 5, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
+		"level 0":                   {connectBytes("MQTT", 0, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
+		"level of the other name":   {connectBytes("MQTT", 3, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
+		"3.1 name with level 4":     {connectBytes("MQIsdp", 4, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
+		"empty id, kept session":    {connectBytes("MQTT", 4, auth, str(""), user, pass), packet.IdentifierRejected},
+		"id with a slash":           {connectBytes("MQTT", 4, cleanFlag|auth, str("a/b"), user, pass), packet.IdentifierRejected},
+		"id with a blank":           {connectBytes("MQTT", 4, cleanFlag|auth, str("a b"), user, pass), packet.IdentifierRejected},
+		"id with U+0000":            {connectBytes("MQTT", 4, cleanFlag|auth, str("a\x00"), user, pass), packet.IdentifierRejected},
+		"id of 129 characters":      {connectBytes("MQTT", 4, cleanFlag|auth, str(strings.Repeat("a", 129)), user, pass), packet.IdentifierRejected},
+		"no user name":              {connectBytes("MQTT", 4, cleanFlag, str("x")), packet.BadUsernameOrPassword},
+		"empty user name":           {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str(""), pass), packet.BadUsernameOrPassword},
+		"unknown user":              {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("tess"), pass), packet.BadUsernameOrPassword},
+		"wrong password":            {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), user, str("hahah")), packet.BadUsernameOrPassword},
+		"empty password":            {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), user, str("")), packet.BadUsernameOrPassword},
+		"no password":               {connectBytes("MQTT", 4, cleanFlag|0x80, str("x"), user), packet.BadUsernameOrPassword},
+		"password before the id":    {connectBytes("MQTT", 4, cleanFlag|auth, str("a/b"), user, str("no")), packet.BadUsernameOrPassword},
+		"user without permissions":  {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("nobody"), pass), packet.NotAuthorized},
+		"will topic not permitted":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("bob/w"), str("m"), str("ann"), str("ann")), packet.NotAuthorized},
+		"will topic with wildcard":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("a/#"), str("m"), user, pass), packet.NotAuthorized},
+		"will topic of the server":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("$SYS/x"), str("m"), user, pass), packet.NotAuthorized},
+		"will topic of ten levels":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("a/b/c/d/e/f/g/h/i/j"), str("m"), user, pass), packet.NotAuthorized},
+		"will topic that is empty":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str(""), str("m"), user, pass), packet.NotAuthorized},
+		"will topic with U+0000":    {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("a\x00"), str("m"), user, pass), packet.NotAuthorized},
+		"will topic not UTF-8":      {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("\xff"), str("m"), user, pass), packet.NotAuthorized},
+		"user name that has U+0000": {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("test\x00"), pass), packet.BadUsernameOrPassword},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := b.dial()
+			p.t = t
+			p.raw(c.bytes)
+			p.expect(&packet.Connack{ReturnCode: c.code}) // session present is 0
+			p.end()
+		})
+	}
+	b.clean("still-there").quiet()
+}
+
+func TestConnectClosedInSilence(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	user, pass, id := str("test"), str("hahaha"), str("x")
+	good := connectBytes("MQTT", 4, cleanFlag|auth, id, user, pass)
+	for name, bytes := range map[string][]byte{
+		"unknown protocol name":       connectBytes("MQTX", 4, cleanFlag|auth, id, user, pass),
+		"name in small letters":       connectBytes("mqtt", 4, cleanFlag|auth, id, user, pass),
+		"empty name":                  connectBytes("", 4, cleanFlag|auth, id, user, pass),
+		"reserved flag":               connectBytes("MQTT", 4, cleanFlag|auth|1, id, user, pass),
+		"will quality 3":              connectBytes("MQTT", 4, cleanFlag|auth|willFlag|0x18, id, str("w"), str("m"), user, pass),
+		"will quality without will":   connectBytes("MQTT", 4, cleanFlag|auth|0x08, id, user, pass),
+		"will retain without will":    connectBytes("MQTT", 4, cleanFlag|auth|0x20, id, user, pass),
+		"password without user name":  connectBytes("MQTT", 4, cleanFlag|0x40, id, pass),
+		"user name missing":           connectBytes("MQTT", 4, cleanFlag|auth, id),
+		"password missing":            connectBytes("MQTT", 4, cleanFlag|auth, id, user),
+		"will payload missing":        connectBytes("MQTT", 4, cleanFlag|willFlag, id, str("w")),
+		"bytes behind the end":        connectBytes("MQTT", 4, cleanFlag|auth, id, user, pass, []byte{0}),
+		"string longer than packet":   connectBytes("MQTT", 4, cleanFlag|auth, []byte{0xff, 0xff, 'x'}),
+		"flags in the fixed header":   append([]byte{0x11}, good[1:]...),
+		"id that is not UTF-8":        connectBytes("MQTT", 4, cleanFlag|auth, str("\xff"), user, pass),
+		"user name that is not UTF-8": connectBytes("MQTT", 4, cleanFlag|auth, id, str("\xc3\x28"), pass),
+		"user name with a surrogate":  connectBytes("MQTT", 4, cleanFlag|auth, id, str("\xed\xa0\x80"), pass),
+		"empty body":                  {0x10, 0},
+		"first packet PINGREQ":        {0xc0, 0},
+		"first packet DISCONNECT":     {0xe0, 0},
+		"first packet PUBLISH":        frame(0x30, str("t"), []byte("m")),
+		"first packet SUBSCRIBE":      frame(0x82, []byte{0, 1}, str("t"), []byte{0}),
+		"first packet of type 0":      {0x00, 0},
+		"first packet of type 15":     {0xf0, 0},
+		"remaining length of 5 bytes": {0x10, 0xff, 0xff, 0xff, 0xff, 0x01},
+		"first packet too large":      {0x10, 0xff, 0xff, 0xff, 0x7f},
+		"HTTP":                        []byte("GET / HTTP/1.1\r\nHost: x\r\nAccept: " + strings.Repeat("x", 100) + "\r\n\r\n"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := b.dial()
+			p.t = t
+			p.raw(bytes)
+			p.end()
+		})
+	}
+	b.clean("still-there").quiet()
+}
+
+func TestConnectAccepted(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	user, pass := str("test"), str("hahaha")
+	for name, bytes := range map[string][]byte{
+		"MQTT 3.1.1":             connectBytes("MQTT", 4, cleanFlag|auth, str("v4"), user, pass),
+		"MQTT 3.1":               connectBytes("MQIsdp", 3, cleanFlag|auth, str("v3"), user, pass),
+		"empty id":               connectBytes("MQTT", 4, cleanFlag|auth, str(""), user, pass),
+		"id of 128 characters":   connectBytes("MQTT", 4, cleanFlag|auth, str(strings.Repeat("a", 128)), user, pass),
+		"each character":         connectBytes("MQTT", 4, cleanFlag|auth, str("0123456789-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), user, pass),
+		"id of one character":    connectBytes("MQTT", 4, cleanFlag|auth, str("1"), user, pass),
+		"will with empty text":   connectBytes("MQTT", 4, cleanFlag|auth|willFlag|0x30, str("w"), str("w"), str(""), user, pass),
+		"will of binary content": connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("w2"), str("w"), str("\xff\x00"), user, pass),
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := b.dial()
+			p.t = t
+			p.raw(bytes)
+			p.expect(packet.NewConnack())
+			p.quiet()
+		})
+	}
+}
+
+// Clients without id get sessions of their own.
+func TestEmptyClientIDIsUnique(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	one, two, by := b.clean(""), b.clean(""), b.clean("by")
+	one.sub(0, "one")
+	two.sub(0, "two")
+	by.pub("one", "1", 0)
+	by.pub("two", "2", 0)
+	one.want("one", "1", 0)
+	two.want("two", "2", 0)
+	one.quiet()
+	two.quiet()
+}
+
+// A client may go on before it has seen CONNACK; what it sent is done after.
+func TestPacketsBehindConnect(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	p := b.dial()
+	p.send(hello("x", true), &packet.Subscribe{ID: 7, Subscriptions: []packet.Subscription{{Topic: "t"}}},
+		&packet.Publish{Message: message("t", "m", 0)}, packet.NewPingreq())
+	p.expect(packet.NewConnack(), &packet.Suback{ID: 7, ReturnCodes: []packet.QOS{0}},
+		&packet.Publish{Message: message("t", "m", 0)}, packet.NewPingresp())
+}
+
+func TestSecondConnect(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	for _, id := range []string{"same", "other"} {
+		p := b.clean("same")
+		p.send(hello(id, true))
+		p.end()
+	}
+	eventually(t, "both sessions gone", func() bool { return b.Stats()["sessions"] == 0 })
+}
+
+func TestNoConnectInTime(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone+"connection: {connect: {timeout: 300ms}}")
+	whole := connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("test"), str("hahaha"))
+	silent, slow, in := b.dial(), b.dial(), b.clean("in")
+	begin := time.Now()
+	go func() { // a byte now and then does not help
+		for _, c := range whole[:len(whole)-1] {
+			if _, err := slow.conn.Write([]byte{c}); err != nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond) // the pace of the slow client
+		}
+	}()
+	silent.end()
+	slow.end()
+	require.GreaterOrEqual(t, time.Since(begin), 250*time.Millisecond)
+	eventually(t, "only the client left that connected", func() bool { return b.Stats()["connections"] == 1 })
+	in.quiet() // the limit is over for who has connected
+}
+
+func TestKeepAlive(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	watch := b.clean("watch")
+	watch.sub(0, "will/#")
+	alive := func(id string, seconds uint16) *packet.Connect {
+		c := hello(id, true)
+		c.KeepAlive = seconds
+		c.Will = &packet.Message{Topic: "will/" + id, Payload: []byte("gone")}
+		return c
+	}
+	begin := time.Now()
+	silent := b.login(alive("silent", 1))
+	forever := b.login(alive("forever", 0))
+	pinging := b.login(alive("pinging", 1))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		silent.end()
+	}()
+	tick := time.NewTicker(400 * time.Millisecond)
+	defer tick.Stop()
+	for running := true; running || time.Since(begin) < 2*time.Second; {
+		select {
+		case <-ended:
+			if running {
+				require.GreaterOrEqual(t, time.Since(begin), 1500*time.Millisecond) // one and a half times the keep-alive
+			}
+			running, ended = false, nil
+		case <-tick.C:
+			pinging.quiet()
+		}
+	}
+	watch.want("will/silent", "gone", 0)
+	pinging.quiet()
+	forever.quiet()
+	watch.quiet()
+}
+
+func TestConnectionLimit(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone+"connection: {max: 2}")
+	one, two := b.clean("one"), b.clean("two")
+	b.dial().end()
+	eventually(t, "connections_rejected", func() bool { return b.Stats()["connections_rejected"] == 1 })
+	one.bye()
+	eventually(t, "room", func() bool { return b.Stats()["connections"] == 1 })
+	b.clean("three").quiet()
+	two.quiet()
+}
+
+// A connection that never logged in leaves nothing on the disk.
+func TestRefusedConnectionsWriteNothing(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	b.clean("x").bye()
+	eventually(t, "the connection's end", func() bool { return b.Stats()["connections"] == 0 })
+	before := b.Stats()["store_batches"]
+	for range 20 {
+		c := hello("x", false)
+		c.Password = "no"
+		c.Will = &packet.Message{Topic: "w", Payload: []byte("w")}
+		b.refused(c, packet.BadUsernameOrPassword)
+		b.dial().close()
+	}
+	eventually(t, "the connections' end", func() bool { return b.Stats()["connections"] == 0 })
+	require.Equal(t, before, b.Stats()["store_batches"])
+	require.EqualValues(t, 20, b.Stats()["logins_refused"])
+}
+
+func TestDisconnectEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	watch, p := b.clean("watch"), b.clean("p")
+	watch.sub(0, "#")
+	p.send(packet.NewDisconnect(), &packet.Publish{Message: message("t", "late", 0)})
+	p.end()
+	watch.fence(b.clean("by"), "f")
+}
+
+// Whoever answers to nobody: after stop the port is closed.
+func TestStopClosesListenersAndConnections(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	p := b.clean("x")
+	b.stop()
+	p.end()
+	_, err := net.DialTimeout("tcp", b.addrs[0], time.Second)
+	require.Error(t, err)
+}

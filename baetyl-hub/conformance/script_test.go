@@ -1,0 +1,402 @@
+// Package conformance_test shows, through the network door, that the hub keeps the standard and what docs/hub.md says.
+// docs/mqtt-conformance.md names the test of each normative statement.
+//
+// A test is a script: what a client sends and what it must get, in order. No test waits to see that nothing comes: it makes
+// something come that would stand behind it (fence), or asks for a PINGRESP (quiet).
+package conformance_test
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/baetyl-hub/hub"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// patience is how long a script waits for what must come; long, because the machine may be busy.
+const patience = 20 * time.Second
+
+// anyone may do everything; nobody may do nothing; ann and bob have corners of their own.
+const anyone = `
+listen: ['tcp://127.0.0.1:0']
+principals:
+- username: test
+  password: hahaha
+  permissions:
+  - {action: pub, permit: ['#']}
+  - {action: sub, permit: ['#', '$SYS/#']}
+- username: nobody
+  password: hahaha
+- username: ann
+  password: ann
+  permissions:
+  - {action: pub, permit: ['ann/#', 'shared']}
+  - {action: sub, permit: ['ann/+', '+/open', 'shared']}
+- username: bob
+  password: bob
+  permissions:
+  - {action: pub, permit: ['bob/#']}
+  - {action: sub, permit: ['bob/#']}
+`
+
+// broker is a running hub.
+type broker struct {
+	*hub.Hub
+	t     testing.TB
+	addrs []string
+	stop  func()
+}
+
+// start runs a hub in a folder of its own until the test ends.
+func start(t testing.TB, yml string) *broker { return startIn(t, t.TempDir(), yml) }
+
+// startIn runs a hub in dir until stop, or the end of the test.
+func startIn(t testing.TB, dir, yml string) *broker {
+	t.Helper()
+	var cfg config.Config
+	require.NoError(t, conf.Parse("service.yml", []byte(yml), &cfg))
+	cfg.Storage.Dir = dir
+	h, err := hub.Open(cfg, log.Discard())
+	require.NoError(t, err)
+	b := &broker{Hub: h, t: t}
+	for _, a := range h.Addrs() {
+		b.addrs = append(b.addrs, a.String())
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Run(ctx) }()
+	stopped := false
+	b.stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		select {
+		case err := <-ended:
+			require.NoError(t, err)
+		case <-time.After(patience):
+			t.Fatal("hub did not stop")
+		}
+	}
+	t.Cleanup(b.stop)
+	return b
+}
+
+// eventually polls cond.
+func eventually(t testing.TB, what string, cond func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("missing after %s: %s", patience, what)
+		}
+	}
+}
+
+// peer is the client's end of a connection.
+type peer struct {
+	t    testing.TB
+	conn net.Conn
+	in   *packet.Decoder
+	id   packet.ID // last used for its own packets
+}
+
+func (b *broker) dial() *peer {
+	b.t.Helper()
+	conn, err := net.DialTimeout("tcp", b.addrs[0], patience)
+	require.NoError(b.t, err)
+	return newPeer(b.t, conn)
+}
+
+func newPeer(t testing.TB, conn net.Conn) *peer {
+	t.Cleanup(func() { _ = conn.Close() })
+	return &peer{t: t, conn: conn, in: packet.NewDecoder(bufio.NewReader(conn))}
+}
+
+// hello is a CONNECT of the user who may do everything.
+func hello(id string, clean bool) *packet.Connect {
+	c := packet.NewConnect()
+	c.ClientID, c.CleanSession, c.Username, c.Password = id, clean, "test", "hahaha"
+	return c
+}
+
+// as is the CONNECT of another user, whose password is his name.
+func as(user, id string, clean bool) *packet.Connect {
+	c := hello(id, clean)
+	c.Username, c.Password = user, user
+	return c
+}
+
+// login connects and expects to be let in.
+func (b *broker) login(c *packet.Connect) *peer {
+	b.t.Helper()
+	p, _ := b.session(c)
+	return p
+}
+
+// clean connects with a clean session.
+func (b *broker) clean(id string) *peer {
+	b.t.Helper()
+	return b.login(hello(id, true))
+}
+
+// keep connects with a session that outlives the connection.
+func (b *broker) keep(id string) *peer {
+	b.t.Helper()
+	return b.login(hello(id, false))
+}
+
+func (b *broker) session(c *packet.Connect) (p *peer, present bool) {
+	b.t.Helper()
+	p = b.dial()
+	p.send(c)
+	ack, ok := p.recv().(*packet.Connack)
+	require.True(b.t, ok, "first packet is not CONNACK")
+	require.Equal(b.t, packet.ConnectionAccepted, ack.ReturnCode)
+	return p, ack.SessionPresent
+}
+
+// refused connects and expects a code other than 0 and then the end.
+func (b *broker) refused(c *packet.Connect, code packet.ConnackCode) {
+	b.t.Helper()
+	p := b.dial()
+	p.send(c)
+	p.expect(&packet.Connack{ReturnCode: code})
+	p.end()
+}
+
+// send writes packets in one piece.
+func (p *peer) send(list ...packet.Generic) {
+	p.t.Helper()
+	p.raw(encode(p.t, list...))
+}
+
+func encode(t testing.TB, list ...packet.Generic) (b []byte) {
+	t.Helper()
+	for _, x := range list {
+		buf := make([]byte, x.Len())
+		_, err := x.Encode(buf)
+		require.NoError(t, err)
+		b = append(b, buf...)
+	}
+	return b
+}
+
+// raw writes bytes as they are. That the hub has closed meanwhile is not told here but by what is received.
+func (p *peer) raw(b []byte) {
+	p.t.Helper()
+	_ = p.conn.SetWriteDeadline(time.Now().Add(patience))
+	if _, err := p.conn.Write(b); err != nil && !gone(err) {
+		p.t.Fatalf("write: %v", err)
+	}
+}
+
+func gone(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
+}
+
+// read returns the next packet, or why there is none.
+func (p *peer) read() (packet.Generic, error) {
+	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
+	x, err := p.in.Read()
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		p.t.Helper()
+		p.t.Fatalf("nothing came within %s", patience)
+	}
+	return x, err
+}
+
+// recv returns the next packet, which must come.
+func (p *peer) recv() packet.Generic {
+	p.t.Helper()
+	x, err := p.read()
+	require.NoError(p.t, err, "read the next packet")
+	return x
+}
+
+// expect wants just these packets next.
+func (p *peer) expect(want ...packet.Generic) {
+	p.t.Helper()
+	for _, w := range want {
+		require.Equal(p.t, w.String(), p.recv().String())
+	}
+}
+
+// end wants the hub to close the connection without another packet.
+func (p *peer) end() {
+	p.t.Helper()
+	x, err := p.read()
+	if err == nil {
+		p.t.Fatalf("got %s where the connection should have been closed", x)
+	}
+	var alert tls.AlertError
+	require.True(p.t, gone(err) || errors.As(err, &alert), "not closed: %v", err)
+}
+
+// quiet wants that nothing was sent to the client before this moment that it has not read.
+func (p *peer) quiet() {
+	p.t.Helper()
+	p.send(packet.NewPingreq())
+	p.expect(packet.NewPingresp())
+}
+
+func (p *peer) close() { _ = p.conn.Close() }
+
+// bye ends the connection with DISCONNECT.
+func (p *peer) bye() {
+	p.t.Helper()
+	p.send(packet.NewDisconnect())
+	p.end()
+}
+
+func (p *peer) nextID() packet.ID {
+	p.id++
+	return p.id
+}
+
+// sub subscribes and expects what it asks for to be granted.
+func (p *peer) sub(qos packet.QOS, filters ...string) {
+	p.t.Helper()
+	codes := make([]packet.QOS, len(filters))
+	for i := range codes {
+		codes[i] = qos
+	}
+	require.Equal(p.t, codes, p.trySub(qos, filters...))
+}
+
+// trySub subscribes and returns the codes.
+func (p *peer) trySub(qos packet.QOS, filters ...string) []packet.QOS {
+	p.t.Helper()
+	s := &packet.Subscribe{ID: p.nextID()}
+	for _, f := range filters {
+		s.Subscriptions = append(s.Subscriptions, packet.Subscription{Topic: f, QOS: qos})
+	}
+	p.send(s)
+	ack, ok := p.recv().(*packet.Suback)
+	require.True(p.t, ok, "SUBACK expected")
+	require.Equal(p.t, s.ID, ack.ID)
+	return ack.ReturnCodes
+}
+
+func (p *peer) unsub(filters ...string) {
+	p.t.Helper()
+	p.send(&packet.Unsubscribe{ID: p.nextID(), Topics: filters})
+	p.expect(&packet.Unsuback{ID: p.id})
+}
+
+func message(topic, payload string, qos packet.QOS) packet.Message {
+	return packet.Message{Topic: topic, Payload: []byte(payload), QOS: qos}
+}
+
+// pub publishes and goes through the whole exchange. The client must not get anything else meanwhile.
+func (p *peer) pub(topic, payload string, qos packet.QOS) {
+	p.t.Helper()
+	p.publish(message(topic, payload, qos))
+}
+
+func (p *peer) retain(topic, payload string, qos packet.QOS) {
+	p.t.Helper()
+	m := message(topic, payload, qos)
+	m.Retain = true
+	p.publish(m)
+}
+
+func (p *peer) publish(m packet.Message) {
+	p.t.Helper()
+	x := &packet.Publish{Message: m}
+	if m.QOS > 0 {
+		x.ID = p.nextID()
+	}
+	p.send(x)
+	switch m.QOS {
+	case 0:
+		p.quiet() // the hub has handled it
+	case 1:
+		p.expect(&packet.Puback{ID: x.ID})
+	case 2:
+		p.expect(&packet.Pubrec{ID: x.ID})
+		p.send(&packet.Pubrel{ID: x.ID})
+		p.expect(&packet.Pubcomp{ID: x.ID})
+	}
+}
+
+// next wants a PUBLISH.
+func (p *peer) next() *packet.Publish {
+	p.t.Helper()
+	x := p.recv()
+	m, ok := x.(*packet.Publish)
+	require.True(p.t, ok, "PUBLISH expected, got %s", x)
+	return m
+}
+
+// want wants a PUBLISH with this content and acknowledges it.
+func (p *peer) want(topic, payload string, qos packet.QOS) *packet.Publish {
+	p.t.Helper()
+	m := p.next()
+	require.Equal(p.t, fmt.Sprintf("%s=%s at %d", topic, payload, qos), text(m))
+	p.ack(m)
+	return m
+}
+
+func text(m *packet.Publish) string {
+	return fmt.Sprintf("%s=%s at %d", m.Message.Topic, m.Message.Payload, m.Message.QOS)
+}
+
+// ack goes through the receiver's side of the exchange.
+func (p *peer) ack(m *packet.Publish) {
+	p.t.Helper()
+	switch m.Message.QOS {
+	case 1:
+		p.send(&packet.Puback{ID: m.ID})
+	case 2:
+		p.send(&packet.Pubrec{ID: m.ID})
+		p.expect(&packet.Pubrel{ID: m.ID})
+		p.send(&packet.Pubcomp{ID: m.ID})
+	}
+}
+
+// fence wants that the next message which p gets is the one that by publishes now: nothing else was on the way.
+func (p *peer) fence(by *peer, topic string) {
+	p.t.Helper()
+	by.pub(topic, "fence", 0)
+	p.want(topic, "fence", 0)
+}
+
+// frame makes a packet of a first byte and a body; the remaining length is right.
+func frame(first byte, body ...[]byte) []byte {
+	var all []byte
+	for _, x := range body {
+		all = append(all, x...)
+	}
+	return append(binary.AppendUvarint([]byte{first}, uint64(len(all))), all...)
+}
+
+// str is a string with its length before it.
+func str(s string) []byte {
+	return append(binary.BigEndian.AppendUint16(nil, uint16(len(s))), s...)
+}
+
+// connectBytes is a CONNECT with any name, level and flags.
+func connectBytes(name string, level, flags byte, fields ...[]byte) []byte {
+	body := append(str(name), level, flags, 0, 0)
+	for _, f := range fields {
+		body = append(body, f...)
+	}
+	return frame(0x10, body)
+}
