@@ -213,7 +213,7 @@ func TestModuleNames(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
 		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Files: map[string]string{
 			functiontest.Config: "functions: [{name: f, handler: this.handler, codedir: code}]",
-			"code/this.py":  "def handler(event, context): return 'mine'\n",
+			"code/this.py":      "def handler(event, context): return 'mine'\n",
 		}})
 		assert.Equal(t, `mine`, text(r.MustCall(t, "f", "{}")))
 

@@ -465,11 +465,11 @@ func testLog(t *testing.T, target Target) {
 	assert.Contains(t, string(r.Read(t, "var/log/baetyl/service.log")), "after")
 
 	t.Run("unwritable file", func(t *testing.T) {
-		o := target.Options("logger: {path: code/cases/service.log, level: debug}")
-		o.Files["code/cases"] = "a file where a directory is needed"
+		o := target.Options("logger: {path: code/blocked/service.log, level: debug}")
+		o.Files["code/blocked"] = "a file where a directory is needed"
 		r := Start(t, o)
 		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
-		r.WaitOutput(t, "write log file code/cases/service.log")
+		r.WaitOutput(t, "write log file code/blocked/service.log")
 		assert.Contains(t, r.Output(), " - test.instance.1 - INFO - service starting\n")
 	})
 }

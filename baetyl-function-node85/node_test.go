@@ -1,0 +1,176 @@
+//go:build unix
+
+package node_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baetyl/baetyl/internal/functiontest"
+	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/protocol/function"
+)
+
+// each runs test with the Node of this machine and with 8.17, the last of the generation that the module is named for.
+func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
+	nodes := map[string]func(testing.TB) string{
+		"node": func(t testing.TB) string { return requires.Command(t, "node", "apt-get install nodejs npm") },
+		"8.17": functiontest.Node8,
+	}
+	for name, node := range nodes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			// One package for both: node_modules holds no compiled code.
+			test(t, functiontest.Target{
+				Entry:   functiontest.Entry(t, functiontest.Package(t, "node85", "node")),
+				Env:     []string{"NODE=" + node(t)},
+				Code:    read(t, "testdata/code"),
+				Other:   read(t, "testdata/other"),
+				Fail:    "Exception calling application: ('[UserCodeInvoke]', TypeError: x)",
+				Strange: "Exception calling application: ('[UserCodeReturn]', TypeError: Converting circular structure",
+				Broken:  map[string]string{"broken.js": "throw new Error('not today');\n"},
+				Missing: map[string]string{"missing.js": "require('nowhere');\n"},
+			})
+		})
+	}
+}
+
+func read(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[name] = string(b)
+		return err
+	}))
+	return files
+}
+
+func TestSuite(t *testing.T) { each(t, functiontest.Suite) }
+
+// TestDocuments runs the sources of "How to write a javascript" and "Message handling with Local Function Service" unchanged.
+func TestDocuments(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		files := map[string]string{functiontest.Config: `
+functions:
+- name: 'node85-sayhi'
+  handler: 'index.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+- name: 'sayhi'
+  handler: 'sayhi.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+- name: 'identity'
+  handler: 'identity.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+`}
+		for name, content := range read(t, "testdata/documents") {
+			files["var/db/baetyl/function-sayhi/"+name] = content
+		}
+		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Files: files})
+		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,"functionName":"node85-sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
+		assert.JSONEq(t, `{"id":1,`+context+`}`, r.MustCall(t, "node85-sayhi", `{"id":1}`))
+		assert.JSONEq(t, `{"bytes":"text",`+context+`}`, r.MustCall(t, "node85-sayhi", `text`))
+		assert.Equal(t, "Exception calling application: ('[UserCodeInvoke]', TypeError: x)", r.UserError(t, "node85-sayhi", `{"err":"x"}`))
+		// "err" in 5 throws: not the sample's finest hour, but an error of its own and not of the instance.
+		assert.Contains(t, r.UserError(t, "node85-sayhi", `5`), "('[UserCodeInvoke]', TypeError: ")
+
+		assert.JSONEq(t, `{"msg":{"id":5},"type":"dict","say":"hello world"}`, r.MustCall(t, "sayhi", `{"id":5}`))
+		assert.JSONEq(t, `{"msg":"MQTTBox","type":"non-dict","say":"hello world"}`, r.MustCall(t, "sayhi", `MQTTBox`))
+		assert.JSONEq(t, `{"id":5}`, r.MustCall(t, "identity", `{"id":5}`))
+	})
+}
+
+func TestNode(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		config := `
+- {name: deep, handler: lib.deep.mod.handler, codedir: code}
+- {name: nested, handler: cases.nested.a.b, codedir: code}
+- {name: slash, handler: lib/deep/mod.handler, codedir: ./code}
+`
+		for _, name := range []string{
+			"value", "promise", "syncThrow", "throwText", "throwNothing", "throwBare", "reject", "asyncThrow", "asyncReturn", "asyncCallback",
+			"thenable", "errorText", "twice", "throwAfter", "never", "timer", "stray", "self", "beside",
+		} {
+			config += "- {name: " + name + ", handler: cases." + name + ", codedir: code}\n"
+		}
+		r := functiontest.Start(t, target.Options(config))
+
+		for _, name := range []string{"value", "promise"} {
+			for value, want := range map[string]string{
+				"zero": "0", "no": "false", "list": "[]", "object": "{}", "text": `"x"`, "number": "null",
+				"empty": "", "nothing": "", "null": "", "buffer": "\x00\xff", "emptyBuffer": "", "bytes": "\x01\x02",
+			} {
+				answer, err := r.Call(t, name, `{"name":"`+value+`"}`)
+				require.NoError(t, err, value)
+				assert.Equal(t, want, answer, "%s of %s", name, value)
+			}
+		}
+		assert.Equal(t, "Exception calling application: ('[UserCodeReturn]', TypeError: a function is not JSON)",
+			r.UserError(t, "value", `{"name":"function"}`))
+
+		x := "Exception calling application: ('[UserCodeInvoke]', TypeError: x)"
+		for name, want := range map[string]string{
+			"syncThrow": x, "reject": x, "asyncThrow": x,
+			"throwText":    "Exception calling application: ('[UserCodeInvoke]', text)",
+			"throwNothing": "Exception calling application: ('[UserCodeInvoke]', undefined)",
+			"throwBare":    "Exception calling application: ('[UserCodeInvoke]', [object Object])",
+			"errorText":    "Exception calling application: ('[UserCodeInvoke]', no Error)",
+			"timer":        "Exception calling application: ('[UserCodeInvoke]', TypeError: in a timer)",
+			"stray":        "Exception calling application: ('[UserCodeInvoke]', TypeError: stray)",
+		} {
+			assert.Equal(t, want, r.UserError(t, name, "{}"), name)
+		}
+		for name, want := range map[string]string{
+			"asyncReturn": `{"got":{"id":1}}`, "asyncCallback": `{"late":{"id":1}}`, "thenable": `"then"`, "twice": `"first"`,
+			"throwAfter": `"first"`, "deep": `"deep"`, "slash": `"deep"`, "nested": `"nested"`, "self": "true", "beside": `"code"`,
+		} {
+			assert.Equal(t, want, r.MustCall(t, name, `{"id":1}`), name)
+		}
+		r.WaitOutput(t, "function twice [id]: the callback was called again or too late; its result is dropped")
+		r.WaitOutput(t, "function throwAfter [id] failed after its answer: TypeError: after")
+
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "never"})
+		assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
+		r.WaitOutput(t, "function never []: ended: its caller did not wait")
+		assert.Equal(t, "{}", r.MustCall(t, "echo", ""), "the instance is sound")
+	})
+}
+
+func TestLoad(t *testing.T) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		code, out := functiontest.Fail(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Files: map[string]string{
+			functiontest.Config: "functions: [{name: f, handler: leave.handler, codedir: code}]",
+			"code/leave.js":     "process.exit(0);\n",
+		}})
+		assert.Equal(t, 1, code)
+		assert.Contains(t, out, "functions[0].handler: 'leave.handler' of function 'f' ended the process while it was loaded")
+	})
+}
+
+// TestNotPrepared: a package without its libraries, or a machine without Node, says what to do.
+func TestNotPrepared(t *testing.T) {
+	name := "baetyl-function-node85"
+	entry := filepath.Join(functiontest.Root(), name, "bin", name)
+	requires.Command(t, "node", "apt-get install nodejs npm")
+	code, out := functiontest.Fail(t, functiontest.Options{Entry: entry})
+	assert.Equal(t, 127, code)
+	assert.Contains(t, out, name+": its libraries are not prepared; run once, with network: ")
+
+	code, out = functiontest.Fail(t, functiontest.Options{Entry: entry, Env: []string{"NODE=/nowhere/node"}})
+	assert.Equal(t, 127, code)
+	assert.Contains(t, out, name+": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path")
+}
