@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/protocol/mqtt"
-	"github.com/baetyl/baetyl/protocol/mqtt/mqtttest"
+	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
 // recorder is a Handler that keeps what it gets and acknowledges it.

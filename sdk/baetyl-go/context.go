@@ -1,0 +1,265 @@
+package baetyl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// ConfigFile is where a module finds its configuration, relative to its working directory.
+const ConfigFile = "etc/baetyl/service.yml"
+
+// partingTime is how long a module that ends waits for its hub clients to send what they hold.
+const partingTime = 2 * time.Second
+
+// Context is what a module gets from its surroundings. Its methods may be called from any goroutine.
+type Context interface {
+	// Config returns the system configuration of the service, such as hub and logger.
+	Config() *ServiceConfig
+	// LoadConfig loads the custom configuration of the service, a pointer to a struct, from the same file. A key that neither
+	// the struct nor ServiceConfig has is an error.
+	LoadConfig(out interface{}) error
+	// NewHubClient creates a client of the hub from the system configuration. clientID and subscriptions replace those of the
+	// configuration unless they are empty or nil. The client connects when it is started, and is closed when the module ends.
+	NewHubClient(clientID string, subscriptions []mqtt.TopicInfo) (*mqtt.Dispatcher, error)
+	// Log returns the module's log.
+	Log() Logger
+	// IsNative tells whether the service runs as a process, not in a container.
+	IsNative() bool
+	// Wait blocks until the service is asked to end, by SIGTERM or SIGINT.
+	Wait()
+	// WaitChan returns the channel, always the same, that delivers that signal and is closed after it.
+	WaitChan() <-chan os.Signal
+
+	// UpdateSystem asks the master to update the application to the one at path. clean is kept for callers of old: the agent
+	// removes by itself what is not used any more.
+	UpdateSystem(path string, clean bool) error
+	// InspectSystem returns the report of the system.
+	InspectSystem() (*Inspect, error)
+	// GetAvailablePort returns a TCP port of the host that nobody uses.
+	GetAvailablePort() (string, error)
+	// ReportInstance sets numbers of this instance, which the report of the system then shows.
+	ReportInstance(stats map[string]interface{}) error
+	// StartInstance starts an instance of a service, in place of one with the same name. dynamicConfig is added to its
+	// environment.
+	StartInstance(serviceName, instanceName string, dynamicConfig map[string]string) error
+	// StopInstance stops an instance of a service.
+	StopInstance(serviceName, instanceName string) error
+
+	// The rest is newer than the documents.
+
+	// Update asks the master for an update: kind is masterapi.UpdateApp or UpdateMaster, trace the id of its progress log.
+	Update(trace, kind, path string) error
+	// Master returns the client of the master's API, or why there is none.
+	Master() (*Master, error)
+	// ServiceName and InstanceName are those of this process; empty outside of a master.
+	ServiceName() string
+	InstanceName() string
+	// Done is a context that ends when the service is asked to end.
+	Done() context.Context
+}
+
+type moduleContext struct {
+	config    ServiceConfig
+	log       *log.Root
+	master    *Master
+	masterErr error
+	native    bool
+	service   string
+	instance  string
+	done      context.Context
+	waiting   chan os.Signal
+
+	mu   sync.Mutex
+	hubs []*mqtt.Dispatcher
+}
+
+// newContext reads the environment and the system part of the configuration. A file that is missing means defaults, one that
+// is wrong is an error.
+func newContext() (*moduleContext, error) {
+	c := &moduleContext{
+		service:  getenv(masterapi.EnvServiceName),
+		instance: getenv(masterapi.EnvInstanceName),
+		native:   getenv(masterapi.EnvServiceMode) == masterapi.ModeNative,
+		waiting:  make(chan os.Signal, 1),
+	}
+	if err := loadPart(ConfigFile, &c.config); err != nil {
+		return c, err
+	}
+	c.log = log.New(c.config.Logger, log.KeyService, c.service, log.KeyInstance, c.instance)
+	c.master, c.masterErr = newMaster()
+	return c, nil
+}
+
+// topLevel finds the keys at the start of a line.
+var topLevel = regexp.MustCompile(`(?m)^['"]?([^\s'"#:][^'"#:\n]*)['"]?[ \t]*:(?:\s|$)`)
+
+// loadPart reads the sections of a file that out has. Other sections belong to others, who check them: here their names are
+// collected only to let them pass.
+func loadPart(path string, out any) error {
+	data, err := conf.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return conf.Parse(path, nil, out)
+	}
+	if err != nil {
+		return err
+	}
+	var keys []string
+	for _, m := range topLevel.FindAllSubmatch(data, -1) {
+		keys = append(keys, string(m[1]))
+	}
+	return conf.Parse(path, data, out, conf.AllowKeys(keys...))
+}
+
+// listen makes signals end the module: the first one is announced, a second SIGINT kills, as a user at a terminal expects.
+// The returned function takes it all back.
+func (c *moduleContext) listen() func() {
+	var cancel context.CancelFunc
+	c.done, cancel = context.WithCancel(context.Background())
+	signal.Ignore(syscall.SIGPIPE)
+	got := make(chan os.Signal, 1)
+	signal.Notify(got, syscall.SIGTERM, syscall.SIGINT)
+	stop, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case s := <-got:
+			signal.Reset(syscall.SIGINT)
+			c.waiting <- s
+			close(c.waiting)
+			cancel()
+		case <-stop:
+		}
+	}()
+	return func() {
+		close(stop)
+		<-ended
+		signal.Stop(got)
+		cancel()
+	}
+}
+
+// part ends the hub clients: what they hold is sent if the hub is there, then they disconnect.
+func (c *moduleContext) part() {
+	c.mu.Lock()
+	hubs := c.hubs
+	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), partingTime)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, h := range hubs {
+		all.Go(func() {
+			if h.Stats().Connected {
+				h.Drain(ctx) // the rest is lost with the process, which Close tells the publisher
+			}
+			h.Close()
+		})
+	}
+	all.Wait()
+}
+
+func (c *moduleContext) Config() *ServiceConfig { return &c.config }
+
+func (c *moduleContext) LoadConfig(out interface{}) error {
+	return conf.Load(ConfigFile, out, conf.AllowKeys("hub", "logger"))
+}
+
+func (c *moduleContext) NewHubClient(clientID string, subscriptions []mqtt.TopicInfo) (*mqtt.Dispatcher, error) {
+	cfg := c.config.Hub
+	if cfg.Address == "" {
+		return nil, fmt.Errorf("hub not configured: set hub.address in %s", ConfigFile)
+	}
+	if clientID != "" {
+		cfg.ClientID = clientID
+	}
+	if subscriptions != nil {
+		cfg.Subscriptions = subscriptions
+	}
+	d, err := mqtt.NewDispatcher(cfg, mqtt.WithLogger(c.log), mqtt.WithContext(c.done))
+	if err != nil {
+		return nil, fmt.Errorf("%s: hub.%w", ConfigFile, err)
+	}
+	c.mu.Lock()
+	c.hubs = append(c.hubs, d)
+	c.mu.Unlock()
+	return d, nil
+}
+
+func (c *moduleContext) Log() Logger                { return c.log }
+func (c *moduleContext) IsNative() bool             { return c.native }
+func (c *moduleContext) Wait()                      { <-c.done.Done() }
+func (c *moduleContext) WaitChan() <-chan os.Signal { return c.waiting }
+func (c *moduleContext) Done() context.Context      { return c.done }
+func (c *moduleContext) ServiceName() string        { return c.service }
+func (c *moduleContext) InstanceName() string       { return c.instance }
+func (c *moduleContext) Master() (*Master, error)   { return c.master, c.masterErr }
+
+func (c *moduleContext) UpdateSystem(path string, clean bool) error {
+	return c.Update("", masterapi.UpdateApp, path)
+}
+
+func (c *moduleContext) Update(trace, kind, path string) error {
+	if c.master == nil {
+		return c.masterErr
+	}
+	return c.master.Update(context.Background(), trace, kind, path)
+}
+
+func (c *moduleContext) InspectSystem() (*Inspect, error) {
+	if c.master == nil {
+		return nil, c.masterErr
+	}
+	return c.master.Inspect(context.Background())
+}
+
+func (c *moduleContext) GetAvailablePort() (string, error) {
+	if c.master == nil {
+		return "", c.masterErr
+	}
+	return c.master.AvailablePort(context.Background())
+}
+
+func (c *moduleContext) ReportInstance(stats map[string]interface{}) error {
+	if c.master == nil {
+		return c.masterErr
+	}
+	return c.master.Report(context.Background(), c.service, c.instance, stats)
+}
+
+func (c *moduleContext) StartInstance(serviceName, instanceName string, dynamicConfig map[string]string) error {
+	if c.master == nil {
+		return c.masterErr
+	}
+	return c.master.StartInstance(context.Background(), serviceName, instanceName, dynamicConfig)
+}
+
+func (c *moduleContext) StopInstance(serviceName, instanceName string) error {
+	if c.master == nil {
+		return c.masterErr
+	}
+	return c.master.StopInstance(context.Background(), serviceName, instanceName)
+}
+
+// getenv reads a variable by its name, else by its names of before 0.1.5.
+func getenv(name string) string {
+	if v := os.Getenv(name); v != "" {
+		return v
+	}
+	for _, old := range masterapi.Legacy[name] {
+		if v := os.Getenv(old); v != "" {
+			return v
+		}
+	}
+	return ""
+}

@@ -1,0 +1,106 @@
+package baetyl
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
+)
+
+// FClientConfig says how a function runtime is reached.
+type FClientConfig struct {
+	Address string `yaml:"address" json:"address"` // host:port
+	Message Length `yaml:"message" json:"message"` // largest message, in and out
+	Backoff struct {
+		Max time.Duration `yaml:"max" json:"max" default:"1m" validate:"min=1"` // longest delay between attempts to connect
+	} `yaml:"backoff" json:"backoff"`
+	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"` // of Connect, and of each call
+	cert.Config `yaml:",inline" json:",inline"` // any of them turns TLS on
+}
+
+// FClient calls a function runtime. It may be used from any goroutine.
+type FClient struct {
+	cfg    FClientConfig
+	conn   *grpc.ClientConn
+	client function.FunctionClient
+}
+
+// NewFClient returns a client. It connects with the first call, or with Connect. Zero values in cfg mean the defaults.
+func NewFClient(cfg FClientConfig) (*FClient, error) {
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.Backoff.Max <= 0 {
+		cfg.Backoff.Max = time.Minute
+	}
+	if cfg.Message.Length.Max <= 0 {
+		cfg.Message.Length.Max = conf.Size(defaultMessageMax)
+	}
+	creds := insecure.NewCredentials()
+	if !cfg.Config.Empty() {
+		tls, err := cert.Client(cfg.Config)
+		if err != nil {
+			return nil, fmt.Errorf("make function client: %w", err)
+		}
+		creds = credentials.NewTLS(tls)
+	}
+	delays := backoff.DefaultConfig
+	delays.BaseDelay = 10 * time.Millisecond // an instance that starts is there in a moment; gRPC's second would be the cold start
+	delays.MaxDelay = cfg.Backoff.Max
+	// passthrough: the name is resolved at each attempt, since a container's name appears when it starts.
+	conn, err := grpc.NewClient("passthrough:///"+cfg.Address,
+		grpc.WithTransportCredentials(creds),
+		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: cfg.Timeout}),
+		grpc.WithIdleTimeout(0), // Lost tells idle from lost
+		grpc.WithNoProxy(),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(true),
+			grpc.MaxCallRecvMsgSize(int(cfg.Message.Length.Max)), grpc.MaxCallSendMsgSize(int(cfg.Message.Length.Max))))
+	if err != nil {
+		return nil, fmt.Errorf("make function client of %s: %w", cfg.Address, err)
+	}
+	return &FClient{cfg: cfg, conn: conn, client: function.NewFunctionClient(conn)}, nil
+}
+
+// Connect blocks until the runtime takes calls, ctx ends, or the timeout has passed.
+func (c *FClient) Connect(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	for {
+		s := c.conn.GetState()
+		switch s {
+		case connectivity.Ready:
+			return nil
+		case connectivity.Idle:
+			c.conn.Connect()
+		}
+		if !c.conn.WaitForStateChange(ctx, s) {
+			return fmt.Errorf("connect function instance at %s: %w", c.cfg.Address, ctx.Err())
+		}
+	}
+}
+
+// Lost blocks until the connection that Connect made has ended or ctx ends; it tells which. The runtime may be gone, or may
+// have closed the connection.
+func (c *FClient) Lost(ctx context.Context) bool {
+	c.conn.WaitForStateChange(ctx, connectivity.Ready)
+	return ctx.Err() == nil
+}
+
+// Call calls the runtime within the timeout. An error has a gRPC status.
+func (c *FClient) Call(ctx context.Context, m *FunctionMessage) (*FunctionMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	return c.client.Call(ctx, m)
+}
+
+// Close ends the connection; running calls fail.
+func (c *FClient) Close() error { return c.conn.Close() }

@@ -1,0 +1,197 @@
+package baetyl
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
+)
+
+// Length is a limit of messages, in bytes.
+type Length struct {
+	Length struct {
+		Max conf.Size `yaml:"max" json:"max" default:"4m" validate:"min=1"`
+	} `yaml:"length" json:"length"`
+}
+
+// FServerConfig is the `server` section of a function runtime.
+type FServerConfig struct {
+	Address    string        `yaml:"address" json:"address"`                               // host:port
+	Timeout    time.Duration `yaml:"timeout" json:"timeout" default:"2m" validate:"min=1"` // of one call: its context ends then
+	Message    Length        `yaml:"message" json:"message"`                               // largest message, in and out
+	Concurrent struct {
+		Max uint32 `yaml:"max" json:"max"` // calls at once on one connection; 0: no limit
+	} `yaml:"concurrent" json:"concurrent"`
+	Workers struct {
+		Max int `yaml:"max" json:"max" validate:"min=0"` // calls at once; more wait; 0: no limit
+	} `yaml:"workers" json:"workers"`
+	CA   string `yaml:"ca" json:"ca"`     // PEM file of the authorities of clients; a client may present a certificate
+	Key  string `yaml:"key" json:"key"`   // PEM file; with cert it turns TLS on
+	Cert string `yaml:"cert" json:"cert"` // PEM file
+}
+
+// Call handles one message and returns the answer. An error that has no gRPC status is the function's own failure: it becomes
+// the status Unknown with "Exception calling application: ", which tells the manager that the instance is sound.
+type Call func(ctx context.Context, m *FunctionMessage) (*FunctionMessage, error)
+
+const (
+	defaultMessageMax  = 4 << 20
+	defaultCallTimeout = 2 * time.Minute
+	graceful           = 5 * time.Second // that a server that ends waits for running calls
+)
+
+// FServer serves a Call as a function runtime, with the health service of gRPC beside it. Listen and Serve are called once, in
+// this order.
+type FServer struct {
+	function.UnimplementedFunctionServer
+	cfg      FServerConfig
+	call     Call
+	listener net.Listener
+	workers  chan struct{} // one element for each running call; full: calls wait
+}
+
+// NewFServer returns a server of call. Zero values in cfg mean the defaults.
+func NewFServer(cfg FServerConfig, call Call) *FServer {
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = defaultCallTimeout
+	}
+	if cfg.Message.Length.Max <= 0 {
+		cfg.Message.Length.Max = defaultMessageMax
+	}
+	s := &FServer{cfg: cfg, call: call}
+	if cfg.Workers.Max > 0 {
+		s.workers = make(chan struct{}, cfg.Workers.Max)
+	}
+	return s
+}
+
+// Listen opens the address.
+func (s *FServer) Listen() error {
+	l, err := net.Listen("tcp", s.cfg.Address)
+	if err != nil {
+		return fmt.Errorf("listen for function calls: %w", err)
+	}
+	s.listener = l
+	return nil
+}
+
+// Addr is where the server listens.
+func (s *FServer) Addr() net.Addr { return s.listener.Addr() }
+
+// Serve answers calls until ctx ends, then waits some seconds for those that run.
+func (s *FServer) Serve(ctx context.Context) error {
+	defer s.listener.Close() // also where Serve below is not reached
+	opts := []grpc.ServerOption{grpc.MaxRecvMsgSize(int(s.cfg.Message.Length.Max)), grpc.MaxSendMsgSize(int(s.cfg.Message.Length.Max))}
+	if s.cfg.Concurrent.Max > 0 {
+		opts = append(opts, grpc.MaxConcurrentStreams(s.cfg.Concurrent.Max))
+	}
+	if s.cfg.Key != "" || s.cfg.Cert != "" || s.cfg.CA != "" {
+		tls, err := cert.Server(cert.Config{CA: s.cfg.CA, Key: s.cfg.Key, Cert: s.cfg.Cert})
+		if err != nil {
+			return fmt.Errorf("serve function calls: %w", err)
+		}
+		opts = append(opts, grpc.Creds(credentials.NewTLS(tls)))
+	}
+	g := grpc.NewServer(opts...)
+	function.RegisterFunctionServer(g, s)
+	healthpb.RegisterHealthServer(g, health.NewServer())
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(s.listener) }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("serve function calls: %w", err)
+	case <-ctx.Done():
+	}
+	kill := time.AfterFunc(graceful, g.Stop)
+	defer kill.Stop()
+	g.GracefulStop()
+	<-ended
+	return nil
+}
+
+// Call implements the service.
+func (s *FServer) Call(ctx context.Context, m *FunctionMessage) (out *FunctionMessage, err error) {
+	if s.call == nil {
+		return nil, status.Error(codes.Unimplemented, "handle not implemented")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	if s.workers != nil {
+		select {
+		case s.workers <- struct{}{}:
+			defer func() { <-s.workers }()
+		case <-ctx.Done():
+			return nil, status.FromContextError(ctx.Err()).Err()
+		}
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			err = status.Errorf(codes.Unknown, "Exception calling application: ('[UserCodeInvoke]', panic: %v)\n%s", p, debug.Stack())
+		}
+	}()
+	out, err = s.call(ctx, m)
+	switch {
+	case err == nil:
+		return out, nil
+	case ctx.Err() != nil:
+		return nil, status.FromContextError(ctx.Err()).Err()
+	}
+	if _, ok := status.FromError(err); ok {
+		return nil, err
+	}
+	return nil, status.Errorf(codes.Unknown, "Exception calling application: %v", err)
+}
+
+// RunFunction runs a module that is a function: payload in, payload out. A nil result publishes nothing, an error or a panic
+// is published as the function's failure. The address comes from the function manager, or from server.address in service.yml.
+func RunFunction(f func(ctx context.Context, m *FunctionMessage) ([]byte, error)) {
+	Run(func(ctx Context) error {
+		return ServeFunction(ctx, func(c context.Context, m *FunctionMessage) (*FunctionMessage, error) {
+			payload, err := f(c, m)
+			if err != nil {
+				return nil, err
+			}
+			out := proto.Clone(m).(*FunctionMessage)
+			out.Payload = payload
+			return out, nil
+		})
+	})
+}
+
+// ServeFunction serves call at the address that the function manager or service.yml gives, until the module is asked to end.
+func ServeFunction(ctx Context, call Call) error {
+	var cfg struct {
+		Server FServerConfig `yaml:"server" json:"server"`
+	}
+	if err := loadPart(ConfigFile, &cfg); err != nil {
+		return err
+	}
+	if a := getenv(masterapi.EnvInstanceAddress); a != "" {
+		cfg.Server.Address = a
+	}
+	if cfg.Server.Address == "" {
+		return errors.New("serve function calls: no address: the function manager sets " + masterapi.EnvInstanceAddress +
+			"; without a manager set server.address in " + ConfigFile)
+	}
+	s := NewFServer(cfg.Server, call)
+	if err := s.Listen(); err != nil {
+		return err
+	}
+	ctx.Log().Infof("function runtime listens on %s", s.Addr())
+	return s.Serve(ctx.Done())
+}

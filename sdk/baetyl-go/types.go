@@ -1,0 +1,21 @@
+package baetyl
+
+import (
+	"github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Names of types of the protocols, so that a module imports this package only.
+type (
+	Inspect         = masterapi.Inspect
+	FunctionMessage = function.FunctionMessage
+	Logger          = log.Logger
+)
+
+// ServiceConfig is the part of service.yml that every module has.
+type ServiceConfig struct {
+	Hub    mqtt.ClientInfo `yaml:"hub" json:"hub"`
+	Logger log.Config      `yaml:"logger" json:"logger"`
+}
