@@ -114,6 +114,7 @@ type peer struct {
 	conn net.Conn
 	in   *packet.Decoder
 	id   packet.ID // last used for its own packets
+	open int       // QoS 2 messages taken and not released
 }
 
 func (b *broker) dial() *peer {
@@ -369,6 +370,40 @@ func (p *peer) ack(m *packet.Publish) {
 		p.expect(&packet.Pubrel{ID: m.ID})
 		p.send(&packet.Pubcomp{ID: m.ID})
 	}
+}
+
+// take returns the next message, acknowledged as far as that goes at once; it completes older exchanges on the way.
+func (p *peer) take() *packet.Publish {
+	p.t.Helper()
+	for {
+		switch x := p.recv().(type) {
+		case *packet.Publish:
+			switch x.Message.QOS {
+			case 1:
+				p.send(&packet.Puback{ID: x.ID})
+			case 2:
+				p.send(&packet.Pubrec{ID: x.ID})
+				p.open++
+			}
+			return x
+		case *packet.Pubrel:
+			p.send(&packet.Pubcomp{ID: x.ID})
+			p.open--
+		default:
+			p.t.Fatalf("message expected, got %s", x)
+		}
+	}
+}
+
+// settle completes the exchanges that take began, and wants nothing else to come.
+func (p *peer) settle() {
+	p.t.Helper()
+	for ; p.open > 0; p.open-- {
+		x, ok := p.recv().(*packet.Pubrel)
+		require.True(p.t, ok, "PUBREL expected")
+		p.send(&packet.Pubcomp{ID: x.ID})
+	}
+	p.quiet()
 }
 
 // fence wants that the next message which p gets is the one that by publishes now: nothing else was on the way.
