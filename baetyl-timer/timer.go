@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/baetyl/baetyl/protocol/mqtt"
+)
+
+// config is the module's part of service.yml.
+type config struct {
+	Timer struct {
+		Interval time.Duration `yaml:"interval" json:"interval" default:"1m"` // between messages
+	} `yaml:"timer" json:"timer"`
+	Publish publish `yaml:"publish" json:"publish"`
+}
+
+type publish struct {
+	Topic   string         `yaml:"topic" json:"topic" default:"timer"`
+	QOS     uint32         `yaml:"qos" json:"qos" validate:"max=1"`
+	Payload map[string]any `yaml:"payload" json:"payload"` // as YAML gives it; Validate makes it fit for JSON
+}
+
+func (p publish) target() mqtt.TopicInfo { return mqtt.TopicInfo{Topic: p.Topic, QOS: p.QOS} }
+
+// Validate checks what tags can't, and that the payload has a form in JSON.
+func (c *config) Validate() error {
+	if c.Timer.Interval <= 0 {
+		return fmt.Errorf("timer.interval: %s is not more than 0s", c.Timer.Interval)
+	}
+	if err := mqtt.CheckTopic(c.Publish.Topic); err != nil {
+		return fmt.Errorf("publish.topic: %w", err)
+	}
+	payload := make(map[string]any, len(c.Publish.Payload))
+	for k, v := range c.Publish.Payload {
+		payload[k] = jsonable(v)
+	}
+	if _, err := json.Marshal(payload); err != nil {
+		return fmt.Errorf("publish.payload: %w", err)
+	}
+	c.Publish.Payload = payload
+	return nil
+}
+
+// jsonable replaces the maps of YAML, whose keys may be anything, by those of JSON.
+func jsonable(v any) any {
+	switch v := v.(type) {
+	case map[any]any:
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			m[fmt.Sprint(k)] = jsonable(e)
+		}
+		return m
+	case []any:
+		l := make([]any, len(v))
+		for i, e := range v {
+			l[i] = jsonable(e)
+		}
+		return l
+	}
+	return v
+}
+
+// run publishes payload with the time of each tick until ctx ends.
+func run(ctx context.Context, ticks <-chan time.Time, payload map[string]any, publish func([]byte)) {
+	for {
+		select {
+		case t := <-ticks:
+			publish(message(payload, t))
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// message is payload as compact JSON with sorted keys, with the seconds since 1970 under the key time.
+func message(payload map[string]any, now time.Time) []byte {
+	m := maps.Clone(payload)
+	if m == nil {
+		m = map[string]any{}
+	}
+	m["time"] = now.Unix()
+	text, err := json.Marshal(m)
+	if err != nil {
+		panic(err) // Validate has marshalled it
+	}
+	return text
+}
