@@ -54,16 +54,20 @@ func (r *Router) Publish(p *Publication, w *Waker) {
 	}
 }
 
-// Forward sends a QoS 0 PUBLISH, as it was read, to the subscribers of its topic; frame has neither the DUP nor the retain flag.
-// It reports false, having done nothing, where the message needs more than that.
-func (r *Router) Forward(rt *Route, frame []byte, w *Waker) bool {
-	if !rt.direct() {
-		return false
-	}
+// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the DUP nor the
+// retain flag, and rt is Direct.
+func (rt *Route) Forward(frames []byte, n int, w *Waker) {
+	all := len(rt.subs) > 0
 	for i := range rt.subs {
-		rt.subs[i].SendNow(frame, w)
+		if full := rt.subs[i].SendNow(frames, n, w); full == nil {
+			all = false
+		} else if all {
+			w.Full = full
+		}
 	}
-	return true
+	if !all {
+		w.Full = nil
+	}
 }
 
 // maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got through.
@@ -84,7 +88,7 @@ func (p *Publication) split(rt *Route, m *packet.Message, depth int) {
 	}
 	for _, g := range rt.groups {
 		if n := uint32(len(g.subs)); n > 0 {
-			add(g.subs[g.next.Add(1)%n])
+			add(g.subs[g.turn.Add(1)%n])
 		}
 	}
 	p.parts = append(p.parts, x)
@@ -189,7 +193,7 @@ func (p *Publication) deliver(w *Waker) {
 			if frame == nil {
 				frame = Encode(nil, x.message, 0, 0, false, false)
 			}
-			s.SendNow(frame, w)
+			s.SendNow(frame, 1, w)
 		}
 		for j, s := range x.stored {
 			s.Enqueue(Entry{Message: x.message, Seq: x.seq, Position: x.targets[j].Position, QOS: s.QOS}, w)

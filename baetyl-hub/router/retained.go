@@ -46,7 +46,7 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, w *Waker) {
 		switch {
 		case e.QOS == 0:
 			frame = Encode(frame[:0], e.Message, 0, 0, false, true)
-			s.SendNow(frame, w)
+			s.SendNow(frame, 1, w)
 		case s.Number() == 0:
 			s.Enqueue(e, w)
 		default:

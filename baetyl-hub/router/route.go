@@ -11,7 +11,7 @@ type Route struct {
 	version uint64
 	topic   string
 	subs    []Sub    // each subscriber once, with its highest quality
-	groups  []*group // of each, one member gets the message
+	groups  []group  // of each, one member gets the message
 	copies  []hop    // static routes, each target once
 }
 
@@ -32,9 +32,9 @@ func (r *Router) Route(name string) *Route {
 // Fresh tells whether the subscriptions are still those of the match.
 func (r *Router) Fresh(rt *Route) bool { return rt.version == r.version.Load() }
 
-// QOS0Only tells whether nobody wants the topic at more than QoS 0 and it takes no static route: its QoS 0 messages may then be
-// sent on as they came.
-func (rt *Route) direct() bool { return len(rt.groups) == 0 && len(rt.copies) == 0 }
+// Direct tells whether QoS 0 messages of the topic may be sent on as they came, to all alike: there is no static route and no
+// shared subscription.
+func (rt *Route) Direct() bool { return len(rt.groups) == 0 && len(rt.copies) == 0 }
 
 // match runs with r.mu held.
 func (r *Router) match(name string) *Route {

@@ -24,8 +24,9 @@ type Subscriber interface {
 	Number() uint64
 	// Reserve returns the next position in the session's queue. It is called by the store's goroutine alone, for numbered sessions.
 	Reserve() uint64
-	// SendNow sends an encoded QoS 0 PUBLISH if the session is connected, else drops it. The frame is the caller's again afterwards.
-	SendNow(frame []byte, w *Waker)
+	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. The bytes are the caller's again
+	// afterwards. The result is the connection if its buffer is more than half full, else nil.
+	SendNow(frames []byte, n int, w *Waker) Crowded
 	// Enqueue appends a message of QoS 1 or 2. Entries of a numbered session come in the order of their positions.
 	Enqueue(e Entry, w *Waker)
 }
@@ -40,7 +41,15 @@ type Entry struct {
 }
 
 // Waker gathers the connections that have something to write, so that each is woken once for many messages.
-type Waker struct{ list []interface{ Wake() } }
+type Waker struct {
+	list []interface{ Wake() }
+	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who floods them
+	// waits for one of them, since what he sends would only be dropped.
+	Full Crowded
+}
+
+// Crowded is a connection that has much to write.
+type Crowded interface{ Drain() }
 
 // Add notes a connection; it says itself when it was noted already.
 func (w *Waker) Add(c interface{ Wake() }) { w.list = append(w.list, c) }
@@ -91,7 +100,7 @@ type Stats struct {
 // branch is what the tree holds at one filter.
 type branch struct {
 	subs   []Sub
-	groups map[string]*group // shared subscriptions, by name of the group
+	groups map[string]group // shared subscriptions, by name of the group
 }
 
 // Sub is a subscriber with the quality of service that it asked for.
@@ -100,9 +109,10 @@ type Sub struct {
 	QOS packet.QOS
 }
 
+// group is a shared subscription. It is a value: a Route that was handed out keeps its own.
 type group struct {
 	subs []Sub
-	next atomic.Uint32 // whose turn it is
+	turn *atomic.Uint32 // whose it is; one counter as long as the group has members
 }
 
 // New returns a router without subscriptions.
@@ -140,15 +150,15 @@ func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) {
 	for _, x := range list {
 		name, filter, _, _ := topic.Share(x.Filter)
 		b := r.subs.Put(filter)
-		into := &b.subs
+		into, g := &b.subs, b.groups[name]
 		if name != "" {
 			if b.groups == nil {
-				b.groups = map[string]*group{}
+				b.groups = map[string]group{}
 			}
-			if b.groups[name] == nil {
-				b.groups[name] = &group{}
+			if g.turn == nil {
+				g.turn = new(atomic.Uint32)
 			}
-			into = &b.groups[name].subs
+			into = &g.subs
 		}
 		// Copied, never changed in place: a Route that was handed out still reads the old slice.
 		next := without(*into, s)
@@ -156,6 +166,9 @@ func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) {
 			r.stats.Subscriptions.Add(1)
 		}
 		*into = append(next, Sub{s, x.QOS})
+		if name != "" {
+			b.groups[name] = g
+		}
 	}
 	r.version.Add(1)
 }
@@ -170,20 +183,21 @@ func (r *Router) Unsubscribe(s Subscriber, filters []string) {
 		if b == nil {
 			continue
 		}
-		from := &b.subs
+		from, g := &b.subs, b.groups[name]
 		if name != "" {
-			if b.groups[name] == nil {
-				continue
-			}
-			from = &b.groups[name].subs
+			from = &g.subs
 		}
 		next := without(*from, s)
 		if len(next) < len(*from) {
 			r.stats.Subscriptions.Add(-1)
 		}
 		*from = next
-		if name != "" && len(next) == 0 {
+		switch {
+		case name == "":
+		case len(next) == 0:
 			delete(b.groups, name)
+		default:
+			b.groups[name] = g
 		}
 		if len(b.subs) == 0 && len(b.groups) == 0 {
 			r.subs.Delete(filter)

@@ -31,6 +31,7 @@ type client struct {
 	will      *packet.Message
 	staleWill bool // the store has a will of this client from the last run of the hub
 	routes    map[string]*known
+	run       flock
 	// slots holds a token for each message that is not stored yet. When it is full the read loop waits, and with it, through TCP, the
 	// publisher: the documented `ingress.qos1.buffer.size`.
 	slots chan struct{}
@@ -57,7 +58,7 @@ func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 		in:   reader{conn: conn, limit: g.o.PacketMax},
 		done: make(chan struct{}),
 	}
-	c.out = outbox{conn: conn, timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func() { g.stats.Dropped.Add(1) }}
+	c.out = outbox{conn: conn, timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func(n int) { g.stats.Dropped.Add(uint64(n)) }}
 	if !g.enter(c) {
 		_ = conn.Close()
 		return
@@ -81,11 +82,22 @@ func (c *client) serve() error {
 			if frame == nil {
 				break
 			}
+			if c.joins(frame) {
+				continue
+			}
+			c.forward()
 			if err := c.handle(frame); err != nil {
 				return err
 			}
 		}
+		c.forward()
 		c.w.Flush()
+		if full := c.w.Full; full != nil {
+			c.w.Full = nil
+			if c.in.flooded() {
+				full.Drain()
+			}
+		}
 		if c.keepAlive > 0 {
 			_ = c.conn.SetReadDeadline(time.Now().Add(c.keepAlive)) // [MQTT-3.1.2-24]
 		}
@@ -154,6 +166,7 @@ func (c *client) kick() { _ = c.conn.Close() }
 
 // finish lets the session go, publishes the will if the client did not say goodbye, and closes the connection.
 func (c *client) finish(err error) {
+	c.forward()
 	c.w.Flush()
 	entry := c.log.WithError(err)
 	switch {

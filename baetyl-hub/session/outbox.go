@@ -2,6 +2,7 @@ package session
 
 import (
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 type outbox struct {
 	conn    net.Conn
 	timeout time.Duration // of one write; a reader that takes nothing for that long is cut off
-	drop    func()        // counts a dropped QoS 0 message
+	drop    func(n int)   // counts dropped QoS 0 messages
 	limits  outboxLimits
 
 	mu      sync.Mutex
@@ -27,6 +28,8 @@ type outbox struct {
 	noted   bool           // a Waker holds the outbox, or the writer runs
 	ending  bool           // nothing more is taken; what is pending may still be written
 	closed  bool           // nothing more is written
+	room    chan struct{}  // closed when the writer takes what is pending; nil: nobody waits
+	since   time.Time      // start of the write under way; zero: there is none
 	done    sync.WaitGroup // the writer
 }
 
@@ -37,30 +40,80 @@ type outboxLimits struct {
 	hard     int // bytes that wait in all; more close the connection
 }
 
+// lock takes o.mu without ever queueing for it. What is done under it takes microseconds, but with a hundred publishers for one
+// subscriber sync.Mutex turns fair and hands itself from one sleeping goroutine to the next: the writer would wait for all of
+// them to be scheduled, each time.
+func (o *outbox) lock() {
+	for i := 0; !o.mu.TryLock(); i++ {
+		if i >= spins {
+			i = 0
+			runtime.Gosched()
+		}
+	}
+}
+
+// spins is about the time to copy a full read buffer.
+const spins = 1000
+
 // keep is the largest buffer that an outbox keeps when it has nothing to send.
 const keep = 4 << 10
 
-// sendLoose appends a QoS 0 message, or drops it if too much waits already.
-func (o *outbox) sendLoose(frame []byte, w *router.Waker) {
-	o.mu.Lock()
+// sendLoose appends n QoS 0 messages, or drops them if too much waits already. It tells whether the outbox is crowded.
+func (o *outbox) sendLoose(frames []byte, n int, w *router.Waker) bool {
+	o.lock()
 	if o.ending {
 		o.mu.Unlock()
-		return
+		return false
 	}
-	if o.loose >= o.limits.messages || len(o.pending)+len(frame) > o.limits.bytes {
+	if o.loose+n > o.limits.messages || len(o.pending)+len(frames) > o.limits.bytes {
 		o.mu.Unlock()
-		o.drop()
+		o.drop(n)
+		return true
+	}
+	o.loose += n
+	o.pending = append(o.pending, frames...)
+	o.note(w)
+	crowded := o.crowded()
+	o.mu.Unlock()
+	return crowded
+}
+
+// crowded runs with o.mu held.
+func (o *outbox) crowded() bool {
+	return o.loose > o.limits.messages/2 || len(o.pending) > o.limits.bytes/2
+}
+
+// patience is how long a write may take before its reader counts as dead and is not waited for.
+const patience = time.Second
+
+// Drain waits until the writer has taken what is pending, or the reader turns out to be dead. Who sends to crowded readers alone is
+// so held to the pace of the first of them.
+func (o *outbox) Drain() {
+	o.lock()
+	left := patience
+	if !o.since.IsZero() {
+		left -= time.Since(o.since)
+	}
+	if !o.crowded() || o.ending || left <= 0 {
+		o.mu.Unlock()
 		return
 	}
-	o.loose++
-	o.pending = append(o.pending, frame...)
-	o.note(w)
+	if o.room == nil {
+		o.room = make(chan struct{})
+	}
+	room := o.room
 	o.mu.Unlock()
+	t := time.NewTimer(left)
+	defer t.Stop()
+	select {
+	case <-room:
+	case <-t.C:
+	}
 }
 
 // send appends what encode adds to the buffer; it is not dropped. A connection over its hard limit is closed.
 func (o *outbox) send(w *router.Waker, encode func([]byte) []byte) {
-	o.mu.Lock()
+	o.lock()
 	defer o.mu.Unlock()
 	if o.ending {
 		return
@@ -90,7 +143,7 @@ func (o *outbox) Wake() { go o.write() }
 func (o *outbox) write() {
 	defer o.done.Done()
 	for {
-		o.mu.Lock()
+		o.lock()
 		if len(o.pending) == 0 || o.closed {
 			o.noted = false
 			if cap(o.spare) > keep {
@@ -104,13 +157,19 @@ func (o *outbox) write() {
 		}
 		buf, timeout := o.pending, o.timeout
 		o.pending, o.spare, o.loose = o.spare[:0], nil, 0
+		if o.room != nil {
+			close(o.room)
+			o.room = nil
+		}
+		o.since = time.Now()
 		o.mu.Unlock()
 		if timeout > 0 {
 			_ = o.conn.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		_, err := o.conn.Write(buf)
-		o.mu.Lock()
+		o.lock()
 		o.spare = buf[:0]
+		o.since = time.Time{}
 		if err != nil {
 			o.ending, o.closed = true, true
 		}
@@ -125,7 +184,7 @@ func (o *outbox) write() {
 // not depend on the caller.
 func (o *outbox) finish(flush bool) {
 	var w router.Waker
-	o.mu.Lock()
+	o.lock()
 	if flush && !o.closed {
 		// What is left must not hold up a takeover or a shutdown.
 		o.timeout = time.Second

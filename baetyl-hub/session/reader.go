@@ -81,6 +81,9 @@ func (r *reader) read() error {
 	return err
 }
 
+// flooded tells whether the last read brought a lot: the client sends as fast as it is read.
+func (r *reader) flooded() bool { return r.w >= largeBuffer/4 }
+
 // fit makes room in the buffer: moves what is left to its front, and changes between the sizes.
 func (r *reader) fit() {
 	left := r.w - r.r

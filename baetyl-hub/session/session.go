@@ -47,10 +47,11 @@ func (s *Session) Reserve() uint64 {
 }
 
 // SendNow implements router.Subscriber.
-func (s *Session) SendNow(frame []byte, w *router.Waker) {
-	if c := s.online.Load(); c != nil {
-		c.out.sendLoose(frame, w)
+func (s *Session) SendNow(frames []byte, n int, w *router.Waker) router.Crowded {
+	if c := s.online.Load(); c != nil && c.out.sendLoose(frames, n, w) {
+		return &c.out
 	}
+	return nil
 }
 
 // Enqueue implements router.Subscriber.

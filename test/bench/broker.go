@@ -1,0 +1,116 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// broker is one of those that are compared, as a process of its own.
+type broker struct {
+	name    string
+	user    string // to log in with; "": nobody asks
+	address string
+	setup   func(dir string, port int) (command []string, err error)
+
+	cmd *exec.Cmd
+}
+
+func brokers(cache string) []*broker {
+	all := []*broker{
+		{name: "baetyl-hub", user: "test", setup: func(dir string, port int) ([]string, error) {
+			return []string{filepath.Join(cache, "baetyl-hub")}, write(dir, "etc/baetyl/service.yml", fmt.Sprintf(`
+listen: ['tcp://127.0.0.1:%d']
+principals:
+- {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
+storage: {sync: always}
+`, port))
+		}},
+		{name: "mosquitto, memory", setup: mosquitto("")},
+		{name: "mosquitto, persistence", setup: mosquitto("persistence true\nautosave_interval 1\n")},
+		{name: "nats-server", setup: func(dir string, port int) ([]string, error) {
+			return []string{filepath.Join(cache, "nats-server"), "-c", "nats.conf"}, write(dir, "nats.conf", fmt.Sprintf(
+				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", max_ack_pending: 65535 }\n", dir, port))
+		}},
+		{name: "mochi-mqtt", setup: func(dir string, port int) ([]string, error) {
+			return []string{filepath.Join(cache, "mochi"), fmt.Sprintf("127.0.0.1:%d", port)}, nil
+		}},
+	}
+	return all
+}
+
+func mosquitto(more string) func(dir string, port int) ([]string, error) {
+	return func(dir string, port int) ([]string, error) {
+		return []string{"mosquitto", "-c", "mosquitto.conf"}, write(dir, "mosquitto.conf", fmt.Sprintf(
+			"listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100\nuser root\n%s", port,
+			strings.ReplaceAll(more, "persistence true", "persistence true\npersistence_location "+dir+"/")))
+	}
+}
+
+func write(dir, name, text string) error {
+	path := filepath.Join(dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(text), 0o644)
+}
+
+// start starts the broker in an empty folder and waits until it takes connections.
+func (b *broker) start() error {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return err
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	b.address = ln.Addr().String()
+	port := ln.Addr().(*net.TCPAddr).Port
+	ln.Close()
+	command, err := b.setup(dir, port)
+	if err != nil {
+		return err
+	}
+	b.cmd = exec.Command(command[0], command[1:]...)
+	b.cmd.Dir = dir
+	out, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return err
+	}
+	b.cmd.Stdout, b.cmd.Stderr = out, out
+	if err := b.cmd.Start(); err != nil {
+		return err
+	}
+	return until(10*time.Second, func() bool {
+		c, err := dial(b.address, "probe", true, b.user)
+		if err == nil {
+			c.close()
+		}
+		return err == nil
+	})
+}
+
+func (b *broker) stop() {
+	if b.cmd == nil || b.cmd.Process == nil {
+		return
+	}
+	_ = b.cmd.Process.Kill()
+	_ = b.cmd.Wait()
+	_ = os.RemoveAll(b.cmd.Dir)
+}
+
+// rss returns the resident memory of the broker in bytes.
+func (b *broker) rss() (int64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", b.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	pages, err := strconv.ParseInt(strings.Fields(string(text))[1], 10, 64)
+	return pages * int64(os.Getpagesize()), err
+}

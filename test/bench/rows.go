@@ -1,0 +1,320 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"sync"
+	"time"
+
+	"encoding/binary"
+
+	"github.com/256dpi/gomqtt/packet"
+)
+
+// row is one measurement. Its result is better when it is larger, unless small is set.
+type row struct {
+	name  string
+	unit  string
+	small bool
+	run   func(b *broker, d time.Duration) (float64, error)
+}
+
+func rows() []row {
+	flow := func(name string, o load) row {
+		return row{name: name, unit: "msg/s", run: func(b *broker, d time.Duration) (float64, error) { return o.run(b, d) }}
+	}
+	return []row{
+		flow("QoS 0, 1 → 1, 64 B, pipelined", load{pubs: 1, subs: 1, size: 64}),
+		flow("QoS 0, fan-out 1 → 100", load{pubs: 1, subs: 100, size: 64}),
+		flow("QoS 0, fan-in 100 → 1", load{pubs: 100, subs: 1, size: 64}),
+		flow("QoS 1, window 20, 64 B, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 20}),
+		flow("QoS 1, window 20, 1 KiB, durable", load{pubs: 1, subs: 1, size: 1024, qos: 1, window: 20}),
+		flow("QoS 1, window 1, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 1}),
+		flow("QoS 1, window 500, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 500}),
+		flow("QoS 1, 50 → 50 pairwise, window 20, durable", load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20}),
+		{name: "latency at 500 msg/s, QoS 0, p50", unit: "µs", small: true, run: latency(0, 0.5)},
+		{name: "latency at 500 msg/s, QoS 0, p99", unit: "µs", small: true, run: latency(0, 0.99)},
+		{name: "latency at 500 msg/s, QoS 1 durable, p50", unit: "µs", small: true, run: latency(1, 0.5)},
+		{name: "latency at 500 msg/s, QoS 1 durable, p99", unit: "µs", small: true, run: latency(1, 0.99)},
+		{name: "100,000 retained, one wildcard subscriber", unit: "msg/s", run: retained},
+		{name: "100,000 queued QoS 1, drain after reconnect", unit: "msg/s", run: drain},
+		{name: "10,000 subscriptions with wildcards, QoS 0", unit: "msg/s", run: manyFilters},
+		{name: "10,000 idle clients, memory of each", unit: "KiB", small: true, run: idle},
+		{name: "QoS 1 window 20 beside 500 idle persistent sessions", unit: "msg/s", run: besideIdle},
+	}
+}
+
+// load is a flow of messages from publishers to subscribers.
+type load struct {
+	pubs, subs, size, window int
+	qos                      packet.QOS
+	pairs                    bool // each publisher has its own subscriber
+}
+
+// run returns how many messages a second arrive at the subscribers, counted over d after a second of warming up.
+func (l load) run(b *broker, d time.Duration) (float64, error) {
+	stop := make(chan struct{})
+	var wg, ready sync.WaitGroup
+	defer wg.Wait()
+	prefix := fmt.Sprintf("b%d", time.Now().UnixNano()%1e9)
+	var receivers []*receiver
+	var closers []*client
+	defer func() {
+		close(stop)
+		for _, c := range closers {
+			c.close()
+		}
+	}()
+	ready.Add(l.subs)
+	for i := range l.subs {
+		filter := prefix + "/t"
+		if l.pairs {
+			filter = fmt.Sprintf("%s/t%d", prefix, i)
+		}
+		r, err := newReceiver(b.address, fmt.Sprintf("%s-s%d", prefix, i), filter, l.qos, l.qos == 0, b.user)
+		if err != nil {
+			return 0, err
+		}
+		closers, receivers = append(closers, r.client), append(receivers, r)
+		wg.Go(func() { r.run(&ready) })
+	}
+	ready.Wait()
+	for i := range l.pubs {
+		c, err := dial(b.address, fmt.Sprintf("%s-p%d", prefix, i), true, b.user)
+		if err != nil {
+			return 0, err
+		}
+		closers = append(closers, c)
+		p := &publisher{client: c, topic: prefix + "/t", qos: l.qos, payload: make([]byte, l.size)}
+		if l.pairs {
+			p.topic = fmt.Sprintf("%s/t%d", prefix, i)
+		}
+		wg.Go(func() {
+			if l.qos == 0 {
+				p.flood(stop)
+			} else {
+				p.window(l.window, 1<<62, stop)
+			}
+		})
+	}
+	total := func() (n int64) {
+		for _, r := range receivers {
+			n += r.count.Load()
+		}
+		return n
+	}
+	time.Sleep(time.Second)
+	before, start := total(), time.Now()
+	time.Sleep(d)
+	return float64(total()-before) / time.Since(start).Seconds(), nil
+}
+
+// latency returns a quantile of the time from publishing to receiving, at a steady 500 messages a second.
+func latency(qos packet.QOS, quantile float64) func(*broker, time.Duration) (float64, error) {
+	return func(b *broker, d time.Duration) (float64, error) {
+		prefix := fmt.Sprintf("l%d", time.Now().UnixNano()%1e9)
+		r, err := newReceiver(b.address, prefix+"-s", prefix, qos, qos == 0, b.user)
+		if err != nil {
+			return 0, err
+		}
+		var mu sync.Mutex
+		var times []float64
+		r.onFrame = func(payload []byte) {
+			t := float64(time.Now().UnixNano()-int64(binary.BigEndian.Uint64(payload))) / 1e3
+			mu.Lock()
+			times = append(times, t)
+			mu.Unlock()
+		}
+		var ready, wg sync.WaitGroup
+		ready.Add(1)
+		wg.Go(func() { r.run(&ready) })
+		ready.Wait()
+		c, err := dial(b.address, prefix+"-p", true, b.user)
+		if err != nil {
+			return 0, err
+		}
+		wg.Go(func() {
+			for {
+				if _, err := c.read(); err != nil {
+					return
+				}
+			}
+		})
+		payload := make([]byte, 64)
+		tick := time.NewTicker(2 * time.Millisecond)
+		defer tick.Stop()
+		for i, end := 0, time.Now().Add(d); time.Now().Before(end); i++ {
+			<-tick.C
+			binary.BigEndian.PutUint64(payload, uint64(time.Now().UnixNano()))
+			if err := c.send(encode(prefix, payload, qos, packet.ID(i%60000+1))); err != nil {
+				return 0, err
+			}
+		}
+		time.Sleep(200 * time.Millisecond)
+		c.close()
+		r.close()
+		wg.Wait()
+		if len(times) == 0 {
+			return 0, fmt.Errorf("nothing arrived")
+		}
+		sort.Float64s(times)
+		return times[int(float64(len(times)-1)*quantile)], nil
+	}
+}
+
+const many = 100000
+
+func retained(b *broker, _ time.Duration) (float64, error) {
+	c, err := dial(b.address, "retainer", true, b.user)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	p := &publisher{client: c}
+	go func() {
+		for {
+			if _, err := c.read(); err != nil {
+				return
+			}
+			p.acked.Add(1)
+		}
+	}()
+	var buf []byte
+	for i := range many {
+		for int64(i)-p.acked.Load() > 1000 {
+			time.Sleep(100 * time.Microsecond)
+		}
+		x := packet.NewPublish()
+		x.ID = packet.ID(i%60000 + 1)
+		x.Message = packet.Message{Topic: fmt.Sprintf("retained/%d/%d", i%317, i), Payload: make([]byte, 64), QOS: 1, Retain: true}
+		n := len(buf)
+		buf = append(buf, make([]byte, x.Len())...)
+		if _, err := x.Encode(buf[n:]); err != nil {
+			return 0, err
+		}
+		if len(buf) > 16<<10 || i == many-1 {
+			if err := c.send(buf); err != nil {
+				return 0, err
+			}
+			buf = buf[:0]
+		}
+	}
+	if err := until(60*time.Second, func() bool { return p.acked.Load() >= many }); err != nil {
+		return 0, fmt.Errorf("retain: %d of %d acknowledged", p.acked.Load(), many)
+	}
+	start := time.Now()
+	r, err := newReceiver(b.address, "retained-reader", "retained/#", 1, true, b.user)
+	if err != nil {
+		return 0, err
+	}
+	defer r.close()
+	go r.run(nil)
+	if err := until(60*time.Second, func() bool { return r.count.Load() >= many }); err != nil {
+		return 0, fmt.Errorf("%d of %d arrived", r.count.Load(), many)
+	}
+	return many / time.Since(start).Seconds(), nil
+}
+
+func drain(b *broker, _ time.Duration) (float64, error) {
+	r, err := newReceiver(b.address, "drainer", "drain", 1, false, b.user)
+	if err != nil {
+		return 0, err
+	}
+	var ready sync.WaitGroup
+	ready.Add(1)
+	go r.run(&ready)
+	ready.Wait()
+	_ = r.send([]byte{0xe0, 0})
+	r.close()
+	c, err := dial(b.address, "filler", true, b.user)
+	if err != nil {
+		return 0, err
+	}
+	defer c.close()
+	p := &publisher{client: c, topic: "drain", qos: 1, payload: make([]byte, 64)}
+	p.window(500, many, make(chan struct{}))
+	start := time.Now()
+	c2, err := dial(b.address, "drainer", false, b.user)
+	if err != nil {
+		return 0, err
+	}
+	r2 := &receiver{client: c2}
+	defer r2.close()
+	go r2.run(nil)
+	if err := until(60*time.Second, func() bool { return r2.count.Load() >= many }); err != nil {
+		return 0, fmt.Errorf("%d of %d arrived", r2.count.Load(), many)
+	}
+	return many / time.Since(start).Seconds(), nil
+}
+
+func manyFilters(b *broker, d time.Duration) (float64, error) {
+	var clients []*client
+	defer func() {
+		for _, c := range clients {
+			c.close()
+		}
+	}()
+	for i := range 100 {
+		r, err := newReceiver(b.address, fmt.Sprintf("wild%d", i), fmt.Sprintf("wild/%d/+/none", i), 0, true, b.user)
+		if err != nil {
+			return 0, err
+		}
+		clients = append(clients, r.client)
+		go r.run(nil)
+		for j := 1; j < 100; j++ {
+			if err := r.subscribe(fmt.Sprintf("wild/+/%d/x%d/#", j, i), 0); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return load{pubs: 1, subs: 1, size: 64}.run(b, d)
+}
+
+func idle(b *broker, _ time.Duration) (float64, error) {
+	const n = 10000
+	before, err := b.rss()
+	if err != nil {
+		return 0, err
+	}
+	clients := make([]*client, 0, n)
+	defer func() {
+		for _, c := range clients {
+			c.close()
+		}
+	}()
+	for i := range n {
+		c, err := dial(b.address, fmt.Sprintf("idle%d", i), true, b.user)
+		if err != nil {
+			return 0, fmt.Errorf("client %d: %w", i, err)
+		}
+		c.r = nil
+		clients = append(clients, c)
+	}
+	time.Sleep(3 * time.Second)
+	after, err := b.rss()
+	return float64(after-before) / 1024 / n, err
+}
+
+func besideIdle(b *broker, d time.Duration) (float64, error) {
+	for i := range 500 {
+		r, err := newReceiver(b.address, fmt.Sprintf("sleeper%d", i), fmt.Sprintf("sleep/%d", i), 1, false, b.user)
+		if err != nil {
+			return 0, err
+		}
+		var ready sync.WaitGroup
+		ready.Add(1)
+		go r.run(&ready)
+		ready.Wait()
+		defer r.close()
+	}
+	return load{pubs: 1, subs: 1, size: 64, qos: 1, window: 20}.run(b, d)
+}
+
+func until(limit time.Duration, cond func() bool) error {
+	for end := time.Now().Add(limit); !cond(); time.Sleep(200 * time.Microsecond) {
+		if time.Now().After(end) {
+			return fmt.Errorf("not within %s", limit)
+		}
+	}
+	return nil
+}
