@@ -10,9 +10,9 @@ import (
 type Route struct {
 	version uint64
 	topic   string
-	subs    []Sub    // each subscriber once, with its highest quality
-	groups  []group  // of each, one member gets the message
-	copies  []hop    // static routes, each target once
+	subs    []Sub   // each subscriber once, with its highest quality
+	groups  []group // of each, one member gets the message
+	copies  []hop   // static routes, each target once
 }
 
 // hop is a static route that a topic takes.
