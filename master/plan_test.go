@@ -1,0 +1,100 @@
+package master
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+const planBase = `
+version: v1
+services:
+  - name: a
+    image: i
+    replica: 1
+    mounts: [{name: v, path: p}]
+  - name: b
+    image: i
+    networks: [net]
+  - name: c
+    image: i
+    args: []
+volumes: [{name: v, path: x/1}, {name: unused, path: y}]
+networks: {net: {}}
+`
+
+// diff is the pure heart of an update and has its own table: what changes in the file, what is stopped, kept and started.
+func TestDiff(t *testing.T) {
+	for name, c := range map[string]struct {
+		new               string
+		stop, keep, start map[string]string
+	}{
+		"nothing": {planBase, nil, set("a", "b", "c"), nil},
+		"another version, another order, an unused volume": {`
+version: v2
+services:
+  - {name: c, image: i}
+  - {name: b, image: i, networks: [net]}
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}
+volumes: [{name: v, path: x/1}]
+networks: {net: {driver: bridge}}
+`, nil, set("a", "b", "c"), nil},
+		"everything removed": {"", map[string]string{"a": "removed", "b": "removed", "c": "removed"}, nil, nil},
+		"volume, network and keys": {`
+services:
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}
+  - {name: b, image: i, networks: [net]}
+  - {name: c, image: j, env: {K: V}}
+  - {name: d, image: i}
+volumes: [{name: v, path: x/2}]
+networks: {net: {labels: {l: m}}}
+`,
+			map[string]string{"a": "volume v changed", "b": "network net changed", "c": "env, image changed"}, nil,
+			map[string]string{"a": "volume v changed", "b": "network net changed", "c": "env, image changed", "d": "new"}},
+		"replaced": {`
+services:
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}
+  - {name: b, image: i, networks: [net]}
+  - {name: e, image: i}
+volumes: [{name: v, path: x/1}]
+networks: {net: }
+`, map[string]string{"c": "removed"}, set("a", "b"), map[string]string{"e": "new"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, err := app.Parse("old", []byte(planBase))
+			require.NoError(t, err)
+			next, err := app.Parse("new", []byte(c.new))
+			require.NoError(t, err)
+			p, err := diff(old, next)
+			require.NoError(t, err)
+			require.Equal(t, orEmpty(c.stop), reasons(p.stop))
+			require.Equal(t, orEmpty(c.keep), set(p.keep...))
+			require.Equal(t, orEmpty(c.start), reasons(p.start))
+		})
+	}
+}
+
+func set(names ...string) map[string]string {
+	out := map[string]string{}
+	for _, n := range names {
+		out[n] = ""
+	}
+	return out
+}
+
+func reasons(changes []change) map[string]string {
+	out := map[string]string{}
+	for _, c := range changes {
+		out[c.service.Name] = c.reason
+	}
+	return out
+}
+
+func orEmpty(m map[string]string) map[string]string {
+	if m == nil {
+		return map[string]string{}
+	}
+	return m
+}
