@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
@@ -18,8 +19,8 @@ func main() {
 			return err
 		}
 		h, err := hub.Open(cfg, ctx.Log())
-		if err != nil {
-			return err
+		if err != nil { // an address, a certificate or a folder that the file names cannot be used
+			return fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
 		}
 		var g run.Group
 		g.Add("hub", h.Run)

@@ -228,13 +228,13 @@ func TestMissingPackage(t *testing.T) {
 		if err != nil {
 			return err
 		}
-		if text := describe(all); !strings.Contains(text, "failed") || !strings.Contains(text, "package.yml") {
+		if text := describe(all); !strings.Contains(text, `"failed"`) || !strings.Contains(text, folder) {
 			raw, _ := s.inspectRaw()
 			return fmt.Errorf("it shows %q of %s", text, services(raw))
 		}
 		return nil
 	})
-	s.logged("timer", "package.yml")
+	s.logged("service=timer", folder)
 	sub := s.subscribe("t/topic")
 	s.publish("t", `{"id":7}`)
 	sub.wait("t/topic", `{"id":7}`)
@@ -264,7 +264,7 @@ func TestMissingFunctionPackage(t *testing.T) {
 	if message, _ := got["functionMessage"].(map[string]any); message["FunctionName"] != "python36-sayhi" || got["errorType"] == nil {
 		t.Errorf("the rule answers %v", got)
 	}
-	s.logged("function-python36-sayhi", "package.yml")
+	s.logged("function-python36-sayhi", "var/db/baetyl/baetyl-function-python36")
 	// and once more: nothing hangs or ends because of it
 	s.publish("t", `{"id":2}`)
 	sub.wait("t/node8hi", `"id":2`)

@@ -130,6 +130,26 @@ func (s *system) withoutTimer() *system {
 	return s
 }
 
+// withProbe adds a service that always runs, so that there is a token for the API when nothing else does.
+func (s *system) withProbe() *system {
+	s.edit(appFile, func(text string) string {
+		text = strings.Replace(text, "services:\n", `services:
+  - name: probe
+    image: probe
+    replica: 1
+    mounts:
+      - name: probe-bin
+        path: lib/baetyl/probe
+        readonly: true
+`, 1)
+		return strings.Replace(text, "volumes:\n", "volumes:\n  - name: probe-bin\n    path: var/db/baetyl/probe\n", 1)
+	})
+	s.write("var/db/baetyl/probe/package.yml", "entry: run\n")
+	s.write("var/db/baetyl/probe/run", "#!/bin/sh\nexec sleep 1000\n")
+	must(s.t, os.Chmod(s.path("var/db/baetyl/probe/run"), 0o755))
+	return s
+}
+
 // start boots the system and waits until the hub listens.
 func (s *system) start() *system {
 	s.t.Helper()
@@ -202,7 +222,7 @@ func (s *system) cleanUp() {
 		s.interrupt()
 	}
 	if s.t.Failed() {
-		s.t.Logf("logs of %s:\n%s", s.dir, tail(s.everythingLogged(), 12000))
+		s.t.Logf("logs of %s:\n%s", s.dir, tail(s.everythingLogged(), 8000))
 	}
 	for _, p := range s.processes() {
 		s.t.Errorf("process %d (%s) outlived the master", p.pid, p.name)
@@ -273,7 +293,7 @@ func (s *system) everythingLogged() string {
 	filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
 		if err == nil && d.Type().IsRegular() && strings.HasSuffix(path, ".log") && !strings.Contains(path, "localhub-data") {
 			data, _ := os.ReadFile(path)
-			fmt.Fprintf(&b, "--- %s\n%s\n", strings.TrimPrefix(path, s.dir+"/"), tail(string(data), 6000))
+			fmt.Fprintf(&b, "--- %s\n%s\n", strings.TrimPrefix(path, s.dir+"/"), data)
 		}
 		return nil
 	})
