@@ -38,7 +38,7 @@ type part struct {
 }
 
 // Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and w gathers the
-// connections to wake. Otherwise the store's goroutine goes on with it.
+// connections to wake. Otherwise w gathers it for the store, whose goroutine goes on with it.
 func (r *Router) Publish(p *Publication, w *Waker) {
 	p.r = r
 	if !r.Fresh(p.Route) {
@@ -49,9 +49,7 @@ func (r *Router) Publish(p *Publication, w *Waker) {
 		p.finish(nil, w)
 		return
 	}
-	if !r.store.Append(p) {
-		p.finish(store.ErrClosed, w)
-	}
+	w.Later(p)
 }
 
 // Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the DUP nor the

@@ -54,7 +54,7 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, w *Waker) {
 		}
 	}
 	if len(stored) > 0 {
-		r.store.Append(&redelivery{r: r, s: s, entries: stored})
+		w.Later(&redelivery{r: r, s: s, entries: stored})
 	}
 }
 

@@ -40,9 +40,12 @@ type Entry struct {
 	Retained bool            // sent with the retain flag
 }
 
-// Waker gathers the connections that have something to write, so that each is woken once for many messages.
+// Waker gathers what the packets of one read, or the messages of one batch, cause: ops for the store, which so come into one
+// batch, and connections that have something to write, which so are woken once for many messages.
 type Waker struct {
-	list []interface{ Wake() }
+	store Store
+	ops   []store.Op
+	list  []interface{ Wake() }
 	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who floods them
 	// waits for one of them, since what he sends would only be dropped.
 	Full Crowded
@@ -51,11 +54,26 @@ type Waker struct {
 // Crowded is a connection that has much to write.
 type Crowded interface{ Drain() }
 
+// NewWaker returns a waker that gives its ops to st.
+func NewWaker(st Store) Waker { return Waker{store: st} }
+
+// Later notes an op for the store.
+func (w *Waker) Later(op store.Op) { w.ops = append(w.ops, op) }
+
 // Add notes a connection; it says itself when it was noted already.
 func (w *Waker) Add(c interface{ Wake() }) { w.list = append(w.list, c) }
 
-// Flush wakes what was noted.
+// Flush gives the ops to the store and wakes the connections. Nobody may wait for either before Flush.
 func (w *Waker) Flush() {
+	if len(w.ops) > 0 {
+		if !w.store.Append(w.ops...) {
+			for _, op := range w.ops {
+				op.Committed(store.ErrClosed)
+			}
+		}
+		clear(w.ops)
+		w.ops = w.ops[:0]
+	}
 	for i, c := range w.list {
 		c.Wake()
 		w.list[i] = nil
@@ -64,7 +82,7 @@ func (w *Waker) Flush() {
 }
 
 // Store is what the router needs of the store.
-type Store interface{ Append(op store.Op) bool }
+type Store interface{ Append(ops ...store.Op) bool }
 
 // StaticRoute copies the messages of a source filter to a target topic (`subscriptions` of the configuration).
 type StaticRoute struct {
@@ -76,7 +94,6 @@ type StaticRoute struct {
 
 // Router may be used from any goroutine.
 type Router struct {
-	store Store
 	waker Waker // of the store's goroutine
 
 	mu      sync.RWMutex // guards subs and static; held while subs change, also for the moment of SUBACK
@@ -116,7 +133,7 @@ type group struct {
 }
 
 // New returns a router without subscriptions.
-func New(st Store) *Router { return &Router{store: st} }
+func New(st Store) *Router { return &Router{waker: NewWaker(st)} }
 
 // Stats returns the counters.
 func (r *Router) Stats() *Stats { return &r.stats }

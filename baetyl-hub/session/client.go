@@ -56,6 +56,7 @@ func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 		g: g, conn: conn, cert: cert,
 		log:  g.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()),
 		in:   reader{conn: conn, limit: g.o.PacketMax},
+		w:    router.NewWaker(g.store),
 		done: make(chan struct{}),
 	}
 	c.out = outbox{conn: conn, timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func(n int) { g.stats.Dropped.Add(uint64(n)) }}

@@ -158,7 +158,7 @@ func (c *client) endWill(goodbye bool) {
 }
 
 func (g *Registry) publishWill(id string, will packet.Message) {
-	var w router.Waker
+	w := router.NewWaker(g.store)
 	g.router.Publish(&router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}, &w) // [MQTT-3.1.2-8]
 	w.Flush()
 }

@@ -187,9 +187,7 @@ func (c *client) release(id packet.ID) error {
 		return nil
 	}
 	c.slot()
-	if !c.g.store.Append(&releaseOp{c, id}) {
-		<-c.slots
-	}
+	c.w.Later(&releaseOp{c, id})
 	return nil
 }
 

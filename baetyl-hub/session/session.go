@@ -59,7 +59,7 @@ func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
-		s.free(e.Seq)
+		s.free(e.Seq, w)
 		return
 	}
 	x := entryOf(e)
@@ -78,7 +78,7 @@ func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
 			x.state = done
 		case s.q.len() >= s.g.o.QueueMax:
 			s.g.stats.QueueFull.Add(1)
-			s.free(e.Seq)
+			s.free(e.Seq, w)
 			x = entry{state: done}
 		case s.q.len() >= 2*s.g.o.Window:
 			x.message = nil // it is on disk: what waits long need not fill the memory
@@ -141,7 +141,7 @@ func (s *Session) load() {
 		for i, x := range wants {
 			found[i], _ = s.g.store.Message(x.seq)
 		}
-		var w router.Waker
+		w := router.NewWaker(s.g.store)
 		s.mu.Lock()
 		s.loading = false
 		for i, x := range wants {
@@ -153,7 +153,7 @@ func (s *Session) load() {
 			case e.seq != x.seq || e.state != waiting:
 			case found[i] == nil: // expired
 				s.g.stats.Expired.Add(1)
-				s.free(s.q.finish(x.position))
+				s.free(s.q.finish(x.position), &w)
 			default:
 				e.message = found[i]
 			}
@@ -175,7 +175,7 @@ func (s *Session) watch() {
 
 // repeat sends again what has waited for `egress.qos1.retry.interval`, each message by itself, not only the oldest.
 func (s *Session) repeat() {
-	var w router.Waker
+	w := router.NewWaker(s.g.store)
 	defer w.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -209,37 +209,38 @@ func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, w *rout
 	switch {
 	case kind == packet.PUBACK && ok && e.qos == 1 && e.state == sent,
 		kind == packet.PUBCOMP && ok && e.state == released:
-		s.free(s.q.finish(position))
-		s.save()
+		s.free(s.q.finish(position), w)
+		s.save(w)
 		s.pump(w)
 	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
 		// The payload is the client's now; what remains is to release the id. That must be stored first: after PUBREL the client
 		// forgets the id, and a PUBLISH repeated by a restarted hub would count as new. [MQTT-4.3.3-1]
-		s.free(e.seq)
+		s.free(e.seq, w)
 		*e = entry{qos: 2, state: received, sent: seconds()}
 		if s.number == 0 {
 			e.state = released
 			c.sendID(packet.PUBREL, id, w)
 		}
-		s.save()
+		s.save(w)
 	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
 		c.sendID(packet.PUBREL, id, w) // a repetition, or of a session that the client still remembers: let it finish
 	}
 }
 
 // free notes that the session needs a stored message no more. It runs with s.mu held.
-func (s *Session) free(seq uint64) {
+func (s *Session) free(seq uint64, w *router.Waker) {
 	if seq == 0 {
 		return
 	}
 	s.freed = append(s.freed, seq)
-	s.save()
+	s.save(w)
 }
 
 // save queues the session's progress for the store. It runs with s.mu held.
-func (s *Session) save() {
+func (s *Session) save(w *router.Waker) {
 	if s.number != 0 && !s.dirty {
-		s.dirty = s.g.store.Append(s)
+		s.dirty = true
+		w.Later(s)
 	}
 }
 
@@ -289,6 +290,6 @@ func (s *Session) Committed(err error) {
 		more = s.q.at(p).state == received
 	}
 	if more {
-		s.save()
+		s.save(s.g.waker)
 	}
 }

@@ -27,6 +27,7 @@ func (c *client) subscribe(p *packet.Subscribe) error {
 		ack.ReturnCodes = append(ack.ReturnCodes, code)
 	}
 	s := c.s
+	c.w.Flush() // what the client sent before is stored before
 	if err := c.g.commit(func(tx *store.Tx) error {
 		for _, x := range granted {
 			tx.PutFilter(s.number, x.Filter, x.QOS)
@@ -67,6 +68,7 @@ func (c *client) maySubscribe(full string) error {
 
 // unsubscribe handles UNSUBSCRIBE; filters without subscription are acknowledged too. [MQTT-3.10.4-5]
 func (c *client) unsubscribe(p *packet.Unsubscribe) error {
+	c.w.Flush()
 	if err := c.g.remove(c.s, p.Topics); err != nil {
 		return err
 	}

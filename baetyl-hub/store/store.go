@@ -1,6 +1,6 @@
 // Package store keeps what must survive the hub: messages, sessions, retained messages and wills, in one goleveldb.
 //
-//	many goroutines ──Append(op)──► queue ──► Run: op.Write(tx) … ─► one batch, one fsync ─► op.Committed(err) … ─► flush()
+//	many goroutines ──Append(ops)─► queue ──► Run: op.Write(tx) … ─► one batch, one fsync ─► op.Committed(err) … ─► flush()
 //	                                  ▲                                      │
 //	                                  └── the next batch forms meanwhile ◄───┘
 //
@@ -146,18 +146,18 @@ func (s *Store) open() error {
 // Stats returns the counters.
 func (s *Store) Stats() *Stats { return &s.stats }
 
-// Append queues op. It does not block: whoever makes ops bounds how many of his are under way. It reports false, and op is
-// neither kept nor told, once Run was told to end.
-func (s *Store) Append(op Op) bool {
+// Append queues ops, side by side. It does not block: whoever makes ops bounds how many of his are under way. It reports false, and
+// the ops are neither kept nor told, once Run was told to end.
+func (s *Store) Append(ops ...Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
-	s.queue = append(s.queue, op)
-	if len(s.queue) == 1 {
+	if len(s.queue) == 0 {
 		s.wake.Signal()
 	}
+	s.queue = append(s.queue, ops...)
 	return true
 }
 
