@@ -1,0 +1,286 @@
+package cmd_test
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/cmd"
+	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// build makes the real program once.
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "baetyl-cmd")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "baetyl")
+	out, err := exec.Command("go", "build", "-o", path, "-ldflags",
+		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef", "..").CombinedOutput()
+	if err != nil {
+		return "", &exec.Error{Name: string(out), Err: err}
+	}
+	return path, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := build(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// device is a working directory with an installed master. Its path is short, since a socket lies in it.
+type device struct{ dir string }
+
+func newDevice(t *testing.T, application string) *device {
+	program, err := build()
+	require.NoError(t, err)
+	dir, err := os.MkdirTemp("", "bc")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := &device{dir}
+	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n", 0o644)
+	d.write(t, "var/db/baetyl/application.yml", application, 0o644)
+	require.NoError(t, os.Mkdir(d.path("bin"), 0o755))
+	require.NoError(t, os.Link(program, d.path("bin/baetyl")))
+	return d
+}
+
+func (d *device) path(rel string) string { return filepath.Join(d.dir, rel) }
+
+func (d *device) write(t *testing.T, rel, content string, mode os.FileMode) {
+	require.NoError(t, os.MkdirAll(filepath.Dir(d.path(rel)), 0o755))
+	require.NoError(t, os.WriteFile(d.path(rel), []byte(content), mode))
+}
+
+// run runs a command of the master and returns its output and status.
+func (d *device) run(args ...string) (string, int) {
+	c := exec.Command(d.path("bin/baetyl"), args...)
+	out, err := c.CombinedOutput()
+	if e, ok := err.(*exec.ExitError); ok {
+		return string(out), e.ExitCode()
+	}
+	if err != nil {
+		return err.Error(), -1
+	}
+	return string(out), 0
+}
+
+// start starts the master in the background.
+func (d *device) start(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
+	out := &bytes.Buffer{}
+	c := exec.Command(d.path("bin/baetyl"), "start")
+	c.Stderr = out
+	require.NoError(t, c.Start())
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	return c, out
+}
+
+// processes returns the pids whose command line names the directory's services.
+func (d *device) processes() []string {
+	out, _ := exec.Command("pgrep", "-f", d.path("var/run/baetyl/services")).Output()
+	return strings.Fields(string(out))
+}
+
+func (d *device) await(t *testing.T, n int) []string {
+	require.Eventually(t, func() bool { return len(d.processes()) == n }, 20*time.Second, 10*time.Millisecond,
+		"expected %d processes of services, there are %v", n, d.processes())
+	return d.processes()
+}
+
+const application = `
+version: v1
+services:
+  - {name: loop, image: pkg, replica: 2, mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+  - {name: child, image: pkg, replica: 1, args: [child], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+volumes:
+  - {name: pkg, path: var/db/baetyl/pkg}
+  - {name: out, path: var/db/baetyl/out}
+`
+
+// script writes its token, and runs until it is ended; with the argument child, a child of it does too, and ignores SIGTERM when
+// there is a file out/deaf.
+const script = `#!/bin/sh
+echo "$BAETYL_SERVICE_TOKEN" > "out/token-$BAETYL_SERVICE_INSTANCE_NAME"
+if [ "$1" = child ]; then
+  "$0" grandchild &
+  wait
+fi
+[ "$1" = grandchild ] && [ -e out/deaf ] && trap '' TERM
+while :; do sleep 0.05; done
+`
+
+func newBusyDevice(t *testing.T) *device {
+	requires.Command(t, "pgrep", "apt-get install procps")
+	d := newDevice(t, application)
+	d.write(t, "var/db/baetyl/pkg/package.yml", "entry: bin/run\n", 0o644)
+	d.write(t, "var/db/baetyl/pkg/bin/run", script, 0o755)
+	t.Cleanup(func() {
+		for _, pid := range d.processes() {
+			_ = exec.Command("kill", "-9", pid).Run()
+		}
+	})
+	return d
+}
+
+func (d *device) client(t *testing.T, service string) *http.Client {
+	token, err := os.ReadFile(d.path("var/db/baetyl/out/token-" + service))
+	require.NoError(t, err)
+	c, err := http.NewClient(http.ClientConfig{
+		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: service, Password: strings.TrimSpace(string(token)),
+	})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+	return c
+}
+
+func TestVersion(t *testing.T) {
+	d := newDevice(t, "")
+	out, code := d.run("version")
+	require.Zero(t, code)
+	require.Regexp(t, `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`, out)
+}
+
+func TestCheck(t *testing.T) {
+	d := newDevice(t, application)
+	out, code := d.run("check")
+	require.Zero(t, code)
+	require.Contains(t, out, "OK!")
+
+	d.write(t, "etc/baetyl/other.yml", "mod: native\n", 0o644)
+	out, code = d.run("check", "-c", "etc/baetyl/other.yml")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, `other.yml: mod: unknown key; did you mean "mode"?`)
+	require.NotContains(t, out, "OK!")
+
+	other := newDevice(t, "services: [{name: a, image: i, mounts: [{name: v, path: p}]}]\n")
+	out, code = d.run("check", "-w", other.dir)
+	require.Equal(t, 1, code)
+	require.Contains(t, out, `application.yml: services[0] (a).mounts[0].name: there is no volume "v"`)
+
+	require.NoError(t, os.Remove(d.path("etc/baetyl/conf.yml")))
+	out, code = d.run("check")
+	require.Zero(t, code)
+	require.Contains(t, out, "config file (etc/baetyl/conf.yml) not found, to use default config")
+	require.NoDirExists(t, d.path("var/run"))
+}
+
+func TestDockerModeIsRefused(t *testing.T) {
+	d := newDevice(t, "")
+	d.write(t, "etc/baetyl/conf.yml", "mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\n", 0o644)
+	out, code := d.run("start")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "docker engine is not part of this build yet; set mode: native")
+}
+
+func TestUsage(t *testing.T) {
+	var out, errs bytes.Buffer
+	require.Zero(t, cmd.Execute(nil, &out, &errs))
+	require.Contains(t, out.String(), "start")
+	require.Equal(t, 1, cmd.Execute([]string{"begin"}, &out, &errs))
+	require.Contains(t, errs.String(), `unknown command "begin"`)
+	require.Equal(t, 1, cmd.Execute([]string{"check", "-w", "/no/such/folder"}, &out, &errs))
+	require.Contains(t, errs.String(), "find working directory")
+}
+
+func TestSignalsStopEverything(t *testing.T) {
+	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		t.Run(sig.String(), func(t *testing.T) {
+			d := newBusyDevice(t)
+			d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
+			c, out := d.start(t)
+			d.await(t, 4)
+			began := time.Now()
+			require.NoError(t, c.Process.Signal(sig))
+			require.NoError(t, c.Wait(), out.String())
+			require.Less(t, time.Since(began), 6*time.Second, "grace is 3s")
+			require.Empty(t, d.processes())
+			require.NoFileExists(t, d.path("var/run/baetyl.sock"))
+			require.NoDirExists(t, d.path("var/run/baetyl/services"))
+			require.NoFileExists(t, d.path("var/run/baetyl/instances.json"))
+			require.NotContains(t, out.String(), "token")
+		})
+	}
+}
+
+// A signal in the middle of start-up leaves nothing either, whenever it comes.
+func TestSignalDuringStart(t *testing.T) {
+	d := newBusyDevice(t)
+	for _, delay := range []time.Duration{30, 60, 100, 150} {
+		c, out := d.start(t)
+		time.Sleep(delay * time.Millisecond) // not waited for anything: the moment is what is tested
+		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+		err := c.Wait()
+		if err != nil { // so early that Go had not installed its handler yet
+			require.Equal(t, "signal: terminated", err.Error(), out.String())
+		}
+		require.Empty(t, d.processes())
+	}
+}
+
+// kill -9 of the master, again and again: the next one ends what is left, grandchildren that ignore SIGTERM included, and
+// one copy of each service runs.
+func TestKilledMaster(t *testing.T) {
+	d := newBusyDevice(t)
+	d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
+	const copies = 4 // loop, loop.i1, child, and its child
+	c, _ := d.start(t)
+	before := d.await(t, copies)
+	api := d.client(t, "loop")
+	require.NoError(t, api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
+	before = d.await(t, copies+1)
+	stranger := exec.Command("sleep", "1000") // has nothing to do with it
+	require.NoError(t, stranger.Start())
+	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
+
+	for round := range 3 {
+		require.NoError(t, c.Process.Kill())
+		_ = c.Wait()
+		require.FileExists(t, d.path("var/run/baetyl.sock"), "a killed master leaves its socket")
+		if round == 0 {
+			require.NoError(t, os.Remove(d.path("var/db/baetyl/out/deaf")))
+		}
+		if round == 1 { // the record is lost too
+			require.NoError(t, os.Remove(d.path("var/run/baetyl/instances.json")))
+		}
+		c, _ = d.start(t)
+		require.Eventually(t, func() bool {
+			now := d.processes()
+			return len(now) == copies && disjoint(now, before)
+		}, 20*time.Second, 10*time.Millisecond, "before %v, now %v", before, d.processes())
+		before = d.processes()
+		require.Eventually(t, func() bool {
+			var i masterapi.Inspect
+			return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &i) == nil && len(i.Services) == 2
+		}, 20*time.Second, 10*time.Millisecond, "the API does not answer")
+	}
+	require.NoError(t, stranger.Process.Signal(syscall.Signal(0)))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
+	require.Empty(t, d.processes())
+}
+
+func disjoint(a, b []string) bool {
+	for _, x := range a {
+		for _, y := range b {
+			if x == y {
+				return false
+			}
+		}
+	}
+	return true
+}
