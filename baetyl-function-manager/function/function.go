@@ -1,0 +1,228 @@
+package function
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	"github.com/baetyl/baetyl/baetyl-function-manager/pool"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// parting is how long a function that ends waits for its instances to stop.
+const parting = 8 * time.Second
+
+// starts are the delays after a failed start.
+var starts = backoff.Policy{Min: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2}
+
+// Stats are the numbers of a function since its start.
+type Stats struct {
+	Waiting    int            // calls that wait for an instance
+	Instances  map[string]int // by state
+	ColdStarts uint64         // instances that were started
+	Failed     uint64         // starts that failed
+	Calls      map[string]uint64
+	Busy       time.Duration // that calls took, in all
+}
+
+// Function is one function with its instances. Call may be used from any goroutine while Run runs.
+type Function struct {
+	cfg      config.Function
+	launcher *Launcher
+	log      log.Logger
+	alive    context.Context // ends with Run
+	kill     context.CancelFunc
+	work     sync.WaitGroup // starts, stops, and watches of instances
+
+	started, failed atomic.Uint64
+	calls           [4]atomic.Uint64 // by Verdict
+	busy            atomic.Int64
+
+	mu        sync.Mutex
+	pool      *pool.Pool[*waiter]
+	instances map[int]*instance
+	wake      *time.Timer // of pool.Wake
+}
+
+type waiter struct{ got chan grant } // holds one
+
+type grant struct {
+	id       int
+	instance *instance
+	err      error
+}
+
+type instance struct {
+	client *baetyl.FClient
+	drop   context.CancelFunc // ends its watch
+}
+
+// New returns a function without instances.
+func New(cfg config.Function, l *Launcher, logger log.Logger) *Function {
+	f := &Function{cfg: cfg, launcher: l, log: logger.WithField("function", cfg.Name), instances: map[int]*instance{}}
+	f.alive, f.kill = context.WithCancel(context.Background())
+	f.pool = pool.New[*waiter](pool.Config{Min: cfg.Instance.Min, Max: cfg.Instance.Max, Idle: cfg.Instance.IdleTime, Backoff: starts})
+	return f
+}
+
+// Config returns the configuration of the function.
+func (f *Function) Config() config.Function { return f.cfg }
+
+// Run keeps the instances until ctx ends, then stops them all and waits some seconds for it.
+func (f *Function) Run(ctx context.Context) error {
+	t := time.NewTicker(f.cfg.Instance.EvictTime)
+	defer t.Stop()
+	for running := true; running; {
+		f.apply(f.pool.Tick)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			running = false
+		}
+	}
+	f.kill() // starts that are under way
+	f.apply(f.pool.Close)
+	ended := make(chan struct{})
+	go func() { f.work.Wait(); close(ended) }()
+	limit := time.NewTimer(parting)
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+		f.log.Warnf("some instances have not stopped within %s", parting)
+	}
+	return nil
+}
+
+// Call handles one message with one instance. It waits for an instance until wait ends; work bounds the call itself beside the
+// function's timeout. An error has a gRPC status, which Judge reads.
+func (f *Function) Call(wait, work context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+	w := &waiter{got: make(chan grant, 1)}
+	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, now) })
+	var g grant
+	select {
+	case g = <-w.got:
+	case <-wait.Done():
+		f.mu.Lock()
+		canceled := f.pool.Cancel(w)
+		f.mu.Unlock()
+		if !canceled {
+			if g = <-w.got; g.err == nil {
+				f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Release(g.id, now) })
+			}
+		}
+		return nil, status.FromContextError(wait.Err()).Err()
+	}
+	if g.err != nil {
+		return nil, status.Error(codes.Unavailable, g.err.Error())
+	}
+	began := time.Now()
+	out, err := g.instance.client.Call(work, m)
+	verdict := Judge(err)
+	f.calls[verdict].Add(1)
+	f.busy.Add(int64(time.Since(began)))
+	if verdict == Broken {
+		f.log.WithField(log.KeyInstance, Name(f.cfg, g.id)).WithError(err).Warnf("call failed; the instance is replaced")
+		f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Broken(g.id, now) })
+	} else {
+		f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Release(g.id, now) })
+	}
+	return out, err
+}
+
+// Stats returns the numbers of this moment.
+func (f *Function) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := Stats{Waiting: f.pool.Waiting(), Instances: map[string]int{}, ColdStarts: f.started.Load(), Failed: f.failed.Load(),
+		Calls: map[string]uint64{}, Busy: time.Duration(f.busy.Load())}
+	for _, state := range []pool.State{pool.Starting, pool.Idle, pool.Busy, pool.Stopping} {
+		s.Instances[state.String()] = f.pool.Count(state)
+	}
+	for v, name := range []string{"ok", "error", "overload", "broken"} {
+		s.Calls[name] = f.calls[v].Load()
+	}
+	return s
+}
+
+// apply asks the pool and does what it says.
+func (f *Function) apply(ask func(now time.Time) []pool.Action[*waiter]) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, a := range ask(time.Now()) {
+		switch a.Kind {
+		case pool.Start:
+			f.work.Go(func() { f.start(a.ID) })
+		case pool.Stop:
+			i := f.instances[a.ID]
+			delete(f.instances, a.ID)
+			f.work.Go(func() { f.stop(a.ID, i) })
+		case pool.Grant:
+			a.Waiter.got <- grant{id: a.ID, instance: f.instances[a.ID]}
+		case pool.Fail:
+			a.Waiter.got <- grant{err: a.Err}
+		}
+	}
+	if at, ok := f.pool.Wake(); ok {
+		if f.wake != nil {
+			f.wake.Stop()
+		}
+		f.wake = time.AfterFunc(max(time.Until(at), time.Millisecond), func() { f.apply(f.pool.Tick) })
+	}
+}
+
+func (f *Function) start(id int) {
+	name := Name(f.cfg, id)
+	began := time.Now()
+	client, err := f.launcher.Start(f.alive, f.cfg, id)
+	if err != nil {
+		f.failed.Add(1)
+		if f.alive.Err() == nil {
+			f.log.WithField(log.KeyInstance, name).WithError(err).Errorf("instance is not started")
+		}
+		f.apply(func(now time.Time) []pool.Action[*waiter] {
+			return f.pool.StartFailed(id, fmt.Errorf("start instance of function %s: %w", f.cfg.Name, err), rand.Float64(), now)
+		})
+		return
+	}
+	f.started.Add(1)
+	f.log.WithField(log.KeyInstance, name).WithField("took", time.Since(began).Round(time.Millisecond)).Infof("instance started")
+	watch, drop := context.WithCancel(f.alive)
+	i := &instance{client: client, drop: drop}
+	f.mu.Lock()
+	f.instances[id] = i
+	f.mu.Unlock()
+	f.work.Go(func() { f.watch(watch, id, i) })
+	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Started(id, now) })
+}
+
+// watch replaces an instance whose connection ends, also when nobody calls it.
+func (f *Function) watch(ctx context.Context, id int, i *instance) {
+	if !i.client.Lost(ctx) {
+		return
+	}
+	f.apply(func(now time.Time) []pool.Action[*waiter] {
+		if f.instances[id] != i {
+			return nil
+		}
+		f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Warnf("instance has ended")
+		return f.pool.Broken(id, now)
+	})
+}
+
+func (f *Function) stop(id int, i *instance) {
+	i.drop()
+	f.launcher.Stop(f.cfg, id)
+	i.client.Close()
+	f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Infof("instance stopped")
+	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Stopped(id, now) })
+}

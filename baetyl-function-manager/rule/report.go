@@ -1,0 +1,63 @@
+package rule
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+)
+
+// errorType is what the documents show in every error message. The kind of the error is the code in errorMessage.
+const errorType = "*errors.Err"
+
+// failure is the documented message of a function that did not succeed.
+type failure struct {
+	Message  string        `json:"errorMessage"`
+	Type     string        `json:"errorType"`
+	Function functionInput `json:"functionMessage"` // what went in
+}
+
+type functionInput struct {
+	ID               uint64
+	QOS              uint32
+	Topic            string `json:",omitempty"`
+	Payload          []byte `json:",omitempty"` // base64
+	Timestamp        int64  `json:",omitempty"`
+	FunctionName     string `json:",omitempty"`
+	FunctionInvokeID string `json:",omitempty"`
+}
+
+// report makes the error message of cause in a packet of at most limit bytes: what does not fit is left out, first the payload,
+// then the end of the cause.
+func report(m *baetyl.FunctionMessage, cause error, topic string, qos uint32, limit int) mqtt.Message {
+	f := failure{Message: cause.Error(), Type: errorType, Function: functionInput{ID: m.ID, QOS: m.QOS, Topic: m.Topic, Payload: m.Payload,
+		Timestamp: m.Timestamp, FunctionName: m.FunctionName, FunctionInvokeID: m.FunctionInvokeID}}
+	out := mqtt.Message{Topic: topic, QOS: qos, Payload: f.json()}
+	if out.PacketSize() > limit && len(f.Function.Payload) > 0 {
+		f.Function.Payload = nil
+		f.Message += fmt.Sprintf(" (functionMessage.Payload of %d bytes left out)", len(m.Payload))
+		out.Payload = f.json()
+	}
+	for over := out.PacketSize() - limit; over > 0 && f.Message != ""; over = out.PacketSize() - limit {
+		cut := max(0, len(f.Message)-max(over, 1)) // a character may take more bytes in JSON; then once more
+		for cut > 0 && !utf8.RuneStart(f.Message[cut]) {
+			cut--
+		}
+		f.Message = f.Message[:cut]
+		out.Payload = f.json()
+	}
+	return out
+}
+
+func (f failure) json() []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(f); err != nil {
+		panic(err) // texts, numbers and bytes always have a form in JSON
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+}

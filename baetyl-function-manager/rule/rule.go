@@ -1,0 +1,260 @@
+package rule
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	"github.com/baetyl/baetyl/baetyl-function-manager/function"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+const (
+	// underway is how many messages of a rule are handled or wait for the hub's acknowledgement of their result. It is more
+	// than the hub sends without an answer (100), so that the hub's window is what bounds QoS 1.
+	underway = 128
+	// poison is how often the hub may close the connection because of one result.
+	poison = 3
+	// parting is how long a rule that ends waits for calls that run and results that are under way.
+	parting = 3 * time.Second
+)
+
+// retries are the delays between attempts.
+var retries = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.2}
+
+// Caller is a function. See function.Function for its promises.
+type Caller interface {
+	Call(wait, work context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error)
+}
+
+// Stats are the numbers of a rule since its start.
+type Stats struct {
+	Connected bool
+	Received  uint64
+	Results   uint64 // published
+	Empty     uint64 // messages without a result
+	Errors    uint64 // error messages published
+	Retries   uint64
+	Dropped   uint64 // QoS 0 messages that found no room, and error messages that the hub refused
+	Underway  int
+}
+
+// Rule is one rule. Run is called once.
+type Rule struct {
+	cfg   config.Rule
+	fn    Caller
+	key   config.OrderKey
+	one   bool // one lane for all
+	limit int  // largest packet that the hub takes
+	hub   *mqtt.Dispatcher
+	log   log.Logger
+
+	room  chan struct{} // one element for each message under way; full: OnMessage blocks
+	lanes *lanes
+	wait  context.Context // ends with Run: no more calls begin
+	quit  context.CancelFunc
+	work  context.Context // ends some time later: calls are given up
+	kill  context.CancelFunc
+	late  sync.WaitGroup // error messages after a refused result
+
+	received, results, empty, errors, retried, dropped atomic.Uint64
+}
+
+// New returns a rule that runs over a connection of its own. hub is the `hub` section with the rule's client id. limit is the
+// largest packet that the hub takes. It connects to nothing.
+func New(cfg config.Rule, fc config.Function, fn Caller, hub mqtt.ClientInfo, limit int, logger log.Logger) (*Rule, error) {
+	key, err := config.ParseOrder(fc.Order.Key)
+	if err != nil {
+		return nil, err
+	}
+	r := &Rule{cfg: cfg, fn: fn, key: key, one: fc.Instance.Max == 1, limit: limit, room: make(chan struct{}, underway), lanes: newLanes(),
+		log: logger.WithField("rule", cfg.Subscribe.Topic).WithField("function", fc.Name)}
+	hub.Subscriptions = []mqtt.TopicInfo{cfg.Subscribe}
+	if r.hub, err = mqtt.NewDispatcher(hub, mqtt.WithLogger(r.log), mqtt.WithPoisonLimit(poison)); err != nil {
+		return nil, err
+	}
+	r.wait, r.quit = context.WithCancel(context.Background())
+	r.work, r.kill = context.WithCancel(context.Background())
+	return r, nil
+}
+
+// Run handles messages until ctx ends. Then it gives calls that run some time to end; what is not acknowledged by then stays
+// with the hub.
+func (r *Rule) Run(ctx context.Context) error {
+	if err := r.hub.Start(r); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	r.quit()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		r.lanes.wait()
+		r.late.Wait()
+		if r.hub.Stats().Connected {
+			r.hub.Drain(r.work)
+		}
+	}()
+	t := time.NewTimer(parting)
+	defer t.Stop()
+	select {
+	case <-ended:
+	case <-t.C:
+	}
+	r.kill()
+	err := r.hub.Close()
+	<-ended
+	r.hub.Wait()
+	return err
+}
+
+// Function is the name of the rule's function.
+func (r *Rule) Function() string { return r.cfg.Function.Name }
+
+// Stats returns the numbers of this moment.
+func (r *Rule) Stats() Stats {
+	h := r.hub.Stats()
+	return Stats{Connected: h.Connected, Received: r.received.Load(), Results: r.results.Load(), Empty: r.empty.Load(), Errors: r.errors.Load(),
+		Retries: r.retried.Load(), Dropped: r.dropped.Load() + h.Dropped, Underway: len(r.room)}
+}
+
+// OnError implements mqtt.Handler. The client has logged the error.
+func (r *Rule) OnError(error) {}
+
+// OnMessage implements mqtt.Handler. It returns when the message is under way.
+func (r *Rule) OnMessage(d *mqtt.Delivery) {
+	select {
+	case r.room <- struct{}{}:
+	case <-r.wait.Done():
+		return
+	}
+	r.received.Add(1)
+	m := &baetyl.FunctionMessage{ID: uint64(d.ID), QOS: d.QOS, Topic: d.Topic, Payload: d.Payload, Timestamp: d.Received.Unix(),
+		FunctionName: r.cfg.Function.Name, FunctionInvokeID: newID()}
+	key := ""
+	if r.key != nil && !r.one {
+		key = r.key(d.Topic, d.Payload)
+	}
+	r.lanes.add(key, r.one || r.key != nil, func() { r.handle(d, m) })
+}
+
+// handle brings one message to its end, but for the hub's acknowledgement of the result.
+func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) {
+	out, err := r.call(m)
+	switch {
+	case r.wait.Err() != nil && (err != nil || r.work.Err() != nil):
+		r.leave() // not acknowledged: the hub sends it again
+	case err != nil:
+		r.fail(d, m, err)
+	case len(out.GetPayload()) == 0:
+		r.empty.Add(1)
+		d.Ack()
+		r.leave()
+	default:
+		result := mqtt.Message{Topic: r.cfg.Publish.Topic, QOS: min(d.QOS, r.cfg.Publish.QOS), Payload: out.Payload}
+		if size := result.PacketSize(); size > r.limit {
+			r.fail(d, m, fmt.Errorf("result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), which the hub would refuse",
+				len(out.Payload), size, r.limit))
+			return
+		}
+		r.publish(result, func(err error) {
+			switch {
+			case errors.Is(err, mqtt.ErrPoison):
+				r.late.Go(func() { r.fail(d, m, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic)) })
+				return
+			case err == nil:
+				r.results.Add(1)
+				d.Ack()
+			}
+			r.leave()
+		})
+	}
+}
+
+// call calls the function, up to retry.max times if the instance breaks or does not start.
+func (r *Rule) call(m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+	for attempt := 1; ; attempt++ {
+		out, err := r.fn.Call(r.wait, r.work, m)
+		if err == nil {
+			return out, nil
+		}
+		if function.Judge(err) == function.Refused {
+			return nil, refusal{err}
+		}
+		if attempt >= r.cfg.Retry.Max || r.wait.Err() != nil {
+			return nil, err
+		}
+		r.retried.Add(1)
+		t := time.NewTimer(retries.Delay(attempt-1, mathrand.Float64()))
+		select {
+		case <-t.C:
+		case <-r.wait.Done():
+			t.Stop()
+		}
+	}
+}
+
+// refusal is the function's own answer that it failed: the documents want it where results go.
+type refusal struct{ error }
+
+// fail publishes the error message of m. If the hub refuses even that, on every topic that there is, the log is all that is left.
+func (r *Rule) fail(d *mqtt.Delivery, m *baetyl.FunctionMessage, cause error) {
+	targets := []mqtt.TopicInfo{r.cfg.Publish}
+	if dead := r.cfg.DeadLetter; dead.Topic != "" {
+		targets = append(targets, mqtt.TopicInfo{Topic: dead.Topic, QOS: dead.QOS})
+		if !errors.As(cause, new(refusal)) {
+			targets[0], targets[1] = targets[1], targets[0]
+		}
+	}
+	r.report(d, m, cause, targets)
+}
+
+func (r *Rule) report(d *mqtt.Delivery, m *baetyl.FunctionMessage, cause error, targets []mqtt.TopicInfo) {
+	if len(targets) == 0 {
+		r.dropped.Add(1)
+		r.log.WithError(cause).Errorf("error message %s is refused by the hub; the message is given up", m.FunctionInvokeID)
+		d.Ack()
+		r.leave()
+		return
+	}
+	t := targets[0]
+	r.publish(report(m, cause, t.Topic, min(d.QOS, t.QOS), r.limit), func(err error) {
+		switch {
+		case errors.Is(err, mqtt.ErrPoison):
+			r.late.Go(func() { r.report(d, m, cause, targets[1:]) })
+			return
+		case err == nil:
+			r.errors.Add(1)
+			d.Ack()
+		}
+		r.leave()
+	})
+}
+
+// publish hands a message to the hub's client; done is called once, and must not block.
+func (r *Rule) publish(m mqtt.Message, done func(error)) {
+	if err := r.hub.PublishAsync(r.work, m, done); err != nil {
+		done(err)
+	}
+}
+
+// leave ends a message: there is room for another.
+func (r *Rule) leave() { <-r.room }
+
+// newID returns a random UUID (version 4).
+func newID() string {
+	var b [16]byte
+	rand.Read(b[:]) // never fails
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
