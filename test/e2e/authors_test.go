@@ -1,0 +1,82 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// What docs/module-authors.md tells an author works as it stands there: its blocks are taken from the page, built and run.
+func TestModuleAuthors(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs/module-authors.md"))
+	must(t, err)
+	block := func(name string) string {
+		t.Helper()
+		_, rest, ok := strings.Cut(string(page), "\n`"+name+"`\n\n```")
+		if !ok {
+			t.Fatalf("docs/module-authors.md has no block %s", name)
+		}
+		_, rest, _ = strings.Cut(rest, "\n")
+		text, _, _ := strings.Cut(rest, "```")
+		return text
+	}
+	s := newSystem(t).withoutTimer()
+	author(t, "counter", block("main.go"), s.path("var/db/baetyl/counter"))
+	author(t, "upper", block("upper/main.go"), s.path("var/db/baetyl/upper"))
+	s.write("var/db/baetyl/counter-conf/service.yml", block("counter-conf/service.yml"))
+	insert := func(file, section, text string) {
+		s.replace(file, section+":\n", section+":\n"+text)
+	}
+	insert(appFile, "services", block("services")+block("upper services"))
+	insert(appFile, "volumes", block("volumes")+block("upper volumes"))
+	insert(managerFile, "rules", block("upper rules"))
+	insert(managerFile, "functions", block("upper functions"))
+	if out, code := s.check(); code != 0 {
+		t.Fatalf("check: %s", out)
+	}
+	s.start()
+	sub := s.subscribe("#")
+
+	s.waitStatus("counter", "running", 1)
+	sub.wait("t/count", `{"count":0}`)
+	s.publish("t", "one")
+	s.publish("t", "two")
+	sub.wait("t/count", `{"count":2}`)
+	s.eventually("inspect shows the reported count", func() error {
+		all, err := s.instances("counter")
+		if err == nil && !strings.Contains(describe(all), `"count":2`) {
+			err = errors.New(describe(all))
+		}
+		return err
+	})
+
+	s.publish("loud", "hello")
+	sub.wait("loud/upper", "HELLO")
+	s.publish("loud", "")
+	sub.wait("loud/upper", "errorMessage", "nothing to write in capitals")
+}
+
+// author follows the page: a folder beside the clone, go mod init, go work init, go build, package.yml.
+func author(t *testing.T, name, source, target string) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "main.go"), []byte(source), 0o644))
+	for _, args := range [][]string{
+		{"go", "mod", "init", "example.com/" + name},
+		{"go", "work", "init", ".", root},
+		{"go", "build", "-o", filepath.Join(target, "bin", name), "."},
+	} {
+		cmd := exec.Command(args[0], args[1:]...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false", "GOWORK=")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(target, "package.yml"), []byte("entry: bin/"+name+"\n"), 0o644))
+}
