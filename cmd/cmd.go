@@ -33,6 +33,9 @@ var (
 
 // Execute runs the command that args (os.Args without the program) name, and returns the exit status.
 func Execute(args []string, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == native.ShimArg {
+		native.Shim(args[1:])
+	}
 	var workdir, config string
 	root := &cobra.Command{
 		Use:               "baetyl",
@@ -151,7 +154,7 @@ func runMaster(dir, config string) error {
 // newEngine returns the engine of the configured mode. A further engine is added here.
 func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
 	if cfg.Mode == masterapi.ModeNative {
-		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l}), nil
+		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
 	}
 	return nil, fmt.Errorf("mode: %s engine is not part of this build yet; set mode: native", cfg.Mode)
 }

@@ -155,3 +155,18 @@ func build(dir string, links []link) error {
 	}
 	return nil
 }
+
+// protected returns the sources that are to be read-only. One that the service also gets writable, by another mount that
+// contains it, is left out: a link cannot be both.
+func protected(links []link) (paths []string) {
+	for _, l := range links {
+		writable := !l.readonly
+		for _, o := range links {
+			writable = writable || !o.readonly && within(l.source, []string{o.source})
+		}
+		if !writable {
+			paths = append(paths, l.source)
+		}
+	}
+	return paths
+}

@@ -7,12 +7,14 @@
 //	         etc/baetyl      ─link─► <workdir>/var/db/baetyl/…   a mount; the link cannot leave the master's folders
 //	         var/run/baetyl.sock ─link─► socket of the API
 //	Start  lib/baetyl/<image>/package.yml ─► entry ─► process in a group of its own
+//	         as root on Linux: in a mount namespace, where the sources of read-only mounts are read-only (Shim)
 //	         stdout, stderr ─► var/log/baetyl/services/<service>.log
 //	Stop   SIGTERM to the group ─► grace ─► SIGKILL to the group
 //
 // It promises that a process and everything in its process group is gone when Done is closed, and that a later master finds
 // by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and files of
-// the host. What a process moves into another session escapes it.
+// the host, and one that runs as root can undo what keeps it from writing. What a process moves into another session
+// escapes it.
 package native
 
 import (
@@ -23,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -42,16 +45,21 @@ type Options struct {
 	Workdir string     // absolute
 	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
 	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
+	Shim    bool       // this program calls Shim when its first argument is ShimArg: read-only mounts are made so, where the system lets us
 	Log     log.Logger
 }
 
 // Engine implements engine.Engine.
-type Engine struct{ opts Options }
+type Engine struct {
+	opts     Options
+	probe    sync.Once
+	probeErr error // why read-only mounts cannot be made so; written under probe
+}
 
 var _ engine.Engine = (*Engine)(nil)
 
 // New returns the engine. It opens nothing.
-func New(opts Options) *Engine { return &Engine{opts} }
+func New(opts Options) *Engine { return &Engine{opts: opts} }
 
 // Name is native.
 func (e *Engine) Name() string { return masterapi.ModeNative }
@@ -93,10 +101,21 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		_ = os.RemoveAll(dir) // the reason to give up is the error of build
 		return nil, err
 	}
+	l := e.opts.Log.WithField(log.KeyService, s.Name)
+	protect := protected(links)
+	if len(protect) > 0 {
+		if err := e.canProtect(); err != nil {
+			l.WithField(log.KeyReason, err.Error()).Warnf("read-only mounts are links only: nothing keeps the service from writing to them")
+			protect = nil
+		}
+	}
+	file := filepath.Join(logsDir, s.Name+".log")
+	l.WithField("file", file).Infof("output of the service goes to its file")
 	return &sandbox{
-		service: s,
-		dir:     dir,
-		log:     e.opts.Log.WithField(log.KeyService, s.Name),
-		output:  log.File(filepath.Join(e.opts.Workdir, logsDir, s.Name+".log"), e.opts.Output),
+		service:  s,
+		dir:      dir,
+		readonly: protect,
+		log:      l,
+		output:   log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
 	}, nil
 }

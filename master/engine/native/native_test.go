@@ -33,6 +33,14 @@ var programs = map[enginetest.Program]string{
 	enginetest.PrintsToken: "echo BAETYL_SERVICE_TOKEN=$BAETYL_SERVICE_TOKEN; echo X=$X; exec sleep 1000",
 }
 
+// TestMain lets this program be the shim of the engine that it tests.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == native.ShimArg {
+		native.Shim(os.Args[2:])
+	}
+	os.Exit(m.Run())
+}
+
 // host is a working directory of a master with an engine.
 type host struct {
 	*native.Engine
@@ -42,7 +50,7 @@ type host struct {
 func newHost(t *testing.T) *host {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	h := &host{native.New(native.Options{Workdir: dir, Log: log.Discard()}), dir}
+	h := &host{native.New(native.Options{Workdir: dir, Shim: true, Log: log.Discard()}), dir}
 	t.Cleanup(func() { // what a failing test leaves
 		_ = h.Reap(context.Background(), nil)
 	})
@@ -98,10 +106,16 @@ func alive(group int) bool {
 }
 
 func TestEngine(t *testing.T) {
+	t.Run("read-only mounts are links", func(t *testing.T) { testEngine(t, false) })
+	t.Run("read-only mounts are so", func(t *testing.T) { testEngine(t, true) })
+}
+
+func testEngine(t *testing.T, shim bool) {
 	hosts := map[*testing.T]*host{}
 	enginetest.Run(t, enginetest.Factory{
 		New: func(t *testing.T) engine.Engine {
 			hosts[t] = newHost(t)
+			hosts[t].Engine = native.New(native.Options{Workdir: hosts[t].dir, Shim: shim, Log: log.Discard()})
 			return hosts[t]
 		},
 		Service: func(t *testing.T, name string, p enginetest.Program) engine.Service {
@@ -139,6 +153,33 @@ func TestServiceDirectory(t *testing.T) {
 	require.FileExists(t, h.path("var/db/baetyl/new/log/out"))
 	require.NoError(t, h.Close())
 	require.NoDirExists(t, filepath.Dir(dir))
+}
+
+// As far as the host allows: as root on Linux with the right to mount.
+func TestReadOnly(t *testing.T) {
+	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {
+		t.Skip("this host does not let us mount")
+	}
+	h := newHost(t)
+	h.write(t, "var/db/baetyl/conf/service.yml", "k: v\n", 0o644)
+	h.write(t, "var/db/baetyl/both/file", "", 0o644)
+	h.write(t, "var/db/baetyl/one", "", 0o644)
+	try := func(file string) string {
+		return "(echo x > " + file + ") 2>/dev/null && echo wrote " + file + " || echo kept " + file + "\n"
+	}
+	s := h.service(t, "svc", try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"))
+	s = with(s, "conf", "var/db/baetyl/conf", "etc/baetyl", true)
+	s = with(s, "one", "var/db/baetyl/one", "one", true)
+	s = with(s, "log", "var/db/baetyl/log", "log", false)
+	s = with(s, "both", "var/db/baetyl/both", "both", true)
+	s = with(s, "rw", "var/db/baetyl/both", "rw", false) // who may write there may write there
+	_, i := h.start(t, s, nil)
+	enginetest.Ended(t, i)
+	require.Equal(t, []string{
+		"kept etc/baetyl/service.yml", "kept one", "kept lib/baetyl/pkg/new", "wrote log/new", "wrote both/file",
+	}, i.Output())
+	h.write(t, "var/db/baetyl/conf/service.yml", "the host can write as before\n", 0o644)
+	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
 }
 
 func TestBadMounts(t *testing.T) {

@@ -30,10 +30,11 @@ const (
 
 // sandbox implements engine.Sandbox.
 type sandbox struct {
-	service engine.Service
-	dir     string
-	log     log.Logger
-	output  io.WriteCloser
+	service  engine.Service
+	dir      string
+	readonly []string // sources that the instances cannot write to
+	log      log.Logger
+	output   io.WriteCloser
 }
 
 // Close removes the service's directory. The links in it are removed, not what they lead to.
@@ -61,7 +62,11 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 			Stdout: w, Stderr: w,
 			SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
 		}
-		return cmd, cmd.Start()
+		if len(s.readonly) == 0 {
+			return cmd, cmd.Start()
+		}
+		viaShim(cmd, s.readonly)
+		return cmd, startShim(cmd)
 	}
 	cmd, err := start()
 	for tries := 0; errors.Is(err, syscall.ETXTBSY) && tries < 20; tries++ {

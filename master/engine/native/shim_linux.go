@@ -1,0 +1,128 @@
+package native
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// ShimArg is the first argument that makes this program a shim (see Shim).
+const ShimArg = "native-shim"
+
+// statusFD is where the shim writes why it cannot become the program; the program does not inherit it.
+const statusFD = 3
+
+// Shim is what a process with read-only mounts is at first: this very program, alone in a mount namespace. It makes the
+// sources read-only there and becomes the service's program. args are the read-only paths, "--", the program, and its
+// arguments from arg[0] on; without a program the shim only tries. It never returns.
+//
+//	master ──clone(CLONE_NEWNS)──► shim: bind each path on itself, read-only ──exec──► program, same pid
+func Shim(args []string) {
+	status := os.NewFile(statusFD, "status")
+	syscall.CloseOnExec(statusFD)
+	if err := shim(args); err != nil {
+		_, _ = io.WriteString(status, err.Error()) // nobody else is there to tell
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+func shim(args []string) error {
+	var paths []string
+	for len(args) > 0 && args[0] != "--" {
+		paths, args = append(paths, args[0]), args[1:]
+	}
+	// What the host mounts later still shows here, but nothing goes the other way.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
+		return fmt.Errorf("detach from the mounts of the host: %w", err)
+	}
+	for _, p := range paths {
+		if err := bindReadOnly(p); err != nil {
+			return fmt.Errorf("make %s read-only: %w", p, err)
+		}
+	}
+	if len(args) < 3 {
+		return nil
+	}
+	return &os.PathError{Op: "exec", Path: args[1], Err: syscall.Exec(args[1], args[2:], os.Environ())}
+}
+
+func bindReadOnly(path string) error {
+	if err := unix.Mount(path, path, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+		return err
+	}
+	var fs unix.Statfs_t
+	if err := unix.Statfs(path, &fs); err != nil {
+		return err
+	}
+	// A remount sets all flags anew; those that statfs(2) reports have the same values as those of mount(2).
+	const kept = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME
+	return unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|uintptr(fs.Flags)&kept, "")
+}
+
+// shimProgram is this program, also after its file has been replaced.
+const shimProgram = "/proc/self/exe"
+
+// canProtect tells why this master cannot make mounts read-only; nil when it can.
+func (e *Engine) canProtect() error {
+	e.probe.Do(func() {
+		if !e.opts.Shim {
+			e.probeErr = errors.New("turned off")
+			return
+		}
+		if os.Geteuid() != 0 {
+			e.probeErr = errors.New("the master does not run as root")
+			return
+		}
+		cmd := &exec.Cmd{Path: shimProgram, Args: []string{"baetyl", ShimArg, e.opts.Workdir}}
+		e.probeErr = startShim(cmd)
+		if e.probeErr == nil {
+			e.probeErr = cmd.Wait()
+		}
+	})
+	return e.probeErr
+}
+
+// viaShim makes cmd, which is complete, begin as a shim that makes paths read-only.
+func viaShim(cmd *exec.Cmd, paths []string) {
+	args := append([]string{"baetyl", ShimArg}, paths...)
+	args = append(args, "--", cmd.Path)
+	cmd.Path, cmd.Args = shimProgram, append(args, cmd.Args...)
+}
+
+// startShim starts a shim and returns when it has become the program, or why it could not.
+func startShim(cmd *exec.Cmd) error {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	cmd.ExtraFiles = []*os.File{w} // statusFD
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWNS
+	err = cmd.Start()
+	_ = w.Close() // the shim has its own
+	if err != nil {
+		return err
+	}
+	why, err := io.ReadAll(r) // ends when the shim ends or becomes the program
+	if err == nil && len(why) == 0 {
+		return nil
+	}
+	_ = cmd.Process.Kill() // it is ending by itself
+	_ = cmd.Wait()
+	if text := string(why); strings.HasSuffix(text, unix.ENOENT.Error()) {
+		return fmt.Errorf("%s: %w", strings.TrimSuffix(text, ": "+unix.ENOENT.Error()), unix.ENOENT)
+	} else if strings.HasSuffix(text, unix.ETXTBSY.Error()) {
+		return unix.ETXTBSY
+	}
+	return errors.Join(err, errors.New(string(why)))
+}
