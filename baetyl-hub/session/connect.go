@@ -46,8 +46,8 @@ func (c *client) connect() error {
 		c.keepAlive = time.Duration(p.KeepAlive) * time.Second * 3 / 2
 	}
 	ack := packet.NewConnack()
-	ack.SessionPresent = present // [MQTT-3.2.2-2]
-	c.send(ack, &c.w)            // the first packet that the client gets [MQTT-3.2.0-1]
+	ack.SessionPresent = present && p.Version == packet.Version311 // [MQTT-3.2.2-2]; reserved in MQTT 3.1
+	c.send(ack, &c.w)                                              // the first packet that the client gets [MQTT-3.2.0-1]
 	c.s.attach(c, &c.w)
 	c.log.Debugf("client connected")
 	return nil

@@ -2,6 +2,8 @@ package session
 
 import (
 	"context"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -25,7 +27,7 @@ func (g *Registry) Visitor() (v store.Visitor, finish func()) {
 	return store.Visitor{
 		Session:  l.session,
 		Retained: g.router.LoadRetained,
-		Will:     func(client string, will packet.Message) { g.wills[client] = will },
+		Will:     l.will,
 		Message:  l.message,
 	}, l.finish
 }
@@ -47,6 +49,15 @@ func (l *loader) session(x store.Session) {
 	g.sessions[s.id] = s
 	g.number = max(g.number, s.number)
 	l.activate(s)
+}
+
+// will takes over the will of a client that the last run left behind. New clients without id get keys above those of old ones, or
+// the end of one would touch the will of another.
+func (l *loader) will(client string, will packet.Message) {
+	l.g.wills[client] = will
+	if n, err := strconv.ParseUint(strings.TrimPrefix(client, "$"), 10, 64); err == nil && strings.HasPrefix(client, "$") {
+		l.g.anonymus = max(l.g.anonymus, n)
+	}
 }
 
 // activate makes the subscriptions of a session live, if its user may have them still; else they wait for the user to come.

@@ -147,7 +147,7 @@ func (s *Store) open() error {
 func (s *Store) Stats() *Stats { return &s.stats }
 
 // Append queues ops, side by side. It does not block: whoever makes ops bounds how many of his are under way. It reports false, and
-// the ops are neither kept nor told, once Run was told to end.
+// the ops are neither kept nor told, once Run has ended.
 func (s *Store) Append(ops ...Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -161,22 +161,29 @@ func (s *Store) Append(ops ...Op) bool {
 	return true
 }
 
-// Run commits ops until ctx ends; what is queued then is still committed. flush is called after the ops of a batch have been
+// Run commits ops until ctx ends; what is queued then, and what that causes, is still committed: the last acknowledgement of a client
+// is not forgotten because the hub stops. Who else makes ops has to end before. flush is called after the ops of a batch have been
 // told, so that they can gather what they cause.
 func (s *Store) Run(ctx context.Context, flush func()) error {
+	ending := false // guarded by s.mu
 	stop := context.AfterFunc(ctx, func() {
 		s.mu.Lock()
-		s.closed = true
+		ending = true
 		s.wake.Signal()
 		s.mu.Unlock()
 	})
 	defer stop()
 	for {
 		s.mu.Lock()
-		for len(s.queue) == 0 && !s.closed {
+		for len(s.queue) == 0 && !ending {
 			s.wake.Wait()
 		}
-		ops, closed := s.queue, s.closed
+		if len(s.queue) == 0 {
+			s.closed = true
+			s.mu.Unlock()
+			return nil
+		}
+		ops := s.queue
 		s.queue, s.spare = s.spare[:0], nil
 		s.mu.Unlock()
 		for rest := ops; len(rest) > 0; {
@@ -187,9 +194,6 @@ func (s *Store) Run(ctx context.Context, flush func()) error {
 		}
 		clear(ops)
 		s.spare = ops[:0]
-		if closed && len(ops) == 0 {
-			return nil
-		}
 	}
 }
 
