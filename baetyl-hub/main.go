@@ -4,6 +4,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
@@ -28,15 +31,34 @@ func main() {
 			report(stop, ctx, h, cfg.Metrics.Report.Interval)
 			return nil
 		})
-		g.Add("signal", func(stop context.Context) error {
-			select {
-			case <-ctx.WaitChan():
-			case <-stop.Done():
-			}
+		g.Add("reload", func(stop context.Context) error {
+			reload(stop, ctx, h)
 			return nil
 		})
-		return g.Run(context.Background())
+		return g.Run(ctx.Done())
 	})
+}
+
+// reload reads the configuration again at each SIGHUP.
+func reload(stop context.Context, ctx baetyl.Context, h *hub.Hub) {
+	hup := make(chan os.Signal, 1) // one pending reload is enough: it reads the newest file
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	for {
+		select {
+		case <-stop.Done():
+			return
+		case <-hup:
+			var cfg config.Config
+			err := ctx.LoadConfig(&cfg)
+			if err == nil {
+				err = h.Reload(cfg)
+			}
+			if err != nil {
+				ctx.Log().WithError(err).Errorf("configuration not reloaded, the old one stays")
+			}
+		}
+	}
 }
 
 // report tells the master how the hub is doing. A report that fails is told to the log; the hub runs without a master as well.
@@ -48,7 +70,7 @@ func report(stop context.Context, ctx baetyl.Context, h *hub.Hub, interval time.
 		case <-stop.Done():
 			return
 		case <-t.C:
-			if err := ctx.ReportInstance(map[string]any{"broker_stats": h.Stats()}); err != nil {
+			if err := ctx.ReportInstance(map[string]any{"broker_stats": h.Report()}); err != nil {
 				ctx.Log().WithError(err).Debugf("report to master")
 			}
 		}

@@ -11,6 +11,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
@@ -129,6 +130,9 @@ func isHash(password []byte) bool {
 	s := string(password)
 	return len(s) == 60 && (strings.HasPrefix(s, "$2a$") || strings.HasPrefix(s, "$2b$") || strings.HasPrefix(s, "$2y$"))
 }
+
+// Equal tells whether two principals are the same in all that they are and may; nil is equal to nobody.
+func (u *User) Equal(other *User) bool { return other != nil && reflect.DeepEqual(u, other) }
 
 // MayAnything tells whether the user has any permission; one without has no business here.
 func (u *User) MayAnything() bool { return len(u.permits) > 0 }

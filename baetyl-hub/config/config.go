@@ -27,6 +27,7 @@ type Config struct {
 	Connection    Connection       `yaml:"connection" json:"connection"`
 	Storage       Storage          `yaml:"storage" json:"storage"`
 	Metrics       Metrics          `yaml:"metrics" json:"metrics"`
+	Sys           Sys              `yaml:"sys" json:"sys"`
 	Status        Status           `yaml:"status" json:"status"`
 	Shutdown      Shutdown         `yaml:"shutdown" json:"shutdown"`
 	Logger        log.Config       `yaml:"logger" json:"logger"`
@@ -141,9 +142,15 @@ type Storage struct {
 	Free     conf.Size     `yaml:"free" json:"free" default:"16m"`
 }
 
-// Metrics is the report to the master.
+// Sys is the statistics below $SYS.
+type Sys struct {
+	Interval time.Duration `yaml:"interval" json:"interval" default:"10s" validate:"min=0"` // 0: none
+}
+
+// Metrics is for Prometheus and the report to the master.
 type Metrics struct {
-	Report struct {
+	Address string `yaml:"address" json:"address" default:"127.0.0.1:9883"` // host:port; empty: none
+	Report  struct {
 		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1000000"`
 	} `yaml:"report" json:"report"`
 }

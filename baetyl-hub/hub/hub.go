@@ -5,9 +5,11 @@ package hub
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
@@ -29,6 +31,8 @@ type Hub struct {
 	router    *router.Router
 	sessions  *session.Registry
 	listeners *listener.Set
+	tls       atomic.Pointer[tls.Config] // of new connections; nil: no certificate is configured
+	started   time.Time
 }
 
 // Open opens the store, restores what it holds and opens the listeners. Nothing is accepted before Run.
@@ -44,7 +48,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{cfg: cfg, log: l, store: st, router: router.New(st)}
+	h := &Hub{cfg: cfg, log: l, store: st, router: router.New(st), started: time.Now()}
 	h.router.SetStatic(cfg.Routes())
 	h.sessions = session.New(options(&cfg, l), st, h.router, users)
 	if err := h.open(); err != nil {
@@ -63,10 +67,14 @@ func (h *Hub) open() error {
 		Handshake: h.cfg.Connection.Connect.Timeout, ReadLimit: int64(h.cfg.Message.Length.Max), Origins: h.cfg.Connection.Origins, Log: h.log,
 	}
 	if h.cfg.Certificate.Cert != "" {
-		var err error
-		if o.TLS, err = cert.Server(h.cfg.Certificate); err != nil {
+		secure, err := cert.Server(h.cfg.Certificate)
+		if err != nil {
 			return fmt.Errorf("certificate: %w", err)
 		}
+		h.tls.Store(secure)
+		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			return h.tls.Load(), nil
+		}}
 	}
 	var err error
 	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.sessions.Serve)
@@ -89,6 +97,12 @@ func (h *Hub) Run(ctx context.Context) error {
 		return h.closeSessions()
 	})
 	g.Add("wills", h.sessions.RunWills)
+	if h.cfg.Metrics.Address != "" {
+		g.Add("metrics", h.serveMetrics)
+	}
+	if h.cfg.Sys.Interval > 0 {
+		g.Add("sys", h.announce)
+	}
 	if h.cfg.Status.Logging.Enable {
 		g.Add("status", h.logStatus)
 	}

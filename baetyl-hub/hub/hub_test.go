@@ -48,6 +48,7 @@ func startIn(t testing.TB, dir, yml string) (addrs []string, stop func()) {
 
 const open = `
 listen: ['tcp://127.0.0.1:0', 'ws://127.0.0.1:0/mqtt']
+metrics: {address: ''}
 principals:
 - username: test
   password: hahaha

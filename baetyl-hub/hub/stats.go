@@ -5,47 +5,78 @@ import (
 	"time"
 )
 
-// Stats are counters since the start, and states of now, by name. The hub reports them to the master and logs them.
-func (h *Hub) Stats() map[string]int64 {
+// Stat is one figure of the hub. Where it goes: the report to the master, the status line of the log, Prometheus, $SYS.
+type Stat struct {
+	Name    string // as reported; baetyl_hub_<name> in Prometheus
+	Help    string
+	Counter bool   // grows since the start; else it is a state of now
+	Sys     string // topic below $SYS/broker/, with mosquitto's name where it has one; empty: none
+	Value   int64
+}
+
+// Stats returns the figures as they are now.
+func (h *Hub) Stats() []Stat {
 	c, r, s := h.sessions.Stats(), h.router.Stats(), h.store.Stats()
-	return map[string]int64{
-		"connections":            c.Connections.Load(),
-		"connections_rejected":   int64(c.Rejected.Load()),
-		"logins_refused":         int64(c.Refused.Load()),
-		"forbidden":              int64(c.Forbidden.Load()),
-		"sessions":               int64(h.sessions.Sessions()),
-		"subscriptions":          r.Subscriptions.Load(),
-		"retained":               r.Retained.Load(),
-		"publish_received":       int64(c.Received.Load()),
-		"publish_sent":           int64(c.Sent.Load()),
-		"publish_repeated":       int64(c.Repeated.Load()),
-		"publish_refused":        int64(r.Refused.Load()),
-		"dropped_slow_reader":    int64(c.Dropped.Load()),
-		"dropped_queue_full":     int64(c.QueueFull.Load()),
-		"dropped_expired":        int64(s.Expired.Load()),
-		"stored_messages":        s.Messages.Load(),
-		"stored_bytes":           s.Bytes.Load(),
-		"store_batches":          int64(s.Batches.Load()),
-		"store_syncs":            int64(s.Syncs.Load()),
-		"store_errors":           int64(s.Errors.Load()),
-		"store_refused_messages": int64(s.Refused.Load()),
+	sessions, connected := int64(h.sessions.Sessions()), c.Connections.Load()
+	count := func(name, sys, help string, v uint64) Stat { return Stat{name, help, true, sys, int64(v)} }
+	state := func(name, sys, help string, v int64) Stat { return Stat{name, help, false, sys, v} }
+	return []Stat{
+		state("uptime_seconds", "uptime", "seconds since the start", int64(time.Since(h.started)/time.Second)),
+		state("connections", "clients/connected", "connected clients", connected),
+		state("sessions", "clients/total", "sessions, connected or not", sessions),
+		state("sessions_away", "clients/disconnected", "sessions without connection", max(0, sessions-connected)),
+		count("connections_rejected", "", "connections over connection.max", c.Rejected.Load()),
+		count("logins_refused", "", "CONNECT with unknown user, wrong password or unsuitable certificate", c.Refused.Load()),
+		count("forbidden", "", "publications and subscriptions without permission", c.Forbidden.Load()),
+		state("subscriptions", "subscriptions/count", "subscriptions", r.Subscriptions.Load()),
+		state("retained", "retained messages/count", "retained messages", r.Retained.Load()),
+		count("publish_received", "publish/messages/received", "PUBLISH packets from clients", c.Received.Load()),
+		count("publish_sent", "publish/messages/sent", "PUBLISH packets to clients", c.Sent.Load()+c.Passed.Load()),
+		count("publish_repeated", "", "of those, repetitions of unacknowledged ones", c.Repeated.Load()),
+		count("publish_refused", "", "publications that could not be stored", r.Refused.Load()),
+		count("dropped", "publish/messages/dropped", "messages dropped for any reason", c.Dropped.Load()+c.QueueFull.Load()+s.Expired.Load()),
+		count("dropped_slow_reader", "", "QoS 0 messages that a slow reader did not get (message.egress.qos0.buffer)", c.Dropped.Load()),
+		count("dropped_queue_full", "", "QoS 1 and 2 messages over session.queue.max", c.QueueFull.Load()),
+		count("dropped_expired", "", "stored messages over message.ingress.qos1.cleanup.retention", s.Expired.Load()),
+		state("stored_messages", "store/messages/count", "messages on disk", s.Messages.Load()),
+		state("stored_bytes", "store/messages/bytes", "their size in bytes", s.Bytes.Load()),
+		count("store_batches", "", "transactions written", s.Batches.Load()),
+		count("store_syncs", "", "of those, with fsync", s.Syncs.Load()),
+		count("store_errors", "", "transactions that could not be written", s.Errors.Load()),
+		count("store_refused", "", "messages refused because the store is full (storage.max, storage.free)", s.Refused.Load()),
 	}
+}
+
+// Report is the figures by name, for the master.
+func (h *Hub) Report() map[string]int64 {
+	out := map[string]int64{}
+	for _, x := range h.Stats() {
+		out[x.Name] = x.Value
+	}
+	return out
 }
 
 // logStatus writes a line every `status.logging.interval`.
 func (h *Hub) logStatus(ctx context.Context) error {
-	t := time.NewTicker(h.cfg.Status.Logging.Interval)
+	return every(ctx, h.cfg.Status.Logging.Interval, func() {
+		entry := h.log
+		for _, x := range h.Stats() {
+			entry = entry.WithField(x.Name, x.Value)
+		}
+		entry.Infof("status")
+	})
+}
+
+// every calls fn at each interval until ctx ends.
+func every(ctx context.Context, interval time.Duration, fn func()) error {
+	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			entry := h.log
-			for k, v := range h.Stats() {
-				entry = entry.WithField(k, v)
-			}
-			entry.Infof("status")
+			fn()
 		}
 	}
 }

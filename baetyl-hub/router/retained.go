@@ -18,6 +18,21 @@ func (r *Router) retain(m packet.Message) {
 	r.stats.Retained.Store(int64(r.retained.Len()))
 }
 
+// Announce publishes a message of the hub itself, below $SYS: retained, in memory only.
+func (r *Router) Announce(name string, payload []byte) {
+	m := packet.Message{Topic: name, Payload: payload}
+	r.retainedMu.Lock()
+	*r.retained.Put(name) = m
+	r.retainedMu.Unlock()
+	rt := r.Route(name)
+	if len(rt.subs) == 0 && len(rt.groups) == 0 {
+		return
+	}
+	w := NewWaker(r.waker.store)
+	r.Publish(&Publication{Message: m, Route: rt}, &w)
+	w.Flush()
+}
+
 // LoadRetained takes over a retained message from the store, at start.
 func (r *Router) LoadRetained(m packet.Message) { r.retain(m) }
 

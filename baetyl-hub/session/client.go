@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -27,7 +28,8 @@ type client struct {
 
 	s         *Session
 	user      *auth.User
-	keepAlive time.Duration // longest silence; 0: any
+	admitted  atomic.Pointer[auth.User] // the same, for Registry.SetUsers
+	keepAlive time.Duration             // longest silence; 0: any
 	will      *packet.Message
 	staleWill bool // the store has a will of this client from the last run of the hub
 	routes    map[string]*known

@@ -75,6 +75,10 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 		}
 	}
 	c.user, c.will = user, p.Will
+	c.admitted.Store(user)
+	if !user.Equal(c.g.users.Load().User(user.Name)) { // reloaded between
+		return false, connectFault{packet.ServerUnavailable, "configuration changed, try again"}
+	}
 	c.slots = make(chan struct{}, c.g.o.Ingress)
 	s, present, err := c.g.take(c, p.ClientID, p.CleanSession)
 	if err != nil {

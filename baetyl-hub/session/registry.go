@@ -71,6 +71,7 @@ type Stats struct {
 	Connections atomic.Int64  // now
 	Received    atomic.Uint64 // PUBLISH packets from clients
 	Sent        atomic.Uint64 // PUBLISH packets of QoS 1 and 2 to clients
+	Passed      atomic.Uint64 // PUBLISH packets of QoS 0 to clients, dropped ones included
 	Repeated    atomic.Uint64 // of Sent, repetitions after Options.Retry
 	Dropped     atomic.Uint64 // QoS 0 messages that a slow reader did not get
 	QueueFull   atomic.Uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
@@ -110,6 +111,19 @@ func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
 
 // Stats returns the counters.
 func (g *Registry) Stats() *Stats { return &g.stats }
+
+// SetUsers replaces the principals. Connections of users that are gone or changed are ended.
+func (g *Registry) SetUsers(users *auth.Book) {
+	g.users.Store(users)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for c := range g.clients {
+		// A connection that is still being admitted has no user here yet; it is compared when it has.
+		if u := c.admitted.Load(); u != nil && !u.Equal(users.User(u.Name)) {
+			c.kick()
+		}
+	}
+}
 
 // Sessions returns how many sessions there are, connected or not.
 func (g *Registry) Sessions() int {

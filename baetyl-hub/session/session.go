@@ -48,7 +48,12 @@ func (s *Session) Reserve() uint64 {
 
 // SendNow implements router.Subscriber.
 func (s *Session) SendNow(frames []byte, n int, w *router.Waker) router.Crowded {
-	if c := s.online.Load(); c != nil && c.out.sendLoose(frames, n, w) {
+	c := s.online.Load()
+	if c == nil {
+		return nil
+	}
+	s.g.stats.Passed.Add(uint64(n))
+	if c.out.sendLoose(frames, n, w) {
 		return &c.out
 	}
 	return nil

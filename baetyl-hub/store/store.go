@@ -70,13 +70,14 @@ type Store struct {
 	db    atomic.Pointer[leveldb.DB]
 	stats Stats
 
+	broken atomic.Bool // the last write failed: reopen before the next
+
 	// Touched by the goroutine of Run only, and by Load before it.
 	seq    uint64 // of the newest message
 	needs  needs
 	clock  clock
 	tx     Tx
 	synced time.Time
-	failed bool // the last write failed: reopen before the next
 	free   freeGuard
 
 	mu     sync.Mutex // guards the fields below
@@ -146,6 +147,9 @@ func (s *Store) open() error {
 // Stats returns the counters.
 func (s *Store) Stats() *Stats { return &s.stats }
 
+// Writable tells whether the last write went well. It may be called from any goroutine.
+func (s *Store) Writable() bool { return !s.broken.Load() }
+
 // Append queues ops, side by side. It does not block: whoever makes ops bounds how many of his are under way. It reports false, and
 // the ops are neither kept nor told, once Run has ended.
 func (s *Store) Append(ops ...Op) bool {
@@ -203,7 +207,7 @@ func (s *Store) Close() error { return s.db.Load().Close() }
 func (s *Store) commit(ops []Op) {
 	tx := &s.tx
 	tx.reset()
-	if s.failed {
+	if s.broken.Load() {
 		tx.fail = s.reopen()
 	}
 	refused := tx.refused[:0]
@@ -241,7 +245,7 @@ func (s *Store) write(tx *Tx) error {
 	err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync})
 	if err != nil {
 		tx.undo()
-		s.failed = true
+		s.broken.Store(true)
 		s.stats.Errors.Add(1)
 		s.o.Log.WithError(err).Errorf("store cannot be written; messages are refused until it can")
 		return fmt.Errorf("write store: %w", err)
@@ -264,7 +268,7 @@ func (s *Store) reopen() error {
 	if err := s.open(); err != nil {
 		return err
 	}
-	s.failed = false
+	s.broken.Store(false)
 	s.o.Log.Infof("store can be written again")
 	return nil
 }
