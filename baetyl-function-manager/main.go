@@ -4,7 +4,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
@@ -25,12 +27,8 @@ func main() {
 		}
 		m.clean(ctx)
 		var g run.Group // stopped in the reverse order: no more calls, then no more messages, then the instances
-		for _, f := range m.functions {
-			g.Add("function "+f.Config().Name, f.Run)
-		}
-		for i, r := range m.rules {
-			g.Add(fmt.Sprintf("rule %d", i), r.Run)
-		}
+		g.Add("functions", together(m.functions))
+		g.Add("rules", together(m.rules))
 		if cfg.Server.Address != "" {
 			if err := m.open(&g, cfg.Server); err != nil {
 				return err
@@ -41,6 +39,20 @@ func main() {
 		}
 		return g.Run(ctx.Done())
 	})
+}
+
+// together runs parts that need no order among them: they stop side by side.
+func together[P interface{ Run(context.Context) error }](parts []P) func(context.Context) error {
+	return func(ctx context.Context) error {
+		errs := make([]error, len(parts))
+		var all sync.WaitGroup
+		for i, p := range parts {
+			all.Go(func() { errs[i] = p.Run(ctx) })
+		}
+		<-ctx.Done()
+		all.Wait()
+		return errors.Join(errs...)
+	}
 }
 
 // manager is the functions and the rules that use them.

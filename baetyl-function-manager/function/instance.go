@@ -75,7 +75,7 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*baety
 
 // connect waits until the instance takes calls. Meanwhile it looks whether the instance still runs.
 func (l *Launcher) connect(ctx context.Context, f config.Function, name, address string) (*baetyl.FClient, error) {
-	cfg := baetyl.FClientConfig{Address: address, Timeout: f.Timeout}
+	cfg := baetyl.FClientConfig{Address: address, Timeout: f.Timeout, FailFast: true}
 	cfg.Message.Length.Max = f.Message.Length.Max
 	cfg.Backoff.Max = f.Backoff.Max
 	c, err := baetyl.NewFClient(cfg)

@@ -64,7 +64,7 @@ type Rule struct {
 	quit  context.CancelFunc
 	work  context.Context // ends some time later: calls are given up
 	kill  context.CancelFunc
-	late  sync.WaitGroup // error messages after a refused result
+	late  chan func() // error messages in place of refused results; one for each message under way at most, so never full
 
 	received, results, empty, errors, retried, dropped atomic.Uint64
 }
@@ -76,7 +76,8 @@ func New(cfg config.Rule, fc config.Function, fn Caller, hub mqtt.ClientInfo, li
 	if err != nil {
 		return nil, err
 	}
-	r := &Rule{cfg: cfg, fn: fn, key: key, one: fc.Instance.Max == 1, limit: limit, room: make(chan struct{}, underway), lanes: newLanes(),
+	r := &Rule{cfg: cfg, fn: fn, key: key, one: fc.Instance.Max == 1, limit: limit, lanes: newLanes(),
+		room: make(chan struct{}, underway), late: make(chan func(), underway),
 		log: logger.WithField("rule", cfg.Subscribe.Topic).WithField("function", fc.Name)}
 	hub.Subscriptions = []mqtt.TopicInfo{cfg.Subscribe}
 	if r.hub, err = mqtt.NewDispatcher(hub, mqtt.WithLogger(r.log), mqtt.WithPoisonLimit(poison)); err != nil {
@@ -93,13 +94,15 @@ func (r *Rule) Run(ctx context.Context) error {
 	if err := r.hub.Start(r); err != nil {
 		return err
 	}
+	var later sync.WaitGroup
+	later.Go(r.afterwards)
+	defer later.Wait()
 	<-ctx.Done()
 	r.quit()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		r.lanes.wait()
-		r.late.Wait()
 		if r.hub.Stats().Connected {
 			r.hub.Drain(r.work)
 		}
@@ -115,6 +118,18 @@ func (r *Rule) Run(ctx context.Context) error {
 	<-ended
 	r.hub.Wait()
 	return err
+}
+
+// afterwards publishes the error messages of refused results: the client that reports the refusal must not be held up.
+func (r *Rule) afterwards() {
+	for {
+		select {
+		case f := <-r.late:
+			f()
+		case <-r.work.Done():
+			return // what is left is not acknowledged
+		}
+	}
 }
 
 // Function is the name of the rule's function.
@@ -169,7 +184,9 @@ func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) {
 		r.publish(result, func(err error) {
 			switch {
 			case errors.Is(err, mqtt.ErrPoison):
-				r.late.Go(func() { r.fail(d, m, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic)) })
+				r.late <- func() {
+					r.fail(d, m, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic))
+				}
 				return
 			case err == nil:
 				r.results.Add(1)
@@ -230,7 +247,7 @@ func (r *Rule) report(d *mqtt.Delivery, m *baetyl.FunctionMessage, cause error, 
 	r.publish(report(m, cause, t.Topic, min(d.QOS, t.QOS), r.limit), func(err error) {
 		switch {
 		case errors.Is(err, mqtt.ErrPoison):
-			r.late.Go(func() { r.report(d, m, cause, targets[1:]) })
+			r.late <- func() { r.report(d, m, cause, targets[1:]) }
 			return
 		case err == nil:
 			r.errors.Add(1)

@@ -395,10 +395,15 @@ func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
 		ID: uint16(p.ID), Dup: p.Dup, Received: time.Now()}
 	switch m.QOS {
 	case 1:
+		if p.Dup && d.in.first[p.ID] {
+			return nil // a peer that resends within a connection; the handler has it, or will get it
+		}
+		d.in.first[p.ID] = true
 		m.ack = d.acknowledge(func() bool {
 			if d.client == nil || d.in.epoch != epoch {
 				return false
 			}
+			delete(d.in.first, p.ID)
 			d.answer(&packet.Puback{ID: p.ID})
 			return true
 		})

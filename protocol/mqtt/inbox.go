@@ -32,16 +32,20 @@ type inbox struct {
 	online  bool // the connection of epoch lives
 	session int  // counts the peer's sessions
 	clean   bool
+	first   map[packet.ID]bool // QoS 1 ids of the connection that are not acknowledged
 	second  map[packet.ID]bool // QoS 2 ids of the session that are not released; true: PUBREC was sent
 }
 
-func newInbox(clean bool) *inbox { return &inbox{clean: clean, second: map[packet.ID]bool{}} }
+func newInbox(clean bool) *inbox {
+	return &inbox{clean: clean, first: map[packet.ID]bool{}, second: map[packet.ID]bool{}}
+}
 
 // connected starts a new epoch. Of what came on an earlier connection and still waits, the peer sends QoS 1 messages again if
 // it kept the session; if it did not, they are here only and stay.
 func (in *inbox) connected(present bool) {
 	in.epoch++
 	in.online = true
+	clear(in.first)
 	if !present {
 		in.session++
 		clear(in.second)

@@ -215,7 +215,8 @@ func TestStaleAckIsDropped(t *testing.T) {
 			Send(suback, suback, publish(7, 1, "old", false)). // C7: a second SUBACK
 			Run(func() { <-came }).Close()),
 		play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).
-			Send(suback, publish(7, 1, "new", false)).Run(func() { <-acked }).
+			Send(suback, publish(7, 1, "new", false), publish(7, 1, "new", true)). // resent although the connection is the same
+			Run(func() { <-acked }).
 			Receive(&packet.Puback{ID: 7}).Run(func() { close(seen) }).Receive(packet.NewDisconnect()).End()))
 	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c", Subscriptions: []mqtt.TopicInfo{{Topic: "t", QOS: 1}}},
 		mqtt.Funcs{Message: func(m *mqtt.Delivery) { deliveries <- m }})
@@ -229,6 +230,7 @@ func TestStaleAckIsDropped(t *testing.T) {
 	require.False(t, fresh.Ack(), "second ack")
 	close(acked)
 	<-seen
+	require.Empty(t, deliveries)
 	require.NoError(t, d.Close())
 }
 

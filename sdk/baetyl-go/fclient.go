@@ -24,6 +24,7 @@ type FClientConfig struct {
 		Max time.Duration `yaml:"max" json:"max" default:"1m" validate:"min=1"` // longest delay between attempts to connect
 	} `yaml:"backoff" json:"backoff"`
 	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"` // of Connect, and of each call
+	FailFast    bool                            `yaml:"-" json:"-"`                                            // Call fails at once while there is no connection, instead of waiting for one
 	cert.Config `yaml:",inline" json:",inline"` // any of them turns TLS on
 }
 
@@ -62,7 +63,7 @@ func NewFClient(cfg FClientConfig) (*FClient, error) {
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: cfg.Timeout}),
 		grpc.WithIdleTimeout(0), // Lost tells idle from lost
 		grpc.WithNoProxy(),
-		grpc.WithDefaultCallOptions(grpc.WaitForReady(true),
+		grpc.WithDefaultCallOptions(grpc.WaitForReady(!cfg.FailFast),
 			grpc.MaxCallRecvMsgSize(int(cfg.Message.Length.Max)), grpc.MaxCallSendMsgSize(int(cfg.Message.Length.Max))))
 	if err != nil {
 		return nil, fmt.Errorf("make function client of %s: %w", cfg.Address, err)
