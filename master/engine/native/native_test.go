@@ -50,7 +50,7 @@ type host struct {
 func newHost(t *testing.T) *host {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	h := &host{native.New(native.Options{Workdir: dir, Shim: true, Log: log.Discard()}), dir}
+	h := &host{native.New(native.Options{Workdir: dir, Log: log.Discard()}), dir}
 	t.Cleanup(func() { // what a failing test leaves
 		_ = h.Reap(context.Background(), nil)
 	})
@@ -161,6 +161,7 @@ func TestReadOnly(t *testing.T) {
 		t.Skip("this host does not let us mount")
 	}
 	h := newHost(t)
+	h.Engine = native.New(native.Options{Workdir: h.dir, Shim: true, Log: log.Discard()})
 	h.write(t, "var/db/baetyl/conf/service.yml", "k: v\n", 0o644)
 	h.write(t, "var/db/baetyl/both/file", "", 0o644)
 	h.write(t, "var/db/baetyl/one", "", 0o644)
