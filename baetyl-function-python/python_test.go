@@ -193,10 +193,16 @@ func TestWorkers(t *testing.T) {
 		assert.Contains(t, r.Output(), "ended with status 9")
 
 		t.Run("runtime killed", func(t *testing.T) {
-			r := functiontest.Start(t, options(""))
+			o := options("")
+			temp := t.TempDir()
+			o.Env = append(o.Env, "TMPDIR="+temp)
+			r := functiontest.Start(t, o)
 			r.Signal(t, syscall.SIGKILL)
 			r.Wait(t) // ends only when the worker has closed its output, too
 			assert.NotContains(t, r.Output(), "outlived")
+			left, err := os.ReadDir(temp)
+			require.NoError(t, err)
+			assert.Empty(t, left)
 		})
 		t.Run("worker fails", func(t *testing.T) {
 			o := options("")

@@ -58,8 +58,6 @@ function main() {
     fail(`${file}: ${e.message}`);
   }
   const front = new server.Server(handlers, c.server, log);
-  process.on('uncaughtException', (e) => front.stray(e));
-  process.on('unhandledRejection', (e) => front.stray(e));
 
   let stopping = false;
   const stop = () => {
@@ -75,6 +73,8 @@ function main() {
 
   front.listen((e) => {
     if (e) fail(`${file}: ${e.message}`);
+    process.on('uncaughtException', (error) => front.stray(error));
+    process.on('unhandledRejection', (error) => front.stray(error));
     log.info(`functions ${Array.from(handlers.keys()).sort().join(', ')} at ${c.server.address}`);
   });
 }

@@ -11,9 +11,11 @@
 
 const asyncHooks = require('async_hooks');
 const fs = require('fs');
+const tls = require('tls');
 const grpc = require('@grpc/grpc-js');
 const FunctionMessage = require('./function_pb').baetyl.FunctionMessage;
 const functions = require('./functions');
+const legacy = require('./legacy');
 
 // A detail travels in a header; callers accept few kilobytes there and break the call for more.
 const DETAIL_MAX = 4000;
@@ -50,28 +52,39 @@ class Server {
 
   // listen opens the port; done(error) tells whether it could.
   listen(done) {
-    let credentials;
+    const { address } = this.config;
+    const opened = (e) => done(e && new Error(`server.address: listen on ${address}: ${e.message}; is it in use?`));
+    let credentials = grpc.ServerCredentials.createInsecure();
+    let pem;
     try {
-      credentials = this.credentials();
+      pem = this.certificates();
+      if (pem && !legacy.needed) {
+        credentials = grpc.ServerCredentials.createSsl(pem.ca, [{ private_key: pem.key, cert_chain: pem.cert }], Boolean(pem.ca));
+      }
     } catch (e) {
       done(e);
       return;
     }
-    this.server.bindAsync(this.config.address, credentials, (e) => {
-      if (e) {
-        done(new Error(`server.address: listen on ${this.config.address}: ${e.message}; is it in use?`));
-        return;
-      }
-      this.server.start();
-      done(null);
+    const front = pem && legacy.needed;
+    const inner = front ? legacy.privateAddress() : address;
+    this.server.bindAsync(inner, credentials, (e) => {
+      if (!e) this.server.start();
+      if (e || !front) opened(e);
+      else legacy.listen(address, pem, inner, opened);
     });
   }
 
-  credentials() {
-    const c = this.config;
-    if (!c.cert) return grpc.ServerCredentials.createInsecure();
-    const pair = { private_key: read('key', c.key), cert_chain: read('cert', c.cert) };
-    return grpc.ServerCredentials.createSsl(c.ca ? read('ca', c.ca) : null, [pair], Boolean(c.ca));
+  // certificates returns the contents of the files that server.key, cert and ca name; null without TLS.
+  certificates() {
+    const { key, cert, ca } = this.config;
+    if (!cert) return null;
+    const pem = { key: read('key', key), cert: read('cert', cert), ca: ca ? read('ca', ca) : null };
+    try {
+      tls.createSecureContext(pem);
+    } catch (e) {
+      throw new Error(`server.cert: use ${cert} with ${key}${ca ? ` and ${ca}` : ''}: ${e.message}`);
+    }
+    return pem;
   }
 
   call(rpc, callback) {

@@ -43,7 +43,7 @@ def main():
         mine = groups[group]
         # Limits and certificates are the runtime's, between it and its workers there are none.
         settings = c.server._replace(address=address, ca=None, key=None, cert=None, concurrent=None, message_length=-1)
-        workers.watch_parent(lambda: stop.now(0))
+        workers.watch_parent(address, lambda: stop.now(0))
     else:
         logger.info('service starting')
         mine, settings = groups[0], c.server

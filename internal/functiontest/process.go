@@ -45,7 +45,6 @@ type Options struct {
 	Dir    string            // service directory; empty: a new one
 	NoAddr bool              // without BAETYL_SERVICE_INSTANCE_ADDRESS: the configuration has server.address
 	TLS    credentials.TransportCredentials
-	Max    int // largest message that the caller takes, default 64 MB
 }
 
 // Runtime is a running instance.
@@ -72,15 +71,7 @@ func Start(t testing.TB, o Options) *Runtime {
 	if creds == nil {
 		creds = insecure.NewCredentials()
 	}
-	limit := o.Max
-	if limit == 0 {
-		limit = 64 << 20
-	}
-	conn, err := grpc.NewClient("passthrough:///"+r.Addr, grpc.WithTransportCredentials(creds),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(limit), grpc.MaxCallSendMsgSize(limit)))
-	require.NoError(t, err)
-	t.Cleanup(func() { conn.Close() })
-	r.Client = function.NewFunctionClient(conn)
+	r.dial(t, creds)
 	r.wait(t, "its port "+r.Addr+" to open", func() bool {
 		select {
 		case <-r.exited:
@@ -94,6 +85,16 @@ func Start(t testing.TB, o Options) *Runtime {
 		return err == nil
 	})
 	return r
+}
+
+// dial makes Client a new connection. It takes messages of up to 64 MB: the limits to test are the runtime's.
+func (r *Runtime) dial(t testing.TB, creds credentials.TransportCredentials) {
+	t.Helper()
+	conn, err := grpc.NewClient("passthrough:///"+r.Addr, grpc.WithTransportCredentials(creds),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<20), grpc.MaxCallSendMsgSize(64<<20)))
+	require.NoError(t, err)
+	t.Cleanup(func() { conn.Close() })
+	r.Client = function.NewFunctionClient(conn)
 }
 
 // Fail starts an instance that is to end on its own; returns its exit status and what it wrote.

@@ -238,8 +238,7 @@ func testIsolation(t *testing.T, target Target) {
 	assert.JSONEq(t, `{"from":"other"}`, r.MustCall(t, "other", `{"id":1}`))
 	assert.JSONEq(t, `{"id":2}`, r.MustCall(t, "same", `{"id":2}`))
 	assert.Equal(t, "Exception calling application: function not found", r.UserError(t, "nowhere", `{}`))
-	r.Signal(t, syscall.SIGTERM)
-	assert.Zero(t, r.Wait(t))
+	stop(t, r)
 	assert.NotContains(t, r.Output(), "outlived")
 }
 
@@ -328,6 +327,7 @@ func testBadConfig(t *testing.T, target Target) {
 		"address":                 {one + "server: {address: localhost}", "server.address: 'localhost' is not <host>:<port>"},
 		"key without certificate": {one + "server: {key: k}", "server.cert: is missing; TLS needs server.key and server.cert"},
 		"ca alone":                {one + "server: {ca: c}", "server.ca: needs server.key and server.cert"},
+		"no certificate":          {one + "server: {key: code/empty, cert: code/empty}", "server.cert: "},
 		"certificate not there":   {one + "server: {key: nowhere.pem, cert: nowhere.pem}", "nowhere.pem"},
 		"variable not set":        {one + "name: '{{.NOWHERE}}'", "line 2: environment variable NOWHERE is not set"},
 		"not YAML":                {one + "a: b: c", "line 2: "},
@@ -338,6 +338,7 @@ func testBadConfig(t *testing.T, target Target) {
 			t.Parallel()
 			o := target.Options("")
 			o.Files[Config] = c.config
+			o.Files["code/empty"] = "not PEM"
 			for _, extra := range []map[string]string{target.Broken, target.Missing} {
 				for file, content := range extra {
 					o.Files["code/"+file] = content
@@ -405,16 +406,31 @@ func testTLS(t *testing.T, target Target) {
 	t.Run("server certificate", func(t *testing.T) {
 		r := start(t, server+"}", &tls.Config{})
 		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
+		for range 40 { // each with its own handshake
+			other := tls.Config{RootCAs: pool}
+			r.dial(t, credentials.NewTLS(&other))
+			assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
+		}
+		stop(t, r)
 	})
 	t.Run("both certificates", func(t *testing.T) {
 		r := start(t, server+", ca: etc/baetyl/ca.pem}", &tls.Config{Certificates: []tls.Certificate{pair}})
 		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
+		stop(t, r)
 	})
 	t.Run("client certificate missing", func(t *testing.T) {
 		r := start(t, server+", ca: etc/baetyl/ca.pem}", &tls.Config{})
 		_, err := r.Call(t, "echo", `{"id":1}`)
 		assert.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
+		stop(t, r)
 	})
+}
+
+// stop ends an instance as the master does: what it has put into the temporary directory goes.
+func stop(t *testing.T, r *Runtime) {
+	t.Helper()
+	r.Signal(t, syscall.SIGTERM)
+	assert.Zero(t, r.Wait(t))
 }
 
 func testLog(t *testing.T, target Target) {

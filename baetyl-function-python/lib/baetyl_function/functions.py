@@ -37,7 +37,7 @@ def _load(entry):
     except BaseException as e:  # sys.exit() in user code, too
         error = LoadError("%s.handler: import '%s' of function '%s' from %s: %s: %s"
                           % (entry.path, entry.handler, entry.name, entry.codedir, type(e).__name__, e))
-        error.traceback = sys.exc_info()[2]
+        error.traceback = user_part(sys.exc_info()[2])
         raise error
     where = getattr(module, '__file__', None) or 'the interpreter itself'
     if not os.path.abspath(where).startswith(os.path.abspath(entry.codedir) + os.sep):
@@ -48,6 +48,14 @@ def _load(entry):
         raise LoadError("%s.handler: no function '%s' in %s, which function '%s' names"
                         % (entry.path, attribute, where, entry.name))
     return handler
+
+
+def user_part(traceback):
+    """The part of a traceback that is below this package and Python's import; None when there is none."""
+    ours = (os.path.dirname(os.path.abspath(__file__)), os.path.dirname(os.path.abspath(importlib.__file__)), '<frozen importlib')
+    while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(ours):
+        traceback = traceback.tb_next
+    return traceback
 
 
 def context(message):

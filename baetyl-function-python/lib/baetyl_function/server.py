@@ -11,6 +11,7 @@ manager can tell it from a broken runtime.
 from __future__ import absolute_import
 
 import os
+import sys
 import threading
 from concurrent import futures
 
@@ -59,9 +60,10 @@ class Server(object):
     def _open(self, config):
         if not config.cert:
             return self._server.add_insecure_port(config.address)
-        credentials = grpc.ssl_server_credentials(
-            ((_read('key', config.key), _read('cert', config.cert)),),
-            _read('ca', config.ca) if config.ca else None, bool(config.ca))
+        key, cert = _read('key', config.key), _read('cert', config.cert)
+        ca = _read('ca', config.ca) if config.ca else None
+        _check(config)
+        credentials = grpc.ssl_server_credentials(((key, cert),), ca, bool(ca))
         return self._server.add_secure_port(config.address, credentials)
 
     def stop(self, grace):
@@ -94,7 +96,8 @@ class Server(object):
             self._log.warning('function %s [%s] ended: its caller did not wait', request.FunctionName, request.FunctionInvokeID)
             context.abort(grpc.StatusCode.CANCELLED, 'the caller is gone')
         except BaseException as e:  # SystemExit in user code ends the call, not the instance
-            self._log.error('function %s [%s] failed', request.FunctionName, request.FunctionInvokeID, exc_info=True)
+            self._log.error('function %s [%s] failed', request.FunctionName, request.FunctionInvokeID,
+                            exc_info=(type(e), e, functions.user_part(sys.exc_info()[2])))
             self._fail(context, functions.detail('[UserCodeInvoke] ', e))
         try:
             request.Payload = functions.payload(result)
@@ -155,6 +158,19 @@ def _read(key, path):
             return f.read()
     except (IOError, OSError) as e:
         raise KeyFileError('server.%s: read %s: %s' % (key, path, e.strerror))
+
+
+def _check(config):
+    """grpc only says that it could not open the port."""
+    import ssl  # an instance has seldom TLS, and this takes a while
+    try:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(config.cert, config.key, password=lambda: b'')  # or it would ask the terminal
+        if config.ca:
+            context.load_verify_locations(config.ca)
+    except (ssl.SSLError, ValueError) as e:
+        files = config.key + (' and ' + config.ca if config.ca else '')
+        raise KeyFileError('server.cert: use %s with %s: %s' % (config.cert, files, e))
 
 
 class KeyFileError(Exception):

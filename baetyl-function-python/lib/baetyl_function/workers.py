@@ -73,6 +73,8 @@ class Workers(object):
 
     def start(self, groups):
         """Starts a worker for each group but the first."""
+        if len(groups) < 2:
+            return
         self._directory = tempfile.mkdtemp(prefix='baetyl-function-')  # mode 0700: no one else can call
         for i, entries in enumerate(groups[1:], 1):
             address = 'unix:%s/%d.sock' % (self._directory, i)
@@ -132,8 +134,9 @@ class Workers(object):
             shutil.rmtree(self._directory, ignore_errors=True)
 
 
-def watch_parent(ended):
-    """In a worker: calls ended() once the runtime is gone. User code gets an empty standard input instead of the pipe."""
+def watch_parent(address, ended):
+    """In a worker: removes its socket and calls ended() once the runtime is gone, which may have been killed. User code gets
+    an empty standard input instead of the pipe."""
     pipe = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -145,6 +148,7 @@ def watch_parent(ended):
                 pass
         except OSError:
             pass
+        shutil.rmtree(os.path.dirname(address[len('unix:'):]), ignore_errors=True)
         ended()
     watcher = threading.Thread(target=wait)
     watcher.daemon = True

@@ -1,0 +1,47 @@
+'use strict';
+// TLS on Node 8, whose HTTP/2 server loses what a client sends together with the end of its TLS handshake: one connection in
+// six hangs. So there TLS ends in front of the gRPC server, in the same process. Node 10 and later need none of this.
+//
+//   client --TLS--> here --unix socket in a private directory--> gRPC server
+
+const fs = require('fs');
+const net = require('net');
+const os = require('os');
+const path = require('path');
+const tls = require('tls');
+
+const needed = Number(process.versions.node.split('.')[0]) < 10;
+
+// privateAddress returns an address that only this user can reach; it is gone when the process ends.
+function privateAddress() {
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), 'baetyl-function-')); // mode 0700
+  const file = path.join(directory, 'grpc.sock');
+  process.on('exit', () => {
+    try {
+      fs.unlinkSync(file);
+    } catch (e) { // never opened
+    }
+    fs.rmdirSync(directory);
+  });
+  return `unix:${file}`;
+}
+
+// listen opens address (<host>:<port>) for TLS and passes what comes on to inner; done(error) tells whether it could.
+function listen(address, pem, inner, done) {
+  const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address);
+  const options = { key: pem.key, cert: pem.cert, ALPNProtocols: ['h2'] };
+  if (pem.ca) Object.assign(options, { ca: pem.ca, requestCert: true, rejectUnauthorized: true });
+  const server = tls.createServer(options, (outside) => {
+    const inside = net.connect(inner.slice('unix:'.length));
+    outside.on('error', () => inside.destroy());
+    inside.on('error', () => outside.destroy());
+    outside.pipe(inside).pipe(outside);
+  });
+  server.once('error', done);
+  server.listen(Number(port), host, () => {
+    server.removeListener('error', done);
+    done(null);
+  });
+}
+
+module.exports = { needed, privateAddress, listen };
