@@ -21,8 +21,8 @@ import (
 // parting is how long a function that ends waits for its instances to stop.
 const parting = 8 * time.Second
 
-// starts are the delays after a failed start.
-var starts = backoff.Policy{Min: 500 * time.Millisecond, Max: 30 * time.Second, Jitter: 0.2}
+// starts are the delays after a failed start. They are short, since a message that waits gets its error after some of them.
+var starts = backoff.Policy{Min: 500 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.2}
 
 // Stats are the numbers of a function since its start.
 type Stats struct {
