@@ -163,7 +163,7 @@ func TestSecondConnect(t *testing.T) {
 		p.send(hello(id, true))
 		p.end()
 	}
-	eventually(t, "both sessions gone", func() bool { return b.Stats()["sessions"] == 0 })
+	eventually(t, "both sessions gone", func() bool { return b.stat("sessions") == 0 })
 }
 
 func TestNoConnectInTime(t *testing.T) {
@@ -183,7 +183,7 @@ func TestNoConnectInTime(t *testing.T) {
 	silent.end()
 	slow.end()
 	require.GreaterOrEqual(t, time.Since(begin), 250*time.Millisecond)
-	eventually(t, "only the client left that connected", func() bool { return b.Stats()["connections"] == 1 })
+	eventually(t, "only the client left that connected", func() bool { return b.stat("connections") == 1 })
 	in.quiet() // the limit is over for who has connected
 }
 
@@ -231,9 +231,9 @@ func TestConnectionLimit(t *testing.T) {
 	b := start(t, anyone+"connection: {max: 2}")
 	one, two := b.clean("one"), b.clean("two")
 	b.dial().end()
-	eventually(t, "connections_rejected", func() bool { return b.Stats()["connections_rejected"] == 1 })
+	eventually(t, "connections_rejected", func() bool { return b.stat("connections_rejected") == 1 })
 	one.bye()
-	eventually(t, "room", func() bool { return b.Stats()["connections"] == 1 })
+	eventually(t, "room", func() bool { return b.stat("connections") == 1 })
 	b.clean("three").quiet()
 	two.quiet()
 }
@@ -243,8 +243,8 @@ func TestRefusedConnectionsWriteNothing(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
 	b.clean("x").bye()
-	eventually(t, "the connection's end", func() bool { return b.Stats()["connections"] == 0 })
-	before := b.Stats()["store_batches"]
+	eventually(t, "the connection's end", func() bool { return b.stat("connections") == 0 })
+	before := b.stat("store_batches")
 	for range 20 {
 		c := hello("x", false)
 		c.Password = "no"
@@ -252,9 +252,9 @@ func TestRefusedConnectionsWriteNothing(t *testing.T) {
 		b.refused(c, packet.BadUsernameOrPassword)
 		b.dial().close()
 	}
-	eventually(t, "the connections' end", func() bool { return b.Stats()["connections"] == 0 })
-	require.Equal(t, before, b.Stats()["store_batches"])
-	require.EqualValues(t, 20, b.Stats()["logins_refused"])
+	eventually(t, "the connections' end", func() bool { return b.stat("connections") == 0 })
+	require.Equal(t, before, b.stat("store_batches"))
+	require.EqualValues(t, 20, b.stat("logins_refused"))
 }
 
 func TestDisconnectEndsTheConnection(t *testing.T) {

@@ -62,7 +62,7 @@ func TestForbiddenPublish(t *testing.T) {
 		p.send(&packet.Publish{ID: 1, Message: message("bob/x", "secret", qos)})
 		p.end()
 	}
-	require.EqualValues(t, 3, b.Stats()["forbidden"])
+	require.EqualValues(t, 3, b.stat("forbidden"))
 	watch.fence(by, "f")
 }
 
@@ -108,7 +108,7 @@ func TestOrderOfMixedQualities(t *testing.T) {
 func TestOrderThroughASmallWindow(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos1: {buffer: {size: 3}}}}")
-	const count = 500
+	const count = 200
 	for qos := packet.QOS(1); qos <= 2; qos++ {
 		for _, clean := range []bool{true, false} {
 			sub := b.login(hello("sub", clean))
@@ -280,7 +280,7 @@ func TestAcknowledgedIsStored(t *testing.T) {
 		require.Equal(t, fmt.Sprintf("t=%d at %d", i, 1+i%2), text(sub.take()))
 	}
 	sub.settle()
-	eventually(t, "nothing stored", func() bool { return b.Stats()["stored_messages"] == 0 })
+	eventually(t, "nothing stored", func() bool { return b.stat("stored_messages") == 0 })
 }
 
 // An unacknowledged message is sent again after retry.interval, with DUP and the same id; each by itself, not only the oldest.

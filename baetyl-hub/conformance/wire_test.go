@@ -210,7 +210,7 @@ func TestUnsubscribeManyShortFilters(t *testing.T) {
 		}
 		p.sub(0, filters...)
 		p.unsub(filters...)
-		require.Zero(t, b.Stats()["subscriptions"], "of %d", count)
+		require.Zero(t, b.stat("subscriptions"), "of %d", count)
 	}
 	p.sub(0, "f")
 	by.pub("E", "m", 0)

@@ -1,0 +1,418 @@
+package conformance_test
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/stretchr/testify/require"
+)
+
+func TestSessionPresent(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := startIn(t, dir, anyone)
+	connect := func(clean, want bool) {
+		t.Helper()
+		p, present := b.session(hello("x", clean))
+		require.Equal(t, want, present)
+		p.bye()
+	}
+	connect(true, false)
+	connect(true, false)
+	connect(false, false) // a clean session left nothing
+	connect(false, true)
+	connect(true, false)
+	connect(false, false) // a clean session took the kept one away
+	connect(false, true)
+	b.stop()
+	b = startIn(t, dir, anyone)
+	connect(false, true)
+	p, present := b.session(hello("", true))
+	require.False(t, present)
+	p.bye()
+}
+
+// MQTT 3.1 does not know the flag: its byte is reserved there.
+func TestSessionPresentOfMQTT31(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	c := hello("x", false)
+	c.Version = packet.Version31
+	for range 2 {
+		p, present := b.session(c)
+		require.False(t, present)
+		p.bye()
+	}
+}
+
+// While the client is away QoS 1 and 2 messages wait for it, in order; QoS 0 messages don't.
+func TestMessagesWaitForTheClient(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	by := b.clean("by")
+	for round, leave := range []func(*peer){(*peer).bye, (*peer).close} {
+		p := b.keep("p")
+		p.sub(2, "t/+")
+		p.sub(0, "zero/+")
+		leave(p)
+		eventually(t, "the end of the connection", func() bool { return b.stat("connections") == 1 })
+		for i := range 250 { // more than two windows: some leave the memory
+			by.pub(fmt.Sprintf("t/%d", i), fmt.Sprint(round), packet.QOS(i%3))
+		}
+		by.pub("zero/x", "m", 2)
+		p, present := b.session(hello("p", false))
+		require.True(t, present)
+		for i := range 250 {
+			if i%3 > 0 {
+				m := p.take()
+				require.Equal(t, fmt.Sprintf("t/%d=%d at %d", i, round, i%3), text(m))
+				require.False(t, m.Dup)
+			}
+		}
+		p.settle()
+		p.bye()
+	}
+}
+
+// A clean session ends with its connection, whatever way that ends.
+func TestCleanSessionKeepsNothing(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	by := b.clean("by")
+	for _, leave := range []func(*peer){(*peer).bye, (*peer).close} {
+		p := b.clean("p")
+		p.sub(2, "t")
+		by.pub("t", "in flight", 2)
+		p.next()
+		leave(p)
+		eventually(t, "the end of the session", func() bool { return b.stat("sessions") == 1 })
+		require.Zero(t, b.stat("subscriptions"))
+		by.pub("t", "m", 2)
+		p = b.keep("p")
+		p.quiet()
+		p.bye()
+		b.clean("p").bye()
+		eventually(t, "the end of the session", func() bool { return b.stat("sessions") == 1 })
+	}
+}
+
+// A clean session discards a kept one: subscriptions, what waits, what is in flight, and the ids of what it was sending.
+func TestCleanSessionDiscardsTheKeptOne(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := startIn(t, dir, anyone)
+	by := b.clean("by")
+	p := b.keep("p")
+	p.sub(2, "t")
+	for qos := packet.QOS(1); qos <= 2; qos++ {
+		by.pub("t", "in flight", qos)
+		p.next()
+	}
+	half := &packet.Publish{ID: 9, Message: message("u", "m", 2)}
+	p.send(half)
+	p.expect(&packet.Pubrec{ID: 9})
+	p.close()
+	by.pub("t", "waiting", 1)
+	p = b.clean("p")
+	p.quiet()
+	p.close()
+	require.Zero(t, b.stat("subscriptions"))
+	eventually(t, "nothing stored", func() bool { return b.stat("stored_messages") == 0 })
+	p = b.keep("p")
+	p.quiet()
+	p.sub(2, "u")
+	p.send(half) // the id is free
+	p.expect(&packet.Pubrec{ID: 9})
+	require.Equal(t, "u=m at 2", text(p.next()))
+	p.close()
+	b.clean("p").bye()
+	b.stop()
+	b = startIn(t, dir, anyone) // and it does not come back with the hub
+	p, present := b.session(hello("p", false))
+	require.False(t, present)
+	p.quiet()
+}
+
+// A client may take a session over from its own connection at any moment, also while that has a window full of messages and reads
+// nothing.
+func TestTakeover(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	by := b.clean("by")
+	old := b.keep("p")
+	old.sub(1, "t")
+	for i := range 300 {
+		by.pub("t", fmt.Sprint(i), 1)
+	}
+	begin := time.Now()
+	p, present := b.session(hello("p", false))
+	require.True(t, present)
+	require.Less(t, time.Since(begin), 5*time.Second)
+	for i := range 300 {
+		require.Equal(t, fmt.Sprint(i), string(p.take().Message.Payload))
+	}
+	p.quiet()
+	for { // the old connection is closed, after what had been sent already
+		if _, err := old.read(); err != nil {
+			break
+		}
+	}
+}
+
+// Of a hundred connections that come at once with one id, one is left, and that one works.
+func TestTakeoverByHundredAtOnce(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	by := b.clean("by")
+	for round := range 4 {
+		const count = 100
+		var peers [count]*peer
+		var wg sync.WaitGroup
+		for i := range count {
+			wg.Go(func() {
+				p := b.dial()
+				p.send(hello("same", (i+round)%2 == 0), &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 1}}})
+				peers[i] = p
+			})
+		}
+		wg.Wait()
+		eventually(t, "one connection left of the hundred", func() bool { return b.stat("connections") == 2 })
+		require.EqualValues(t, 2, b.stat("sessions"))
+		by.pub("t", "m", 1)
+		alive := 0
+		for _, p := range peers {
+			_ = p.conn.SetDeadline(time.Now().Add(patience))
+			for {
+				x, err := p.in.Read()
+				if err != nil {
+					require.True(t, gone(err), "%v", err)
+					break
+				}
+				if m, ok := x.(*packet.Publish); ok {
+					p.ack(m)
+					alive++
+					p.quiet()
+					p.bye()
+					break
+				}
+			}
+		}
+		require.Equal(t, 1, alive)
+		b.clean("same").bye()
+		eventually(t, "the session's end", func() bool { return b.stat("sessions") == 1 })
+	}
+}
+
+// A user does not get at the session of another one by its client id, and does not harm it by trying.
+func TestClientIDOfAnotherUser(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := startIn(t, dir, anyone)
+	by := b.clean("by")
+	ann := b.login(as("ann", "device", false))
+	ann.sub(1, "ann/x")
+	for _, clean := range []bool{true, false} {
+		b.refused(as("bob", "device", clean), packet.IdentifierRejected) // while she is there
+	}
+	ann.quiet()
+	ann.close()
+	eventually(t, "the end of the connection", func() bool { return b.stat("connections") == 1 })
+	by.pub("ann/x", "1", 1)
+	for _, clean := range []bool{true, false} {
+		b.refused(as("bob", "device", clean), packet.IdentifierRejected) // while she is away
+	}
+	b.stop()
+	b = startIn(t, dir, anyone)
+	b.refused(as("bob", "device", true), packet.IdentifierRejected) // after a restart
+	b.clean("by").pub("ann/x", "2", 1)
+	ann, present := b.session(as("ann", "device", false))
+	require.True(t, present)
+	ann.want("ann/x", "1", 1)
+	ann.want("ann/x", "2", 1)
+	ann.quiet()
+}
+
+// A transient session protects its id as long as the connection lasts.
+func TestClientIDOfAnotherUserWhileConnected(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	ann := b.login(as("ann", "device", true))
+	b.refused(as("bob", "device", true), packet.IdentifierRejected)
+	ann.quiet()
+	ann.bye()
+	eventually(t, "the session's end", func() bool { return b.stat("sessions") == 0 })
+	b.login(as("bob", "device", true)).quiet()
+}
+
+// A new configuration: a subscription that its user may no longer have brings nothing; a user who is gone leaves his ids to others.
+func TestSessionAfterChangeOfPermissions(t *testing.T) {
+	t.Parallel()
+	const narrow = `
+listen: ['tcp://127.0.0.1:0']
+principals:
+- username: test
+  password: hahaha
+  permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]
+- username: ann
+  password: ann
+  permissions: [{action: sub, permit: ['shared']}]
+`
+	dir := t.TempDir()
+	b := startIn(t, dir, anyone)
+	ann := b.login(as("ann", "a", false))
+	ann.sub(1, "ann/x", "shared")
+	bob := b.login(as("bob", "b", false))
+	bob.sub(1, "bob/x")
+	b.stop()
+	b = startIn(t, dir, narrow)
+	ann, present := b.session(as("ann", "a", false))
+	require.True(t, present)
+	by := b.clean("by")
+	by.pub("ann/x", "m", 1)
+	by.pub("shared", "m", 1)
+	ann.want("shared", "m", 1)
+	ann.quiet()
+	p, present := b.session(hello("b", false))
+	require.False(t, present)
+	by.pub("bob/x", "m", 1)
+	p.quiet()
+}
+
+// DUP and the same id: what was sent on an earlier connection is sent again on the next one, in the old order.
+func TestRedeliveryOnReconnect(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	b := startIn(t, dir, anyone)
+	by := b.clean("by")
+	p := b.keep("p")
+	p.sub(2, "t")
+	var ids []packet.ID
+	for i := range 10 {
+		by.pub("t", fmt.Sprint(i), packet.QOS(1+i%2))
+		m := p.next()
+		require.False(t, m.Dup)
+		ids = append(ids, m.ID)
+	}
+	for round := range 4 {
+		if round%2 == 0 {
+			p.close()
+		} else {
+			b.stop()
+			b = startIn(t, dir, anyone)
+		}
+		p = b.keep("p")
+		for i := range 10 {
+			m := p.next()
+			require.Equal(t, fmt.Sprintf("t=%d at %d", i, 1+i%2), text(m))
+			require.True(t, m.Dup)
+			require.Equal(t, ids[i], m.ID)
+		}
+		p.quiet()
+	}
+}
+
+// The window: so many messages may be on their way unacknowledged, not one more.
+func TestWindow(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone+"message: {egress: {qos1: {buffer: {size: 7}}}}")
+	by := b.clean("by")
+	for _, clean := range []bool{true, false} {
+		p := b.login(hello("p", clean))
+		p.sub(2, "t", "f")
+		for i := range 20 {
+			by.pub("t", fmt.Sprint(i), packet.QOS(1+i%2))
+		}
+		var flying []*packet.Publish
+		for range 7 {
+			flying = append(flying, p.next())
+		}
+		p.quiet()
+		p.fence(by, "f") // QoS 0 is not held up
+		for i := range 13 {
+			x := flying[len(flying)-1] // the newest first: the others hold up nothing
+			flying = flying[:len(flying)-1]
+			p.ack(x)
+			m := p.next()
+			require.Equal(t, fmt.Sprint(7+i), string(m.Message.Payload))
+			flying = append(flying, m)
+			p.quiet()
+		}
+		p.bye()
+	}
+}
+
+// 150 messages wait, 50 of them are acknowledged in odd order, the connection drops: the other 100 come, and nothing twice.
+func TestAcknowledgedInOddOrder(t *testing.T) {
+	t.Parallel()
+	for _, restart := range []bool{false, true} {
+		dir := t.TempDir()
+		b := startIn(t, dir, anyone)
+		by := b.clean("by")
+		p := b.keep("p")
+		p.sub(1, "t", "q/#")
+		p.close()
+		for i := range 150 {
+			by.pub("t", fmt.Sprint(i), 1)
+			by.pub("none", "matches nobody", 1)
+		}
+		p = b.keep("p")
+		acked := map[string]bool{}
+		var got []*packet.Publish
+		for range 100 {
+			got = append(got, p.next())
+		}
+		for i := 99; i >= 1; i -= 2 {
+			p.send(&packet.Puback{ID: got[i].ID})
+			acked[string(got[i].Message.Payload)] = true
+			p.next() // the window has room again
+		}
+		require.Len(t, acked, 50)
+		if restart {
+			p.quiet()
+			b.stop()
+			b = startIn(t, dir, anyone)
+		} else {
+			p.close()
+		}
+		p = b.keep("p")
+		for i := range 150 {
+			if !acked[fmt.Sprint(i)] {
+				m := p.take()
+				require.Equal(t, fmt.Sprint(i), string(m.Message.Payload))
+			}
+		}
+		p.quiet()
+		p.close()
+		p = b.keep("p")
+		p.quiet()
+		eventually(t, "nothing stored", func() bool { return b.stat("stored_messages") == 0 })
+	}
+}
+
+// session.queue.max: more than that is dropped, counted; what waits stays.
+func TestQueueLimit(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone+"session: {queue: {max: 10}}")
+	by := b.clean("by")
+	p := b.keep("p")
+	p.sub(1, "t")
+	p.close()
+	eventually(t, "the end of the connection", func() bool { return b.stat("connections") == 1 })
+	for round := range 3 {
+		for i := range 30 {
+			by.pub("t", fmt.Sprint(i), 1)
+		}
+		eventually(t, "dropped_queue_full", func() bool { return b.stat("dropped_queue_full") == int64(20*(round+1)) })
+		p = b.keep("p")
+		for i := range 10 {
+			p.want("t", fmt.Sprint(i), 1)
+		}
+		p.quiet()
+		p.close()
+		eventually(t, "the end of the connection", func() bool { return b.stat("connections") == 1 })
+	}
+	eventually(t, "nothing stored", func() bool { return b.stat("stored_messages") == 0 })
+}
