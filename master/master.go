@@ -36,6 +36,9 @@ import (
 // envSerial is the serial number of the device, from the file that snfile names (since 1.0).
 const envSerial = "BAETYL_HOST_SN"
 
+// patience is how long Inspect waits for a new measurement before it shows the one from before.
+const patience = 80 * time.Millisecond
+
 // Options are what a Master needs beside its configuration.
 type Options struct {
 	Workdir  string // absolute
@@ -72,12 +75,12 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),
 	})
 	var cpu host.CPUMeter
-	m.hardware = sample.New(time.Second, 30*time.Millisecond, func(context.Context) masterapi.Hardware {
+	m.hardware = sample.New(time.Second, patience, func(context.Context) masterapi.Hardware {
 		return masterapi.Hardware{
 			Host: host.GetInfo(), Net: host.GetNet(), Mem: host.GetMem(), CPU: cpu.Get(), Disk: host.GetDisk(),
 		}
 	})
-	m.gpus = sample.New(10*time.Second, 10*time.Millisecond, host.GetGPUs)
+	m.gpus = sample.New(10*time.Second, patience, host.GetGPUs)
 	return m, nil
 }
 
@@ -160,10 +163,14 @@ func (m *Master) Inspect() *masterapi.Inspect {
 			OS: runtime.GOOS, Arch: runtime.GOARCH, PWD: m.opts.Workdir, Mode: m.engine.Name(), GoVersion: runtime.Version(),
 			BinVersion: m.opts.Version, GitRevision: m.opts.Revision, ConfVersion: c.Version,
 		},
-		Hardware: m.hardware.Get(),
-		Services: m.services.Inspect(),
 	}
-	out.Hardware.GPU = m.gpus.Get()
+	var gpus []host.GPU
+	var wg sync.WaitGroup // each waits a moment for what it measures
+	wg.Go(func() { out.Hardware = m.hardware.Get() })
+	wg.Go(func() { gpus = m.gpus.Get() })
+	wg.Go(func() { out.Services = m.services.Inspect() })
+	wg.Wait()
+	out.Hardware.GPU = gpus
 	for _, v := range c.Volumes {
 		out.Volumes = append(out.Volumes, masterapi.Volume{Name: v.Name, Path: v.Path, Version: v.Meta.Version})
 	}
