@@ -53,7 +53,7 @@ type Options struct {
 type Engine struct {
 	opts     Options
 	probe    sync.Once
-	probeErr error // why read-only mounts cannot be made so; written under probe
+	protects bool // read-only mounts can be made so; written under probe
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -103,11 +103,8 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
 	protect := protected(links)
-	if len(protect) > 0 {
-		if err := e.canProtect(); err != nil {
-			l.WithField(log.KeyReason, err.Error()).Warnf("read-only mounts are links only: nothing keeps the service from writing to them")
-			protect = nil
-		}
+	if len(protect) > 0 && !e.canProtect() {
+		protect = nil
 	}
 	file := filepath.Join(logsDir, s.Name+".log")
 	l.WithField("file", file).Infof("output of the service goes to its file")
@@ -118,4 +115,19 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		log:      l,
 		output:   log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
 	}, nil
+}
+
+// canProtect tells whether read-only mounts can be made so. It tries once, and says in the log when they cannot.
+func (e *Engine) canProtect() bool {
+	e.probe.Do(func() {
+		if !e.opts.Shim {
+			return
+		}
+		err := tryShim(e.opts.Workdir)
+		if err != nil {
+			e.opts.Log.WithField(log.KeyReason, err.Error()).Warnf("read-only mounts are links only: nothing keeps services from writing to them")
+		}
+		e.protects = err == nil
+	})
+	return e.protects
 }

@@ -398,7 +398,7 @@ func TestReap(t *testing.T) {
 		require.NoError(t, stranger.Start())
 		defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
 		forged := i.Record()
-		forged.Process.ID = stranger.Process.Pid // the pid was used again
+		forged.Process.ID, forged.Started = stranger.Process.Pid, "1" // the pid was used again
 		require.NoError(t, h.Reap(t.Context(), []engine.Record{forged}))
 		require.True(t, alive(stranger.Process.Pid))
 

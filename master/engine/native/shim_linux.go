@@ -69,24 +69,16 @@ func bindReadOnly(path string) error {
 // shimProgram is this program, also after its file has been replaced.
 const shimProgram = "/proc/self/exe"
 
-// canProtect tells why this master cannot make mounts read-only; nil when it can.
-func (e *Engine) canProtect() error {
-	e.probe.Do(func() {
-		if !e.opts.Shim {
-			e.probeErr = errors.New("turned off")
-			return
-		}
-		if os.Geteuid() != 0 {
-			e.probeErr = errors.New("the master does not run as root")
-			return
-		}
-		cmd := &exec.Cmd{Path: shimProgram, Args: []string{"baetyl", ShimArg, e.opts.Workdir}}
-		e.probeErr = startShim(cmd)
-		if e.probeErr == nil {
-			e.probeErr = cmd.Wait()
-		}
-	})
-	return e.probeErr
+// tryShim tells why this master cannot make paths read-only; nil when it can.
+func tryShim(path string) error {
+	if os.Geteuid() != 0 {
+		return errors.New("the master does not run as root")
+	}
+	cmd := &exec.Cmd{Path: shimProgram, Args: []string{"baetyl", ShimArg, path}}
+	if err := startShim(cmd); err != nil {
+		return err
+	}
+	return cmd.Wait()
 }
 
 // viaShim makes cmd, which is complete, begin as a shim that makes paths read-only.

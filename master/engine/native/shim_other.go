@@ -14,7 +14,7 @@ const ShimArg = "native-shim"
 // Shim is for Linux only; nothing starts one here.
 func Shim([]string) { os.Exit(1) }
 
-func (e *Engine) canProtect() error { return errors.New("mount namespaces need Linux") }
+func tryShim(string) error { return errors.New("mount namespaces need Linux") }
 
 func viaShim(*exec.Cmd, []string) {}
 
