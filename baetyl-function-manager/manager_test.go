@@ -74,15 +74,16 @@ func handler(ctx context.Context, m *baetyl.FunctionMessage) ([]byte, error) {
 // system is a running function manager with its surroundings.
 type system struct {
 	*master
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	cmd    *exec.Cmd
 	stderr *safeBuffer
 	ended  chan error
 
-	out *mqtt.Dispatcher // what the test publishes
-	mu  sync.Mutex
-	got []mqtt.Message
+	out    *mqtt.Dispatcher // what the test publishes
+	mu     sync.Mutex
+	got    []mqtt.Message
+	counts map[string]int // of got, by topic
 }
 
 type safeBuffer struct {
@@ -120,7 +121,7 @@ var hubBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func startHub(t *testing.T) string {
+func startHub(t testing.TB) string {
 	t.Helper()
 	binary, err := hubBinary()
 	require.NoError(t, err)
@@ -154,16 +155,16 @@ principals:
 	return address
 }
 
-func write(t *testing.T, path, text string) {
+func write(t testing.TB, path, text string) {
 	t.Helper()
 	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 }
 
 // start runs a manager with the given rules and functions, and a client that sees everything.
-func start(t *testing.T, broker, config string) *system {
+func start(t testing.TB, broker, config string) *system {
 	t.Helper()
-	m := &system{master: newMaster(t), t: t, dir: t.TempDir()}
+	m := &system{master: newMaster(t), t: t, dir: t.TempDir(), counts: map[string]int{}}
 	user := "test"
 	if strings.Contains(config, "#narrow") {
 		user = "narrow"
@@ -180,6 +181,7 @@ func start(t *testing.T, broker, config string) *system {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.got = append(m.got, d.Message)
+		m.counts[d.Topic]++
 		d.Ack()
 	}}))
 	t.Cleanup(func() { sub.Close() })

@@ -23,7 +23,7 @@ import (
 // master is a stand-in for the master's API that starts real processes. A service whose name starts with "broken" can't be
 // started, one that starts with "ending" ends at once.
 type master struct {
-	t       *testing.T
+	t       testing.TB
 	address string
 	dir     string // of the functions' processes
 
@@ -48,7 +48,7 @@ func (p *process) alive() bool {
 	}
 }
 
-func newMaster(t *testing.T) *master {
+func newMaster(t testing.TB) *master {
 	m := &master{t: t, dir: t.TempDir(), procs: map[string]*process{}}
 	s := http.NewServer(http.ServerConfig{Address: "tcp://127.0.0.1:0"}, m.routes())
 	require.NoError(t, s.Listen())

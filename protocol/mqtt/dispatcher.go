@@ -272,20 +272,17 @@ func (d *Dispatcher) connection(told *string) (time.Duration, error) {
 	d.out.connected(c.SessionPresent())
 	epoch := d.in.epoch
 	d.mu.Unlock()
-	d.log.Infof("connected")
 	*told = ""
-	d.event(func(h Handler) {
-		if ch, ok := h.(ConnectHandler); ok {
-			ch.OnConnect(c.SessionPresent())
-		}
-	})
+	if len(c.cfg.Subscriptions) == 0 {
+		d.connected(c)
+	}
 	signal(d.wake)
 
 	stop := context.AfterFunc(d.ctx, func() { c.Close() })
 	defer stop()
 	var writer sync.WaitGroup
 	writer.Go(func() { d.write(c) })
-	err = c.Serve(func(p packet.Generic) error { return d.receive(epoch, p) })
+	err = c.Serve(func(p packet.Generic) error { return d.receive(c, epoch, p) })
 	writer.Wait()
 
 	d.mu.Lock()
@@ -300,6 +297,16 @@ func (d *Dispatcher) connection(told *string) (time.Duration, error) {
 		poison.finish(ErrPoison)
 	}
 	return time.Since(began), err
+}
+
+// connected tells the handler and the log of a connection that is ready: subscribed, if there is something to subscribe to.
+func (d *Dispatcher) connected(c *Client) {
+	d.log.Infof("connected")
+	d.event(func(h Handler) {
+		if ch, ok := h.(ConnectHandler); ok {
+			ch.OnConnect(c.SessionPresent())
+		}
+	})
 }
 
 // write sends what there is until the connection ends.
@@ -347,8 +354,12 @@ func (d *Dispatcher) settled() {
 	d.drained = nil
 }
 
-// receive takes a packet of the connection of epoch. It never blocks.
-func (d *Dispatcher) receive(epoch int, pkt packet.Generic) error {
+// receive takes a packet of the connection c of epoch. It never blocks.
+func (d *Dispatcher) receive(c *Client, epoch int, pkt packet.Generic) error {
+	if ack, ok := pkt.(*packet.Suback); ok {
+		d.subscribed(c, ack)
+		return nil
+	}
 	var ended *publication
 	d.mu.Lock()
 	switch p := pkt.(type) {
@@ -367,14 +378,6 @@ func (d *Dispatcher) receive(epoch int, pkt packet.Generic) error {
 	case *packet.Pubrel:
 		delete(d.in.second, p.ID)
 		d.answer(&packet.Pubcomp{ID: p.ID}) // [MQTT-4.3.3-2]
-	case *packet.Suback:
-		if refused := d.client.refused(p); len(refused) > 0 {
-			err := fmt.Errorf("%w: %q", ErrRefused, refused)
-			d.log.Warnf("%s; no message of it will come", err)
-			d.mu.Unlock()
-			d.event(func(h Handler) { h.OnError(err) })
-			return nil
-		}
 	}
 	d.settled()
 	d.mu.Unlock()
@@ -383,6 +386,16 @@ func (d *Dispatcher) receive(epoch int, pkt packet.Generic) error {
 		signal(d.wake) // the window has room
 	}
 	return nil
+}
+
+// subscribed notes what the peer granted.
+func (d *Dispatcher) subscribed(c *Client, ack *packet.Suback) {
+	if refused := c.refused(ack); len(refused) > 0 {
+		err := fmt.Errorf("%w: %q", ErrRefused, refused)
+		d.log.Warnf("%s; no message of it will come", err)
+		d.event(func(h Handler) { h.OnError(err) })
+	}
+	d.connected(c)
 }
 
 // arrived takes a PUBLISH. Called under mu.

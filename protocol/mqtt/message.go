@@ -74,7 +74,8 @@ type Handler interface {
 
 // ConnectHandler is implemented by a Handler that wants to know of each new connection.
 type ConnectHandler interface {
-	// OnConnect is called after CONNACK. sessionPresent tells whether the peer knew the session.
+	// OnConnect is called when the peer has accepted the connection and answered the subscriptions. Messages may come before.
+	// sessionPresent tells whether the peer knew the session.
 	OnConnect(sessionPresent bool)
 }
 
