@@ -89,6 +89,7 @@ func (s *system) answers() {
 // whole checks that the system has come back: answers flow and each service has exactly one process.
 func (s *system) whole(since time.Time) {
 	s.t.Helper()
+	s.waitHub()
 	s.answers()
 	s.t.Logf("whole again after %v", time.Since(since).Round(time.Millisecond))
 	services := []string{"localhub", "function-manager", "timer"}

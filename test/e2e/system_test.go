@@ -220,6 +220,8 @@ func (s *system) running() bool {
 func (s *system) cleanUp() {
 	if s.running() {
 		s.interrupt()
+	} else if s.cmd != nil {
+		s.t.Logf("the master had ended before: %v", s.cmd.ProcessState)
 	}
 	if s.t.Failed() {
 		s.t.Logf("logs of %s:\n%s", s.dir, tail(s.everythingLogged(), 8000))
