@@ -8,6 +8,7 @@ wrong, or when a worker died; 127 when the Python packages that it needs are not
 from __future__ import absolute_import
 
 import argparse
+import fcntl
 import os
 import signal
 import sys
@@ -81,28 +82,35 @@ def main():
 
 
 class Stop(object):
-    """Why and when to stop. A pipe, because Python 2 runs no signal handler while a thread waits for a lock."""
+    """Why and when to stop. The main thread waits at a pipe, which the interpreter itself writes to when a signal comes: a
+    signal just before a wait is not lost, and Python 2 does not sit on it until the wait is over."""
 
     def __init__(self):
         self._read, self._write = os.pipe()
-        self._status, self._reason = 0, None
+        fcntl.fcntl(self._write, fcntl.F_SETFL, fcntl.fcntl(self._write, fcntl.F_GETFL) | os.O_NONBLOCK)
+        self._stopped, self._status, self._reason = False, 0, None
 
     def on_signals(self):
+        signal.set_wakeup_fd(self._write)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.now(0))
 
     def now(self, status, reason=None):
-        self._status, self._reason = status, reason
-        os.write(self._write, b'.')
+        """From any thread; the first call counts."""
+        if not self._stopped:
+            self._status, self._reason, self._stopped = status, reason, True
+            os.write(self._write, b'.')
 
     def wait(self):
         """Blocks until now was called; returns status and reason."""
-        while True:
+        while not self._stopped:
             try:
-                os.read(self._read, 1)
-                return self._status, self._reason
-            except OSError:  # a signal, in Python 2
+                os.read(self._read, 64)
+            except OSError:  # interrupted, in Python 2
                 pass
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one must not make the exit status another
+            signal.signal(number, signal.SIG_IGN)
+        return self._status, self._reason
 
 
 def fail(error, status=1):

@@ -67,7 +67,7 @@ def spin(event, context):
     print('spinning')
     while True:
         try:
-            pass
+            int()  # CPython 3.10 never looks up in a loop that starts with try and calls nothing
         except Exception:
             pass
 
