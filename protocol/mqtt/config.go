@@ -111,8 +111,12 @@ func (c ClientInfo) Check() error {
 			return fmt.Errorf("subscriptions[%d].qos: %d is not 0, 1 or 2", i, s.QOS)
 		}
 	}
-	if _, err := cert.Client(c.certificates()); err != nil {
-		return err
+	// One after the other, so that the error names the key.
+	if _, err := cert.Client(cert.Config{CA: c.CA}); err != nil {
+		return fmt.Errorf("ca: %w", err)
+	}
+	if _, err := cert.Client(cert.Config{Cert: c.Cert, Key: c.Key}); err != nil {
+		return fmt.Errorf("cert: %w", err)
 	}
 	return nil
 }
@@ -151,6 +155,9 @@ func parseEndpoint(address string) (endpoint, error) {
 		port, e.secure, e.web = "443", true, true
 	default:
 		return endpoint{}, fmt.Errorf("%q has none of the schemes tcp://, mqtt://, ssl://, tls://, mqtts://, ws://, wss://", u.Redacted())
+	}
+	if u.User != nil {
+		return endpoint{}, errors.New("has a user in it; use the keys username and password")
 	}
 	host := u.Hostname()
 	if p := u.Port(); p != "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/256dpi/gomqtt/transport/flow"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/mqtt"
 )
 
 // recorder is a Handler that keeps what it gets and acknowledges it.
