@@ -17,7 +17,7 @@ import (
 func BenchmarkRoundTrip(b *testing.B) {
 	for qos := range uint32(2) {
 		b.Run(fmt.Sprint("qos", qos), func(b *testing.B) {
-			m := start(b, startHub(b), fmt.Sprintf(simple, 1, "1m"))
+			m := start(b, startHub(b).address, fmt.Sprintf(simple, 1, "1m"))
 			m.publish("in", 1, "warm up")
 			m.await("out", 1)
 			var took []time.Duration
@@ -42,7 +42,7 @@ func BenchmarkThroughput(b *testing.B) {
 	for qos := range uint32(2) {
 		for _, instances := range []int{1, 4} {
 			b.Run(fmt.Sprintf("qos%d/instances%d", qos, instances), func(b *testing.B) {
-				m := start(b, startHub(b), fmt.Sprintf(simple, instances, "1m"))
+				m := start(b, startHub(b).address, fmt.Sprintf(simple, instances, "1m"))
 				m.publish("in", 1, "warm up")
 				m.await("out", 1)
 				b.ResetTimer()

@@ -106,7 +106,7 @@ func (s *safeBuffer) String() string {
 // brokers are the peers that the tests run against: ours, and one of another maker.
 func brokers(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("mosquitto", func(t *testing.T) { test(t, mqtttest.Mosquitto(t).Address) })
-	t.Run("hub", func(t *testing.T) { test(t, startHub(t)) })
+	t.Run("hub", func(t *testing.T) { test(t, startHub(t).address) })
 }
 
 var hubBinary = sync.OnceValues(func() (string, error) {
@@ -121,13 +121,19 @@ var hubBinary = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-func startHub(t testing.TB) string {
+// hub is a process of baetyl-hub.
+type hub struct {
+	t       testing.TB
+	address string
+	dir     string
+	cmd     *exec.Cmd
+	ended   chan struct{}
+}
+
+func startHub(t testing.TB) *hub {
 	t.Helper()
-	binary, err := hubBinary()
-	require.NoError(t, err)
-	address := fmt.Sprintf("tcp://127.0.0.1:%d", mqtttest.FreePort(t))
-	dir := t.TempDir()
-	write(t, filepath.Join(dir, baetyl.ConfigFile), fmt.Sprintf(`
+	h := &hub{t: t, address: fmt.Sprintf("tcp://127.0.0.1:%d", mqtttest.FreePort(t)), dir: t.TempDir()}
+	write(t, filepath.Join(h.dir, baetyl.ConfigFile), fmt.Sprintf(`
 listen: [%q]
 principals:
   - username: test
@@ -140,19 +146,27 @@ principals:
     permissions:
       - {action: pub, permit: [ok, dead]}
       - {action: sub, permit: ['#']}
-`, address))
-	cmd := exec.Command(binary)
-	cmd.Dir = dir
-	stderr := &safeBuffer{}
-	cmd.Stderr = stderr
-	require.NoError(t, cmd.Start())
+`, h.address))
+	h.start()
+	t.Cleanup(h.kill)
+	return h
+}
+
+func (h *hub) start() {
+	h.t.Helper()
+	binary, err := hubBinary()
+	require.NoError(h.t, err)
+	h.cmd = exec.Command(binary)
+	h.cmd.Dir = h.dir
+	require.NoError(h.t, h.cmd.Start())
 	ended := make(chan struct{})
-	go func() { cmd.Wait(); close(ended) }()
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		<-ended
-	})
-	return address
+	h.ended = ended
+	go func(c *exec.Cmd) { c.Wait(); close(ended) }(h.cmd)
+}
+
+func (h *hub) kill() {
+	h.cmd.Process.Kill()
+	<-h.ended
 }
 
 func write(t testing.TB, path, text string) {
@@ -318,7 +332,7 @@ func TestMessageToFunctionAndBack(t *testing.T) {
 }
 
 func TestCrashAndTimeoutReplaceTheInstance(t *testing.T) {
-	m := start(t, startHub(t), strings.Replace(fmt.Sprintf(simple, 2, "1m"), "timeout: 5s", "timeout: 500ms", 1)+`
+	m := start(t, startHub(t).address, strings.Replace(fmt.Sprintf(simple, 2, "1m"), "timeout: 5s", "timeout: 500ms", 1)+`
 message: {length: {max: 16k}}
 `)
 	m.publish("in", 1, "first")
@@ -352,7 +366,7 @@ message: {length: {max: 16k}}
 
 // A function that can't start answers with the error, and holds up nobody (F1, F6).
 func TestStartFailure(t *testing.T) {
-	m := start(t, startHub(t), `
+	m := start(t, startHub(t).address, `
 rules:
   - {clientid: r1, subscribe: {topic: in/broken, qos: 1}, function: {name: b}, publish: {topic: out/broken}}
   - {clientid: r2, subscribe: {topic: in/ending, qos: 1}, function: {name: e}, publish: {topic: out/ending}, deadletter: {topic: dead, qos: 1}, retry: {max: 2}}
@@ -378,7 +392,7 @@ functions:
 
 // Three slow messages and a poisonous one: the others are answered meanwhile.
 func TestSlowAndPoison(t *testing.T) {
-	m := start(t, startHub(t), fmt.Sprintf(simple, 4, "1m"))
+	m := start(t, startHub(t).address, fmt.Sprintf(simple, 4, "1m"))
 	for range 3 {
 		m.publish("in", 1, "wait go")
 	}
@@ -396,7 +410,7 @@ func TestSlowAndPoison(t *testing.T) {
 // A result that the hub refuses is an error message, not a loop (F9): too large for a hub whose limit the manager does not
 // know, and to a topic that is not permitted.
 func TestRefusedResult(t *testing.T) {
-	m := start(t, startHub(t), `#narrow
+	m := start(t, startHub(t).address, `#narrow
 message: {length: {max: 1m}}
 rules:
   - {clientid: r1, subscribe: {topic: in/a, qos: 1}, function: {name: f}, publish: {topic: ok, qos: 1}}
@@ -417,7 +431,7 @@ functions:
 }
 
 func TestOrder(t *testing.T) {
-	m := start(t, startHub(t), `
+	m := start(t, startHub(t).address, `
 rules:
   - {clientid: r1, subscribe: {topic: one, qos: 1}, function: {name: one}, publish: {topic: out/one, qos: 1}}
   - {clientid: r2, subscribe: {topic: key, qos: 1}, function: {name: key}, publish: {topic: out/key, qos: 1}}
@@ -446,61 +460,70 @@ functions:
 	}
 }
 
-// kill -9 of instances and of the manager, again and again, while messages come: each gets a result, and no instance of a
+// kill -9 of instances, of the manager and of the hub, again and again, while messages come: each gets a result, and no instance of a
 // killed manager stays.
 func TestKills(t *testing.T) {
-	brokers(t, func(t *testing.T, broker string) {
-		m := start(t, broker, `
+	t.Run("mosquitto", func(t *testing.T) { kills(t, mqtttest.Mosquitto(t).Address, nil) })
+	t.Run("hub", func(t *testing.T) {
+		h := startHub(t)
+		kills(t, h.address, func() { h.kill(); h.start() })
+	})
+}
+
+func kills(t *testing.T, broker string, restart func()) {
+	m := start(t, broker, `
 rules:
   - {clientid: r1, subscribe: {topic: in, qos: 1}, function: {name: f}, publish: {topic: out, qos: 1}, retry: {max: 10}}
 functions:
   - {name: f, service: svc, instance: {min: 2, max: 3}}
 `)
-		mqtttest.Until(t, "min instances from the start", func() bool { return len(m.living()) == 2 })
-		const n = 400
-		sent := make(chan error, 1)
-		go func() {
-			for i := range n {
-				if err := m.out.PublishWait(context.Background(), mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))}); err != nil {
-					sent <- err
-					return
-				}
-			}
-			close(sent)
-		}()
-		for round := 1; round <= 8; round++ {
-			mqtttest.Until(t, "some results", func() bool { return len(m.on("out")) >= round*40 })
-			if round%3 == 0 {
-				m.killManager()
-				m.run()
-			} else if all := m.living(); len(all) > 0 {
-				m.kill(all[0])
+	mqtttest.Until(t, "min instances from the start", func() bool { return len(m.living()) == 2 })
+	const n = 400
+	sent := make(chan error, 1)
+	go func() {
+		for i := range n {
+			if err := m.out.PublishWait(context.Background(), mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))}); err != nil {
+				sent <- err
+				return
 			}
 		}
-		require.NoError(t, <-sent)
-		missing := func() (out []int) {
-			seen := map[any]bool{}
-			for _, g := range m.on("out") {
-				require.NotContains(t, g, "errorMessage")
-				seen[g["in"]] = true
-			}
-			for i := range n {
-				if !seen[fmt.Sprint("m ", i)] {
-					out = append(out, i)
-				}
-			}
-			return out
+		close(sent)
+	}()
+	for round := 1; round <= 8; round++ {
+		mqtttest.Until(t, "some results", func() bool { return len(m.on("out")) >= round*40 })
+		switch all := m.living(); {
+		case round%4 == 3:
+			m.killManager()
+			m.run()
+		case round%4 == 0 && restart != nil:
+			restart()
+		case len(all) > 0:
+			m.kill(all[0])
 		}
-		mqtttest.Until(t, "a result of every message", func() bool { return len(missing()) == 0 })
-		require.NoError(t, m.cmd.Process.Signal(syscall.SIGTERM))
-		require.NoError(t, <-m.ended)
-		require.Empty(t, m.living(), "instances that nobody owns")
-	})
+	}
+	require.NoError(t, <-sent)
+	missing := func() (out []int) {
+		seen := map[any]bool{}
+		for _, g := range m.on("out") {
+			require.NotContains(t, g, "errorMessage")
+			seen[g["in"]] = true
+		}
+		for i := range n {
+			if !seen[fmt.Sprint("m ", i)] {
+				out = append(out, i)
+			}
+		}
+		return out
+	}
+	mqtttest.Until(t, "a result of every message", func() bool { return len(missing()) == 0 })
+	require.NoError(t, m.cmd.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, <-m.ended)
+	require.Empty(t, m.living(), "instances that nobody owns")
 }
 
 func TestFrontDoorAndNumbers(t *testing.T) {
 	door, page := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
-	m := start(t, startHub(t), fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page))
+	m := start(t, startHub(t).address, fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page))
 	c, err := baetyl.NewFClient(baetyl.FClientConfig{Address: door})
 	require.NoError(t, err)
 	defer c.Close()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"sort"
 	"unicode/utf8"
 
 	"github.com/baetyl/baetyl/protocol/mqtt"
@@ -41,12 +42,17 @@ func report(m *baetyl.FunctionMessage, cause error, topic string, qos uint32, li
 		f.Message += fmt.Sprintf(" (functionMessage.Payload of %d bytes left out)", len(m.Payload))
 		out.Payload = f.json()
 	}
-	for over := out.PacketSize() - limit; over > 0 && f.Message != ""; over = out.PacketSize() - limit {
-		cut := max(0, len(f.Message)-max(over, 1)) // a character may take more bytes in JSON; then once more
-		for cut > 0 && !utf8.RuneStart(f.Message[cut]) {
-			cut--
+	if whole := f.Message; out.PacketSize() > limit {
+		// A character may take more bytes in JSON than here, so the length is searched for.
+		n := max(0, sort.Search(len(whole)+1, func(n int) bool {
+			f.Message = whole[:n]
+			out.Payload = f.json()
+			return out.PacketSize() > limit
+		})-1)
+		for n > 0 && n < len(whole) && !utf8.RuneStart(whole[n]) {
+			n--
 		}
-		f.Message = f.Message[:cut]
+		f.Message = whole[:n]
 		out.Payload = f.json()
 	}
 	return out

@@ -98,7 +98,7 @@ func newContext() (*moduleContext, error) {
 		return c, err
 	}
 	c.log = log.New(c.config.Logger, log.KeyService, c.service, log.KeyInstance, c.instance)
-	c.master, c.masterErr = newMaster()
+	c.master, c.masterErr = NewMaster()
 	return c, nil
 }
 

@@ -17,8 +17,8 @@ var ErrNoMaster = errors.New("no master: environment variable " + masterapi.EnvA
 // The end of a call's context ends the call; the master may go on with what it was asked.
 type Master struct{ client *http.Client }
 
-// newMaster makes the client from the environment. It does not connect.
-func newMaster() (*Master, error) {
+// NewMaster makes the client from the environment that the master gives to its services. It does not connect.
+func NewMaster() (*Master, error) {
 	address := getenv(masterapi.EnvAPIAddress)
 	if address == "" {
 		return nil, ErrNoMaster

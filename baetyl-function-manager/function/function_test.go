@@ -1,0 +1,130 @@
+package function_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	nethttp "net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	"github.com/baetyl/baetyl/baetyl-function-manager/function"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+func TestJudge(t *testing.T) {
+	for code, want := range map[codes.Code]function.Verdict{
+		codes.OK: function.Answered, codes.Unknown: function.Refused, codes.NotFound: function.Refused, codes.Unimplemented: function.Refused,
+		codes.Unavailable: function.Broken, codes.DeadlineExceeded: function.Broken, codes.Internal: function.Broken, codes.Canceled: function.Broken,
+		codes.ResourceExhausted: function.Overload,
+	} {
+		require.Equal(t, want, function.Judge(status.Error(code, "x")), code)
+	}
+	require.Equal(t, function.Refused, function.Judge(status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")))
+}
+
+// api answers the master's routes and notes the calls.
+func api(t *testing.T, report masterapi.Inspect) (*baetyl.Master, func() []string) {
+	t.Helper()
+	var mu sync.Mutex
+	var calls []string
+	s := httptest.NewServer(nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		switch r.URL.Path {
+		case masterapi.PathInspect:
+			json.NewEncoder(w).Encode(report)
+		case masterapi.PathPortAvailable:
+			fmt.Fprint(w, `{"port":"1"}`)
+		default:
+			var env map[string]string
+			json.NewDecoder(r.Body).Decode(&env)
+			calls = append(calls, fmt.Sprint(r.URL.Path, " ", env))
+		}
+	}))
+	t.Cleanup(s.Close)
+	t.Setenv(masterapi.EnvAPIAddress, s.URL)
+	m, err := baetyl.NewMaster()
+	require.NoError(t, err)
+	return m, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return append([]string(nil), calls...)
+	}
+}
+
+// In containers the instance is reached by its name, natively by a port; on failure it is stopped.
+func TestStartProtocol(t *testing.T) {
+	cfg := config.Function{Name: "f", Service: "svc", Timeout: 200 * time.Millisecond}
+	for _, native := range []bool{false, true} {
+		m, calls := api(t, masterapi.Inspect{})
+		l := &function.Launcher{Master: m, Native: native, Log: log.Discard()}
+		_, err := l.Start(context.Background(), cfg, 3)
+		address, dial := "0.0.0.0:50051", "svc.f.3:50051"
+		if native {
+			address, dial = "127.0.0.1:1", "127.0.0.1:1"
+		}
+		require.ErrorContains(t, err, "connect function instance at "+dial+": context deadline exceeded")
+		require.Equal(t, []string{
+			"/v1/services/svc/instances/svc.f.3/start map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " OPENEDGE_SERVICE_ADDRESS:" + address +
+				" OPENEDGE_SERVICE_INSTANCE_ADDRESS:" + address + "]",
+			"/v1/services/svc/instances/svc.f.3/stop map[]",
+		}, calls())
+	}
+	_, err := (&function.Launcher{Err: baetyl.ErrNoMaster}).Start(context.Background(), cfg, 1)
+	require.ErrorIs(t, err, baetyl.ErrNoMaster)
+}
+
+func TestCleanStopsWhatIsOurs(t *testing.T) {
+	service := func(name string, instances ...string) masterapi.Service {
+		s := masterapi.Service{Name: name}
+		for _, i := range instances {
+			s.Instances = append(s.Instances, masterapi.Instance{Name: i, Status: masterapi.StatusRunning})
+		}
+		return s
+	}
+	m, calls := api(t, masterapi.Inspect{Services: []masterapi.Service{
+		service("svc", "svc", "svc.i1", "svc.f.1", "svc.f.77", "svc.f.x", "svc.g.1", "svc.f.1.1"), service("other", "svc.f.1", "other.f.1"),
+	}})
+	l := &function.Launcher{Master: m, Log: log.Discard()}
+	require.NoError(t, l.Clean(context.Background(), []config.Function{{Name: "f", Service: "svc"}}))
+	require.Equal(t, []string{"/v1/services/svc/instances/svc.f.1/stop map[]", "/v1/services/svc/instances/svc.f.77/stop map[]"}, calls())
+}
+
+// A caller that stops waiting takes its place in the queue back.
+func TestCallGivesUpWaiting(t *testing.T) {
+	hang, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, never answers
+	require.NoError(t, err)
+	defer hang.Close()
+	m, _ := api(t, masterapi.Inspect{})
+	f := function.New(config.Function{Name: "f", Service: "svc", Timeout: time.Minute, Instance: config.Instance{Max: 1, EvictTime: time.Minute}},
+		&function.Launcher{Master: m, Native: true, Log: log.Discard()}, log.Discard())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	wait, stop := context.WithCancel(context.Background())
+	got := make(chan error, 1)
+	go func() {
+		_, err := f.Call(wait, context.Background(), &baetyl.FunctionMessage{})
+		got <- err
+	}()
+	stop()
+	require.Equal(t, codes.Canceled, status.Code(<-got))
+	require.Zero(t, f.Stats().Waiting)
+	began := time.Now()
+	cancel()
+	require.NoError(t, <-ended)
+	require.Less(t, time.Since(began), 8*time.Second, "a start that is under way is given up")
+	_, err = f.Call(context.Background(), context.Background(), &baetyl.FunctionMessage{})
+	require.ErrorContains(t, err, "Pool not open")
+}
