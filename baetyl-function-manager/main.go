@@ -11,6 +11,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
 	"github.com/baetyl/baetyl/baetyl-function-manager/rule"
+	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/run"
 )
@@ -81,6 +82,9 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 		m.byName[f.Name] = fn
 	}
 	for i, r := range cfg.Rules {
+		if mqtt.Match(r.Subscribe.Topic, r.Publish.Topic) {
+			ctx.Log().Warnf("rules[%d] subscribes to %s, which its own results on %s match: they go round until the function returns nothing", i, r.Subscribe.Topic, r.Publish.Topic)
+		}
 		fn := m.byName[r.Function.Name]
 		info := hub
 		info.ClientID = ids[i]

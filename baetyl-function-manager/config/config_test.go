@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -105,6 +106,23 @@ func TestClientIDs(t *testing.T) {
 	c = two("", "")
 	_, err = c.ClientIDs(mqtt.ClientInfo{ClientID: "h"})
 	require.ErrorContains(t, err, `rules[1].clientid: "h" is the client id of rules[0] too`)
+}
+
+// The sample of docs/function-manager.md and the example that is installed can be used.
+func TestSamples(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/function-manager.md")
+	require.NoError(t, err)
+	_, sample, _ := strings.Cut(string(doc), "```yaml\n")
+	sample, _, _ = strings.Cut(sample, "```")
+	example, err := os.ReadFile("../../example/native/var/db/baetyl/function-manager-conf/service.yml")
+	require.NoError(t, err)
+	for _, text := range []string{sample, string(example)} {
+		c, err := load(text)
+		require.NoError(t, err)
+		require.NotEmpty(t, c.Rules)
+		_, err = c.ClientIDs(mqtt.ClientInfo{})
+		require.NoError(t, err)
+	}
 }
 
 func TestOrderKey(t *testing.T) {

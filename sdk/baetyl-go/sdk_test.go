@@ -325,6 +325,25 @@ func TestGoFunction(t *testing.T) {
 	require.True(t, <-lost)
 }
 
+// What docs/sdk.md shows compiles, and the function there is the one that is tested.
+func TestDocumentationCompiles(t *testing.T) {
+	text, err := os.ReadFile("../../docs/sdk.md")
+	require.NoError(t, err)
+	blocks := strings.Split(string(text), "```go\n")[1:]
+	require.Len(t, blocks, 2)
+	for i, b := range blocks {
+		source, _, _ := strings.Cut(b, "```")
+		file := filepath.Join(t.TempDir(), "main.go")
+		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
+		build(t, file)
+		if i == 1 {
+			tested, err := os.ReadFile("testdata/function/main.go")
+			require.NoError(t, err)
+			require.Contains(t, string(tested), source)
+		}
+	}
+}
+
 func freeAddress(t *testing.T) string {
 	return fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 }
