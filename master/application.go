@@ -176,7 +176,7 @@ func (m *Master) update(ctx context.Context, c candidate) error {
 		return fmt.Errorf("update application: %w", err)
 	}
 	backup := filepath.Join(m.opts.Workdir, backupFile)
-	if err := m.change(ctx, p, c.conf); err != nil {
+	if err := m.change(ctx, p, c.conf, false); err != nil {
 		err = fmt.Errorf("update application to version %q (the old one is put back): %w", c.conf.Version, err)
 		if undo := rename(backup, filepath.Join(m.opts.Workdir, AppFile)); undo != nil {
 			err = errors.Join(err, undo)
@@ -188,7 +188,8 @@ func (m *Master) update(ctx context.Context, c candidate) error {
 		if planErr != nil {
 			return errors.Join(err, planErr)
 		}
-		return errors.Join(err, m.change(ctx, back, old))
+		// One that cannot start now must not keep the rest of the old application down.
+		return errors.Join(err, m.change(ctx, back, old, true))
 	}
 	m.setConf(c.conf)
 	if err := os.Remove(backup); err != nil {
@@ -215,22 +216,23 @@ func (m *Master) swap(data []byte) error {
 	return nil
 }
 
-// change carries a plan out. It returns at the first service that cannot start.
-func (m *Master) change(ctx context.Context, p plan, to *app.Config) error {
+// change carries a plan out. It returns at the first service that cannot start, or starts all and returns what went wrong.
+func (m *Master) change(ctx context.Context, p plan, to *app.Config, all bool) error {
 	names := make([]string, 0, len(p.stop))
 	for _, s := range p.stop {
 		m.opts.Log.WithField(log.KeyService, s.service.Name).WithField(log.KeyReason, s.reason).Infof("service is stopped for the update")
 		names = append(names, s.service.Name)
 	}
-	if err := m.stop(names...); err != nil {
-		return err
-	}
+	errs := []error{m.stop(names...)}
 	for _, s := range p.start {
+		if err := errors.Join(errs...); err != nil && !all {
+			return err
+		}
 		if err := m.services.Start(ctx, serviceOf(to, s.service)); err != nil {
-			return fmt.Errorf("start service %s: %w", s.service.Name, err)
+			errs = append(errs, fmt.Errorf("start service %s: %w", s.service.Name, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // stop stops services within the grace time, whoever waits.

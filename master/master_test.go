@@ -333,6 +333,17 @@ services:
 		require.Equal(t, v1, d.read(t, master.AppFile))
 		require.NoFileExists(t, d.path(master.AppFile+".old"))
 	})
+	t.Run("what cannot be put back keeps nothing else down", func(t *testing.T) {
+		d, c := boot(t)
+		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
+		d.fake.FailStart("new", errors.New("boom"))
+		d.fake.FailStart("changed", errors.New("bang"))
+		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
+		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "bang") }, 10*time.Second, time.Millisecond, "no error is shown")
+		require.Equal(t, []string{"probe", "removed"}, d.fake.Running())
+		d.fake.FailStart("changed", nil)
+		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond, "it is not tried again")
+	})
 	t.Run("what could not start is noticed before anything is stopped", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
