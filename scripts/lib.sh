@@ -37,7 +37,6 @@ want() {
 		# shellcheck disable=SC2086
 		apt_install $want_packages && "$@" >/dev/null 2>&1 && return 0
 	fi
-	note "$want_name is missing: $want_consequence."
-	note "  To install it: sudo apt-get install $want_packages"
+	note "missing: $want_name ($want_consequence). To install: sudo apt-get install $want_packages"
 	return 1
 }

@@ -10,6 +10,13 @@ installer=.build/installer
 port=$(sed -n 's|.*tcp://[^:]*:\([0-9][0-9]*\).*|\1|p' "$conf" | head -n 1)
 port=${port:-1883}
 
+# answers TOPIC MODULE MARK: TOPIC, where the runtime of MODULE was prepared.
+topics='t, t/topic'
+answers() { [ ! -e "$prefix/var/db/baetyl/$2/$3" ] || topics="$topics, $1"; }
+answers t/py3hi baetyl-function-python36 venv/prepared
+answers t/node8hi baetyl-function-node85 node_modules/.prepared
+answers t/py2hi baetyl-function-python27 venv/prepared
+
 install_clients=''
 command -v mosquitto_sub >/dev/null 2>&1 || install_clients='
 The mosquitto clients are not installed: sudo apt-get install mosquitto-clients'
@@ -28,8 +35,8 @@ and in a third one:
 
   mosquitto_pub -h 127.0.0.1$p -u test -P hahaha -t t -m '{"id":1}'
 
-The message comes back on t, t/topic, t/py3hi and t/node8hi (t/py2hi with a Python 2.7).
-The timer service sends the same every 10 s. Logs: $prefix/var/log/baetyl, $prefix/var/db/baetyl/*-log
+The message comes back on $topics. The timer service sends the same every 10 s.
+Logs: $prefix/var/log/baetyl
 Ctrl-C stops everything.$install_clients
 ----------------------------------------------------------------------------------------------------
 END
