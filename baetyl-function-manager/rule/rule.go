@@ -117,6 +117,7 @@ func (r *Rule) Run(ctx context.Context) error {
 	err := r.hub.Close()
 	<-ended
 	r.hub.Wait()
+	r.lanes.wait() // one that came in at the last moment
 	return err
 }
 
