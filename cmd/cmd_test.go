@@ -20,12 +20,16 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
+// built is the folder of the real program, once a test has asked for it.
+var built string
+
 // build makes the real program once.
 var build = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "baetyl-cmd")
 	if err != nil {
 		return "", err
 	}
+	built = dir
 	path := filepath.Join(dir, "baetyl")
 	out, err := exec.Command("go", "build", "-o", path, "-ldflags",
 		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef", "..").CombinedOutput()
@@ -37,8 +41,8 @@ var build = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if path, err := build(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if built != "" {
+		_ = os.RemoveAll(built)
 	}
 	os.Exit(code)
 }

@@ -23,7 +23,6 @@ func awaitEnd(pid int) {
 
 // stat is what /proc/<pid>/stat says (proc_pid_stat(5)).
 type stat struct {
-	pid     int
 	state   string
 	group   int
 	started string // clock ticks after boot; with the boot and the pid it is unique
@@ -44,7 +43,7 @@ func readStat(pid int) (stat, bool) {
 		return stat{}, false
 	}
 	group, err := strconv.Atoi(f[2])
-	return stat{pid: pid, state: f[0], group: group, started: f[19]}, err == nil
+	return stat{state: f[0], group: group, started: f[19]}, err == nil
 }
 
 // startOf returns when the process started, in a form that is only compared; empty when there is no such process.
@@ -65,14 +64,10 @@ func bootID() string {
 	return strings.TrimSpace(string(id))
 }
 
-// groupOf returns the living processes of a process group.
-func groupOf(group int) (pids []int) {
-	for _, pid := range processes() {
-		if s, ok := readStat(pid); ok && s.group == group && s.state != "Z" && s.state != "X" {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
+// groupOfLiving returns the process group of pid, unless pid has ended.
+func groupOfLiving(pid int) (group int, ok bool) {
+	s, ok := readStat(pid)
+	return s.group, ok && s.state != "Z" && s.state != "X"
 }
 
 func processes() (pids []int) {

@@ -43,14 +43,10 @@ func bootID() string {
 	return strconv.FormatUint(t, 10)
 }
 
-// groupOf returns the living processes of a process group.
-func groupOf(group int) (pids []int) {
-	for _, pid := range processes() {
-		if g, err := unix.Getpgid(pid); err == nil && g == group && startOf(pid) != "" {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
+// groupOfLiving returns the process group of pid, unless pid has ended.
+func groupOfLiving(pid int) (group int, ok bool) {
+	group, err := unix.Getpgid(pid)
+	return group, err == nil && startOf(pid) != ""
 }
 
 func processes() (pids []int) {

@@ -231,3 +231,13 @@ func (i *instance) clearGroup() {
 		time.Sleep(orphanPoll)
 	}
 }
+
+// groupOf returns the living processes of a process group.
+func groupOf(group int) (pids []int) {
+	for _, pid := range processes() {
+		if g, ok := groupOfLiving(pid); ok && g == group {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}

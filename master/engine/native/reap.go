@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -20,7 +19,7 @@ import (
 // reapGrace is between SIGTERM and SIGKILL for what an earlier master left.
 const reapGrace = 5 * time.Second
 
-// Reap ends the process groups that an earlier master left: those of the records, and any process that works in a service's
+// Reap ends what an earlier master left: the process groups of the records, and any process that works in a service's
 // directory with our variables, since a master may be killed between starting a process and writing its record. Then it
 // removes the directories.
 func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
@@ -32,15 +31,27 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 			groups[r.Process.ID] = r
 		}
 	}
-	var wg sync.WaitGroup
-	for group, r := range groups {
-		if pids := e.ours(group, r); len(pids) > 0 {
-			wg.Go(func() { e.end(ctx, r, pids, func() []int { return e.ours(group, r) }) })
-		}
+	left := e.left(groups)
+	for pid, owner := range left {
+		e.opts.Log.WithField(log.KeyService, owner.Service).WithField(log.KeyInstance, owner.Instance).WithField(log.KeyPID, pid).
+			Warnf("process was left by an earlier master and is stopped")
+		_ = syscall.Kill(pid, syscall.SIGTERM) // gone by now is what we want
 	}
-	wg.Wait()
-	if stray := e.strays(); len(stray) > 0 {
-		e.end(ctx, engine.Record{}, stray, e.strays)
+	tick := time.NewTicker(orphanPoll)
+	defer tick.Stop()
+	for killed := (time.Time{}); len(left) > 0; left = e.left(groups) {
+		if ctx.Err() != nil {
+			if killed.IsZero() {
+				killed = time.Now()
+			}
+			for pid := range left {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+			}
+			if time.Since(killed) > killPatience {
+				return fmt.Errorf("end what an earlier master left: %d processes cannot be killed", len(left))
+			}
+		}
+		<-tick.C
 	}
 	if err := os.RemoveAll(filepath.Join(e.opts.Workdir, servicesDir)); err != nil {
 		return fmt.Errorf("remove directories of services: %w", err)
@@ -48,66 +59,44 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	return nil
 }
 
-// ours returns the living members of the recorded group, none when it is not the one of the record. With its leader gone
-// its members still show by their environment whose they are.
-func (e *Engine) ours(group int, r engine.Record) (pids []int) {
-	leader := r.Started != "" && startOf(group) == r.Started
-	for _, pid := range groupOf(group) {
-		env := environOf(pid)
-		if leader || env[masterapi.EnvInstanceName] == r.Instance && env[masterapi.EnvServiceName] == r.Service {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
-}
-
-// strays returns processes whose working directory is that of a service and whose environment is that of an instance.
-func (e *Engine) strays() (pids []int) {
+// left returns the living processes that an earlier master started, with the instance that each belongs to. It looks at every
+// process of the host once.
+func (e *Engine) left(groups map[int]engine.Record) map[int]engine.Record {
 	root, err := filepath.EvalSymlinks(filepath.Join(e.opts.Workdir, servicesDir))
 	if err != nil {
-		return nil // no directory, nobody in it
+		root = "" // no directory, nobody in it
 	}
+	// A group whose leader is the recorded process is ours as a whole.
+	led := map[int]bool{}
+	for group, r := range groups {
+		led[group] = r.Started != "" && startOf(group) == r.Started
+	}
+	out := map[int]engine.Record{}
 	for _, pid := range processes() {
-		cwd := cwdOf(pid)
-		if !strings.HasPrefix(cwd, root+"/") || startOf(pid) == "" {
+		group, ok := groupOfLiving(pid)
+		if !ok {
 			continue
 		}
-		service, _, _ := strings.Cut(strings.TrimPrefix(cwd, root+"/"), "/")
+		r, recorded := groups[group]
+		if led[group] {
+			out[pid] = r
+			continue
+		}
+		service := ""
+		if cwd := cwdOf(pid); root != "" && strings.HasPrefix(cwd, root+"/") {
+			service, _, _ = strings.Cut(strings.TrimPrefix(cwd, root+"/"), "/")
+		}
+		if !recorded && service == "" {
+			continue
+		}
 		env := environOf(pid)
-		if env[masterapi.EnvServiceName] == service && env[masterapi.EnvServiceMode] == masterapi.ModeNative {
-			pids = append(pids, pid)
+		owner := engine.Record{Service: env[masterapi.EnvServiceName], Instance: env[masterapi.EnvInstanceName]}
+		switch {
+		case recorded && owner.Service == r.Service && owner.Instance == r.Instance: // its leader is gone
+			out[pid] = r
+		case service != "" && owner.Service == service && env[masterapi.EnvServiceMode] == masterapi.ModeNative:
+			out[pid] = owner
 		}
 	}
-	return pids
-}
-
-// end asks pids to end and kills what is left when ctx ends. left tells who is.
-func (e *Engine) end(ctx context.Context, r engine.Record, pids []int, left func() []int) {
-	l := e.opts.Log
-	if r.Service != "" {
-		l = l.WithField(log.KeyService, r.Service).WithField(log.KeyInstance, r.Instance)
-	}
-	l.Warnf("processes %v were left by an earlier master and are stopped", pids)
-	signal := func(sig syscall.Signal) {
-		for _, pid := range left() {
-			_ = syscall.Kill(pid, sig) // gone by now is what we want
-		}
-	}
-	signal(syscall.SIGTERM)
-	tick := time.NewTicker(orphanPoll)
-	defer tick.Stop()
-	var killed time.Time
-	for len(left()) > 0 {
-		if ctx.Err() != nil && killed.IsZero() {
-			killed = time.Now()
-		}
-		if !killed.IsZero() {
-			signal(syscall.SIGKILL)
-			if time.Since(killed) > killPatience {
-				l.Errorf("processes %v cannot be killed", left())
-				return
-			}
-		}
-		<-tick.C
-	}
+	return out
 }
