@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -10,9 +9,6 @@ import (
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/run"
 )
-
-// cleanTimeout bounds the clean-up at the start.
-const cleanTimeout = 30 * time.Second
 
 // open adds the gRPC front door: whoever reaches it calls functions by name, once, without retry.
 func (m *manager) open(g *run.Group, cfg baetyl.FServerConfig) error {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
@@ -96,6 +97,9 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 	}
 	return m, nil
 }
+
+// cleanTimeout bounds the clean-up at the start.
+const cleanTimeout = 30 * time.Second
 
 // clean stops what an earlier manager left. Without it instances would run that nobody uses; the manager works all the same.
 func (m *manager) clean(ctx baetyl.Context) {
