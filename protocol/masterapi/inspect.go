@@ -2,6 +2,7 @@ package masterapi
 
 import (
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/baetyl/baetyl/utils/host"
@@ -92,13 +93,19 @@ type Container struct {
 }
 
 // identity are the keys that a report may not use, since readers take them for what the master knows.
-var identity = map[string]bool{
-	"name": true, "status": true, "start_time": true, "restarts": true, "error": true, "output": true,
-	"process": true, "container": true, "cpu_stats": true, "mem_stats": true,
+var identity = []string{
+	"name", "status", "start_time", "restarts", "error", "output", "process", "container", "cpu_stats", "mem_stats",
 }
 
-// Reserved tells whether a report may not use key.
-func Reserved(key string) bool { return identity[key] }
+// Reserved tells whether a report may not use key, in whatever case: readers in Go ignore it.
+func Reserved(key string) bool {
+	for _, k := range identity {
+		if strings.EqualFold(k, key) {
+			return true
+		}
+	}
+	return false
+}
 
 // instance is Instance without its methods.
 type instance Instance

@@ -15,7 +15,7 @@ import (
 func TestReportedKeys(t *testing.T) {
 	in := masterapi.Instance{
 		Name: "a", Status: masterapi.StatusRunning, Process: &masterapi.Process{ID: 7, Name: "x"},
-		Reported: map[string]json.RawMessage{"stats": []byte(`{"n":1}`), "process": []byte(`{"id":1}`), "error": []byte(`"forged"`)},
+		Reported: map[string]json.RawMessage{"stats": []byte(`{"n":1}`), "process": []byte(`{"id":1}`), "error": []byte(`"forged"`), "Status": []byte(`"x"`)},
 	}
 	data, err := json.Marshal(in)
 	require.NoError(t, err)
