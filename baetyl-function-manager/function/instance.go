@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/log"
@@ -153,6 +154,9 @@ func (l *Launcher) Stop(f config.Function, id int) {
 		cancel()
 		if err == nil {
 			return
+		}
+		if refused := new(http.Error); errors.As(err, &refused) && refused.Status == 401 {
+			return // another master runs by now: it has stopped the instance, and will stop this manager
 		}
 		time.Sleep(delay)
 	}
