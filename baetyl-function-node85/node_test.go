@@ -5,6 +5,7 @@ package node_test
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
@@ -19,31 +20,39 @@ import (
 	"github.com/baetyl/baetyl/protocol/function"
 )
 
-// each runs test with the Node of this machine and with 8.17, the last of the generation that the module is named for.
-func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
-	nodes := map[string]func(testing.TB) string{
-		"node": func(t testing.TB) string { return requires.Command(t, "node", "apt-get install nodejs npm") },
-		"8.17": functiontest.Node8,
+// target returns the runtime with the program node.
+func target(t testing.TB, node string) functiontest.Target {
+	t.Helper()
+	return functiontest.Target{
+		// One package for every Node: node_modules holds no compiled code.
+		Entry:   functiontest.Entry(t, functiontest.Package(t, "node85", "node")),
+		Env:     []string{"NODE=" + node},
+		Code:    read(t, "testdata/code"),
+		Other:   read(t, "testdata/other"),
+		Fail:    "Exception calling application: ('[UserCodeInvoke]', TypeError: x)",
+		Strange: "Exception calling application: ('[UserCodeReturn]', TypeError: Converting circular structure",
+		Broken:  map[string]string{"broken.js": "throw new Error('not today');\n"},
+		Missing: map[string]string{"missing.js": "require('nowhere');\n"},
 	}
-	for name, node := range nodes {
-		t.Run(name, func(t *testing.T) {
+}
+
+// each runs test with the Node of this machine and with 8.17, the last of the generation that the module is named for; with
+// BAETYL_TEST_ALL=1 with every generation since.
+func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
+	versions := []string{"", "8.17.0"}
+	if functiontest.All {
+		versions = append(versions, "10.24.1", "12.22.12", "14.21.3", "16.20.2", "18.20.8", "22.12.0")
+	}
+	for _, version := range versions {
+		t.Run("node"+version, func(t *testing.T) {
+			node := functiontest.Node(t, version)
 			t.Parallel()
-			// One package for both: node_modules holds no compiled code.
-			test(t, functiontest.Target{
-				Entry:   functiontest.Entry(t, functiontest.Package(t, "node85", "node")),
-				Env:     []string{"NODE=" + node(t)},
-				Code:    read(t, "testdata/code"),
-				Other:   read(t, "testdata/other"),
-				Fail:    "Exception calling application: ('[UserCodeInvoke]', TypeError: x)",
-				Strange: "Exception calling application: ('[UserCodeReturn]', TypeError: Converting circular structure",
-				Broken:  map[string]string{"broken.js": "throw new Error('not today');\n"},
-				Missing: map[string]string{"missing.js": "require('nowhere');\n"},
-			})
+			test(t, target(t, node))
 		})
 	}
 }
 
-func read(t *testing.T, dir string) map[string]string {
+func read(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -165,7 +174,7 @@ func TestLoad(t *testing.T) {
 func TestNotPrepared(t *testing.T) {
 	name := "baetyl-function-node85"
 	entry := filepath.Join(functiontest.Root(), name, "bin", name)
-	requires.Command(t, "node", "apt-get install nodejs npm")
+	functiontest.Node(t, "")
 	code, out := functiontest.Fail(t, functiontest.Options{Entry: entry})
 	assert.Equal(t, 127, code)
 	assert.Contains(t, out, name+": its libraries are not prepared; run once, with network: ")
@@ -173,4 +182,75 @@ func TestNotPrepared(t *testing.T) {
 	code, out = functiontest.Fail(t, functiontest.Options{Entry: entry, Env: []string{"NODE=/nowhere/node"}})
 	assert.Equal(t, 127, code)
 	assert.Contains(t, out, name+": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path")
+}
+
+func FuzzPayload(f *testing.F) { functiontest.FuzzPayload(f, target(f, functiontest.Node(f, ""))) }
+
+func FuzzValues(f *testing.F) {
+	const program = `
+const config = require(process.argv[1]);
+const value = (parse, text) => { try { return parse(text); } catch (e) { return null; } };
+require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  const text = JSON.parse(line);
+  const ms = value(config.duration, text);
+  console.log(JSON.stringify({ size: value(config.size, text), seconds: ms === null ? null : ms / 1000 }));
+});
+`
+	lib := filepath.Join(filepath.Dir(filepath.Dir(target(f, "").Entry)), "lib/config.js")
+	functiontest.FuzzValues(f, exec.Command(functiontest.Node(f, ""), "-e", program, lib))
+}
+
+// TestLodash follows "How to import third-party libraries for Node runtime".
+func TestLodash(t *testing.T) {
+	npm := requires.Command(t, "npm", "apt-get install npm")
+	cache := filepath.Join(functiontest.Cache(t), "lodash")
+	if _, err := os.Stat(filepath.Join(cache, "node_modules/lodash/package.json")); err != nil {
+		require.NoError(t, os.MkdirAll(cache, 0o755))
+		install := exec.Command(npm, "install", "--save", "lodash")
+		install.Dir = cache
+		if out, err := install.CombinedOutput(); err != nil {
+			requires.Missing(t, "lodash from npm", string(out))
+		}
+	}
+	each(t, func(t *testing.T, target functiontest.Target) {
+		dir := t.TempDir()
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl/function-sayhi"), 0o755))
+		require.NoError(t, os.Symlink(filepath.Join(cache, "node_modules"), filepath.Join(dir, "var/db/baetyl/function-sayhi/node_modules")))
+		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Dir: dir, Files: map[string]string{
+			"var/db/baetyl/function-sayhi/index.js": read(t, "testdata/documents")["lodash.js"],
+			functiontest.Config: `
+functions:
+- name: 'sayhi'
+  handler: 'index.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+`}})
+		assert.JSONEq(t, `{
+  "unique_array": ["Jane", 1, 2],
+  "sorted_users": [
+    { "user": "Jane", "age": 32, "active": true },
+    { "user": "barney", "age": 36, "active": true },
+    { "user": "fred", "age": 40, "active": false }
+  ],
+  "filtered_users": [
+    { "user": "fred", "age": 40, "active": false }
+  ]
+}`, r.MustCall(t, "sayhi", `{
+  "array": ["Jane", 1, "Jane", 1, 2],
+  "users": [
+    { "user": "barney", "age": 36, "active": true },
+    { "user": "fred", "age": 40, "active": false },
+    { "user": "Jane", "age": 32, "active": true }
+  ]
+}`))
+	})
+}
+
+// TestPrepare: what can't be had is named with its remedy (status 3).
+func TestPrepare(t *testing.T) {
+	cmd := exec.Command(filepath.Join(functiontest.Root(), "scripts/package-runtime.sh"), "node85", t.TempDir())
+	cmd.Env = append(os.Environ(), "NODE=/bin/false")
+	out, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+	assert.Contains(t, string(out), "node85: /bin/false is not a Node of 8.13 or later\nnode85: to remedy: install a later one and set NODE to its path\n")
 }

@@ -4,7 +4,10 @@ package python_test
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -21,37 +24,47 @@ import (
 	"github.com/baetyl/baetyl/protocol/function"
 )
 
+// target returns the runtime for the interpreter p.
+func target(t testing.TB, p functiontest.Python) functiontest.Target {
+	t.Helper()
+	if p.Path == "" {
+		requires.Missing(t, "Python "+p.Version, "pyenv install "+p.Version)
+	}
+	name, variable := "python36", "BAETYL_PYTHON3"
+	if p.Version == "2.7" {
+		name, variable = "python27", "BAETYL_PYTHON27"
+	}
+	exception := "TypeError('x')"
+	if p.Version == "2.7" || p.Version == "3.6" {
+		exception = "TypeError('x',)"
+	}
+	return functiontest.Target{
+		Entry:   functiontest.Entry(t, functiontest.Package(t, name, p.Version, variable+"="+p.Path)),
+		Code:    read(t, "testdata/code"),
+		Other:   read(t, "testdata/other"),
+		Fail:    "Exception calling application: ('[UserCodeInvoke] ', " + exception + ")",
+		Strange: "Exception calling application: ('[UserCodeReturn] ', TypeError(",
+		Broken:  map[string]string{"broken.py": "raise ValueError('not today')\n"},
+		Missing: map[string]string{"missing.py": "import nowhere\n"},
+	}
+}
+
 // each runs test with every interpreter that is to be tested.
 func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 	for _, p := range functiontest.Pythons(t) {
 		t.Run(p.Version, func(t *testing.T) {
-			if p.Path == "" {
-				requires.Missing(t, "Python "+p.Version, "pyenv install "+p.Version)
-			}
 			t.Parallel()
-			name, variable := "python36", "BAETYL_PYTHON3"
-			if p.Version == "2.7" {
-				name, variable = "python27", "BAETYL_PYTHON27"
-			}
-			pkg := functiontest.Package(t, name, p.Version, variable+"="+p.Path)
-			exception := "TypeError('x')"
-			if p.Version == "2.7" || p.Version == "3.6" {
-				exception = "TypeError('x',)"
-			}
-			test(t, functiontest.Target{
-				Entry:   functiontest.Entry(t, pkg),
-				Code:    read(t, "testdata/code"),
-				Other:   read(t, "testdata/other"),
-				Fail:    "Exception calling application: ('[UserCodeInvoke] ', " + exception + ")",
-				Strange: "Exception calling application: ('[UserCodeReturn] ', TypeError(",
-				Broken:  map[string]string{"broken.py": "raise ValueError('not today')\n"},
-				Missing: map[string]string{"missing.py": "import nowhere\n"},
-			})
+			test(t, target(t, p))
 		})
 	}
 }
 
-func read(t *testing.T, dir string) map[string]string {
+// python returns the interpreter inside of a package.
+func python(target functiontest.Target) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(target.Entry)), "venv/bin/python")
+}
+
+func read(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files, paths := map[string]string{}, []string{}
 	for _, pattern := range []string{"*", "*/*"} {
@@ -246,5 +259,86 @@ func TestNotPrepared(t *testing.T) {
 		assert.Equal(t, 127, code)
 		assert.Contains(t, out, name+": its Python is not prepared; run once, with network: ")
 		assert.Contains(t, out, "/bin/prepare\n")
+	}
+}
+
+// newest returns the last interpreter of this machine.
+func newest(t testing.TB) functiontest.Target {
+	t.Helper()
+	all := functiontest.Pythons(t)
+	return target(t, all[len(all)-1])
+}
+
+func FuzzPayload(f *testing.F) { functiontest.FuzzPayload(f, newest(f)) }
+
+func FuzzValues(f *testing.F) {
+	const program = `
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from baetyl_function import config
+def value(parse, text):
+    try:
+        return parse(text)
+    except ValueError:
+        return None
+while True:
+    line = sys.stdin.readline()
+    if not line:
+        break
+    text = json.loads(line)
+    print(json.dumps({'size': value(config.size, text), 'seconds': value(config.duration, text)}))
+`
+	lib := filepath.Join(functiontest.Root(), "baetyl-function-python/lib")
+	functiontest.FuzzValues(f, exec.Command(python(newest(f)), "-B", "-u", "-c", program, lib))
+}
+
+// TestThirdParty follows "How to import third-party libraries for Python runtime" step by step; the page is fetched from a server
+// of the test.
+func TestThirdParty(t *testing.T) {
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Page", "yes") }))
+	t.Cleanup(page.Close)
+	each(t, func(t *testing.T, target functiontest.Target) {
+		cache := filepath.Join(functiontest.Cache(t), "requests-"+filepath.Base(filepath.Dir(filepath.Dir(target.Entry))))
+		if _, err := os.Stat(filepath.Join(cache, "__init__.py")); err != nil {
+			download := exec.Command(python(target), "-m", "pip", "download", "-q", "--disable-pip-version-check", "-d", cache, "requests")
+			if out, err := download.CombinedOutput(); err != nil {
+				requires.Missing(t, "requests from the package index", string(out))
+			}
+			steps := "cd \"$1\"; for wheel in *.whl; do \"$2\" -m zipfile -e $wheel .; done; rm -rf *.whl *.dist-info; touch __init__.py"
+			out, err := exec.Command("sh", "-ec", steps, "sh", cache, python(target)).CombinedOutput()
+			require.NoError(t, err, "%s", out)
+		}
+		dir := t.TempDir()
+		require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl"), 0o755))
+		code := filepath.Join(dir, "var/db/baetyl/function-sayhi")
+		out, err := exec.Command("cp", "-R", cache, code).CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		source := strings.ReplaceAll(read(t, "testdata/documents")["get.py"], "https://baidu.com", page.URL)
+		functiontest.Write(t, code, map[string]string{"get.py": source})
+		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Dir: dir, Files: map[string]string{functiontest.Config: `
+functions:
+- name: 'sayhi3'
+  handler: 'get.handler'
+  codedir: 'var/db/baetyl/function-sayhi'
+`}})
+		assert.Contains(t, r.MustCall(t, "sayhi3", `{"action":"A"}`), `"X-Page": "yes"`)
+		assert.JSONEq(t, `{"action":"B","info":"action error"}`, r.MustCall(t, "sayhi3", `{"action":"B"}`))
+		assert.JSONEq(t, `{"error":"action not found"}`, r.MustCall(t, "sayhi3", ``))
+	})
+}
+
+// TestPrepare: what can't be had is named with its remedy, and the others go on (status 3).
+func TestPrepare(t *testing.T) {
+	for _, c := range []struct{ name, env, want string }{
+		{"python36", "BAETYL_PYTHON3=/nowhere/python", "python36: BAETYL_PYTHON3=/nowhere/python is not a Python of 3.6 or later"},
+		{"python27", "BAETYL_PYTHON27=/nowhere/python", "python27: BAETYL_PYTHON27=/nowhere/python is not a Python 2.7"},
+	} {
+		cmd := exec.Command(filepath.Join(functiontest.Root(), "scripts/package-runtime.sh"), c.name, t.TempDir())
+		cmd.Env = append(os.Environ(), c.env)
+		out, err := cmd.CombinedOutput()
+		require.Error(t, err)
+		assert.Equal(t, 3, cmd.ProcessState.ExitCode())
+		assert.Contains(t, string(out), c.want)
+		assert.Contains(t, string(out), c.name+": to remedy: set it to one, or unset it\n")
 	}
 }

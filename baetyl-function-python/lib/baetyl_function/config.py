@@ -24,9 +24,10 @@ Logger = namedtuple('Logger', 'path level format age_days size_bytes backups')
 
 _string = type(u'')
 _integer = (int, type(1 << 64))  # int and long in Python 2
-_SIZE = re.compile(r'^(\d+)\s*([kmgt]?)b?$')
-_DURATION = re.compile(r'(\d+\.?\d*|\.\d+)(ns|us|\xb5s|\u03bcs|ms|s|m|h)' if str is not bytes
-                       else r'(\d+\.?\d*|\.\d+)(ns|us|ms|s|m|h)')
+_SIZE = re.compile(r'^([0-9]+)\s*([kmgt]?)b?$')
+_NUMBER = re.compile(r'^[0-9]+$')
+_DURATION = re.compile(r'([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|\xb5s|\u03bcs|ms|s|m|h)' if str is not bytes
+                       else r'([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|ms|s|m|h)')
 _SECONDS = {'ns': 1e-9, 'us': 1e-6, u'\xb5s': 1e-6, u'\u03bcs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
 _VARIABLE = re.compile(r'\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}')
 
@@ -171,7 +172,7 @@ def _target(s, address):
         raise ConfigError('%s: config invalid, missing server address: set server.address, or the environment variable %s'
                           % (s.file, ADDRESS_VARIABLES[0]))
     address = address[len('tcp://'):] if address.startswith('tcp://') else address
-    if not address.startswith('unix:') and not re.search(r':\d+$', address):
+    if not address.startswith('unix:') and not re.search(r':[0-9]+$', address):
         raise s.error('address', "'%s' is not <host>:<port>" % address)
     return address
 
@@ -233,7 +234,7 @@ def duration(value):
     if isinstance(value, _integer) and not isinstance(value, bool) and value >= 0:
         return value * 1e-9
     text = value.strip() if isinstance(value, (str, _string)) else ''
-    if text.isdigit():
+    if _NUMBER.match(text):
         return int(text) * 1e-9
     parts = _DURATION.findall(text)
     if not parts or ''.join(n + u for n, u in parts) != text:
@@ -250,7 +251,7 @@ def _text(value):
 
 
 def _positive(value):
-    if isinstance(value, (str, _string)) and value.strip().isdigit():
+    if isinstance(value, (str, _string)) and _NUMBER.match(value.strip()):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, _integer) or value < 1:
         raise ValueError("expected a whole number of at least 1, found '%s'" % (value,))
