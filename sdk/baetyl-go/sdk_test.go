@@ -2,10 +2,13 @@ package baetyl_test
 
 import (
 	"context"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net"
 	nethttp "net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,6 +26,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // The test binary is also the module that the tests run: TestMain hands over to the one that MODULE names.
@@ -410,4 +414,34 @@ func TestFunctionServerEndsWithinBounds(t *testing.T) {
 	require.NoError(t, err)
 	defer busy.Close()
 	require.ErrorContains(t, baetyl.NewFServer(baetyl.FServerConfig{Address: busy.Addr().String()}, nil).Listen(), "address already in use")
+}
+
+func TestFunctionCallsOverTLS(t *testing.T) {
+	// The certificate that net/http/httptest carries is for 127.0.0.1 and its own authority.
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	pair, dir := s.TLS.Certificates[0], t.TempDir()
+	secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	file := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+		return path
+	}
+	crt, key := file("crt", "CERTIFICATE", pair.Certificate[0]), file("key", "PRIVATE KEY", secret)
+	address, _ := serve(t, baetyl.FServerConfig{Cert: crt, Key: key}, func(_ context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+		return m, nil
+	})
+	c := dialFunction(t, baetyl.FClientConfig{Address: address, Config: cert.Config{CA: crt}})
+	out, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte("x")})
+	require.NoError(t, err)
+	require.Equal(t, "x", string(out.Payload))
+	for _, cfg := range []cert.Config{{}, {Cert: crt, Key: key}} { // no TLS; TLS without the authority
+		c := dialFunction(t, baetyl.FClientConfig{Address: address, Timeout: time.Second, Config: cfg, FailFast: true})
+		_, err := c.Call(context.Background(), &baetyl.FunctionMessage{})
+		require.Error(t, err)
+	}
+	broken := baetyl.NewFServer(baetyl.FServerConfig{Address: "127.0.0.1:0", Cert: crt}, nil)
+	require.NoError(t, broken.Listen())
+	require.ErrorContains(t, broken.Serve(context.Background()), "needs both cert and key")
 }
