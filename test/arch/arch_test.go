@@ -27,7 +27,7 @@ type rule struct {
 var rules = []rule{
 	{"utils", []string{"utils"}},
 	{"protocol", []string{"protocol", "utils"}},
-	{"internal", []string{"internal", "utils"}},
+	{"internal", []string{"internal", "protocol", "utils"}}, // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
 	{"master/engine", []string{"master/engine", "protocol", "utils"}},
 	{"master", []string{"master", "protocol", "utils"}},
