@@ -342,3 +342,18 @@ func TestPrepare(t *testing.T) {
 		assert.Contains(t, string(out), c.name+": to remedy: set it to one, or unset it\n")
 	}
 }
+
+// TestConfigurationOfTheDocument starts with the sample of docs/function-runtimes.md as it stands.
+func TestConfigurationOfTheDocument(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(functiontest.Root(), "docs/function-runtimes.md"))
+	require.NoError(t, err)
+	_, sample, ok := strings.Cut(string(b), "```yaml\n")
+	require.True(t, ok)
+	sample, _, _ = strings.Cut(sample, "```")
+	r := functiontest.Start(t, functiontest.Options{Entry: newest(t).Entry, Files: map[string]string{
+		functiontest.Config:                     sample,
+		"var/db/baetyl/function-sayhi/index.py": read(t, "testdata/documents")["index.py"],
+	}})
+	assert.Contains(t, r.MustCall(t, "sayhi", `{"id":1}`), "Hello Baetyl")
+	assert.Contains(t, string(r.Read(t, "var/log/baetyl/service.log")), "functions sayhi at "+r.Addr)
+}
