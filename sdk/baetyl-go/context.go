@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"regexp"
 	"sync"
 	"syscall"
 	"time"
@@ -94,7 +93,7 @@ func newContext() (*moduleContext, error) {
 		native:   getenv(masterapi.EnvServiceMode) == masterapi.ModeNative,
 		waiting:  make(chan os.Signal, 1),
 	}
-	if err := loadPart(ConfigFile, &c.config); err != nil {
+	if err := loadPart(&c.config); err != nil {
 		return c, err
 	}
 	c.log = log.New(c.config.Logger, log.KeyService, c.service, log.KeyInstance, c.instance)
@@ -102,24 +101,14 @@ func newContext() (*moduleContext, error) {
 	return c, nil
 }
 
-// topLevel finds the keys at the start of a line.
-var topLevel = regexp.MustCompile(`(?m)^['"]?([^\s'"#:][^'"#:\n]*)['"]?[ \t]*:(?:\s|$)`)
-
-// loadPart reads the sections of a file that out has. Other sections belong to others, who check them: here their names are
-// collected only to let them pass.
-func loadPart(path string, out any) error {
-	data, err := conf.ReadFile(path)
+// loadPart reads the sections of the configuration that out has; a missing file means defaults. Other sections belong to others,
+// who check them.
+func loadPart(out any) error {
+	err := conf.Load(ConfigFile, out, conf.AllowOthers())
 	if errors.Is(err, os.ErrNotExist) {
-		return conf.Parse(path, nil, out)
+		return conf.SetDefaults(out)
 	}
-	if err != nil {
-		return err
-	}
-	var keys []string
-	for _, m := range topLevel.FindAllSubmatch(data, -1) {
-		keys = append(keys, string(m[1]))
-	}
-	return conf.Parse(path, data, out, conf.AllowKeys(keys...))
+	return err
 }
 
 // listen makes signals end the module: the first one is announced, a second SIGINT kills, as a user at a terminal expects.

@@ -178,7 +178,7 @@ func ServeFunction(ctx Context, call Call) error {
 	var cfg struct {
 		Server FServerConfig `yaml:"server" json:"server"`
 	}
-	if err := loadPart(ConfigFile, &cfg); err != nil {
+	if err := loadPart(&cfg); err != nil {
 		return err
 	}
 	if a := getenv(masterapi.EnvInstanceAddress); a != "" {

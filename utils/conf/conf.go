@@ -59,6 +59,12 @@ func AllowKeys(keys ...string) Option {
 	return func(l *loader) { l.allowed = append(l.allowed, keys...) }
 }
 
+// AllowOthers lets all top-level keys pass that the type does not have: other parts of the program read them from the same file,
+// and check them.
+func AllowOthers() Option {
+	return func(l *loader) { l.others = true }
+}
+
 // Env replaces os.LookupEnv as the source of {{.NAME}}.
 func Env(lookup func(name string) (string, bool)) Option {
 	return func(l *loader) { l.lookup = lookup }
@@ -67,6 +73,7 @@ func Env(lookup func(name string) (string, bool)) Option {
 type loader struct {
 	file    string
 	allowed []string
+	others  bool
 	lookup  func(string) (string, bool)
 }
 
@@ -122,7 +129,7 @@ func Parse(name string, data []byte, out any, opts ...Option) error {
 	if err != nil {
 		return l.fail("", err)
 	}
-	s := schema{root: v.Elem().Type(), allowed: l.allowed}
+	s := schema{root: v.Elem().Type(), allowed: l.allowed, others: l.others}
 	if path, err := s.check(tree, s.root, ""); err != nil {
 		return l.fail(path, err)
 	}

@@ -96,6 +96,8 @@ func TestExpand(t *testing.T) {
 func TestAllowKeys(t *testing.T) {
 	_, err := parse("hub: {address: x}", conf.AllowKeys("hub"))
 	require.NoError(t, err)
+	_, err = parse("{hub: {address: x}, 'any thing': 1}", conf.AllowOthers())
+	require.NoError(t, err)
 	_, err = parse("env: {}\nhub: {}")
 	require.Error(t, err)
 }

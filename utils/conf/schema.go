@@ -21,6 +21,7 @@ var (
 type schema struct {
 	root    reflect.Type
 	allowed []string
+	others  bool
 }
 
 // check finds the first key that the type doesn't know, or that stands twice.
@@ -47,7 +48,7 @@ func (s schema) check(node any, t reflect.Type, path string) (string, error) {
 			seen[key] = true
 			f, ok := fields[key]
 			if !ok {
-				if path == "" && contains(s.allowed, key) {
+				if path == "" && (s.others || contains(s.allowed, key)) {
 					continue
 				}
 				return at, s.unknown(key, fields)
