@@ -64,7 +64,7 @@ func (h *Hub) open() error {
 	}
 	finish()
 	o := listener.Options{
-		Handshake: h.cfg.Connection.Connect.Timeout, ReadLimit: int64(h.cfg.Message.Length.Max), Origins: h.cfg.Connection.Origins, Log: h.log,
+		Handshake: h.cfg.Connection.Connect.Timeout, Origins: h.cfg.Connection.Origins, Log: h.log,
 	}
 	if h.cfg.Certificate.Cert != "" {
 		secure, err := cert.Server(h.cfg.Certificate)

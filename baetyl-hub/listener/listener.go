@@ -25,8 +25,7 @@ type Handler func(conn net.Conn, cert *x509.Certificate)
 // Options of a Set.
 type Options struct {
 	TLS       *tls.Config   // of ssl and wss
-	Handshake time.Duration // limit for TLS and WebSocket handshakes
-	ReadLimit int64         // bytes of a WebSocket message
+	Handshake time.Duration // limit for TLS and WebSocket handshakes, and for an HTTP connection that idles after an answer
 	Origins   []string      // allowed beside the hub's own host; "*" allows all
 	Log       log.Logger
 }

@@ -1,9 +1,11 @@
 package listener
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	stdlog "log"
 	"net"
 	"net/http"
 	"time"
@@ -24,6 +26,8 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 	}
 	server := &http.Server{
 		ReadHeaderTimeout: s.o.Handshake,
+		IdleTimeout:       s.o.Handshake, // a request that does not become a WebSocket keeps no connection
+		ErrorLog:          stdlog.New(httpLog{s.o.Log}, "", 0),
 		MaxHeaderBytes:    16 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ws, err := upgrader.Upgrade(w, r, nil) // answers by itself if it can't
@@ -31,7 +35,7 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 				s.o.Log.WithError(err).WithField(log.KeyAddress, r.RemoteAddr).Infof("WebSocket handshake failed")
 				return
 			}
-			ws.SetReadLimit(s.o.ReadLimit)
+			// No read limit: a message is passed on as it comes, never held whole, and may have many packets.
 			s.handler(&webConn{Conn: ws}, verified(r.TLS))
 		}),
 	}
@@ -41,6 +45,14 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 		return err
 	}
 	return nil
+}
+
+// httpLog is where net/http tells of handshakes that failed.
+type httpLog struct{ log log.Logger }
+
+func (l httpLog) Write(line []byte) (int, error) {
+	l.log.Infof("%s", bytes.TrimSpace(line))
+	return len(line), nil
 }
 
 // webConn makes the binary messages of a WebSocket a byte stream: MQTT packets may share messages or span them. [MQTT-6.0.0-2]

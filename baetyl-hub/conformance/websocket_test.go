@@ -1,0 +1,221 @@
+package conformance_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/gorilla/websocket"
+	"github.com/stretchr/testify/require"
+)
+
+const web = `
+connection: {origins: ['https://app.example'], connect: {timeout: 500ms}}
+`
+
+func withWeb(more string) string {
+	return strings.Replace(anyone, "['tcp://127.0.0.1:0']", "['tcp://127.0.0.1:0', 'ws://127.0.0.1:0/mqtt', 'ws://127.0.0.1:0/other']", 1) + more
+}
+
+func (b *broker) dialAt(listener int) *peer {
+	b.t.Helper()
+	conn, err := net.DialTimeout("tcp", b.addrs[listener], patience)
+	require.NoError(b.t, err)
+	return newPeer(b.t, conn)
+}
+
+// webStream is the client's end of a WebSocket as a stream: a message for each Write.
+type webStream struct {
+	*websocket.Conn
+	rest io.Reader
+}
+
+func (s *webStream) Read(b []byte) (int, error) {
+	for {
+		if s.rest == nil {
+			kind, r, err := s.NextReader()
+			if err != nil {
+				if _, ok := err.(*websocket.CloseError); ok {
+					err = io.EOF
+				}
+				return 0, err
+			}
+			if kind != websocket.BinaryMessage {
+				return 0, fmt.Errorf("message of kind %d", kind)
+			}
+			s.rest = r
+		}
+		if n, err := s.rest.Read(b); n > 0 || err != io.EOF {
+			return n, err
+		}
+		s.rest = nil
+	}
+}
+
+func (s *webStream) Write(b []byte) (int, error) {
+	return len(b), s.WriteMessage(websocket.BinaryMessage, b)
+}
+
+func (s *webStream) SetDeadline(t time.Time) error {
+	_ = s.SetReadDeadline(t)
+	return s.SetWriteDeadline(t)
+}
+
+// ws opens a WebSocket to the hub.
+func (b *broker) ws(path string, header http.Header) (*peer, *http.Response, error) {
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: patience}
+	conn, answer, err := d.Dial("ws://"+b.addrs[1]+path, header)
+	if err != nil {
+		return nil, answer, err
+	}
+	return newPeer(b.t, &webStream{Conn: conn}), answer, nil
+}
+
+func TestWebSocket(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(""))
+	for _, path := range []string{"/mqtt", "/", "/any"} { // documents and clients differ in the path
+		p, answer, err := b.ws(path, nil)
+		require.NoError(t, err)
+		require.Equal(t, "mqtt", answer.Header.Get("Sec-WebSocket-Protocol"))
+		p.send(hello("x", true))
+		p.expect(packet.NewConnack())
+		p.sub(2, "t")
+		p.send(&packet.Publish{ID: 1, Message: message("t", "m", 1)})
+		p.expect(&packet.Puback{ID: 1})
+		p.want("t", "m", 1)
+		p.bye()
+	}
+	conn, answer, err := websocket.DefaultDialer.Dial("ws://"+b.addrs[1]+"/mqtt", nil) // a client need not name the protocol
+	require.NoError(t, err)
+	require.Empty(t, answer.Header.Get("Sec-WebSocket-Protocol"))
+	p := newPeer(t, &webStream{Conn: conn})
+	p.send(hello("x", true))
+	p.expect(packet.NewConnack())
+}
+
+// One packet in many messages, many packets in one message, messages of no bytes, pings between.
+func TestWebSocketIsAStream(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(""))
+	p, _, err := b.ws("/mqtt", nil)
+	require.NoError(t, err)
+	ws := p.conn.(*webStream)
+	for _, c := range encode(t, hello("x", true)) {
+		p.raw([]byte{c})
+		p.raw(nil)
+	}
+	require.NoError(t, ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(patience)))
+	p.expect(packet.NewConnack())
+	p.sub(1, "t")
+	// More packets in one message than a packet may be long: the limit is of packets.
+	var all []packet.Generic
+	payload := strings.Repeat("x", 1000)
+	for i := range 90 {
+		all = append(all, &packet.Publish{ID: packet.ID(i + 1), Message: message("u", payload, 1)})
+	}
+	p.raw(append(encode(t, all...), encode(t, packet.NewPingreq())[0])) // and the first byte of the next one
+	for i := range 90 {
+		p.expect(&packet.Puback{ID: packet.ID(i + 1)})
+	}
+	p.raw([]byte{0})
+	p.expect(packet.NewPingresp())
+	p.raw(frame(0x30, str("t"), bytes.Repeat([]byte{'x'}, 33000)))
+	p.end()
+}
+
+func TestWebSocketTextMessageCloses(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(""))
+	for _, connected := range []bool{true, false} {
+		p, _, err := b.ws("/mqtt", nil)
+		require.NoError(t, err)
+		if connected {
+			p.send(hello("x", true))
+			p.expect(packet.NewConnack())
+		}
+		require.NoError(t, p.conn.(*webStream).WriteMessage(websocket.TextMessage, encode(t, hello("x", true))))
+		p.end()
+	}
+	eventually(t, "the connections' end", func() bool { return b.stat("connections") == 0 })
+}
+
+// A web page of another host is let in only if it is configured.
+func TestWebSocketOrigin(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(web))
+	host := b.addrs[1]
+	for origin, want := range map[string]bool{
+		"":                             true, // not a web page
+		"http://" + host:               true,
+		"https://" + host:              true,
+		"https://app.example":          true,
+		"HTTPS://APP.example":          true,
+		"http://app.example":           false,
+		"https://app.example.evil":     false,
+		"https://evil/" + host:         false,
+		"https://evil":                 false,
+		"null":                         false,
+		"https://app.example@evil":     false,
+		"https://" + host + "@evil":    false,
+		"https://evil#https://" + host: false,
+	} {
+		header := http.Header{}
+		if origin != "" {
+			header.Set("Origin", origin)
+		}
+		_, answer, err := b.ws("/mqtt", header)
+		if want {
+			require.NoError(t, err, origin)
+		} else {
+			require.Error(t, err, origin)
+			require.Equal(t, http.StatusForbidden, answer.StatusCode, origin)
+		}
+	}
+	b = start(t, withWeb("connection: {origins: ['*']}"))
+	_, _, err := b.ws("/mqtt", http.Header{"Origin": {"https://evil"}})
+	require.NoError(t, err)
+}
+
+// What does not become a WebSocket in time is closed, also after an answer.
+func TestWebSocketTimeLimits(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(web))
+	silent := b.dialAt(1)
+	_, err := io.Copy(io.Discard, silent.conn)
+	require.True(t, err == nil || gone(err), "%v", err)
+	half := b.dialAt(1)
+	half.raw([]byte("GET /mqtt HTTP/1.1\r\nHost: x\r\n"))
+	_, err = io.Copy(io.Discard, half.conn)
+	require.True(t, err == nil || gone(err), "%v", err)
+	plain := b.dialAt(1) // plain HTTP is answered and may not stay
+	plain.raw([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	_ = plain.conn.SetReadDeadline(time.Now().Add(patience))
+	answer, err := io.ReadAll(plain.conn)
+	require.NoError(t, err)
+	require.Contains(t, string(answer), "400 Bad Request")
+	p, _, err := b.ws("/mqtt", nil) // a WebSocket without CONNECT
+	require.NoError(t, err)
+	p.end()
+}
+
+// The end of the WebSocket is the end of the connection: the will follows.
+func TestWebSocketCloseIsNoDisconnect(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(""))
+	watch := b.clean("watch")
+	watch.sub(0, "will/+")
+	p, _, err := b.ws("/mqtt", nil)
+	require.NoError(t, err)
+	p.send(testament("x", true, 0))
+	p.expect(packet.NewConnack())
+	ws := p.conn.(*webStream)
+	require.NoError(t, ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(patience)))
+	watch.want("will/x", "of x", 0)
+}
