@@ -118,6 +118,14 @@ fuzz: ## every fuzz test for FUZZTIME (default 10s) each
 bench: ## benchmarks (BENCH=<pattern> selects them)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: bench-hub
+bench-hub: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> BROKERS=<pattern> TIME=3s)
+	@scripts/bench.sh
+
+.PHONY: crash
+crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
+	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
+
 ##@ Help
 
 .PHONY: help

@@ -37,8 +37,8 @@ storage: {sync: always}
 			return []string{filepath.Join(cache, "nats-server"), "-c", "nats.conf"}, write(dir, "nats.conf", fmt.Sprintf(
 				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", max_ack_pending: 65535 }\n", dir, port))
 		}},
-		{name: "mochi-mqtt", setup: func(dir string, port int) ([]string, error) {
-			return []string{filepath.Join(cache, "mochi"), fmt.Sprintf("127.0.0.1:%d", port)}, nil
+		{name: "mochi-mqtt, memory", setup: func(dir string, port int) ([]string, error) {
+			return []string{filepath.Join(cache, "mochi"), "-tcp", fmt.Sprintf("127.0.0.1:%d", port), "-ws", "127.0.0.1:0", "-info", "127.0.0.1:0"}, nil
 		}},
 	}
 	return all
