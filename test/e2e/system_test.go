@@ -150,11 +150,20 @@ func (s *system) withProbe() *system {
 	return s
 }
 
-// start boots the system and waits until the hub listens.
+// start boots the system and waits until the hub listens and the rules of the function manager have subscribed: a message of QoS 0
+// that is published before goes nowhere.
 func (s *system) start() *system {
 	s.t.Helper()
 	s.startMaster()
 	s.waitHub()
+	if !strings.Contains(s.read(appFile), "- name: function-manager\n") {
+		return s
+	}
+	for _, line := range strings.Split(s.read(managerFile), "\n") {
+		if _, id, ok := strings.Cut(line, "- clientid: "); ok {
+			s.logged("msg=connected", "clientid="+id, "rule=")
+		}
+	}
 	return s
 }
 
