@@ -44,7 +44,7 @@ func (r *Router) Publish(p *Publication, w *Waker) {
 	if !r.Fresh(p.Route) {
 		p.Route = r.Route(p.Message.Topic)
 	}
-	p.split(p.Route, &p.Message, 0)
+	p.split(p.Route, &p.Message)
 	if !p.InOrder && !p.Message.Retain && p.Receiver == 0 && p.Will == "" && !p.needsStore() {
 		p.finish(nil, w)
 		return
@@ -68,10 +68,7 @@ func (rt *Route) Forward(frames []byte, n int, w *Waker) {
 	}
 }
 
-// maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got through.
-const maxHops = 32
-
-func (p *Publication) split(rt *Route, m *packet.Message, depth int) {
+func (p *Publication) split(rt *Route, m *packet.Message) {
 	x := part{message: m}
 	add := func(s Sub) {
 		s.QOS = min(s.QOS, m.QOS)
@@ -90,11 +87,8 @@ func (p *Publication) split(rt *Route, m *packet.Message, depth int) {
 		}
 	}
 	p.parts = append(p.parts, x)
-	if depth == maxHops {
-		return
-	}
 	for _, h := range rt.copies {
-		p.split(h.route, &packet.Message{Topic: h.route.topic, Payload: m.Payload, QOS: h.qos(m.QOS)}, depth+1)
+		p.split(h.route, &packet.Message{Topic: h.route.topic, Payload: m.Payload, QOS: h.qos(m.QOS)})
 	}
 }
 
@@ -109,6 +103,11 @@ func (p *Publication) needsStore() bool {
 
 // Write implements store.Op.
 func (p *Publication) Write(tx *store.Tx) error {
+	if p.Message.Retain && !p.r.Fresh(p.Route) {
+		// Who has subscribed meanwhile gets it too: see SendRetained.
+		p.Route, p.parts = p.r.Route(p.Message.Topic), p.parts[:0]
+		p.split(p.Route, &p.Message)
+	}
 	size := 0
 	for i := range p.parts {
 		if len(p.parts[i].stored) > 0 {

@@ -38,10 +38,44 @@ func (r *Router) LoadRetained(m packet.Message) { r.retain(m) }
 
 // SendRetained gives s the retained messages that match the subscriptions which it just made. [MQTT-3.3.1-6] Each goes once
 // per SUBSCRIBE, at the highest quality that a matching filter has. Shared subscriptions get none, as usual.
-func (r *Router) SendRetained(s Subscriber, list []Subscription, w *Waker) {
-	var found []Entry
+//
+// It returns when they are sent or queued, and keeps them in line with what is published meanwhile: who subscribes misses no newer
+// message, and gets none that is older than one which he got already.
+func (r *Router) SendRetained(s Subscriber, list []Subscription) {
+	// What was matched before s subscribed is retained when it is stored. After this barrier it is.
+	if !r.await(&barrier{done: make(chan struct{})}) {
+		return
+	}
+	w := NewWaker(r.waker.store)
+	defer w.Flush()
+	var frame []byte
+	var stored []Entry
+	for _, e := range r.findRetained(list) {
+		if e.QOS > 0 && s.Number() != 0 {
+			stored = append(stored, e)
+			continue
+		}
+		r.retainedMu.RLock() // a newer one is retained first and delivered then: this one is before it, or not at all
+		switch {
+		case !r.current(e.Message):
+		case e.QOS == 0:
+			frame = Encode(frame[:0], e.Message, 0, 0, false, true)
+			s.SendNow(frame, 1, &w)
+		default:
+			s.Enqueue(e, &w)
+		}
+		r.retainedMu.RUnlock()
+	}
+	if len(stored) > 0 {
+		w.Flush()
+		r.await(&redelivery{barrier: barrier{done: make(chan struct{})}, r: r, s: s, entries: stored})
+	}
+}
+
+func (r *Router) findRetained(list []Subscription) (found []Entry) {
 	at := map[string]int{}
 	r.retainedMu.RLock()
+	defer r.retainedMu.RUnlock()
 	for _, x := range list {
 		r.retained.Select(x.Filter, func(m *packet.Message) bool {
 			qos := min(m.QOS, x.QOS)
@@ -54,27 +88,41 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, w *Waker) {
 			return true
 		})
 	}
-	r.retainedMu.RUnlock()
-	var frame []byte
-	var stored []Entry
-	for _, e := range found {
-		switch {
-		case e.QOS == 0:
-			frame = Encode(frame[:0], e.Message, 0, 0, false, true)
-			s.SendNow(frame, 1, w)
-		case s.Number() == 0:
-			s.Enqueue(e, w)
-		default:
-			stored = append(stored, e)
-		}
-	}
-	if len(stored) > 0 {
-		w.Later(&redelivery{r: r, s: s, entries: stored})
-	}
+	return found
 }
+
+// current tells whether m is still the retained message of its topic. It runs with r.retainedMu held.
+func (r *Router) current(m *packet.Message) bool {
+	now := r.retained.Get(m.Topic)
+	return now != nil && &now.Payload[0] == &m.Payload[0] // a retained message has a payload, and each its own
+}
+
+// await queues an op and waits until it is told.
+func (r *Router) await(op interface {
+	store.Op
+	wait()
+}) bool {
+	if !r.waker.store.Append(op) {
+		return false
+	}
+	op.wait()
+	return true
+}
+
+// barrier is an op that does nothing but follow those before it.
+type barrier struct{ done chan struct{} }
+
+func (b *barrier) wait() { <-b.done }
+
+// Write implements store.Op.
+func (b *barrier) Write(*store.Tx) error { return nil }
+
+// Committed implements store.Op.
+func (b *barrier) Committed(error) { close(b.done) }
 
 // redelivery stores retained messages for one session, so that they are repeated until they are acknowledged.
 type redelivery struct {
+	barrier
 	r       *Router
 	s       Subscriber
 	entries []Entry
@@ -99,12 +147,19 @@ func (d *redelivery) Write(tx *store.Tx) error {
 
 // Committed implements store.Op.
 func (d *redelivery) Committed(err error) {
+	defer close(d.done)
 	for _, e := range d.entries {
-		if err != nil {
-			if e.Seq == 0 {
-				return // refused before anything was reserved
-			}
-			e.Message = nil
+		if e.Seq == 0 {
+			return // refused before anything was reserved
+		}
+		d.r.retainedMu.RLock()
+		current := d.r.current(e.Message)
+		d.r.retainedMu.RUnlock()
+		switch {
+		case err != nil:
+			e.Message, e.Seq = nil, 0
+		case !current:
+			e.Message = nil // s has got a newer one in this batch
 		}
 		d.s.Enqueue(e, &d.r.waker)
 	}

@@ -26,7 +26,7 @@ type hop struct {
 func (r *Router) Route(name string) *Route {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.match(name)
+	return r.match(name, 0)
 }
 
 // Fresh tells whether the subscriptions are still those of the match.
@@ -36,8 +36,11 @@ func (r *Router) Fresh(rt *Route) bool { return rt.version == r.version.Load() }
 // shared subscription.
 func (rt *Route) Direct() bool { return len(rt.groups) == 0 && len(rt.copies) == 0 }
 
-// match runs with r.mu held.
-func (r *Router) match(name string) *Route {
+// maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got through.
+const maxHops = 32
+
+// match runs with r.mu held. hops are the static routes that led here.
+func (r *Router) match(name string, hops int) *Route {
 	rt := &Route{version: r.version.Load(), topic: name}
 	branches := 0
 	var at map[Subscriber]int // index into rt.subs; made when a second filter matches
@@ -69,15 +72,15 @@ func (r *Router) match(name string) *Route {
 		}
 	})
 	for _, s := range r.static {
-		if topic.Match(s.Source, name) {
-			rt.takeHop(r, s)
+		if hops < maxHops && topic.Match(s.Source, name) {
+			rt.takeHop(r, s, hops+1)
 		}
 	}
 	return rt
 }
 
 // takeHop merges static routes to the same target: the highest source quality wins, then the highest target quality.
-func (rt *Route) takeHop(r *Router, s StaticRoute) {
+func (rt *Route) takeHop(r *Router, s StaticRoute, hops int) {
 	for i := range rt.copies {
 		c := &rt.copies[i]
 		if c.route.topic != s.Target {
@@ -88,7 +91,7 @@ func (rt *Route) takeHop(r *Router, s StaticRoute) {
 		}
 		return
 	}
-	rt.copies = append(rt.copies, hop{route: r.match(s.Target), source: s.SourceQOS, target: s.TargetQOS})
+	rt.copies = append(rt.copies, hop{route: r.match(s.Target, hops), source: s.SourceQOS, target: s.TargetQOS})
 }
 
 // qos is the quality with which a hop passes a message on: never more than it was published with.

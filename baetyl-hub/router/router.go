@@ -33,7 +33,7 @@ type Subscriber interface {
 
 // Entry is one message in the queue of a session.
 type Entry struct {
-	Message  *packet.Message // shared by all its receivers, never changed; nil: storing failed, the position stays empty
+	Message  *packet.Message // shared by all its receivers, never changed; nil: the position stays empty, Seq is released
 	Seq      uint64          // number in the store; 0: not stored
 	Position uint64          // as reserved; 0 for sessions without number
 	QOS      packet.QOS      // of the delivery

@@ -80,7 +80,8 @@ func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
 		s.q.skip(e.Position)
 		switch {
 		case e.Message == nil:
-			x.state = done
+			s.free(e.Seq, w)
+			x = entry{state: done}
 		case s.q.len() >= s.g.o.QueueMax:
 			s.g.stats.QueueFull.Add(1)
 			s.free(e.Seq, w)

@@ -1,0 +1,306 @@
+package router_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-hub/router"
+	"github.com/baetyl/baetyl/baetyl-hub/store"
+)
+
+// rig is a router on a real store.
+type rig struct {
+	*router.Router
+	t     *testing.T
+	store *store.Store
+}
+
+func newRig(t *testing.T, static ...router.StaticRoute) *rig {
+	t.Helper()
+	st, err := store.Open(store.Options{Dir: t.TempDir(), Sync: store.SyncNone})
+	require.NoError(t, err)
+	r := &rig{Router: router.New(st), t: t, store: st}
+	r.SetStatic(static)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error)
+	go func() { ended <- st.Run(ctx, r.Flush) }()
+	t.Cleanup(func() {
+		cancel()
+		require.NoError(t, <-ended)
+		require.NoError(t, st.Close())
+	})
+	return r
+}
+
+// gate is an op that holds the store's goroutine until it is opened: what is queued meanwhile comes into one batch.
+type gate struct{ entered, open chan struct{} }
+
+func (g *gate) Write(*store.Tx) error {
+	close(g.entered)
+	<-g.open
+	return nil
+}
+func (g *gate) Committed(error) {}
+
+// hold returns when the store's goroutine stands still; call the result to let it go on.
+func (r *rig) hold() (release func()) {
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	require.True(r.t, r.store.Append(g))
+	<-g.entered
+	return func() { close(g.open) }
+}
+
+// fence is an op that tells when all before it is delivered.
+type fence chan struct{}
+
+func (f fence) Write(*store.Tx) error { return nil }
+func (f fence) Committed(error)       { close(f) }
+
+func (r *rig) settle() {
+	f := make(fence)
+	require.True(r.t, r.store.Append(f))
+	<-f
+}
+
+// publish returns a channel with the message's receipt.
+func (r *rig) publish(m packet.Message) chan error {
+	done := make(chan error, 1)
+	w := router.NewWaker(r.store)
+	r.Publish(&router.Publication{Message: m, Route: r.Route(m.Topic), Done: func(_ *router.Publication, err error, _ *router.Waker) { done <- err }}, &w)
+	w.Flush()
+	return done
+}
+
+// send publishes and waits until it is delivered.
+func (r *rig) send(m packet.Message) {
+	r.t.Helper()
+	require.NoError(r.t, <-r.publish(m))
+	r.settle()
+}
+
+func (r *rig) subscribe(s *sink, qos packet.QOS, filters ...string) {
+	var list []router.Subscription
+	for _, f := range filters {
+		list = append(list, router.Subscription{Filter: f, QOS: qos})
+	}
+	r.Subscribe(s, list, func() {})
+	s.list = append(s.list, list...)
+}
+
+// sink is a subscriber that notes what it gets, as text.
+type sink struct {
+	number   uint64
+	position uint64
+	list     []router.Subscription
+
+	mu  sync.Mutex
+	got []string
+}
+
+func (s *sink) Number() uint64 { return s.number }
+
+func (s *sink) Reserve() uint64 {
+	s.position++
+	return s.position - 1
+}
+
+func (s *sink) SendNow(frames []byte, n int, _ *router.Waker) router.Crowded {
+	for range n {
+		var p packet.Publish
+		size, err := p.Decode(frames)
+		if err != nil {
+			panic(err)
+		}
+		s.note(&p.Message, 0, p.Message.Retain)
+		frames = frames[size:]
+	}
+	return nil
+}
+
+func (s *sink) Enqueue(e router.Entry, _ *router.Waker) {
+	if e.Message != nil {
+		s.note(e.Message, e.QOS, e.Retained)
+	}
+}
+
+func (s *sink) note(m *packet.Message, qos packet.QOS, retained bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	flag := ""
+	if retained {
+		flag = " retained"
+	}
+	s.got = append(s.got, fmt.Sprintf("%s=%s at %d%s", m.Topic, m.Payload, qos, flag))
+}
+
+func (s *sink) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := s.got
+	s.got = nil
+	return got
+}
+
+func msg(topic, payload string, qos packet.QOS, retain bool) packet.Message {
+	return packet.Message{Topic: topic, Payload: []byte(payload), QOS: qos, Retain: retain}
+}
+
+func TestEachSubscriberOnceAtItsBest(t *testing.T) {
+	r := newRig(t)
+	transient, durable := &sink{}, &sink{number: 7}
+	r.subscribe(transient, 0, "a/b", "a/#")
+	r.subscribe(transient, 2, "+/b")
+	r.subscribe(durable, 1, "#", "a/b")
+	r.send(msg("a/b", "m", 2, false))
+	r.send(msg("a/b", "n", 0, false))
+	r.send(msg("a/c", "o", 1, true))
+	require.Equal(t, []string{"a/b=m at 2", "a/b=n at 0", "a/c=o at 0"}, transient.take())
+	require.Equal(t, []string{"a/b=m at 1", "a/b=n at 0", "a/c=o at 1"}, durable.take())
+	require.EqualValues(t, 2, durable.position) // only what is stored has a position
+	require.EqualValues(t, 2, r.store.Stats().Messages.Load())
+	require.EqualValues(t, 5, r.Stats().Subscriptions.Load())
+	r.Unsubscribe(transient, []string{"a/b", "a/#", "+/b", "never"})
+	r.Unsubscribe(durable, []string{"#", "a/b", "a/b"})
+	require.Zero(t, r.Stats().Subscriptions.Load())
+	r.send(msg("a/b", "p", 1, false))
+	require.Empty(t, append(transient.take(), durable.take()...))
+}
+
+// Of a group one member after the other, durable and transient alike.
+func TestGroupTakesTurns(t *testing.T) {
+	r := newRig(t)
+	members := []*sink{{}, {number: 1}, {}}
+	for _, s := range members {
+		r.subscribe(s, 1, "$share/g/a/+")
+	}
+	other := &sink{}
+	r.subscribe(other, 1, "$share/h/a/b", "a/b")
+	for i := range 30 {
+		r.send(msg("a/b", fmt.Sprint(i), 1, false))
+		require.Len(t, other.take(), 2) // of its group, and its own
+	}
+	count := map[string]int{}
+	for _, s := range members {
+		got := s.take()
+		require.Len(t, got, 10)
+		for _, x := range got {
+			count[x]++
+		}
+	}
+	require.Len(t, count, 30)
+	// A member that leaves does not keep its turn.
+	r.Unsubscribe(members[1], []string{"$share/g/a/+"})
+	for i := range 10 {
+		r.send(msg("a/b", fmt.Sprint(i), 0, false))
+		require.Len(t, append(members[0].take(), members[2].take()...), 1)
+		require.Empty(t, members[1].take())
+	}
+}
+
+// A route that a publisher keeps is told apart from one that subscriptions have overtaken.
+func TestRouteFreshness(t *testing.T) {
+	r := newRig(t)
+	rt := r.Route("a")
+	require.True(t, r.Fresh(rt))
+	s := &sink{}
+	r.subscribe(s, 0, "b") // any change counts
+	require.False(t, r.Fresh(rt))
+	rt = r.Route("a")
+	r.Unsubscribe(s, []string{"b"})
+	require.False(t, r.Fresh(rt))
+	rt = r.Route("a")
+	r.SetStatic([]router.StaticRoute{{Source: "a", Target: "c"}})
+	require.False(t, r.Fresh(rt))
+	require.False(t, r.Route("a").Direct())
+	require.True(t, r.Route("b").Direct())
+	// A publication with a route that is no longer fresh is matched again.
+	r.subscribe(s, 0, "a")
+	w := router.NewWaker(r.store)
+	r.Publish(&router.Publication{Message: msg("a", "m", 0, false), Route: rt}, &w)
+	require.Equal(t, []string{"a=m at 0"}, s.take())
+}
+
+// A retained message is on its way to the disk when somebody subscribes: he gets it, as the last one.
+func TestSubscribeWhileRetainedIsStored(t *testing.T) {
+	for _, qos := range []packet.QOS{0, 1} {
+		for number := range uint64(2) {
+			r := newRig(t)
+			r.send(msg("a", "old", qos, true))
+			s := &sink{number: number}
+			release := r.hold()
+			stored := r.publish(msg("a", "new", qos, true)) // matched before s subscribes
+			r.subscribe(s, qos, "a")
+			sent := make(chan struct{})
+			go func() {
+				defer close(sent)
+				r.SendRetained(s, s.list)
+			}()
+			release()
+			require.NoError(t, <-stored)
+			<-sent
+			r.settle()
+			got := s.take()
+			require.NotEmpty(t, got, "quality %d, session %d", qos, number)
+			require.Contains(t, got[len(got)-1], "a=new", "quality %d, session %d: %q", qos, number, got)
+		}
+	}
+}
+
+// The other way round: a newer one is stored in the same batch as the older retained one is queued for the subscriber.
+func TestRetainedIsNotSentAfterNewer(t *testing.T) {
+	for _, qos := range []packet.QOS{0, 1} {
+		for number := range uint64(2) {
+			for range 20 {
+				r := newRig(t)
+				r.send(msg("a", "1", qos, true))
+				s := &sink{number: number}
+				r.subscribe(s, qos, "a")
+				release := r.hold()
+				second := r.publish(msg("a", "2", qos, true))
+				sent := make(chan struct{})
+				go func() {
+					defer close(sent)
+					r.SendRetained(s, s.list)
+				}()
+				third := r.publish(msg("a", "3", qos, true))
+				release()
+				require.NoError(t, <-second)
+				require.NoError(t, <-third)
+				<-sent
+				r.settle()
+				last := byte('0')
+				for _, x := range s.take() {
+					require.GreaterOrEqual(t, x[2], last)
+					last = x[2]
+				}
+				require.Equal(t, byte('3'), last)
+			}
+		}
+	}
+}
+
+// Static routes to one target are merged, a copy is not retained, and a circle that got past the configuration ends.
+func TestStaticRoutes(t *testing.T) {
+	r := newRig(t,
+		router.StaticRoute{Source: "a/#", Target: "t", TargetQOS: 1},
+		router.StaticRoute{Source: "a/b", SourceQOS: 1, Target: "t", TargetQOS: 1},
+		router.StaticRoute{Source: "t", SourceQOS: 1, Target: "u", TargetQOS: 0},
+		router.StaticRoute{Source: "x", Target: "x"},
+	)
+	s := &sink{}
+	r.subscribe(s, 2, "t", "u")
+	r.send(msg("a/b", "m", 2, true))
+	require.ElementsMatch(t, []string{"t=m at 1", "u=m at 0"}, s.take())
+	r.send(msg("a/c", "n", 2, false))
+	require.ElementsMatch(t, []string{"t=n at 0", "u=n at 0"}, s.take())
+	late := &sink{}
+	r.subscribe(late, 1, "t")
+	r.SendRetained(late, late.list)
+	require.Empty(t, late.take())
+	r.send(msg("x", "round", 0, false))
+}
