@@ -15,6 +15,7 @@ BUILD    := CGO_ENABLED=0 $(GO) build -buildvcs=false -trimpath -ldflags "$(LDFL
 
 # make run installs into ./output unless PREFIX was given.
 RUN_PREFIX := $(if $(filter file default undefined,$(origin PREFIX)),output,$(PREFIX))
+HAVE_GO    := $(shell command -v $(GO) 2>/dev/null)
 PACKAGES   := $(addsuffix /package.zip,$(MODULES) $(RUNTIMES))
 
 .DEFAULT_GOAL := all
@@ -70,11 +71,11 @@ run: ## build, install the native example into ./output and start it in the fore
 
 # sudo often hides go: then what an earlier make built is installed.
 .PHONY: install-native
-install-native: $(if $(shell command -v $(GO) 2>/dev/null),all,built) ## install the native example into PREFIX (default /usr/local)
+install-native: $(if $(HAVE_GO),all,built) ## install the native example into PREFIX (default /usr/local)
 	@scripts/install.sh "$(PREFIX)" example/native $(MODULES) $(RUNTIMES)
 
 .PHONY: uninstall-native
-uninstall-native: .build/installer ## remove it; data and changed configuration stay unless PURGE=1
+uninstall-native: $(if $(HAVE_GO),.build/installer,built) ## remove it; data and changed configuration stay unless PURGE=1
 	@.build/installer remove $(if $(PURGE),-purge) "$(PREFIX)" $(MODULES) $(RUNTIMES)
 
 .PHONY: install
