@@ -8,6 +8,7 @@ import (
 	stdlog "log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -58,7 +59,8 @@ func (l httpLog) Write(line []byte) (int, error) {
 // webConn makes the binary messages of a WebSocket a byte stream: MQTT packets may share messages or span them. [MQTT-6.0.0-2]
 type webConn struct {
 	*websocket.Conn
-	message io.Reader // what is left of the current message
+	message  io.Reader                 // what is left of the current message
+	deadline atomic.Pointer[time.Time] // of writes; nil: none
 }
 
 var errNotBinary = errors.New("WebSocket message is not binary") // [MQTT-6.0.0-1]
@@ -92,10 +94,20 @@ func (c *webConn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn: one message for each call.
 func (c *webConn) Write(b []byte) (int, error) {
+	if t := c.deadline.Load(); t != nil {
+		_ = c.Conn.SetWriteDeadline(*t)
+	}
 	if err := c.WriteMessage(websocket.BinaryMessage, b); err != nil {
 		return 0, err
 	}
 	return len(b), nil
+}
+
+// SetWriteDeadline implements net.Conn. It may be called while another goroutine writes, which the WebSocket's own does not allow: that
+// one is left to the writer, and the connection below is told at once.
+func (c *webConn) SetWriteDeadline(t time.Time) error {
+	c.deadline.Store(&t)
+	return c.NetConn().SetWriteDeadline(t)
 }
 
 // SetDeadline implements net.Conn.
