@@ -127,11 +127,17 @@ func (p *Publication) Write(tx *store.Tx) error {
 		if len(x.stored) == 0 {
 			continue
 		}
-		x.targets = make([]store.Target, len(x.stored))
-		for j, s := range x.stored {
-			x.targets[j] = store.Target{Session: s.Number(), Position: s.Reserve(), QOS: s.QOS}
+		all := x.stored
+		x.stored, x.targets = x.stored[:0], make([]store.Target, 0, len(all))
+		for _, s := range all {
+			if position, ok := s.Reserve(); ok {
+				x.stored = append(x.stored, s)
+				x.targets = append(x.targets, store.Target{Session: s.Number(), Position: position, QOS: s.QOS})
+			}
 		}
-		x.seq = tx.PutMessage(x.message, x.targets)
+		if len(x.targets) > 0 {
+			x.seq = tx.PutMessage(x.message, x.targets)
+		}
 	}
 	if p.Message.Retain {
 		if len(p.Message.Payload) == 0 {

@@ -139,7 +139,10 @@ func (d *redelivery) Write(tx *store.Tx) error {
 	}
 	for i := range d.entries {
 		e := &d.entries[i]
-		e.Position = d.s.Reserve()
+		var ok bool
+		if e.Position, ok = d.s.Reserve(); !ok {
+			continue
+		}
 		e.Seq = tx.PutMessage(e.Message, []store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}})
 	}
 	return nil
@@ -150,7 +153,7 @@ func (d *redelivery) Committed(err error) {
 	defer close(d.done)
 	for _, e := range d.entries {
 		if e.Seq == 0 {
-			return // refused before anything was reserved
+			continue // not stored
 		}
 		d.r.retainedMu.RLock()
 		current := d.r.current(e.Message)

@@ -22,8 +22,9 @@ import (
 type Subscriber interface {
 	// Number identifies a session that outlives its connection; 0 for one that doesn't, which is never stored for.
 	Number() uint64
-	// Reserve returns the next position in the session's queue. It is called by the store's goroutine alone, for numbered sessions.
-	Reserve() uint64
+	// Reserve returns the next position in the session's queue; ok is false if the queue is full or the session gone: then nothing is
+	// stored for it. It is called by the store's goroutine alone, for numbered sessions.
+	Reserve() (position uint64, ok bool)
 	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. The bytes are the caller's again
 	// afterwards. The result is the connection if its buffer is more than half full, else nil.
 	SendNow(frames []byte, n int, w *Waker) Crowded

@@ -96,6 +96,7 @@ func (r *rig) subscribe(s *sink, qos packet.QOS, filters ...string) {
 type sink struct {
 	number   uint64
 	position uint64
+	full     bool
 	list     []router.Subscription
 
 	mu  sync.Mutex
@@ -104,9 +105,12 @@ type sink struct {
 
 func (s *sink) Number() uint64 { return s.number }
 
-func (s *sink) Reserve() uint64 {
+func (s *sink) Reserve() (uint64, bool) {
+	if s.full {
+		return 0, false
+	}
 	s.position++
-	return s.position - 1
+	return s.position - 1, true
 }
 
 func (s *sink) SendNow(frames []byte, n int, _ *router.Waker) router.Crowded {
@@ -169,6 +173,23 @@ func TestEachSubscriberOnceAtItsBest(t *testing.T) {
 	require.Zero(t, r.Stats().Subscriptions.Load())
 	r.send(msg("a/b", "p", 1, false))
 	require.Empty(t, append(transient.take(), durable.take()...))
+}
+
+// For a session that has no room nothing is stored; the others get the message.
+func TestFullSession(t *testing.T) {
+	r := newRig(t)
+	full, other := &sink{number: 1, full: true}, &sink{number: 2}
+	r.subscribe(full, 1, "a")
+	r.send(msg("a", "m", 1, true))
+	require.Zero(t, r.store.Stats().Messages.Load())
+	r.subscribe(other, 1, "a")
+	r.send(msg("a", "n", 1, false))
+	require.Equal(t, []string{"a=n at 1"}, other.take())
+	require.EqualValues(t, 1, r.store.Stats().Messages.Load())
+	r.SendRetained(full, full.list)
+	r.SendRetained(other, other.list)
+	require.Equal(t, []string{"a=m at 1 retained"}, other.take())
+	require.Empty(t, full.take())
 }
 
 // Of a group one member after the other, durable and transient alike.

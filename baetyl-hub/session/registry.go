@@ -63,7 +63,8 @@ func (o *Options) outbox() outboxLimits {
 // Store is what sessions need of the store.
 type Store interface {
 	router.Store
-	Message(seq uint64) (*packet.Message, bool)
+	// Message returns a stored message, nil if it is gone.
+	Message(seq uint64) (*packet.Message, error)
 }
 
 // Stats counts since the start.
@@ -268,23 +269,31 @@ func (g *Registry) discard(s *Session) error {
 		received = append(received, id)
 	}
 	s.mu.Unlock()
-	err := g.commit(func(tx *store.Tx) error {
+	var was queue
+	var freed []uint64
+	err := g.await(&change{write: func(tx *store.Tx) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for p := s.q.head; p < s.q.tail; p++ {
 			if seq := s.q.at(p).seq; seq != 0 {
-				s.freed = append(s.freed, seq)
+				tx.Release(seq)
 			}
 		}
-		// What follows now, of messages that were routed before, finds the session dead and is freed at once.
-		s.dead, s.q = true, queue{}
 		for _, seq := range s.freed {
 			tx.Release(seq)
 		}
-		s.freed = nil
 		tx.DeleteSession(s.number, filters, received)
+		// What follows now, of messages that were routed before, finds the session dead and is freed at once.
+		was, freed = s.q, s.freed
+		s.dead, s.q, s.freed = true, queue{}, nil
 		return nil
-	}, true)
+	}, failed: func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.dead {
+			s.dead, s.q, s.freed = false, was, append(freed, s.freed...)
+		}
+	}})
 	if err == nil {
 		g.router.Unsubscribe(s, filters)
 	}
@@ -296,7 +305,11 @@ func (g *Registry) commit(write func(*store.Tx) error, need bool) error {
 	if !need {
 		return nil
 	}
-	x := &change{write: write, done: make(chan error, 1)}
+	return g.await(&change{write: write})
+}
+
+func (g *Registry) await(x *change) error {
+	x.done = make(chan error, 1)
 	if !g.store.Append(x) {
 		return store.ErrClosed
 	}
@@ -305,12 +318,18 @@ func (g *Registry) commit(write func(*store.Tx) error, need bool) error {
 
 // change is an op that somebody waits for.
 type change struct {
-	write func(*store.Tx) error
-	done  chan error // one slot: Committed never blocks
+	write  func(*store.Tx) error
+	failed func()     // takes back what write did in memory; may be nil
+	done   chan error // one slot: Committed never blocks
 }
 
 // Write implements store.Op.
 func (x *change) Write(tx *store.Tx) error { return x.write(tx) }
 
 // Committed implements store.Op.
-func (x *change) Committed(err error) { x.done <- err }
+func (x *change) Committed(err error) {
+	if err != nil && x.failed != nil {
+		x.failed()
+	}
+	x.done <- err
+}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // Session is the state that a client has at the hub: its subscriptions and what is still to be delivered or completed. It lives as
@@ -41,9 +42,18 @@ type Session struct {
 func (s *Session) Number() uint64 { return s.number }
 
 // Reserve implements router.Subscriber.
-func (s *Session) Reserve() uint64 {
+func (s *Session) Reserve() (position uint64, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dead {
+		return 0, false
+	}
+	if s.reserve-s.q.head >= uint64(s.g.o.QueueMax) {
+		s.g.stats.QueueFull.Add(1)
+		return 0, false
+	}
 	s.reserve++
-	return s.reserve - 1
+	return s.reserve - 1, true
 }
 
 // SendNow implements router.Subscriber.
@@ -80,10 +90,6 @@ func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
 		s.q.skip(e.Position)
 		switch {
 		case e.Message == nil:
-			s.free(e.Seq, w)
-			x = entry{state: done}
-		case s.q.len() >= s.g.o.QueueMax:
-			s.g.stats.QueueFull.Add(1)
 			s.free(e.Seq, w)
 			x = entry{state: done}
 		case s.q.len() >= 2*s.g.o.Window:
@@ -144,8 +150,12 @@ func (s *Session) load() {
 	s.loading = true
 	s.g.tasks.Go(func() {
 		found := make([]*packet.Message, len(wants))
+		var failed error
 		for i, x := range wants {
-			found[i], _ = s.g.store.Message(x.seq)
+			if found[i], failed = s.g.store.Message(x.seq); failed != nil {
+				wants = wants[:i]
+				break
+			}
 		}
 		w := router.NewWaker(s.g.store)
 		s.mu.Lock()
@@ -164,10 +174,24 @@ func (s *Session) load() {
 				e.message = found[i]
 			}
 		}
-		s.pump(&w)
+		if failed == nil {
+			s.pump(&w)
+		} else { // the store is being opened again, most likely
+			s.g.o.Log.WithField(log.KeyClient, s.id).WithError(failed).Warnf("queued messages can't be read now")
+			time.AfterFunc(time.Second, s.resume)
+		}
 		s.mu.Unlock()
 		w.Flush()
 	})
+}
+
+// resume goes on with a queue whose messages could not be read.
+func (s *Session) resume() {
+	w := router.NewWaker(s.g.store)
+	defer w.Flush()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pump(&w)
 }
 
 // watch starts the timer that repeats what is not acknowledged in time. It runs with s.mu held.
@@ -198,6 +222,8 @@ func (s *Session) repeat() {
 		} else if e.state == released && e.sent <= old {
 			c.sendID(packet.PUBREL, packetID(p), &w)
 			e.sent = seconds()
+		} else if e.state == received {
+			s.save(&w) // the store refused it
 		}
 	}
 	s.watch()
@@ -284,7 +310,7 @@ func (s *Session) Committed(err error) {
 	}
 	c, more := s.online.Load(), len(s.freed) > 0
 	for _, p := range s.recorded {
-		if p < s.q.head || s.q.at(p).state != received {
+		if p < s.q.head || p >= s.q.tail || s.q.at(p).state != received { // done, or the session was replaced
 			continue
 		}
 		s.q.at(p).state = released

@@ -2,9 +2,12 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/256dpi/gomqtt/packet"
+	"github.com/syndtr/goleveldb/leveldb"
+	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
@@ -154,15 +157,19 @@ func (s *Store) scan(kind byte, fn func(key, value []byte)) error {
 	return nil
 }
 
-// Message returns message seq, for a session that sent it out of memory; ok is false if it is gone.
-func (s *Store) Message(seq uint64) (m *packet.Message, ok bool) {
-	v := s.get(key8(kindMessage, seq))
-	if v == nil {
-		return nil, false
+// Message returns message seq, for a session that sent it out of memory; nil if it is gone or damaged. An error says that it can't
+// be read now.
+func (s *Store) Message(seq uint64) (*packet.Message, error) {
+	v, err := s.db.Load().Get(key8(kindMessage, seq), nil)
+	switch {
+	case errors.Is(err, leveldb.ErrNotFound), ldberrors.IsCorrupted(err):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("read store: %w", err)
 	}
 	rec, err := decodeRecord(v, 0)
 	if err != nil {
-		return nil, false
+		return nil, nil
 	}
-	return &rec.Message, true
+	return &rec.Message, nil
 }
