@@ -189,10 +189,11 @@ func decodeAcked(b []byte) (a acked, err error) {
 	a.furthest = a.head
 	a.done = map[uint64]bool{}
 	for p := a.head; len(b) > 0; {
-		p += number()
-		if len(b) == 0 {
+		n := number()
+		if len(b) == 0 || n >= maxSpan-(p-a.head) { // in flight is never more than ids allow
 			return a, errDamaged
 		}
+		p += n
 		a.done[p] = b[0] == 1
 		b = b[1:]
 		a.furthest = p + 1
