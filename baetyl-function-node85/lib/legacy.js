@@ -10,7 +10,8 @@ const os = require('os');
 const path = require('path');
 const tls = require('tls');
 
-const needed = Number(process.versions.node.split('.')[0]) < 10;
+const major = Number(process.versions.node.split('.')[0]);
+const needed = major < 10;
 
 // privateAddress returns an address that only this user can reach; it is gone when the process ends.
 function privateAddress() {
@@ -44,4 +45,4 @@ function listen(address, pem, inner, done) {
   });
 }
 
-module.exports = { needed, privateAddress, listen };
+module.exports = { major, needed, privateAddress, listen };

@@ -41,8 +41,11 @@ class Server {
     this.config = config;
     this.log = log;
     this.running = new Set(); // of functions.Call
-    // Finds the call that an error belongs to when it is thrown outside of the handler, in a timer say. Since Node 12.17.
-    this.current = asyncHooks.AsyncLocalStorage ? new asyncHooks.AsyncLocalStorage() : null;
+    this.streams = new Set(); // of the calls whose answers are not yet sent
+    this.stopping = null; // once stop was called: what to do when streams is empty
+    // Finds the call that an error belongs to when it is thrown outside of the handler, in a timer say. Node before 16 does not
+    // keep it for rejected promises.
+    this.current = legacy.major >= 16 ? new asyncHooks.AsyncLocalStorage() : null;
     this.server = new grpc.Server({
       'grpc.max_receive_message_length': config.messageLength,
       'grpc.max_send_message_length': config.messageLength,
@@ -90,6 +93,11 @@ class Server {
   call(rpc, callback) {
     const message = rpc.request;
     const handler = this.handlers.get(message.FunctionName);
+    if (this.stopping) {
+      callback(status(grpc.status.UNAVAILABLE, 'the instance is stopping'));
+      return;
+    }
+    this.track(rpc);
     if (!handler) {
       callback(status(grpc.status.UNKNOWN, 'Exception calling application: function not found'));
       return;
@@ -124,16 +132,30 @@ class Server {
     else this.log.error(`an error outside of every function: ${(error && error.stack) || error}`);
   }
 
+  // track keeps the stream of a call until its answer is sent.
+  track(rpc) {
+    const { stream } = rpc.call; // not a documented property of grpc-js: look here when its version changes
+    if (stream.destroyed) return;
+    this.streams.add(stream);
+    stream.once('close', () => {
+      this.streams.delete(stream);
+      // Not at once: Node tells it in the middle of sending, and what follows on the wire would be lost.
+      if (this.stopping && !this.streams.size) setImmediate(this.stopping);
+    });
+  }
+
   // stop takes no new calls and gives the running ones so many milliseconds; then done().
   stop(milliseconds, done) {
     const force = setTimeout(() => {
       this.server.forceShutdown();
       done();
     }, milliseconds);
-    this.server.tryShutdown(() => {
+    // Not while a call is running: Node 16 and 18 close a connection without what is to be sent on it.
+    this.stopping = () => this.server.tryShutdown(() => {
       clearTimeout(force);
       done();
     });
+    if (!this.streams.size) this.stopping();
   }
 }
 
