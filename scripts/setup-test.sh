@@ -9,7 +9,7 @@ scripts/setup.sh
 
 cache=output/cache
 mqttjs=5.10.1
-paho=1.6.1
+paho=2.1.0
 missing=0
 
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
@@ -25,7 +25,7 @@ if ! node -e "process.exit(require('./$cache/node/node_modules/mqtt/package.json
 	}
 fi
 
-if ! "$cache/paho/bin/python" -c 'import paho.mqtt.client' 2>/dev/null; then
+if ! "$cache/paho/bin/python" -c "import paho.mqtt as p, sys; sys.exit(p.__version__ != '$paho')" 2>/dev/null; then
 	step "fetching paho $paho into $cache/paho"
 	mkdir -p "$cache"
 	{ python3 -m venv "$cache/paho" && "$cache/paho/bin/pip" install --quiet --disable-pip-version-check "paho-mqtt==$paho"; } || {

@@ -16,15 +16,15 @@ def end(**outcome):
         OUTCOME.update(outcome)
 
 
-def on_connect(client, _userdata, _flags, code):
-    if code != 0:
-        end(error=mqtt.connack_string(code))
+def on_connect(client, _userdata, _flags, reason, _properties):
+    if reason.is_failure:
+        end(error=str(reason))
     else:
         client.subscribe(VISIT['topic'], VISIT['qos'])
 
 
-def on_subscribe(client, _userdata, _mid, granted):
-    if granted[0] > 2:
+def on_subscribe(client, _userdata, _mid, reasons, _properties):
+    if reasons[0].is_failure:
         end(error='subscription refused')
     else:
         client.publish(VISIT['topic'], VISIT['payload'], VISIT['qos'])
@@ -33,7 +33,7 @@ def on_subscribe(client, _userdata, _mid, granted):
 def main():
     url = urlparse(VISIT['url'])
     websockets = url.scheme in ('ws', 'wss')
-    client = mqtt.Client(transport='websockets' if websockets else 'tcp')
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, transport='websockets' if websockets else 'tcp')
     if websockets:
         client.ws_set_options(path=url.path)
     if url.scheme in ('mqtts', 'wss'):
@@ -43,7 +43,7 @@ def main():
     client.on_connect = on_connect
     client.on_subscribe = on_subscribe
     client.on_message = lambda _client, _userdata, m: end(received=m.payload.decode('utf-8'))
-    client.on_disconnect = lambda _client, _userdata, _code: end(error='connection closed')
+    client.on_disconnect = lambda *_: end(error='connection closed')
     try:
         client.connect(url.hostname, url.port)
         deadline = time.time() + 20
