@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes sure of the real parts that tests use: mosquitto's clients, MQTT.js, paho for Python, a C compiler for the race detector.
+# Makes sure of the real parts that tests use: mosquitto and its clients, MQTT.js, paho for Python, a C compiler for the race
+# detector.
 # They go to output/cache, nothing is global but what apt installs. In CI (CI=true) a missing part is an error; elsewhere
 # the tests that need it are skipped and say so.
 set -eu
@@ -14,6 +15,20 @@ missing=0
 
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
 want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' command -v mosquitto_pub || missing=1
+# The broker's package would start it at once, on the port that the example uses: here it is a peer of tests alone.
+PATH=$PATH:/usr/sbin
+if ! command -v mosquitto >/dev/null 2>&1; then
+	if [ -d /run/systemd/system ] && can_apt; then
+		systemctl='sudo -n systemctl'
+		[ "$(id -u)" != 0 ] || systemctl=systemctl
+	else
+		systemctl=:
+	fi
+	$systemctl mask --quiet mosquitto.service || true
+	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1
+	$systemctl unmask --quiet mosquitto.service || true
+	$systemctl disable --quiet mosquitto.service || true
+fi
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 
 if ! node -e "process.exit(require('./$cache/node/node_modules/mqtt/package.json').version === '$mqttjs' ? 0 : 1)" 2>/dev/null; then
