@@ -50,24 +50,38 @@ func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			s.Append(expiry{s, retention})
+			e := &expiry{ctx: ctx, s: s, retention: retention, done: make(chan struct{})}
+			if s.Append(e) {
+				<-e.done
+			}
 		}
 	}
 }
 
-// expiry removes a bounded number of messages and queues itself again while there are more.
+// expiry removes a bounded number of messages in a batch and queues itself again while there are more.
 type expiry struct {
+	ctx       context.Context
 	s         *Store
 	retention time.Duration
+	done      chan struct{} // closed when all is removed that is old
+
+	next    uint64 // number after the last that was looked at
+	removed uint64
+	more    bool
 }
 
 const expiryStep = 1000
 
-func (e expiry) Write(tx *Tx) error {
+// Write implements Op.
+func (e *expiry) Write(tx *Tx) error {
 	s := e.s
 	tx.putClock()
-	it := s.db.Load().NewIterator(util.BytesPrefix([]byte{kindMessage}), nil)
+	// It begins where the last one ended: what was removed before that leaves marks in the database for a while, which are slow to pass.
+	r := util.BytesPrefix([]byte{kindMessage})
+	r.Start = key8(kindMessage, s.oldest)
+	it := s.db.Load().NewIterator(r, nil)
 	defer it.Release()
+	e.next, e.removed = s.oldest, 0
 	n := 0
 	for now := s.clock.now(); n < expiryStep && it.Next(); n++ {
 		stored, size := binary.Uvarint(it.Value())
@@ -75,16 +89,25 @@ func (e expiry) Write(tx *Tx) error {
 			break
 		}
 		seq := binary.BigEndian.Uint64(it.Key()[1:])
+		e.next = seq + 1
 		if s.needs.get(seq) == 0 {
 			continue // released in this very batch
 		}
 		tx.remove(seq)
-		s.stats.Expired.Add(1)
+		e.removed++
 	}
-	if n == expiryStep {
-		s.Append(e)
-	}
+	e.more = n == expiryStep
 	return it.Error()
 }
 
-func (expiry) Committed(error) {}
+// Committed implements Op.
+func (e *expiry) Committed(err error) {
+	if err == nil {
+		e.s.oldest = e.next
+		e.s.stats.Expired.Add(e.removed)
+		if e.more && e.ctx.Err() == nil && e.s.Append(e) {
+			return
+		}
+	}
+	close(e.done)
+}

@@ -74,6 +74,7 @@ type Store struct {
 
 	// Touched by the goroutine of Run only, and by Load before it.
 	seq    uint64 // of the newest message
+	oldest uint64 // no message has a lower number
 	needs  needs
 	clock  clock
 	tx     Tx
