@@ -3,6 +3,7 @@ package session
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -185,7 +186,9 @@ func decodeAcked(b []byte) (a acked, err error) {
 		b = b[size:]
 		return n
 	}
-	a.head = number()
+	if a.head = number(); a.head > math.MaxInt64 { // more than ever were; what is added to it must not run over
+		return acked{}, errDamaged
+	}
 	a.furthest = a.head
 	a.done = map[uint64]bool{}
 	for p := a.head; len(b) > 0; {
