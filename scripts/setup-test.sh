@@ -6,6 +6,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+PATH=$PATH:/usr/sbin:/sbin # where Debian has mosquitto
 scripts/setup.sh
 
 cache=output/cache
@@ -28,6 +29,14 @@ if ! command -v mosquitto >/dev/null 2>&1; then
 	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1
 	$systemctl unmask --quiet mosquitto.service || true
 	$systemctl disable --quiet mosquitto.service || true
+fi
+if ! command -v mosquitto >/dev/null 2>&1; then
+	want 'mosquitto, a second broker to compare with' 'mosquitto' 'tests of the MQTT client are skipped' command -v mosquitto || missing=1
+	# Debian starts it at once, on the port of the example; the tests run their own.
+	if command -v mosquitto >/dev/null 2>&1 && [ -d /run/systemd/system ]; then
+		note 'its system service is switched off again (systemctl enable --now mosquitto brings it back)'
+		if [ "$(id -u)" = 0 ]; then systemctl disable --quiet --now mosquitto; else sudo -n systemctl disable --quiet --now mosquitto; fi
+	fi
 fi
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 

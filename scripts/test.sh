@@ -3,6 +3,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
+export PATH="$PATH:/usr/sbin:/sbin" # where Debian has mosquitto
 summary=''
 started=$(date +%s)
 
