@@ -81,6 +81,7 @@ func secure(a *authority, ca string) string {
 	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
 	require.NoError(a.t, err)
 	return fmt.Sprintf(`
+metrics: {address: ''}
 listen: ['ssl://127.0.0.1:0', 'wss://127.0.0.1:0/mqtt', 'tcp://127.0.0.1:0']
 certificate: {ca: '%s', cert: '%s', key: '%s'}
 principals:

@@ -33,6 +33,7 @@ const patience = 20 * time.Second
 
 // anyone may do everything; nobody may do nothing; ann and bob have corners of their own.
 const anyone = `
+metrics: {address: ''}
 listen: ['tcp://127.0.0.1:0']
 principals:
 - username: test

@@ -53,7 +53,7 @@ func Check(address string) (secure bool, err error) {
 func parse(address string) (u *url.URL, secure bool, err error) {
 	u, err = url.Parse(address)
 	if err != nil {
-		return nil, false, fmt.Errorf("address %q: %w", address, errors.Unwrap(err))
+		return nil, false, fmt.Errorf("address %q: expected tcp://host:port, or ssl, ws, wss in its place", address)
 	}
 	switch u.Scheme {
 	case "tcp", "mqtt", "ws":

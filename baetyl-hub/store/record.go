@@ -150,7 +150,11 @@ func decodeRecord(b []byte, now time.Duration) (rec Record, err error) {
 	rec.Targets = make([]Target, 0, n)
 	for range n {
 		flags := r.byte()
-		rec.Targets = append(rec.Targets, Target{QOS: packet.QOS(flags >> 1), Retained: flags&1 == 1, Session: r.number(), Position: r.number()})
+		x := Target{QOS: packet.QOS(flags >> 1), Retained: flags&1 == 1, Session: r.number(), Position: r.number()}
+		if x.QOS != 1 && x.QOS != 2 {
+			r.err = errRecord
+		}
+		rec.Targets = append(rec.Targets, x)
 	}
 	return rec, r.err
 }

@@ -15,6 +15,7 @@ func FuzzDecodeRecord(f *testing.F) {
 	f.Add(appendRecord(nil, 0, &packet.Message{}, nil))
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 20))
+	f.Add([]byte("0\x05\x010\x010\x02000000")) // a target of quality 24
 	f.Add([]byte{0, 2, 1, 't', 0, 0xff, 0xff, 0xff, 0x7f})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		rec, err := decodeRecord(b, 0)
