@@ -9,6 +9,9 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/bcrypt"
+
+	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // matches is the standard's matching, written for clarity alone.
@@ -176,4 +179,29 @@ func TestHashedPassword(t *testing.T) {
 	b.refused(c, packet.BadUsernameOrPassword)
 	c.Password = ""
 	b.refused(c, packet.BadUsernameOrPassword)
+}
+
+// A permission that a reload takes away is gone at once, also for a session whose client is away, and for a route that a publisher
+// has in its memory.
+func TestReloadTakesPermissionsAway(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	by := b.clean("by")
+	away, here := b.login(as("ann", "away", false)), b.login(as("ann", "here", false))
+	away.sub(1, "ann/x", "shared")
+	here.sub(1, "ann/x", "shared")
+	away.close()
+	eventually(t, "her connection's end", func() bool { return b.stat("connections") == 2 })
+	var cfg config.Config
+	require.NoError(t, conf.Parse("service.yml", []byte(strings.Replace(anyone, "'ann/+', '+/open', 'shared'", "'shared'", 1)), &cfg))
+	require.NoError(t, b.Reload(cfg))
+	here.end()
+	by.pub("ann/x", "secret", 1)
+	by.pub("shared", "m", 1)
+	for _, id := range []string{"away", "here"} {
+		p := b.login(as("ann", id, false))
+		p.want("shared", "m", 1)
+		require.Equal(t, []packet.QOS{packet.QOSFailure}, p.trySub(1, "ann/x"))
+		p.quiet()
+	}
 }

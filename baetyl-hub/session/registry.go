@@ -113,16 +113,48 @@ func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
 // Stats returns the counters.
 func (g *Registry) Stats() *Stats { return &g.stats }
 
-// SetUsers replaces the principals. Connections of users that are gone or changed are ended.
+// SetUsers replaces the principals. Connections of users that are gone or changed are ended, and what a user may no longer subscribe
+// to brings his sessions nothing from now on.
 func (g *Registry) SetUsers(users *auth.Book) {
 	g.users.Store(users)
+	var kicked []*client
 	g.mu.Lock()
-	defer g.mu.Unlock()
 	for c := range g.clients {
 		// A connection that is still being admitted has no user here yet; it is compared when it has.
 		if u := c.admitted.Load(); u != nil && !u.Equal(users.User(u.Name)) {
 			c.kick()
+			kicked = append(kicked, c)
 		}
+	}
+	g.mu.Unlock()
+	for _, c := range kicked {
+		<-c.done // or it would subscribe once more under the old rules
+	}
+	g.mu.Lock()
+	sessions := make([]*Session, 0, len(g.sessions))
+	for _, s := range g.sessions {
+		sessions = append(sessions, s)
+	}
+	g.mu.Unlock()
+	for _, s := range sessions {
+		s.park(users.User(s.user))
+	}
+}
+
+// park makes the subscriptions inactive that the user, nil if he is gone, may not have. They are removed, or become active again,
+// when the client comes: see recheck.
+func (s *Session) park(user *auth.User) {
+	var gone []string
+	s.mu.Lock()
+	for f := range s.subs {
+		if _, filter, _, _ := topic.Share(f); user == nil || !user.MaySubscribe(filter) {
+			gone = append(gone, f)
+		}
+	}
+	s.parked = s.parked || len(gone) > 0
+	s.mu.Unlock()
+	if len(gone) > 0 {
+		s.g.router.Unsubscribe(s, gone)
 	}
 }
 
