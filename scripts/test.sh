@@ -32,6 +32,7 @@ unit() {
 stage 'set-up' scripts/setup-test.sh
 stage 'lint (gofmt, vet, shellcheck)' scripts/lint.sh
 stage 'unit, golden and architecture tests, with -race' unit
+stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 printf '%s' "$summary"
 printf '%6d s  in all\n' $(($(date +%s) - started))

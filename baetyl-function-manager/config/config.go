@@ -10,6 +10,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,6 +48,7 @@ type Metrics struct {
 // Rule sends the messages of one subscription through a function.
 type Rule struct {
 	ClientID  string         `yaml:"clientid" json:"clientid"` // that of `hub` when empty
+	SampleID  string         `yaml:"clientId" json:"clientId"` // the same, as one rendering of the documents' samples spells it
 	Subscribe mqtt.TopicInfo `yaml:"subscribe" json:"subscribe"`
 	Function  struct {
 		Name string `yaml:"name" json:"name" validate:"nonzero"`
@@ -221,7 +223,7 @@ func names(functions []Function) string {
 func (c *Config) ClientIDs(hub mqtt.ClientInfo) ([]string, error) {
 	ids, owner := make([]string, len(c.Rules)), map[string]int{}
 	for i, r := range c.Rules {
-		ids[i] = r.ClientID
+		ids[i] = cmp.Or(r.ClientID, r.SampleID)
 		if ids[i] == "" {
 			ids[i] = hub.ClientID
 		}

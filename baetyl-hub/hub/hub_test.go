@@ -2,11 +2,9 @@ package hub_test
 
 import (
 	"context"
-	"fmt"
 	"testing"
 	"time"
 
-	"github.com/256dpi/gomqtt/spec"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
@@ -58,19 +56,3 @@ principals:
 - username: nobody
   password: hahaha
 `
-
-// The suite that gomqtt offers for brokers, over tcp and WebSocket.
-func TestSpec(t *testing.T) {
-	addrs := start(t, open)
-	for i, scheme := range []string{"tcp", "ws"} {
-		t.Run(scheme, func(t *testing.T) {
-			c := spec.AllFeatures()
-			c.URL = fmt.Sprintf("%s://test:hahaha@%s", scheme, addrs[i])
-			c.DenyURL = fmt.Sprintf("%s://nobody:hahaha@%s", scheme, addrs[i])
-			c.ProcessWait = 20 * time.Millisecond
-			c.NoMessageWait = 50 * time.Millisecond
-			c.MessageRetainWait = 50 * time.Millisecond
-			spec.Run(t, c)
-		})
-	}
-}

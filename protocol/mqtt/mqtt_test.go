@@ -217,7 +217,7 @@ func TestStaleAckIsDropped(t *testing.T) {
 		play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).
 			Send(suback, publish(7, 1, "new", false), publish(7, 1, "new", true)). // resent although the connection is the same
 			Run(func() { <-acked }).
-			Receive(&packet.Puback{ID: 7}).Run(func() { close(seen) }).Receive(packet.NewDisconnect()).End()))
+			Receive(&packet.Puback{ID: 7}).Run(func() { close(seen) }).Receive(packet.NewDisconnect())))
 	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c", Subscriptions: []mqtt.TopicInfo{{Topic: "t", QOS: 1}}},
 		mqtt.Funcs{Message: func(m *mqtt.Delivery) { deliveries <- m }})
 	old := <-deliveries

@@ -1,0 +1,29 @@
+//go:build !race
+
+package hub_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/spec"
+)
+
+// The race detector is kept out of this file: gomqtt's client, with which the suite talks to the hub, races with itself.
+
+// The suite that gomqtt offers for brokers, over tcp and WebSocket.
+func TestSpec(t *testing.T) {
+	addrs := start(t, open)
+	for i, scheme := range []string{"tcp", "ws"} {
+		t.Run(scheme, func(t *testing.T) {
+			c := spec.AllFeatures()
+			c.URL = fmt.Sprintf("%s://test:hahaha@%s", scheme, addrs[i])
+			c.DenyURL = fmt.Sprintf("%s://nobody:hahaha@%s", scheme, addrs[i])
+			c.ProcessWait = 20 * time.Millisecond
+			c.NoMessageWait = 50 * time.Millisecond
+			c.MessageRetainWait = 50 * time.Millisecond
+			spec.Run(t, c)
+		})
+	}
+}
