@@ -5,6 +5,7 @@ package e2e_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net"
 	"os"
@@ -185,11 +186,19 @@ func (s *system) startMaster() {
 
 func (s *system) waitHub() {
 	s.t.Helper()
-	s.eventually("the hub listens on "+s.port["1883"], func() error {
+	s.eventually("the hub answers on "+s.port["1883"], func() error {
 		conn, err := net.DialTimeout("tcp", "127.0.0.1:"+s.port["1883"], time.Second)
-		if err == nil {
-			conn.Close()
+		if err != nil {
+			return err
 		}
+		defer conn.Close()
+		// A hub that was just killed may still be taken for one that listens: it has to answer.
+		must(s.t, conn.SetDeadline(time.Now().Add(time.Second)))
+		if _, err := conn.Write([]byte("\x10\x0c\x00\x04MQTT\x04\x02\x00\x00\x00\x00")); err != nil {
+			return err
+		}
+		connack := make([]byte, 4)
+		_, err = io.ReadFull(conn, connack)
 		return err
 	})
 }
