@@ -166,7 +166,7 @@ func (p *Publication) Committed(err error) {
 			}
 		}
 	} else if p.Message.Retain {
-		p.r.retain(p.Message)
+		p.r.retain(p.Message, p.Route.version)
 	}
 	p.finish(err, w)
 }

@@ -6,14 +6,20 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 )
 
+// kept is a retained message.
+type kept struct {
+	packet.Message
+	version uint64 // of the subscriptions that it was matched against: those have got it
+}
+
 // retain keeps m as the retained message of its topic, or forgets that of the topic if m is empty.
-func (r *Router) retain(m packet.Message) {
+func (r *Router) retain(m packet.Message, version uint64) {
 	r.retainedMu.Lock()
 	defer r.retainedMu.Unlock()
 	if len(m.Payload) == 0 {
 		r.retained.Delete(m.Topic) // [MQTT-3.3.1-10]
 	} else {
-		*r.retained.Put(m.Topic) = m
+		*r.retained.Put(m.Topic) = kept{m, version}
 	}
 	r.stats.Retained.Store(int64(r.retained.Len()))
 }
@@ -21,10 +27,10 @@ func (r *Router) retain(m packet.Message) {
 // Announce publishes a message of the hub itself, below $SYS: retained, in memory only.
 func (r *Router) Announce(name string, payload []byte) {
 	m := packet.Message{Topic: name, Payload: payload}
-	r.retainedMu.Lock()
-	*r.retained.Put(name) = m
-	r.retainedMu.Unlock()
 	rt := r.Route(name)
+	r.retainedMu.Lock()
+	*r.retained.Put(name) = kept{m, rt.version}
+	r.retainedMu.Unlock()
 	if len(rt.subs) == 0 && len(rt.groups) == 0 {
 		return
 	}
@@ -34,14 +40,14 @@ func (r *Router) Announce(name string, payload []byte) {
 }
 
 // LoadRetained takes over a retained message from the store, at start.
-func (r *Router) LoadRetained(m packet.Message) { r.retain(m) }
+func (r *Router) LoadRetained(m packet.Message) { r.retain(m, 0) }
 
 // SendRetained gives s the retained messages that match the subscriptions which it just made. [MQTT-3.3.1-6] Each goes once
 // per SUBSCRIBE, at the highest quality that a matching filter has. Shared subscriptions get none, as usual.
 //
-// It returns when they are sent or queued, and keeps them in line with what is published meanwhile: who subscribes misses no newer
-// message, and gets none that is older than one which he got already.
-func (r *Router) SendRetained(s Subscriber, list []Subscription) {
+// since is what Subscribe returned. SendRetained returns when they are sent or queued, and keeps them in line with what is published
+// meanwhile: who subscribes misses no newer message, gets none twice, and none that is older than one which he got already.
+func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 	// What was matched before s subscribed is retained when it is stored. After this barrier it is.
 	if !r.await(&barrier{done: make(chan struct{})}) {
 		return
@@ -50,7 +56,7 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription) {
 	defer w.Flush()
 	var frame []byte
 	var stored []Entry
-	for _, e := range r.findRetained(list) {
+	for _, e := range r.findRetained(list, since) {
 		if e.QOS > 0 && s.Number() != 0 {
 			stored = append(stored, e)
 			continue
@@ -72,12 +78,15 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription) {
 	}
 }
 
-func (r *Router) findRetained(list []Subscription) (found []Entry) {
+func (r *Router) findRetained(list []Subscription, since uint64) (found []Entry) {
 	at := map[string]int{}
 	r.retainedMu.RLock()
 	defer r.retainedMu.RUnlock()
 	for _, x := range list {
-		r.retained.Select(x.Filter, func(m *packet.Message) bool {
+		r.retained.Select(x.Filter, func(m *kept) bool {
+			if m.version >= since {
+				return true // s gets it, or has got it, as a new message
+			}
 			qos := min(m.QOS, x.QOS)
 			if i, ok := at[m.Topic]; ok {
 				found[i].QOS = max(found[i].QOS, qos)

@@ -103,7 +103,7 @@ type Router struct {
 	version atomic.Uint64 // counts changes of subs and static
 
 	retainedMu sync.RWMutex // guards retained; never held together with mu
-	retained   topic.Tree[packet.Message]
+	retained   topic.Tree[kept]
 
 	stats Stats
 }
@@ -160,8 +160,8 @@ type Subscription struct {
 }
 
 // Subscribe adds or replaces subscriptions of s. before is called at a moment when none of them can have brought a message
-// yet and after which none is missed; it must not block.
-func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) {
+// yet and after which none is missed; it must not block. The result is for SendRetained.
+func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) (since uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	before()
@@ -188,7 +188,7 @@ func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) {
 			b.groups[name] = g
 		}
 	}
-	r.version.Add(1)
+	return r.version.Add(1)
 }
 
 // Unsubscribe removes subscriptions of s; unknown filters are ignored.

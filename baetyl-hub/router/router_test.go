@@ -88,7 +88,7 @@ func (r *rig) subscribe(s *sink, qos packet.QOS, filters ...string) {
 	for _, f := range filters {
 		list = append(list, router.Subscription{Filter: f, QOS: qos})
 	}
-	r.Subscribe(s, list, func() {})
+	s.since = r.Subscribe(s, list, func() {})
 	s.list = append(s.list, list...)
 }
 
@@ -98,6 +98,7 @@ type sink struct {
 	position uint64
 	full     bool
 	list     []router.Subscription
+	since    uint64
 
 	mu  sync.Mutex
 	got []string
@@ -186,8 +187,8 @@ func TestFullSession(t *testing.T) {
 	r.send(msg("a", "n", 1, false))
 	require.Equal(t, []string{"a=n at 1"}, other.take())
 	require.EqualValues(t, 1, r.store.Stats().Messages.Load())
-	r.SendRetained(full, full.list)
-	r.SendRetained(other, other.list)
+	r.SendRetained(full, full.list, full.since)
+	r.SendRetained(other, other.list, other.since)
 	require.Equal(t, []string{"a=m at 1 retained"}, other.take())
 	require.Empty(t, full.take())
 }
@@ -259,7 +260,7 @@ func TestSubscribeWhileRetainedIsStored(t *testing.T) {
 			sent := make(chan struct{})
 			go func() {
 				defer close(sent)
-				r.SendRetained(s, s.list)
+				r.SendRetained(s, s.list, s.since)
 			}()
 			release()
 			require.NoError(t, <-stored)
@@ -286,7 +287,7 @@ func TestRetainedIsNotSentAfterNewer(t *testing.T) {
 				sent := make(chan struct{})
 				go func() {
 					defer close(sent)
-					r.SendRetained(s, s.list)
+					r.SendRetained(s, s.list, s.since)
 				}()
 				third := r.publish(msg("a", "3", qos, true))
 				release()
@@ -301,6 +302,23 @@ func TestRetainedIsNotSentAfterNewer(t *testing.T) {
 				}
 				require.Equal(t, byte('3'), last)
 			}
+		}
+	}
+}
+
+// What comes between SUBACK and the search for retained messages is delivered once: as a new message.
+func TestRetainedIsNotSentTwice(t *testing.T) {
+	for _, qos := range []packet.QOS{0, 1} {
+		for number := range uint64(2) {
+			r := newRig(t)
+			s := &sink{number: number}
+			r.subscribe(s, qos, "a")
+			r.send(msg("a", "m", qos, true))
+			r.SendRetained(s, s.list, s.since)
+			require.Equal(t, []string{fmt.Sprintf("a=m at %d", qos)}, s.take())
+			r.subscribe(s, qos, "a") // subscribing again brings it again
+			r.SendRetained(s, s.list, s.since)
+			require.Equal(t, []string{fmt.Sprintf("a=m at %d retained", qos)}, s.take())
 		}
 	}
 }
@@ -321,7 +339,7 @@ func TestStaticRoutes(t *testing.T) {
 	require.ElementsMatch(t, []string{"t=n at 0", "u=n at 0"}, s.take())
 	late := &sink{}
 	r.subscribe(late, 1, "t")
-	r.SendRetained(late, late.list)
+	r.SendRetained(late, late.list, late.since)
 	require.Empty(t, late.take())
 	r.send(msg("x", "round", 0, false))
 }

@@ -42,9 +42,9 @@ func (c *client) subscribe(p *packet.Subscribe) error {
 	}
 	s.mu.Unlock()
 	// SUBACK goes out before any message that the subscriptions bring.
-	c.g.router.Subscribe(s, granted, func() { c.send(ack, &c.w) })
+	since := c.g.router.Subscribe(s, granted, func() { c.send(ack, &c.w) })
 	c.w.Flush()
-	c.g.router.SendRetained(s, granted)
+	c.g.router.SendRetained(s, granted, since)
 	return nil
 }
 
