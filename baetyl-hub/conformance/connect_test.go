@@ -155,6 +155,33 @@ func TestPacketsBehindConnect(t *testing.T) {
 		&packet.Publish{Message: message("t", "m", 0)}, packet.NewPingresp())
 }
 
+// What follows a CONNECT that is refused is not looked at.
+func TestNothingIsDoneAfterRefusedConnect(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	watch, by := b.clean("watch"), b.clean("by")
+	watch.sub(0, "#")
+	good := hello("x", true)
+	for code, c := range map[packet.ConnackCode]*packet.Connect{
+		packet.BadUsernameOrPassword: as("tess", "x", true), packet.IdentifierRejected: hello("a/b", true), packet.NotAuthorized: as("nobody", "x", true),
+	} {
+		if c.Username == "nobody" {
+			c.Password = good.Password
+		}
+		p := b.dial()
+		p.send(c, good, &packet.Publish{Message: message("t", "m", 0)}, packet.NewPingreq())
+		for { // the code may be lost with the connection: the hub closes what it has not read
+			x, err := p.read()
+			if err != nil {
+				require.True(t, gone(err), "%v", err)
+				break
+			}
+			require.Equal(t, (&packet.Connack{ReturnCode: code}).String(), x.String())
+		}
+	}
+	watch.fence(by, "f")
+}
+
 func TestSecondConnect(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)

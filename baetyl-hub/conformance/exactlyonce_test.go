@@ -139,6 +139,30 @@ func TestReleaseAndPublishInOrder(t *testing.T) {
 	}
 }
 
+// PUBREL follows in the order of PUBREC, PUBCOMP needs none.
+func TestOrderOfReleases(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	for _, clean := range []bool{true, false} {
+		p, by := b.login(hello("p", clean)), b.clean("by")
+		p.sub(2, "t")
+		var recs, comps []packet.Generic
+		for i := range 60 {
+			by.pub("t", fmt.Sprint(i), 2)
+			m := p.next()
+			recs = append(recs, &packet.Pubrec{ID: m.ID})
+			comps = append([]packet.Generic{&packet.Pubcomp{ID: m.ID}}, comps...)
+		}
+		p.send(recs...)
+		for _, x := range recs {
+			p.expect(&packet.Pubrel{ID: x.(*packet.Pubrec).ID})
+		}
+		p.send(comps...)
+		p.quiet()
+		p.bye()
+	}
+}
+
 // receiver is a client that counts QoS 2 messages as the standard says: by their ids, until they are released.
 type receiver struct {
 	open map[packet.ID]bool

@@ -66,6 +66,41 @@ func TestSubscriptionIsReplaced(t *testing.T) {
 	}
 }
 
+// While it is replaced a subscription goes on: no message is lost, none comes twice.
+func TestReplacingASubscriptionInterruptsNothing(t *testing.T) {
+	t.Parallel()
+	b := start(t, anyone)
+	for _, clean := range []bool{true, false} {
+		p, by := b.login(hello("p", clean)), b.clean("by")
+		p.sub(1, "t")
+		const count = 500
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for i := range count {
+				by.pub("t", fmt.Sprint(i), 1)
+			}
+		}()
+		for next := 0; next < count; {
+			p.send(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 1}}})
+			for replaced := false; !replaced; {
+				switch x := p.recv().(type) {
+				case *packet.Suback:
+					replaced = true
+				case *packet.Publish:
+					require.Equal(t, fmt.Sprint(next), string(x.Message.Payload))
+					p.ack(x)
+					next++
+				}
+			}
+		}
+		<-done
+		p.quiet()
+		p.bye()
+		by.bye()
+	}
+}
+
 // SUBACK stands before the first message that the subscription brings, however busy the topic is.
 func TestSubackBeforeMessages(t *testing.T) {
 	t.Parallel()
@@ -156,6 +191,7 @@ func TestWildcards(t *testing.T) {
 		"+/+":                    {[]string{"/finance", "a/b", "/"}, []string{"a", "a/b/c"}},
 		"+/tennis/#":             {[]string{"a/tennis", "a/tennis/b/c", "/tennis"}, []string{"a/b/tennis", "tennis"}},
 		"#":                      {[]string{"a", "/", "a/b/c", " "}, nil},
+		"caf\u00e9":              {[]string{"caf\u00e9"}, []string{"cafe\u0301", "cafe"}}, // no normalization
 		"Accounts":               {[]string{"Accounts"}, []string{"ACCOUNTS", "Accounts/", "/Accounts"}},
 	} {
 		p := b.clean("p")
