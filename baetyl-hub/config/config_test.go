@@ -133,7 +133,9 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, time.Second, c.Storage.Interval)
 	require.Zero(t, c.Storage.Max)
 	require.EqualValues(t, 16<<20, c.Storage.Free)
+	require.Equal(t, "127.0.0.1:9883", c.Metrics.Address) // nobody from outside
 	require.Equal(t, time.Minute, c.Metrics.Report.Interval)
+	require.Equal(t, 10*time.Second, c.Sys.Interval)
 	require.False(t, c.Status.Logging.Enable)
 	require.Equal(t, time.Minute, c.Status.Logging.Interval)
 	require.Equal(t, 10*time.Minute, c.Shutdown.Timeout)

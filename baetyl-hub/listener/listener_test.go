@@ -1,0 +1,135 @@
+package listener
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// What the listeners do with connections is shown through the hub in ../conformance; here is what a hub can't be made to meet.
+
+func options() Options { return Options{Handshake: time.Second, Log: log.Discard()} }
+
+func ignore(conn net.Conn, _ *x509.Certificate) { _ = conn.Close() }
+
+// exhausted is a listener on a machine that has no file descriptor left for a while.
+type exhausted struct {
+	net.Listener
+	mu    sync.Mutex
+	calls int
+	left  int // calls of Accept that fail
+}
+
+func (l *exhausted) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	l.calls++
+	fail := l.left > 0
+	l.left--
+	l.mu.Unlock()
+	if fail {
+		return nil, &net.OpError{Op: "accept", Err: syscall.EMFILE}
+	}
+	return l.Listener.Accept()
+}
+
+// A listener that can't accept waits longer from one attempt to the next, and goes on when it can.
+func TestAcceptBacksOff(t *testing.T) {
+	served := make(chan struct{})
+	s, err := Listen([]string{"tcp://127.0.0.1:0"}, options(), func(conn net.Conn, _ *x509.Certificate) {
+		_ = conn.Close()
+		close(served)
+	})
+	require.NoError(t, err)
+	l := &exhausted{Listener: s.entries[0].Listener, left: 6}
+	s.entries[0].Listener = l
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	begin := time.Now()
+	go func() { ended <- s.Serve(ctx) }()
+	conn, err := net.Dial("tcp", s.Addrs()[0].String())
+	require.NoError(t, err)
+	defer conn.Close()
+	select {
+	case <-served:
+	case <-time.After(20 * time.Second):
+		t.Fatal("not served")
+	}
+	require.GreaterOrEqual(t, time.Since(begin), (5+10+20+40+80+160)*time.Millisecond)
+	cancel()
+	require.NoError(t, <-ended)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	require.LessOrEqual(t, l.calls, 8)
+}
+
+// The end comes also while a listener waits.
+func TestStopWhileAcceptFails(t *testing.T) {
+	s, err := Listen([]string{"tcp://127.0.0.1:0"}, options(), ignore)
+	require.NoError(t, err)
+	s.entries[0].Listener = &exhausted{Listener: s.entries[0].Listener, left: 1 << 30}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	cancel()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("did not end")
+	}
+}
+
+// One address that can't be opened, and none stays open.
+func TestListenAllOrNone(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := free.Addr().String()
+	require.NoError(t, free.Close())
+	_, err = Listen([]string{"tcp://" + address, "tcp://" + taken.Addr().String()}, options(), ignore)
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+	require.ErrorContains(t, err, `listen[1]: address "tcp://`+taken.Addr().String())
+	require.ErrorContains(t, err, "is another program using it?")
+	free, err = net.Listen("tcp", address)
+	require.NoError(t, err, "the first one was left open")
+	require.NoError(t, free.Close())
+	_, err = Listen([]string{"ssl://127.0.0.1:0"}, options(), ignore)
+	require.ErrorContains(t, err, "needs certificate.cert and certificate.key")
+}
+
+// WebSocket addresses that differ in their path share a port; others can't.
+func TestSharedPort(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	host := free.Addr().String()
+	require.NoError(t, free.Close())
+	s, err := Listen([]string{"ws://" + host + "/a", "ws://" + host + "/b"}, options(), ignore)
+	require.NoError(t, err)
+	require.Len(t, s.Addrs(), 1)
+	_, err = Listen([]string{"tcp://" + host}, options(), ignore)
+	require.Error(t, err)
+	s.Close()
+	_, err = Listen([]string{"ws://" + host + "/a", "tcp://" + host}, options(), ignore)
+	require.ErrorIs(t, err, syscall.EADDRINUSE)
+}
+
+// A listener that fails for good ends Serve, which says which one.
+func TestServeTellsWhatFailed(t *testing.T) {
+	s, err := Listen([]string{"tcp://127.0.0.1:0", "tcp://127.0.0.1:0"}, options(), ignore)
+	require.NoError(t, err)
+	require.NoError(t, s.entries[1].Close())
+	err = s.Serve(context.Background())
+	require.True(t, errors.Is(err, net.ErrClosed), "%v", err)
+	require.ErrorContains(t, err, "listen on tcp://127.0.0.1:0")
+}
