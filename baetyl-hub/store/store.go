@@ -26,7 +26,9 @@ import (
 	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 	"github.com/syndtr/goleveldb/leveldb/filter"
 	"github.com/syndtr/goleveldb/leveldb/opt"
+	"github.com/syndtr/goleveldb/leveldb/storage"
 
+	"github.com/baetyl/baetyl/baetyl-hub/store/journal"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -68,6 +70,7 @@ var (
 type Store struct {
 	o     Options
 	db    atomic.Pointer[leveldb.DB]
+	files storage.Storage // of db; touched as the fields below
 	stats Stats
 
 	broken atomic.Bool // the last write failed: reopen before the next
@@ -124,24 +127,32 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
+// writeBuffer is how much goleveldb gathers in memory, and in its journal, before it writes a table.
+const writeBuffer = 8 << 20
+
 func (s *Store) open() error {
 	dir := filepath.Join(s.o.Dir, "hub.db")
 	options := &opt.Options{
 		Filter:      filter.NewBloomFilter(10),
-		WriteBuffer: 8 << 20, // a message that is soon acknowledged dies in memory, not in a table
+		WriteBuffer: writeBuffer,
 		// Block cache and open files sized for small machines.
 		BlockCacheCapacity:     4 << 20,
 		OpenFilesCacheCapacity: 64,
 	}
-	db, err := leveldb.OpenFile(dir, options)
-	if ldberrors.IsCorrupted(err) {
-		s.o.Log.WithError(err).Warnf("store is damaged, repairing what can be read")
-		db, err = leveldb.RecoverFile(dir, options)
-	}
+	files, err := journal.Open(dir, writeBuffer, s.o.Log)
 	if err != nil {
 		return fmt.Errorf("open store %s: %w", dir, err)
 	}
+	db, err := leveldb.Open(files, options)
+	if ldberrors.IsCorrupted(err) {
+		s.o.Log.WithError(err).Warnf("store is damaged, repairing what can be read")
+		db, err = leveldb.Recover(files, options)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("open store %s: %w", dir, err), files.Close())
+	}
 	s.db.Store(db)
+	s.files = files
 	return nil
 }
 
@@ -203,7 +214,7 @@ func (s *Store) Run(ctx context.Context, flush func()) error {
 }
 
 // Close closes the database. Call it after Run returned.
-func (s *Store) Close() error { return s.db.Load().Close() }
+func (s *Store) Close() error { return errors.Join(s.db.Load().Close(), s.files.Close()) }
 
 func (s *Store) commit(ops []Op) {
 	tx := &s.tx
@@ -263,7 +274,7 @@ func (s *Store) write(tx *Tx) error {
 
 // reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a full disk.
 func (s *Store) reopen() error {
-	if err := s.db.Load().Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) {
+	if err := s.Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) && !errors.Is(err, storage.ErrClosed) {
 		s.o.Log.WithError(err).Warnf("close store")
 	}
 	if err := s.open(); err != nil {

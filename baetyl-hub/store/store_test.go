@@ -17,6 +17,8 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 
 	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/baetyl-hub/store/journal"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // rig is a store that runs.
@@ -25,6 +27,16 @@ type rig struct {
 	t    *testing.T
 	dir  string
 	stop func()
+}
+
+// database opens what a stopped store has on disk.
+func database(t *testing.T, dir string) (db *leveldb.DB, done func()) {
+	t.Helper()
+	files, err := journal.Open(filepath.Join(dir, "hub.db"), 1<<20, log.Discard())
+	require.NoError(t, err)
+	db, err = leveldb.Open(files, nil)
+	require.NoError(t, err)
+	return db, func() { require.NoError(t, errors.Join(db.Close(), files.Close())) }
 }
 
 func open(t *testing.T, o store.Options, v store.Visitor) *rig {
@@ -514,12 +526,11 @@ func TestAgeIsRunningTime(t *testing.T) {
 	r.put("m", 1)
 	r.stop()
 	require.Less(t, age(t, dir), 30*time.Second)
-	db, err := leveldb.OpenFile(filepath.Join(dir, "hub.db"), nil)
-	require.NoError(t, err)
+	db, done := database(t, dir)
 	clock, err := db.Get([]byte("cclock"), nil) // expiry has not run yet
 	require.ErrorIs(t, err, leveldb.ErrNotFound)
 	require.Nil(t, clock)
-	require.NoError(t, db.Close())
+	done()
 	r = open(t, store.Options{Dir: dir}, store.Visitor{Message: func(uint64, *store.Record) int { return 1 }})
 	before := r.Stats().Batches.Load()
 	r.expire(time.Hour, "the clock written", func() bool { return r.Stats().Batches.Load() > before })
@@ -543,8 +554,7 @@ func TestDamagedRecords(t *testing.T) {
 		}
 	}))
 	r.stop()
-	db, err := leveldb.OpenFile(filepath.Join(dir, "hub.db"), nil)
-	require.NoError(t, err)
+	db, done := database(t, dir)
 	count := 0
 	for _, kind := range "srwmf" { // the second of each kind
 		it := db.NewIterator(util.BytesPrefix([]byte{byte(kind)}), nil)
@@ -557,7 +567,7 @@ func TestDamagedRecords(t *testing.T) {
 		require.NoError(t, db.Put([]byte(key), nil, nil))
 	}
 	require.NoError(t, db.Put([]byte("unknown kind"), []byte("stays"), nil))
-	require.NoError(t, db.Close())
+	done()
 	for range 2 { // the second time there is nothing to drop any more
 		var c content
 		r = open(t, store.Options{Dir: dir}, c.visitor())

@@ -1,0 +1,251 @@
+// Package journal is goleveldb's storage of files with one difference: journals are written over, not made anew.
+//
+//	spare ──Create: new mark, rename──► NNNNNN.log ──Remove: rename──► spare
+//
+// Each sync of a file that grows makes the file system commit its own journal, too: more writes to wait for, and on flash several
+// times the wear. A file that is written over needs its data written and nothing else. What an earlier use left behind is told from
+// what belongs to this one by a mark, a random number that each use draws:
+//
+//	file   magic (8) · mark (8) · frames · anything
+//	frame  mark (8) · length (4) · CRC-32C of mark, length and data (4) · data
+//
+// The data ends at the first frame that is not whole. A power loss may leave later ones on the disk without it, but the sync of those
+// had not ended: nobody was told that they are safe. A file without the magic is a journal as goleveldb itself writes it.
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/syndtr/goleveldb/leveldb/storage"
+
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// disk is goleveldb's storage of files, but for its journals.
+type disk struct {
+	storage.Storage
+	dir       string
+	spareSize int64 // bytes; what is larger is not kept
+	log       log.Logger
+
+	mu     sync.Mutex
+	spares []string // names of files
+}
+
+const (
+	magic     = "baetylj1"
+	frameHead = 16
+	// growth is by how much a journal grows, with zeros: so the sizes change with one sync in hundreds until it is as large as it gets.
+	growth = 128 << 10
+	// spareFiles is how many are kept: goleveldb has two journals at a time.
+	spareFiles = 2
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Open opens the storage in dir, or makes it. Journals may grow to a size of about writeBuffer. What is cut from a damaged journal is
+// reported to l. It fails if another process has it open.
+func Open(dir string, writeBuffer int64, l log.Logger) (storage.Storage, error) {
+	files, err := storage.OpenFile(dir, false)
+	if err != nil {
+		return nil, err
+	}
+	d := &disk{Storage: files, dir: dir, spareSize: 4 * writeBuffer, log: l}
+	for i := range spareFiles {
+		if name := fmt.Sprintf("journal-%d.spare", i); exists(filepath.Join(dir, name)) {
+			d.spares = append(d.spares, name)
+		}
+	}
+	return d, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+func (d *disk) path(fd storage.FileDesc) string { return filepath.Join(d.dir, fd.String()) }
+
+// Create implements storage.Storage.
+func (d *disk) Create(fd storage.FileDesc) (storage.Writer, error) {
+	if fd.Type != storage.TypeJournal {
+		return d.Storage.Create(fd)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	from := d.path(fd)
+	if n := len(d.spares); n > 0 {
+		from = filepath.Join(d.dir, d.spares[n-1])
+		d.spares = d.spares[:n-1]
+	}
+	f, err := os.OpenFile(from, os.O_WRONLY|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	j := &journal{f: f, mark: rand.Uint64()}
+	if err := j.start(from, d.path(fd)); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return j, nil
+}
+
+// Open implements storage.Storage.
+func (d *disk) Open(fd storage.FileDesc) (storage.Reader, error) {
+	if fd.Type != storage.TypeJournal {
+		return d.Storage.Open(fd)
+	}
+	b, err := os.ReadFile(d.path(fd))
+	if err != nil {
+		return nil, err
+	}
+	data, cut := readJournal(b)
+	if cut > 0 {
+		d.log.Warnf("store: the end of %s is damaged, as a power loss leaves it: %d bytes are cut", fd, cut)
+	}
+	return content{bytes.NewReader(data)}, nil
+}
+
+// content is a file that has been read.
+type content struct{ *bytes.Reader }
+
+// Close implements io.Closer.
+func (content) Close() error { return nil }
+
+// Remove implements storage.Storage.
+func (d *disk) Remove(fd storage.FileDesc) error {
+	if fd.Type == storage.TypeJournal && d.keep(fd) {
+		return nil
+	}
+	return d.Storage.Remove(fd)
+}
+
+// keep makes a journal that is not needed any more a spare, if it is of use as one.
+func (d *disk) keep(fd storage.FileDesc) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info, err := os.Lstat(d.path(fd))
+	if err != nil || info.Size() < growth || info.Size() > d.spareSize || len(d.spares) == spareFiles {
+		return false
+	}
+	for i := range spareFiles {
+		name := fmt.Sprintf("journal-%d.spare", i)
+		if !exists(filepath.Join(d.dir, name)) && os.Rename(d.path(fd), filepath.Join(d.dir, name)) == nil {
+			d.spares = append(d.spares, name)
+			return true
+		}
+	}
+	return false
+}
+
+// journal is one that is being written. goleveldb uses it from one goroutine at a time.
+type journal struct {
+	f    *os.File
+	mark uint64
+	at   int64 // where the next frame goes
+	size int64 // of the file
+	buf  []byte
+}
+
+// start makes the file at from an empty journal and gives it its name. Until then nobody takes what it had for a journal's content.
+func (j *journal) start(from, to string) error {
+	info, err := j.f.Stat()
+	if err != nil {
+		return err
+	}
+	j.size = info.Size()
+	j.buf = binary.BigEndian.AppendUint64(append(j.buf, magic...), j.mark)
+	if err := j.write(); err != nil {
+		return err
+	}
+	if err := datasync(j.f); err != nil {
+		return err
+	}
+	if from != to {
+		if err := os.Rename(from, to); err != nil {
+			return err
+		}
+	}
+	// Syncs of a file that is written over don't carry its new name to the disk.
+	dir, err := os.Open(filepath.Dir(to))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// Write implements io.Writer: it adds a frame. After an error the journal is not used any more.
+func (j *journal) Write(p []byte) (int, error) {
+	j.buf = appendFrame(j.buf[:0], j.mark, p)
+	if err := j.write(); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+func (j *journal) write() error {
+	n, err := j.f.WriteAt(j.buf, j.at)
+	j.at += int64(n)
+	if err == nil && j.at > j.size {
+		j.size = j.at
+		// On a full disk the journal goes on with what room it has.
+		if n, err := j.f.WriteAt(make([]byte, growth-j.at%growth), j.at); err == nil {
+			j.size += int64(n)
+		}
+	}
+	return err
+}
+
+// Sync implements storage.Syncer.
+func (j *journal) Sync() error { return datasync(j.f) }
+
+// Close implements io.Closer.
+func (j *journal) Close() error { return j.f.Close() }
+
+func appendFrame(b []byte, mark uint64, data []byte) []byte {
+	n := len(b)
+	b = binary.BigEndian.AppendUint64(b, mark)
+	b = binary.BigEndian.AppendUint32(b, uint32(len(data)))
+	sum := crc32.Update(crc32.Checksum(b[n:], castagnoli), castagnoli, data)
+	b = binary.BigEndian.AppendUint32(b, sum)
+	return append(b, data...)
+}
+
+// readJournal returns the data of a journal file, and how many bytes that belong to it are lost behind a damaged frame. It uses the
+// memory of b.
+func readJournal(b []byte) (data []byte, cut int) {
+	if !bytes.HasPrefix(b, []byte(magic)) {
+		if bytes.HasPrefix([]byte(magic), b) || len(bytes.Trim(b[:min(len(b), frameHead)], "\x00")) == 0 {
+			return nil, 0 // its start did not reach the disk
+		}
+		return b, 0
+	}
+	if len(b) < frameHead {
+		return nil, 0
+	}
+	mark, rest := bytes.Clone(b[len(magic):frameHead]), b[frameHead:]
+	data = b[:0]
+	for len(rest) >= frameHead && bytes.HasPrefix(rest, mark) {
+		n := int64(binary.BigEndian.Uint32(rest[8:]))
+		if n > int64(len(rest)-frameHead) {
+			break
+		}
+		body := rest[frameHead : frameHead+n]
+		if crc32.Update(crc32.Checksum(rest[:12], castagnoli), castagnoli, body) != binary.BigEndian.Uint32(rest[12:]) {
+			break
+		}
+		rest = rest[frameHead+n:]
+		data = append(data, body...)
+	}
+	if last := bytes.LastIndex(rest, mark); last >= 0 {
+		cut = min(len(rest), last+frameHead)
+	}
+	return data, cut
+}
