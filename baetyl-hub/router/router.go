@@ -46,11 +46,18 @@ type Entry struct {
 type Waker struct {
 	store Store
 	ops   []store.Op
-	list  []interface{ Wake() }
+	list  []Writer
 	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who floods them
 	// waits for one of them, since what he sends would only be dropped.
 	Full Crowded
 }
+
+// Writer is a connection that has something to write. It must not wait for the socket in Wake; alone says that few others are woken
+// with it, so that a goroutine for its write would cost more time than it saves.
+type Writer interface{ Wake(alone bool) }
+
+// few is how many connections are woken with alone set, at most.
+const few = 2
 
 // Crowded is a connection that has much to write.
 type Crowded interface{ Drain() }
@@ -62,7 +69,7 @@ func NewWaker(st Store) Waker { return Waker{store: st} }
 func (w *Waker) Later(op store.Op) { w.ops = append(w.ops, op) }
 
 // Add notes a connection; it says itself when it was noted already.
-func (w *Waker) Add(c interface{ Wake() }) { w.list = append(w.list, c) }
+func (w *Waker) Add(c Writer) { w.list = append(w.list, c) }
 
 // Flush gives the ops to the store and wakes the connections. Nobody may wait for either before Flush.
 func (w *Waker) Flush() {
@@ -75,8 +82,9 @@ func (w *Waker) Flush() {
 		clear(w.ops)
 		w.ops = w.ops[:0]
 	}
+	alone := len(w.list) <= few
 	for i, c := range w.list {
-		c.Wake()
+		c.Wake(alone)
 		w.list[i] = nil
 	}
 	w.list = w.list[:0]

@@ -61,7 +61,7 @@ func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 		w:    router.NewWaker(g.store),
 		done: make(chan struct{}),
 	}
-	c.out = outbox{conn: conn, timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func(n int) { g.stats.Dropped.Add(uint64(n)) }}
+	c.out = outbox{conn: conn, direct: direct(conn), timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func(n int) { g.stats.Dropped.Add(uint64(n)) }}
 	if !g.enter(c) {
 		_ = conn.Close()
 		return

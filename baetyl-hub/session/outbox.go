@@ -4,6 +4,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/router"
@@ -17,8 +18,9 @@ import (
 // ever waits for the socket.
 type outbox struct {
 	conn    net.Conn
-	timeout time.Duration // of one write; a reader that takes nothing for that long is cut off
-	drop    func(n int)   // counts dropped QoS 0 messages
+	direct  syscall.RawConn // of conn, if bytes written there are bytes of the protocol; else nil
+	timeout time.Duration   // of one write; a reader that takes nothing for that long is cut off
+	drop    func(n int)     // counts dropped QoS 0 messages
 	limits  outboxLimits
 
 	mu      sync.Mutex
@@ -137,8 +139,50 @@ func (o *outbox) note(w *router.Waker) {
 	}
 }
 
-// Wake starts the writer. It is called once for each note.
-func (o *outbox) Wake() { go o.write() }
+// Wake implements router.Writer: it writes a little at once if the socket takes it, else starts the writer. It is called once for
+// each note.
+func (o *outbox) Wake(alone bool) {
+	if !alone || o.direct == nil || !o.writeNow() {
+		go o.write()
+	}
+}
+
+// writeNow writes what is pending if it is little and the socket takes it without waiting. It tells whether nothing is left to write.
+func (o *outbox) writeNow() bool {
+	o.lock()
+	if len(o.pending) > keep || o.closed {
+		o.mu.Unlock()
+		return false
+	}
+	loose, buf := o.loose, o.take()
+	o.mu.Unlock()
+	n := 0
+	_ = o.direct.Control(func(fd uintptr) { n, _ = syscall.Write(int(fd), buf) }) // an error comes up again in the writer
+	o.lock()
+	defer o.mu.Unlock()
+	if n = max(n, 0); n < len(buf) {
+		o.pending, o.loose = append(append(buf[:0], buf[n:]...), o.pending...), o.loose+loose
+		return false
+	}
+	o.spare = buf[:0]
+	if len(o.pending) > 0 {
+		return false
+	}
+	o.noted = false
+	o.done.Done()
+	return true
+}
+
+// take empties pending. It runs with o.mu held.
+func (o *outbox) take() []byte {
+	buf := o.pending
+	o.pending, o.spare, o.loose = o.spare[:0], nil, 0
+	if o.room != nil {
+		close(o.room)
+		o.room = nil
+	}
+	return buf
+}
 
 func (o *outbox) write() {
 	defer o.done.Done()
@@ -155,12 +199,7 @@ func (o *outbox) write() {
 			o.mu.Unlock()
 			return
 		}
-		buf, timeout := o.pending, o.timeout
-		o.pending, o.spare, o.loose = o.spare[:0], nil, 0
-		if o.room != nil {
-			close(o.room)
-			o.room = nil
-		}
+		buf, timeout := o.take(), o.timeout
 		o.since = time.Now()
 		o.mu.Unlock()
 		if timeout > 0 {
@@ -201,4 +240,14 @@ func (o *outbox) finish(flush bool) {
 	w.Flush()
 	o.done.Wait()
 	_ = o.conn.Close()
+}
+
+// direct returns the way to the socket of a connection that has nothing between its bytes and the socket's, nil for others.
+func direct(conn net.Conn) syscall.RawConn {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		if raw, err := tcp.SyscallConn(); err == nil {
+			return raw
+		}
+	}
+	return nil
 }
