@@ -50,6 +50,9 @@ const (
 	done           // acknowledged, or given up
 )
 
+// missing tells whether the entry's message has to be fetched from the store before it can be sent.
+func (e *entry) missing() bool { return e.state == waiting && e.message == nil }
+
 // maxSpan is how far positions in flight may lie apart.
 const maxSpan = 65535
 

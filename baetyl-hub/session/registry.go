@@ -63,8 +63,8 @@ func (o *Options) outbox() outboxLimits {
 // Store is what sessions need of the store.
 type Store interface {
 	router.Store
-	// Message returns a stored message, nil if it is gone.
-	Message(seq uint64) (*packet.Message, error)
+	// Messages returns stored messages by their rising numbers, nil for one that is gone.
+	Messages(seqs []uint64) ([]*packet.Message, error)
 }
 
 // Stats counts since the start.

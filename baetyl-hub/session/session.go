@@ -29,7 +29,7 @@ type Session struct {
 	parked   bool               // subs are not active: the user was missing, or not permitted, when the hub started
 	received map[packet.ID]bool // QoS 2 messages from the client that it has not released; true: stored
 	q        queue
-	loading  bool     // a goroutine fetches messages from the store
+	loading  bool     // prefetch fetches messages from the store
 	timed    bool     // the repetition timer runs
 	dead     bool     // replaced by a clean session: nothing is kept for it any more
 	dirty    bool     // the session waits in the store's queue as an op
@@ -115,7 +115,7 @@ func (s *Session) pump(w *router.Waker) {
 		switch e.state {
 		case waiting:
 			if e.message == nil {
-				s.load()
+				s.prefetch()
 				return
 			}
 			s.publish(c, e, position, w)
@@ -124,6 +124,7 @@ func (s *Session) pump(w *router.Waker) {
 		}
 		s.q.advance()
 	}
+	s.prefetch()
 	s.watch()
 }
 
@@ -135,43 +136,42 @@ func (s *Session) publish(c *client, e *entry, position uint64, w *router.Waker)
 	s.g.stats.Sent.Add(1)
 }
 
-// load fetches messages that only the store has, outside of the lock. It runs with s.mu held.
-func (s *Session) load() {
+// prefetch fetches messages that only the store has before their turn comes, outside of the lock. It runs with s.mu held.
+func (s *Session) prefetch() {
 	if s.loading {
 		return
 	}
-	type want struct{ position, seq uint64 }
-	var wants []want
-	for p := s.q.next; p < s.q.tail && len(wants) < s.g.o.Batch; p++ {
-		if e := s.q.at(p); e.state == waiting && e.message == nil {
-			wants = append(wants, want{p, e.seq})
+	from, to := s.q.next, min(s.q.tail, s.q.next+uint64(2*s.g.o.Batch))
+	for from < to && !s.q.at(from).missing() {
+		from++
+	}
+	if from >= s.q.next+uint64(s.g.o.Batch) || from == to {
+		return // enough for now, or nothing is missing
+	}
+	positions, seqs := make([]uint64, 0, s.g.o.Batch), make([]uint64, 0, s.g.o.Batch)
+	for p := from; p < to && len(seqs) < s.g.o.Batch; p++ {
+		if e := s.q.at(p); e.missing() {
+			positions, seqs = append(positions, p), append(seqs, e.seq)
 		}
 	}
 	s.loading = true
 	s.g.tasks.Go(func() {
-		found := make([]*packet.Message, len(wants))
-		var failed error
-		for i, x := range wants {
-			if found[i], failed = s.g.store.Message(x.seq); failed != nil {
-				wants = wants[:i]
-				break
-			}
-		}
+		found, failed := s.g.store.Messages(seqs)
 		w := router.NewWaker(s.g.store)
 		s.mu.Lock()
 		s.loading = false
-		for i, x := range wants {
-			if x.position < s.q.head || x.position >= s.q.tail {
+		for i, m := range found {
+			if positions[i] < s.q.head || positions[i] >= s.q.tail {
 				continue // the session was replaced meanwhile
 			}
-			e := s.q.at(x.position)
+			e := s.q.at(positions[i])
 			switch {
-			case e.seq != x.seq || e.state != waiting:
-			case found[i] == nil: // expired
+			case e.seq != seqs[i] || e.state != waiting:
+			case m == nil: // expired
 				s.g.stats.Expired.Add(1)
-				s.free(s.q.finish(x.position), &w)
+				s.free(s.q.finish(positions[i]), &w)
 			default:
-				e.message = found[i]
+				e.message = m
 			}
 		}
 		if failed == nil {

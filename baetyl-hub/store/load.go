@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -157,19 +158,63 @@ func (s *Store) scan(kind byte, fn func(key, value []byte)) error {
 	return nil
 }
 
-// Message returns message seq, for a session that sent it out of memory; nil if it is gone or damaged. An error says that it can't
-// be read now.
-func (s *Store) Message(seq uint64) (*packet.Message, error) {
-	v, err := s.db.Load().Get(key8(kindMessage, seq), nil)
-	switch {
-	case errors.Is(err, leveldb.ErrNotFound), ldberrors.IsCorrupted(err):
-		return nil, nil
-	case err != nil:
+// Messages returns the messages of the given numbers, which rise, for a session that has them in the store only; nil for one that is
+// gone or damaged. An error says that they can't be read now. It may be called from any goroutine.
+func (s *Store) Messages(seqs []uint64) ([]*packet.Message, error) {
+	out := make([]*packet.Message, len(seqs))
+	if len(seqs) == 0 {
+		return out, nil
+	}
+	it := s.db.Load().NewIterator(&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)}, nil)
+	defer it.Release()
+	ok := it.First()
+	for i, seq := range seqs {
+		want := key8(kindMessage, seq)
+		for n := 0; ok && bytes.Compare(it.Key(), want) < 0; n++ {
+			if n < strides {
+				ok = it.Next()
+			} else {
+				ok = it.Seek(want)
+			}
+		}
+		if ok && bytes.Equal(it.Key(), want) {
+			out[i] = messageOf(it.Value())
+		}
+	}
+	if ldberrors.IsCorrupted(it.Error()) {
+		return s.undamaged(seqs)
+	}
+	if err := it.Error(); err != nil {
 		return nil, fmt.Errorf("read store: %w", err)
 	}
-	rec, err := decodeRecord(v, 0)
-	if err != nil {
-		return nil, nil
+	return out, nil
+}
+
+// strides is how many messages of others an iterator passes before it is quicker to seek.
+const strides = 16
+
+// undamaged does what Messages does, one by one: an iterator ends at a damaged block.
+func (s *Store) undamaged(seqs []uint64) ([]*packet.Message, error) {
+	out := make([]*packet.Message, len(seqs))
+	for i, seq := range seqs {
+		v, err := s.db.Load().Get(key8(kindMessage, seq), nil)
+		switch {
+		case errors.Is(err, leveldb.ErrNotFound), ldberrors.IsCorrupted(err):
+		case err != nil:
+			return nil, fmt.Errorf("read store: %w", err)
+		default:
+			out[i] = messageOf(v)
+		}
 	}
-	return &rec.Message, nil
+	return out, nil
+}
+
+// messageOf decodes the message of a record, nil if it is damaged.
+func messageOf(record []byte) *packet.Message {
+	r := &reader{b: record}
+	r.number() // when it was stored
+	if m := r.message(); r.err == nil {
+		return &m
+	}
+	return nil
 }

@@ -112,12 +112,12 @@ func targets(sessions ...uint64) (out []store.Target) {
 
 func (r *rig) get(seq uint64) string {
 	r.t.Helper()
-	m, err := r.Message(seq)
+	m, err := r.Messages([]uint64{seq})
 	require.NoError(r.t, err)
-	if m == nil {
+	if m[0] == nil {
 		return "gone"
 	}
-	return string(m.Payload)
+	return string(m[0].Payload)
 }
 
 func eventually(t *testing.T, what string, cond func() bool) {
