@@ -116,12 +116,12 @@ fuzz: ## every fuzz test for FUZZTIME (default 10s) each
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## benchmarks (BENCH=<pattern> selects them)
-	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
-
-.PHONY: bench-hub
-bench-hub: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> BROKERS=<pattern> TIME=3s)
+bench: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> BROKERS=<pattern> TIME=3s ROUNDS=1)
 	@scripts/bench.sh
+
+.PHONY: bench-code
+bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
+	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: crash
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)

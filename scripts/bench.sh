@@ -1,5 +1,5 @@
 #!/bin/sh
-# Measures baetyl-hub beside other brokers in one run: make bench-hub [ROWS=<pattern>] [BROKERS=<pattern>].
+# Measures baetyl-hub beside other brokers in one run: make bench [ROWS=<pattern>] [BROKERS=<pattern>] [TIME=3s] [ROUNDS=1].
 # The peers come from apt (mosquitto) and the Go module proxy (nats-server, mochi-mqtt), into output/cache/bench.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,4 +23,4 @@ fi
 step 'building the hub and the load generator'
 CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$dir/baetyl-hub" ./baetyl-hub
 go build -o "$dir/bench" ./test/bench
-exec "$dir/bench" -cache "$dir" -rows "${ROWS:-}" -brokers "${BROKERS:-}" -time "${TIME:-3s}"
+exec "$dir/bench" -cache "$dir" -rows "${ROWS:-}" -brokers "${BROKERS:-}" -time "${TIME:-3s}" -rounds "${ROUNDS:-1}"

@@ -101,7 +101,8 @@ func (s *Store) Load(v Visitor) error {
 	if damaged > 0 {
 		s.o.Log.WithField("records", damaged).Warnf("damaged records were removed from the store")
 	}
-	return s.write(&s.tx)
+	s.write(&s.tx, true)
+	return s.tx.fail
 }
 
 func (s *Store) loadTexts(v Visitor, drop func([]byte)) error {

@@ -1,6 +1,6 @@
 // Package store keeps what must survive the hub: messages, sessions, retained messages and wills, in one goleveldb.
 //
-//	many goroutines ──Append(ops)─► queue ──► Run: op.Write(tx) … ─► one batch, one fsync ─► op.Committed(err) … ─► flush()
+//	many goroutines ──Append(ops)─► queue ──► Run: op.Write(tx) … ─► the batch, one fsync ─► op.Committed(err) … ─► flush()
 //	                                  ▲                                      │
 //	                                  └── the next batch forms meanwhile ◄───┘
 //
@@ -44,7 +44,7 @@ type Options struct {
 	Dir       string        // folder of the database, made 0700
 	Sync      string        // SyncAlways when empty
 	Interval  time.Duration // of SyncInterval; 0 means 1s
-	BatchOps  int           // ops in one batch, at most; 0 means 1000
+	BatchOps  int           // ops in one transaction, at most; a batch may need several, with one sync; 0 means 1000
 	MaxBytes  int64         // of stored messages; 0 means no limit
 	Log       log.Logger
 	FreeSpace func(dir string) (uint64, error) // bytes free on the file system; nil: not watched
@@ -93,11 +93,11 @@ type Store struct {
 
 // Stats counts since the start. Fields are read with Load from any goroutine.
 type Stats struct {
-	Batches  atomic.Uint64 // written
-	Syncs    atomic.Uint64 // batches that ended with an fsync
+	Batches  atomic.Uint64 // transactions written
+	Syncs    atomic.Uint64 // of those, with an fsync
 	Messages atomic.Int64  // stored now
 	Bytes    atomic.Int64  // of stored messages now, keys and values
-	Errors   atomic.Uint64 // batches that could not be written
+	Errors   atomic.Uint64 // transactions that could not be written
 	Refused  atomic.Uint64 // messages refused with ErrFull
 	Expired  atomic.Uint64 // messages removed by age
 }
@@ -202,12 +202,8 @@ func (s *Store) Run(ctx context.Context, flush func()) error {
 		ops := s.queue
 		s.queue, s.spare = s.spare[:0], nil
 		s.mu.Unlock()
-		for rest := ops; len(rest) > 0; {
-			n := min(len(rest), s.o.BatchOps)
-			s.commit(rest[:n])
-			flush()
-			rest = rest[n:]
-		}
+		s.commit(ops)
+		flush()
 		clear(ops)
 		s.spare = ops[:0]
 	}
@@ -224,6 +220,9 @@ func (s *Store) commit(ops []Op) {
 	}
 	refused := tx.refused[:0]
 	for i, op := range ops {
+		if i > 0 && i%s.o.BatchOps == 0 {
+			s.write(tx, false)
+		}
 		err := tx.fail
 		if err == nil {
 			err = op.Write(tx)
@@ -233,7 +232,7 @@ func (s *Store) commit(ops []Op) {
 		}
 	}
 	tx.refused = refused
-	err := s.write(tx)
+	s.write(tx, true)
 	next := 0
 	for i, op := range ops {
 		if next < len(refused) && refused[next].i == i {
@@ -241,35 +240,47 @@ func (s *Store) commit(ops []Op) {
 			next++
 			continue
 		}
-		op.Committed(err)
+		op.Committed(tx.fail)
 	}
 }
 
-func (s *Store) write(tx *Tx) error {
+// write writes a transaction; last says that it is the last one of its batch, with which the batch goes to the disk. What went wrong
+// is in tx.fail, for all ops of the batch.
+func (s *Store) write(tx *Tx, last bool) {
+	if tx.fail != nil {
+		return
+	}
 	if tx.batch.Len() == 0 {
-		return nil
+		if !last || !tx.begun {
+			return
+		}
+		tx.putClock() // goleveldb does not sync a transaction without content
 	}
 	sync := s.o.Sync == SyncAlways || s.o.Sync == ""
 	sync = sync && tx.sync
 	if s.o.Sync == SyncInterval && time.Since(s.synced) >= s.o.Interval {
 		sync = true
 	}
-	err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync})
-	if err != nil {
+	sync = sync && last
+	if err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
 		tx.undo()
+		tx.fail = fmt.Errorf("write store: %w", err)
 		s.broken.Store(true)
 		s.stats.Errors.Add(1)
 		s.o.Log.WithError(err).Errorf("store cannot be written; messages are refused until it can")
-		return fmt.Errorf("write store: %w", err)
+		return
 	}
+	tx.begun = true
+	tx.batch.Reset()
 	s.stats.Batches.Add(1)
 	if sync {
 		s.stats.Syncs.Add(1)
 		s.synced = time.Now()
 	}
-	s.stats.Messages.Add(tx.messages)
-	s.stats.Bytes.Add(tx.bytes)
-	return nil
+	if last {
+		s.stats.Messages.Add(tx.messages)
+		s.stats.Bytes.Add(tx.bytes)
+	}
 }
 
 // reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a full disk.

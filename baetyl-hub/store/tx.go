@@ -10,10 +10,11 @@ import (
 // Tx is the batch that is being made. It is valid during Op.Write only.
 type Tx struct {
 	s        *Store
-	batch    leveldb.Batch
+	batch    leveldb.Batch // the transaction that is being made
+	begun    bool          // the batch has transactions before that one
 	buf      []byte
 	sync     bool  // the batch must be on stable storage before its ops are told
-	fail     error // why nothing can be written now
+	fail     error // why nothing of the batch can be written
 	messages int64 // change of the number of messages
 	bytes    int64 // change of their size
 	set      []need
@@ -34,7 +35,7 @@ type refusal struct {
 
 func (tx *Tx) reset() {
 	tx.batch.Reset()
-	tx.sync, tx.fail, tx.messages, tx.bytes = false, nil, 0, 0
+	tx.begun, tx.sync, tx.fail, tx.messages, tx.bytes = false, false, nil, 0, 0
 	tx.set = tx.set[:0]
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -17,6 +18,7 @@ type broker struct {
 	user    string // to log in with; "": nobody asks
 	address string
 	setup   func(dir string, port int) (command []string, err error)
+	limit   bool // no broker: it shows what the machine and the load generator can do, in the rows with one publisher and one subscriber
 
 	cmd *exec.Cmd
 }
@@ -29,7 +31,8 @@ listen: ['tcp://127.0.0.1:%d']
 principals:
 - {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
 storage: {sync: always}
-`, port))
+metrics: {address: '%s'}
+`, port, hubMetrics))
 		}},
 		{name: "mosquitto, memory", setup: mosquitto("")},
 		{name: "mosquitto, persistence", setup: mosquitto("persistence true\nautosave_interval 1\n")},
@@ -40,9 +43,15 @@ storage: {sync: always}
 		{name: "mochi-mqtt, memory", setup: func(dir string, port int) ([]string, error) {
 			return []string{filepath.Join(cache, "mochi"), "-tcp", fmt.Sprintf("127.0.0.1:%d", port), "-ws", "127.0.0.1:0", "-info", "127.0.0.1:0"}, nil
 		}},
+		{name: "bare relay", limit: true, setup: func(_ string, port int) ([]string, error) {
+			self, err := os.Executable()
+			return []string{self, "-relay", fmt.Sprintf("127.0.0.1:%d", port)}, err
+		}},
 	}
 	return all
 }
+
+const hubMetrics = "127.0.0.1:19883"
 
 func mosquitto(more string) func(dir string, port int) ([]string, error) {
 	return func(dir string, port int) ([]string, error) {
@@ -103,6 +112,18 @@ func (b *broker) stop() {
 	_ = b.cmd.Process.Kill()
 	_ = b.cmd.Wait()
 	_ = os.RemoveAll(b.cmd.Dir)
+}
+
+// cpu returns the processor time that the broker has used.
+func (b *broker) cpu() (time.Duration, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.cmd.Process.Pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * (time.Second / 100), errors.Join(err1, err2) // USER_HZ is 100 on Linux
 }
 
 // rss returns the resident memory of the broker in bytes.

@@ -13,7 +13,7 @@ import (
 )
 
 // client is a connection of the load generator. It encodes each message once and looks at no more of what comes in than it must,
-// so that its own share of the machine stays small: see the row "load generator alone".
+// so that its own share of the machine stays small: the column "bare relay" shows what it could do.
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader

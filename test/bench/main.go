@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"sort"
 	"time"
 )
 
@@ -15,7 +16,13 @@ func main() {
 	only := flag.String("rows", "", "regular expression: the rows to measure")
 	with := flag.String("brokers", "", "regular expression: the brokers to measure")
 	d := flag.Duration("time", 3*time.Second, "of each measurement")
+	rounds := flag.Int("rounds", 1, "measurements of each figure, broker after broker; the median counts")
+	relayAt := flag.String("relay", "", "address: be the bare relay, not the benchmark")
 	flag.Parse()
+	if *relayAt != "" {
+		fmt.Fprintln(os.Stderr, relay(*relayAt))
+		os.Exit(1)
+	}
 	rowFilter, brokerFilter := regexp.MustCompile(*only), regexp.MustCompile(*with)
 	var list []*broker
 	for _, b := range brokers(*cache) {
@@ -23,6 +30,7 @@ func main() {
 			list = append(list, b)
 		}
 	}
+	machine(*d)
 	fmt.Print("| row | unit |")
 	for _, b := range list {
 		fmt.Printf(" %s |", b.name)
@@ -34,35 +42,61 @@ func main() {
 	fmt.Println("---|")
 	failed := false
 	for _, r := range rows() {
-		if !rowFilter.MatchString(r.name) {
-			continue
-		}
-		fmt.Printf("| %s | %s |", r.name, r.unit)
-		var own, best float64
-		for i, b := range list {
-			v, err := measure(b, r, *d)
-			if err != nil {
-				fmt.Printf(" – (%v) |", err)
-				failed = failed || i == 0
-				continue
-			}
-			fmt.Printf(" %s |", number(v))
-			switch {
-			case i == 0:
-				own = v
-			case best == 0 || r.small == (v < best):
-				best = v
-			}
-		}
-		if best > 0 {
-			fmt.Printf(" %.2f |\n", own/best)
-		} else {
-			fmt.Println(" – |")
+		if rowFilter.MatchString(r.name) {
+			failed = !measureRow(list, r, *d, *rounds) || failed
 		}
 	}
 	if failed {
 		os.Exit(1)
 	}
+}
+
+// measureRow prints a line of the table. It tells whether the hub could be measured.
+func measureRow(list []*broker, r row, d time.Duration, rounds int) bool {
+	values, errs := make([][]float64, len(list)), make([]error, len(list))
+	for range rounds {
+		for i, b := range list {
+			if !r.suits(b) {
+				continue
+			}
+			v, err := measure(b, r, d)
+			if err != nil {
+				errs[i] = err
+				continue
+			}
+			values[i] = append(values[i], v)
+		}
+	}
+	fmt.Printf("| %s | %s |", r.name, r.unit)
+	var own, best float64
+	for i, b := range list {
+		switch {
+		case len(values[i]) > 0:
+			v := median(values[i])
+			fmt.Printf(" %s |", number(v))
+			switch {
+			case i == 0:
+				own = v
+			case !b.limit && (best == 0 || r.small == (v < best)):
+				best = v
+			}
+		case errs[i] != nil:
+			fmt.Printf(" – (%v) |", errs[i])
+		default:
+			fmt.Print(" |")
+		}
+	}
+	if best > 0 {
+		fmt.Printf(" %.2f |\n", own/best)
+	} else {
+		fmt.Println(" |")
+	}
+	return len(values[0]) > 0
+}
+
+// suits tells whether the row can be measured on b.
+func (r row) suits(b *broker) bool {
+	return (!b.limit || r.pair) && (!r.own || b.user != "")
 }
 
 func measure(b *broker, r row, d time.Duration) (float64, error) {
@@ -73,8 +107,16 @@ func measure(b *broker, r row, d time.Duration) (float64, error) {
 	return r.run(b, d)
 }
 
+func median(v []float64) float64 {
+	sort.Float64s(v)
+	return v[len(v)/2]
+}
+
 func number(v float64) string {
-	if v < 100 {
+	switch {
+	case v < 10:
+		return fmt.Sprintf("%.3f", v)
+	case v < 100:
 		return fmt.Sprintf("%.1f", v)
 	}
 	return fmt.Sprintf("%.0f", v)

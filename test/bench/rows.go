@@ -1,12 +1,15 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
+	"io"
+	"net/http"
 	"sort"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
-
-	"encoding/binary"
 
 	"github.com/256dpi/gomqtt/packet"
 )
@@ -16,12 +19,14 @@ type row struct {
 	name  string
 	unit  string
 	small bool
+	pair  bool // one publisher, one subscriber, QoS 0: the bare relay can do it, too
+	own   bool // measured on the hub alone
 	run   func(b *broker, d time.Duration) (float64, error)
 }
 
 func rows() []row {
 	flow := func(name string, o load) row {
-		return row{name: name, unit: "msg/s", run: func(b *broker, d time.Duration) (float64, error) { return o.run(b, d) }}
+		return row{name: name, unit: "msg/s", pair: o.pubs == 1 && o.subs == 1 && o.qos == 0, run: func(b *broker, d time.Duration) (float64, error) { return o.run(b, d) }}
 	}
 	return []row{
 		flow("QoS 0, 1 → 1, 64 B, pipelined", load{pubs: 1, subs: 1, size: 64}),
@@ -32,15 +37,19 @@ func rows() []row {
 		flow("QoS 1, window 1, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 1}),
 		flow("QoS 1, window 500, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 500}),
 		flow("QoS 1, 50 → 50 pairwise, window 20, durable", load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20}),
-		{name: "latency at 500 msg/s, QoS 0, p50", unit: "µs", small: true, run: latency(0, 0.5)},
-		{name: "latency at 500 msg/s, QoS 0, p99", unit: "µs", small: true, run: latency(0, 0.99)},
+		{name: "latency at 500 msg/s, QoS 0, p50", unit: "µs", small: true, pair: true, run: latency(0, 0.5)},
+		{name: "latency at 500 msg/s, QoS 0, p99", unit: "µs", small: true, pair: true, run: latency(0, 0.99)},
 		{name: "latency at 500 msg/s, QoS 1 durable, p50", unit: "µs", small: true, run: latency(1, 0.5)},
 		{name: "latency at 500 msg/s, QoS 1 durable, p99", unit: "µs", small: true, run: latency(1, 0.99)},
 		{name: "100,000 retained, one wildcard subscriber", unit: "msg/s", run: retained},
 		{name: "100,000 queued QoS 1, drain after reconnect", unit: "msg/s", run: drain},
 		{name: "10,000 subscriptions with wildcards, QoS 0", unit: "msg/s", run: manyFilters},
 		{name: "10,000 idle clients, memory of each", unit: "KiB", small: true, run: idle},
-		{name: "QoS 1 window 20 beside 500 idle persistent sessions", unit: "msg/s", run: besideIdle},
+		{name: "10,000 idle clients, processor time", unit: "ms/s", small: true, run: idleCPU},
+		{name: "QoS 1, window 20, beside 500 idle persistent sessions", unit: "of the rate without", run: besideIdle},
+		{name: "syncs for each acknowledged message, window 1", unit: "syncs", own: true, run: syncs(1)},
+		{name: "syncs for each acknowledged message, window 20", unit: "syncs", own: true, run: syncs(20)},
+		{name: "syncs for each acknowledged message, window 500", unit: "syncs", own: true, run: syncs(500)},
 	}
 }
 
@@ -270,32 +279,65 @@ func manyFilters(b *broker, d time.Duration) (float64, error) {
 	return load{pubs: 1, subs: 1, size: 64}.run(b, d)
 }
 
+const clients = 10000
+
+// idlers connects clients that do nothing.
+func idlers(b *broker) (leave func(), err error) {
+	all := make([]*client, 0, clients)
+	leave = func() {
+		for _, c := range all {
+			c.close()
+		}
+	}
+	for i := range clients {
+		c, err := dial(b.address, fmt.Sprintf("idle%d", i), true, b.user)
+		if err != nil {
+			leave()
+			return nil, fmt.Errorf("client %d: %w", i, err)
+		}
+		c.r = nil
+		all = append(all, c)
+	}
+	return leave, nil
+}
+
 func idle(b *broker, _ time.Duration) (float64, error) {
-	const n = 10000
 	before, err := b.rss()
 	if err != nil {
 		return 0, err
 	}
-	clients := make([]*client, 0, n)
-	defer func() {
-		for _, c := range clients {
-			c.close()
-		}
-	}()
-	for i := range n {
-		c, err := dial(b.address, fmt.Sprintf("idle%d", i), true, b.user)
-		if err != nil {
-			return 0, fmt.Errorf("client %d: %w", i, err)
-		}
-		c.r = nil
-		clients = append(clients, c)
+	leave, err := idlers(b)
+	if err != nil {
+		return 0, err
 	}
+	defer leave()
 	time.Sleep(3 * time.Second)
 	after, err := b.rss()
-	return float64(after-before) / 1024 / n, err
+	return float64(after-before) / 1024 / clients, err
+}
+
+func idleCPU(b *broker, d time.Duration) (float64, error) {
+	leave, err := idlers(b)
+	if err != nil {
+		return 0, err
+	}
+	defer leave()
+	time.Sleep(3 * time.Second) // what connecting costs is not counted
+	before, err := b.cpu()
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(2 * d)
+	after, err := b.cpu()
+	return (after - before).Seconds() * 1000 / (2 * d).Seconds(), err
 }
 
 func besideIdle(b *broker, d time.Duration) (float64, error) {
+	flow := load{pubs: 1, subs: 1, size: 64, qos: 1, window: 20}
+	without, err := flow.run(b, 2*d)
+	if err != nil {
+		return 0, err
+	}
 	for i := range 500 {
 		r, err := newReceiver(b.address, fmt.Sprintf("sleeper%d", i), fmt.Sprintf("sleep/%d", i), 1, false, b.user)
 		if err != nil {
@@ -307,7 +349,57 @@ func besideIdle(b *broker, d time.Duration) (float64, error) {
 		ready.Wait()
 		defer r.close()
 	}
-	return load{pubs: 1, subs: 1, size: 64, qos: 1, window: 20}.run(b, d)
+	with, err := flow.run(b, 2*d)
+	return with / without, err
+}
+
+// syncs returns how often the hub brings something to the disk for each message that it acknowledges.
+func syncs(window int) func(*broker, time.Duration) (float64, error) {
+	return func(b *broker, d time.Duration) (float64, error) {
+		before, err := metric("baetyl_hub_store_syncs_total")
+		if err != nil {
+			return 0, err
+		}
+		r, err := newReceiver(b.address, "syncs-s", "syncs", 1, false, b.user)
+		if err != nil {
+			return 0, err
+		}
+		defer r.close()
+		var ready sync.WaitGroup
+		ready.Add(1)
+		go r.run(&ready)
+		ready.Wait()
+		c, err := dial(b.address, "syncs-p", true, b.user)
+		if err != nil {
+			return 0, err
+		}
+		defer c.close()
+		p := &publisher{client: c, topic: "syncs", qos: 1, payload: make([]byte, 64)}
+		stop := make(chan struct{})
+		time.AfterFunc(d, func() { close(stop) })
+		p.window(window, 1<<62, stop)
+		after, err := metric("baetyl_hub_store_syncs_total")
+		return (after - before) / float64(p.acked.Load()), err
+	}
+}
+
+// metric reads a figure that the hub tells Prometheus.
+func metric(name string) (float64, error) {
+	resp, err := http.Get("http://" + hubMetrics + "/metrics")
+	if err != nil {
+		return 0, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(text)) {
+		if value, ok := strings.CutPrefix(line, name+" "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(value), 64)
+		}
+	}
+	return 0, fmt.Errorf("no metric %s", name)
 }
 
 func until(limit time.Duration, cond func() bool) error {
