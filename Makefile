@@ -127,6 +127,14 @@ bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
 	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
 
+.PHONY: disk-full
+disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)
+	$(GO) test -count=1 -v -run '^TestFullDisk$$' ./baetyl-hub/hub
+
+.PHONY: slow-reader
+slow-reader: ## readers that don't read, clients that don't acknowledge, crowds
+	$(GO) test -count=1 -v -run '^(TestReaderThatStopsReading|TestWriteTimeout|TestSlowReaderLosesOnlyQOS0|TestClientThatNeverAcknowledges|TestReconnectLoop|TestCrowd)$$' ./baetyl-hub/conformance
+
 ##@ Help
 
 .PHONY: help

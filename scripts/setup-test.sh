@@ -17,7 +17,6 @@ missing=0
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
 want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' command -v mosquitto_pub || missing=1
 # The broker's package would start it at once, on the port that the example uses: here it is a peer of tests alone.
-PATH=$PATH:/usr/sbin
 if ! command -v mosquitto >/dev/null 2>&1; then
 	if [ -d /run/systemd/system ] && can_apt; then
 		systemctl='sudo -n systemctl'
@@ -29,14 +28,6 @@ if ! command -v mosquitto >/dev/null 2>&1; then
 	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1
 	$systemctl unmask --quiet mosquitto.service || true
 	$systemctl disable --quiet mosquitto.service || true
-fi
-if ! command -v mosquitto >/dev/null 2>&1; then
-	want 'mosquitto, a second broker to compare with' 'mosquitto' 'tests of the MQTT client are skipped' command -v mosquitto || missing=1
-	# Debian starts it at once, on the port of the example; the tests run their own.
-	if command -v mosquitto >/dev/null 2>&1 && [ -d /run/systemd/system ]; then
-		note 'its system service is switched off again (systemctl enable --now mosquitto brings it back)'
-		if [ "$(id -u)" = 0 ]; then systemctl disable --quiet --now mosquitto; else sudo -n systemctl disable --quiet --now mosquitto; fi
-	fi
 fi
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 

@@ -197,3 +197,38 @@ func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 	}
 	require.Less(t, last, count)
 }
+
+// A crowd of idle clients, a topic tree of 100,000 filters, and one that wants everything and reads nothing stop nobody.
+func TestCrowd(t *testing.T) {
+	const idlers, holders, filters = 2000, 20, 5000 // both ends of each connection are in this process: see also make bench
+	b := start(t, anyone+"session: {subscriptions: {max: 5000}}\nmessage: {topic: {levels: 10}, egress: {qos0: {buffer: {bytes: 64k}}}}")
+	for i := range idlers {
+		b.clean(fmt.Sprint("idle", i))
+	}
+	for i := range holders {
+		holder := b.keep(fmt.Sprint("holder", i))
+		for from := 0; from < filters; from += 100 {
+			var list []string
+			for j := from; j < from+100; j++ {
+				list = append(list, fmt.Sprintf("tree/%d/+/%d/#", j, i))
+			}
+			holder.sub(1, list...)
+		}
+	}
+	require.EqualValues(t, holders*filters, b.stat("subscriptions"))
+	glutton := b.clean("glutton")
+	_ = glutton.conn.(*net.TCPConn).SetReadBuffer(1024)
+	glutton.sub(0, "#")
+	by, live := b.clean("by"), b.keep("live")
+	live.sub(1, "tree/1/x/here")
+	payload := strings.Repeat("x", 20000)
+	for i := 0; i < 2000 && b.stat("dropped_slow_reader") == 0; i++ {
+		by.pub("flood", payload, 0)
+	}
+	for i := range 300 {
+		by.pub("tree/1/x/here", fmt.Sprint(i), 1)
+		live.want("tree/1/x/here", fmt.Sprint(i), 1)
+	}
+	require.Positive(t, b.stat("dropped_slow_reader"))
+	require.EqualValues(t, idlers+holders+3, b.stat("connections"))
+}

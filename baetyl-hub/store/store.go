@@ -66,7 +66,7 @@ var (
 	ErrClosed = errors.New("store is closed")
 )
 
-// Store is an open database. Append and Message may be called from any goroutine.
+// Store is an open database. Append and Messages may be called from any goroutine.
 type Store struct {
 	o     Options
 	db    atomic.Pointer[leveldb.DB]

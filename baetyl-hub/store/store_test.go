@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math/rand"
+	"os"
 	"path/filepath"
 	"sort"
 	"sync"
@@ -629,6 +631,36 @@ func TestSyncWhereItIsNeeded(t *testing.T) {
 	interval.put("m", 1)
 	interval.put("m", 1)
 	require.EqualValues(t, 1, interval.Stats().Syncs.Load())
+}
+
+// A damaged end of the database, as a power loss leaves it, is cut and reported; what stands before it is served, and the store works.
+func TestDamagedTail(t *testing.T) {
+	dir := t.TempDir()
+	r := open(t, store.Options{Dir: dir}, store.Visitor{})
+	const count = 100
+	for i := range count {
+		r.put(fmt.Sprintf("payload %03d", i), 1)
+	}
+	r.stop()
+	logs, err := filepath.Glob(filepath.Join(dir, "hub.db", "*.log"))
+	require.NoError(t, err)
+	require.Len(t, logs, 1)
+	b, err := os.ReadFile(logs[0])
+	require.NoError(t, err)
+	at := bytes.Index(b, []byte("payload 080"))
+	require.Positive(t, at)
+	copy(b[at:], "damaged")
+	require.NoError(t, os.WriteFile(logs[0], b, 0o600))
+	var out bytes.Buffer
+	var c content
+	r = open(t, store.Options{Dir: dir, Log: log.NewTo(&out, log.Config{Level: "warn"})}, c.visitor())
+	require.Len(t, c.messages, 80)
+	require.Contains(t, out.String(), "bytes are cut")
+	r.put("after", 1)
+	r.stop()
+	c = content{}
+	open(t, store.Options{Dir: dir}, c.visitor())
+	require.Len(t, c.messages, 81)
 }
 
 // Two hubs can't have one store.

@@ -56,7 +56,7 @@ func measureRow(list []*broker, r row, d time.Duration, rounds int) bool {
 	values, errs := make([][]float64, len(list)), make([]error, len(list))
 	for range rounds {
 		for i, b := range list {
-			if !r.suits(b) {
+			if !r.suits(b) || errs[i] != nil {
 				continue
 			}
 			v, err := measure(b, r, d)

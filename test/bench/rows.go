@@ -208,7 +208,7 @@ func retained(b *broker, _ time.Duration) (float64, error) {
 			buf = buf[:0]
 		}
 	}
-	if err := until(60*time.Second, func() bool { return p.acked.Load() >= many }); err != nil {
+	if err := until(30*time.Second, func() bool { return p.acked.Load() >= many }); err != nil {
 		return 0, fmt.Errorf("retain: %d of %d acknowledged", p.acked.Load(), many)
 	}
 	start := time.Now()
@@ -218,7 +218,7 @@ func retained(b *broker, _ time.Duration) (float64, error) {
 	}
 	defer r.close()
 	go r.run(nil)
-	if err := until(60*time.Second, func() bool { return r.count.Load() >= many }); err != nil {
+	if err := until(30*time.Second, func() bool { return r.count.Load() >= many }); err != nil {
 		return 0, fmt.Errorf("%d of %d arrived", r.count.Load(), many)
 	}
 	return many / time.Since(start).Seconds(), nil
@@ -250,7 +250,7 @@ func drain(b *broker, _ time.Duration) (float64, error) {
 	r2 := &receiver{client: c2}
 	defer r2.close()
 	go r2.run(nil)
-	if err := until(60*time.Second, func() bool { return r2.count.Load() >= many }); err != nil {
+	if err := until(30*time.Second, func() bool { return r2.count.Load() >= many }); err != nil {
 		return 0, fmt.Errorf("%d of %d arrived", r2.count.Load(), many)
 	}
 	return many / time.Since(start).Seconds(), nil
