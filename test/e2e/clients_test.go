@@ -15,7 +15,10 @@ import (
 	"testing"
 	"time"
 
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
 	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/utils/cert"
 )
 
 const aptClients = "apt-get install mosquitto-clients, or scripts/setup-test.sh"
@@ -174,7 +177,7 @@ type client struct {
 
 // libraries are the clients that can speak every transport.
 func libraries() []client {
-	return []client{{"MQTT.js", mqttjs}, {"paho", paho}}
+	return []client{{"MQTT.js", mqttjs}, {"paho for Python", paho}, {"paho for Go", pahoGo}}
 }
 
 func mqttjs(t *testing.T, v visit) outcome {
@@ -194,6 +197,43 @@ func paho(t *testing.T, v visit) outcome {
 		requires.Missing(t, "paho", "scripts/setup-test.sh")
 	}
 	return runVisit(t, v, nil, python, "testdata/visit.py")
+}
+
+func pahoGo(t *testing.T, v visit) (out outcome) {
+	t.Helper()
+	o := mqtt.NewClientOptions().AddBroker(v.URL).SetClientID("paho-go").SetUsername(v.Username).SetPassword(v.Password).
+		SetAutoReconnect(false).SetConnectTimeout(10 * time.Second)
+	if v.CA != "" {
+		secure, err := cert.Client(cert.Config{CA: v.CA, Cert: v.Cert, Key: v.Key})
+		must(t, err)
+		o.SetTLSConfig(secure)
+	}
+	received := make(chan string, 1) // one message comes; what comes more is not looked at
+	c := mqtt.NewClient(o)
+	defer c.Disconnect(0)
+	for _, step := range []func() mqtt.Token{
+		c.Connect,
+		func() mqtt.Token {
+			return c.Subscribe(v.Topic, byte(v.QoS), func(_ mqtt.Client, m mqtt.Message) {
+				select {
+				case received <- string(m.Payload()):
+				default:
+				}
+			})
+		},
+		func() mqtt.Token { return c.Publish(v.Topic, byte(v.QoS), false, v.Payload) },
+	} {
+		token := step()
+		if !token.WaitTimeout(20*time.Second) || token.Error() != nil {
+			return outcome{Error: fmt.Sprint(token.Error())}
+		}
+	}
+	select {
+	case out.Received = <-received:
+	case <-time.After(20 * time.Second):
+		out.Error = "no message within 20 s"
+	}
+	return out
 }
 
 func runVisit(t *testing.T, v visit, env []string, args ...string) outcome {
