@@ -5,6 +5,7 @@
 //	unpack   <zip> <package dir>          package.zip ─► package dir, whole or not at all
 //	tree     <example dir> <prefix>       etc/ and var/ ─► prefix, new and unchanged files only
 //	certs    <dir>                        CA, server and client certificate for tests, where they are missing
+//	roots    <file>                       CA roots that the public trusts, for images
 //	remove   [-purge] <prefix> <module>…  the way back
 //	announce -pid <master> -address <host:port> -log <file>   text of stdin, once the hub listens and the log is quiet
 //
@@ -27,6 +28,7 @@ var commands = map[string]func(args []string, out io.Writer) error{
 	"unpack":   unpack,
 	"tree":     tree,
 	"certs":    certs,
+	"roots":    roots,
 	"remove":   remove,
 	"announce": announce,
 }
@@ -34,7 +36,7 @@ var commands = map[string]func(args []string, out io.Writer) error{
 func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: installer pack|unpack|tree|certs|remove|announce …")
+		fmt.Fprintln(os.Stderr, "usage: installer pack|unpack|tree|certs|roots|remove|announce …")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:], os.Stdout); err != nil {
