@@ -334,6 +334,9 @@ func idleCPU(b *broker, d time.Duration) (float64, error) {
 
 func besideIdle(b *broker, d time.Duration) (float64, error) {
 	flow := load{pubs: 1, subs: 1, size: 64, qos: 1, window: 20}
+	if _, err := flow.run(b, 2*d); err != nil { // until the store, too, is in its stride
+		return 0, err
+	}
 	without, err := flow.run(b, 2*d)
 	if err != nil {
 		return 0, err
