@@ -209,6 +209,8 @@ func pahoGo(t *testing.T, v visit) (out outcome) {
 		o.SetTLSConfig(secure)
 	}
 	received := make(chan string, 1) // one message comes; what comes more is not looked at
+	lost := make(chan error, 1)      // the connection ends once
+	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
 	c := mqtt.NewClient(o)
 	defer c.Disconnect(0)
 	for _, step := range []func() mqtt.Token{
@@ -227,9 +229,14 @@ func pahoGo(t *testing.T, v visit) (out outcome) {
 		if !token.WaitTimeout(20*time.Second) || token.Error() != nil {
 			return outcome{Error: fmt.Sprint(token.Error())}
 		}
+		if s, ok := token.(*mqtt.SubscribeToken); ok && s.Result()[v.Topic] == 0x80 {
+			return outcome{Error: "subscription refused"}
+		}
 	}
 	select {
 	case out.Received = <-received:
+	case err := <-lost:
+		out.Error = err.Error()
 	case <-time.After(20 * time.Second):
 		out.Error = "no message within 20 s"
 	}
