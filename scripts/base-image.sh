@@ -39,7 +39,7 @@ debian() {
 
 # wheels PYTHON DIR: what requirements.txt names for this Python, and a pip.conf that looks nowhere else.
 wheels() {
-	"$1" -m pip download -q --only-binary grpcio,protobuf -d "$2/wheels" -r baetyl-function-python/requirements.txt
+	"$1" -W ignore -m pip download -q --only-binary grpcio,protobuf -d "$2/wheels" -r baetyl-function-python/requirements.txt
 	mkdir -p "$2/etc"
 	printf '[global]\nno-index = true\nfind-links = /wheels\nbreak-system-packages = true\n' >"$2/etc/pip.conf"
 }
@@ -60,7 +60,7 @@ copy_pyenv() {
 		while read -r lib; do
 			grep -qxF "${lib##*/}" "$cache/debian.names" || cp -L "$lib" "$4/usr/local/lib/host"
 		done
-	"$4/usr/local/bin/python$1" -m pip install -q "pip==$3"
+	"$4/usr/local/bin/python$1" -W ignore -m pip install -q "pip==$3"
 	wheels "$4/usr/local/bin/python$1" "$4"
 }
 
@@ -91,7 +91,8 @@ node85() {
 	cp baetyl-function-node85/package.json baetyl-function-node85/package-lock.json "$1/package"
 	PATH=$1/usr/local/bin:$PATH npm ci --silent --ignore-scripts --prefix "$1/package" --cache "$1/npm-cache"
 	rm -rf "$1/package"
-	printf 'cache=/npm-cache\noffline=true\n' >"$1/usr/local/etc/npmrc"
+	# The cache knows its entries by the address that they came from.
+	printf 'cache=/npm-cache\noffline=true\nregistry=%s\n' "$(npm config get registry 2>/dev/null)" >"$1/usr/local/etc/npmrc"
 }
 
 debian
@@ -115,11 +116,11 @@ for runtime in python27 python36 node85; do
 		fi
 		docker image inspect baetyl-test/debian >/dev/null 2>&1 || docker import "$cache/debian.tar" baetyl-test/debian >/dev/null
 		step "building $image"
-		docker build --quiet --label "stamp=$stamp" --tag "$image" --file - "$dir" <<END
+		docker build --quiet --label "stamp=$stamp" --tag "$image" --file - "$dir" >"$cache/build.log" 2>&1 <<END || { cat "$cache/build.log"; exit 1; }
 FROM baetyl-test/debian
 COPY . /
 RUN echo /usr/local/lib/host >/etc/ld.so.conf.d/zz-host.conf && ldconfig
-ENV PATH=/usr/local/bin:/usr/bin:/bin
+ENV PATH=/usr/local/bin:/usr/bin:/bin NPM_CONFIG_GLOBALCONFIG=/usr/local/etc/npmrc
 END
 	fi
 	echo "BASE_$(echo "$runtime" | tr '[:lower:]' '[:upper:]')=$image" >&3

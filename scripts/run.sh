@@ -4,18 +4,25 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 prefix=$1
-conf=$prefix/var/db/baetyl/localhub-conf/service.yml
 installer=.build/installer
 
-port=$(sed -n 's|.*tcp://[^:]*:\([0-9][0-9]*\).*|\1|p' "$conf" | head -n 1)
+mode=$(sed -n 's|^mode: *\([a-z]*\).*|\1|p' "$prefix/etc/baetyl/conf.yml")
+# has MODULE MARK: whether the runtime of MODULE can run: as a package that was prepared, or as an image.
+if [ "$mode" = docker ]; then
+	port=$(sed -n 's|.*- "*\([0-9][0-9]*\):1883"*$|\1|p' "$prefix/var/db/baetyl/application.yml" | head -n 1)
+	has() { docker image inspect "${IMAGE_PREFIX:-}$1:${TAG:-latest}" >/dev/null 2>&1; }
+	logs="$prefix/var/log/baetyl; docker ps shows the containers."
+else
+	port=$(sed -n 's|.*tcp://[^:]*:\([0-9][0-9]*\).*|\1|p' "$prefix/var/db/baetyl/localhub-conf/service.yml" | head -n 1)
+	has() { [ -e "$prefix/var/db/baetyl/$1/$2" ]; }
+	logs=$prefix/var/log/baetyl
+fi
 port=${port:-1883}
 
-# answers TOPIC MODULE MARK: TOPIC, where the runtime of MODULE was prepared.
 topics='t, t/topic'
-answers() { [ ! -e "$prefix/var/db/baetyl/$2/$3" ] || topics="$topics, $1"; }
-answers t/py3hi baetyl-function-python36 venv/prepared
-answers t/node8hi baetyl-function-node85 node_modules/.prepared
-answers t/py2hi baetyl-function-python27 venv/prepared
+! has baetyl-function-python36 venv/prepared || topics="$topics, t/py3hi"
+! has baetyl-function-node85 node_modules/.prepared || topics="$topics, t/node8hi"
+! has baetyl-function-python27 venv/prepared || topics="$topics, t/py2hi"
 
 install_clients=''
 command -v mosquitto_sub >/dev/null 2>&1 || install_clients='
@@ -36,7 +43,7 @@ and in a third one:
   mosquitto_pub -h 127.0.0.1$p -u test -P hahaha -t t -m '{"id":1}'
 
 The message comes back on $topics. The timer service sends the same every 10 s.
-Logs: $prefix/var/log/baetyl
+Logs: $logs
 Ctrl-C stops everything.$install_clients
 ----------------------------------------------------------------------------------------------------
 END
