@@ -20,10 +20,11 @@ import (
 
 // instance is what inspect says of one instance, as far as the documents name it.
 type instance struct {
-	Name    string
-	Status  string
-	Process struct{ ID int }
-	all     json.RawMessage
+	Name      string
+	Status    string
+	Process   struct{ ID int }
+	Container struct{ ID, Name string }
+	all       json.RawMessage
 }
 
 func (i *instance) UnmarshalJSON(data []byte) error {

@@ -13,6 +13,7 @@ import (
 
 // What docs/module-authors.md tells an author works as it stands there: its blocks are taken from the page, built and run.
 func TestModuleAuthors(t *testing.T) {
+	nativeOnly(t, "the page tells of packages")
 	page, err := os.ReadFile(filepath.Join(root, "docs/module-authors.md"))
 	must(t, err)
 	block := func(name string) string {

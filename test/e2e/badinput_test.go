@@ -41,6 +41,7 @@ func TestCheckAcceptsTheExample(t *testing.T) {
 
 // What is wrong with the master's own files is found by `baetyl check` and by `baetyl start`, each error with file and key.
 func TestBadInputOfTheMaster(t *testing.T) {
+	nativeOnly(t, "the files are the same")
 	for name, c := range map[string]struct {
 		spoil func(s *system)
 		want  []string // in one line of the output
@@ -135,6 +136,7 @@ func TestStartWithABrokenApplication(t *testing.T) {
 // What is wrong with a service's files stops that service alone. The error is where a user looks: in the logs, with file and key, and
 // the service is shown as failed in inspect.
 func TestBadInputOfServices(t *testing.T) {
+	nativeOnly(t, "it starts systems beside each other, whose containers would have the same names")
 	for name, c := range map[string]struct {
 		service string
 		spoil   func(s *system)
@@ -223,6 +225,7 @@ func TestBadInputOfServices(t *testing.T) {
 
 // A port that a stranger holds is named with the address, and the file to change.
 func TestPortInUse(t *testing.T) {
+	nativeOnly(t, "it starts two systems, whose containers would have the same names")
 	a := newSystem(t).withoutTimer().start()
 	b := newSystem(t).withoutTimer()
 	b.replace(hubFile, "tcp://0.0.0.0:1883", "tcp://0.0.0.0:"+a.port["1883"])

@@ -201,6 +201,7 @@ func alive(pid int) error {
 
 // A stranger's process that happens to have a recorded pid is never touched; here: one that runs in the same folder tree.
 func TestStrangersAreLeftAlone(t *testing.T) {
+	nativeOnly(t, "a container has no pid that could be recycled")
 	s := newSystem(t).withoutTimer().start()
 	s.killMaster()
 	stranger := exec.Command("sleep", "1000")
@@ -218,6 +219,7 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 // A service whose package is missing is shown as failed with its reason, in inspect and in the log, while the others run; with the
 // package back it is started again without help.
 func TestMissingPackage(t *testing.T) {
+	nativeOnly(t, "there are no packages")
 	s := newSystem(t)
 	const folder = "var/db/baetyl/baetyl-timer"
 	s.replace(timerFile, "interval: 10s", "interval: 200ms")
@@ -254,6 +256,7 @@ func services(raw []byte) string {
 
 // A function whose package is missing answers with the documented error; the other functions answer as ever.
 func TestMissingFunctionPackage(t *testing.T) {
+	nativeOnly(t, "there are no packages")
 	s := newSystem(t).withoutTimer()
 	answering(t)
 	must(t, os.RemoveAll(s.path("var/db/baetyl/baetyl-function-python36")))
@@ -279,6 +282,7 @@ func TestMissingFunctionPackage(t *testing.T) {
 
 // A runtime without its interpreter is the same story: visible, and only its function is affected.
 func TestMissingInterpreter(t *testing.T) {
+	nativeOnly(t, "there are no packages")
 	s := newSystem(t).withoutTimer()
 	answering(t)
 	must(t, os.RemoveAll(s.path("var/db/baetyl/baetyl-function-node85/node_modules")))

@@ -1,15 +1,16 @@
 //go:build e2e
 
-// Package e2e_test uses Baetyl as its users do: it installs the native example with `make install-native`, boots it, and talks to it
-// with mosquitto_pub, mosquitto_sub, MQTT.js and paho.
+// Package e2e_test uses Baetyl as its users do: it installs an example with make, boots it, and talks to it with mosquitto_pub,
+// mosquitto_sub, MQTT.js and paho.
 //
-//	make install-native PREFIX=output/e2e   once
+//	make install-native PREFIX=output/e2e   once; with E2E_MODE=docker: make image, make install
 //	     │ hard-linked copy, free ports in its configuration
 //	     ▼
 //	output/e/<test>  ──► bin/baetyl start ◄── real clients, kill -9, Ctrl-C, bad configuration
 //
 // A test sees what a user sees: messages, the API, log files, processes. It knows nothing of the Go packages inside. Nothing stays
-// behind: every system is stopped, and a process that outlives its master fails the test that made it.
+// behind: every system is stopped, and a process or container that outlives its master fails the test that made it. Both modes run the
+// same tests; one that is about native mode alone says so (nativeOnly).
 package e2e_test
 
 import (
@@ -17,12 +18,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 var (
 	root   string // the checkout
 	prefix string // the example as installed, never started and never changed
+	mode   = masterapi.ModeNative
 )
 
 func TestMain(m *testing.M) {
@@ -38,16 +43,35 @@ func install() error {
 	if root, err = filepath.Abs("../.."); err != nil {
 		return err
 	}
+	if m := os.Getenv("E2E_MODE"); m != "" {
+		mode = m
+	}
 	if prefix = os.Getenv("E2E_PREFIX"); prefix != "" { // an example that is installed already
 		return nil
 	}
+	if mode == masterapi.ModeDocker {
+		return installDocker()
+	}
 	prefix = filepath.Join(root, "output", "e2e")
-	cmd := exec.Command("make", "--no-print-directory", "install-native", "PREFIX="+prefix)
+	return run(nil, "make", "--no-print-directory", "install-native", "PREFIX="+prefix)
+}
+
+// run runs a command in the checkout.
+func run(env []string, name string, args ...string) error {
+	cmd := exec.Command(name, args...)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "MAKEFLAGS=")
+	cmd.Env = append(append(os.Environ(), "MAKEFLAGS="), env...)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("make install-native PREFIX=%s: %w", prefix, err)
+		return fmt.Errorf("%s %s: %w", name, strings.Join(args, " "), err)
 	}
 	return nil
+}
+
+// nativeOnly ends a test that makes no sense with containers.
+func nativeOnly(t *testing.T, why string) {
+	t.Helper()
+	if mode != masterapi.ModeNative {
+		t.Skip("native mode only: " + why)
+	}
 }

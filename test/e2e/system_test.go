@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // patience is how long anything may take before a test gives up: a loaded machine with two cores starts Python slowly.
@@ -43,10 +45,13 @@ func newSystem(t *testing.T) *system {
 	}
 	s := &system{t: t, dir: dir, port: freePorts(t, "1883", "8883", "8080", "8884")}
 	t.Cleanup(s.cleanUp)
-	confs, err := filepath.Glob(filepath.Join(dir, "var/db/baetyl/*/service.yml"))
-	must(t, err)
+	confs := []string{filepath.Join(dir, appFile)}
+	if mode == masterapi.ModeNative {
+		confs, err = filepath.Glob(filepath.Join(dir, "var/db/baetyl/*/service.yml"))
+		must(t, err)
+	}
 	for _, conf := range confs {
-		s.edit(strings.TrimPrefix(conf, dir+"/"), func(text string) string { return s.ports(text) })
+		s.edit(strings.TrimPrefix(conf, dir+"/"), s.adapt)
 	}
 	return s
 }
@@ -63,6 +68,14 @@ func freePorts(t *testing.T, names ...string) map[string]string {
 		must(t, err)
 	}
 	return out
+}
+
+// adapt makes what the documents tell to write into a file fit this system.
+func (s *system) adapt(text string) string {
+	if mode == masterapi.ModeDocker {
+		return s.inDocker(text)
+	}
+	return s.ports(text)
 }
 
 // ports replaces the ports of the documents by those of this system.
@@ -82,7 +95,7 @@ func (s *system) read(name string) string {
 	return string(data)
 }
 
-// write replaces a file; the ports of the documents in it become those of this system. The old file is unlinked first, because it
+// write replaces a file; what the documents say becomes what fits this system. The old file is unlinked first, because it
 // may be a hard link to the installed one.
 func (s *system) write(name, text string) {
 	s.t.Helper()
@@ -90,7 +103,7 @@ func (s *system) write(name, text string) {
 	if err := os.Remove(s.path(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.t.Fatal(err)
 	}
-	must(s.t, os.WriteFile(s.path(name), []byte(s.ports(text)), 0o644))
+	must(s.t, os.WriteFile(s.path(name), []byte(s.adapt(text)), 0o644))
 }
 
 // edit changes a file; not changing it is an error, since a test that edits nothing tests nothing.
@@ -110,10 +123,10 @@ func (s *system) edit(name string, change func(text string) string) {
 func (s *system) replace(name, old, new string) {
 	s.t.Helper()
 	s.edit(name, func(text string) string {
-		if !strings.Contains(text, s.ports(old)) {
+		if !strings.Contains(text, s.adapt(old)) {
 			s.t.Fatalf("%s does not contain %q", name, old)
 		}
-		return strings.Replace(text, s.ports(old), s.ports(new), 1)
+		return strings.Replace(text, s.adapt(old), s.adapt(new), 1)
 	})
 }
 
@@ -251,7 +264,7 @@ func (s *system) cleanUp() {
 	os.RemoveAll(s.dir)
 }
 
-// process is a running process of the system.
+// process is a running process of the system; in docker mode the first one of a container.
 type process struct {
 	pid     int
 	name    string // of its program
@@ -259,8 +272,11 @@ type process struct {
 	args    string
 }
 
-// processes lists what runs in the folders of the system's services.
+// processes lists what runs of the system's services: containers, or processes in the folders of services.
 func (s *system) processes() []process {
+	if mode == masterapi.ModeDocker {
+		return s.containers()
+	}
 	services := s.path("var/run/baetyl/services") + "/"
 	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	var out []process

@@ -5,11 +5,13 @@ package e2e_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // sayhi are the functions of the example: topic of the answer and name.
@@ -113,7 +115,10 @@ func TestInstancesComeAndGo(t *testing.T) {
 			return nil
 		})
 		found := s.waitStatus(service, "running", 1)[0]
-		if !strings.HasPrefix(found.Name, service+".python36-sayhi.") || found.Process.ID == 0 {
+		if !strings.HasPrefix(found.Name, service+".python36-sayhi.") {
+			t.Errorf("inspect shows %s", found.all)
+		}
+		if mode == masterapi.ModeNative && found.Process.ID == 0 || mode == masterapi.ModeDocker && found.Container.Name != found.Name {
 			t.Errorf("inspect shows %s", found.all)
 		}
 		s.waitStatus(service, "running", 0)
@@ -394,8 +399,11 @@ func TestTimer(t *testing.T) {
 	}
 }
 
-// prepared tells whether the runtime of a function module could be made ready at install.
+// prepared tells whether the runtime of a function module could be made ready at install, or has an image.
 func prepared(module string) bool {
+	if mode == masterapi.ModeDocker {
+		return exec.Command("docker", "image", "inspect", imagePrefix+module).Run() == nil
+	}
 	for _, mark := range []string{"/venv/prepared", "/node_modules/.prepared"} {
 		if _, err := os.Stat(prefix + "/var/db/baetyl/" + module + mark); err == nil {
 			return true

@@ -1,0 +1,106 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// imagePrefix keeps the images of these tests apart from those of the user of this machine.
+const imagePrefix = "baetyl-test/"
+
+// installDocker builds the images and installs the docker example. There is no registry here: the runtimes get bases that are made of what
+// this machine has. A runtime without a base (Python 2.7 on a machine that has none) gets no image.
+func installDocker() error {
+	prefix = filepath.Join(root, "output", "e2e-docker")
+	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
+		if os.Getenv("CI") != "true" {
+			fmt.Fprintf(os.Stderr, "no docker daemon answers, nothing is tested: %s\n", out)
+			os.Exit(0)
+		}
+		return fmt.Errorf("docker version: %w\n%s", err, out)
+	}
+	script := exec.Command(filepath.Join(root, "scripts/base-image.sh"))
+	script.Stderr = os.Stderr
+	out, err := script.Output()
+	if err != nil {
+		return fmt.Errorf("scripts/base-image.sh: %w", err)
+	}
+	bases := strings.Fields(string(out)) // BASE_PYTHON36=baetyl-test/base-python36 …
+	var runtimes []string
+	for _, base := range bases {
+		name, _, _ := strings.Cut(strings.TrimPrefix(base, "BASE_"), "=")
+		runtimes = append(runtimes, "baetyl-function-"+strings.ToLower(name))
+	}
+	err = run(bases, "make", "--no-print-directory", "image", "IMAGE_PREFIX="+imagePrefix, "RUNTIMES="+strings.Join(runtimes, " "))
+	if err != nil {
+		return err
+	}
+	return run(nil, "make", "--no-print-directory", "install", "PREFIX="+prefix)
+}
+
+var (
+	// the mount of a package, and its volume
+	packageEntry = regexp.MustCompile(`(?m)^ *- name: \S+-bin\n *path: .*\n( *readonly: .*\n)?`)
+	imageName    = regexp.MustCompile(`(?m)^( *image: )'?(baetyl-[a-z0-9-]+)'?$`)
+	hubOfNative  = regexp.MustCompile(`(?m)^( *)(image: \S*baetyl-hub\n *replica: 1\n)( *mounts:)`)
+)
+
+// inDocker turns a file of the documents' native mode into that of their docker mode: no packages, a port of the hub, its name as its
+// address. And it puts in what differs in these tests: names of images, ports of the host.
+func (s *system) inDocker(text string) string {
+	text = packageEntry.ReplaceAllString(text, "")
+	text = imageName.ReplaceAllString(text, "${1}"+imagePrefix+"${2}")
+	text = hubOfNative.ReplaceAllString(text, "${1}${2}${1}ports:\n${1}  - 1883:1883\n${3}")
+	text = strings.ReplaceAll(text, "tcp://127.0.0.1:1883", "tcp://localhub:1883")
+	for name, port := range s.port {
+		text = strings.ReplaceAll(text, "- "+name+":"+name, "- "+port+":"+name)
+	}
+	return text
+}
+
+// containers lists the running containers that see a folder of this system.
+func (s *system) containers() []process {
+	ids, err := exec.Command("docker", "ps", "--quiet", "--no-trunc").Output()
+	if err != nil || len(ids) == 0 {
+		return nil
+	}
+	// One that ends meanwhile makes inspect fail, and what it says of the others is still good.
+	data, _ := exec.Command("docker", append([]string{"inspect"}, strings.Fields(string(ids))...)...).Output()
+	var all []struct {
+		Name   string
+		State  struct{ Pid int }
+		Config struct {
+			Env        []string
+			Entrypoint []string
+		}
+		Mounts []struct{ Source string }
+	}
+	if err := json.Unmarshal(data, &all); err != nil {
+		return nil
+	}
+	var out []process
+	for _, c := range all {
+		ours := false
+		for _, m := range c.Mounts {
+			ours = ours || strings.HasPrefix(m.Source, s.dir+"/")
+		}
+		if !ours || c.State.Pid == 0 {
+			continue
+		}
+		p := process{pid: c.State.Pid, name: strings.TrimPrefix(c.Name, "/"), args: strings.Join(c.Config.Entrypoint, " ")}
+		for _, e := range c.Config.Env {
+			if name, ok := strings.CutPrefix(e, "BAETYL_SERVICE_NAME="); ok {
+				p.service = name
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
