@@ -29,7 +29,7 @@ if docker buildx version >/dev/null 2>&1; then
 	run_build() { docker buildx build --load --provenance=false "$@"; }
 	several=$(docker info --format '{{.DriverStatus}}' | grep io.containerd.snapshotter || true) # keeps images of several platforms
 else
-	run_build() { DOCKER_BUILDKIT=0 docker build --build-arg "TARGETPLATFORM=$target" "$@"; } # which buildx knows by itself
+	run_build() { DOCKER_BUILDKIT=0 docker build "$@"; }
 	several=''
 fi
 build() {
@@ -74,24 +74,31 @@ context() {
 	done
 }
 
-# dockerfile MODULE: a runtime has its own, Go modules share one.
+# dockerfile MODULE PLATFORM: a runtime has its own, Go modules share one. The old builder does not know TARGETPLATFORM, and a step that
+# is the same for all platforms would mix them up in its cache; so it gets the platform in writing.
 dockerfile() {
-	if [ -f "$1/Dockerfile" ]; then cat "$1/Dockerfile"; else sed "s/MODULE/$1/g" Dockerfile; fi
+	if [ -f "$1/Dockerfile" ]; then
+		cat "$1/Dockerfile"
+	elif docker buildx version >/dev/null 2>&1; then
+		sed "s/MODULE/$1/g" Dockerfile
+	else
+		sed "s/MODULE/$1/g; /^ARG TARGETPLATFORM/d; s|\$TARGETPLATFORM|$2|g" Dockerfile
+	fi
 }
 
 # image MODULE PLATFORM[,PLATFORM…] NAME:TAG…
 image() {
 	module=$1 target=$2
 	shift 2
-	for name in "$@"; do
-		set -- "$@" --tag "$name"
+	for tag in "$@"; do
+		set -- "$@" --tag "$tag"
 		shift
 	done
 	base=$(printf %s "${module#baetyl-function-}" | tr 'a-z-' 'A-Z_')
 	eval "base=\${BASE_$base:-}"
 	[ -z "$base" ] || set -- "$@" --build-arg "BASE=$base"
 	[ -z "${RUNTIME_USER:-}" ] || set -- "$@" --build-arg "USER=$RUNTIME_USER"
-	dockerfile "$module" >"$out/Dockerfile"
+	dockerfile "$module" "$target" >"$out/Dockerfile"
 	build "$@" --platform "$target" --file "$out/Dockerfile" \
 		--label "org.opencontainers.image.title=$module" \
 		--label "org.opencontainers.image.version=${VERSION:-}" \
