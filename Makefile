@@ -126,6 +126,10 @@ fuzz: ## every fuzz test for FUZZTIME (default 10s) each
 bench: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> BROKERS=<pattern> TIME=3s ROUNDS=1)
 	@scripts/bench.sh
 
+.PHONY: bench-functions
+bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3s)
+	@MAKE="$(MAKE)" scripts/bench-functions.sh
+
 .PHONY: bench-code
 bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...

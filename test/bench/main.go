@@ -17,11 +17,19 @@ func main() {
 	with := flag.String("brokers", "", "regular expression: the brokers to measure")
 	d := flag.Duration("time", 3*time.Second, "of each measurement")
 	rounds := flag.Int("rounds", 1, "measurements of each figure, broker after broker; the median counts")
+	site := flag.String("functions", "", "folder of an installed baetyl: compare functions, not brokers")
 	relayAt := flag.String("relay", "", "address: be the bare relay, not the benchmark")
 	flag.Parse()
 	if *relayAt != "" {
 		fmt.Fprintln(os.Stderr, relay(*relayAt))
 		os.Exit(1)
+	}
+	if *site != "" {
+		if err := functions(*site, *d); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	rowFilter, brokerFilter := regexp.MustCompile(*only), regexp.MustCompile(*with)
 	var list []*broker

@@ -1,0 +1,24 @@
+"""What people write instead of a function: plain.py PORT NAME subscribes to NAME/in, handles, publishes on NAME/out."""
+import json
+import sys
+
+import paho.mqtt.client as mqtt
+
+PORT, NAME = int(sys.argv[1]), sys.argv[2]
+
+
+def handler(event):
+    return event
+
+
+def on_message(client, _userdata, message):
+    result = handler(json.loads(message.payload))
+    client.publish(NAME + '/out', json.dumps(result), message.qos)
+
+
+CLIENT = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, NAME)
+CLIENT.username_pw_set('test', 'hahaha')
+CLIENT.on_connect = lambda client, *_: client.subscribe(NAME + '/in', 1)
+CLIENT.on_message = on_message
+CLIENT.connect('127.0.0.1', PORT)
+CLIENT.loop_forever()
