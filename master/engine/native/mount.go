@@ -5,13 +5,13 @@ package native
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
 	"strings"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
@@ -35,7 +35,7 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		source, err := e.source(s.Volumes[m.Name], m.ReadOnly)
+		source, err := source(e.opts.Workdir, s.Volumes[m.Name], m.ReadOnly)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
@@ -55,87 +55,15 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 	return out, nil
 }
 
-// source returns where the content of v is, without links. A missing folder is created for who may write to it.
-func (e *Engine) source(v app.Volume, readonly bool) (string, error) {
-	rel := filepath.Join(managedDir, v.Name)
-	if v.Managed() {
-		if v.Driver != "local" || len(v.DriverOpts) > 0 {
-			return "", errors.New("native mode has no volume drivers; write a path")
-		}
-	} else {
-		clean, err := app.CleanPath(v.Path)
-		if err != nil {
-			return "", err
-		}
-		rel = filepath.FromSlash(clean)
+// source returns where the content of v is. A volume without a path is a folder of the master's data.
+func source(workdir string, v app.Volume, readonly bool) (string, error) {
+	if !v.Managed() {
+		return folder.Source(workdir, v.Path, readonly)
 	}
-	roots, err := e.roots()
-	if err != nil {
-		return "", err
+	if v.Driver != "local" || len(v.DriverOpts) > 0 {
+		return "", errors.New("native mode has no volume drivers; write a path")
 	}
-	path := filepath.Join(e.opts.Workdir, rel)
-	real, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) && !readonly {
-		if err := e.create(path, roots); err != nil {
-			return "", err
-		}
-		real, err = filepath.EvalSymlinks(path)
-	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%s does not exist, and a read-only volume is not created: put its content there", path)
-	case err != nil:
-		return "", err
-	case !within(real, roots):
-		return "", fmt.Errorf("%s leads to %s, outside of the working directory", path, real)
-	}
-	return real, nil
-}
-
-// create makes the folder, after it made sure that no link above leads elsewhere.
-func (e *Engine) create(path string, roots []string) error {
-	for above := filepath.Dir(path); ; above = filepath.Dir(above) {
-		real, err := filepath.EvalSymlinks(above)
-		if errors.Is(err, fs.ErrNotExist) && above != filepath.Dir(above) {
-			if _, err := os.Lstat(above); err == nil {
-				return fmt.Errorf("%s is a link to nothing", above)
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		if !within(real, roots) {
-			return fmt.Errorf("%s leads to %s, outside of the working directory", above, real)
-		}
-		return os.MkdirAll(path, 0o755)
-	}
-}
-
-// roots are the folders that volumes stay in: the working directory, and where its owner put its data by a link. Services
-// can write below these folders at most, so none can add a root.
-func (e *Engine) roots() ([]string, error) {
-	var out []string
-	for _, dir := range []string{"", "etc", "var", "var/db", managedDir, "var/log"} {
-		real, err := filepath.EvalSymlinks(filepath.Join(e.opts.Workdir, dir))
-		switch {
-		case errors.Is(err, fs.ErrNotExist) && dir != "":
-		case err != nil:
-			return nil, err
-		default:
-			out = append(out, real)
-		}
-	}
-	return out, nil
-}
-
-func within(path string, roots []string) bool {
-	for _, r := range roots {
-		if path == r || strings.HasPrefix(path, strings.TrimSuffix(r, "/")+"/") {
-			return true
-		}
-	}
-	return false
+	return folder.Source(workdir, filepath.Join(folder.Data, v.Name), readonly)
 }
 
 // build makes the directory with its links. Parents are created in the directory only: links has seen to it that no target
@@ -162,7 +90,7 @@ func protected(links []link) (paths []string) {
 	for _, l := range links {
 		writable := !l.readonly
 		for _, o := range links {
-			writable = writable || !o.readonly && within(l.source, []string{o.source})
+			writable = writable || !o.readonly && folder.Within(l.source, o.source)
 		}
 		if !writable {
 			paths = append(paths, l.source)

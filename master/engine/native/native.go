@@ -28,6 +28,7 @@ import (
 	"sync"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -35,8 +36,6 @@ import (
 // Folders below the working directory of the master.
 const (
 	servicesDir = "var/run/baetyl/services"
-	logsDir     = "var/log/baetyl/services"
-	managedDir  = "var/db/baetyl" // of volumes without a path (compose form)
 	socketPath  = "var/run/baetyl.sock"
 )
 
@@ -106,7 +105,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 	if len(protect) > 0 && !e.canProtect() {
 		protect = nil
 	}
-	file := filepath.Join(logsDir, s.Name+".log")
+	file := output.File(s.Name)
 	l.WithField("file", file).Infof("output of the service goes to its file")
 	return &sandbox{
 		service:  s,

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -57,7 +58,7 @@ func findEntry(dir, image string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("%s: entry: %s is not in the package", file, m.Entry)
 	}
-	if !within(real, []string{root}) {
+	if !folder.Within(real, root) {
 		return "", fmt.Errorf("%s: entry: %s leads out of the package, to %s", file, m.Entry, real)
 	}
 	info, err := os.Stat(real)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/log"
@@ -81,7 +82,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	i := &instance{
 		cmd: cmd, began: time.Now(), done: make(chan struct{}),
-		out:   &output{instance: spec.Name, to: s.output},
+		out:   &output.Output{Instance: spec.Name, To: s.output},
 		meter: &host.ProcessMeter{PID: cmd.Process.Pid},
 		log:   s.log.WithField(log.KeyInstance, spec.Name).WithField(log.KeyPID, cmd.Process.Pid),
 		record: engine.Record{
@@ -136,7 +137,7 @@ func inherited(name string) bool {
 type instance struct {
 	cmd    *exec.Cmd
 	began  time.Time
-	out    *output
+	out    *output.Output
 	meter  *host.ProcessMeter
 	log    log.Logger
 	record engine.Record
@@ -152,7 +153,7 @@ type instance struct {
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
-func (i *instance) Output() []string      { return i.out.last() }
+func (i *instance) Output() []string      { return i.out.Last() }
 
 func (i *instance) Stats(context.Context) (*host.CPU, *host.Mem) { return i.meter.Get() }
 
@@ -186,7 +187,7 @@ func (i *instance) wait(r *os.File) {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		i.out.copy(r)
+		i.out.Copy(r)
 	}()
 	awaitEnd(i.cmd.Process.Pid)
 	ran := time.Since(i.began)
