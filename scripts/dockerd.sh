@@ -1,0 +1,108 @@
+#!/bin/sh
+# dockerd.sh start | stop | kill | host: a docker daemon of our own for tests, where none answers or where one is to be killed.
+#
+#   start   starts dockerd unless it runs, waits until it answers, and prints its DOCKER_HOST
+#   kill    kill -9 of the daemon; its containers run on (live-restore), start brings it back
+#   stop    removes its containers and ends it
+#   host    prints its DOCKER_HOST
+#
+#   BAETYL_DOCKERD_DIR   its folder, absolute and short: output/dockerd of the repository by default
+#   BAETYL_DOCKERD_ARGS  further options of dockerd
+#
+# It needs root and the packages docker.io and iptables. It shares no data, socket or bridge with a daemon of the machine.
+set -eu
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+PATH=$PATH:/usr/sbin:/sbin
+dir=${BAETYL_DOCKERD_DIR:-$PWD/output/dockerd}
+host=unix://$dir/docker.sock
+log=$dir/log
+patience=60 # seconds
+
+answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
+
+# pid prints the process of our daemon, if it lives.
+pid() {
+	[ -f "$dir/pid" ] || return 1
+	read -r number <"$dir/pid" || return 1
+	grep -qa "$dir" "/proc/$number/cmdline" 2>/dev/null || return 1
+	echo "$number"
+}
+
+await() {
+	waited=0
+	until "$@"; do
+		[ "$waited" -lt $((patience * 5)) ] || return 1
+		waited=$((waited + 1))
+		sleep 0.2
+	done
+}
+
+gone() { ! pid >/dev/null; }
+
+# launch DRIVER
+launch() {
+	rm -f "$dir/pid" "$dir/docker.sock"
+	bridge=''
+	[ ! -e /sys/class/net/docker0 ] || [ -e "$dir/bridge" ] || bridge='--bridge none' # somebody else's
+	[ -n "$bridge" ] || : >"$dir/bridge"
+	# shellcheck disable=SC2086
+	nohup dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$host" --storage-driver "$1" \
+		--live-restore $bridge ${BAETYL_DOCKERD_ARGS:-} >>"$log" 2>&1 </dev/null &
+	child=$!
+	await started
+}
+
+# started tells whether waiting is over: the daemon answers, or has ended.
+started() { answers || ! kill -0 "$child" 2>/dev/null; }
+
+start() {
+	if pid >/dev/null && answers; then
+		echo "$host"
+		return
+	fi
+	if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null 2>&1; then
+		echo 'dockerd.sh: a daemon of our own needs root, and the packages docker.io and iptables' >&2
+		return 1
+	fi
+	mkdir -p "$dir"
+	drivers='overlay2 vfs'
+	[ ! -f "$dir/driver" ] || drivers=$(cat "$dir/driver") # what the data are in
+	for driver in $drivers; do
+		launch "$driver"
+		if answers; then
+			echo "$driver" >"$dir/driver"
+			echo "$host"
+			return
+		fi
+	done
+	echo "dockerd.sh: dockerd does not answer; the end of $log:" >&2
+	tail -n 5 "$log" >&2
+	return 1
+}
+
+stop() {
+	number=$(pid) || return 0
+	if answers; then
+		containers=$(DOCKER_HOST=$host docker ps -aq)
+		# shellcheck disable=SC2086
+		[ -z "$containers" ] || DOCKER_HOST=$host docker rm -f $containers >/dev/null
+	fi
+	kill "$number" 2>/dev/null || true
+	await gone
+}
+
+case ${1:-} in
+start) start ;;
+stop) stop ;;
+kill)
+	number=$(pid) || exit 0
+	kill -9 "$number"
+	await gone
+	;;
+host) echo "$host" ;;
+*)
+	echo 'usage: dockerd.sh start | stop | kill | host' >&2
+	exit 2
+	;;
+esac
