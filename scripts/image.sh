@@ -7,6 +7,7 @@
 #                  TAG-linux-<arch>, and TAG is the one of the daemon, or all of them where the daemon keeps such images
 #   BASE_PYTHON27, BASE_PYTHON36, BASE_NODE85   base images of the runtimes; their Dockerfiles name the default
 #   RUNTIME_USER   who runs the code of functions: nobody
+#   BUILD_NETWORK  network of a runtime's build, as docker build --network takes it: none is enough for a base that brings the packages
 #   GO, LDFLAGS, TAGS, VERSION, REVISION        as the Makefile has them
 #
 # A Go module is compiled here, so its build fetches nothing; that of a runtime fetches what bin/prepare does.
@@ -98,6 +99,7 @@ image() {
 	eval "base=\${BASE_$base:-}"
 	[ -z "$base" ] || set -- "$@" --build-arg "BASE=$base"
 	[ -z "${RUNTIME_USER:-}" ] || set -- "$@" --build-arg "USER=$RUNTIME_USER"
+	[ -z "${BUILD_NETWORK:-}" ] || set -- "$@" --network "$BUILD_NETWORK"
 	dockerfile "$module" "$target" >"$out/Dockerfile"
 	build "$@" --platform "$target" --file "$out/Dockerfile" \
 		--label "org.opencontainers.image.title=$module" \

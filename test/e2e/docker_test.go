@@ -20,17 +20,13 @@ const imagePrefix = "baetyl-test/"
 func installDocker() error {
 	prefix = filepath.Join(root, "output", "e2e-docker")
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
-		if os.Getenv("CI") != "true" {
-			fmt.Fprintf(os.Stderr, "no docker daemon answers, nothing is tested: %s\n", out)
-			os.Exit(0)
-		}
-		return fmt.Errorf("docker version: %w\n%s", err, out)
+		return missing(fmt.Errorf("docker version: %w\n%s", err, out))
 	}
 	script := exec.Command(filepath.Join(root, "scripts/base-image.sh"))
 	script.Stderr = os.Stderr
 	out, err := script.Output()
 	if err != nil {
-		return fmt.Errorf("scripts/base-image.sh: %w", err)
+		return missing(fmt.Errorf("scripts/base-image.sh: %w", err))
 	}
 	bases := strings.Fields(string(out)) // BASE_PYTHON36=baetyl-test/base-python36 …
 	var runtimes []string
@@ -38,11 +34,20 @@ func installDocker() error {
 		name, _, _ := strings.Cut(strings.TrimPrefix(base, "BASE_"), "=")
 		runtimes = append(runtimes, "baetyl-function-"+strings.ToLower(name))
 	}
-	err = run(bases, "make", "--no-print-directory", "image", "IMAGE_PREFIX="+imagePrefix, "RUNTIMES="+strings.Join(runtimes, " "))
+	err = run(append(bases, "BUILD_NETWORK=none"), "make", "--no-print-directory", "image", "IMAGE_PREFIX="+imagePrefix, "RUNTIMES="+strings.Join(runtimes, " "))
 	if err != nil {
 		return err
 	}
 	return run(nil, "make", "--no-print-directory", "install", "PREFIX="+prefix)
+}
+
+// missing ends the tests because a real part is not there: with success on the machine of a user, who is told, and as an error in CI.
+func missing(err error) error {
+	if os.Getenv("CI") != "true" {
+		fmt.Fprintf(os.Stderr, "nothing is tested in docker mode: %v\n", err)
+		os.Exit(0)
+	}
+	return err
 }
 
 var (
