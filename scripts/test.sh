@@ -34,5 +34,6 @@ stage 'lint (gofmt, vet, shellcheck)' scripts/lint.sh
 stage 'unit, golden and architecture tests, with -race' unit
 stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
+stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
 printf '%s' "$summary"
 printf '%6d s  in all\n' $(($(date +%s) - started))

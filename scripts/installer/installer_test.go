@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"net"
 	"os"
 	"os/exec"
@@ -58,6 +59,21 @@ func TestTreeKeepsWhatTheUserChanged(t *testing.T) {
 	write(t, filepath.Join(prefix, "etc/baetyl/other.yml"), "mine")
 	require.Contains(t, run(t, "tree", example, prefix), "kept etc/baetyl/other.yml")
 	require.Equal(t, "mine", read(t, filepath.Join(prefix, "etc/baetyl/other.yml")))
+}
+
+// The docker example shares files with the native one by links; what is installed are files.
+func TestTreeFollowsLinks(t *testing.T) {
+	example, prefix := t.TempDir(), t.TempDir()
+	write(t, filepath.Join(example, "native/var/db/baetyl/code/index.py"), "code")
+	require.NoError(t, os.MkdirAll(filepath.Join(example, "docker/etc"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(example, "docker/var/db/baetyl"), 0o755))
+	require.NoError(t, os.Symlink("../../../../native/var/db/baetyl/code", filepath.Join(example, "docker/var/db/baetyl/code")))
+	run(t, "tree", filepath.Join(example, "docker"), prefix)
+	for _, path := range []string{"var/db/baetyl/code", "var/db/baetyl/code/index.py"} {
+		info, err := os.Lstat(filepath.Join(prefix, path))
+		require.NoError(t, err)
+		require.Zero(t, info.Mode()&os.ModeSymlink, path)
+	}
 }
 
 func TestRemove(t *testing.T) {
@@ -188,6 +204,21 @@ func TestCerts(t *testing.T) {
 	before := read(t, dir+"/server.key")
 	require.Empty(t, run(t, "certs", dir))
 	require.Equal(t, before, read(t, dir+"/server.key"), "a second install keeps them")
+}
+
+func TestRoots(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ca-certificates.crt")
+	require.Empty(t, run(t, "roots", path))
+	count := 0
+	for rest := []byte(read(t, path)); len(rest) > 0; count++ {
+		var block *pem.Block
+		block, rest = pem.Decode(rest)
+		require.NotNil(t, block)
+		cert, err := x509.ParseCertificate(block.Bytes)
+		require.NoError(t, err)
+		require.True(t, cert.IsCA, cert.Subject)
+	}
+	require.Greater(t, count, 100)
 }
 
 func TestAnnounce(t *testing.T) {

@@ -10,6 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"testing"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // imagePrefix keeps the images of these tests apart from those of the user of this machine.
@@ -108,4 +111,50 @@ func (s *system) containers() []process {
 		out = append(out, p)
 	}
 	return out
+}
+
+// What docs/images.md promises of every image.
+func TestImages(t *testing.T) {
+	if mode != masterapi.ModeDocker {
+		t.Skip("docker mode only")
+	}
+	out, err := exec.Command("docker", "image", "ls", "--quiet", "--filter", "reference="+imagePrefix+"baetyl-*:latest").Output()
+	must(t, err)
+	data, err := exec.Command("docker", append([]string{"image", "inspect"}, strings.Fields(string(out))...)...).Output()
+	must(t, err)
+	var all []struct {
+		RepoTags []string
+		Size     int64
+		Config   struct {
+			User       string
+			WorkingDir string
+			Entrypoint []string
+			Labels     map[string]string
+		}
+	}
+	must(t, json.Unmarshal(data, &all))
+	if len(all) < 5 {
+		t.Errorf("only %d images are there: %s", len(all), data)
+	}
+	for _, image := range all {
+		module := image.Config.Labels["org.opencontainers.image.title"]
+		if len(image.Config.Entrypoint) != 1 || image.Config.Entrypoint[0] != module || image.RepoTags[0] != imagePrefix+module+":latest" {
+			t.Errorf("%v has the title %q and starts %v", image.RepoTags, module, image.Config.Entrypoint)
+		}
+		for _, label := range []string{"version", "revision", "source", "licenses"} {
+			if image.Config.Labels["org.opencontainers.image."+label] == "" {
+				t.Errorf("%s has no label %s", module, label)
+			}
+		}
+		if dir := image.Config.WorkingDir; dir != "" && dir != "/" {
+			t.Errorf("%s works in %s", module, dir)
+		}
+		runtime := strings.Contains(module, "-python") || strings.Contains(module, "-node")
+		if runtime && image.Config.User != "nobody" {
+			t.Errorf("%s runs as %q", module, image.Config.User)
+		}
+		if !runtime && image.Size > 15_000_000 {
+			t.Errorf("%s has %d bytes", module, image.Size)
+		}
+	}
 }
