@@ -9,11 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // What docs/module-authors.md tells an author works as it stands there: its blocks are taken from the page, built and run.
 func TestModuleAuthors(t *testing.T) {
-	nativeOnly(t, "the page tells of packages")
 	page, err := os.ReadFile(filepath.Join(root, "docs/module-authors.md"))
 	must(t, err)
 	block := func(name string) string {
@@ -29,6 +30,11 @@ func TestModuleAuthors(t *testing.T) {
 	s := newSystem(t).withoutTimer()
 	author(t, "counter", block("main.go"), s.path("var/db/baetyl/counter"))
 	author(t, "upper", block("upper/main.go"), s.path("var/db/baetyl/upper"))
+	if mode == masterapi.ModeDocker {
+		for _, name := range []string{"counter", "upper"} {
+			buildImage(t, name, strings.ReplaceAll(block("Dockerfile"), "counter", name), s.path("var/db/baetyl/"+name))
+		}
+	}
 	s.write("var/db/baetyl/counter-conf/service.yml", block("counter-conf/service.yml"))
 	insert := func(file, section, text string) {
 		s.replace(file, section+":\n", section+":\n"+text)
@@ -60,6 +66,17 @@ func TestModuleAuthors(t *testing.T) {
 	sub.wait("loud/upper", "HELLO")
 	s.publish("loud", "")
 	sub.wait("loud/upper", "errorMessage", "nothing to write in capitals")
+}
+
+// buildImage follows the page, too: docker build beside the folder package.
+func buildImage(t *testing.T, name, dockerfile, pkg string) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
+	must(t, os.Rename(pkg, filepath.Join(dir, "package")))
+	if out, err := exec.Command("docker", "build", "-t", name, dir).CombinedOutput(); err != nil {
+		t.Fatalf("docker build: %v\n%s", err, out)
+	}
 }
 
 // author follows the page: a folder beside the clone, go mod init, go work init, go build, package.yml.

@@ -158,3 +158,32 @@ func TestImages(t *testing.T) {
 		}
 	}
 }
+
+// `docker ps` shows what the documents show: containers named after services and instances, the program of each, the ports of the hub.
+func TestDockerPS(t *testing.T) {
+	if mode != masterapi.ModeDocker {
+		t.Skip("docker mode only")
+	}
+	s := newSystem(t).withoutTimer()
+	topics := answering(t)
+	s.start()
+	sub := s.subscribe("#")
+	s.publish("t", `{"id":1}`)
+	want := map[string]string{
+		"localhub":         `"baetyl-hub" 0.0.0.0:` + s.port["1883"] + "->1883/tcp",
+		"function-manager": `"baetyl-function-manager"`,
+		"timer":            `"baetyl-timer"`,
+	}
+	for _, topic := range topics {
+		sub.wait(topic, "Hello Baetyl")
+		service := "function-" + sayhi[topic]
+		want[service+"."+sayhi[topic]+".1"] = `"baetyl-` + strings.TrimSuffix(service, "-sayhi") + `"`
+	}
+	out, err := exec.Command("docker", "ps", "--no-trunc", "--format", "{{.Names}} {{.Command}} {{.Ports}}").Output()
+	must(t, err)
+	for name, rest := range want {
+		if !hasLine(string(out), []string{name + " " + rest}) {
+			t.Errorf("no line %s %s in:\n%s", name, rest, out)
+		}
+	}
+}
