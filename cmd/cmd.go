@@ -20,6 +20,7 @@ import (
 
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/native"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -156,7 +157,11 @@ func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, erro
 	if cfg.Mode == masterapi.ModeNative {
 		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
 	}
-	return nil, fmt.Errorf("mode: %s engine is not part of this build yet; set mode: native", cfg.Mode)
+	pull := cfg.Docker.Pull
+	return docker.New(docker.Options{
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
+		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
+	})
 }
 
 // platform is os/arch, with the variant that this binary was built for where there is one.

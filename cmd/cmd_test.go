@@ -183,12 +183,22 @@ func TestCheck(t *testing.T) {
 	require.NoDirExists(t, d.path("var/run"))
 }
 
-func TestDockerModeIsRefused(t *testing.T) {
-	d := newDevice(t, "")
-	d.write(t, "etc/baetyl/conf.yml", "mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\n", 0o644)
-	out, code := d.run("start")
-	require.Equal(t, 1, code)
-	require.Contains(t, out, "docker engine is not part of this build yet; set mode: native")
+// A master whose docker daemon is away stays up, says so once, and ends when it is asked to.
+func TestDockerDaemonAway(t *testing.T) {
+	d := newDevice(t, "services: [{name: a, image: i, replica: 1}, {name: b, image: i, replica: 1}]\n")
+	d.write(t, "etc/baetyl/conf.yml", "mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n", 0o644)
+	t.Setenv("DOCKER_HOST", "unix://"+d.path("no.sock"))
+	c, out := d.start(t)
+	logged := func(text string) int {
+		data, _ := os.ReadFile(d.path("master.log")) // empty until it is there
+		return strings.Count(string(data), text)
+	}
+	require.Eventually(t, func() bool { return logged("start: docker daemon does not answer") == 2 },
+		20*time.Second, 10*time.Millisecond, "both services show why they do not start")
+	require.Equal(t, 1, logged("services start when the docker daemon answers"))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait(), out.String())
+	require.NoFileExists(t, d.path("var/run/baetyl.sock"))
 }
 
 func TestUsage(t *testing.T) {

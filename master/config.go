@@ -29,11 +29,24 @@ const (
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
 type Config struct {
 	Mode   string        `yaml:"mode" json:"mode" default:"docker"`                 // docker or native
+	Docker Docker        `yaml:"docker" json:"docker"`                              // of the docker engine
 	Server Server        `yaml:"server" json:"server"`                              // of the API
 	Logger log.Config    `yaml:"logger" json:"logger"`                              // of the master; its limits hold for the output of services too
 	OTALog OTALog        `yaml:"otalog" json:"otalog"`                              // where the progress of updates is written
 	Grace  time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"` // between asking services to end and killing them
 	SNFile string        `yaml:"snfile" json:"snfile"`                              // file with the serial number of the device, for BAETYL_HOST_SN
+}
+
+// Docker is what the docker engine is told. Where its daemon is comes from the environment, as for the docker command.
+type Docker struct {
+	Pull Pull `yaml:"pull" json:"pull"`
+}
+
+// Pull says when and how images are pulled.
+type Pull struct {
+	Policy   string        `yaml:"policy" json:"policy" default:"missing"`                // missing, always or never
+	Timeout  time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1"` // for one image
+	Parallel int           `yaml:"parallel" json:"parallel" default:"3" validate:"min=1"` // images at a time
 }
 
 // Server is where the API listens.
@@ -76,6 +89,11 @@ func (c *Config) Validate() error {
 	case masterapi.ModeNative, masterapi.ModeDocker:
 	default:
 		return fmt.Errorf("mode: %q is not docker or native", c.Mode)
+	}
+	switch c.Docker.Pull.Policy {
+	case "missing", "always", "never":
+	default:
+		return fmt.Errorf("docker.pull.policy: %q is not missing, always or never", c.Docker.Pull.Policy)
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)

@@ -1,0 +1,230 @@
+//go:build unix
+
+package docker
+
+import (
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/mount"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/go-connections/nat"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+// Labels of containers, networks and volumes.
+const (
+	labelBaetyl   = "baetyl"          // = baetyl, on everything that a master makes (documents)
+	labelShort    = "service"         // name of the service (documents)
+	labelMaster   = "baetyl.master"   // id of the master: two on one daemon do not touch each other's containers
+	labelRun      = "baetyl.run"      // which run of the master: what another run made is left over
+	labelService  = "baetyl.service"  //
+	labelInstance = "baetyl.instance" //
+)
+
+// socketPath is where a container finds the socket of the API.
+const socketPath = "/var/run/baetyl.sock"
+
+// Limits of docker's own copy of the output, which `docker logs` shows: two files of 5 MB for each container.
+var dockerLog = container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "5m", "max-file": "2"}}
+
+// kernel says which limits the host can keep.
+type kernel struct{ CPUs, CPUSet, Memory, Swap, Pids bool }
+
+// mountPoint is a mount with its source found.
+type mountPoint struct {
+	Source   string // path on the host, or the name of a volume that docker manages
+	Managed  bool
+	Target   string // absolute
+	ReadOnly bool
+}
+
+// request is everything that the configuration of a container is made of.
+type request struct {
+	Service engine.Service
+	Spec    engine.Spec
+	Mounts  []mountPoint
+	Socket  string // of the API on the host; empty: the API listens on tcp
+	Master  string
+	Run     string
+	Kernel  kernel
+}
+
+// plan is a container to create. Endpoints beyond the first are connected after that: daemons before 25 take one.
+type plan struct {
+	Config    *container.Config
+	Host      *container.HostConfig
+	Endpoints []endpoint
+	Warnings  []string
+}
+
+type endpoint struct {
+	Network  string
+	Settings *network.EndpointSettings
+}
+
+// configure makes the configuration of a container. It is a pure function: the same request gives the same plan, on every host.
+func configure(r request) (plan, error) {
+	s := r.Service
+	p := plan{
+		Config: &container.Config{
+			Image:      strings.TrimSpace(s.Image),
+			Hostname:   s.Hostname,
+			Entrypoint: s.Entrypoint,
+			Cmd:        s.Args,
+			Env:        environ(r.Spec.Env),
+			Labels: map[string]string{
+				labelBaetyl: labelBaetyl, labelShort: s.Name,
+				labelMaster: r.Master, labelRun: r.Run, labelService: s.Name, labelInstance: r.Spec.Name,
+			},
+		},
+		Host: &container.HostConfig{
+			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
+			LogConfig:     dockerLog,
+			Runtime:       s.Runtime,
+			Mounts:        binds(r.Mounts, r.Socket),
+		},
+	}
+	if r.Socket == "" && s.NetworkMode != "none" {
+		p.Host.ExtraHosts = []string{hostName + ":host-gateway"}
+	}
+	var err error
+	if p.Config.ExposedPorts, p.Host.PortBindings, err = ports(s.Ports); err != nil {
+		return plan{}, err
+	}
+	if p.Host.Devices, err = devices(s.Devices); err != nil {
+		return plan{}, err
+	}
+	p.Warnings = limit(&p.Host.Resources, s.Resources, r.Kernel)
+	p.Endpoints = endpoints(s)
+	p.Host.NetworkMode = container.NetworkMode(s.NetworkMode)
+	if len(p.Endpoints) > 0 {
+		p.Host.NetworkMode = container.NetworkMode(p.Endpoints[0].Network)
+	}
+	return p, nil
+}
+
+// environ is the environment in order, so that the same one reads the same in `docker inspect`.
+func environ(vars map[string]string) []string {
+	out := make([]string, 0, len(vars))
+	for k, v := range vars {
+		out = append(out, k+"="+v)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// binds are the mounts of a container. As mounts, not as binds in the old syntax: a source that has gone is an error then, not an empty
+// folder that belongs to root.
+func binds(points []mountPoint, socket string) []mount.Mount {
+	var out []mount.Mount
+	for _, m := range points {
+		kind := mount.TypeBind
+		if m.Managed {
+			kind = mount.TypeVolume
+		}
+		out = append(out, mount.Mount{Type: kind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+	}
+	if socket != "" {
+		out = append(out, mount.Mount{Type: mount.TypeBind, Source: socket, Target: socketPath, ReadOnly: true})
+	}
+	return out
+}
+
+func ports(texts []string) (nat.PortSet, nat.PortMap, error) {
+	if len(texts) == 0 {
+		return nil, nil, nil
+	}
+	exposed, bindings := nat.PortSet{}, nat.PortMap{}
+	for _, text := range texts {
+		p, err := app.ParsePort(text)
+		if err != nil {
+			return nil, nil, err
+		}
+		port := nat.Port(strconv.Itoa(p.Container) + "/" + p.Protocol)
+		host := "" // docker chooses
+		if p.Host != 0 {
+			host = strconv.Itoa(p.Host)
+		}
+		exposed[port] = struct{}{}
+		bindings[port] = append(bindings[port], nat.PortBinding{HostIP: p.IP, HostPort: host})
+	}
+	return exposed, bindings, nil
+}
+
+func devices(texts []string) ([]container.DeviceMapping, error) {
+	var out []container.DeviceMapping
+	for _, text := range texts {
+		d, err := app.ParseDevice(text)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, container.DeviceMapping{PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions})
+	}
+	return out, nil
+}
+
+// limit sets the limits that the host can keep, and returns a warning for each that it cannot.
+func limit(to *container.Resources, r app.Resources, can kernel) (warnings []string) {
+	without := func(what, reason string) {
+		warnings = append(warnings, fmt.Sprintf("%s is not limited: the kernel %s", what, reason))
+	}
+	if r.CPU.Cpus > 0 {
+		if to.NanoCPUs = int64(r.CPU.Cpus * 1e9); !can.CPUs {
+			to.NanoCPUs = 0
+			without("processor time", "has no CFS quota")
+		}
+	}
+	if r.CPU.SetCPUs != "" {
+		if to.CpusetCpus = r.CPU.SetCPUs; !can.CPUSet {
+			to.CpusetCpus = ""
+			without("which cores to use", "has no cpusets")
+		}
+	}
+	if r.Memory.Limit > 0 {
+		if to.Memory = int64(r.Memory.Limit); !can.Memory {
+			to.Memory = 0
+			without("memory", "has no memory cgroup")
+		}
+	}
+	if r.Memory.Swap > 0 && can.Memory {
+		if to.MemorySwap = int64(r.Memory.Swap); !can.Swap {
+			to.MemorySwap = 0
+			without("swap", "does not account for swap")
+		}
+	}
+	if r.Pids.Limit > 0 {
+		n := r.Pids.Limit
+		if to.PidsLimit = &n; !can.Pids {
+			to.PidsLimit = nil
+			without("the number of processes", "has no pids cgroup")
+		}
+	}
+	return warnings
+}
+
+// endpoints are the networks of a service in order: without any, and without a network mode, the one that every application has. In a
+// network of its own docker resolves names of containers, and the first instance is called like its service.
+func endpoints(s engine.Service) []endpoint {
+	if s.NetworkMode != "" {
+		return nil
+	}
+	if len(s.Service.Networks) == 0 {
+		return []endpoint{{app.DefaultNetwork, &network.EndpointSettings{}}}
+	}
+	var out []endpoint
+	for _, name := range s.Service.Networks.Names() {
+		a := s.Service.Networks[name]
+		settings := &network.EndpointSettings{Aliases: a.Aliases}
+		if a.IPv4Address != "" {
+			settings.IPAMConfig = &network.EndpointIPAMConfig{IPv4Address: a.IPv4Address}
+		}
+		out = append(out, endpoint{name, settings})
+	}
+	return out
+}

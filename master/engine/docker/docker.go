@@ -1,0 +1,230 @@
+//go:build unix
+
+// Package docker runs services as containers of a docker daemon (documents: "Docker Engine").
+//
+//	Prepare  image: is it there? ─► pulled, with credentials of docker's own configuration
+//	Open     what an earlier master left is removed ─► networks, volumes ─► sources of mounts, below the working directory
+//	Start    Spec ─► configure (pure) ─► create ─► connect ─► start
+//	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
+//	Stop     SIGTERM ─► grace ─► SIGKILL ─► remove
+//
+// It promises that a container is removed by its exact id and only when its labels say that this master made it, and that a
+// daemon that is away or slow is not the end of a service: a container has ended when the daemon says so. It restarts nothing; the
+// supervisor does, with a new container.
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/docker/docker/api/types/system"
+	"github.com/docker/docker/client"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/output"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+const (
+	pingPatience = 10 * time.Second // for the daemon to say that it is there
+	patience     = 2 * time.Minute  // for one request; a slow disk makes a start slow
+	pollDaemon   = time.Second      // between looks whether an absent daemon has come
+)
+
+// hostName is the name of the host in containers that reach the API over tcp.
+const hostName = "host.docker.internal"
+
+// Options are what the engine needs to know of the master. Where the daemon is comes from DOCKER_HOST and its companions, as for the
+// docker command.
+type Options struct {
+	Workdir string     // absolute
+	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
+	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
+	Pull    Pull
+	Log     log.Logger
+}
+
+// Engine implements engine.Engine.
+type Engine struct {
+	opts  Options
+	api   *client.Client
+	run   string        // tells this master's containers from those of earlier ones
+	pulls chan struct{} // a slot for each pull at a time; the next one waits
+
+	mu     sync.Mutex // guards what follows
+	master string     // id of the master; empty until it is known
+	reaped bool       // what earlier masters left is gone
+	away   bool       // the daemon did not answer last time
+	told   map[string]bool
+	live   map[string]string // instances by the id of their container
+
+	setup sync.Mutex // serializes Reap, and making networks and volumes
+}
+
+var _ engine.Engine = (*Engine)(nil)
+
+// New returns the engine. It connects to nothing: a daemon may come later.
+func New(opts Options) (*Engine, error) {
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, fmt.Errorf("docker client: %w", err)
+	}
+	return &Engine{
+		opts: opts, api: api, run: randomID(), pulls: make(chan struct{}, max(opts.Pull.Parallel, 1)),
+		told: map[string]bool{}, live: map[string]string{},
+	}, nil
+}
+
+// Name is docker.
+func (e *Engine) Name() string { return masterapi.ModeDocker }
+
+// Address gives the path of the mounted socket. An address of the loopback, or of all interfaces, becomes the name that the host has in
+// the containers; other addresses are reachable as they are.
+func (e *Engine) Address(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	if u.Scheme == "unix" {
+		return "unix://" + socketPath
+	}
+	ip := net.ParseIP(u.Hostname())
+	if u.Hostname() == "" || u.Hostname() == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		u.Host = net.JoinHostPort(hostName, u.Port())
+	}
+	return u.String()
+}
+
+// Close ends the connections to the daemon.
+func (e *Engine) Close() error { return e.api.Close() }
+
+// Prepare pulls the image of the service as far as that is wanted, and tells what else would keep the service from starting.
+func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
+	if err := e.ping(ctx); err != nil {
+		return err
+	}
+	if _, err := mounts(e.opts.Workdir, s); err != nil {
+		return err
+	}
+	return e.pull(ctx, s.Image, e.opts.Pull.Policy)
+}
+
+// Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is missing is pulled
+// here too: the daemon may have come after Prepare.
+func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, error) {
+	if err := e.await(ctx, s.Name); err != nil {
+		return nil, err
+	}
+	if err := e.reapOnce(ctx); err != nil {
+		return nil, err
+	}
+	m, err := mounts(e.opts.Workdir, s)
+	if err != nil {
+		return nil, err
+	}
+	policy := e.opts.Pull.Policy
+	if policy == PullAlways { // done by Prepare, and again would be once for every start of the master
+		policy = PullMissing
+	}
+	if err := e.pull(ctx, s.Image, policy); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if err := e.makeNetworks(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := e.makeVolumes(ctx, s); err != nil {
+		return nil, err
+	}
+	info, err := e.api.Info(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("ask what the docker daemon can limit: %w", err)
+	}
+	l := e.opts.Log.WithField(log.KeyService, s.Name)
+	file := output.File(s.Name)
+	l.WithField("file", file).Infof("output of the service goes to its file")
+	return &sandbox{
+		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
+		output: log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
+	}, nil
+}
+
+// kernelOf returns which limits the host can keep.
+func kernelOf(i system.Info) kernel {
+	return kernel{CPUs: i.CPUCfsQuota, CPUSet: i.CPUSet, Memory: i.MemoryLimit, Swap: i.SwapLimit, Pids: i.PidsLimit}
+}
+
+// ping asks the daemon whether it is there. The log tells when that has changed.
+func (e *Engine) ping(ctx context.Context) error {
+	asked, cancel := context.WithTimeout(ctx, pingPatience)
+	defer cancel()
+	_, err := e.api.Ping(asked)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	e.mu.Lock()
+	changed := e.away != (err != nil)
+	e.away = err != nil
+	e.mu.Unlock()
+	if err != nil {
+		err = fmt.Errorf("docker daemon does not answer: %w", err)
+	}
+	switch {
+	case changed && err != nil:
+		e.opts.Log.WithError(err).Errorf("services start when the docker daemon answers")
+	case changed:
+		e.opts.Log.WithField("api", e.api.ClientVersion()).Infof("docker daemon answers")
+	}
+	return err
+}
+
+// await returns when the daemon is there. The first time that it is not, for a key, is an error, so that it shows in inspect; then
+// await waits for the daemon, so that its return is no matter of the backoff.
+func (e *Engine) await(ctx context.Context, key string) error {
+	err := e.ping(ctx)
+	e.mu.Lock()
+	told := e.told[key]
+	if err == nil {
+		delete(e.told, key)
+	} else {
+		e.told[key] = true
+	}
+	e.mu.Unlock()
+	if err == nil || !told {
+		return err
+	}
+	tick := time.NewTicker(pollDaemon)
+	defer tick.Stop()
+	for err != nil {
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-tick.C:
+			err = e.ping(ctx)
+		}
+	}
+	return nil
+}
+
+// sandbox implements engine.Sandbox.
+type sandbox struct {
+	engine  *Engine
+	service engine.Service
+	mounts  []mountPoint
+	kernel  kernel
+	warned  sync.Once
+	log     log.Logger
+	output  io.WriteCloser
+}
+
+// Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by others.
+func (s *sandbox) Close() error { return s.output.Close() }

@@ -1,0 +1,154 @@
+//go:build unix
+
+package docker
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// idFile holds what makes the master's id its own, relative to the working directory. It lies with the data, since containers outlive
+// a restart of the machine, which may empty var/run.
+const idFile = "var/db/baetyl/master.id"
+
+// reapGrace is between SIGTERM and SIGKILL for what an earlier master left.
+const reapGrace = 5 * time.Second
+
+func randomID() string {
+	b := make([]byte, 8)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
+
+// masterID returns the id of this master. It depends on the working directory too: a copy of the directory on the same machine is
+// another master.
+func (e *Engine) masterID() (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.master != "" {
+		return e.master, nil
+	}
+	path := filepath.Join(e.opts.Workdir, idFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) || err == nil && strings.TrimSpace(string(data)) == "" {
+		data = []byte(randomID() + randomID() + "\n")
+		if err = os.MkdirAll(filepath.Dir(path), 0o755); err == nil {
+			err = file.WriteAtomic(path, data, 0o600)
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("id of the master: %w", err)
+	}
+	sum := sha256.Sum256([]byte(strings.TrimSpace(string(data)) + "\n" + e.opts.Workdir))
+	e.master = hex.EncodeToString(sum[:8])
+	return e.master, nil
+}
+
+// Reap ends the containers of earlier runs of this master, recorded or not, and removes them.
+func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
+	if err := e.ping(ctx); err != nil {
+		return err // Open does it
+	}
+	recorded := map[string]bool{}
+	for _, r := range records {
+		if r.Container != nil {
+			recorded[r.Container.ID] = true
+		}
+	}
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	return e.reap(ctx, recorded)
+}
+
+// reapOnce does what Reap could not do while the daemon was away.
+func (e *Engine) reapOnce(ctx context.Context) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	if e.reaped {
+		return nil
+	}
+	return e.reap(ctx, nil)
+}
+
+func (e *Engine) reap(ctx context.Context, recorded map[string]bool) error {
+	id, err := e.masterID()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelMaster+"="+id))})
+	if err != nil {
+		return fmt.Errorf("look for containers of an earlier master: %w", err)
+	}
+	errs := make([]error, len(list))
+	var wg sync.WaitGroup
+	for n, c := range list {
+		if c.Labels[labelMaster] != id || c.Labels[labelRun] == e.run && !recorded[c.ID] {
+			continue
+		}
+		wg.Go(func() {
+			e.opts.Log.WithField(log.KeyService, c.Labels[labelService]).WithField(log.KeyInstance, c.Labels[labelInstance]).
+				WithField("container", short(c.ID)).Warnf("container was left by an earlier master and is removed")
+			errs[n] = e.end(ctx, c.ID)
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("end what an earlier master left: %w", err)
+	}
+	e.reaped = true
+	return nil
+}
+
+// end stops a container that nobody waits for, and removes it.
+func (e *Engine) end(ctx context.Context, id string) error {
+	grace := int(reapGrace / time.Second)
+	// What does not run, or is gone, needs no stop; remove ends what is left in any case.
+	_ = e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
+	return e.remove(ctx, id)
+}
+
+// remove removes a container of this master by its exact id, and returns when it is gone.
+func (e *Engine) remove(ctx context.Context, id string) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
+		if errdefs.IsNotFound(err) {
+			return nil
+		}
+		if err != nil && !errdefs.IsConflict(err) { // conflict: somebody removes it already
+			return fmt.Errorf("remove container %s: %w", short(id), err)
+		}
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("remove container %s: %w", short(id), err)
+		case <-tick.C:
+		}
+	}
+}
+
+// short is an id as docker's command prints it.
+func short(id string) string { return id[:min(len(id), 12)] }

@@ -1,0 +1,106 @@
+//go:build unix
+
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+
+	"github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/api/types/volume"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+// mounts finds the sources of a service's mounts.
+func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
+	var out []mountPoint
+	for _, m := range s.Mounts {
+		what := fmt.Sprintf("mount %s of volume %s", m.Path, m.Name)
+		target, err := app.CleanPath(m.Path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		if "/"+target == socketPath {
+			return nil, fmt.Errorf("%s: %s is the socket of the API", what, socketPath)
+		}
+		v := s.Volumes[m.Name]
+		p := mountPoint{Source: v.Name, Managed: v.Managed(), Target: "/" + target, ReadOnly: m.ReadOnly}
+		if !p.Managed {
+			if p.Source, err = folder.Source(workdir, v.Path, m.ReadOnly); err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// labelled returns labels with ours added.
+func labelled(labels map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, labels)
+	out[labelBaetyl] = labelBaetyl
+	return out
+}
+
+// makeNetworks makes the networks of a service that do not exist. One that exists is used as it is, whoever made it.
+func (e *Engine) makeNetworks(ctx context.Context, s engine.Service) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	for _, p := range endpoints(s) {
+		want, ok := s.Networks[p.Network]
+		if !ok || want.Driver == "" {
+			want.Driver = "bridge"
+		}
+		have, err := e.api.NetworkInspect(ctx, p.Network, network.InspectOptions{})
+		switch {
+		case err == nil && have.Name == p.Network:
+			if have.Driver != want.Driver {
+				e.opts.Log.Warnf("network %s exists with driver %s, not %s, and is used", p.Network, have.Driver, want.Driver)
+			}
+			continue
+		case err != nil && !errdefs.IsNotFound(err):
+			return fmt.Errorf("look for network %s: %w", p.Network, err)
+		}
+		_, err = e.api.NetworkCreate(ctx, p.Network, network.CreateOptions{
+			Driver: want.Driver, Options: want.DriverOpts, Labels: labelled(want.Labels),
+		})
+		if err != nil && !errdefs.IsConflict(err) { // another master may have been quicker
+			return fmt.Errorf("create network %s: %w", p.Network, err)
+		}
+	}
+	return nil
+}
+
+// makeVolumes makes the volumes of a service that docker manages.
+func (e *Engine) makeVolumes(ctx context.Context, s engine.Service) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	for _, m := range s.Mounts {
+		want := s.Volumes[m.Name]
+		if !want.Managed() {
+			continue
+		}
+		have, err := e.api.VolumeInspect(ctx, want.Name)
+		switch {
+		case errdefs.IsNotFound(err):
+			_, err = e.api.VolumeCreate(ctx, volume.CreateOptions{
+				Name: want.Name, Driver: want.Driver, DriverOpts: want.DriverOpts, Labels: labelled(want.Labels),
+			})
+			if err != nil {
+				return fmt.Errorf("create volume %s: %w", want.Name, err)
+			}
+		case err != nil:
+			return fmt.Errorf("look for volume %s: %w", want.Name, err)
+		case have.Driver != want.Driver || len(have.Options)+len(want.DriverOpts) > 0 && !maps.Equal(have.Options, want.DriverOpts):
+			return fmt.Errorf("volume %s: %w", want.Name, errors.New("exists with another driver or other options"))
+		}
+	}
+	return nil
+}
