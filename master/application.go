@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/engine"
@@ -39,6 +40,12 @@ func (m *Master) runApplication(ctx context.Context) error {
 	}
 }
 
+// How long boot waits for first starts before it goes on: all together, and each at least.
+const (
+	bootPatience = 30 * time.Second
+	minPatience  = time.Second
+)
+
 // boot starts the application on disk. Whatever is wrong with it, the master stays up and says so.
 func (m *Master) boot(ctx context.Context) {
 	if err := m.services.Reap(ctx); err != nil {
@@ -52,11 +59,15 @@ func (m *Master) boot(ctx context.Context) {
 		m.note(err) // not reached: load has validated it
 		return
 	}
+	patient := time.Now().Add(bootPatience)
 	for _, s := range order {
 		if ctx.Err() != nil {
 			return
 		}
-		_ = m.services.Start(ctx, serviceOf(c, s)) // logged and tried again by the supervisor, shown by inspect
+		// The supervisor goes on with a start that takes longer, as that of an image which is being pulled.
+		bounded, cancel := context.WithTimeout(ctx, max(time.Until(patient), minPatience))
+		_ = m.services.Start(bounded, serviceOf(c, s)) // logged and tried again by the supervisor, shown by inspect
+		cancel()
 	}
 	m.opts.Log.WithField("version", c.Version).Infof("application started, services: %d", len(c.Services))
 }
