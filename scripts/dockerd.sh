@@ -24,7 +24,7 @@ answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
 # pid prints the process of our daemon, if it lives.
 pid() {
 	[ -f "$dir/pid" ] || return 1
-	read -r number <"$dir/pid" || return 1
+	number=$(cat "$dir/pid")
 	grep -qa "$dir" "/proc/$number/cmdline" 2>/dev/null || return 1
 	echo "$number"
 }
@@ -39,6 +39,17 @@ await() {
 }
 
 gone() { ! pid >/dev/null; }
+
+# alone tells whether the containerd of a killed daemon has gone with it. Where nobody collects it, its number looks alive to the next
+# daemon, which would wait for it in vain.
+alone() {
+	[ -f "$dir/exec/containerd/containerd.pid" ] || return 0
+	number=$(cat "$dir/exec/containerd/containerd.pid")
+	case $(sed 's/.*) //' "/proc/$number/stat" 2>/dev/null) in
+	'' | Z*) rm -f "$dir/exec/containerd/containerd.pid" ;;
+	*) return 1 ;;
+	esac
+}
 
 # launch DRIVER
 launch() {
@@ -90,6 +101,7 @@ stop() {
 	fi
 	kill "$number" 2>/dev/null || true
 	await gone
+	! mountpoint -q "$dir/data" || umount "$dir/data" # which live-restore leaves
 }
 
 case ${1:-} in
@@ -99,6 +111,7 @@ kill)
 	number=$(pid) || exit 0
 	kill -9 "$number"
 	await gone
+	await alone
 	;;
 host) echo "$host" ;;
 *)

@@ -1,0 +1,205 @@
+//go:build linux
+
+package docker_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/image"
+	"github.com/docker/docker/client"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/docker"
+	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// testImage holds nothing but the program of testdata/actor.
+const testImage = "baetyl-engine-test:latest"
+
+// daemon is the docker daemon of the tests, once a test has asked for it.
+var daemon = sync.OnceValues(func() (*client.Client, error) {
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if _, err := api.Ping(ctx); err != nil {
+		return nil, err
+	}
+	return api, makeImage(ctx, api)
+})
+
+// makeImage imports a root file system with one static program.
+func makeImage(ctx context.Context, api *client.Client) error {
+	dir, err := os.MkdirTemp("", "actor")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	program := filepath.Join(dir, "actor")
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./testdata/actor")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return fmt.Errorf("%w: %s", err, out)
+	}
+	data, err := os.ReadFile(program)
+	if err != nil {
+		return err
+	}
+	var root bytes.Buffer
+	w := tar.NewWriter(&root)
+	if err := w.WriteHeader(&tar.Header{Name: "actor", Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		return err
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	answer, err := api.ImageImport(ctx, image.ImportSource{Source: &root, SourceName: "-"}, testImage,
+		image.ImportOptions{Changes: []string{`ENTRYPOINT ["/actor"]`}})
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	_, err = io.Copy(io.Discard, answer)
+	return err
+}
+
+// bench is one master on the daemon, with its working directory.
+type bench struct {
+	*docker.Engine
+	api *client.Client
+	dir string
+	log *syncBuffer
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	api, err := daemon()
+	if err != nil {
+		requires.Missing(t, "a docker daemon ("+err.Error()+")", "scripts/dockerd.sh start, and export the DOCKER_HOST that it prints")
+	}
+	dir, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	return newMaster(t, api, dir)
+}
+
+// newMaster is a further run of a master in dir. The containers that it makes are removed when the test ends.
+func newMaster(t *testing.T, api *client.Client, dir string) *bench {
+	t.Helper()
+	b := &bench{api: api, dir: dir, log: &syncBuffer{}}
+	var err error
+	b.Engine, err = docker.New(docker.Options{
+		Workdir: dir, Socket: socket(t, dir), Log: log.NewTo(b.log, log.Config{Level: "debug"}),
+		Pull: docker.Pull{Policy: docker.PullMissing, Timeout: 5 * time.Second, Parallel: 2},
+	})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		for _, id := range b.containers(t) {
+			_ = api.ContainerRemove(context.Background(), id, container.RemoveOptions{Force: true})
+		}
+		_ = b.Engine.Close()
+	})
+	return b
+}
+
+func socket(t *testing.T, dir string) string {
+	path := filepath.Join(dir, "sock")
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // a file serves: it is mounted only
+	return path
+}
+
+// containers returns those that carry the id of the bench's master.
+func (b *bench) containers(t *testing.T) (ids []string) {
+	list, err := b.api.ContainerList(context.Background(), container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))})
+	require.NoError(t, err)
+	for _, c := range list {
+		for _, m := range c.Mounts {
+			if strings.HasPrefix(m.Source, b.dir+"/") {
+				ids = append(ids, c.ID)
+			}
+		}
+	}
+	return ids
+}
+
+// service is a service of the test image. Names are those of the test, since names of containers are the daemon's.
+func service(name string, args ...string) engine.Service {
+	return engine.Service{Service: app.Service{Name: name, Image: testImage, Args: args}}
+}
+
+func (b *bench) start(t *testing.T, s engine.Service) engine.Instance {
+	t.Helper()
+	box, err := b.Open(t.Context(), s)
+	require.NoError(t, err)
+	i, err := box.Start(t.Context(), engine.Spec{Name: s.Name})
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithCancel(context.Background())
+		cancel()
+		i.Stop(ctx)
+		require.NoError(t, box.Close())
+	})
+	return i
+}
+
+func TestSuite(t *testing.T) {
+	newBench(t) // skips as a whole
+	api, _ := daemon()
+	programs := map[enginetest.Program][]string{
+		enginetest.Runs: {"run"}, enginetest.Succeeds: {"succeed"}, enginetest.Fails: {"fail"}, enginetest.Deaf: {"deaf"},
+		enginetest.Leaves: {"leave"}, enginetest.PrintsToken: {"env"},
+	}
+	enginetest.Run(t, enginetest.Factory{
+		New: func(t *testing.T) engine.Engine { return newBench(t).Engine },
+		Service: func(t *testing.T, name string, p enginetest.Program) engine.Service {
+			s := service(name, programs[p]...)
+			if p == enginetest.CannotRun {
+				s.Entrypoint = []string{"/nothing"}
+			}
+			return s
+		},
+		Alive: func(r engine.Record) bool {
+			_, err := api.ContainerInspect(context.Background(), r.Container.ID)
+			return err == nil
+		},
+	})
+}

@@ -1,0 +1,286 @@
+//go:build linux
+
+package docker_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/client"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/docker"
+	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// A limit of memory ends who goes over it, and the end says so.
+func TestMemoryEaterIsKilled(t *testing.T) {
+	s := service("t-eater", "eat")
+	s.Resources.Memory = app.Memory{Limit: 32 << 20, Swap: 32 << 20}
+	i := newBench(t).start(t, s)
+	enginetest.Ended(t, i)
+	require.ErrorContains(t, i.Exit().Err, "container exit code: 137")
+	require.ErrorContains(t, i.Exit().Err, "OOM")
+}
+
+// A limit of processor time holds: half a core is half of what native mode calls 100 percent.
+func TestBurnerIsHeld(t *testing.T) {
+	s := service("t-burner", "burn")
+	s.Resources.CPU.Cpus = 0.5
+	b := newBench(t)
+	i := b.start(t, s)
+	enginetest.Output(t, i, "up")
+	i.Stats(t.Context())
+	time.Sleep(1500 * time.Millisecond) // the span that is measured
+	cpu, mem := i.Stats(t.Context())
+	require.Empty(t, cpu.Error)
+	require.InDelta(t, 50, cpu.UsedPercent, 15)
+	require.NotZero(t, mem.Used)
+	require.Less(t, mem.Used, uint64(64<<20))
+	require.Positive(t, mem.UsedPercent)
+}
+
+func TestPidsAndCoresAreLimited(t *testing.T) {
+	b := newBench(t)
+	s := service("t-limits", "run")
+	s.Resources.Pids.Limit = 20
+	s.Resources.CPU.SetCPUs = "0"
+	i := b.start(t, s)
+	c, err := b.api.ContainerInspect(t.Context(), i.Record().Container.ID)
+	require.NoError(t, err)
+	require.EqualValues(t, 20, *c.HostConfig.PidsLimit)
+	require.Equal(t, "0", c.HostConfig.CpusetCpus)
+}
+
+// Services find each other by name in the network that every application has, and in networks of their own also by aliases.
+func TestNames(t *testing.T) {
+	b := newBench(t)
+	b.start(t, service("t-hub", "run"))
+	enginetest.Output(t, b.start(t, service("t-client", "resolve", "t-hub")), "found 1")
+
+	in := func(s engine.Service, aliases ...string) engine.Service {
+		s.Service.Networks = app.Aliases{"t-net": {Aliases: aliases}, "baetyl": {}}
+		s.Networks = map[string]app.Network{"t-net": {Driver: "bridge"}}
+		return s
+	}
+	t.Cleanup(func() { _ = b.api.NetworkRemove(context.Background(), "t-net") })
+	b.start(t, in(service("t-server", "run"), "t-alias"))
+	enginetest.Output(t, b.start(t, in(service("t-caller", "resolve", "t-alias"))), "found 1")
+}
+
+func TestMounts(t *testing.T) {
+	b := newBench(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(b.dir, "ro"), 0o755))
+	mounted := func(name, path string) engine.Service {
+		s := service(name, "write", path)
+		s.Mounts = []app.Mount{{Name: "ro", Path: "ro", ReadOnly: true}, {Name: "rw", Path: "/data/rw"}}
+		s.Volumes = map[string]app.Volume{"ro": {Name: "ro", Path: "ro"}, "rw": {Name: "rw", Path: "made/here"}}
+		return s
+	}
+	enginetest.Output(t, b.start(t, mounted("t-ro", "/ro/x")), "error: true")
+	enginetest.Output(t, b.start(t, mounted("t-rw", "/data/rw/x")), "error: false")
+	require.FileExists(t, filepath.Join(b.dir, "made/here/x"))
+	require.NoFileExists(t, filepath.Join(b.dir, "ro/x"))
+	enginetest.Output(t, b.start(t, mounted("t-sock", "/var/run/baetyl.sock")), "error: true")
+
+	require.NoError(t, os.Symlink(t.TempDir(), filepath.Join(b.dir, "out")))
+	s := mounted("t-out", "/ro/x")
+	s.Volumes["rw"] = app.Volume{Name: "rw", Path: "out/below"}
+	require.ErrorContains(t, b.Prepare(t.Context(), s), "outside of the working directory")
+	_, err := b.Open(t.Context(), s)
+	require.ErrorContains(t, err, "outside of the working directory")
+}
+
+// What an instance writes is in the file while it runs, and stdout and stderr are lines of their own.
+func TestOutputIsLive(t *testing.T) {
+	b := newBench(t)
+	i := b.start(t, service("t-count", "count"))
+	enginetest.Output(t, i, "n=3")
+	data, err := os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^\S+ \[t-count\] n=3$`, string(data))
+	select {
+	case <-i.Done():
+		t.Fatal("instance has ended")
+	default:
+	}
+}
+
+// A container that is not ours is never touched, whatever its name; the error tells what to do.
+func TestStrangersKeepTheirNames(t *testing.T) {
+	b := newBench(t)
+	c, err := b.api.ContainerCreate(t.Context(), &container.Config{Image: testImage, Cmd: []string{"run"}}, nil, nil, nil, "t-taken")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		_ = b.api.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})
+	})
+	require.NoError(t, b.api.ContainerStart(t.Context(), c.ID, container.StartOptions{}))
+	for _, name := range []string{"t-taken", "t-take", "taken"} { // parts of a name are no match
+		box, err := b.Open(t.Context(), service(name, "run"))
+		require.NoError(t, err)
+		i, err := box.Start(t.Context(), engine.Spec{Name: name})
+		if name == "t-taken" {
+			require.ErrorContains(t, err, "a container that is not ours has the name t-taken")
+		} else {
+			require.NoError(t, err)
+			i.Stop(t.Context())
+		}
+		require.NoError(t, box.Close())
+	}
+	got, err := b.api.ContainerInspect(t.Context(), c.ID)
+	require.NoError(t, err)
+	require.True(t, got.State.Running)
+}
+
+// Two masters on one daemon leave each other's containers alone, also when one of them looks for what it left.
+func TestTwoMasters(t *testing.T) {
+	a, b := newBench(t), newBench(t)
+	first := a.start(t, service("t-both", "run"))
+	require.NoError(t, b.Reap(t.Context(), []engine.Record{first.Record()}))
+	box, err := b.Open(t.Context(), service("t-both", "run"))
+	require.NoError(t, err)
+	_, err = box.Start(t.Context(), engine.Spec{Name: "t-both"})
+	require.ErrorContains(t, err, "another master on this docker daemon has a container called t-both")
+	require.NoError(t, box.Close())
+	select {
+	case <-first.Done():
+		t.Fatal("the other master ended it")
+	default:
+	}
+}
+
+// A master that is killed leaves containers; the next one in its directory removes them, with no record, and without a word to it.
+func TestOrphans(t *testing.T) {
+	killed := newBench(t)
+	orphan := killed.start(t, service("t-orphan", "run"))
+	for name, find := range map[string]func(*bench) error{
+		"Reap": func(b *bench) error { return b.Reap(t.Context(), nil) },
+		"Open": func(b *bench) error {
+			box, err := b.Open(t.Context(), service("t-other", "run"))
+			if err == nil {
+				err = box.Close()
+			}
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.NoError(t, find(newMaster(t, killed.api, killed.dir)))
+			enginetest.Ended(t, orphan)
+			_, err := killed.api.ContainerInspect(t.Context(), orphan.Record().Container.ID)
+			require.True(t, client.IsErrNotFound(err))
+		})
+		orphan = killed.start(t, service("t-orphan", "run"))
+	}
+}
+
+// With no registry a missing image is an error in time, and an image that is here serves.
+func TestPullWithoutRegistry(t *testing.T) {
+	b := newBench(t)
+	s := service("t-pull", "run")
+	s.Image = "localhost:1/none:latest"
+	began := time.Now()
+	require.ErrorContains(t, b.Prepare(t.Context(), s), "pull image localhost:1/none:latest")
+	require.Less(t, time.Since(began), 10*time.Second)
+
+	with := func(p docker.Pull) *docker.Engine {
+		e, err := docker.New(docker.Options{Workdir: b.dir, Log: log.NewTo(b.log, log.Config{}), Pull: p})
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = e.Close() })
+		return e
+	}
+	never := with(docker.Pull{Policy: docker.PullNever})
+	require.ErrorContains(t, never.Prepare(t.Context(), s), "docker.pull.policy is never")
+
+	// 10.255.255.1 answers nothing, not even that it is not there.
+	s.Image = "10.255.255.1:5000/none:latest"
+	began = time.Now()
+	err := with(docker.Pull{Policy: docker.PullMissing, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s)
+	require.ErrorContains(t, err, "pull image")
+	require.Less(t, time.Since(began), 5*time.Second)
+
+	require.NoError(t, b.api.ImageTag(t.Context(), testImage, "localhost:1/here:latest"))
+	s.Image = "localhost:1/here:latest"
+	require.NoError(t, with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s))
+	require.Contains(t, b.log.String(), "could not be pulled; the one that is here is used")
+}
+
+// kill -9 of the daemon is no end of a service, and its output goes on when the daemon is back. An end in the meantime is seen.
+func TestDaemonKilled(t *testing.T) {
+	newBench(t) // the daemon of the other tests is there; this one kills its own
+	if os.Getuid() != 0 {
+		requires.Missing(t, "root, for a daemon to kill", "run the test as root")
+	}
+	dir, err := os.MkdirTemp("", "bd") // short, since a socket lies in it
+	require.NoError(t, err)
+	script := func(args ...string) string {
+		t.Helper()
+		c := exec.Command("../../../scripts/dockerd.sh", args...)
+		c.Env = append(os.Environ(), "BAETYL_DOCKERD_DIR="+dir)
+		out, err := c.Output()
+		require.NoError(t, err, "dockerd.sh %v", args)
+		return strings.TrimSpace(string(out))
+	}
+	t.Cleanup(func() {
+		script("stop")
+		_ = os.RemoveAll(dir)
+	})
+	t.Setenv("DOCKER_HOST", script("start"))
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	require.NoError(t, makeImage(t.Context(), api))
+	work, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	b := newMaster(t, api, work)
+	i := b.start(t, service("t-survivor", "count"))
+	enginetest.Output(t, i, "n=1")
+
+	script("kill")
+	s := service("t-late", "run")
+	_, err = b.Open(t.Context(), s)
+	require.ErrorContains(t, err, "docker daemon does not answer")
+	require.ErrorContains(t, b.Prepare(t.Context(), s), "docker daemon does not answer")
+	late := make(chan error, 1)
+	go func() { // the supervisor's second try waits for the daemon
+		box, err := b.Open(context.Background(), s)
+		if err == nil {
+			err = box.Close()
+		}
+		late <- err
+	}()
+	script("start")
+	select {
+	case err := <-late:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the daemon is back, and Open still waits")
+	}
+	require.Eventually(t, func() bool {
+		last := i.Output()
+		return len(last) > 0 && len(last[len(last)-1]) >= len("n=60") // three seconds of output
+	}, 20*time.Second, 20*time.Millisecond, "output does not go on: %q", i.Output())
+	select {
+	case <-i.Done():
+		t.Fatal("the daemon's end was taken for that of the service")
+	default:
+	}
+	require.Equal(t, 1, strings.Count(b.log.String(), "services start when the docker daemon answers"))
+
+	c, err := b.api.ContainerInspect(t.Context(), i.Record().Container.ID)
+	require.NoError(t, err)
+	script("kill")
+	require.NoError(t, syscall.Kill(c.State.Pid, syscall.SIGKILL))
+	script("start")
+	enginetest.Ended(t, i)
+	require.Error(t, i.Exit().Err)
+}

@@ -1,0 +1,78 @@
+// Actor is the program in the images of the tests: it does what its first argument says.
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "run":
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		fmt.Println("up")
+		<-asked
+	case "succeed":
+	case "fail":
+		fmt.Fprintln(os.Stderr, "boom")
+		os.Exit(3)
+	case "deaf":
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("up")
+		forever()
+	case "leave":
+		if err := exec.Command("/proc/self/exe", "deaf").Start(); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Println("up")
+	case "env":
+		fmt.Println("BAETYL_SERVICE_TOKEN=" + os.Getenv("BAETYL_SERVICE_TOKEN"))
+		fmt.Println("X=" + os.Getenv("X"))
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		<-asked
+	case "eat": // memory without end
+		var all [][]byte
+		for {
+			b := make([]byte, 1<<20)
+			for i := range b {
+				b[i] = 1
+			}
+			all = append(all, b)
+		}
+	case "burn": // all that a core has
+		fmt.Println("up")
+		for {
+		}
+	case "resolve": // prints the address of a name once it has one
+		for {
+			if found, err := net.LookupHost(os.Args[2]); err == nil {
+				fmt.Println("found", len(found))
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		forever()
+	case "count": // a line every 50 ms
+		for n := 0; ; n++ {
+			fmt.Println("n=" + strconv.Itoa(n))
+			time.Sleep(50 * time.Millisecond)
+		}
+	case "write": // tells whether a file can be written
+		fmt.Println("error:", os.WriteFile(os.Args[2], []byte("x"), 0o644) != nil)
+		forever()
+	}
+}
+
+func forever() {
+	for {
+		time.Sleep(time.Hour) // select {} would be a deadlock to the runtime
+	}
+}
