@@ -98,6 +98,7 @@ stop() {
 		containers=$(DOCKER_HOST=$host docker ps -aq)
 		# shellcheck disable=SC2086
 		[ -z "$containers" ] || DOCKER_HOST=$host docker rm -f $containers >/dev/null
+		DOCKER_HOST=$host docker network prune -f >/dev/null # their bridges would stay on the host
 	fi
 	kill "$number" 2>/dev/null || true
 	await gone
