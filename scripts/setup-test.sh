@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure of the real parts that tests use: mosquitto and its clients, MQTT.js, paho for Python, a C compiler for the race
-# detector.
+# Makes sure of the real parts that tests use: mosquitto and its clients, MQTT.js, paho for Python, docker, a C
+# compiler for the race detector.
 # They go to output/cache, nothing is global but what apt installs. In CI (CI=true) a missing part is an error; elsewhere
 # the tests that need it are skipped and say so.
 set -eu
@@ -14,20 +14,33 @@ mqttjs=5.10.1
 paho=2.1.0
 missing=0
 
+# asleep UNIT…: what is installed now is not started by systemd. awake UNIT… is the end of that; it stays disabled.
+asleep() { system mask "$@"; }
+awake() { system unmask "$@" && system disable "$@"; }
+system() {
+	if [ ! -d /run/systemd/system ] || ! can_apt; then
+		return 0
+	fi
+	as_root='sudo -n'
+	[ "$(id -u)" != 0 ] || as_root=''
+	$as_root systemctl --quiet "$@" || true
+}
+
+# own_docker tells whether scripts/dockerd.sh has what it needs.
+own_docker() { command -v docker && command -v dockerd && command -v iptables; }
+
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
 want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' command -v mosquitto_pub || missing=1
-# The broker's package would start it at once, on the port that the example uses: here it is a peer of tests alone.
+# The packages of these would start them at once, the broker on the port that the example uses: here they are parts of tests alone.
 if ! command -v mosquitto >/dev/null 2>&1; then
-	if [ -d /run/systemd/system ] && can_apt; then
-		systemctl='sudo -n systemctl'
-		[ "$(id -u)" != 0 ] || systemctl=systemctl
-	else
-		systemctl=:
-	fi
-	$systemctl mask --quiet mosquitto.service || true
+	asleep mosquitto.service
 	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1
-	$systemctl unmask --quiet mosquitto.service || true
-	$systemctl disable --quiet mosquitto.service || true
+	awake mosquitto.service
+fi
+if ! own_docker >/dev/null && ! docker version >/dev/null 2>&1; then # otherwise there is a daemon, or scripts/dockerd.sh starts one
+	asleep docker.service docker.socket containerd.service
+	want 'docker and its daemon' 'docker.io iptables' 'tests of the docker engine are skipped' own_docker || missing=1
+	awake docker.service docker.socket containerd.service
 fi
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 

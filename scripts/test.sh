@@ -30,6 +30,11 @@ unit() {
 }
 
 stage 'set-up' scripts/setup-test.sh
+if ! docker version >/dev/null 2>&1 && DOCKER_HOST=$(scripts/dockerd.sh start); then
+	step "a docker daemon for the tests is at $DOCKER_HOST"
+	export DOCKER_HOST
+	trap 'scripts/dockerd.sh stop' EXIT
+fi
 stage 'lint (gofmt, vet, shellcheck)' scripts/lint.sh
 stage 'unit, golden and architecture tests, with -race' unit
 stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
