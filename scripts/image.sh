@@ -30,7 +30,7 @@ if docker buildx version >/dev/null 2>&1; then
 	run_build() { docker buildx build --load --provenance=false "$@"; }
 	several=$(docker info --format '{{.DriverStatus}}' | grep io.containerd.snapshotter || true) # keeps images of several platforms
 else
-	run_build() { DOCKER_BUILDKIT=0 docker build "$@"; }
+	run_build() { DOCKER_BUILDKIT=0 docker build --force-rm "$@"; }
 	several=''
 fi
 build() {
