@@ -9,7 +9,7 @@
 #   BAETYL_DOCKERD_DIR   its folder, absolute and short: output/dockerd of the repository by default
 #   BAETYL_DOCKERD_ARGS  further options of dockerd
 #
-# It needs root and the packages docker.io and iptables. It shares no data, socket or bridge with a daemon of the machine.
+# It needs root and the packages docker.io, iptables and iproute2. It shares no data, socket or bridge with a daemon of the machine.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -18,6 +18,7 @@ dir=${BAETYL_DOCKERD_DIR:-$PWD/output/dockerd}
 host=unix://$dir/docker.sock
 log=$dir/log
 patience=60 # seconds
+bridge=bd$(printf %s "$dir" | cksum | cut -d ' ' -f 1)
 
 answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
 
@@ -54,12 +55,11 @@ alone() {
 # launch DRIVER
 launch() {
 	rm -f "$dir/pid" "$dir/docker.sock"
-	bridge=''
-	[ ! -e /sys/class/net/docker0 ] || [ -e "$dir/bridge" ] || bridge='--bridge none' # somebody else's
-	[ -n "$bridge" ] || : >"$dir/bridge"
+	# A bridge of our own: --bridge none would remove docker0, which may be somebody else's.
+	ip link show "$bridge" >/dev/null 2>&1 || ip link add name "$bridge" type bridge
 	# shellcheck disable=SC2086
 	nohup dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$host" --storage-driver "$1" \
-		--live-restore $bridge ${BAETYL_DOCKERD_ARGS:-} >>"$log" 2>&1 </dev/null &
+		--live-restore --bridge "$bridge" ${BAETYL_DOCKERD_ARGS:-} >>"$log" 2>&1 </dev/null &
 	child=$!
 	await started
 }
@@ -73,7 +73,7 @@ start() {
 		return
 	fi
 	if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null 2>&1; then
-		echo 'dockerd.sh: a daemon of our own needs root, and the packages docker.io and iptables' >&2
+		echo 'dockerd.sh: a daemon of our own needs root, and the packages docker.io, iptables and iproute2' >&2
 		return 1
 	fi
 	mkdir -p "$dir"
@@ -102,6 +102,7 @@ stop() {
 	fi
 	kill "$number" 2>/dev/null || true
 	await gone
+	ip link delete "$bridge" 2>/dev/null || true
 	! mountpoint -q "$dir/data" || umount "$dir/data" # which live-restore leaves
 }
 

@@ -27,7 +27,7 @@ system() {
 }
 
 # own_docker tells whether scripts/dockerd.sh has what it needs.
-own_docker() { command -v docker && command -v dockerd && command -v iptables; }
+own_docker() { command -v docker && command -v dockerd && command -v iptables && command -v ip; }
 
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
 want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' command -v mosquitto_pub || missing=1
@@ -39,7 +39,7 @@ if ! command -v mosquitto >/dev/null 2>&1; then
 fi
 if ! own_docker >/dev/null && ! docker version >/dev/null 2>&1; then # otherwise there is a daemon, or scripts/dockerd.sh starts one
 	asleep docker.service docker.socket containerd.service
-	want 'docker and its daemon' 'docker.io iptables' 'tests of the docker engine are skipped' own_docker || missing=1
+	want 'docker and its daemon' 'docker.io iptables iproute2' 'tests of the docker engine are skipped' own_docker || missing=1
 	awake docker.service docker.socket containerd.service
 fi
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
