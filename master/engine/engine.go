@@ -1,6 +1,6 @@
 // Package engine is what the master needs from a way of running services. The supervisor (master/service) is the consumer;
-// master/engine/native runs processes, master/engine/enginetest has the suite that every engine passes and an engine for
-// tests. The engine of containers has its place in master/engine/docker.
+// master/engine/docker runs containers, master/engine/native runs processes, master/engine/enginetest has the suite that every
+// engine passes and an engine for tests. What both engines need is in folder and output.
 //
 //	service ──Open──► Sandbox ──Start──► Instance ──► Done, Exit
 //	(mounts, network: what the instances share)     └─ Record: written down, so that a later master finds what is left

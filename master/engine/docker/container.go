@@ -152,7 +152,6 @@ func (e *Engine) forget(id string) {
 type instance struct {
 	engine *Engine
 	id     string
-	name   string
 	began  time.Time
 	out    *output.Output
 	meter  meter
@@ -169,7 +168,7 @@ type instance struct {
 // watch starts the goroutines of a running container: one waits, one follows the output and two split it into lines.
 func (s *sandbox) watch(id, name string) *instance {
 	i := &instance{
-		engine: s.engine, id: id, name: name, began: time.Now(),
+		engine: s.engine, id: id, began: time.Now(),
 		out:   &output.Output{Instance: name, To: s.output},
 		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(id)),
 		ended: make(chan struct{}), done: make(chan struct{}),

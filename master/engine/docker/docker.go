@@ -59,11 +59,11 @@ type Engine struct {
 	run   string        // tells this master's containers from those of earlier ones
 	pulls chan struct{} // a slot for each pull at a time; the next one waits
 
-	mu     sync.Mutex // guards what follows
-	master string     // id of the master; empty until it is known
-	reaped bool       // what earlier masters left is gone
-	away   bool       // the daemon did not answer last time
-	told   map[string]bool
+	mu     sync.Mutex        // guards what follows
+	master string            // id of the master; empty until it is known
+	reaped bool              // what earlier masters left is gone
+	away   bool              // the daemon did not answer last time
+	told   map[string]bool   // who has been told so (await)
 	live   map[string]string // instances by the id of their container
 
 	setup sync.Mutex // serializes Reap, and making networks and volumes
@@ -173,7 +173,9 @@ func (e *Engine) ping(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	changed := e.away != (err != nil)
-	e.away = err != nil
+	if e.away = err != nil; !e.away {
+		clear(e.told)
+	}
 	e.mu.Unlock()
 	if err != nil {
 		err = fmt.Errorf("docker daemon does not answer: %w", err)
@@ -193,9 +195,7 @@ func (e *Engine) await(ctx context.Context, key string) error {
 	err := e.ping(ctx)
 	e.mu.Lock()
 	told := e.told[key]
-	if err == nil {
-		delete(e.told, key)
-	} else {
+	if err != nil {
 		e.told[key] = true
 	}
 	e.mu.Unlock()
