@@ -77,6 +77,7 @@ func buildImage(t *testing.T, name, dockerfile, pkg string) {
 	if out, err := exec.Command("docker", "build", "-t", name, dir).CombinedOutput(); err != nil {
 		t.Fatalf("docker build: %v\n%s", err, out)
 	}
+	t.Cleanup(func() { exec.Command("docker", "rmi", "--force", name).Run() })
 }
 
 // author follows the page: a folder beside the clone, go mod init, go work init, go build, package.yml.
