@@ -215,26 +215,37 @@ func TestPullWithoutRegistry(t *testing.T) {
 	require.Contains(t, b.log.String(), "could not be pulled; the one that is here is used")
 }
 
+// ownDaemon is a daemon that a test may do anything to.
+type ownDaemon struct{ dir, args string }
+
+func newDaemon(t *testing.T, args ...string) *ownDaemon {
+	dir, err := os.MkdirTemp("", "bd") // short, since a socket lies in it
+	require.NoError(t, err)
+	d := &ownDaemon{dir, strings.Join(args, " ")}
+	t.Cleanup(func() {
+		d.run(t, "stop")
+		_ = os.RemoveAll(dir)
+	})
+	return d
+}
+
+func (d *ownDaemon) run(t *testing.T, command string) string {
+	t.Helper()
+	c := exec.Command("../../../scripts/dockerd.sh", command)
+	c.Env = append(os.Environ(), "BAETYL_DOCKERD_DIR="+d.dir, "BAETYL_DOCKERD_ARGS="+d.args)
+	out, err := c.Output()
+	require.NoError(t, err, "dockerd.sh %s", command)
+	return strings.TrimSpace(string(out))
+}
+
 // kill -9 of the daemon is no end of a service, and its output goes on when the daemon is back. An end in the meantime is seen.
 func TestDaemonKilled(t *testing.T) {
 	newBench(t) // the daemon of the other tests is there; this one kills its own
 	if os.Getuid() != 0 {
 		requires.Missing(t, "root, for a daemon to kill", "run the test as root")
 	}
-	dir, err := os.MkdirTemp("", "bd") // short, since a socket lies in it
-	require.NoError(t, err)
-	script := func(args ...string) string {
-		t.Helper()
-		c := exec.Command("../../../scripts/dockerd.sh", args...)
-		c.Env = append(os.Environ(), "BAETYL_DOCKERD_DIR="+dir)
-		out, err := c.Output()
-		require.NoError(t, err, "dockerd.sh %v", args)
-		return strings.TrimSpace(string(out))
-	}
-	t.Cleanup(func() {
-		script("stop")
-		_ = os.RemoveAll(dir)
-	})
+	d := newDaemon(t)
+	script := func(command string) string { return d.run(t, command) }
 	t.Setenv("DOCKER_HOST", script("start"))
 	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)
@@ -283,4 +294,27 @@ func TestDaemonKilled(t *testing.T) {
 	script("start")
 	enginetest.Ended(t, i)
 	require.Error(t, i.Exit().Err)
+}
+
+// Without live-restore dockerd ends the containers: that is their end, and the supervisor's turn.
+func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
+	newBench(t)
+	if os.Getuid() != 0 {
+		requires.Missing(t, "root, for a daemon to kill", "run the test as root")
+	}
+	d := newDaemon(t, "--live-restore=false")
+	t.Setenv("DOCKER_HOST", d.run(t, "start"))
+	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	require.NoError(t, err)
+	require.NoError(t, makeImage(t.Context(), api))
+	work, err := filepath.EvalSymlinks(t.TempDir())
+	require.NoError(t, err)
+	b := newMaster(t, api, work)
+	i := b.start(t, service("t-victim", "count"))
+	enginetest.Output(t, i, "n=1")
+	d.run(t, "kill")
+	d.run(t, "start")
+	enginetest.Ended(t, i)
+	require.Error(t, i.Exit().Err)
+	enginetest.Output(t, b.start(t, service("t-victim", "count")), "n=1")
 }
