@@ -24,6 +24,7 @@ import (
 
 const (
 	outputGrace  = 2 * time.Second  // for the rest of the output after the end
+	settling     = 15 * time.Second // for a program to have its handlers of signals, on a slow machine too
 	killPatience = 15 * time.Second // for the end to show after SIGKILL; a daemon that is away longer keeps its container
 )
 
@@ -190,11 +191,8 @@ func (i *instance) Output() []string      { return i.out.Last() }
 
 // Stop ends the container: SIGTERM, and SIGKILL when ctx ends.
 func (i *instance) Stop(ctx context.Context) {
-	i.signal(ctx, "SIGTERM")
-	select {
-	case <-i.done:
+	if i.terminate(ctx) {
 		return
-	case <-ctx.Done():
 	}
 	select {
 	case <-i.ended: // its output is being read, it is being removed
@@ -209,6 +207,28 @@ func (i *instance) Stop(ctx context.Context) {
 	case <-last.Done():
 		i.giveUp()
 		<-i.done
+	}
+}
+
+// terminate sends SIGTERM and tells whether the container has ended before ctx does. The kernel hides from the first process of a
+// container a signal that it has no handler for yet: one that has just begun is asked again, at growing intervals.
+func (i *instance) terminate(ctx context.Context) bool {
+	i.signal(ctx, "SIGTERM")
+	for wait := 500 * time.Millisecond; time.Since(i.began) < settling; wait *= 2 {
+		select {
+		case <-i.done:
+			return true
+		case <-ctx.Done():
+			return false
+		case <-time.After(wait):
+			i.signal(ctx, "SIGTERM")
+		}
+	}
+	select {
+	case <-i.done:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

@@ -63,6 +63,17 @@ func TestPidsAndCoresAreLimited(t *testing.T) {
 	require.Equal(t, "0", c.HostConfig.CpusetCpus)
 }
 
+// A container that is stopped before it hears signals is asked again, and not left to be killed after the grace time.
+func TestStopOfWhatHasJustBegun(t *testing.T) {
+	i := newBench(t).start(t, service("t-slow", "slow"))
+	enginetest.Output(t, i, "deaf")
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	i.Stop(ctx)
+	require.NoError(t, ctx.Err())
+	require.NoError(t, i.Exit().Err)
+}
+
 // Services find each other by name in the network that every application has, and in networks of their own also by aliases.
 func TestNames(t *testing.T) {
 	b := newBench(t)

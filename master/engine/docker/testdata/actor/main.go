@@ -27,6 +27,13 @@ func main() {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("up")
 		forever()
+	case "slow": // deaf at first, as what has not installed its handlers yet
+		signal.Ignore(syscall.SIGTERM)
+		fmt.Println("deaf")
+		time.Sleep(700 * time.Millisecond)
+		term := make(chan os.Signal, 1) // one is enough
+		signal.Notify(term, syscall.SIGTERM)
+		<-term
 	case "leave":
 		if err := exec.Command("/proc/self/exe", "deaf").Start(); err != nil {
 			fmt.Println(err)
