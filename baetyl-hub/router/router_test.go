@@ -11,6 +11,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/baetyl-hub/store/storetest"
 )
 
 // rig is a router on a real store.
@@ -35,24 +36,6 @@ func newRig(t *testing.T, static ...router.StaticRoute) *rig {
 		require.NoError(t, st.Close())
 	})
 	return r
-}
-
-// gate is an op that holds the store's goroutine until it is opened: what is queued meanwhile comes into one batch.
-type gate struct{ entered, open chan struct{} }
-
-func (g *gate) Write(*store.Tx) error {
-	close(g.entered)
-	<-g.open
-	return nil
-}
-func (g *gate) Committed(error) {}
-
-// hold returns when the store's goroutine stands still; call the result to let it go on.
-func (r *rig) hold() (release func()) {
-	g := &gate{make(chan struct{}), make(chan struct{})}
-	require.True(r.t, r.store.Append(g))
-	<-g.entered
-	return func() { close(g.open) }
 }
 
 // fence is an op that tells when all before it is delivered.
@@ -254,7 +237,7 @@ func TestSubscribeWhileRetainedIsStored(t *testing.T) {
 			r := newRig(t)
 			r.send(msg("a", "old", qos, true))
 			s := &sink{number: number}
-			release := r.hold()
+			release := storetest.Hold(r.store)
 			stored := r.publish(msg("a", "new", qos, true)) // matched before s subscribes
 			r.subscribe(s, qos, "a")
 			sent := make(chan struct{})
@@ -282,7 +265,7 @@ func TestRetainedIsNotSentAfterNewer(t *testing.T) {
 				r.send(msg("a", "1", qos, true))
 				s := &sink{number: number}
 				r.subscribe(s, qos, "a")
-				release := r.hold()
+				release := storetest.Hold(r.store)
 				second := r.publish(msg("a", "2", qos, true))
 				sent := make(chan struct{})
 				go func() {

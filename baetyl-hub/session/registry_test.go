@@ -14,6 +14,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/baetyl-hub/store/storetest"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -59,23 +60,6 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 		require.NoError(t, st.Close())
 	})
 	return g
-}
-
-// gate is an op that stops the store's goroutine until it is opened.
-type gate struct{ entered, open chan struct{} }
-
-func (g *gate) Write(*store.Tx) error {
-	close(g.entered)
-	<-g.open
-	return nil
-}
-func (g *gate) Committed(error) {}
-
-func (g *rig) hold() (release func()) {
-	x := &gate{make(chan struct{}), make(chan struct{})}
-	require.True(g.t, g.store.Append(x))
-	<-x.entered
-	return func() { close(x.open) }
 }
 
 // peer is a client on a pipe.
@@ -178,7 +162,7 @@ func TestDiscardInTheBatchOfPubrec(t *testing.T) {
 	require.NoError(t, <-g.publish("m", 2))
 	m := p.recv().(*packet.Publish)
 	eventually(t, "nothing to store", func() bool { return !g.dirty("x") })
-	release := g.hold()
+	release := storetest.Hold(g.store)
 	p.send(&packet.Pubrec{ID: m.ID})
 	eventually(t, "PUBREC queued", func() bool { return g.dirty("x") })
 	_ = p.conn.Close()
@@ -201,7 +185,7 @@ func TestDiscardWhileMessagesAreStored(t *testing.T) {
 	p := g.keep()
 	_ = p.conn.Close()
 	eventually(t, "the connection's end", func() bool { return g.stats.Connections.Load() == 0 })
-	release := g.hold()
+	release := storetest.Hold(g.store)
 	var receipts []chan error
 	for i := range 10 {
 		receipts = append(receipts, g.publish(fmt.Sprint(i), 1))

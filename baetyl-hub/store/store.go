@@ -256,12 +256,7 @@ func (s *Store) write(tx *Tx, last bool) {
 		}
 		tx.putClock() // goleveldb does not sync a transaction without content
 	}
-	sync := s.o.Sync == SyncAlways || s.o.Sync == ""
-	sync = sync && tx.sync
-	if s.o.Sync == SyncInterval && time.Since(s.synced) >= s.o.Interval {
-		sync = true
-	}
-	sync = sync && last
+	sync := last && s.due(tx)
 	if err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
 		tx.undo()
 		tx.fail = fmt.Errorf("write store: %w", err)
@@ -281,6 +276,17 @@ func (s *Store) write(tx *Tx, last bool) {
 		s.stats.Messages.Add(tx.messages)
 		s.stats.Bytes.Add(tx.bytes)
 	}
+}
+
+// due tells whether a batch has to go to the disk before its ops are told.
+func (s *Store) due(tx *Tx) bool {
+	switch s.o.Sync {
+	case SyncAlways, "":
+		return tx.sync
+	case SyncInterval:
+		return time.Since(s.synced) >= s.o.Interval
+	}
+	return false
 }
 
 // reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a full disk.

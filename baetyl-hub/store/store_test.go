@@ -20,6 +20,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 	"github.com/baetyl/baetyl/baetyl-hub/store/journal"
+	"github.com/baetyl/baetyl/baetyl-hub/store/storetest"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -131,18 +132,6 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// gate holds the store's goroutine, so that what is queued meanwhile comes into the next batch.
-func (r *rig) hold() (release func()) {
-	entered, open := make(chan struct{}), make(chan struct{})
-	require.True(r.t, r.Append(&op{write: func(*store.Tx) error {
-		close(entered)
-		<-open
-		return nil
-	}}))
-	<-entered
-	return func() { close(open) }
-}
-
 // Ops are written, and told, in the order of Append, however many goroutines append; those of one batch are told after all of it
 // is written; a transaction has no more than its limit, and all of a batch share a sync.
 func TestOrderAndBatches(t *testing.T) {
@@ -152,7 +141,7 @@ func TestOrderAndBatches(t *testing.T) {
 		n       int
 	}
 	var events []event // by the store's goroutine alone
-	release := r.hold()
+	release := storetest.Hold(r.Store)
 	const count = 100
 	var ops []store.Op
 	for i := range count {
@@ -190,7 +179,7 @@ func TestOrderAndBatches(t *testing.T) {
 func TestSyncOfEmptyTransaction(t *testing.T) {
 	r := open(t, store.Options{BatchOps: 2}, store.Visitor{})
 	before := r.Stats().Syncs.Load()
-	release := r.hold()
+	release := storetest.Hold(r.Store)
 	put := &op{func(tx *store.Tx) error { tx.PutRetained(message("t", "x")); return nil }, func(err error) { require.NoError(t, err) }}
 	none := &op{func(*store.Tx) error { return nil }, func(err error) { require.NoError(t, err) }}
 	require.True(t, r.Append(put, put, none))
@@ -231,7 +220,7 @@ func TestOrderOfEachGoroutine(t *testing.T) {
 func TestEndStoresWhatIsQueued(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})
-	release := r.hold()
+	release := storetest.Hold(r.Store)
 	var chain func(n int) *op
 	chain = func(n int) *op {
 		return &op{func(tx *store.Tx) error {
@@ -271,7 +260,7 @@ func TestNeeds(t *testing.T) {
 	require.NoError(t, r.do(func(tx *store.Tx) { tx.Release(a); tx.Release(99) })) // of what is gone
 	require.Zero(t, r.Stats().Messages.Load())
 	// Put and released in one batch: never there.
-	release := r.hold()
+	release := storetest.Hold(r.Store)
 	var seq uint64
 	r.Append(&op{write: func(tx *store.Tx) error { seq = tx.PutMessage(message("t", "c"), targets(1)); return nil }},
 		&op{write: func(tx *store.Tx) error { tx.Release(seq); return nil }})
@@ -291,7 +280,7 @@ func TestNeedsAgainstModel(t *testing.T) {
 		r := open(t, store.Options{Dir: dir, Sync: store.SyncNone}, visitor)
 		require.EqualValues(t, len(need), r.Stats().Messages.Load())
 		for range 300 {
-			release := r.hold()
+			release := storetest.Hold(r.Store)
 			for range 1 + random.Intn(10) {
 				if random.Intn(2) == 0 || len(need) == 0 {
 					var sessions []uint64
@@ -454,7 +443,7 @@ func TestMaxBytes(t *testing.T) {
 	require.ErrorIs(t, put(80), store.ErrFull)
 	// In one batch the messages before count too.
 	require.NoError(t, r.do(func(tx *store.Tx) { tx.Release(1); tx.Release(2) }))
-	release := r.hold()
+	release := storetest.Hold(r.Store)
 	errs := make([]error, 4)
 	for i := range errs {
 		r.Append(&op{func(tx *store.Tx) error {

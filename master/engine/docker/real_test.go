@@ -121,11 +121,7 @@ func TestOutputIsLive(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
 	require.NoError(t, err)
 	require.Regexp(t, `(?m)^\S+ \[t-count\] n=3$`, string(data))
-	select {
-	case <-i.Done():
-		t.Fatal("instance has ended")
-	default:
-	}
+	requireRunning(t, i, "instance has ended")
 }
 
 // A container that is not ours is never touched, whatever its name; the error tells what to do.
@@ -164,11 +160,7 @@ func TestTwoMasters(t *testing.T) {
 	_, err = box.Start(t.Context(), engine.Spec{Name: "t-both"})
 	require.ErrorContains(t, err, "another master on this docker daemon has a container called t-both")
 	require.NoError(t, box.Close())
-	select {
-	case <-first.Done():
-		t.Fatal("the other master ended it")
-	default:
-	}
+	requireRunning(t, first, "the other master ended it")
 }
 
 // A master that is killed leaves containers; the next one in its directory removes them, with no record, and without a word to it.
@@ -291,11 +283,7 @@ func TestDaemonKilled(t *testing.T) {
 		last := i.Output()
 		return len(last) > 0 && len(last[len(last)-1]) >= len("n=60") // three seconds of output
 	}, 20*time.Second, 20*time.Millisecond, "output does not go on: %q", i.Output())
-	select {
-	case <-i.Done():
-		t.Fatal("the daemon's end was taken for that of the service")
-	default:
-	}
+	requireRunning(t, i, "the daemon's end was taken for that of the service")
 	require.Equal(t, 1, strings.Count(b.log.String(), "services start when the docker daemon answers"))
 
 	c, err := b.api.ContainerInspect(t.Context(), i.Record().Container.ID)
@@ -328,4 +316,14 @@ func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
 	enginetest.Ended(t, i)
 	require.Error(t, i.Exit().Err)
 	enginetest.Output(t, b.start(t, service("t-victim", "count")), "n=1")
+}
+
+// requireRunning ends the test with what its end would mean if the instance has ended.
+func requireRunning(t *testing.T, i engine.Instance, meaning string) {
+	t.Helper()
+	select {
+	case <-i.Done():
+		t.Fatal(meaning)
+	default:
+	}
 }
