@@ -74,7 +74,8 @@ func (v Volume) Managed() bool { return v.Path == "" }
 // VolumeMeta says which package fills a volume. The master does not use it.
 type VolumeMeta struct {
 	URL     string `yaml:"url,omitempty" json:"url,omitempty"`
-	MD5     string `yaml:"md5,omitempty" json:"md5,omitempty"`
+	MD5     string `yaml:"md5,omitempty" json:"md5,omitempty"`       // of the package: standard base64 of the 16 bytes
+	SHA256  string `yaml:"sha256,omitempty" json:"sha256,omitempty"` // of the package, in hex; newer than the documents
 	Version string `yaml:"version,omitempty" json:"version,omitempty"`
 }
 
