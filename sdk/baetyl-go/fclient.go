@@ -2,16 +2,20 @@ package baetyl
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/backoff"
+	grpcbackoff "google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -25,14 +29,22 @@ type FClientConfig struct {
 	} `yaml:"backoff" json:"backoff"`
 	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"` // of Connect, and of each call
 	FailFast    bool                            `yaml:"-" json:"-"`                                            // Call fails at once while there is no connection, instead of waiting for one
+	Pipe        bool                            `yaml:"-" json:"-"`                                            // Connect tries the pipe of protocol/function before gRPC; there is one connection then, which is not made again. Not with TLS
 	cert.Config `yaml:",inline" json:",inline"` // any of them turns TLS on
 }
 
-// FClient calls a function runtime. It may be used from any goroutine.
+// connects are the delays between attempts to reach an instance that starts: it is there in a moment.
+var connects = backoff.Policy{Min: 5 * time.Millisecond, Max: 100 * time.Millisecond, Jitter: 0.2}
+
+// silence is how long a peer may take to accept a connection, and to answer a hello.
+const silence = 3 * time.Second
+
+// FClient calls a function runtime. It may be used from any goroutine, Connect before all others.
 type FClient struct {
 	cfg    FClientConfig
 	conn   *grpc.ClientConn
 	client function.FunctionClient
+	pipe   *pipeCalls // nil: gRPC
 }
 
 // NewFClient returns a client. It connects with the first call, or with Connect. Zero values in cfg mean the defaults.
@@ -54,7 +66,7 @@ func NewFClient(cfg FClientConfig) (*FClient, error) {
 		}
 		creds = credentials.NewTLS(tls)
 	}
-	delays := backoff.DefaultConfig
+	delays := grpcbackoff.DefaultConfig
 	delays.BaseDelay = 10 * time.Millisecond // an instance that starts is there in a moment; gRPC's second would be the cold start
 	delays.MaxDelay = cfg.Backoff.Max
 	// passthrough: the name is resolved at each attempt, since a container's name appears when it starts.
@@ -75,6 +87,15 @@ func NewFClient(cfg FClientConfig) (*FClient, error) {
 func (c *FClient) Connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	if c.cfg.Pipe {
+		pipe, err := c.dial(ctx)
+		if err == nil {
+			c.pipe = newPipeCalls(pipe)
+		}
+		if !errors.Is(err, function.ErrNoPipe) {
+			return err
+		}
+	}
 	for {
 		s := c.conn.GetState()
 		switch s {
@@ -89,9 +110,61 @@ func (c *FClient) Connect(ctx context.Context) error {
 	}
 }
 
+// dial connects a pipe. It tries again until something listens.
+func (c *FClient) dial(ctx context.Context) (*function.Pipe, error) {
+	dialer := net.Dialer{Timeout: silence}
+	for attempt := 0; ; attempt++ {
+		conn, err := dialer.DialContext(ctx, "tcp", c.cfg.Address)
+		if err == nil {
+			p, err := hello(ctx, conn)
+			if err == nil {
+				p.Max, p.Timeout = int(c.cfg.Message.Length.Max), c.cfg.Timeout
+				return p, nil
+			}
+			conn.Close()
+			return nil, fmt.Errorf("connect function instance at %s: %w", c.cfg.Address, err)
+		}
+		t := time.NewTimer(min(connects.Delay(attempt, rand.Float64()), c.cfg.Backoff.Max))
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, fmt.Errorf("connect function instance at %s: %w (%w)", c.cfg.Address, ctx.Err(), err)
+		}
+	}
+}
+
+// hello begins a pipe on a connection. Something that listens and says nothing within some seconds is left to gRPC, which has
+// more patience.
+func hello(ctx context.Context, conn net.Conn) (*function.Pipe, error) {
+	_ = conn.SetDeadline(time.Now().Add(silence))
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	p, err := function.Dial(conn)
+	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil {
+		return nil, function.ErrNoPipe
+	}
+	_ = conn.SetDeadline(time.Time{})
+	return p, err
+}
+
+// Concurrent is how many calls at once the runtime wants; 0 when it does not say.
+func (c *FClient) Concurrent() int {
+	if c.pipe == nil {
+		return 0
+	}
+	return c.pipe.pipe.Concurrent
+}
+
 // Lost blocks until the connection that Connect made has ended or ctx ends; it tells which. The runtime may be gone, or may
 // have closed the connection.
 func (c *FClient) Lost(ctx context.Context) bool {
+	if c.pipe != nil {
+		select {
+		case <-c.pipe.ended:
+		case <-ctx.Done():
+		}
+		return ctx.Err() == nil
+	}
 	c.conn.WaitForStateChange(ctx, connectivity.Ready)
 	return ctx.Err() == nil
 }
@@ -100,8 +173,16 @@ func (c *FClient) Lost(ctx context.Context) bool {
 func (c *FClient) Call(ctx context.Context, m *FunctionMessage) (*FunctionMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
+	if c.pipe != nil {
+		return c.pipe.call(ctx, m)
+	}
 	return c.client.Call(ctx, m)
 }
 
 // Close ends the connection; running calls fail.
-func (c *FClient) Close() error { return c.conn.Close() }
+func (c *FClient) Close() error {
+	if c.pipe != nil {
+		_ = c.pipe.pipe.Close() // the only error is that it is closed already
+	}
+	return c.conn.Close()
+}

@@ -40,6 +40,10 @@ type FServerConfig struct {
 	Workers struct {
 		Max int `yaml:"max" json:"max" validate:"min=0"` // calls at once; more wait; 0: no limit
 	} `yaml:"workers" json:"workers"`
+	// Announced is how many calls at once the function manager gives to one instance unless functions[].instance.concurrency
+	// says otherwise. It is for code that is made for it; 0 means 1.
+	Announced int `yaml:"-" json:"-"`
+
 	CA   string `yaml:"ca" json:"ca"`     // PEM file of the authorities of clients; a client may present a certificate
 	Key  string `yaml:"key" json:"key"`   // PEM file; with cert it turns TLS on
 	Cert string `yaml:"cert" json:"cert"` // PEM file
@@ -55,8 +59,8 @@ const (
 	graceful           = 5 * time.Second // that a server that ends waits for running calls
 )
 
-// FServer serves a Call as a function runtime, with the health service of gRPC beside it. Listen and Serve are called once, in
-// this order.
+// FServer serves a Call as a function runtime: over gRPC, with its health service, and, without TLS, over the pipe of
+// protocol/function at the same address. Listen and Serve are called once, in this order.
 type FServer struct {
 	function.UnimplementedFunctionServer
 	cfg      FServerConfig
@@ -100,7 +104,7 @@ func (s *FServer) Serve(ctx context.Context) error {
 	if s.cfg.Concurrent.Max > 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(s.cfg.Concurrent.Max))
 	}
-	if s.cfg.Key != "" || s.cfg.Cert != "" || s.cfg.CA != "" {
+	if s.secured() {
 		tls, err := cert.Server(cert.Config{CA: s.cfg.CA, Key: s.cfg.Key, Cert: s.cfg.Cert})
 		if err != nil {
 			return fmt.Errorf("serve function calls: %w", err)
@@ -110,19 +114,35 @@ func (s *FServer) Serve(ctx context.Context) error {
 	g := grpc.NewServer(opts...)
 	function.RegisterFunctionServer(g, s)
 	healthpb.RegisterHealthServer(g, health.NewServer())
-	ended := make(chan error, 1)
-	go func() { ended <- g.Serve(s.listener) }()
-	select {
-	case err := <-ended:
-		return fmt.Errorf("serve function calls: %w", err)
-	case <-ctx.Done():
+	kill, end := context.WithCancel(context.Background())
+	defer end()
+	d := &door{Listener: s.listener, server: s, grpc: make(chan net.Conn), ctx: ctx, kill: kill}
+	listener := s.listener
+	if !s.secured() {
+		listener = grpcListener{d}
+		d.work.Go(d.accept)
 	}
-	kill := time.AfterFunc(graceful, g.Stop)
-	defer kill.Stop()
-	g.GracefulStop()
-	<-ended
+	ended := make(chan error, 1)
+	go func() { ended <- g.Serve(listener) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		limit := time.AfterFunc(graceful, func() { g.Stop(); end() })
+		defer limit.Stop()
+		s.listener.Close()
+		g.GracefulStop()
+		err = <-ended
+	}
+	s.listener.Close()
+	d.work.Wait()
+	if ctx.Err() == nil {
+		return fmt.Errorf("serve function calls: %w", err)
+	}
 	return nil
 }
+
+func (s *FServer) secured() bool { return s.cfg.Key != "" || s.cfg.Cert != "" || s.cfg.CA != "" }
 
 // Call implements the service.
 func (s *FServer) Call(ctx context.Context, m *FunctionMessage) (out *FunctionMessage, err error) {

@@ -311,9 +311,7 @@ func TestGoFunction(t *testing.T) {
 	cmd.Stderr = &stderr
 	require.NoError(t, cmd.Start())
 	defer cmd.Process.Kill()
-	c, err := baetyl.NewFClient(baetyl.FClientConfig{Address: strings.TrimPrefix(cmd.Env[len(cmd.Env)-1], "OPENEDGE_SERVICE_INSTANCE_ADDRESS=")})
-	require.NoError(t, err)
-	defer c.Close()
+	c := dialFunction(t, baetyl.FClientConfig{Address: strings.TrimPrefix(cmd.Env[len(cmd.Env)-1], "OPENEDGE_SERVICE_INSTANCE_ADDRESS=")})
 	require.NoError(t, c.Connect(context.Background()))
 	out, err := c.Call(context.Background(), &baetyl.FunctionMessage{ID: 3, Topic: "t", Payload: []byte("you"), FunctionInvokeID: "x"})
 	require.NoError(t, err)
@@ -373,43 +371,149 @@ func dialFunction(t *testing.T, cfg baetyl.FClientConfig) *baetyl.FClient {
 	return c
 }
 
-func TestFunctionServerStatus(t *testing.T) {
-	address, _ := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-		switch string(m.Payload) {
-		case "panic":
-			panic("oops")
-		case "late":
-			<-ctx.Done()
-			return nil, ctx.Err()
-		case "status":
-			return nil, status.Error(codes.NotFound, "function (x) not found")
-		}
-		return m, nil
-	})
-	c := dialFunction(t, baetyl.FClientConfig{Address: address, Timeout: 300 * time.Millisecond})
-	for payload, want := range map[string]codes.Code{"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
-		strings.Repeat("x", 4<<20+1): codes.ResourceExhausted} {
-		_, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte(payload)})
-		require.Equal(t, want, status.Code(err), "%.10s: %v", payload, err)
+// overBoth runs a test over gRPC and over the pipe.
+func overBoth(t *testing.T, test func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient)) {
+	for name, pipe := range map[string]bool{"grpc": false, "pipe": true} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(cfg baetyl.FClientConfig) *baetyl.FClient {
+				cfg.Pipe = pipe
+				c := dialFunction(t, cfg)
+				require.NoError(t, c.Connect(context.Background()))
+				require.Equal(t, pipe, c.Concurrent() > 0)
+				return c
+			})
+		})
 	}
-	bare, _ := serve(t, baetyl.FServerConfig{}, nil)
-	_, err := dialFunction(t, baetyl.FClientConfig{Address: bare}).Call(context.Background(), &baetyl.FunctionMessage{})
-	require.EqualError(t, err, "rpc error: code = Unimplemented desc = handle not implemented")
+}
+
+func TestFunctionServerStatus(t *testing.T) {
+	overBoth(t, func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient) {
+		address, _ := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+			switch string(m.Payload) {
+			case "panic":
+				panic("oops")
+			case "late":
+				<-ctx.Done()
+				return nil, ctx.Err()
+			case "status":
+				return nil, status.Error(codes.NotFound, "function (x) not found")
+			case "nothing":
+				return nil, nil
+			case "much":
+				return &baetyl.FunctionMessage{Payload: make([]byte, 4<<20)}, nil
+			}
+			return m, nil
+		})
+		cfg := baetyl.FClientConfig{Address: address, Timeout: 300 * time.Millisecond}
+		c := dial(cfg)
+		for payload, want := range map[string]codes.Code{"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
+			"much": codes.ResourceExhausted, strings.Repeat("x", 4<<20+1): codes.ResourceExhausted} {
+			_, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte(payload)})
+			require.Equal(t, want, status.Code(err), "%.10s: %v", payload, err)
+			if want == codes.ResourceExhausted {
+				require.ErrorContains(t, err, "larger than max", "which tells it from an overload")
+			}
+		}
+		cfg.Message.Length.Max = 8 << 20 // the server says no
+		_, err := dial(cfg).Call(context.Background(), &baetyl.FunctionMessage{Payload: make([]byte, 4<<20)})
+		require.Equal(t, codes.ResourceExhausted, status.Code(err))
+		cfg.Message.Length.Max = 1 << 20 // the client does
+		_, err = dial(cfg).Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte("much")})
+		require.Equal(t, codes.ResourceExhausted, status.Code(err))
+
+		bare, _ := serve(t, baetyl.FServerConfig{}, nil)
+		_, err = dial(baetyl.FClientConfig{Address: bare}).Call(context.Background(), &baetyl.FunctionMessage{})
+		require.EqualError(t, err, "rpc error: code = Unimplemented desc = handle not implemented")
+	})
+}
+
+// Calls run side by side; a caller that waits no longer ends its own, and a client that goes away all of its calls.
+func TestFunctionCallsAtOnce(t *testing.T) {
+	overBoth(t, func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient) {
+		began, cancelled := make(chan string, 3), make(chan string, 3)
+		address, _ := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+			if len(m.Payload) == 0 {
+				return m, nil
+			}
+			began <- string(m.Payload)
+			<-ctx.Done()
+			cancelled <- string(m.Payload)
+			return nil, ctx.Err()
+		})
+		c := dial(baetyl.FClientConfig{Address: address})
+		failed := make(chan error, 3)
+		call := func(payload string) context.CancelFunc {
+			ctx, cancel := context.WithCancel(context.Background())
+			go func() {
+				_, err := c.Call(ctx, &baetyl.FunctionMessage{Payload: []byte(payload)})
+				failed <- err
+			}()
+			require.Equal(t, payload, <-began)
+			return cancel
+		}
+		cancel := call("a")
+		defer call("b")()
+		cancel()
+		require.Equal(t, "a", <-cancelled)
+		require.Equal(t, codes.Canceled, status.Code(<-failed))
+		_, err := c.Call(context.Background(), &baetyl.FunctionMessage{})
+		require.NoError(t, err)
+		c.Close()
+		require.Equal(t, "b", <-cancelled)
+		require.Contains(t, []codes.Code{codes.Unavailable, codes.Canceled}, status.Code(<-failed))
+		_, err = c.Call(context.Background(), &baetyl.FunctionMessage{})
+		require.Error(t, err)
+	})
 }
 
 func TestFunctionServerEndsWithinBounds(t *testing.T) {
-	entered := make(chan struct{})
-	address, stop := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-		close(entered)
-		<-ctx.Done()
-		return nil, ctx.Err()
+	overBoth(t, func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient) {
+		entered, finish := make(chan struct{}), make(chan struct{})
+		address, stop := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+			close(entered)
+			if string(m.Payload) == "short" {
+				<-finish
+				return m, nil
+			}
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		c := dial(baetyl.FClientConfig{Address: address})
+		result := make(chan error, 1)
+		call := func(payload string) {
+			_, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte(payload)})
+			result <- err
+		}
+		go call("short")
+		<-entered
+		stopped := make(chan error, 1)
+		go func() { stopped <- stop() }()
+		require.Eventually(t, func() bool { // no new connections: it is stopping
+			conn, err := net.Dial("tcp", address)
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		}, 10*time.Second, time.Millisecond)
+		close(finish)
+		require.NoError(t, <-result, "a running call is finished")
+		require.NoError(t, <-stopped)
+		require.True(t, c.Lost(context.Background()))
+
+		entered = make(chan struct{})
+		address, stop = serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+			close(entered)
+			<-ctx.Done()
+			return nil, ctx.Err()
+		})
+		c = dial(baetyl.FClientConfig{Address: address})
+		go call("endless")
+		<-entered
+		began := time.Now()
+		require.NoError(t, stop())
+		require.Less(t, time.Since(began), 15*time.Second)
+		require.Error(t, <-result)
 	})
-	c := dialFunction(t, baetyl.FClientConfig{Address: address})
-	go c.Call(context.Background(), &baetyl.FunctionMessage{})
-	<-entered
-	began := time.Now()
-	require.NoError(t, stop())
-	require.Less(t, time.Since(began), 15*time.Second)
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer busy.Close()
