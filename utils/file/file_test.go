@@ -95,3 +95,26 @@ func FuzzUnzip(f *testing.F) {
 		}
 	})
 }
+
+func TestUnpackedAndFree(t *testing.T) {
+	n, err := file.Unpacked(archive(t, zipped{"a", 0o644, "12345"}, zipped{"d/b", 0o644, "678"}))
+	require.NoError(t, err)
+	require.EqualValues(t, 8, n)
+	_, err = file.Unpacked("/no/such.zip")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	free, err := file.Free(t.TempDir())
+	require.NoError(t, err)
+	require.Positive(t, free)
+	_, err = file.Free("/no/such/folder")
+	require.Error(t, err)
+}
+
+// Links may point anywhere, also to nothing: they are left alone.
+func TestSyncTree(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "a/b"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a/b/f"), nil, 0o400))
+	require.NoError(t, os.Symlink("/no/such", filepath.Join(dir, "a/l")))
+	require.NoError(t, file.SyncTree(dir))
+	require.Error(t, file.SyncTree(filepath.Join(dir, "c")))
+}

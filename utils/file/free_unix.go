@@ -1,0 +1,15 @@
+//go:build unix
+
+package file
+
+import "golang.org/x/sys/unix"
+
+// Free returns the bytes that this process may still write on the file system of dir. errors.ErrUnsupported says that the system
+// has no answer.
+func Free(dir string) (uint64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0, err
+	}
+	return uint64(st.Bavail) * uint64(st.Bsize), nil
+}
