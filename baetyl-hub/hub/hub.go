@@ -19,6 +19,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/session"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/run"
 )
@@ -43,7 +44,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	}
 	st, err := store.Open(store.Options{
 		Dir: cfg.Storage.Dir, Sync: cfg.Storage.Sync, Interval: cfg.Storage.Interval, BatchOps: cfg.Message.Ingress.QOS1.Batch.Max,
-		MaxBytes: int64(cfg.Storage.Max), MinFree: uint64(cfg.Storage.Free), FreeSpace: freeSpace, Log: l,
+		MaxBytes: int64(cfg.Storage.Max), MinFree: uint64(cfg.Storage.Free), FreeSpace: file.Free, Log: l,
 	})
 	if err != nil {
 		return nil, err
