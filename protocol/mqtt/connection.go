@@ -58,7 +58,7 @@ func (d *Dispatcher) connection(told *string) (time.Duration, error) {
 	}
 	began := time.Now()
 	d.mu.Lock()
-	d.client = c
+	d.client, d.since = c, began
 	d.acks = nil
 	d.in.connected(c.SessionPresent())
 	d.out.connected(c.SessionPresent())
@@ -78,7 +78,7 @@ func (d *Dispatcher) connection(told *string) (time.Duration, error) {
 	writer.Wait()
 
 	d.mu.Lock()
-	d.client, d.acks = nil, nil
+	d.client, d.acks, d.sending, d.since = nil, nil, false, time.Time{}
 	d.in.online = false
 	d.lost++
 	poison := d.out.lost(byPeer(err))
@@ -108,6 +108,7 @@ func (d *Dispatcher) write(c *Client) {
 		pkts, taken, loose := d.out.next(batch)
 		pkts = append(d.acks, pkts...)
 		d.acks = nil
+		d.sending = len(pkts) > 0
 		d.settled()
 		d.mu.Unlock()
 		for range taken {
@@ -135,9 +136,12 @@ func (d *Dispatcher) write(c *Client) {
 	}
 }
 
+// idle tells whether there is nothing to send and nothing unanswered. Called under mu.
+func (d *Dispatcher) idle() bool { return d.out.empty() && len(d.acks) == 0 && !d.sending }
+
 // settled tells who waits in Drain that all is sent. Called under mu.
 func (d *Dispatcher) settled() {
-	if !d.out.empty() {
+	if !d.idle() {
 		return
 	}
 	for _, c := range d.drained {

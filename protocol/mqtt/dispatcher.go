@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/256dpi/gomqtt/packet"
 
@@ -28,6 +29,11 @@ func WithContext(ctx context.Context) Option { return func(d *Dispatcher) { d.pa
 // the only one unanswered. Without it a message that the peer never takes is tried for ever, and all behind it wait.
 func WithPoisonLimit(n int) Option { return func(d *Dispatcher) { d.poison = n } }
 
+// WithWitness makes sure that it is the message and not the peer that is to blame: what has reached the poison limit is given up
+// only if the peer, which closed on it again, had taken another message in between; else at four times the limit. So a peer that
+// closes on everything, because its disk is full for example, costs no messages for a long time.
+func WithWitness() Option { return func(d *Dispatcher) { d.witness = true } }
+
 // Dispatcher keeps a connection to the peer up and passes messages in both directions. All methods may be called from any
 // goroutine.
 type Dispatcher struct {
@@ -36,6 +42,7 @@ type Dispatcher struct {
 	will     *Message
 	patience context.Context
 	poison   int
+	witness  bool
 
 	room    chan struct{} // one element for each message in the queue; full: Publish blocks
 	wake    chan struct{} // the writer has work; holds one, more say nothing new
@@ -53,7 +60,9 @@ type Dispatcher struct {
 	in      *inbox
 	client  *Client          // nil: offline
 	acks    []packet.Generic // for client; at most one for each message that it delivered
-	drained []chan struct{}  // closed when out is empty
+	sending bool             // the writer has taken packets that are not yet written
+	drained []chan struct{}  // closed when there is nothing to send
+	since   time.Time        // of the current connection
 	lost    uint64           // connections that ended
 }
 
@@ -75,7 +84,7 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 	}
 	d.log = d.log.WithField(log.KeyClient, cfg.ClientID).WithField(log.KeyAddress, cfg.Address)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.out, d.in = newOutbox(cfg.MaxInflight, d.poison), newInbox(cfg.CleanSession)
+	d.out, d.in = newOutbox(cfg.MaxInflight, d.poison, d.witness), newInbox(cfg.CleanSession)
 	return d, nil
 }
 
@@ -159,10 +168,10 @@ func (d *Dispatcher) PublishAsync(ctx context.Context, m Message, done func(erro
 	return nil
 }
 
-// Drain blocks until everything that was published is written and acknowledged, or ctx ends.
+// Drain blocks until everything that was published is written and acknowledged, and every Ack is written, or ctx ends.
 func (d *Dispatcher) Drain(ctx context.Context) error {
 	d.mu.Lock()
-	if d.out.empty() {
+	if d.idle() {
 		d.mu.Unlock()
 		return nil
 	}
@@ -204,17 +213,18 @@ func (d *Dispatcher) Wait() {
 // Stats are numbers of a Dispatcher.
 type Stats struct {
 	Connected  bool
-	Queued     int    // messages that wait to be sent
-	InFlight   int    // QoS 1 and 2 messages sent and not yet acknowledged
-	Waiting    int    // messages received that wait for the handler
-	Dropped    uint64 // QoS 0 messages received that found no room
-	Reconnects uint64 // connections that ended
+	Since      time.Time // of the connection; zero while there is none
+	Queued     int       // messages that wait to be sent
+	InFlight   int       // QoS 1 and 2 messages sent and not yet acknowledged
+	Waiting    int       // messages received that wait for the handler
+	Dropped    uint64    // QoS 0 messages received that found no room
+	Reconnects uint64    // connections that ended
 }
 
 // Stats returns the numbers of this moment.
 func (d *Dispatcher) Stats() Stats {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return Stats{Connected: d.client != nil, Queued: len(d.out.queue), InFlight: len(d.out.flight),
+	return Stats{Connected: d.client != nil, Since: d.since, Queued: len(d.out.queue), InFlight: len(d.out.flight),
 		Waiting: len(d.in.entries) - d.in.events, Dropped: d.in.dropped, Reconnects: d.lost}
 }

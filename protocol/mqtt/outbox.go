@@ -21,6 +21,7 @@ type publication struct {
 	tried    bool        // on any connection
 	released bool        // QoS 2: PUBREC came
 	blames   int         // connections that the peer closed while this was the only one unanswered
+	outlived bool        // blames reached the limit, and the peer has taken another one since
 }
 
 func (p *publication) finish(err error) {
@@ -36,9 +37,14 @@ func (p *publication) finish(err error) {
 // Suspicion: when the peer closes a connection with several publications unanswered, one of them may be the cause (too large
 // for the peer, not permitted). Then the unanswered ones are resent one by one, so that the guilty one is alone when it
 // happens again.
+//
+// Witness: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With witness set, a
+// publication that has been blamed poison times lets another one go first. Once that is acknowledged the peer is known to be well,
+// and the next blame is the last. Without such a witness the last one is the blame number 4 * poison.
 type outbox struct {
 	window   int // most publications in flight
 	poison   int // blames after which a publication is given up; 0: never
+	witness  bool
 	queue    []*publication
 	flight   []*publication // in order of their first writing
 	byID     map[packet.ID]*publication
@@ -47,8 +53,8 @@ type outbox struct {
 	suspects bool
 }
 
-func newOutbox(window, poison int) *outbox {
-	return &outbox{window: window, poison: poison, byID: map[packet.ID]*publication{}, last: subscribeID}
+func newOutbox(window, poison int, witness bool) *outbox {
+	return &outbox{window: window, poison: poison, witness: witness, byID: map[packet.ID]*publication{}, last: subscribeID}
 }
 
 func (o *outbox) add(p *publication) { o.queue = append(o.queue, p) }
@@ -58,41 +64,67 @@ func (o *outbox) empty() bool { return len(o.queue) == 0 && len(o.flight) == 0 }
 // next takes up to limit packets to write. taken counts those that left the queue; loose are the QoS 0 ones among them, which
 // end with the writing.
 func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, loose []*publication) {
+	if o.suspects && len(o.flight) > 0 {
+		if o.unsent < len(o.flight) {
+			return nil, 0, nil // one is unanswered
+		}
+		p, taken := o.single()
+		o.unsent--
+		return []packet.Generic{o.write(p)}, taken, nil
+	}
+	o.suspects = false
 	for _, p := range o.flight {
 		if o.unsent == 0 || len(pkts) == limit {
 			break
 		}
-		if p.written {
-			continue
+		if !p.written {
+			pkts = append(pkts, o.write(p))
+			o.unsent--
 		}
-		if o.suspects && o.unsent < len(o.flight) {
-			break // one is unanswered
-		}
-		pkts = append(pkts, o.write(p))
-		o.unsent--
 	}
-	if o.unsent > 0 || o.suspects && len(o.flight) > 0 {
+	if o.unsent > 0 {
 		return pkts, 0, nil
 	}
-	o.suspects = false
 	for len(o.queue) > 0 && len(pkts) < limit {
 		p := o.queue[0]
 		if p.msg.QOS > 0 && len(o.flight) >= o.window {
 			break
 		}
-		o.queue[0] = nil
-		o.queue = o.queue[1:]
+		o.take()
 		taken++
 		if p.msg.QOS == 0 {
 			loose = append(loose, p)
-		} else {
-			p.id = o.freeID()
-			o.byID[p.id] = p
-			o.flight = append(o.flight, p)
 		}
 		pkts = append(pkts, o.write(p))
 	}
 	return pkts, taken, loose
+}
+
+// single chooses the suspect that is tried next: the first one, unless it needs a witness and there is another to be one.
+func (o *outbox) single() (p *publication, taken int) {
+	for _, p := range o.flight {
+		if !o.witness || p.blames < o.poison || p.outlived {
+			return p, 0
+		}
+	}
+	if len(o.queue) > 0 && o.queue[0].msg.QOS > 0 && len(o.flight) < o.window {
+		o.unsent++
+		return o.take(), 1
+	}
+	return o.flight[0], 0
+}
+
+// take moves the first publication from the queue to those in flight; at QoS 0 it just leaves.
+func (o *outbox) take() *publication {
+	p := o.queue[0]
+	o.queue[0] = nil
+	o.queue = o.queue[1:]
+	if p.msg.QOS > 0 {
+		p.id = o.freeID()
+		o.byID[p.id] = p
+		o.flight = append(o.flight, p)
+	}
+	return p
 }
 
 func (o *outbox) write(p *publication) packet.Generic {
@@ -125,6 +157,9 @@ func (o *outbox) acked(id packet.ID, qos uint32) *publication {
 		return nil
 	}
 	o.remove(p)
+	for _, f := range o.flight {
+		f.outlived = f.outlived || o.poison > 0 && f.blames >= o.poison
+	}
 	return p
 }
 
@@ -168,7 +203,8 @@ func (o *outbox) lost(byPeer bool) *publication {
 		return nil
 	}
 	p := open[0]
-	if p.blames++; p.blames < o.poison {
+	p.blames++
+	if p.blames < o.poison || o.witness && !p.outlived && p.blames < 4*o.poison {
 		return nil
 	}
 	o.remove(p)

@@ -14,7 +14,7 @@ import (
 func TestOutboxAgainstAModel(t *testing.T) {
 	for seed := range uint64(500) {
 		r := rand.New(rand.NewPCG(seed, 2))
-		o := newOutbox(1+r.IntN(5), r.IntN(2)*100)
+		o := newOutbox(1+r.IntN(5), r.IntN(2)*100, r.IntN(2) == 0)
 		var sent, done, first []int // messages added, finished, and first seen by the peer
 		seen := map[int]bool{}
 		var pending []packet.Generic // written, not yet read by the peer
