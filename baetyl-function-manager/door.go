@@ -27,5 +27,5 @@ func (m *manager) call(ctx context.Context, in *baetyl.FunctionMessage) (*baetyl
 	}
 	// A caller that goes away gives up waiting for an instance; a call that runs is finished, else the instance would be taken
 	// for broken.
-	return f.Call(ctx, context.WithoutCancel(ctx), in)
+	return f.Call(ctx, context.WithoutCancel(ctx), in, false)
 }

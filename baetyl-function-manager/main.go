@@ -4,9 +4,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
@@ -29,8 +27,8 @@ func main() {
 		}
 		m.clean(ctx)
 		var g run.Group // stopped in the reverse order: no more calls, then no more messages, then the instances
-		g.Add("functions", together(m.functions))
-		g.Add("rules", together(m.rules))
+		g.Add("functions", run.Together(m.functions))
+		g.Add("rules", run.Together(m.rules))
 		if cfg.Server.Address != "" {
 			if err := m.open(&g, cfg.Server); err != nil {
 				return err
@@ -41,20 +39,6 @@ func main() {
 		}
 		return g.Run(ctx.Done())
 	})
-}
-
-// together runs parts that need no order among them: they stop side by side.
-func together[P interface{ Run(context.Context) error }](parts []P) func(context.Context) error {
-	return func(ctx context.Context) error {
-		errs := make([]error, len(parts))
-		var all sync.WaitGroup
-		for i, p := range parts {
-			all.Go(func() { errs[i] = p.Run(ctx) })
-		}
-		<-ctx.Done()
-		all.Wait()
-		return errors.Join(errs...)
-	}
 }
 
 // manager is the functions and the rules that use them.

@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 	case "ending":
 		fmt.Fprintln(os.Stderr, "no interpreter here")
 		os.Exit(127)
+	case "foreign":
+		foreign()
 	default:
 		os.Exit(m.Run())
 	}
@@ -63,6 +65,10 @@ func handler(ctx context.Context, m *baetyl.FunctionMessage) ([]byte, error) {
 				break
 			}
 			time.Sleep(5 * time.Millisecond)
+		}
+	case "touch":
+		if err := os.WriteFile(rest, nil, 0o600); err != nil {
+			return nil, err
 		}
 	case "big":
 		return bytes.Repeat([]byte("x"), 40<<10), nil
@@ -390,6 +396,19 @@ functions:
 	}
 }
 
+// A runtime that knows nothing but gRPC is served by gRPC.
+func TestForeignRuntime(t *testing.T) {
+	m := start(t, startHub(t).address, strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: foreign", 1))
+	m.publish("in", 1, "hello")
+	require.Equal(t, "hello", m.await("out", 1)[0]["in"])
+	m.publish("in", 1, "error x")
+	require.Equal(t, "rpc error: code = Unknown desc = Exception calling application: x", m.await("out", 2)[1]["errorMessage"])
+	m.publish("in", 1, "crash")
+	m.await("out", 3)
+	m.publish("in", 1, "again")
+	require.Equal(t, "again", m.await("out", 4)[3]["in"])
+}
+
 // Three slow messages and a poisonous one: the others are answered meanwhile.
 func TestSlowAndPoison(t *testing.T) {
 	m := start(t, startHub(t).address, fmt.Sprintf(simple, 4, "1m"))
@@ -458,67 +477,6 @@ functions:
 		require.GreaterOrEqual(t, in.N, last[in.K])
 		last[in.K] = in.N
 	}
-}
-
-// kill -9 of instances, of the manager and of the hub, again and again, while messages come: each gets a result, and no instance of a
-// killed manager stays.
-func TestKills(t *testing.T) {
-	t.Run("mosquitto", func(t *testing.T) { kills(t, mqtttest.Mosquitto(t).Address, nil) })
-	t.Run("hub", func(t *testing.T) {
-		h := startHub(t)
-		kills(t, h.address, func() { h.kill(); h.start() })
-	})
-}
-
-func kills(t *testing.T, broker string, restart func()) {
-	m := start(t, broker, `
-rules:
-  - {clientid: r1, subscribe: {topic: in, qos: 1}, function: {name: f}, publish: {topic: out, qos: 1}, retry: {max: 10}}
-functions:
-  - {name: f, service: svc, instance: {min: 2, max: 3}}
-`)
-	mqtttest.Until(t, "min instances from the start", func() bool { return len(m.living()) == 2 })
-	const n = 400
-	sent := make(chan error, 1)
-	go func() {
-		for i := range n {
-			if err := m.out.PublishWait(context.Background(), mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))}); err != nil {
-				sent <- err
-				return
-			}
-		}
-		close(sent)
-	}()
-	for round := 1; round <= 8; round++ {
-		mqtttest.Until(t, "some results", func() bool { return len(m.on("out")) >= round*40 })
-		switch all := m.living(); {
-		case round%4 == 3:
-			m.killManager()
-			m.run()
-		case round%4 == 0 && restart != nil:
-			restart()
-		case len(all) > 0:
-			m.kill(all[0])
-		}
-	}
-	require.NoError(t, <-sent)
-	missing := func() (out []int) {
-		seen := map[any]bool{}
-		for _, g := range m.on("out") {
-			require.NotContains(t, g, "errorMessage")
-			seen[g["in"]] = true
-		}
-		for i := range n {
-			if !seen[fmt.Sprint("m ", i)] {
-				out = append(out, i)
-			}
-		}
-		return out
-	}
-	mqtttest.Until(t, "a result of every message", func() bool { return len(missing()) == 0 })
-	require.NoError(t, m.cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, <-m.ended)
-	require.Empty(t, m.living(), "instances that nobody owns")
 }
 
 func TestFrontDoorAndNumbers(t *testing.T) {

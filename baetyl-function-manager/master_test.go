@@ -113,8 +113,10 @@ func (m *master) start(service, name string, env map[string]string) error {
 	cmd := exec.Command(self)
 	cmd.Dir = m.dir
 	cmd.Env = []string{"MODULE=function", "PATH=" + os.Getenv("PATH"), "BAETYL_SERVICE_NAME=" + service, "BAETYL_SERVICE_INSTANCE_NAME=" + name}
-	if strings.HasPrefix(service, "ending") {
-		cmd.Env[0] = "MODULE=ending"
+	for _, kind := range []string{"ending", "foreign"} {
+		if strings.HasPrefix(service, kind) {
+			cmd.Env[0] = "MODULE=" + kind
+		}
 	}
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)

@@ -84,6 +84,8 @@ type Instance struct {
 	IdleTime  time.Duration `yaml:"idletime" json:"idletime" default:"10m"`  // after which an unused instance is stopped
 	EvictTime time.Duration `yaml:"evicttime" json:"evicttime" default:"1m"` // between two looks for unused instances
 
+	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"` // calls at once of one instance; 0: what its runtime wants
+
 	Message Limits        `yaml:"message" json:"message"` // as the documents indent it
 	Backoff Backoff       `yaml:"backoff" json:"backoff"`
 	Timeout time.Duration `yaml:"timeout" json:"timeout"`

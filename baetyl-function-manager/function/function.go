@@ -1,6 +1,7 @@
 package function
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -44,6 +45,7 @@ type Function struct {
 	work     sync.WaitGroup // starts, stops, and watches of instances
 
 	started, failed atomic.Uint64
+	room            atomic.Int64     // calls at once of the instance that was started last
 	calls           [4]atomic.Uint64 // by Verdict
 	busy            atomic.Int64
 
@@ -103,11 +105,17 @@ func (f *Function) Run(ctx context.Context) error {
 	return nil
 }
 
+// Concurrency is how many calls at once one instance gets: what the configuration says, else what the runtime has announced.
+func (f *Function) Concurrency() int {
+	return cmp.Or(f.cfg.Instance.Concurrency, int(f.room.Load()), 1)
+}
+
 // Call handles one message with one instance. It waits for an instance until wait ends; work bounds the call itself beside the
-// function's timeout. An error has a gRPC status, which Judge reads.
-func (f *Function) Call(wait, work context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+// function's timeout. alone keeps other calls away from the instance meanwhile: a message that ends its instance should not
+// take others along again and again. An error has a gRPC status, which Judge reads.
+func (f *Function) Call(wait, work context.Context, m *baetyl.FunctionMessage, alone bool) (*baetyl.FunctionMessage, error) {
 	w := &waiter{got: make(chan grant, 1)}
-	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, now) })
+	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, alone, now) })
 	var g grant
 	select {
 	case g = <-w.got:
@@ -117,7 +125,7 @@ func (f *Function) Call(wait, work context.Context, m *baetyl.FunctionMessage) (
 		f.mu.Unlock()
 		if !canceled {
 			if g = <-w.got; g.err == nil {
-				f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Release(g.id, now) })
+				f.end(g, f.pool.Release)
 			}
 		}
 		return nil, status.FromContextError(wait.Err()).Err()
@@ -132,11 +140,21 @@ func (f *Function) Call(wait, work context.Context, m *baetyl.FunctionMessage) (
 	f.busy.Add(int64(time.Since(began)))
 	if verdict == Broken {
 		f.log.WithField(log.KeyInstance, Name(f.cfg, g.id)).WithError(err).Warnf("call failed; the instance is replaced")
-		f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Broken(g.id, now) })
+		f.end(g, f.pool.Broken)
 	} else {
-		f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Release(g.id, now) })
+		f.end(g, f.pool.Release)
 	}
 	return out, err
+}
+
+// end tells the pool how a call ended, unless its instance is not the one of that number any more.
+func (f *Function) end(g grant, tell func(id int, now time.Time) []pool.Action[*waiter]) {
+	f.apply(func(now time.Time) []pool.Action[*waiter] {
+		if f.instances[g.id] != g.instance {
+			return nil
+		}
+		return tell(g.id, now)
+	})
 }
 
 // Stats returns the numbers of this moment.
@@ -195,6 +213,7 @@ func (f *Function) start(id int) {
 		return
 	}
 	f.started.Add(1)
+	f.room.Store(int64(client.Concurrent()))
 	f.log.WithField(log.KeyInstance, name).WithField("took", time.Since(began).Round(time.Millisecond)).Infof("instance started")
 	watch, drop := context.WithCancel(f.alive)
 	i := &instance{client: client, drop: drop}
@@ -202,7 +221,7 @@ func (f *Function) start(id int) {
 	f.instances[id] = i
 	f.mu.Unlock()
 	f.work.Go(func() { f.watch(watch, id, i) })
-	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Started(id, now) })
+	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Started(id, f.Concurrency(), now) })
 }
 
 // watch replaces an instance whose connection ends, also when nobody calls it.
@@ -210,10 +229,7 @@ func (f *Function) watch(ctx context.Context, id int, i *instance) {
 	if !i.client.Lost(ctx) {
 		return
 	}
-	f.apply(func(now time.Time) []pool.Action[*waiter] {
-		if f.instances[id] != i {
-			return nil
-		}
+	f.end(grant{id: id, instance: i}, func(id int, now time.Time) []pool.Action[*waiter] {
 		f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Warnf("instance has ended")
 		return f.pool.Broken(id, now)
 	})

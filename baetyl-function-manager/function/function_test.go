@@ -76,7 +76,7 @@ func TestStartProtocol(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "connect function instance at "+dial+": context deadline exceeded")
 		require.Equal(t, []string{
-			"/v1/services/svc/instances/svc.f.3/start map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " OPENEDGE_SERVICE_ADDRESS:" + address +
+			"/v1/services/svc/instances/svc.f.3/start map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " BAETYL_SERVICE_INSTANCE_PIPE:1 OPENEDGE_SERVICE_ADDRESS:" + address +
 				" OPENEDGE_SERVICE_INSTANCE_ADDRESS:" + address + "]",
 			"/v1/services/svc/instances/svc.f.3/stop map[]",
 		}, calls())
@@ -115,7 +115,7 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	wait, stop := context.WithCancel(context.Background())
 	got := make(chan error, 1)
 	go func() {
-		_, err := f.Call(wait, context.Background(), &baetyl.FunctionMessage{})
+		_, err := f.Call(wait, context.Background(), &baetyl.FunctionMessage{}, false)
 		got <- err
 	}()
 	stop()
@@ -125,6 +125,6 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	require.Less(t, time.Since(began), 8*time.Second, "a start that is under way is given up")
-	_, err = f.Call(context.Background(), context.Background(), &baetyl.FunctionMessage{})
+	_, err = f.Call(context.Background(), context.Background(), &baetyl.FunctionMessage{}, false)
 	require.ErrorContains(t, err, "Pool not open")
 }

@@ -58,7 +58,7 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*baety
 	}
 	sctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	env := map[string]string{masterapi.EnvInstanceAddress: listen}
+	env := map[string]string{masterapi.EnvInstanceAddress: listen, masterapi.EnvInstancePipe: "1"}
 	for _, old := range masterapi.Legacy[masterapi.EnvInstanceAddress] {
 		env[old] = listen // runtimes of before 0.1.5
 	}
@@ -76,7 +76,7 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*baety
 
 // connect waits until the instance takes calls. Meanwhile it looks whether the instance still runs.
 func (l *Launcher) connect(ctx context.Context, f config.Function, name, address string) (*baetyl.FClient, error) {
-	cfg := baetyl.FClientConfig{Address: address, Timeout: f.Timeout, FailFast: true}
+	cfg := baetyl.FClientConfig{Address: address, Timeout: f.Timeout, FailFast: true, Pipe: true}
 	cfg.Message.Length.Max = f.Message.Length.Max
 	cfg.Backoff.Max = f.Backoff.Max
 	c, err := baetyl.NewFClient(cfg)

@@ -11,6 +11,7 @@
 //   - Ids are 1 to Max; at most Max instances are starting, idle, busy or stopping at any time.
 //   - Each id is given back: a failed start and a stop free it.
 //   - At least Min instances run, from the first Tick on, as far as starts succeed.
+//   - An instance has at most as many calls at once as it has room for. Who asks to be alone has it alone.
 //   - Who waits is served in order; when a start fails and no instance lives, all who wait are told why, so nobody waits for
 //     ever. Starts after a failure are delayed more and more.
 package pool
@@ -58,7 +59,7 @@ type Kind int
 const (
 	Start Kind = iota // start instance ID, then call Started or StartFailed
 	Stop              // stop instance ID, then call Stopped
-	Grant             // Waiter has instance ID, until it calls Release or Broken
+	Grant             // Waiter has a place at instance ID, until it calls Release, or anybody Broken
 	Fail              // Waiter gets no instance, because of Err
 )
 
@@ -73,14 +74,23 @@ type Action[W comparable] struct {
 type slot struct {
 	state State
 	since time.Time
+	room  int  // calls at once
+	calls int  // that it has
+	alone bool // whose call wants no other beside it
+}
+
+type waiter[W comparable] struct {
+	who   W
+	alone bool
 }
 
 // Pool is the state of one function's instances. W is what the caller knows a waiter by.
 type Pool[W comparable] struct {
 	cfg      Config
 	slots    []slot // of id i+1
-	waiting  []W
+	waiting  []waiter[W]
 	count    [states]int
+	room     int // of the instance that was started last
 	failures int
 	retryAt  time.Time // no start before it
 	closed   bool
@@ -88,7 +98,7 @@ type Pool[W comparable] struct {
 
 // New returns a pool without instances.
 func New[W comparable](cfg Config) *Pool[W] {
-	p := &Pool[W]{cfg: cfg, slots: make([]slot, cfg.Max)}
+	p := &Pool[W]{cfg: cfg, slots: make([]slot, cfg.Max), room: 1}
 	p.count[Free] = cfg.Max
 	return p
 }
@@ -102,18 +112,18 @@ func (p *Pool[W]) Waiting() int { return len(p.waiting) }
 // State returns the state of an instance.
 func (p *Pool[W]) State(id int) State { return p.slots[id-1].state }
 
-// Acquire adds a waiter.
-func (p *Pool[W]) Acquire(w W, now time.Time) []Action[W] {
+// Acquire adds a waiter. alone: its call may end the instance, so no other one should be there.
+func (p *Pool[W]) Acquire(w W, alone bool, now time.Time) []Action[W] {
 	if p.closed {
 		return []Action[W]{{Kind: Fail, Waiter: w, Err: ErrClosed}}
 	}
-	p.waiting = append(p.waiting, w)
+	p.waiting = append(p.waiting, waiter[W]{w, alone})
 	return p.settle(now)
 }
 
 // Cancel takes a waiter back. It returns false if the waiter has been served already.
 func (p *Pool[W]) Cancel(w W) bool {
-	i := slices.Index(p.waiting, w)
+	i := slices.IndexFunc(p.waiting, func(x waiter[W]) bool { return x.who == w })
 	if i < 0 {
 		return false
 	}
@@ -121,13 +131,14 @@ func (p *Pool[W]) Cancel(w W) bool {
 	return true
 }
 
-// Started notes that the start of an instance has succeeded.
-func (p *Pool[W]) Started(id int, now time.Time) []Action[W] {
+// Started notes that the start of an instance has succeeded. room is how many calls at once it takes, at least 1.
+func (p *Pool[W]) Started(id, room int, now time.Time) []Action[W] {
 	if p.State(id) != Starting {
 		return nil
 	}
-	p.failures, p.retryAt = 0, time.Time{}
+	p.failures, p.retryAt, p.room = 0, time.Time{}, max(room, 1)
 	p.set(id, Idle, now)
+	p.slots[id-1].room = p.room
 	if p.closed {
 		return p.stop(id, now)
 	}
@@ -145,17 +156,23 @@ func (p *Pool[W]) StartFailed(id int, err error, random float64, now time.Time) 
 	p.failures++
 	if p.count[Starting]+p.count[Idle]+p.count[Busy] == 0 {
 		for _, w := range p.waiting {
-			out = append(out, Action[W]{Kind: Fail, Waiter: w, Err: err})
+			out = append(out, Action[W]{Kind: Fail, Waiter: w.who, Err: err})
 		}
 		p.waiting = nil
 	}
 	return append(out, p.settle(now)...)
 }
 
-// Release gives a granted instance back.
+// Release gives a granted place back.
 func (p *Pool[W]) Release(id int, now time.Time) []Action[W] {
 	if p.State(id) != Busy {
 		return nil
+	}
+	s := &p.slots[id-1]
+	s.calls--
+	s.alone = false
+	if s.calls > 0 {
+		return p.settle(now)
 	}
 	p.set(id, Idle, now)
 	if p.closed {
@@ -164,7 +181,8 @@ func (p *Pool[W]) Release(id int, now time.Time) []Action[W] {
 	return p.settle(now)
 }
 
-// Broken notes that an instance is of no use any more: its process ended, or it did not answer in time.
+// Broken notes that an instance is of no use any more: its process ended, or it did not answer in time. Nobody has a place there
+// any more: no Release follows.
 func (p *Pool[W]) Broken(id int, now time.Time) []Action[W] {
 	if s := p.State(id); s != Busy && s != Idle {
 		return nil
@@ -188,7 +206,7 @@ func (p *Pool[W]) Tick(now time.Time) (out []Action[W]) {
 		return nil
 	}
 	for p.count[Starting]+p.count[Idle]+p.count[Busy] > p.cfg.Min {
-		id := p.pick(func(a, b slot) bool { return a.since.Before(b.since) })
+		id := p.pick(Idle, func(a, b slot) bool { return a.since.Before(b.since) })
 		if id == 0 || now.Sub(p.slots[id-1].since) < p.cfg.Idle {
 			break
 		}
@@ -209,7 +227,7 @@ func (p *Pool[W]) Close(now time.Time) (out []Action[W]) {
 	}
 	p.closed = true
 	for _, w := range p.waiting {
-		out = append(out, Action[W]{Kind: Fail, Waiter: w, Err: ErrClosed})
+		out = append(out, Action[W]{Kind: Fail, Waiter: w.who, Err: ErrClosed})
 	}
 	p.waiting = nil
 	for i := range p.slots {
@@ -220,26 +238,35 @@ func (p *Pool[W]) Close(now time.Time) (out []Action[W]) {
 	return out
 }
 
-// wanted is how many more instances ought to run: one for each waiter that no starting one will serve, and up to Min.
+// wanted is how many more instances ought to run: as many as those who wait need beside the starting ones, and up to Min.
 func (p *Pool[W]) wanted() int {
-	n := max(len(p.waiting)-p.count[Starting], p.cfg.Min-p.count[Starting]-p.count[Idle]-p.count[Busy])
+	need := (len(p.waiting) + p.room - 1) / p.room
+	n := max(need-p.count[Starting], p.cfg.Min-p.count[Starting]-p.count[Idle]-p.count[Busy])
 	return min(n, p.count[Free])
 }
 
-// settle serves waiters from idle instances, the one used last first, and starts what is wanted.
+// settle serves waiters: from idle instances, the one used last first, then from the busy one that has the fewest calls. It
+// starts what is wanted.
 func (p *Pool[W]) settle(now time.Time) (out []Action[W]) {
 	if p.closed {
 		return nil
 	}
 	for len(p.waiting) > 0 {
-		id := p.pick(func(a, b slot) bool { return a.since.After(b.since) })
+		w := p.waiting[0]
+		id := p.pick(Idle, func(a, b slot) bool { return a.since.After(b.since) })
+		if id != 0 {
+			p.set(id, Busy, now)
+		} else if !w.alone {
+			id = p.pick(Busy, func(a, b slot) bool { return a.calls < b.calls })
+		}
 		if id == 0 {
 			break
 		}
-		w := p.waiting[0]
 		p.waiting = p.waiting[1:]
-		p.set(id, Busy, now)
-		out = append(out, Action[W]{Kind: Grant, ID: id, Waiter: w})
+		s := &p.slots[id-1]
+		s.calls++
+		s.alone = w.alone
+		out = append(out, Action[W]{Kind: Grant, ID: id, Waiter: w.who})
 	}
 	if now.Before(p.retryAt) {
 		return out
@@ -252,11 +279,11 @@ func (p *Pool[W]) settle(now time.Time) (out []Action[W]) {
 	return out
 }
 
-// pick returns the idle instance that is before all others, 0 if none is idle.
-func (p *Pool[W]) pick(before func(a, b slot) bool) int {
+// pick returns the instance in a state, with a place left, that is before all others; 0 if there is none.
+func (p *Pool[W]) pick(state State, before func(a, b slot) bool) int {
 	best := 0
 	for i, s := range p.slots {
-		if s.state == Idle && (best == 0 || before(s, p.slots[best-1])) {
+		if s.state == state && s.calls < s.room && !s.alone && (best == 0 || before(s, p.slots[best-1])) {
 			best = i + 1
 		}
 	}
@@ -271,5 +298,5 @@ func (p *Pool[W]) stop(id int, now time.Time) []Action[W] {
 func (p *Pool[W]) set(id int, s State, now time.Time) {
 	p.count[p.slots[id-1].state]--
 	p.count[s]++
-	p.slots[id-1] = slot{s, now}
+	p.slots[id-1] = slot{state: s, since: now, room: p.slots[id-1].room}
 }

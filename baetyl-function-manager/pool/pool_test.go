@@ -39,36 +39,36 @@ func text(actions []pool.Action[string]) (out []string) {
 func TestLifeOfInstances(t *testing.T) {
 	p := pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
 	require.Empty(t, p.Tick(at(0)))
-	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", at(0))))
-	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", at(0))))
-	require.Empty(t, p.Acquire("c", at(0)), "max is 2")
-	require.Equal(t, []string{"a gets 1"}, text(p.Started(1, at(1))))
+	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", false, at(0))))
+	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(0))))
+	require.Empty(t, p.Acquire("c", false, at(0)), "max is 2")
+	require.Equal(t, []string{"a gets 1"}, text(p.Started(1, 1, at(1))))
 	require.Equal(t, []string{"b gets 1"}, text(p.Release(1, at(2))))
-	require.Equal(t, []string{"c gets 2"}, text(p.Started(2, at(3))))
+	require.Equal(t, []string{"c gets 2"}, text(p.Started(2, 1, at(3))))
 	require.Empty(t, p.Release(1, at(4)))
 	require.Empty(t, p.Release(2, at(5)))
-	require.Equal(t, []string{"d gets 2"}, text(p.Acquire("d", at(6))), "the one used last")
+	require.Equal(t, []string{"d gets 2"}, text(p.Acquire("d", false, at(6))), "the one used last")
 	require.Empty(t, p.Tick(at(63)))
 	require.Equal(t, []string{"stop 1"}, text(p.Tick(at(64))))
-	require.Empty(t, p.Acquire("e", at(64)), "a stopping instance counts")
+	require.Empty(t, p.Acquire("e", false, at(64)), "a stopping instance counts")
 	require.Equal(t, []string{"start 1"}, text(p.Stopped(1, at(65))), "its id is used again")
 	require.Equal(t, []string{"stop 2"}, text(p.Broken(2, at(66))))
-	require.Equal(t, []string{"e gets 1"}, text(p.Started(1, at(67))))
+	require.Equal(t, []string{"e gets 1"}, text(p.Started(1, 1, at(67))))
 	require.Empty(t, p.Stopped(2, at(68)))
-	require.Equal(t, []string{"start 2"}, text(p.Acquire("f", at(69))))
+	require.Equal(t, []string{"start 2"}, text(p.Acquire("f", false, at(69))))
 	require.Equal(t, []string{"g fails: Pool not open"}, text(func() []pool.Action[string] {
 		require.Equal(t, []string{"f fails: Pool not open", "stop 1"}, text(p.Close(at(70))))
-		return p.Acquire("g", at(70))
+		return p.Acquire("g", false, at(70))
 	}()))
-	require.Equal(t, []string{"stop 2"}, text(p.Started(2, at(71))), "started too late")
+	require.Equal(t, []string{"stop 2"}, text(p.Started(2, 1, at(71))), "started too late")
 	require.Empty(t, p.Release(1, at(72)))
 }
 
 func TestMinFromTheStart(t *testing.T) {
 	p := pool.New[string](pool.Config{Min: 2, Max: 3, Idle: time.Minute, Backoff: delays})
 	require.Equal(t, []string{"start 1", "start 2"}, text(p.Tick(at(0))))
-	p.Started(1, at(1))
-	p.Started(2, at(1))
+	p.Started(1, 1, at(1))
+	p.Started(2, 1, at(1))
 	require.Empty(t, p.Tick(at(1000)), "min stays although it is idle")
 	require.Equal(t, []string{"stop 1", "start 3"}, text(p.Broken(1, at(1000))))
 }
@@ -77,35 +77,66 @@ func TestMinFromTheStart(t *testing.T) {
 func TestFailedStart(t *testing.T) {
 	boom := errors.New("boom")
 	p := pool.New[string](pool.Config{Max: 1, Idle: time.Minute, Backoff: delays})
-	p.Acquire("a", at(0))
-	p.Acquire("b", at(0))
+	p.Acquire("a", false, at(0))
+	p.Acquire("b", false, at(0))
 	require.Equal(t, []string{"a fails: boom", "b fails: boom"}, text(p.StartFailed(1, boom, 0, at(1))))
-	require.Empty(t, p.Acquire("c", at(1.5)), "too early")
+	require.Empty(t, p.Acquire("c", false, at(1.5)), "too early")
 	wake, ok := p.Wake()
 	require.True(t, ok)
 	require.Equal(t, at(2), wake)
 	require.Equal(t, []string{"start 1"}, text(p.Tick(at(2))))
 	require.Equal(t, []string{"c fails: boom"}, text(p.StartFailed(1, boom, 0, at(3))))
-	require.Empty(t, p.Acquire("d", at(4.5)), "the delay has grown to 2s")
+	require.Empty(t, p.Acquire("d", false, at(4.5)), "the delay has grown to 2s")
 	require.Equal(t, []string{"start 1"}, text(p.Tick(at(5))))
-	require.Equal(t, []string{"d gets 1"}, text(p.Started(1, at(6))))
+	require.Equal(t, []string{"d gets 1"}, text(p.Started(1, 1, at(6))))
 
 	p = pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
-	p.Acquire("a", at(0))
-	p.Started(1, at(0))
-	p.Acquire("b", at(0))
+	p.Acquire("a", false, at(0))
+	p.Started(1, 1, at(0))
+	p.Acquire("b", false, at(0))
 	require.Empty(t, p.StartFailed(2, boom, 0, at(1)), "b waits for a's instance")
 	require.Equal(t, []string{"b gets 1"}, text(p.Release(1, at(1))))
 }
 
 func TestCancel(t *testing.T) {
 	p := pool.New[string](pool.Config{Max: 1, Backoff: delays})
-	p.Acquire("a", at(0))
-	p.Acquire("b", at(0))
+	p.Acquire("a", false, at(0))
+	p.Acquire("b", false, at(0))
 	require.True(t, p.Cancel("a"))
 	require.False(t, p.Cancel("a"))
-	require.Equal(t, []string{"b gets 1"}, text(p.Started(1, at(1))))
+	require.Equal(t, []string{"b gets 1"}, text(p.Started(1, 1, at(1))))
 	require.False(t, p.Cancel("b"))
+}
+
+// Several calls at once: the room of an instance is filled before another is started, and who wants to be alone waits until it is
+// empty, with all others behind it.
+func TestRoom(t *testing.T) {
+	p := pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
+	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", false, at(0))))
+	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(0))), "nobody knows yet how much room there will be")
+	require.Equal(t, []string{"a gets 1", "b gets 1"}, text(p.Started(1, 3, at(1))))
+	require.Equal(t, []string{"c gets 1"}, text(p.Acquire("c", false, at(1))))
+	require.Empty(t, p.Acquire("d", false, at(1)), "full")
+	require.Equal(t, []string{"d gets 2"}, text(p.Started(2, 3, at(2))), "the second one is there")
+	require.Equal(t, []string{"e gets 2"}, text(p.Acquire("e", false, at(2))), "the one that has fewer calls")
+	require.Empty(t, p.Acquire("f", true, at(2)))
+	require.Empty(t, p.Acquire("g", false, at(2)), "no overtaking, though there is room")
+	require.Empty(t, p.Release(2, at(3)))
+	require.Equal(t, []string{"f gets 2", "g gets 1"}, func() []string {
+		p.Release(1, at(3))
+		return text(p.Release(2, at(3)))
+	}())
+	require.Empty(t, p.Acquire("h", true, at(4)))
+	require.Equal(t, []string{"stop 2"}, text(p.Broken(2, at(4))))
+	require.Empty(t, p.Acquire("i", false, at(4)))
+	for range 2 {
+		require.Empty(t, p.Release(1, at(5)))
+	}
+	require.Equal(t, []string{"h gets 1"}, text(p.Release(1, at(5))))
+	require.Equal(t, []string{"i gets 1"}, text(p.Release(1, at(6))))
+	require.Empty(t, p.Stopped(2, at(7)))
+	require.Empty(t, p.Release(1, at(7)))
+	require.Equal(t, []string{"stop 1"}, text(p.Tick(at(67))))
 }
 
 // Whatever happens in whatever order, the promises of the package hold.
@@ -121,8 +152,10 @@ func TestSimulation(t *testing.T) {
 func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *rand.Rand) {
 	now := at(0)
 	var starting, stopping []int
-	busy := map[int]int{} // id → waiter
-	waiting := map[int]time.Time{}
+	busy := map[int]int{} // id → calls
+	room := map[int]int{}
+	alone := map[int]bool{}  // waiters that want to be
+	single := map[int]bool{} // ids whose call does
 	idle := map[int]bool{}
 	var order []int // of waiters that are not served
 	next, failing := 0, false
@@ -138,19 +171,21 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 			case pool.Stop:
 				delete(idle, a.ID)
 				delete(busy, a.ID)
+				delete(single, a.ID)
 				stopping = append(stopping, a.ID)
 			case pool.Grant:
-				require.True(t, idle[a.ID], "%s: %d is not idle", name, a.ID)
+				require.True(t, idle[a.ID] || busy[a.ID] > 0, "%s: %d does not run", name, a.ID)
+				require.False(t, single[a.ID] || alone[a.Waiter] && busy[a.ID] > 0, "%s: %d is not alone", name, a.ID)
 				require.Equal(t, order[0], a.Waiter, "%s: out of order", name)
 				order = order[1:]
-				delete(waiting, a.Waiter)
 				delete(idle, a.ID)
-				busy[a.ID] = a.Waiter
+				busy[a.ID]++
+				require.LessOrEqual(t, busy[a.ID], room[a.ID], name)
+				single[a.ID] = alone[a.Waiter]
 			case pool.Fail:
 				require.Error(t, a.Err, name)
 				require.Equal(t, order[0], a.Waiter, name)
 				order = order[1:]
-				delete(waiting, a.Waiter)
 			}
 			require.LessOrEqual(t, len(starting)+len(stopping)+len(busy)+len(idle), cfg.Max, name)
 		}
@@ -170,9 +205,9 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 		case 0:
 			if load {
 				next++
-				waiting[next] = now
 				order = append(order, next)
-				apply(p.Acquire(next, now))
+				alone[next] = r.IntN(5) == 0
+				apply(p.Acquire(next, alone[next], now))
 			}
 		case 1:
 			if len(starting) > 0 {
@@ -180,14 +215,17 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 				if failing {
 					apply(p.StartFailed(id, errors.New("no"), r.Float64(), now))
 				} else {
-					idle[id] = true
-					apply(p.Started(id, now))
+					idle[id], room[id] = true, 1+r.IntN(3)
+					apply(p.Started(id, room[id], now))
 				}
 			}
 		case 2:
 			for id := range busy {
-				delete(busy, id)
-				idle[id] = true
+				delete(single, id)
+				if busy[id]--; busy[id] == 0 {
+					delete(busy, id)
+					idle[id] = true
+				}
 				apply(p.Release(id, now))
 				break
 			}

@@ -10,6 +10,7 @@
 //   - Each message ends: with a result, without one, or with an error message; never in a loop.
 //   - Messages under way are bounded. What the hub sends beyond that waits there (QoS 1) or, when thousands wait here, is dropped
 //     and counted (QoS 0).
-//   - The messages of a lane are handled and published in the order in which they came. All messages of a rule share one lane
-//     when the function has one instance at most; else order.key makes lanes.
+//   - The results of a lane are published in the order in which the messages came, and unless an instance takes several calls at
+//     once they are handled in that order too. All messages of a rule share one lane when the function has one instance at
+//     most; else order.key makes lanes.
 package rule

@@ -33,7 +33,8 @@ var retries = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, 
 
 // Caller is a function. See function.Function for its promises.
 type Caller interface {
-	Call(wait, work context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error)
+	Call(wait, work context.Context, m *baetyl.FunctionMessage, alone bool) (*baetyl.FunctionMessage, error)
+	Concurrency() int
 }
 
 // Stats are the numbers of a rule since its start.
@@ -76,7 +77,7 @@ func New(cfg config.Rule, fc config.Function, fn Caller, hub mqtt.ClientInfo, li
 	if err != nil {
 		return nil, err
 	}
-	r := &Rule{cfg: cfg, fn: fn, key: key, one: fc.Instance.Max == 1, limit: limit, lanes: newLanes(),
+	r := &Rule{cfg: cfg, fn: fn, key: key, one: fc.Instance.Max == 1, limit: limit, lanes: newLanes(fn.Concurrency),
 		room: make(chan struct{}, underway), late: make(chan func(), underway),
 		log: logger.WithField("rule", cfg.Subscribe.Topic).WithField("function", fc.Name)}
 	hub.Subscriptions = []mqtt.TopicInfo{cfg.Subscribe}
@@ -160,12 +161,17 @@ func (r *Rule) OnMessage(d *mqtt.Delivery) {
 	if r.key != nil && !r.one {
 		key = r.key(d.Topic, d.Payload)
 	}
-	r.lanes.add(key, r.one || r.key != nil, func() { r.handle(d, m) })
+	r.lanes.add(key, r.one || r.key != nil, func() func() { return r.handle(d, m) })
 }
 
-// handle brings one message to its end, but for the hub's acknowledgement of the result.
-func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) {
+// handle calls the function; what it returns is to be run when the messages before it in its lane have got that far.
+func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) func() {
 	out, err := r.call(m)
+	return func() { r.finish(d, m, out, err) }
+}
+
+// finish brings one message to its end, but for the hub's acknowledgement of the result.
+func (r *Rule) finish(d *mqtt.Delivery, m, out *baetyl.FunctionMessage, err error) {
 	switch {
 	case r.wait.Err() != nil && (err != nil || r.work.Err() != nil):
 		r.leave() // not acknowledged: the hub sends it again
@@ -198,10 +204,11 @@ func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) {
 	}
 }
 
-// call calls the function, up to retry.max times if the instance breaks or does not start.
+// call calls the function, up to retry.max times if the instance breaks or does not start; from the second time on with an
+// instance for itself.
 func (r *Rule) call(m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
 	for attempt := 1; ; attempt++ {
-		out, err := r.fn.Call(r.wait, r.work, m)
+		out, err := r.fn.Call(r.wait, r.work, m, attempt > 1)
 		if err == nil {
 			return out, nil
 		}

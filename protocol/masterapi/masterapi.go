@@ -28,6 +28,7 @@ const (
 	EnvServiceToken    = "BAETYL_SERVICE_TOKEN"            // absent from dynamic instances
 	EnvInstanceName    = "BAETYL_SERVICE_INSTANCE_NAME"    //
 	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; set by who starts it
+	EnvInstancePipe    = "BAETYL_SERVICE_INSTANCE_PIPE"    // 1: who starts it would rather have a pipe there (protocol/function) than gRPC
 )
 
 // Modes of running services.
