@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 )
 
 // Group is a set of parts. Its zero value is ready. It is used once, from one goroutine.
@@ -55,4 +56,18 @@ func (g *Group) Run(ctx context.Context) error {
 		<-done[i]
 	}
 	return errors.Join(errs...)
+}
+
+// Together makes one part of several that need no order among them: they stop side by side.
+func Together[P interface{ Run(context.Context) error }](parts []P) func(context.Context) error {
+	return func(ctx context.Context) error {
+		errs := make([]error, len(parts))
+		var all sync.WaitGroup
+		for i, p := range parts {
+			all.Go(func() { errs[i] = p.Run(ctx) })
+		}
+		<-ctx.Done()
+		all.Wait()
+		return errors.Join(errs...)
+	}
 }
