@@ -1,0 +1,91 @@
+// Command baetyl-remote-mqtt joins the hub and other MQTT brokers: it passes messages of chosen topics on, in both directions. It
+// reads etc/baetyl/service.yml; docs/remote-mqtt.md explains its keys.
+package main
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/bridge"
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/park"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/run"
+)
+
+func main() {
+	baetyl.Run(func(ctx baetyl.Context) error {
+		var cfg config.Config
+		if err := ctx.LoadConfig(&cfg); err != nil {
+			return err
+		}
+		bridges, err := build(ctx, cfg)
+		if err != nil {
+			return fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
+		}
+		var g run.Group
+		g.Add("rules", run.Together(bridges))
+		if _, err := ctx.Master(); err == nil {
+			g.Add("report", func(stop context.Context) error {
+				report(stop, ctx, bridges, cfg.Metrics.Report.Interval)
+				return nil
+			})
+		}
+		return g.Run(ctx.Done())
+	})
+}
+
+// build makes the bridge of each rule; nothing runs yet.
+func build(ctx baetyl.Context, cfg config.Config) ([]*bridge.Bridge, error) {
+	links, err := cfg.Plan(ctx.Config().Hub, cmp.Or(ctx.InstanceName(), ctx.ServiceName()))
+	if err != nil {
+		return nil, err
+	}
+	parked := park.New(cfg.Park.Path, int64(cfg.Park.Size))
+	var out []*bridge.Bridge
+	for i, l := range links {
+		b, err := bridge.New(l, parked, cfg.Park.After, ctx.Log())
+		if err != nil {
+			return nil, fmt.Errorf("rules[%d]: %w", i, err)
+		}
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// report tells the master how the rules are doing. A report that fails is told to the log; the bridge runs without a master as well.
+func report(stop context.Context, ctx baetyl.Context, bridges []*bridge.Bridge, interval time.Duration) {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		select {
+		case <-stop.Done():
+			return
+		case <-t.C:
+			var rules []any
+			for _, b := range bridges {
+				s := b.Stats()
+				rules = append(rules, map[string]any{"remote": s.Remote, "hub_connection": side(s.Hub), "remote_connection": side(s.Far),
+					"hub_to_remote": lane(s.Up), "remote_to_hub": lane(s.Down)})
+			}
+			if err := ctx.ReportInstance(map[string]any{"rule_stats": rules}); err != nil {
+				ctx.Log().WithError(err).Debugf("report to master")
+			}
+		}
+	}
+}
+
+func side(s bridge.Side) map[string]any {
+	out := map[string]any{"connected": !s.Since.IsZero(), "reconnects": s.Reconnects}
+	if !s.Since.IsZero() {
+		out["since"] = s.Since.UTC().Format(time.RFC3339)
+	}
+	return out
+}
+
+func lane(l bridge.Lane) map[string]any {
+	return map[string]any{"received": l.Received, "resent": l.Resent, "forwarded": l.Forwarded, "parked": l.Parked, "known": l.Known,
+		"unwanted": l.Unwanted, "dropped": l.Dropped, "queue": l.Queue}
+}
