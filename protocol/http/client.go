@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	nethttp "net/http"
 	"net/url"
@@ -94,22 +95,44 @@ func (c *Client) Put(ctx context.Context, path string, in, out any) error {
 	return c.do(ctx, nethttp.MethodPut, path, in, out)
 }
 
+// Post sends body, whatever it is, to path with header added; the rest is as in Get, but for the answer, which is ignored.
+func (c *Client) Post(ctx context.Context, path string, header nethttp.Header, body []byte) error {
+	_, err := c.send(ctx, nethttp.MethodPost, path, header, body)
+	return err
+}
+
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
+	var body []byte
+	header := nethttp.Header{}
 	if in != nil {
 		data, err := json.Marshal(in)
 		if err != nil {
 			return fmt.Errorf("encode body for %s: %w", path, err)
 		}
-		body = bytes.NewReader(data)
+		body = data
+		header.Set("Content-Type", "application/json")
 	}
-	req, err := nethttp.NewRequestWithContext(ctx, method, c.base+path, body)
-	if err != nil {
+	data, err := c.send(ctx, method, path, header, body)
+	if err != nil || out == nil || len(bytes.TrimSpace(data)) == 0 {
 		return err
 	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
+	if err := json.Unmarshal(data, out); err != nil {
+		return fmt.Errorf("decode answer of %s: %w", path, err)
 	}
+	return nil
+}
+
+// send does one exchange and returns the body of a good answer.
+func (c *Client) send(ctx context.Context, method, path string, header nethttp.Header, body []byte) ([]byte, error) {
+	var content io.Reader
+	if len(body) > 0 {
+		content = bytes.NewReader(body)
+	}
+	req, err := nethttp.NewRequestWithContext(ctx, method, c.base+path, content)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(req.Header, header)
 	if c.cfg.Username != "" {
 		req.Header.Set(masterapi.HeaderUsername, c.cfg.Username)
 	}
@@ -118,26 +141,20 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	}
 	res, err := c.http.Do(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer res.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
-		return fmt.Errorf("read answer of %s: %w", path, err)
+		return nil, fmt.Errorf("read answer of %s: %w", path, err)
 	}
 	if len(data) > maxAnswer {
-		return fmt.Errorf("read answer of %s: larger than %d bytes", path, maxAnswer)
+		return nil, fmt.Errorf("read answer of %s: larger than %d bytes", path, maxAnswer)
 	}
 	if res.StatusCode >= 300 {
-		return readError(res.StatusCode, data)
+		return nil, readError(res.StatusCode, data)
 	}
-	if out == nil || len(bytes.TrimSpace(data)) == 0 {
-		return nil
-	}
-	if err := json.Unmarshal(data, out); err != nil {
-		return fmt.Errorf("decode answer of %s: %w", path, err)
-	}
-	return nil
+	return data, nil
 }
 
 // withPort adds the port that http and https leave out.

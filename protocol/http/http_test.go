@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"net"
 	nethttp "net/http"
@@ -196,6 +197,22 @@ func TestServeWaitsForHandlers(t *testing.T) {
 		t.Fatal("Serve returned before its handler")
 	}
 	require.ErrorContains(t, <-answered, "[503]")
+}
+
+func TestPostSendsWhatItIsGiven(t *testing.T) {
+	s, _ := serve(t, http.ServerConfig{Address: "tcp://127.0.0.1:0"}, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil || r.Method != "POST" || r.Header.Get("X-Key") != "k" || r.Header.Get("Content-Type") != "text/x" || string(body) != "not JSON" {
+			http.WriteError(w, http.Errorf(400, "bad_request", "%s %v %q", r.Method, r.Header, body))
+			return
+		}
+		_, _ = w.Write([]byte("nor this"))
+	}))
+	c, err := http.NewClient(http.ClientConfig{Address: "tcp://" + s.Addr().String()})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Post(context.Background(), "/x", nethttp.Header{"X-Key": {"k"}, "Content-Type": {"text/x"}}, []byte("not JSON")))
+	require.ErrorContains(t, c.Post(context.Background(), "/x", nil, nil), "[400]")
 }
 
 func selfSigned(t *testing.T) (crt, key string) {
