@@ -25,10 +25,10 @@ func TestOpenWhatOpensslSealed(t *testing.T) {
 		require.NoError(t, err)
 		return data
 	}
-	block, _ := pem.Decode(read("pub.pem"))
+	block, _ := pem.Decode(read("device-public.txt"))
 	pub, err := x509.ParsePKIXPublicKey(block.Bytes)
 	require.NoError(t, err)
-	plain, err := cloud.Sealed{Key: string(read("sealed.key")), Body: string(read("sealed.body"))}.Open(pub.(*rsa.PublicKey))
+	plain, err := cloud.Sealed{Key: string(read("sealed-key.txt")), Body: string(read("sealed-body.txt"))}.Open(pub.(*rsa.PublicKey))
 	require.NoError(t, err)
 	require.Equal(t, `{"time":"2019-09-24T00:00:00Z","software":{},"hardware":{}}`, string(plain))
 }
