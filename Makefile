@@ -138,6 +138,14 @@ bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
 	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
 
+.PHONY: remote-crash
+remote-crash: ## kill bridge, hub and far broker under load and count what is missing (KILLS=90)
+	REMOTE_KILLS=$(or $(KILLS),90) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-remote-mqtt
+
+.PHONY: outage
+outage: ## a far broker that is away while a million messages come in, then the drain (MESSAGES=1000000)
+	REMOTE_OUTAGE=$(or $(MESSAGES),1000000) $(GO) test -count=1 -timeout 60m -v -run '^TestOutage$$' ./baetyl-remote-mqtt
+
 .PHONY: disk-full
 disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)
 	$(GO) test -count=1 -v -run '^TestFullDisk$$' ./baetyl-hub/hub

@@ -1,0 +1,424 @@
+package bridge_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/bridge"
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/park"
+	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+func info(address, id string) mqtt.ClientInfo {
+	return mqtt.ClientInfo{Address: address, ClientID: id, Interval: 50 * time.Millisecond} // so that reconnects don't make a test slow
+}
+
+// link joins two brokers with one subscription a direction; "" is none.
+func link(near, far, up, down string) config.Link {
+	l := config.Link{Remote: "far", Near: info(near, "bridge"), Far: info(far, "bridge")}
+	if up != "" {
+		l.Up = []config.Subscription{{TopicInfo: mqtt.TopicInfo{Topic: up, QOS: 1}}}
+		l.Near.Subscriptions = []mqtt.TopicInfo{l.Up[0].TopicInfo}
+	}
+	if down != "" {
+		l.Down = []config.Subscription{{TopicInfo: mqtt.TopicInfo{Topic: down, QOS: 1}}}
+		l.Far.Subscriptions = []mqtt.TopicInfo{l.Down[0].TopicInfo}
+	}
+	return l
+}
+
+type running struct {
+	*bridge.Bridge
+	stop func() // as SIGTERM does
+}
+
+func start(t *testing.T, l config.Link, p bridge.Parker, tries int) running {
+	t.Helper()
+	b, err := bridge.New(l, p, tries, log.Discard())
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- b.Run(ctx) }()
+	stop := sync.OnceFunc(func() { cancel(); require.NoError(t, <-ended) })
+	t.Cleanup(stop)
+	return running{b, stop}
+}
+
+func (r running) connected(t *testing.T) {
+	t.Helper()
+	mqtttest.Until(t, "the bridge is connected on both sides", func() bool {
+		s := r.Stats()
+		return !s.Hub.Since.IsZero() && !s.Far.Since.IsZero()
+	})
+}
+
+func parker(t *testing.T) *park.File { return park.New(t.TempDir(), 1<<20) }
+
+func client(t *testing.T, address string) *mqtt.Dispatcher {
+	t.Helper()
+	cfg := info(address, "publisher")
+	cfg.MaxInflight = 1000
+	d, err := mqtt.NewDispatcher(cfg)
+	require.NoError(t, err)
+	require.NoError(t, d.Start(nil))
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+func publish(t *testing.T, d *mqtt.Dispatcher, topic string, qos uint32, payloads ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	for _, p := range payloads {
+		require.NoError(t, d.PublishAsync(ctx, mqtt.Message{Topic: topic, QOS: qos, Payload: []byte(p)}, nil))
+	}
+	require.NoError(t, d.Drain(ctx))
+}
+
+// sink is a subscriber with a session that stays.
+type sink struct {
+	mu  sync.Mutex
+	got []mqtt.Message
+}
+
+func subscribe(t *testing.T, address, filter string) *sink {
+	t.Helper()
+	s, ready := &sink{}, make(chan struct{}, 100)
+	cfg := info(address, "sink")
+	cfg.Subscriptions = []mqtt.TopicInfo{{Topic: filter, QOS: 1}}
+	d, err := mqtt.NewDispatcher(cfg)
+	require.NoError(t, err)
+	require.NoError(t, d.Start(mqtt.Funcs{Connect: func(bool) { ready <- struct{}{} }, Message: func(m *mqtt.Delivery) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.got = append(s.got, m.Message)
+		m.Ack()
+	}}))
+	t.Cleanup(func() { d.Close() })
+	<-ready
+	return s
+}
+
+func (s *sink) payloads() (out []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, m := range s.got {
+		out = append(out, string(m.Payload))
+	}
+	return out
+}
+
+func numbers(from, to int) (out []string) {
+	for i := from; i < to; i++ {
+		out = append(out, fmt.Sprint(i))
+	}
+	return out
+}
+
+// missing lists what of want did not come, and counts what came more than once.
+func missing(got, want []string) (absent []string, twice int) {
+	seen := map[string]int{}
+	for _, p := range got {
+		seen[p]++
+	}
+	for _, p := range want {
+		if seen[p] == 0 {
+			absent = append(absent, p)
+		}
+		twice += max(0, seen[p]-1)
+	}
+	return absent, twice
+}
+
+func TestBothDirections(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
+	l := link(near.Address, far.Address, "up/#", "down/+")
+	l.Up[0].Prefix, l.Down[0].Strip, l.Down[0].Prefix = "edge/1", "down", "from/cloud"
+	b := start(t, l, parker(t), 5)
+	b.connected(t)
+	atFar, atNear := subscribe(t, far.Address, "edge/#"), subscribe(t, near.Address, "from/#")
+	want := numbers(0, 300)
+	publish(t, client(t, near.Address), "up/x", 1, want...)
+	publish(t, client(t, far.Address), "down/y", 1, want...)
+	mqtttest.Until(t, "all came, both ways", func() bool { return len(atFar.payloads()) >= 300 && len(atNear.payloads()) >= 300 })
+	require.Equal(t, want, atFar.payloads(), "in order, once")
+	require.Equal(t, want, atNear.payloads())
+	require.Equal(t, mqtt.Message{Topic: "edge/1/up/x", QOS: 1, Payload: []byte("0")}, atFar.got[0])
+	require.Equal(t, mqtt.Message{Topic: "from/cloud/y", QOS: 1, Payload: []byte("0")}, atNear.got[0])
+	publish(t, client(t, near.Address), "up/zero", 0, "z")
+	mqtttest.Until(t, "the QoS 0 message", func() bool { return len(atFar.payloads()) == 301 })
+	require.Equal(t, uint32(0), atFar.got[300].QOS)
+	s := b.Stats()
+	require.Equal(t, uint64(301), s.Up.Forwarded)
+	require.Equal(t, uint64(300), s.Down.Forwarded)
+	require.Zero(t, s.Up.Parked+s.Up.Dropped+s.Up.Unwanted+s.Down.Parked)
+}
+
+// C3: a far side that is away holds up neither the connection to the hub, nor another rule, nor, when it is back, anything.
+func TestRemoteThatIsAway(t *testing.T) {
+	near, far, other := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
+	l := link(near.Address, far.Address, "up", "down")
+	l.Near.KeepAlive = time.Second
+	b := start(t, l, parker(t), 5)
+	b.connected(t)
+	l2 := link(near.Address, other.Address, "up", "down2")
+	l2.Near.ClientID = "second"
+	b2 := start(t, l2, parker(t), 5)
+	b2.connected(t)
+	atFar, atOther := subscribe(t, far.Address, "up"), subscribe(t, other.Address, "up")
+	far.Stop()
+	mqtttest.Until(t, "the outage is noticed", func() bool { return b.Stats().Far.Since.IsZero() })
+	began := b.Stats().Hub.Since
+	want := numbers(0, 500)
+	publish(t, client(t, near.Address), "up", 1, want...)
+	mqtttest.Until(t, "the other rule passes all on", func() bool { return len(atOther.payloads()) >= 500 })
+	require.Less(t, b.Stats().Up.Queue, 100)
+	mqtttest.Until(t, "more than two keep-alives pass", func() bool { return time.Since(began) > 3*time.Second })
+	require.Equal(t, began, b.Stats().Hub.Since, "the connection to the hub lives on")
+	near.Stop() // and now both are away
+	mqtttest.Until(t, "that is noticed", func() bool { return b.Stats().Hub.Since.IsZero() })
+	near.Start()
+	far.Start()
+	mqtttest.Until(t, "everything came", func() bool { absent, _ := missing(atFar.payloads(), want); return len(absent) == 0 })
+	_, twice := missing(atFar.payloads(), want)
+	require.LessOrEqual(t, twice, 100, "copies of what was in flight, nothing else")
+}
+
+// A shorter outage than that of `make outage`: what the hub kept comes when the far side is back.
+func TestOutage(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
+	b := start(t, link(near.Address, far.Address, "up", ""), parker(t), 5)
+	b.connected(t)
+	at := subscribe(t, far.Address, "up")
+	far.Stop()
+	const n = 20000
+	want := numbers(0, n)
+	publish(t, client(t, near.Address), "up", 1, want...)
+	far.Start()
+	began := time.Now()
+	mqtttest.Until(t, "everything came", func() bool { return len(at.payloads()) >= n })
+	t.Logf("%d messages in %v", n, time.Since(began))
+	absent, twice := missing(at.payloads(), want)
+	require.Empty(t, absent)
+	require.Zero(t, twice)
+}
+
+// The source's copy lives until the far side has acknowledged: a bridge that ends before has lost nothing, one that ends in order
+// repeats nothing.
+func TestAcknowledgedOnlyAfterTheFarSide(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	l := link(near.Address, far.Address, "up", "")
+	l.Far.KeepAlive = time.Second
+	first := start(t, l, parker(t), 5)
+	first.connected(t)
+	far.Judge(func(p *packet.Publish) mqtttest.Verdict {
+		if string(p.Message.Payload) == "3" {
+			return mqtttest.Mute
+		}
+		return mqtttest.Take
+	})
+	publish(t, client(t, near.Address), "up", 1, numbers(0, 6)...)
+	mqtttest.Until(t, "three are through", func() bool { return first.Stats().Up.Forwarded == 3 })
+	connects := far.Connects()
+	mqtttest.Until(t, "the silent link is found", func() bool { return far.Connects() > connects })
+	first.stop()
+	require.Equal(t, numbers(0, 3), far.Got())
+	far.Judge(nil)
+	second := start(t, l, parker(t), 5)
+	mqtttest.Until(t, "the others come again", func() bool { return second.Stats().Up.Forwarded == 3 })
+	second.stop()
+	require.Equal(t, numbers(0, 6), far.Got())
+	third := start(t, l, parker(t), 5)
+	third.connected(t)
+	publish(t, client(t, near.Address), "up", 1, "6")
+	mqtttest.Until(t, "the next", func() bool { return len(far.Got()) == 7 })
+	require.Equal(t, numbers(0, 7), far.Got(), "nothing twice")
+}
+
+func lines(t *testing.T, f *park.File) (out []park.Entry) {
+	t.Helper()
+	in, err := os.Open(f.Path())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	require.NoError(t, err)
+	defer in.Close()
+	for s := bufio.NewScanner(in); s.Scan(); {
+		var e park.Entry
+		require.NoError(t, json.Unmarshal(s.Bytes(), &e))
+		out = append(out, e)
+	}
+	return out
+}
+
+func closeOn(text string) func(*packet.Publish) mqtttest.Verdict {
+	return func(p *packet.Publish) mqtttest.Verdict {
+		if strings.Contains(string(p.Message.Payload), text) {
+			return mqtttest.Close
+		}
+		return mqtttest.Take
+	}
+}
+
+// C9: a message that the far side never takes is parked, and those around it pass.
+func TestPoison(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	far.Judge(closeOn("poison"))
+	l := link(near.Address, far.Address, "up/#", "")
+	l.Up[0].Prefix = "edge"
+	p := parker(t)
+	b := start(t, l, p, 3)
+	b.connected(t)
+	publish(t, client(t, near.Address), "up/x", 1, "a", "b", "poison", "c", "d")
+	mqtttest.Until(t, "the poison is parked", func() bool { return b.Stats().Up.Parked == 1 })
+	mqtttest.Until(t, "the others passed", func() bool { absent, _ := missing(far.Got(), []string{"a", "b", "c", "d"}); return len(absent) == 0 })
+	parked := lines(t, p)
+	require.Len(t, parked, 1)
+	require.Equal(t, mqtt.ErrPoison.Error(), parked[0].Reason)
+	require.Equal(t, []string{"hub", "far", "up/x", "edge/up/x", "poison"}, []string{parked[0].From, parked[0].To, parked[0].Topic, parked[0].Target, string(parked[0].Payload)})
+	b.stop()
+	again := start(t, l, p, 3)
+	again.connected(t)
+	publish(t, client(t, near.Address), "up/x", 1, "e")
+	mqtttest.Until(t, "the last", func() bool { return again.Stats().Up.Forwarded == 1 })
+	require.Equal(t, uint64(1), again.Stats().Up.Received, "the source was told of the parked one")
+}
+
+// A far side that closes on everything, because its disk is full for example, is not served by parking.
+func TestPeerThatTakesNothing(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	far.Judge(closeOn(""))
+	p := parker(t)
+	b := start(t, link(near.Address, far.Address, "up", ""), p, 5)
+	want := numbers(0, 30)
+	b.connected(t)
+	publish(t, client(t, near.Address), "up", 1, want...)
+	mqtttest.Until(t, "many connections broke", func() bool { return far.Connects() > 15 })
+	far.Judge(nil)
+	mqtttest.Until(t, "all came", func() bool { absent, _ := missing(far.Got(), want); return len(absent) == 0 })
+	require.Zero(t, b.Stats().Up.Parked)
+	require.Empty(t, lines(t, p))
+}
+
+// stubborn is a disk without room, for a while.
+type stubborn struct {
+	mu   sync.Mutex
+	full bool
+	got  []park.Entry
+	asks int
+}
+
+func (s *stubborn) Park(e park.Entry) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asks++
+	if s.full {
+		return park.ErrFull
+	}
+	s.got = append(s.got, e)
+	return nil
+}
+
+func TestWhatCanNotBeParkedIsTriedAgain(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	far.Judge(closeOn("poison"))
+	s := &stubborn{full: true}
+	b := start(t, link(near.Address, far.Address, "up", ""), s, 1)
+	b.connected(t)
+	publish(t, client(t, near.Address), "up", 1, "poison", "a")
+	mqtttest.Until(t, "parking is tried", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.asks > 1 })
+	require.Zero(t, b.Stats().Up.Parked)
+	s.mu.Lock()
+	s.full = false
+	s.mu.Unlock()
+	mqtttest.Until(t, "it is parked at last", func() bool { return b.Stats().Up.Parked == 1 })
+	require.Contains(t, far.Got(), "a")
+}
+
+// A topic that strip leaves nothing of can't be published anywhere.
+func TestTopicThatCanNotBe(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	l := link(near.Address, far.Address, "up/#", "")
+	l.Up[0].Strip = "up"
+	p := parker(t)
+	b := start(t, l, p, 5)
+	b.connected(t)
+	c := client(t, near.Address)
+	publish(t, c, "up", 1, "bad")
+	publish(t, c, "up/x", 1, "good")
+	mqtttest.Until(t, "both are dealt with", func() bool { return b.Stats().Up.Parked == 1 && b.Stats().Up.Forwarded == 1 })
+	require.Contains(t, lines(t, p)[0].Reason, "topic is empty")
+}
+
+// C11: a retained message crosses as one, and once, not with each connection.
+func TestRetained(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
+	ctx := context.Background()
+	c := client(t, near.Address)
+	require.NoError(t, c.PublishWait(ctx, mqtt.Message{Topic: "up/state", QOS: 1, Payload: []byte("on"), Retain: true}))
+	b := start(t, link(near.Address, far.Address, "up/+", ""), parker(t), 5)
+	mqtttest.Until(t, "it crossed", func() bool { return b.Stats().Up.Forwarded == 1 })
+	late := subscribe(t, far.Address, "up/state")
+	mqtttest.Until(t, "the far side keeps it", func() bool { return len(late.payloads()) == 1 })
+	near.Stop()
+	near.Start()
+	mqtttest.Until(t, "it came again and went no further", func() bool { return b.Stats().Up.Known == 1 })
+	require.NoError(t, c.PublishWait(ctx, mqtt.Message{Topic: "up/state", QOS: 1, Payload: []byte("off"), Retain: true}))
+	mqtttest.Until(t, "a new one crosses", func() bool { return len(late.payloads()) == 2 })
+	require.Equal(t, []string{"on", "off"}, late.payloads())
+}
+
+// The source's session may remember subscriptions that are gone from the configuration.
+func TestSubscriptionThatIsGone(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	l := link(near.Address, far.Address, "old", "")
+	first := start(t, l, parker(t), 5)
+	first.connected(t)
+	first.stop()
+	c := client(t, near.Address)
+	publish(t, c, "old", 1, "x")
+	second := start(t, link(near.Address, far.Address, "new", ""), parker(t), 5)
+	mqtttest.Until(t, "it is dropped", func() bool { return second.Stats().Up.Unwanted == 1 })
+	publish(t, c, "new", 1, "y")
+	mqtttest.Until(t, "the new one passes", func() bool { return len(far.Got()) == 1 })
+	require.Equal(t, []string{"y"}, far.Got())
+}
+
+// A bridge whose sides are both away, or hang, ends all the same.
+func TestEndsWhateverTheSidesDo(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // accepts, and says nothing
+	require.NoError(t, err)
+	defer l.Close()
+	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
+	far.Judge(func(*packet.Publish) mqtttest.Verdict { return mqtttest.Mute })
+	for _, c := range []config.Link{
+		link("tcp://127.0.0.1:1", "tcp://127.0.0.1:1", "up", "down"),
+		link("tcp://"+l.Addr().String(), "tcp://"+l.Addr().String(), "up", "down"),
+		link(near.Address, far.Address, "up", ""),
+	} {
+		b := start(t, c, parker(t), 5)
+		if c.Near.Address == near.Address {
+			b.connected(t)
+			publish(t, client(t, near.Address), "up", 1, numbers(0, 200)...)
+			mqtttest.Until(t, "the queue is full", func() bool { return b.Stats().Up.Queue > 10 })
+		}
+		began := time.Now()
+		b.stop()
+		require.Less(t, time.Since(began), 10*time.Second, "%s %s", c.Near.Address, c.Far.Address)
+	}
+}

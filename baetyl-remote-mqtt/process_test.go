@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+)
+
+// The test binary is the bridge when this is set: a real process for a real SIGKILL.
+const envBridge = "RUN_REMOTE_MQTT"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(envBridge) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// process is a module in a working directory of its own.
+type process struct {
+	t      *testing.T
+	dir    string
+	binary string
+	cmd    *exec.Cmd
+	ended  chan struct{}
+}
+
+func newProcess(t *testing.T, binary, config string) *process {
+	t.Helper()
+	p := &process{t: t, dir: t.TempDir(), binary: binary}
+	require.NoError(t, os.MkdirAll(filepath.Join(p.dir, "etc/baetyl"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "etc/baetyl/service.yml"), []byte(config), 0o600))
+	t.Cleanup(func() {
+		p.end(syscall.SIGKILL)
+		if t.Failed() {
+			t.Logf("%s said:\n%s", filepath.Base(p.dir), p.said())
+		}
+	})
+	return p
+}
+
+func (p *process) start() {
+	p.t.Helper()
+	out, err := os.OpenFile(filepath.Join(p.dir, "console"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	require.NoError(p.t, err)
+	defer out.Close()
+	p.cmd = exec.Command(p.binary)
+	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.dir, out, out
+	p.cmd.Env = append(os.Environ(), envBridge+"=1")
+	require.NoError(p.t, p.cmd.Start())
+	ended := make(chan struct{})
+	p.ended = ended
+	go func(c *exec.Cmd) { c.Wait(); close(ended) }(p.cmd)
+}
+
+func (p *process) end(sig syscall.Signal) {
+	if p.cmd == nil {
+		return
+	}
+	p.cmd.Process.Signal(sig)
+	<-p.ended
+}
+
+func (p *process) said() string {
+	data, _ := os.ReadFile(filepath.Join(p.dir, "console"))
+	return string(data[max(0, len(data)-3000):])
+}
+
+// hubs builds baetyl-hub once and returns n of them with their addresses, running.
+func hubs(t *testing.T, n int) (all []*process, addresses []string) {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "baetyl-hub")
+	out, err := exec.Command("go", "build", "-o", binary, "github.com/baetyl/baetyl/baetyl-hub").CombinedOutput()
+	require.NoError(t, err, string(out))
+	for range n {
+		address := fmt.Sprintf("tcp://127.0.0.1:%d", mqtttest.FreePort(t))
+		hub := newProcess(t, binary, "listen: ['"+address+`']
+principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}]
+logger: {level: warn}
+`)
+		hub.start()
+		listening(t, address)
+		all, addresses = append(all, hub), append(addresses, address)
+	}
+	return all, addresses
+}
+
+func listening(t *testing.T, address string) {
+	t.Helper()
+	mqtttest.Until(t, address+" listens", func() bool {
+		c, err := net.Dial("tcp", strings.TrimPrefix(address, "tcp://"))
+		if err == nil {
+			c.Close()
+		}
+		return err == nil
+	})
+}
+
+// between is the bridge of two hubs: up and down cross it at QoS 1.
+func between(t *testing.T, near, far string) *process {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	return newProcess(t, self, fmt.Sprintf(`name: bridge
+hub: {address: '%s', username: test, password: hahaha, interval: 200ms}
+remotes: [{name: far, address: '%s', username: test, password: hahaha, interval: 200ms}]
+rules:
+  - hub: {subscriptions: [{topic: up, qos: 1}]}
+    remote: {name: far, subscriptions: [{topic: down, qos: 1}]}
+`, near, far))
+}
+
+// connected waits until the bridge has subscribed at both sides.
+func connected(t *testing.T, b *process) {
+	t.Helper()
+	mqtttest.Until(t, "the bridge is connected on both sides", func() bool { return strings.Count(b.said(), "msg=connected") == 2 })
+}
+
+func client(t *testing.T, address, id string, h mqtt.Handler, subs ...mqtt.TopicInfo) *mqtt.Dispatcher {
+	t.Helper()
+	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: address, ClientID: id, Username: "test", Password: "hahaha", Interval: 200 * time.Millisecond,
+		MaxInflight: 100, BufferSize: 100, Subscriptions: subs})
+	require.NoError(t, err)
+	require.NoError(t, d.Start(h))
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// tally counts what comes to a subscriber with a session that stays.
+type tally struct {
+	mu    sync.Mutex
+	times []int // by number
+	kinds int   // different numbers that came
+}
+
+func count(t *testing.T, address, topic string, most int) *tally {
+	t.Helper()
+	c, ready := &tally{times: make([]int, most)}, make(chan struct{}, 1000)
+	client(t, address, "tally-"+topic, mqtt.Funcs{Connect: func(bool) { ready <- struct{}{} }, Message: func(m *mqtt.Delivery) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		var n int
+		fmt.Sscan(string(m.Payload), &n)
+		if c.times[n]++; c.times[n] == 1 {
+			c.kinds++
+		}
+		m.Ack()
+	}}, mqtt.TopicInfo{Topic: topic, QOS: 1})
+	<-ready
+	return c
+}
+
+func (c *tally) came() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.kinds
+}
+
+// of returns how many of the first n are missing, and how many copies came too many.
+func (c *tally) of(n int) (absent, copies int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, times := range c.times[:n] {
+		if times == 0 {
+			absent++
+		}
+		copies += max(0, times-1)
+	}
+	return absent, copies
+}
+
+// flow publishes numbers at QoS 1 until ctx ends, and returns how many there were once all are acknowledged.
+func flow(ctx context.Context, t *testing.T, d *mqtt.Dispatcher, topic string, most int) int {
+	n := 0
+	for ; n < most && ctx.Err() == nil; n++ {
+		if err := d.Publish(mqtt.TopicInfo{Topic: topic, QOS: 1}, fmt.Append(nil, n)); err != nil {
+			t.Errorf("publish: %v", err)
+			break
+		}
+		if n%20 == 0 {
+			select { // a steady flow, so that each kill meets messages under way
+			case <-ctx.Done():
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}
+	wait, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := d.Drain(wait); err != nil {
+		t.Errorf("publisher of %s: %v: %+v", topic, err, d.Stats())
+	}
+	return n
+}
