@@ -1,0 +1,155 @@
+package update
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
+)
+
+// Files of a package.
+const (
+	appFile      = "application.yml"
+	metadataFile = "metadata.yml" // when it is missing, application.yml says which volumes there are
+	binaryFile   = "bin/baetyl"
+)
+
+// maxVolumes is how many volumes an application may have.
+const maxVolumes = 1000
+
+// prepare downloads everything that the update needs. It returns what the master is to be handed, a path relative to its working
+// directory, and the application in it.
+func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a journal.App, err error) {
+	if err := u.Volumes.Ensure(ctx, o.Volume, u.live); err != nil {
+		return "", a, err
+	}
+	dir, err := o.Volume.Dir()
+	if err != nil {
+		return "", a, err
+	}
+	host, here := path.Join(cloud.Root, dir), filepath.Join(u.Volumes.Dir, filepath.FromSlash(dir))
+	if o.Type == masterapi.UpdateMaster {
+		st, err := os.Lstat(filepath.Join(here, binaryFile))
+		if err != nil || !st.Mode().IsRegular() {
+			return "", a, fmt.Errorf("read package: it has no file %s", binaryFile)
+		}
+		return path.Join(host, binaryFile), a, nil
+	}
+	m, err := readMetadata(here)
+	if err != nil {
+		return "", a, fmt.Errorf("read package: %w", err)
+	}
+	a = journal.App{Version: m.Version, Volumes: []string{host}}
+	for _, v := range m.Volumes {
+		a.Volumes = append(a.Volumes, v.Path)
+	}
+	for _, v := range m.downloads() {
+		if err := u.Volumes.Ensure(ctx, v, u.live); err != nil {
+			return "", a, err
+		}
+	}
+	return path.Join(host, appFile), a, nil
+}
+
+// live returns the volumes of the running application. A master that is away, because it is restarted, is waited for.
+func (u *Updater) live(ctx context.Context) (paths []string, err error) {
+	deadline := time.Now().Add(u.Timeout)
+	for n := 0; ; n++ {
+		i, err := u.Master.Inspect(ctx)
+		if err == nil {
+			for _, v := range i.Volumes {
+				paths = append(paths, v.Path)
+			}
+			return paths, nil
+		}
+		if ctx.Err() != nil || time.Now().After(deadline) {
+			return nil, err
+		}
+		_ = wait(ctx, u.retry().Delay(n, rand.Float64())) // its end is seen above
+	}
+}
+
+// metadata is which volumes an application has and where they come from. Version is the one that the master will report.
+type metadata struct {
+	Version string         `yaml:"-" json:"-"`
+	Volumes []cloud.Volume `yaml:"volumes" json:"volumes"`
+}
+
+// readMetadata reads what dir, an application's package, says of volumes, and checks the application itself.
+func readMetadata(dir string) (*metadata, error) {
+	a, err := app.Load(filepath.Join(dir, appFile))
+	if err != nil {
+		return nil, err
+	}
+	if len(a.Services) == 0 {
+		return nil, errors.New("app config invalid: service list is empty")
+	}
+	m := &metadata{Version: a.Version}
+	data, err := conf.ReadFile(filepath.Join(dir, metadataFile))
+	switch {
+	case err == nil:
+		err = parseMetadata(data, m)
+	case errors.Is(err, fs.ErrNotExist):
+		err = nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, v := range a.Volumes {
+		if !v.Managed() {
+			m.Volumes = append(m.Volumes, cloud.Volume{Name: v.Name, Path: v.Path, Meta: v.Meta})
+		}
+	}
+	if len(m.Volumes) > maxVolumes {
+		return nil, fmt.Errorf("%s: more than %d volumes", metadataFile, maxVolumes)
+	}
+	return m, m.check()
+}
+
+// parseMetadata reads metadata.yml. Keys that are not for the agent are left to whom they are for.
+func parseMetadata(data []byte, m *metadata) error {
+	none := func(string) (string, bool) { return "", false } // metadata comes from outside: it sees no environment
+	return conf.Parse(metadataFile, data, m, conf.AllowOthers(), conf.Env(none))
+}
+
+// check tells which volume can't be downloaded, and that no folder is to have two contents.
+func (m *metadata) check() error {
+	content := map[string]app.VolumeMeta{}
+	for i, v := range m.Volumes {
+		if v.Meta.URL == "" {
+			continue
+		}
+		if err := v.Check(); err != nil {
+			return fmt.Errorf("volumes[%d].%w", i, err)
+		}
+		dir, err := v.Dir()
+		if err != nil {
+			return err
+		}
+		if other, ok := content[dir]; ok && (other.MD5 != v.Meta.MD5 || other.SHA256 != v.Meta.SHA256) {
+			return fmt.Errorf("volumes[%d].path: %q stands twice, with two contents", i, v.Path)
+		}
+		content[dir] = v.Meta
+	}
+	return nil
+}
+
+// downloads are the volumes that come from the cloud, outer folders before those in them.
+func (m *metadata) downloads() []cloud.Volume {
+	out := slices.DeleteFunc(slices.Clone(m.Volumes), func(v cloud.Volume) bool { return v.Meta.URL == "" })
+	slices.SortStableFunc(out, func(a, b cloud.Volume) int { return cmp.Compare(a.Path, b.Path) })
+	return out
+}

@@ -1,0 +1,51 @@
+package volume
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strconv"
+)
+
+// trash holds what is being removed, out of everybody's sight.
+const trash = Private + "/trash"
+
+// Choose returns those of downloaded, paths relative to cloud.Root, that can go: they neither are, nor contain, nor lie in one of
+// keep, paths as the master takes them. The order of the lists does not matter.
+func Choose(downloaded, keep []string) []string {
+	var out []string
+	for _, d := range downloaded {
+		if !slices.ContainsFunc(keep, func(k string) bool { k = below(k); return k != "" && related(k, d) }) {
+			out = append(out, d)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Clean removes the folders that were downloaded and that keep, paths of volumes as the master takes them, does not need. It
+// returns the paths that are gone; one that can't be removed does not keep the others.
+func (s *Store) Clean(keep []string) (removed []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.root.MkdirAll(trash, 0o700); err != nil {
+		return nil, err
+	}
+	defer s.root.RemoveAll(trash) // what is left is removed at the next start
+	var errs []error
+	for i, dir := range Choose(slices.Collect(maps.Keys(s.record.Volumes)), keep) {
+		err := s.root.Rename(dir, trash+"/"+strconv.Itoa(i))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("remove volume %s: %w", dir, err))
+			continue
+		}
+		delete(s.record.Volumes, dir)
+		removed = append(removed, dir)
+	}
+	if len(removed) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	return removed, errors.Join(append(errs, s.save())...)
+}

@@ -1,0 +1,250 @@
+// Package volume brings packages of the cloud into folders of the device, and removes those that nobody needs any more.
+//
+//	url ─► .agent/download/<digest> ─► digest, size, space ─► .agent/stage/new ─► rename ─► <path> ─► record
+//	         resumed after a break                              fsync             one step
+//
+// It promises that a folder has a whole package or what it had before, whenever the power fails; that a folder of the running
+// application and a folder that did not come from the cloud are not replaced; that nothing is written or removed outside of
+// Dir; and that Clean removes only what the record says was downloaded here.
+//
+// It does not know what is in a package, nor when an update begins or ends: its caller says what must stay.
+package volume
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Private is the folder in Dir that belongs to the agent; cloud.Volume.Dir refuses paths that lead into it.
+const Private = ".agent"
+
+// Folders and files in Private.
+const (
+	downloads  = Private + "/download"
+	stage      = Private + "/stage"
+	stagedNew  = stage + "/new"
+	stagedOld  = stage + "/old"
+	recordFile = Private + "/volumes.json"
+)
+
+// Errors of this package; errors.Is decides.
+var (
+	ErrLive    = errors.New("folder belongs to the running application and has another content; give the new content a folder of its own")
+	ErrForeign = errors.New("folder is there already and did not come from the cloud")
+	ErrDigest  = errors.New("digest of the package is not the one in the event")
+	ErrSpace   = errors.New("not enough free space")
+)
+
+// Limits cap what a package may take. Zero values are not allowed.
+type Limits struct {
+	Package  conf.Size `yaml:"package" json:"package" default:"1g" validate:"min=1"`   // the archive
+	Unpacked conf.Size `yaml:"unpacked" json:"unpacked" default:"4g" validate:"min=1"` // all its files together
+	Files    int       `yaml:"files" json:"files" default:"100000" validate:"min=1"`   // entries
+	Free     conf.Size `yaml:"free" json:"free" default:"64m" validate:"min=0"`        // that must be left on the disk
+}
+
+// Config is what a Store needs.
+type Config struct {
+	Dir      string // what the master knows as cloud.Root
+	Client   *http.Client
+	Limits   Limits
+	Patience time.Duration // a download that gets no byte for so long is given up
+	Stall    time.Duration // a connection that brings no byte for so long is given up and made anew; 0 means a minute
+	Log      log.Logger
+}
+
+// Live returns the paths of the volumes of the running application, as the master's inspect gives them.
+type Live func(context.Context) ([]string, error)
+
+// Store is the folders and their record. Its methods may be called from any goroutine; one works at a time.
+type Store struct {
+	Config
+	root *os.Root // nothing leads out of it, also no link
+
+	mu     sync.Mutex // held during each method
+	record record
+}
+
+// Open reads the record and finishes or undoes what a crash has interrupted. One process may have a Dir open; the caller sees
+// to that.
+func Open(cfg Config) (*Store, error) {
+	if cfg.Stall <= 0 {
+		cfg.Stall = time.Minute
+	}
+	if err := os.MkdirAll(filepath.Join(cfg.Dir, downloads), 0o700); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{Config: cfg, root: root}
+	if err := s.recover(); err != nil {
+		_ = root.Close()
+		return nil, fmt.Errorf("recover volumes in %s: %w", cfg.Dir, err)
+	}
+	return s, nil
+}
+
+// Close gives the folder back.
+func (s *Store) Close() error { return s.root.Close() }
+
+// Ensure makes v's folder hold v's package. It returns at once if it does. live is asked only if a folder has to be replaced.
+// A network that is away is waited for; errors are final otherwise, and carry no URL.
+func (s *Store) Ensure(ctx context.Context, v cloud.Volume, live Live) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.ensure(ctx, v, live)
+	if err != nil {
+		return fmt.Errorf("prepare volume (%s): %w", v.Name, err)
+	}
+	return nil
+}
+
+func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
+	if err := v.Check(); err != nil {
+		return err
+	}
+	dir, err := v.Dir()
+	if err != nil {
+		return err
+	}
+	if st, err := s.root.Stat(dir); err == nil && st.IsDir() && s.record.Volumes[dir].holds(v.Meta) {
+		return nil
+	}
+	if err := s.replaceable(ctx, dir, live); err != nil {
+		return err
+	}
+	archive, err := s.fetch(ctx, v.Meta)
+	if err != nil {
+		return err
+	}
+	if err := s.unpack(archive); err != nil {
+		_ = os.Remove(archive)
+		return err
+	}
+	// Downloading may have taken hours, in which the application may have changed.
+	if err := s.replaceable(ctx, dir, live); err != nil {
+		return err
+	}
+	if err := s.place(dir, v.Meta); err != nil {
+		return err
+	}
+	_ = os.Remove(archive) // the next download would do it
+	s.Log.WithField("volume", v.Name).WithField("path", v.Path).Infof("volume is in place")
+	return nil
+}
+
+// replaceable tells why dir must stay as it is. A folder that is missing or empty is no obstacle.
+func (s *Store) replaceable(ctx context.Context, dir string, live Live) error {
+	if !s.occupied(dir) {
+		return nil
+	}
+	if _, ours := s.record.Volumes[dir]; !ours {
+		return ErrForeign
+	}
+	paths, err := live(ctx)
+	if err != nil {
+		return fmt.Errorf("ask which volumes are in use: %w", err)
+	}
+	for _, p := range paths {
+		if p = below(p); p != "" && related(p, dir) {
+			return ErrLive
+		}
+	}
+	return nil
+}
+
+// occupied tells whether there is something at dir that a rename would destroy.
+func (s *Store) occupied(dir string) bool {
+	f, err := s.root.Open(dir)
+	if err != nil {
+		_, err := s.root.Lstat(dir)
+		return !errors.Is(err, fs.ErrNotExist)
+	}
+	defer f.Close()
+	names, err := f.Readdirnames(1)
+	return err == nil && len(names) > 0 || !isDir(f)
+}
+
+func isDir(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.IsDir()
+}
+
+// unpack fills stagedNew with the content of archive and makes it durable.
+func (s *Store) unpack(archive string) error {
+	if err := s.root.RemoveAll(stage); err != nil {
+		return err
+	}
+	if err := s.root.MkdirAll(stage, 0o700); err != nil {
+		return err
+	}
+	size, err := file.Unpacked(archive)
+	if err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	if size > uint64(s.Limits.Unpacked) {
+		return fmt.Errorf("unpack: %w: %d bytes, allowed %d", file.ErrLimit, size, s.Limits.Unpacked)
+	}
+	if err := s.space(size); err != nil {
+		return fmt.Errorf("unpack: %w", err)
+	}
+	to := filepath.Join(s.Dir, stagedNew)
+	if err := file.Unzip(archive, to, file.Limits{Bytes: int64(s.Limits.Unpacked), Files: s.Limits.Files}); err != nil {
+		_ = s.root.RemoveAll(stage) // the next one begins with that again
+		return fmt.Errorf("unpack: %w", err)
+	}
+	return file.SyncTree(to)
+}
+
+// space tells whether need more bytes fit on the disk.
+func (s *Store) space(need uint64) error {
+	free, err := file.Free(s.Dir)
+	if err != nil {
+		return nil // unknown here; a full disk shows when writing
+	}
+	if want := need + uint64(s.Limits.Free); want < need || free < want {
+		return fmt.Errorf("%w: %d bytes needed, %d to be left, %d free", ErrSpace, need, s.Limits.Free, free)
+	}
+	return nil
+}
+
+// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below it. The root itself, which the
+// agent mounts, and what contains it are not: they would make everything live for ever.
+func below(p string) string {
+	p, err := app.CleanPath(p)
+	if err != nil {
+		return ""
+	}
+	rest, ok := strings.CutPrefix(p, cloud.Root+"/")
+	if !ok {
+		return ""
+	}
+	return rest
+}
+
+// related tells whether a and b are the same folder or one lies in the other.
+func related(a, b string) bool {
+	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
+}
+
+// syncParent makes the entry of p durable.
+func (s *Store) syncParent(p string) error {
+	return file.SyncDir(filepath.Join(s.Dir, filepath.FromSlash(path.Dir(p))))
+}
