@@ -59,6 +59,15 @@ func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 	}
 }
 
+// eachWay is each, over gRPC and over the pipe.
+func eachWay(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		t.Run("grpc", func(t *testing.T) { test(t, target) })
+		target.Pipe = true
+		t.Run("pipe", func(t *testing.T) { test(t, target) })
+	})
+}
+
 // python returns the interpreter inside of a package.
 func python(target functiontest.Target) string {
 	return filepath.Join(filepath.Dir(filepath.Dir(target.Entry)), "venv/bin/python")
@@ -121,7 +130,7 @@ functions:
 }
 
 func TestPython(t *testing.T) {
-	each(t, func(t *testing.T, target functiontest.Target) {
+	eachWay(t, func(t *testing.T, target functiontest.Target) {
 		o := target.Options(`
 - {name: leave, handler: cases.leave, codedir: code}
 - {name: spin, handler: cases.spin, codedir: code}
@@ -163,7 +172,7 @@ server: {workers: {max: 1}}
 // TestInterrupt calls many functions whose deadline passes about when they return: none of the next calls gets the end of the
 // one before.
 func TestInterrupt(t *testing.T) {
-	each(t, func(t *testing.T, target functiontest.Target) {
+	eachWay(t, func(t *testing.T, target functiontest.Target) {
 		r := functiontest.Start(t, target.Options("server: {workers: {max: 1}}\nlogger: {level: error}"))
 		for i := range 200 {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(3000+i*20)*time.Microsecond)
@@ -180,7 +189,7 @@ func TestInterrupt(t *testing.T) {
 
 // TestWorkers: code directories that share module names run in processes of their own.
 func TestWorkers(t *testing.T) {
-	each(t, func(t *testing.T, target functiontest.Target) {
+	eachWay(t, func(t *testing.T, target functiontest.Target) {
 		options := func(more string) functiontest.Options {
 			o := target.Options(`
 - {name: beside, handler: cases.name_beside, codedir: code}

@@ -25,14 +25,20 @@ def main():
     parser.add_argument('--worker', nargs=2, help=argparse.SUPPRESS)  # group and address, see workers.py
     args = parser.parse_args()
     try:
-        from baetyl_function import config, functions, log, server, workers
+        from baetyl_function import calls, config, functions, log, workers
     except ImportError as e:
-        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-        sys.exit(fail('%s; prepare the package with: %s' % (e, os.path.join(here, 'bin', 'prepare')), 127))
+        sys.exit(not_prepared(e))
     try:
         c = config.load(args.config)
     except config.ConfigError as e:
         sys.exit(fail(e))
+    try:
+        if c.server.pipe and not args.worker:
+            from baetyl_function import pipe as way
+        else:
+            from baetyl_function import server as way
+    except ImportError as e:
+        sys.exit(not_prepared(e))
 
     logger = log.new(c.logger, c.name)
     stop = Stop()
@@ -52,7 +58,7 @@ def main():
     status = 1
     try:
         handlers = functions.load(mine)
-        front = server.Server(handlers, children, logger)
+        front = way.Server(calls.Calls(handlers, children, logger))
         if not children.ready():
             raise functions.LoadError('a worker could not start; the reason is above')
         stop.on_signals()
@@ -68,9 +74,9 @@ def main():
         if getattr(e, 'traceback', None):
             traceback.print_tb(e.traceback)
         fail('%s: %s' % (args.config, e))
-    except server.KeyFileError as e:
+    except calls.KeyFileError as e:
         fail('%s: %s' % (args.config, e))
-    except ValueError as e:
+    except calls.AddressError as e:
         fail('%s: server.address: listen on %s: %s' % (args.config, address, e))
     finally:
         children.stop(c.server.timeout)
@@ -111,6 +117,11 @@ class Stop(object):
         for number in (signal.SIGTERM, signal.SIGINT):  # a second one must not make the exit status another
             signal.signal(number, signal.SIG_IGN)
         return self._status, self._reason
+
+
+def not_prepared(error):
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    return fail('%s; prepare the package with: %s' % (error, os.path.join(here, 'bin', 'prepare')), 127)
 
 
 def fail(error, status=1):

@@ -32,6 +32,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
 
 // deadline is how long a test waits for what must happen; a busy machine with the race detector is slow.
@@ -45,6 +47,7 @@ type Options struct {
 	Dir    string            // service directory; empty: a new one
 	NoAddr bool              // without BAETYL_SERVICE_INSTANCE_ADDRESS: the configuration has server.address
 	TLS    credentials.TransportCredentials
+	Pipe   bool // over the pipe instead of gRPC
 }
 
 // Runtime is a running instance.
@@ -66,7 +69,14 @@ const Config = "etc/baetyl/service.yml"
 // Start starts an instance and waits until its port is open. It is killed at the end of the test.
 func Start(t testing.TB, o Options) *Runtime {
 	t.Helper()
+	if o.Pipe {
+		o.Env = append([]string{masterapi.EnvInstancePipe + "=1"}, o.Env...)
+	}
 	r := launch(t, o)
+	if o.Pipe {
+		r.dialPipe(t)
+		return r
+	}
 	creds := o.TLS
 	if creds == nil {
 		creds = insecure.NewCredentials()
@@ -95,6 +105,34 @@ func (r *Runtime) dial(t testing.TB, creds credentials.TransportCredentials) {
 	require.NoError(t, err)
 	t.Cleanup(func() { conn.Close() })
 	r.Client = function.NewFunctionClient(conn)
+}
+
+// dialPipe makes Client one over the pipe, with the same limits.
+func (r *Runtime) dialPipe(t testing.TB) {
+	t.Helper()
+	cfg := baetyl.FClientConfig{Address: r.Addr, Timeout: deadline, Pipe: true}
+	cfg.Message.Length.Max = 64 << 20
+	c, err := baetyl.NewFClient(cfg)
+	require.NoError(t, err)
+	t.Cleanup(func() { c.Close() })
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() {
+		select {
+		case <-r.exited:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	require.NoError(t, c.Connect(ctx), "output:\n%s", r.Output())
+	require.Positive(t, c.Concurrent(), "it speaks gRPC, not the pipe")
+	r.Client = pipeClient{c}
+}
+
+type pipeClient struct{ *baetyl.FClient }
+
+func (c pipeClient) Call(ctx context.Context, m *function.FunctionMessage, _ ...grpc.CallOption) (*function.FunctionMessage, error) {
+	return c.FClient.Call(ctx, m)
 }
 
 // Fail starts an instance that is to end on its own; returns its exit status and what it wrote.

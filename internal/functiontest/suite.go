@@ -7,7 +7,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -24,6 +27,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // Target is a runtime that Suite tests.
@@ -50,6 +54,8 @@ type Target struct {
 	// Broken is the source of a module broken that fails while it is loaded with "not today"; Missing one that needs a library
 	// nowhere, called nowhere.
 	Broken, Missing map[string]string
+	// Pipe calls over the pipe instead of gRPC.
+	Pipe bool
 }
 
 var names = []string{"echo", "context", "none", "fail", "strange", "sleep", "big", "env", "pid", "log"}
@@ -70,7 +76,7 @@ func (target Target) Options(config string) Options {
 	for name, content := range target.Code {
 		files["code/"+name] = content
 	}
-	return Options{Entry: target.Entry, Env: target.Env, Files: files}
+	return Options{Entry: target.Entry, Env: target.Env, Files: files, Pipe: target.Pipe}
 }
 
 // Suite tests what every runtime must do (spec: Function RPC, runtimes; documents: Customize Runtime Module).
@@ -81,6 +87,13 @@ func Suite(t *testing.T, target Target) {
 		"tls": testTLS, "log": testLog, "process": testProcess,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, target) })
+	}
+	target.Pipe = true
+	for name, test := range map[string]func(*testing.T, Target){
+		"values": testValues, "message": testMessage, "errors": testErrors, "limits": testLimits, "deadline": testDeadline,
+		"stop": testStop, "isolation": testIsolation, "log": testLog, "process": testProcess, "strangers": testStrangers,
+	} {
+		t.Run("pipe "+name, func(t *testing.T) { test(t, target) })
 	}
 }
 
@@ -382,6 +395,49 @@ func testBadConfig(t *testing.T, target Target) {
 		assert.Equal(t, 1, code)
 		assert.Contains(t, out, "server.address: listen on "+first.Addr)
 	})
+}
+
+// testStrangers: who does not speak the pipe's language harms nobody.
+func testStrangers(t *testing.T, target Target) {
+	r := Start(t, target.Options("server: {message: {length: {max: 64k}}}"))
+	for name, bytes := range map[string]string{
+		"gRPC": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "short": "BAETYL", "a frame that never ends": function.Hello + "\xff\xff\xff\xff\x00\x00\x00\x01\x00",
+		"half a frame": function.Hello + "\x00\x00\x00\x09\x00",
+	} {
+		conn, err := net.Dial("tcp", r.Addr)
+		require.NoError(t, err)
+		_, err = conn.Write([]byte(bytes))
+		require.NoError(t, err)
+		if strings.HasPrefix(name, "half") || name == "short" {
+			require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+		}
+		require.NoError(t, conn.SetReadDeadline(time.Now().Add(deadline)))
+		_, err = io.Copy(io.Discard, conn)
+		require.False(t, errors.Is(err, os.ErrDeadlineExceeded), "%s: the connection is closed", name)
+		conn.Close()
+	}
+	conn, err := net.Dial("tcp", r.Addr)
+	require.NoError(t, err)
+	defer conn.Close()
+	p, err := function.Dial(conn)
+	require.NoError(t, err)
+	require.NoError(t, p.SendCode(7, codes.OK, "\xff\xff not a message"))
+	require.NoError(t, p.SendCode(8, codes.Canceled, "")) // of a call that there is not
+	require.NoError(t, p.SendMessage(9, &function.FunctionMessage{Payload: make([]byte, 70000)}))
+	got := map[uint32]codes.Code{}
+	for range 2 {
+		f, err := p.Read()
+		require.NoError(t, err)
+		got[f.Call] = f.Code
+	}
+	assert.Equal(t, map[uint32]codes.Code{7: codes.InvalidArgument, 9: codes.ResourceExhausted}, got)
+	assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
+
+	o := target.Options("")
+	o.Env = append(o.Env, masterapi.EnvInstancePipe+"=1", "BAETYL_SERVICE_INSTANCE_ADDRESS="+r.Addr)
+	code, out := Fail(t, o)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "server.address: listen on "+r.Addr)
 }
 
 func testTLS(t *testing.T, target Target) {

@@ -1,7 +1,8 @@
 """The Python function runtime: serves the users' functions to the function manager.
 
-    Call (gRPC) --> server --+--> functions: payload -> event -> handler(event, context) -> payload
-                             +--> workers:   the same in a second process, for codedirs whose modules share names
+    frame       --> pipe ----+
+    Call (gRPC) --> server --+--> calls --+--> functions: payload -> event -> handler(event, context) -> payload
+                                          +--> workers:   the same in a second process, for codedirs whose modules share names
 
     config   what the configuration file says, checked before anything acts on it
     log      lines to stderr, and to a rotated file

@@ -15,10 +15,12 @@ import yaml
 # The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 NAME_VARIABLES = ('BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME')
 ADDRESS_VARIABLES = ('BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_ADDRESS')
+# Set by a function manager that would rather have a pipe at the address than gRPC.
+PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE'
 
 Config = namedtuple('Config', 'file name server functions logger')
 # workers and concurrent may be None: the library's default, no limit. timeout is in seconds.
-Server = namedtuple('Server', 'address workers concurrent message_length ca key cert timeout')
+Server = namedtuple('Server', 'address pipe workers concurrent message_length ca key cert timeout')
 Function = namedtuple('Function', 'name handler codedir path')  # path is the key path, for errors
 Logger = namedtuple('Logger', 'path level format age_days size_bytes backups')
 
@@ -151,6 +153,7 @@ def _server(s, environ):
     address = _from(environ, ADDRESS_VARIABLES) or address
     result = Server(
         address=_target(s, address),
+        pipe=environ.get(PIPE_VARIABLE) == '1',
         workers=workers.take('max', _positive),
         concurrent=concurrent.take('max', _positive, concurrent2.take('max', _positive)),
         message_length=limit,
@@ -164,7 +167,7 @@ def _server(s, environ):
         raise s.error('cert' if result.key else 'key', 'is missing; TLS needs server.key and server.cert')
     if result.ca and not result.cert:
         raise s.error('ca', 'needs server.key and server.cert too')
-    return result
+    return result._replace(pipe=result.pipe and not result.cert and not result.address.startswith('unix:'))
 
 
 def _target(s, address):
