@@ -52,6 +52,15 @@ func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 	}
 }
 
+// eachWay is each, over gRPC and over the pipe.
+func eachWay(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
+	each(t, func(t *testing.T, target functiontest.Target) {
+		t.Run("grpc", func(t *testing.T) { test(t, target) })
+		target.Pipe = true
+		t.Run("pipe", func(t *testing.T) { test(t, target) })
+	})
+}
+
 func read(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -102,7 +111,7 @@ functions:
 }
 
 func TestNode(t *testing.T) {
-	each(t, func(t *testing.T, target functiontest.Target) {
+	eachWay(t, func(t *testing.T, target functiontest.Target) {
 		config := `
 - {name: deep, handler: lib.deep.mod.handler, codedir: code}
 - {name: nested, handler: cases.nested.a.b, codedir: code}

@@ -5,8 +5,10 @@
 //
 //   config     what the configuration file says, checked before anything acts on it
 //   log        lines to stderr, and to a rotated file
+//   server     calls over gRPC, or
+//   pipe       over the pipe, for a function manager that asks for it
+//   calls      what becomes of a call, whichever way it came
 //   functions  payload -> event -> handler -> payload
-//   server     the gRPC service
 //
 // Node 8.13 and later. An open port means "all functions are loaded". Exit status: 0 after SIGTERM or SIGINT; 1 with one line on
 // stderr when the configuration, a function or the address is wrong; 2 for wrong arguments; 127 when the libraries that it needs
@@ -29,16 +31,19 @@ function configFile(args) {
   return process.exit(help ? 0 : 2);
 }
 
-function main() {
-  const file = configFile(process.argv.slice(2));
-  let parts;
+// part loads one of the parts. gRPC is not loaded for nothing: it takes a while.
+function part(name) {
   try {
-    parts = ['config', 'log', 'functions', 'server'].map((name) => require(`./${name}`));
+    return require(`./${name}`);
   } catch (e) {
     if (e.code !== 'MODULE_NOT_FOUND') throw e;
-    fail(`${e.message.split('\n')[0]}; prepare the package with: ${path.join(__dirname, '..', 'bin', 'prepare')}`, 127);
+    return fail(`${e.message.split('\n')[0]}; prepare the package with: ${path.join(__dirname, '..', 'bin', 'prepare')}`, 127);
   }
-  const [config, logs, functions, server] = parts;
+}
+
+function main() {
+  const file = configFile(process.argv.slice(2));
+  const [config, logs, functions, calls] = ['config', 'log', 'functions', 'calls'].map(part);
 
   let c;
   let handlers;
@@ -57,7 +62,9 @@ function main() {
     if (e.userStack) process.stderr.write(`${e.userStack}\n`);
     fail(`${file}: ${e.message}`);
   }
-  const front = new server.Server(handlers, c.server, log);
+  const running = new calls.Calls(handlers, c.server.concurrent, log);
+  const { Server } = part(c.server.pipe ? 'pipe' : 'server');
+  const front = new Server(running, c.server);
 
   let stopping = false;
   const stop = () => {
@@ -73,8 +80,8 @@ function main() {
 
   front.listen((e) => {
     if (e) fail(`${file}: ${e.message}`);
-    process.on('uncaughtException', (error) => front.stray(error));
-    process.on('unhandledRejection', (error) => front.stray(error));
+    process.on('uncaughtException', (error) => running.stray(error));
+    process.on('unhandledRejection', (error) => running.stray(error));
     log.info(`functions ${Array.from(handlers.keys()).sort().join(', ')} at ${c.server.address}`);
   });
 }

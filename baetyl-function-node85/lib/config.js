@@ -11,6 +11,8 @@ const yaml = require('js-yaml');
 // The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 const NAME_VARIABLES = ['BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME'];
 const ADDRESS_VARIABLES = ['BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_ADDRESS'];
+// Set by a function manager that would rather have a pipe at the address than gRPC.
+const PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE';
 
 const MILLISECONDS = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, 'μs': 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5 };
 
@@ -138,6 +140,7 @@ function readServer(s, env) {
     throw s.error(result.key ? 'cert' : 'key', 'is missing; TLS needs server.key and server.cert');
   }
   if (result.ca && !result.cert) throw s.error('ca', 'needs server.key and server.cert too');
+  result.pipe = env[PIPE_VARIABLE] === '1' && !result.cert && !result.address.startsWith('unix:');
   return result;
 }
 

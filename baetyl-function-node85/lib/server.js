@@ -1,24 +1,11 @@
 'use strict';
-// The gRPC service: one method.
-//
-//   accepted --> running --> answered
-//       |           +--> ended                               the caller's deadline passed, or it went away
-//       +--> refused, RESOURCE_EXHAUSTED                     too large, or more than server.concurrent.max at once
-//
-// A function's error is answered with UNKNOWN and a detail that starts with "Exception calling application: ", so that the
-// manager can tell it from a broken runtime. JavaScript has one thread: a handler that computes without a pause holds up every
-// other call of the instance, and its own end.
+// Calls over gRPC: one method.
 
-const asyncHooks = require('async_hooks');
 const fs = require('fs');
 const tls = require('tls');
 const grpc = require('@grpc/grpc-js');
-const FunctionMessage = require('./function_pb').baetyl.FunctionMessage;
-const functions = require('./functions');
+const { FunctionMessage } = require('./function_pb').baetyl;
 const legacy = require('./legacy');
-
-// A detail travels in a header; callers accept few kilobytes there and break the call for more.
-const DETAIL_MAX = 4000;
 
 const encode = (message) => FunctionMessage.encode(message).finish();
 const decode = (bytes) => FunctionMessage.decode(bytes);
@@ -34,18 +21,13 @@ const SERVICE = {
   },
 };
 
-// Server serves the handlers, a Map by function name.
+// Server serves calls.
 class Server {
-  constructor(handlers, config, log) {
-    this.handlers = handlers;
+  constructor(calls, config) {
+    this.calls = calls;
     this.config = config;
-    this.log = log;
-    this.running = new Set(); // of functions.Call
     this.streams = new Set(); // of the calls whose answers are not yet sent
     this.stopping = null; // once stop was called: what to do when streams is empty
-    // Finds the call that an error belongs to when it is thrown outside of the handler, in a timer say. Node before 16 does not
-    // keep it for rejected promises.
-    this.current = legacy.major >= 16 ? new asyncHooks.AsyncLocalStorage() : null;
     this.server = new grpc.Server({
       'grpc.max_receive_message_length': config.messageLength,
       'grpc.max_send_message_length': config.messageLength,
@@ -91,45 +73,9 @@ class Server {
   }
 
   call(rpc, callback) {
-    const message = rpc.request;
-    const handler = this.handlers.get(message.FunctionName);
-    if (this.stopping) {
-      callback(status(grpc.status.UNAVAILABLE, 'the instance is stopping'));
-      return;
-    }
     this.track(rpc);
-    if (!handler) {
-      callback(status(grpc.status.UNKNOWN, 'Exception calling application: function not found'));
-      return;
-    }
-    if (this.config.concurrent && this.running.size >= this.config.concurrent) {
-      callback(status(grpc.status.RESOURCE_EXHAUSTED, 'Concurrent RPC limit exceeded!'));
-      return;
-    }
-    const end = (error, reply) => {
-      this.running.delete(call);
-      callback(error, reply);
-    };
-    const call = new functions.Call(handler, message, this.log, (bytes) => {
-      message.Payload = bytes;
-      end(null, message);
-    }, (text) => end(status(grpc.status.UNKNOWN, text)));
-    rpc.on('cancelled', () => {
-      call.end();
-      this.running.delete(call);
-    });
-    this.running.add(call);
-    if (this.current) this.current.run(call, () => call.run());
-    else call.run();
-  }
-
-  // stray takes an error that user code has thrown outside of its handler.
-  stray(error) {
-    let call = null;
-    if (this.current) call = this.current.getStore();
-    else if (this.running.size === 1) call = this.running.values().next().value;
-    if (call) call.fail(error);
-    else this.log.error(`an error outside of every function: ${(error && error.stack) || error}`);
+    const cancel = this.calls.run(rpc.request, (reply) => callback(null, reply), (code, details) => callback({ code, details }));
+    rpc.on('cancelled', cancel);
   }
 
   // track keeps the stream of a call until its answer is sent.
@@ -150,6 +96,7 @@ class Server {
       this.server.forceShutdown();
       done();
     }, milliseconds);
+    this.calls.stop(() => {});
     // Not while a call is running: Node 16 and 18 close a connection without what is to be sent on it.
     this.stopping = () => this.server.tryShutdown(() => {
       clearTimeout(force);
@@ -157,11 +104,6 @@ class Server {
     });
     if (!this.streams.size) this.stopping();
   }
-}
-
-function status(code, text) {
-  const cut = text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}...` : text;
-  return { code, details: Buffer.from(cut).toString() }; // there and back: half a surrogate pair would break the header
 }
 
 function read(key, path) {
