@@ -17,12 +17,8 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/app"
-	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/file"
 )
-
-// retry is the time between attempts, counted anew after each one that brought something.
-var retry = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
 
 // Causes of an attempt's end that another one may mend.
 var (
@@ -77,7 +73,7 @@ func (s *Store) fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 		if err != nil && time.Since(alive) >= s.Patience {
 			return "", fmt.Errorf("download: given up after %s without a byte: %w", s.Patience, err)
 		}
-		delay := retry.Delay(n, rand.Float64())
+		delay := s.Retry.Delay(n, rand.Float64())
 		s.Log.WithError(err).WithField("bytes", got).Warnf("download goes on in %s", delay.Round(time.Millisecond))
 		select {
 		case <-time.After(delay):

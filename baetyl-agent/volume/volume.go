@@ -25,6 +25,7 @@ import (
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
@@ -63,8 +64,9 @@ type Config struct {
 	Dir      string // what the master knows as cloud.Root
 	Client   *http.Client
 	Limits   Limits
-	Patience time.Duration // a download that gets no byte for so long is given up
-	Stall    time.Duration // a connection that brings no byte for so long is given up and made anew; 0 means a minute
+	Patience time.Duration  // a download that gets no byte for so long is given up
+	Stall    time.Duration  // a connection that brings no byte for so long is given up and made anew; 0 means a minute
+	Retry    backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
 	Log      log.Logger
 }
 
@@ -85,6 +87,9 @@ type Store struct {
 func Open(cfg Config) (*Store, error) {
 	if cfg.Stall <= 0 {
 		cfg.Stall = time.Minute
+	}
+	if cfg.Retry.Max <= 0 {
+		cfg.Retry = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
 	}
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, downloads), 0o700); err != nil {
 		return nil, err

@@ -1,0 +1,72 @@
+package volume_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
+	"github.com/baetyl/baetyl/baetyl-agent/volume"
+)
+
+// The states of the disk in which a power failure may leave the replacement of v/old by v/new, in their order. Each is made by
+// hand, since the steps between them are single system calls.
+func TestPowerFailureWhileAVolumeIsReplaced(t *testing.T) {
+	for _, c := range []struct {
+		state string
+		files string // folders that hold a file of that content
+		note  bool   // the rename is in the record
+		want  string // content of v after the start
+	}{
+		{"downloaded", "v=old", false, "old"},
+		{"half unpacked", "v=old .agent/stage/new=half", false, "old"},
+		{"noted", "v=old .agent/stage/new=new", true, "old"},
+		{"old one set aside", ".agent/stage/old=old .agent/stage/new=new", true, "old"},
+		{"new one in place", "v=new .agent/stage/old=old", true, "new"},
+		{"first one noted", ".agent/stage/new=new", true, ""},
+		{"first one in place", "v=new", true, "new"},
+		{"unnoted", "v=new .agent/stage/old=old", false, "new"},
+	} {
+		t.Run(c.state, func(t *testing.T) {
+			d, s := newDevice(t), agenttest.NewServer(t, false)
+			v := s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "new"}))
+			record := `{"volumes":{"v":{"md5":"x","sha256":"y"}}`
+			if c.note {
+				record += fmt.Sprintf(`,"placing":{"path":"v","entry":{"md5":%q,"sha256":%q}}`, v.Meta.MD5, v.Meta.SHA256)
+			}
+			d.write(".agent/volumes.json", record+"}")
+			for _, f := range strings.Fields(c.files) {
+				dir, text, _ := strings.Cut(f, "=")
+				d.write(dir+"/f", text)
+			}
+			d.open()
+			require.Equal(t, c.want, d.read("v/f"))
+			_, err := os.Stat(filepath.Join(d.cfg.Dir, ".agent/stage"))
+			require.ErrorIs(t, err, os.ErrNotExist)
+			require.NoError(t, d.Ensure(bg, v, none))
+			require.Equal(t, "new", d.read("v/f"))
+			if c.note && c.want == "new" {
+				require.Empty(t, s.Ranges(), "the record knows that it is whole")
+			}
+		})
+	}
+}
+
+// A record that somebody has damaged costs its knowledge, and nothing else: what it does not know is neither replaced nor removed.
+func TestDamagedRecord(t *testing.T) {
+	for _, text := range []string{"", "{", "[]", `{"volumes":null}`, `{"volumes":{"../..":{},"":{},"a/../b":{},".agent":{},"/etc":{}},"placing":{"path":"../../x"}}`} {
+		d, s := newDevice(t), agenttest.NewServer(t, false)
+		d.write("v/f", "old")
+		d.write(".agent/volumes.json", text)
+		d.open()
+		require.ErrorIs(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f"})), none), volume.ErrForeign)
+		removed, err := d.Clean(nil)
+		require.NoError(t, err)
+		require.Empty(t, removed)
+		require.Equal(t, "old", d.read("v/f"))
+	}
+}
