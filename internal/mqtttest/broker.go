@@ -81,6 +81,9 @@ func (b *Broker) Start() {
 	})
 }
 
+// PID is the process id of the broker that runs.
+func (b *Broker) PID() int { return b.cmd.Process.Pid }
+
 // Stop ends the broker in order: it saves its state first.
 func (b *Broker) Stop() { b.end(syscall.SIGTERM) }
 
