@@ -48,6 +48,7 @@ type Service struct {
 	Restart     Restart           `yaml:"restart,omitempty" json:"restart"`                     //
 	Resources   Resources         `yaml:"resources,omitempty" json:"resources"`                 // docker mode
 	Runtime     string            `yaml:"runtime,omitempty" json:"runtime,omitempty"`           // docker mode, for example nvidia
+	API         []string          `yaml:"api,omitempty" json:"api,omitzero"`                    // what its token allows; nil: see Rights
 }
 
 // Mount shows a volume to a service.

@@ -10,6 +10,12 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
+// Modules of before 0.1.5 (product name OpenEdge), whose rights are those of their successors.
+const (
+	legacyFunctionManager = "openedge-function-manager"
+	legacyAgent           = "openedge-agent"
+)
+
 // compose is the form of application.yml that 1.0 and its cloud write: services, volumes and networks by name.
 type compose struct {
 	Version    string                    `yaml:"version" json:"version"` // of compose; not interpreted
@@ -39,6 +45,7 @@ type composeService struct {
 	Restart       Restart            `yaml:"restart" json:"restart"`
 	Resources     Resources          `yaml:"resources" json:"resources"`
 	Runtime       string             `yaml:"runtime" json:"runtime"`
+	API           []string           `yaml:"api" json:"api"`
 }
 
 type composeManaged struct {
@@ -170,7 +177,7 @@ func (c *compose) convert() (*Config, error) {
 			Name: names[key], Image: in.Image, Hostname: in.Hostname, Replica: in.Replica,
 			NetworkMode: in.NetworkMode, Networks: in.Networks, Ports: in.Ports, Devices: in.Devices,
 			Entrypoint: in.Entrypoint, Args: in.Command, Env: in.Environment,
-			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime,
+			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime, API: in.API,
 		}
 		for i, d := range in.DependsOn {
 			if names[d] == "" {

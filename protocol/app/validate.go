@@ -170,6 +170,9 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 			return fmt.Errorf("env: %q is not a name and value of an environment variable", k)
 		}
 	}
+	if err := checkRights(s.API); err != nil {
+		return err
+	}
 	if err := s.Restart.check(); err != nil {
 		return fmt.Errorf("restart.%w", err)
 	}
