@@ -109,7 +109,7 @@ func (d *device) await(t *testing.T, n int) []string {
 const application = `
 version: v1
 services:
-  - {name: loop, image: pkg, replica: 2, mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+  - {name: loop, image: pkg, replica: 2, api: [inspect, start], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
   - {name: child, image: pkg, replica: 1, args: [child], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
 volumes:
   - {name: pkg, path: var/db/baetyl/pkg}

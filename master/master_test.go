@@ -76,7 +76,7 @@ func (d *device) boot(t *testing.T) *master.Master {
 	return m
 }
 
-const probe = "services: [{name: probe, image: i, replica: 1}]\n"
+const probe = "services: [{name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}]\n"
 
 // client calls as the service probe, once it runs.
 func (d *device) client(t *testing.T) *http.Client {
@@ -114,7 +114,7 @@ func TestInspect(t *testing.T) {
 	d.write(t, master.AppFile, `
 version: v7
 services:
-  - {name: probe, image: i, replica: 1}
+  - {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}
   - {name: idle, image: i, mounts: [{name: v, path: p}]}
 volumes: [{name: v, path: var/db/baetyl/v, meta: {version: v2}}]
 `)
@@ -158,7 +158,7 @@ func TestInspectIsFast(t *testing.T) {
 
 func TestInstancesThroughTheAPI(t *testing.T) {
 	d := newDevice(t)
-	d.write(t, master.AppFile, "services: [{name: probe, image: i, replica: 1}, {name: f, image: i}]\n")
+	d.write(t, master.AppFile, "services: [{name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}, {name: f, image: i}]\n")
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond, "service f is missing")
@@ -256,7 +256,7 @@ func TestMissingApplicationIsAnEmptyOne(t *testing.T) {
 func TestOneServiceThatCannotStartHoldsUpNobody(t *testing.T) {
 	d := newDevice(t)
 	d.fake.FailOpen("bad", errors.New("no such package"))
-	d.write(t, master.AppFile, "services: [{name: bad, image: i, replica: 1}, {name: probe, image: i, replica: 1}]\n")
+	d.write(t, master.AppFile, "services: [{name: bad, image: i, replica: 1}, {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}]\n")
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool {
@@ -278,7 +278,7 @@ func TestUpdate(t *testing.T) {
 	const v1 = `
 version: v1
 services:
-  - {name: probe, image: i, replica: 1}
+  - {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}
   - {name: changed, image: i, replica: 1}
   - {name: removed, image: i, replica: 1}
 `
@@ -287,7 +287,7 @@ version: v2
 services:
   - {name: new, image: i, replica: 1}
   - {name: changed, image: j, replica: 1}
-  - {name: probe, image: i, replica: 1}
+  - {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}
 `
 	boot := func(t *testing.T) (*device, *http.Client) {
 		d := newDevice(t)

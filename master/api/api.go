@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -27,7 +28,8 @@ var (
 
 // Services is what acts on instances; service.Manager implements it.
 type Services interface {
-	Authenticate(service, token string) bool
+	// Authenticate returns what the service may do; ok is false when token is not its token.
+	Authenticate(service, token string) (rights []string, ok bool)
 	StartInstance(ctx context.Context, service, instance string, vars map[string]string) error
 	StopInstance(ctx context.Context, service, instance string) error
 	Report(service, instance string, report map[string]json.RawMessage) error
@@ -55,26 +57,26 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 		http.WriteError(w, http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path))
 	})
 	for _, prefix := range prefixes {
-		route := func(pattern string, a action, f func(r *nethttp.Request) (any, error)) {
+		route := func(pattern, right string, f func(r *nethttp.Request) (any, error)) {
 			method, path, _ := strings.Cut(pattern, " ")
-			mux.HandleFunc(method+" "+prefix+path, h.serve(a, f))
+			mux.HandleFunc(method+" "+prefix+path, h.serve(right, f))
 			mux.HandleFunc(prefix+path, func(w nethttp.ResponseWriter, r *nethttp.Request) {
 				w.Header().Set("Allow", method)
 				http.WriteError(w, http.Errorf(nethttp.StatusMethodNotAllowed, "method_not_allowed", "use %s", method))
 			})
 		}
-		route("GET /system/inspect", inspect, h.inspect)
-		route("PUT /system/update", update, h.update)
-		route("GET /ports/available", ports, h.port)
-		route("PUT /services/{service}/instances/{instance}/start", start, h.start)
-		route("PUT /services/{service}/instances/{instance}/stop", stop, h.stop)
-		route("PUT /services/{service}/instances/{instance}/report", report, h.report)
+		route("GET /system/inspect", app.RightInspect, h.inspect)
+		route("PUT /system/update", app.RightUpdate, h.update)
+		route("GET /ports/available", app.RightPorts, h.port)
+		route("PUT /services/{service}/instances/{instance}/start", app.RightStart, h.start)
+		route("PUT /services/{service}/instances/{instance}/stop", app.RightStop, h.stop)
+		route("PUT /services/{service}/instances/{instance}/report", app.RightReport, h.report)
 	}
 	return mux
 }
 
 // serve authenticates the caller, asks whether it may, and turns the outcome of f into an answer.
-func (h *handler) serve(a action, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
+func (h *handler) serve(right string, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		caller := r.Header.Get(masterapi.HeaderUsername)
 		l := h.log.WithField("method", r.Method).WithField("path", r.URL.EscapedPath()).WithField("caller", caller)
@@ -86,10 +88,8 @@ func (h *handler) serve(a action, f func(*nethttp.Request) (any, error)) nethttp
 		}()
 		var out any
 		err := error(http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "account unauthorized"))
-		if h.services.Authenticate(caller, r.Header.Get(masterapi.HeaderPassword)) {
-			if !allowed(caller, a, r.PathValue("service")) {
-				err = http.Errorf(nethttp.StatusForbidden, "forbidden", "service (%s) may not do that for service (%s)", caller, r.PathValue("service"))
-			} else {
+		if rights, ok := h.services.Authenticate(caller, r.Header.Get(masterapi.HeaderPassword)); ok {
+			if err = allow(caller, rights, right, r.PathValue("service")); err == nil {
 				out, err = f(r)
 			}
 		}

@@ -1,19 +1,30 @@
 package api
 
-// action is what a route does.
-type action string
+import (
+	nethttp "net/http"
+	"slices"
 
-const (
-	inspect action = "inspect"
-	update  action = "update"
-	ports   action = "ports"
-	start   action = "start"
-	stop    action = "stop"
-	report  action = "report"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/http"
 )
 
-// allowed tells whether caller may do a to the service target, which is empty where no service is named. A service reports
-// for itself only; what else it may do is not narrowed yet.
-func allowed(caller string, a action, target string) bool {
-	return a != report || caller == target
+// allow tells why caller, who has rights, may not use right on the service target, which is empty where no service is named.
+func allow(caller string, rights []string, right, target string) error {
+	if !slices.Contains(rights, right) {
+		return http.Errorf(nethttp.StatusForbidden, "forbidden",
+			"service (%s) may not %s: add %q to api: of service %s in application.yml", caller, verbs[right], right, caller)
+	}
+	if right == app.RightReport && caller != target {
+		return http.Errorf(nethttp.StatusForbidden, "forbidden", "service (%s) may not report for service (%s): each reports for itself", caller, target)
+	}
+	return nil
+}
+
+var verbs = map[string]string{
+	app.RightInspect: "inspect the system",
+	app.RightUpdate:  "update the system",
+	app.RightPorts:   "ask for a port",
+	app.RightStart:   "start instances",
+	app.RightStop:    "stop instances",
+	app.RightReport:  "report",
 }

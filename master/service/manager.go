@@ -222,10 +222,13 @@ func (m *Manager) Report(service, instance string, report map[string]json.RawMes
 	return i.report(report)
 }
 
-// Authenticate tells whether token is that of the service.
-func (m *Manager) Authenticate(service, token string) bool {
+// Authenticate tells whether token is that of the service, and what the service may ask.
+func (m *Manager) Authenticate(service, token string) (rights []string, ok bool) {
 	s, err := m.service(service)
-	return err == nil && subtle.ConstantTimeCompare([]byte(s.token), []byte(token)) == 1
+	if err != nil || subtle.ConstantTimeCompare([]byte(s.token), []byte(token)) != 1 {
+		return nil, false
+	}
+	return s.spec.Rights(), true
 }
 
 // Inspect returns the services by name, also those without an instance.

@@ -33,25 +33,36 @@ func (i *instance) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*plain)(i))
 }
 
-// token finds the credentials of a service that the master has started, as only the same user can.
-func (s *system) token() (service, token string, err error) {
+// account is what a service calls the master with.
+type account struct{ service, token string }
+
+// accounts finds the credentials of the services that the master has started, as only the same user can.
+func (s *system) accounts() []account {
+	var out []account
 	for _, p := range s.processes() {
 		environ, _ := os.ReadFile("/proc/" + strconv.Itoa(p.pid) + "/environ")
 		for _, e := range strings.Split(string(environ), "\x00") {
 			if value, ok := strings.CutPrefix(e, masterapi.EnvServiceToken+"="); ok && value != "" {
-				return p.service, value, nil
+				out = append(out, account{p.service, value})
 			}
 		}
 	}
-	return "", "", errors.New("no service with a token runs")
+	return out
 }
 
-// api calls the master as a service does and returns status and body.
-func (s *system) api(method, path, body string) (int, []byte, error) {
-	service, token, err := s.token()
-	if err != nil {
-		return 0, nil, err
+// api calls the master as a service that may do so and returns status and body.
+func (s *system) api(method, path, body string) (status int, answer []byte, err error) {
+	err = errors.New("no service with a token runs")
+	for _, a := range s.accounts() {
+		if status, answer, err = s.call(a, method, path, body); status != http.StatusForbidden {
+			break
+		}
 	}
+	return status, answer, err
+}
+
+// call calls the master with the credentials of a.
+func (s *system) call(a account, method, path, body string) (int, []byte, error) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -62,8 +73,8 @@ func (s *system) api(method, path, body string) (int, []byte, error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	req.Header.Set(masterapi.HeaderUsername, service)
-	req.Header.Set(masterapi.HeaderPassword, token)
+	req.Header.Set(masterapi.HeaderUsername, a.service)
+	req.Header.Set(masterapi.HeaderPassword, a.token)
 	res, err := client.Do(req)
 	if err != nil {
 		return 0, nil, err

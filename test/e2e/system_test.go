@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -70,13 +71,18 @@ func freePorts(t *testing.T, names ...string) map[string]string {
 	return out
 }
 
-// adapt makes what the documents tell to write into a file fit this system.
+// adapt makes what the documents tell to write into a file fit this system. The tests inspect it as one of its services.
 func (s *system) adapt(text string) string {
 	if mode == masterapi.ModeDocker {
-		return s.inDocker(text)
+		text = s.inDocker(text)
+	} else {
+		text = s.ports(text)
 	}
-	return s.ports(text)
+	return inspector.ReplaceAllString(text, "$0\n${1}api: [report, inspect]")
 }
+
+// inspector is the image of a service that always runs.
+var inspector = regexp.MustCompile(`(?m)^( *)image: '?(\S*baetyl-(hub|timer))'?$`)
 
 // ports replaces the ports of the documents by those of this system.
 func (s *system) ports(text string) string {
@@ -151,6 +157,7 @@ func (s *system) withProbe() *system {
   - name: probe
     image: probe
     replica: 1
+    api: [report, inspect]
     mounts:
       - name: probe-bin
         path: lib/baetyl/probe

@@ -1,0 +1,70 @@
+package master_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// What each service may do: by its image, or by its api list. Whatever is not allowed is 403 and says what to write where.
+func TestRights(t *testing.T) {
+	const all = "inspect update ports start stop report"
+	services := []struct{ name, definition, allowed string }{
+		{"manager", "image: 'hub.example.com/baetyl/baetyl-function-manager:0.1.6'", "ports start stop report"},
+		{"agent", "image: 'baetyl-agent'", "inspect update report"},
+		{"old", "image: 'openedge-agent:0.1.2'", "inspect update report"},
+		{"hub", "image: 'baetyl-hub'", "report"},
+		{"wide", "image: x, api: [inspect, ports]", "inspect ports"},
+		{"narrow", "image: baetyl-agent, api: [report, inspect]", "report inspect"},
+		{"nothing", "image: baetyl-agent, api: []", ""},
+	}
+	d := newDevice(t)
+	text := "services:\n  - {name: f, image: x}\n"
+	for _, s := range services {
+		text += fmt.Sprintf("  - {name: %s, replica: 1, %s}\n", s.name, s.definition)
+	}
+	d.write(t, master.AppFile, text)
+	d.boot(t)
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, 10*time.Second, time.Millisecond, "not booted")
+	for _, s := range services {
+		c := d.clientAs(t, s.name, d.fake.Env(s.name)[masterapi.EnvServiceToken])
+		for _, prefix := range []string{"/v1", ""} {
+			calls := map[string]func() error{
+				"inspect": func() error { return c.Get(t.Context(), prefix+"/system/inspect", nil) },
+				"ports":   func() error { return c.Get(t.Context(), prefix+"/ports/available", nil) },
+				"update":  func() error { return c.Put(t.Context(), prefix+"/system/update", masterapi.UpdateRequest{}, nil) },
+				"start": func() error {
+					return c.Put(t.Context(), prefix+"/services/f/instances/f.1/start", map[string]string{}, nil)
+				},
+				"stop": func() error { return c.Put(t.Context(), prefix+"/services/f/instances/f.1/stop", nil, nil) },
+				"report": func() error {
+					return c.Put(t.Context(), fmt.Sprintf("%s/services/%s/instances/%[2]s/report", prefix, s.name), map[string]int{"n": 1}, nil)
+				},
+			}
+			for _, right := range strings.Fields(all) {
+				err := calls[right]()
+				switch {
+				case !slices.Contains(strings.Fields(s.allowed), right):
+					requireStatus(t, err, 403, fmt.Sprintf("add %q to api: of service %s in application.yml", right, s.name))
+				case right == "update":
+					requireStatus(t, err, 422, "path: must not be empty")
+				default:
+					require.NoError(t, err, "%s may %s", s.name, right)
+				}
+			}
+		}
+		other := c.Put(t.Context(), masterapi.PathInstance("f", "f", "report"), map[string]int{"n": 1}, nil)
+		requireStatus(t, other, 403, "")
+	}
+	var anonymous *http.Error
+	require.ErrorAs(t, d.clientAs(t, "agent", "x").Get(t.Context(), masterapi.PathInspect, nil), &anonymous)
+	require.Equal(t, 401, anonymous.Status, "who is not known is not told what it may not")
+}
