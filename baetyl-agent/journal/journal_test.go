@@ -1,0 +1,195 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+var (
+	bg  = context.Background()
+	now = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+)
+
+func ota(trace string) cloud.OTA {
+	return cloud.OTA{Type: "APP", Trace: trace, Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v/" + trace,
+		Meta: app.VolumeMeta{URL: "http://c/v", MD5: "1B2M2Y8AsgTpgAmY7PhCfg=="}}}
+}
+
+func open(t *testing.T, dir string) *journal.Journal {
+	j, err := journal.Open(bg, dir, log.Discard())
+	require.NoError(t, err)
+	t.Cleanup(func() { j.Close() })
+	return j
+}
+
+func add(t *testing.T, j *journal.Journal, trace string) bool {
+	added, err := j.Add(bg, ota(trace), now)
+	require.NoError(t, err)
+	return added
+}
+
+func finish(t *testing.T, j *journal.Journal, trace string) {
+	require.NoError(t, j.Step(trace, 1, false, cloud.Progress{Step: masterapi.StepUpdated, Trace: trace}))
+}
+
+// Each method's effect is there for the next process.
+func TestEverythingSurvives(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	again := func() {
+		j.Close()
+		j = open(t, dir)
+	}
+	require.True(t, add(t, j, "a"))
+	require.True(t, add(t, j, "b"))
+	again()
+	require.False(t, add(t, j, "a"))
+	job, err := j.Next(bg)
+	require.NoError(t, err)
+	require.Equal(t, journal.Job{OTA: ota("a"), Steps: []cloud.Progress{{Time: now, Step: "RECEIVED", Trace: "a"}}}, job)
+	require.NoError(t, j.HandOver("a", journal.App{Version: "v1", Volumes: []string{"x"}}))
+	require.NoError(t, j.Step("a", 2, true, cloud.Progress{Step: "UPDATING", Trace: "a"}, cloud.Progress{Step: "UPDATED", Trace: "a"}))
+	again()
+	job, err = j.Next(bg)
+	require.NoError(t, err)
+	require.True(t, job.Done() && job.Clean, "a job is there until its old volumes are removed")
+	require.Equal(t, journal.App{Version: "v1", Volumes: []string{"x"}}, job.App)
+	require.Equal(t, 2, job.Seen)
+	require.NoError(t, j.Reported(j.Jobs()))
+	again()
+	require.Len(t, j.Jobs(), 2)
+	require.NoError(t, j.Cleaned("a"))
+	again()
+	job, err = j.Next(bg)
+	require.NoError(t, err)
+	require.Equal(t, "b", job.OTA.Trace)
+	require.NoError(t, j.Reported(j.Jobs()))
+	again()
+	require.Len(t, j.Jobs(), 1, "a is reported")
+	require.False(t, add(t, j, "a"), "and known")
+	st, err := os.Stat(filepath.Join(dir, "jobs.json"))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), st.Mode(), "URLs may hold secrets")
+}
+
+// A step that came while a report was on its way is in the next one.
+func TestOnlyWhatWasInTheReportIsReported(t *testing.T) {
+	j := open(t, t.TempDir())
+	add(t, j, "a")
+	before := j.Jobs()
+	finish(t, j, "a")
+	require.NoError(t, j.Reported(before))
+	require.Len(t, j.Jobs(), 1)
+	require.NoError(t, j.Reported(j.Jobs()))
+	require.Empty(t, j.Jobs())
+	require.NoError(t, j.Reported(before))
+	require.NoError(t, j.Step("a", 1, false), "of a job that is gone")
+}
+
+func TestAFullJournalWaits(t *testing.T) {
+	j := open(t, t.TempDir())
+	for i := range journal.Max {
+		require.True(t, add(t, j, fmt.Sprint(i)))
+	}
+	require.False(t, add(t, j, "3"), "a known trace needs no room")
+	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+	defer cancel()
+	_, err := j.Add(ctx, ota("more"), now)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	done := make(chan error, 1)
+	go func() { _, err := j.Add(bg, ota("more"), now); done <- err }()
+	finish(t, j, "0")
+	require.NoError(t, j.Reported(j.Jobs()))
+	require.NoError(t, <-done)
+	require.Len(t, j.Jobs(), journal.Max)
+}
+
+func TestNextWaits(t *testing.T) {
+	j := open(t, t.TempDir())
+	got := make(chan journal.Job)
+	go func() { job, _ := j.Next(bg); got <- job }()
+	add(t, j, "a")
+	require.Equal(t, "a", (<-got).OTA.Trace)
+	finish(t, j, "a")
+	ctx, cancel := context.WithCancel(bg)
+	cancel()
+	_, err := j.Next(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestJobsAreBounded(t *testing.T) {
+	j := open(t, t.TempDir())
+	add(t, j, "a")
+	for range 100 {
+		require.NoError(t, j.Step("a", 1, false, cloud.Progress{Step: "UPDATING", Error: strings.Repeat("x", 10000)}))
+	}
+	finish(t, j, "a")
+	finish(t, j, "a")
+	steps := j.Jobs()[0].Steps
+	require.Len(t, steps, 65)
+	require.Equal(t, "UPDATED", steps[64].Step, "the end is never left out")
+	require.Less(t, len(steps[1].Error), 2100)
+	for i := range 300 {
+		trace := fmt.Sprint("t", i)
+		require.NoError(t, j.Reported(j.Jobs()))
+		add(t, j, trace)
+		finish(t, j, trace)
+	}
+	require.NoError(t, j.Reported(j.Jobs()))
+	require.False(t, add(t, j, "t299"))
+	require.True(t, add(t, j, "t1"), "long ago")
+}
+
+// A disk that takes no more leaves everything as it was.
+func TestAFullDiskChangesNothing(t *testing.T) {
+	dir := t.TempDir()
+	j := open(t, dir)
+	add(t, j, "a")
+	require.NoError(t, os.Rename(dir, dir+"-away"))
+	defer os.Rename(dir+"-away", dir)
+	_, err := j.Add(bg, ota("b"), now)
+	require.ErrorContains(t, err, "write journal of updates")
+	require.Error(t, j.Step("a", 1, false, cloud.Progress{Step: "UPDATED"}))
+	require.Len(t, j.Jobs(), 1)
+	require.False(t, j.Jobs()[0].Done())
+}
+
+func TestDamagedJournalBeginsAnew(t *testing.T) {
+	for text, jobs := range map[string]int{"": 0, "{": 0, "[]": 0, `{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"path":"/etc"}}}]}`: 0} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "jobs.json"), []byte(text), 0o600))
+		j := open(t, dir)
+		require.Len(t, j.Jobs(), jobs)
+		require.True(t, add(t, j, "x"))
+	}
+}
+
+// Two agents on one folder: the second one waits for the end of the first.
+func TestOneAgentAtATime(t *testing.T) {
+	dir := t.TempDir()
+	first := open(t, dir)
+	var text bytes.Buffer
+	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+	defer cancel()
+	_, err := journal.Open(ctx, dir, log.NewTo(&text, log.Config{}))
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	require.Contains(t, text.String(), "another agent works in "+dir)
+	done := make(chan error, 1)
+	go func() { _, err := journal.Open(bg, dir, log.Discard()); done <- err }()
+	first.Close()
+	require.NoError(t, <-done)
+}

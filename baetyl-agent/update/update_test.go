@@ -1,0 +1,321 @@
+package update_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
+	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/update"
+	"github.com/baetyl/baetyl/baetyl-agent/volume"
+	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+var bg = context.Background()
+
+// rig is an agent's inside on a folder, with a master and a server of packages.
+type rig struct {
+	t       *testing.T
+	dir     string
+	server  *agenttest.Server
+	master  *agenttest.Master
+	journal *journal.Journal
+	volumes *volume.Store
+	timeout time.Duration
+	stop    func() // ends the updater, waits for it, and closes its files
+	log     *bytes.Buffer
+}
+
+func newRig(t *testing.T) *rig {
+	dir := filepath.Join(t.TempDir(), "volumes")
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	r := &rig{t: t, dir: dir, server: agenttest.NewServer(t, false), master: agenttest.NewMaster(dir), timeout: 10 * time.Second, log: &bytes.Buffer{}}
+	r.start()
+	t.Cleanup(func() {
+		r.stop()
+		require.NotContains(t, r.log.String(), "secret", "a URL is in the log [W13e]")
+	})
+	return r
+}
+
+// start is what a new process does.
+func (r *rig) start() {
+	l := log.NewTo(r.log, log.Config{Level: "debug"})
+	j, err := journal.Open(bg, filepath.Join(r.dir, volume.Private), l)
+	require.NoError(r.t, err)
+	v, err := volume.Open(volume.Config{Dir: r.dir, Client: http.DefaultClient, Patience: r.timeout, Log: l,
+		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100}, Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}})
+	require.NoError(r.t, err)
+	r.journal, r.volumes = j, v
+	u := &update.Updater{Journal: j, Volumes: v, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: l}
+	ctx, cancel := context.WithCancel(bg)
+	ended := make(chan error, 1)
+	go func() { ended <- u.Run(ctx) }()
+	r.stop = func() {
+		cancel()
+		if ended != nil {
+			require.NoError(r.t, <-ended)
+			ended = nil
+			v.Close()
+			j.Close()
+		}
+	}
+}
+
+func (r *rig) restart() {
+	r.stop()
+	r.start()
+}
+
+func (r *rig) add(o cloud.OTA) {
+	_, err := r.journal.Add(bg, o, time.Now())
+	require.NoError(r.t, err)
+}
+
+// app puts an application of one service and its configuration on the server.
+func (r *rig) app(trace, version string) cloud.OTA {
+	conf := r.server.Put("hub-conf", "var/db/baetyl/hub-conf/"+version, agenttest.Zip(r.t, agenttest.Entry{Name: "service.yml", Data: version}))
+	text := fmt.Sprintf(`version: %s
+services: [{name: hub, image: hub, mounts: [{name: hub-conf, path: etc/baetyl}]}]
+volumes: [{name: hub-conf, path: %s, meta: {url: "%s", md5: "%s", version: %s}}, {name: agent, path: var/db/baetyl}]
+`, version, conf.Path, conf.Meta.URL, conf.Meta.MD5, version)
+	return r.pack(trace, version, agenttest.Entry{Name: "application.yml", Data: text})
+}
+
+func (r *rig) pack(trace, version string, files ...agenttest.Entry) cloud.OTA {
+	return cloud.OTA{Type: masterapi.UpdateApp, Trace: trace, Version: version, Volume: r.server.Put("app", "var/db/baetyl/app/"+version, agenttest.Zip(r.t, files...))}
+}
+
+// job waits until the job of trace is done and cleaned up, and returns its steps and its last error.
+func (r *rig) job(trace string) (steps, failure string) {
+	mqtttest.Until(r.t, "update "+trace+" ends", func() bool {
+		for _, j := range r.journal.Jobs() {
+			if j.OTA.Trace == trace {
+				steps = ""
+				for _, s := range j.Steps {
+					steps += " " + s.Step
+				}
+				failure = j.Steps[len(j.Steps)-1].Error
+				return j.Done() && !j.Clean
+			}
+		}
+		return false
+	})
+	return steps[1:], failure
+}
+
+func (r *rig) read(path string) string {
+	data, _ := os.ReadFile(filepath.Join(r.dir, path))
+	return string(data)
+}
+
+func TestApplicationUpdates(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, os.MkdirAll(filepath.Join(r.dir, "hand/made"), 0o755))
+	r.add(r.app("t1", "v1"))
+	steps, _ := r.job("t1")
+	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
+	require.Equal(t, []masterapi.UpdateRequest{{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1"}}, r.master.Calls())
+	require.Equal(t, "v1", r.read("hub-conf/v1/service.yml"))
+
+	r.add(r.app("t2", "v2"))
+	steps, _ = r.job("t2")
+	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
+	require.Equal(t, "v2", r.read("hub-conf/v2/service.yml"))
+	require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v1"), "old volumes go")
+	require.NoDirExists(t, filepath.Join(r.dir, "app/v1"))
+	require.DirExists(t, filepath.Join(r.dir, "hand/made"))
+
+	r.master.Steps("UPDATING", "ROLLINGBACK", "ROLLEDBACK")
+	r.add(r.app("t3", "v3"))
+	steps, _ = r.job("t3")
+	require.Equal(t, "RECEIVED UPDATING ROLLINGBACK ROLLEDBACK", steps)
+	require.Equal(t, "v2", r.read("hub-conf/v2/service.yml"), "what runs stays")
+
+	r.master.Steps("UPDATING", "UPDATED")
+	r.add(r.app("t4", "v4"))
+	r.job("t4")
+	for _, gone := range []string{"hub-conf/v2", "hub-conf/v3", "app/v3"} {
+		require.NoDirExists(t, filepath.Join(r.dir, gone), "what a roll-back left goes with the next update [W47]")
+	}
+}
+
+func TestMasterUpdates(t *testing.T) {
+	r := newRig(t)
+	o := r.pack("m1", "v9", agenttest.Entry{Name: "bin/baetyl", Mode: 0o755, Data: "#!"})
+	o.Type = masterapi.UpdateMaster
+	r.master.Steps("UPDATING", "RESTARTING")
+	r.add(o)
+	mqtttest.Until(t, "RESTARTING is noted", func() bool { return len(r.journal.Jobs()[0].Steps) == 3 })
+	r.restart() // the new master starts its services anew
+	r.master.Log("MST", "m1", "UPDATED")
+	steps, _ := r.job("m1")
+	require.Equal(t, "RECEIVED UPDATING RESTARTING UPDATED", steps)
+	require.Equal(t, []masterapi.UpdateRequest{{Type: "MST", Path: "var/db/baetyl/app/v9/bin/baetyl", Trace: "m1"}}, r.master.Calls())
+
+	o = r.pack("m2", "v10", agenttest.Entry{Name: "baetyl", Data: "x"})
+	o.Type = masterapi.UpdateMaster
+	r.add(o)
+	_, failure := r.job("m2")
+	require.Equal(t, "read package: it has no file bin/baetyl", failure)
+}
+
+func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
+	r := newRig(t)
+	app := func(text string) []agenttest.Entry { return []agenttest.Entry{{Name: "application.yml", Data: text}} }
+	const good = "version: v\nservices: [{name: a, image: a}]\n"
+	metadata := func(text string) []agenttest.Entry {
+		return append(app(good), agenttest.Entry{Name: "metadata.yml", Data: text})
+	}
+	for i, c := range []struct {
+		files []agenttest.Entry
+		want  string
+	}{
+		{nil, "application.yml: open: no such file"},
+		{app("version: v1"), "app config invalid: service list is empty"},
+		{app("services: {}"), "app config invalid: service list is empty"},
+		{app("services: [{name: a}]"), "image: must not be empty"},
+		{metadata("volumes: 1"), "metadata.yml: volumes"},
+		{metadata("volumes: [{name: x, path: /etc/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "volumes[0].path:"},
+		{metadata("volumes: [{name: ../x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "volumes[0].name:"},
+		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: file:///c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "volumes[0].meta.url:"},
+		{metadata(`volumes:
+- {name: x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}
+- {name: y, path: ./var/db/baetyl/x/, meta: {url: http://c/y, md5: AAAA2Y8AsgTpgAmY7PhCfg==}}`), "volumes[1].path: \"./var/db/baetyl/x/\" stands twice"},
+		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: '" + r.server.URL + "/none', md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "prepare volume (x): download: server answers 404"},
+	} {
+		trace := fmt.Sprint("bad", i)
+		r.add(r.pack(trace, trace, c.files...))
+		steps, failure := r.job(trace)
+		require.Equal(t, "RECEIVED FAILURE", steps)
+		require.ErrorContains(t, fmt.Errorf("%s", failure), c.want)
+		require.NoError(t, r.journal.Reported(r.journal.Jobs()))
+	}
+	require.Empty(t, r.master.Calls())
+	r.master.Refuse(422)
+	r.add(r.app("refused", "v1"))
+	steps, failure := r.job("refused")
+	require.Equal(t, "RECEIVED FAILURE", steps)
+	require.Equal(t, "[422] refused with 422", failure)
+}
+
+// The list form may leave the URLs to metadata.yml, the compose form has to.
+func TestMetadata(t *testing.T) {
+	r := newRig(t)
+	conf := r.server.Put("conf", "var/db/baetyl/c/v1", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "conf"}))
+	r.add(r.pack("c", "v1", agenttest.Entry{Name: "application.yml", Data: `
+version: '3'
+app_version: v1
+services: {hub: {image: hub, volumes: ['var/db/baetyl/c/v1:/etc/baetyl', 'data:/data']}}
+volumes: {data: {}}
+`}, agenttest.Entry{Name: "metadata.yml", Data: fmt.Sprintf(`
+version: v1
+made_by: somebody
+volumes: [{name: conf, path: %s, meta: {url: '%s', sha256: %s}}]
+`, conf.Path, conf.Meta.URL, conf.Meta.SHA256)}))
+	steps, failure := r.job("c")
+	require.Equal(t, "RECEIVED UPDATING UPDATED", steps, failure)
+	require.Equal(t, "conf", r.read("c/v1/f"))
+}
+
+func TestABusyMasterIsAskedAgain(t *testing.T) {
+	r := newRig(t)
+	r.master.Refuse(409, 503, 409)
+	r.add(r.app("t1", "v1"))
+	steps, _ := r.job("t1")
+	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
+
+	r.master.Lose()
+	r.add(r.app("t2", "v2"))
+	steps, _ = r.job("t2")
+	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
+	require.Len(t, r.master.Calls(), 2, "the log says that it has the update although the answer was lost")
+
+	r.timeout = 50 * time.Millisecond
+	r.restart()
+	statuses := make([]int, 1000)
+	for i := range statuses {
+		statuses[i] = 409
+	}
+	r.master.Refuse(statuses...)
+	r.add(r.app("t3", "v3"))
+	steps, failure := r.job("t3")
+	require.Equal(t, "RECEIVED FAILURE", steps)
+	require.Contains(t, failure, "[409]")
+}
+
+func TestTimeout(t *testing.T) {
+	r := newRig(t)
+	r.timeout = 50 * time.Millisecond
+	r.restart()
+	r.master.Steps("UPDATING")
+	r.add(r.app("t1", "v1"))
+	steps, failure := r.job("t1")
+	require.Equal(t, "RECEIVED UPDATING TIMEOUT", steps)
+	require.Equal(t, "no step of the master for 50ms", failure)
+	require.DirExists(t, filepath.Join(r.dir, "hub-conf/v1"))
+}
+
+// One after the other, in their order; what waits keeps its folder, and nothing is removed while somebody else updates [W45, W47].
+func TestQueue(t *testing.T) {
+	r := newRig(t)
+	r.master.Steps("UPDATING")
+	r.add(r.app("t1", "v1"))
+	r.add(r.app("t2", "v2"))
+	r.add(r.app("t3", "v3"))
+	mqtttest.Until(t, "t1 is with the master", func() bool { return len(r.master.Calls()) == 1 })
+	r.master.Steps("UPDATING", "UPDATED")
+	r.master.Log("APP", "t1", "UPDATED")
+	r.job("t3")
+	require.Len(t, r.master.Calls(), 3)
+	for i, c := range r.master.Calls() {
+		require.Equal(t, fmt.Sprint("t", i+1), c.Trace)
+	}
+	require.Equal(t, "v3", r.read("hub-conf/v3/service.yml"))
+	require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v2"))
+}
+
+// [W47] Cleaning waits for the master, is not forgotten by a restart, and leaves everything while somebody else updates.
+func TestCleaningWaits(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		r := newRig(t)
+		r.add(r.app("t0", "v0"))
+		r.job("t0")
+		r.master.Away(true)
+		r.add(r.app("t1", "v1"))
+		mqtttest.Until(t, "t1 is updated", func() bool { j := r.journal.Jobs(); return len(j) == 2 && j[1].Done() })
+		r.restart()
+		require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+		if other {
+			r.master.Log("APP", "somebody", "UPDATING")
+		}
+		r.master.Away(false)
+		r.job("t1")
+		if other {
+			require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+		} else {
+			require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+		}
+	}
+}
+
+// [W21b] The log has another writer; whatever it has in it, the update goes on.
+func TestADamagedLogOfTheMaster(t *testing.T) {
+	r := newRig(t)
+	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "ota.log"), []byte("{\"step\":\n\x00\x00"), 0o600))
+	r.add(r.app("t1", "v1"))
+	steps, _ := r.job("t1")
+	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
+}
