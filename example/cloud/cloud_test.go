@@ -1,0 +1,511 @@
+package main
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+const patience = 20 * time.Second
+
+// fixture is a cloud in a temporary folder.
+type fixture struct {
+	*testing.T
+	dir string
+}
+
+func newFixture(t *testing.T) fixture {
+	f := fixture{t, filepath.Join(t.TempDir(), "data")}
+	f.run("init", "--mqtt", freePort(t), "--https", freePort(t))
+	return f
+}
+
+func freePort(t *testing.T) string {
+	l, err := net.Listen("tcp", ":0")
+	require.NoError(t, err)
+	defer l.Close()
+	return strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
+}
+
+// try runs a command line and returns what it prints, with its errors.
+func (f fixture) try(args ...string) (string, bool) {
+	var out bytes.Buffer
+	status := execute(append([]string{"--data", f.dir}, args...), &out, &out)
+	return out.String(), status == 0
+}
+
+func (f fixture) run(args ...string) string {
+	f.Helper()
+	out, ok := f.try(args...)
+	require.True(f, ok, out)
+	return out
+}
+
+func (f fixture) refused(reason string, args ...string) {
+	f.Helper()
+	out, ok := f.try(args...)
+	require.False(f, ok, out)
+	require.Contains(f, out, reason)
+}
+
+// serve runs `cloud serve` until the test ends.
+func (f fixture) serve() {
+	s, err := openStore(f.dir)
+	require.NoError(f, err)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- serve(ctx, s, io.Discard) }()
+	f.Cleanup(func() {
+		cancel()
+		require.NoError(f, <-done)
+	})
+	eventually(f, "it listens", func() error {
+		conn, err := net.Dial("tcp", "localhost:"+strconv.Itoa(s.HTTPS))
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	})
+}
+
+func eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		err := check()
+		if err == nil {
+			return
+		}
+		require.True(t, time.Now().Before(deadline), "waited for: %s; the last answer was: %v", what, err)
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// write makes the files of an application.
+func write(t testing.TB, dir string, files map[string]string) string {
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	}
+	return dir
+}
+
+const application = `version: v1
+services:
+- name: agent
+  image: registry.example.com/baetyl-agent:1.0
+  mounts: [{name: agent-conf, path: etc/baetyl}, {name: data, path: var/db/baetyl/data}]
+volumes:
+- {name: agent-conf, path: var/db/baetyl/agent-conf}
+- {name: data, path: var/db/baetyl/data}
+`
+
+// agent is what a device has: the files of `device add`.
+type agent struct {
+	t      testing.TB
+	name   string
+	config mqtt.ClientInfo
+	url    string
+	client *http.Client
+	key    *rsa.PrivateKey
+	cert   *x509.Certificate
+}
+
+func (f fixture) addDevice(name string) *agent {
+	dir := filepath.Join(f.TempDir(), "agent-conf")
+	f.run("device", "add", name, dir)
+	var c struct {
+		Remote struct {
+			MQTT   mqtt.ClientInfo
+			HTTP   struct{ Address, CA, Cert, Key string }
+			Desire struct{ Topic string }
+		}
+		Logger any
+	}
+	require.NoError(f, conf.Load(filepath.Join(dir, "service.yml"), &c))
+	here := func(path string) string { return filepath.Join(dir, strings.TrimPrefix(path, "etc/baetyl/")) }
+	m := c.Remote.MQTT
+	m.CA, m.Cert, m.Key = here(m.CA), here(m.Cert), here(m.Key)
+	m.Subscriptions = []mqtt.TopicInfo{{Topic: cloud.Topic(c.Remote.Desire.Topic, m.ClientID), QOS: 1}}
+	h := c.Remote.HTTP
+	settings, err := cert.Client(cert.Config{CA: here(h.CA), Cert: here(h.Cert), Key: here(h.Key)})
+	require.NoError(f, err)
+	text, err := os.ReadFile(m.Key)
+	require.NoError(f, err)
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
+	require.NoError(f, err)
+	leaf, err := readCertificate(m.Cert)
+	require.NoError(f, err)
+	return &agent{f, name, m, h.Address, &http.Client{Transport: &http.Transport{TLSClientConfig: settings, DisableKeepAlives: true}}, key, leaf}
+}
+
+// listen receives events as the agent does.
+func (a *agent) listen() <-chan cloud.Event {
+	d, err := mqtt.NewDispatcher(a.config)
+	require.NoError(a.t, err)
+	l := listener{make(chan cloud.Event, 10), make(chan struct{}, 10)}
+	require.NoError(a.t, d.Start(l))
+	a.t.Cleanup(func() { d.Close(); d.Wait() })
+	next(a.t, l.connected)
+	return l.events
+}
+
+type listener struct {
+	events    chan cloud.Event
+	connected chan struct{}
+}
+
+func (l listener) OnMessage(m *mqtt.Delivery) {
+	if event, err := cloud.Parse(m.Payload); err == nil {
+		l.events <- *event
+	}
+	m.Ack()
+}
+
+func (l listener) OnError(error)  {}
+func (l listener) OnConnect(bool) { l.connected <- struct{}{} }
+
+// next waits for what comes.
+func next[T any](t testing.TB, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatal("nothing comes")
+		panic("not reached")
+	}
+}
+
+// post sends a report; change may spoil it. It returns the status.
+func (a *agent) post(r any, change func(h http.Header, body *string)) int {
+	data, err := json.Marshal(r)
+	require.NoError(a.t, err)
+	sealed, err := cloud.Seal(a.key, data)
+	require.NoError(a.t, err)
+	header := http.Header{}
+	header.Set(cloud.HeaderSerial, cloud.Serial(a.cert))
+	header.Set(cloud.HeaderClientID, a.name)
+	header.Set(cloud.HeaderKey, sealed.Key)
+	body := sealed.Body
+	if change != nil {
+		change(header, &body)
+	}
+	req, err := http.NewRequest("POST", a.url+cloud.ReportURL, strings.NewReader(body))
+	require.NoError(a.t, err)
+	req.Header = header
+	res, err := a.client.Do(req)
+	require.NoError(a.t, err)
+	defer res.Body.Close()
+	io.Copy(io.Discard, res.Body)
+	return res.StatusCode
+}
+
+// get fetches a part of a package.
+func (a *agent) get(url, part string) (int, string) {
+	req, err := http.NewRequest("GET", url, nil)
+	require.NoError(a.t, err)
+	if part != "" {
+		req.Header.Set("Range", part)
+	}
+	res, err := a.client.Do(req)
+	require.NoError(a.t, err)
+	defer res.Body.Close()
+	data, err := io.ReadAll(res.Body)
+	require.NoError(a.t, err)
+	return res.StatusCode, string(data)
+}
+
+func reported(version string, trace string, steps ...string) cloud.Report {
+	r := cloud.Report{OTA: map[string][]cloud.Progress{}}
+	r.Software.ConfVersion = version
+	for i, s := range steps {
+		r.OTA[trace] = append(r.OTA[trace], cloud.Progress{Time: time.Unix(int64(1000+i), 0), Step: s, Trace: trace})
+	}
+	return r
+}
+
+// What a device and a user see of an update, over real connections.
+func TestUpdate(t *testing.T) {
+	f := newFixture(t)
+	f.serve()
+	a := f.addDevice("dev1") // while it serves
+	events := a.listen()
+	dir := write(t, t.TempDir(), map[string]string{"application.yml": application, "agent-conf/service.yml": "x: 1", "agent-conf/run": "#!"})
+	trace := strings.TrimSpace(strings.TrimPrefix(f.run("push", "dev1", dir), "pushed as "))
+	require.Equal(t, http.StatusOK, a.post(reported("v0", ""), nil))
+	event := next(t, events)
+	require.Equal(t, trace, event.OTA.Trace)
+	require.Equal(t, masterapi.UpdateApp, event.OTA.Type)
+	require.Equal(t, "v1", event.OTA.Version)
+	require.NoError(t, event.OTA.Check())
+
+	_, all := a.get(event.OTA.Volume.Meta.URL, "")
+	status, rest := a.get(event.OTA.Volume.Meta.URL, "bytes=100-")
+	require.Equal(t, http.StatusPartialContent, status)
+	require.Equal(t, all[100:], rest)
+	packed := filepath.Join(t.TempDir(), "app.zip")
+	require.NoError(t, os.WriteFile(packed, []byte(all), 0o600))
+	sum, err := file.MD5(packed)
+	require.NoError(t, err)
+	require.Equal(t, event.OTA.Volume.Meta.MD5, sum)
+	parsed, err := app.Parse("application.yml", []byte(entry(t, packed, "application.yml")))
+	require.NoError(t, err)
+	conf, data := parsed.Volume("agent-conf"), parsed.Volume("data")
+	require.Equal(t, "var/db/baetyl/agent-conf/"+conf.Meta.Version, conf.Path)
+	require.Equal(t, app.Volume{Name: "data", Path: "var/db/baetyl/data"}, data)
+	status, _ = a.get(conf.Meta.URL, "")
+	require.Equal(t, http.StatusOK, status)
+
+	// A step that is reported again is one step, whatever else is reported.
+	for range 2 {
+		require.Equal(t, http.StatusOK, a.post(reported("v1", trace, "RECEIVED", "UPDATED"), nil))
+	}
+	require.Equal(t, http.StatusOK, a.post(reported("v1\x1b[2J", "of-somebody-else", "FAILURE"), nil))
+	shown := f.run("show")
+	require.Contains(t, shown, "v1 [2J")
+	require.Equal(t, 1, strings.Count(shown, "UPDATED"), shown)
+	require.NotContains(t, shown, "FAILURE")
+
+	// What did not change is the same package at the same path.
+	require.Contains(t, f.run("push", "dev1", dir, "--version", "v2"), "pushed as 000002-")
+	event = next(t, events)
+	require.Equal(t, "v2", event.OTA.Version)
+	_, all = a.get(event.OTA.Volume.Meta.URL, "")
+	require.NoError(t, os.WriteFile(packed, []byte(all), 0o600))
+	parsed, err = app.Parse("application.yml", []byte(entry(t, packed, "application.yml")))
+	require.NoError(t, err)
+	require.Equal(t, "v2", parsed.Version)
+	require.Equal(t, conf, parsed.Volume("agent-conf"))
+}
+
+// entry reads a file out of an archive.
+func entry(t testing.TB, archive, name string) string {
+	z, err := zip.OpenReader(archive)
+	require.NoError(t, err)
+	defer z.Close()
+	r, err := z.Open(name)
+	require.NoError(t, err)
+	defer r.Close()
+	data, err := io.ReadAll(r)
+	require.NoError(t, err)
+	return string(data)
+}
+
+// A device that was never there when the event was published gets it after its first report.
+func TestDue(t *testing.T) {
+	now := time.Now()
+	ota := func(trace, kind string) cloud.OTA { return cloud.OTA{Trace: trace, Type: kind} }
+	sent, step := &progress{Published: now}, &progress{Steps: []cloud.Progress{{Step: "RECEIVED"}}}
+	for name, c := range map[string]struct {
+		pushes  []cloud.OTA
+		updates []*progress
+		seen    time.Time
+		want    string
+	}{
+		"nothing":                           {want: "[]"},
+		"never published":                   {[]cloud.OTA{ota("1", "APP")}, []*progress{{}}, time.Time{}, "[1]"},
+		"published, device away":            {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(-time.Hour), "[]"},
+		"published, device has just come":   {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(time.Second), "[]"},
+		"published, device does not know":   {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(again + time.Second), "[1]"},
+		"received":                          {[]cloud.OTA{ota("1", "APP")}, []*progress{step}, now.Add(again + time.Second), "[]"},
+		"the newest alone":                  {[]cloud.OTA{ota("1", "APP"), ota("2", "APP")}, []*progress{{}, {}}, now, "[2]"},
+		"an older one that was passed over": {[]cloud.OTA{ota("1", "APP"), ota("2", "APP")}, []*progress{{}, step}, now, "[]"},
+		"one of each type":                  {[]cloud.OTA{ota("1", "MST"), ota("2", "APP")}, []*progress{{}, {}}, now, "[1 2]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := state{Updates: map[string]*progress{}, Reports: []report{{Time: c.seen}}}
+			for i, p := range c.pushes {
+				st.Updates[p.Trace] = c.updates[i]
+			}
+			got := []string{}
+			for _, p := range due(c.pushes, st) {
+				got = append(got, p.Trace)
+			}
+			require.Equal(t, c.want, fmt.Sprint(got))
+		})
+	}
+}
+
+// A device speaks for itself, and sees what is its own.
+func TestDevicesAreApart(t *testing.T) {
+	f := newFixture(t)
+	one, two := f.addDevice("one"), f.addDevice("two")
+	f.serve()
+	dir := write(t, t.TempDir(), map[string]string{"application.yml": application})
+	events := one.listen()
+	f.run("push", "one", dir)
+	event := next(t, events)
+	status, _ := one.get(event.OTA.Volume.Meta.URL, "")
+	require.Equal(t, http.StatusOK, status)
+	status, _ = two.get(event.OTA.Volume.Meta.URL, "")
+	require.Equal(t, http.StatusNotFound, status)
+	for _, path := range []string{"", "..", "%2e%2e%2fcert.pem", "..%2f..%2ftwo%2fcert.pem", strings.Repeat("0", 64) + ".zip"} {
+		status, _ := one.get(one.url+packagesPath+path, "")
+		require.Equal(t, http.StatusNotFound, status, path)
+	}
+
+	for name, c := range map[string]struct {
+		status int
+		change func(h http.Header, body *string)
+	}{
+		"client id of another": {http.StatusForbidden, func(h http.Header, _ *string) { h.Set(cloud.HeaderClientID, "one") }},
+		"serial of another":    {http.StatusForbidden, func(h http.Header, _ *string) { h.Set(cloud.HeaderSerial, cloud.Serial(one.cert)) }},
+		"no key":               {http.StatusBadRequest, func(h http.Header, _ *string) { h.Del(cloud.HeaderKey) }},
+		"no body":              {http.StatusBadRequest, func(_ http.Header, body *string) { *body = "" }},
+		"garbage":              {http.StatusBadRequest, func(_ http.Header, body *string) { *body = "{}" }},
+		"too large":            {http.StatusRequestEntityTooLarge, func(_ http.Header, body *string) { *body = strings.Repeat("A", maxReport+1) }},
+	} {
+		require.Equal(t, c.status, two.post(reported("v1", ""), c.change), name)
+	}
+	require.Equal(t, http.StatusBadRequest, two.post("no object", nil))
+	require.Contains(t, f.run("show", "two"), "never seen")
+
+	// Over MQTT: not as another, not for another.
+	require.NoError(t, subscribe(two.config))
+	stranger := newFixture(t).addDevice("one")
+	for name, change := range map[string]func(c *mqtt.ClientInfo){
+		"name of another":        func(c *mqtt.ClientInfo) { c.Username = "one" },
+		"name of the cloud":      func(c *mqtt.ClientInfo) { c.Username = publisher },
+		"topic of another":       func(c *mqtt.ClientInfo) { c.Subscriptions = one.config.Subscriptions; c.ValidateSubs = true },
+		"no certificate":         func(c *mqtt.ClientInfo) { c.Cert, c.Key = "", "" },
+		"certificate of another": func(c *mqtt.ClientInfo) { c.Cert, c.Key = one.config.Cert, one.config.Key },
+		"another CA":             func(c *mqtt.ClientInfo) { c.Cert, c.Key = stranger.config.Cert, stranger.config.Key },
+	} {
+		c := two.config
+		change(&c)
+		require.Error(t, subscribe(c), name)
+	}
+	stranger.url = two.url
+	_, err := stranger.client.Get(two.url + packagesPath)
+	require.Error(t, err)
+
+	f.run("device", "remove", "two")
+	require.Equal(t, http.StatusForbidden, two.post(reported("v1", ""), nil))
+	eventually(t, "the hub refuses the device", func() error {
+		if subscribe(two.config) == nil {
+			return errors.New("it is let in")
+		}
+		return nil
+	})
+	// The same name again is another device.
+	f.addDevice("two")
+	require.Equal(t, http.StatusForbidden, two.post(reported("v1", ""), nil))
+}
+
+// subscribe connects and subscribes as c says, and tells why it may not.
+func subscribe(c mqtt.ClientInfo) error {
+	client, err := mqtt.Connect(context.Background(), c, nil)
+	if err != nil {
+		return err
+	}
+	answered := errors.New("SUBACK")
+	err = client.Serve(func(p packet.Generic) error {
+		if ack, ok := p.(*packet.Suback); ok && ack.ReturnCodes[0] == packet.QOSFailure {
+			return mqtt.ErrRefused
+		}
+		return answered
+	})
+	if errors.Is(err, answered) {
+		return nil
+	}
+	return err
+}
+
+func TestFolder(t *testing.T) {
+	f := newFixture(t)
+	f.refused("is there already", "init")
+	keys, err := filepath.Glob(filepath.Join(f.dir, "*.key"))
+	require.NoError(t, err)
+	require.Len(t, keys, 3)
+	a := f.addDevice("dev1")
+	for _, path := range append(keys, a.config.Key) {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode(), path)
+	}
+	for _, name := range []string{"../x", "", "a/b", publisher} {
+		f.refused("device name", "device", "add", name, filepath.Join(t.TempDir(), "x"))
+	}
+	f.refused("already", "device", "add", "dev1", filepath.Join(t.TempDir(), "x"))
+	f.refused("file exists", "device", "add", "dev2", t.TempDir())
+	f.refused("there is no device dev2", "push", "dev2", t.TempDir())
+	f.refused("there is no device dev2", "show", "dev2")
+	f.refused("device name", "show", "..")
+	f.refused("there is no cloud", "show", "--data", t.TempDir())
+}
+
+func TestPacking(t *testing.T) {
+	f := newFixture(t)
+	f.addDevice("dev1")
+	dir := t.TempDir()
+	f.refused("application.yml", "push", "dev1", dir)
+	for text, reason := range map[string]string{
+		"services: [{name: x, image: baetyl-hub}]":                   "baetyl-agent",
+		strings.Replace(application, "name: data", "name: ..", 2):    "volumes[1].name",
+		application + "colour: blue\n":                               "colour",
+		"services: {agent: {image: baetyl-agent}}\nvolumes: {v: {}}": "metadata.yml",
+	} {
+		write(t, dir, map[string]string{"application.yml": text})
+		f.refused(reason, "push", "dev1", dir)
+	}
+	write(t, dir, map[string]string{"application.yml": application, "agent-conf/x": ""})
+	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, "agent-conf/link")))
+	f.refused("neither a file nor a folder", "push", "dev1", dir)
+	require.NotContains(t, f.run("show", "dev1"), "APP", "a push that failed is none")
+
+	// The compose form, with the volumes in metadata.yml.
+	dir = write(t, t.TempDir(), map[string]string{
+		"application.yml": "app_version: v7\nservices: {agent: {image: baetyl-agent, volumes: ['var/db/baetyl/code/v7:/code']}}\n",
+		"metadata.yml":    "version: v7\nvolumes: [{name: code, path: var/db/baetyl/code/v7}]\n",
+		"code/main.py":    "pass",
+	})
+	f.run("push", "dev1", dir)
+	s, err := openStore(f.dir)
+	require.NoError(t, err)
+	pushes, err := s.pushes("dev1")
+	require.NoError(t, err)
+	require.Equal(t, "v7", pushes[0].Version)
+	sum := pushes[0].Volume.Meta.SHA256
+	metadata := entry(t, s.device("dev1", "packages", sum+".zip"), "metadata.yml")
+	require.Contains(t, metadata, "path: var/db/baetyl/code/v7\n")
+	require.Contains(t, metadata, "sha256: ")
+
+	// A master.
+	binary := filepath.Join(t.TempDir(), "baetyl")
+	require.NoError(t, os.WriteFile(binary, []byte("ELF"), 0o644))
+	f.run("push", "dev1", binary, "--master", "--version", "1.1")
+	pushes, err = s.pushes("dev1")
+	require.NoError(t, err)
+	require.Equal(t, masterapi.UpdateMaster, pushes[1].Type)
+	require.Equal(t, "1.1", pushes[1].Version)
+	require.Equal(t, "ELF", entry(t, s.device("dev1", "packages", pushes[1].Volume.Meta.SHA256+".zip"), "bin/baetyl"))
+}

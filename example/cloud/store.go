@@ -1,0 +1,272 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"gopkg.in/yaml.v2"
+
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/cloud"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+// keepReports is how many reports of a device are kept.
+const keepReports = 20
+
+// store is the folder of a cloud. Commands and `serve` use it at once: each file has one writer, and is replaced in one go.
+//
+//	cloud.yml, ca.*, server.*, cloud.*       settings; certificates of the CA, of the server, of the publisher
+//	hub/                                     what the hub keeps
+//	devices/<name>/cert.pem                  the device's certificate; its key went with the agent's configuration
+//	devices/<name>/packages/<sha256>.zip     what the device may download
+//	devices/<name>/pushes/<trace>.json       the event of an update
+//	devices/<name>/state.json                what the device has reported; written by serve alone
+type store struct {
+	settings
+	dir string
+	mu  sync.Mutex // guards state.json within serve
+}
+
+// settings is cloud.yml.
+type settings struct {
+	Host  []string `yaml:"host" validate:"nonzero"`           // names and addresses of this machine; devices use the first
+	MQTT  int      `yaml:"mqtt" validate:"min=1, max=65535"`  // port of MQTT over TLS
+	HTTPS int      `yaml:"https" validate:"min=1, max=65535"` // port of HTTPS
+}
+
+// state is what serve knows of a device.
+type state struct {
+	Reports []report             // the last ones, oldest first
+	Updates map[string]*progress // by trace
+}
+
+type report struct {
+	Time    time.Time // when it came
+	Content json.RawMessage
+}
+
+// progress is what became of an update.
+type progress struct {
+	Published time.Time        // last time; zero: not yet
+	Steps     []cloud.Progress // as reported
+}
+
+// final returns the step that ended the update. Of several the last counts: a device that was slow may finish after its TIMEOUT.
+func (p *progress) final() (cloud.Progress, bool) {
+	for _, s := range slices.Backward(p.Steps) {
+		if masterapi.Final(s.Step) {
+			return s, true
+		}
+	}
+	return cloud.Progress{}, false
+}
+
+// initStore makes the folder. The settings are written last: without them there is no cloud.
+func initStore(dir string, s settings) error {
+	path := filepath.Join(dir, "cloud.yml")
+	if file.Exists(path) {
+		return fmt.Errorf("%s is there already; remove the folder to begin anew, with all its devices", path)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "devices"), 0o700); err != nil {
+		return err
+	}
+	if err := makeCertificates(func(name string) string { return filepath.Join(dir, name) }, s.Host); err != nil {
+		return err
+	}
+	data, err := yaml.Marshal(s)
+	if err != nil {
+		return err
+	}
+	return file.WriteAtomic(path, data, 0o600)
+}
+
+func openStore(dir string) (*store, error) {
+	s := &store{dir: dir}
+	err := conf.Load(s.path("cloud.yml"), &s.settings)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no cloud in %s: make one with `cloud init`, or name its folder with --data", dir)
+	}
+	return s, err
+}
+
+func (s *store) path(parts ...string) string {
+	return filepath.Join(append([]string{s.dir}, parts...)...)
+}
+
+func (s *store) device(name string, parts ...string) string {
+	return s.path(append([]string{"devices", name}, parts...)...)
+}
+
+// address is what devices connect to.
+func (s *store) address(scheme string, port int) string {
+	return scheme + "://" + net.JoinHostPort(s.Host[0], strconv.Itoa(port))
+}
+
+// desireTopic is where a device gets its events. The agent's default begins with $, which baetyl-hub, as MQTT asks of a server, keeps
+// for itself [MQTT-4.7.2-1].
+const desireTopic = "edge/%s/desire"
+
+// agentConfig is the service.yml of an agent: device, address of MQTT, address of HTTPS, topic of events.
+const agentConfig = `# Configuration of baetyl-agent on the device %[1]s, made by "cloud device add". docs/agent.md explains every key.
+remote:
+  mqtt:
+    address: %[2]q
+    clientid: %[1]q
+    username: %[1]q
+    ca: etc/baetyl/ca.pem
+    cert: etc/baetyl/client.pem
+    key: etc/baetyl/client.key
+  http:
+    address: %[3]q
+    ca: etc/baetyl/ca.pem
+    cert: etc/baetyl/client.pem
+    key: etc/baetyl/client.key
+  desire:
+    topic: %[4]q
+logger:
+  path: var/log/baetyl/service.log
+  level: info
+`
+
+// addDevice makes a key with its certificate and writes what the agent needs into a new folder. The key is nowhere else.
+func (s *store) addDevice(name, folder string) error {
+	if err := app.CheckName(name); err != nil {
+		return fmt.Errorf("device name: %w", err)
+	}
+	if file.Exists(s.device(name, "cert.pem")) {
+		return fmt.Errorf("there is a device %s already", name)
+	}
+	ca, err := tls.LoadX509KeyPair(s.path("ca.pem"), s.path("ca.key"))
+	if err != nil {
+		return err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048) // RSA, because reports are sealed with it
+	if err != nil {
+		return err
+	}
+	pair, err := sign(&ca, clientTemplate(name), key)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(folder), 0o755), os.Mkdir(folder, 0o755)); err != nil {
+		return fmt.Errorf("make the folder of the agent's configuration: %w", err)
+	}
+	text := fmt.Sprintf(agentConfig, name, s.address("ssl", s.MQTT), s.address("https", s.HTTPS), desireTopic)
+	err = errors.Join(
+		writePEM(filepath.Join(folder, "ca.pem"), "CERTIFICATE", ca.Leaf.Raw, 0o644),
+		writePEM(filepath.Join(folder, "client.pem"), "CERTIFICATE", pair.Leaf.Raw, 0o644),
+		writePEM(filepath.Join(folder, "client.key"), "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key), 0o600),
+		file.WriteAtomic(filepath.Join(folder, "service.yml"), []byte(text), 0o644),
+		os.MkdirAll(s.device(name, "packages"), 0o700), os.MkdirAll(s.device(name, "pushes"), 0o700),
+	)
+	if err != nil {
+		return err
+	}
+	return writePEM(s.device(name, "cert.pem"), "CERTIFICATE", pair.Leaf.Raw, 0o644)
+}
+
+// removeDevice locks a device out: a certificate counts as long as it lies here.
+func (s *store) removeDevice(name string) error {
+	if _, err := s.certificate(name); err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(s.device(name, "cert.pem")), os.RemoveAll(s.device(name)))
+}
+
+// certificate returns that of a device, and an error for what is none.
+func (s *store) certificate(name string) (*x509.Certificate, error) {
+	if err := app.CheckName(name); err != nil {
+		return nil, fmt.Errorf("device name: %w", err)
+	}
+	cert, err := readCertificate(s.device(name, "cert.pem"))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("there is no device %s", name)
+	}
+	return cert, err
+}
+
+// devices returns the names of all devices.
+func (s *store) devices() ([]string, error) {
+	found, err := filepath.Glob(s.device("*", "cert.pem"))
+	for i := range found {
+		found[i] = filepath.Base(filepath.Dir(found[i]))
+	}
+	return found, err
+}
+
+// pushes returns the updates of a device, oldest first: traces begin with a number.
+func (s *store) pushes(device string) ([]cloud.OTA, error) {
+	entries, err := os.ReadDir(s.device(device, "pushes"))
+	if err != nil {
+		return nil, err
+	}
+	var out []cloud.OTA
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		data, err := os.ReadFile(s.device(device, "pushes", e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		event, err := cloud.Parse(data)
+		if err != nil {
+			return nil, fmt.Errorf("read push %s: %w", e.Name(), err)
+		}
+		out = append(out, event.OTA)
+	}
+	return out, nil
+}
+
+// state reads what is known of a device. Every update has an entry.
+func (s *store) state(device string) (state, []cloud.OTA, error) {
+	var out state
+	data, err := os.ReadFile(s.device(device, "state.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &out)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return out, nil, fmt.Errorf("read state of %s: %w", device, err)
+	}
+	pushes, err := s.pushes(device)
+	all := map[string]*progress{}
+	for _, p := range pushes {
+		if all[p.Trace] = out.Updates[p.Trace]; all[p.Trace] == nil {
+			all[p.Trace] = &progress{}
+		}
+	}
+	out.Updates = all
+	return out, pushes, err
+}
+
+// change changes what is known of a device, on disk.
+func (s *store) change(device string, change func(*state)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st, _, err := s.state(device)
+	if err != nil {
+		return err
+	}
+	change(&st)
+	data, err := json.Marshal(st)
+	if err != nil {
+		return err
+	}
+	return file.WriteAtomic(s.device(device, "state.json"), data, 0o600)
+}
