@@ -33,6 +33,7 @@ var rules = []rule{
 	{"master", []string{"master", "protocol", "utils"}},
 	{"cmd", []string{"cmd", "master", "protocol", "utils"}},
 	{"scripts", []string{"scripts", "utils"}},
+	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
 	{".", []string{"cmd"}},
 }
