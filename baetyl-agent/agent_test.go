@@ -1,0 +1,155 @@
+package main
+
+import (
+	"encoding/json"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+const updated = " RECEIVED UPDATING UPDATED"
+
+func TestReportsAndUpdates(t *testing.T) {
+	r := newRig(t)
+	mqtttest.Until(t, "three reports on the interval", func() bool { reports, _ := r.cloud.Reports(); return len(reports) >= 3 })
+	reports, headers := r.cloud.Reports()
+	require.Nil(t, reports[0].OTA)
+	require.WithinDuration(t, time.Now(), reports[0].Time, time.Minute)
+	require.Equal(t, serial, headers[0].Get("x-iot-edge-sn"))
+	require.Equal(t, "dev1", headers[0].Get("x-iot-edge-clientid"))
+	require.Equal(t, "application/x-www-form-urlencoded", headers[0].Get("Content-Type"))
+
+	r.push(r.app("t1", "v1"))
+	r.reported("t1", updated)
+	mqtttest.Until(t, "what is reported is not repeated", func() bool {
+		reports, _ := r.cloud.Reports()
+		last := reports[len(reports)-1]
+		return last.OTA == nil && last.Software.ConfVersion == "v1"
+	})
+	r.push(r.app("t1", "v1"))
+	r.push(r.app("t2", "v2"))
+	r.reported("t2", updated)
+	require.Len(t, r.master.Calls(), 2, "the same trace again does nothing")
+	require.NoError(t, r.stop())
+}
+
+// [W45] What is no event costs a line and nothing else: no connection, and no event behind it.
+func TestWrongEvents(t *testing.T) {
+	r := newRig(t)
+	for _, text := range []string{"", "{", "[]", `{"event":"REBOOT"}`, `{"event":"OTA","content":{"type":"APP","trace":"x","volume":{"name":"x","path":"/etc"}}}`} {
+		r.send([]byte(text))
+	}
+	r.push(r.app("t1", "v1"))
+	r.reported("t1", updated)
+	mqtttest.Until(t, "they are counted", func() bool {
+		for _, text := range r.master.Reports() {
+			var n map[string]int
+			if json.Unmarshal([]byte(text), &n) == nil && n["events_refused"] == 5 && n["events_taken"] == 1 {
+				return true
+			}
+		}
+		return false
+	})
+	require.NoError(t, r.stop())
+	r.start()
+	r.push(r.app("t2", "v2"))
+	r.reported("t2", updated)
+	require.NotContains(t, r.output.String()[len(r.output.String())/2:], "REBOOT", "they do not come again")
+}
+
+// [W48] A cloud that is away gets what is true when it is back, once, and every step.
+func TestCloudIsAway(t *testing.T) {
+	r := newRig(t)
+	r.cloud.Answer(500)
+	before := r.cloud.Tried()
+	r.push(r.app("t1", "v1"))
+	r.push(r.app("t2", "v2"))
+	mqtttest.Until(t, "both are done", func() bool { return len(r.master.Calls()) == 2 })
+	mqtttest.Until(t, "some attempts", func() bool { return r.cloud.Tried() >= before+2 })
+	r.kill()
+	r.start()
+	r.cloud.Answer(200)
+	r.reported("t1", updated)
+	r.reported("t2", updated)
+	require.NoError(t, r.stop())
+}
+
+// [W49] The agent ends at once, whatever it does.
+func TestTheEndIsQuick(t *testing.T) {
+	r := newRig(t)
+	r.server.Cut(1000, true)
+	r.push(r.app("t1", "v1"))
+	mqtttest.Until(t, "the download hangs", func() bool { return len(r.server.Ranges()) == 1 })
+	begin := time.Now()
+	require.NoError(t, r.stop())
+	require.Less(t, time.Since(begin), 4*time.Second)
+}
+
+// The agent is killed at each stage of an update, and the next one carries it to its end, which the cloud hears of.
+func TestKillAtEachStage(t *testing.T) {
+	for _, c := range []struct {
+		stage string
+		hold  func(*rig)      // makes the update stay at that stage
+		there func(*rig) bool // it is there
+		free  func(*rig)
+		calls int
+	}{
+		{"the event is stored", func(r *rig) { r.server.Answer(503, 503, 503, 503) },
+			func(r *rig) bool { return len(r.server.Ranges()) > 0 }, func(*rig) {}, 1},
+		{"downloading", func(r *rig) { r.server.Cut(10000, true) },
+			func(r *rig) bool { return len(r.server.Ranges()) > 0 }, func(r *rig) { r.server.Cut(0, false) }, 1},
+		{"asking a master that is busy", func(r *rig) { r.master.Refuse(409, 409, 409) },
+			func(r *rig) bool { return r.output.contains("volume is in place") }, func(r *rig) { r.master.Refuse() }, 1},
+		{"the answer is on its way", func(r *rig) { r.master.Lose() },
+			func(r *rig) bool { return len(r.master.Calls()) == 1 }, func(*rig) {}, 1},
+		{"following", func(r *rig) { r.master.Steps(masterapi.StepUpdating) },
+			func(r *rig) bool { s, _ := r.cloud.Steps("t1"); return s == " RECEIVED UPDATING" },
+			func(r *rig) { r.master.Log("APP", "t1", masterapi.StepUpdated) }, 1},
+		{"cleaning", func(r *rig) { r.master.Away(true) },
+			func(r *rig) bool { s, _ := r.cloud.Steps("t1"); return s == updated }, func(r *rig) { r.master.Away(false) }, 1},
+		{"reporting", func(r *rig) { r.cloud.Answer(503) },
+			func(r *rig) bool { return len(r.master.Calls()) == 1 }, func(r *rig) { r.cloud.Answer(200) }, 1},
+	} {
+		t.Run(c.stage, func(t *testing.T) {
+			r := newRig(t)
+			c.hold(r)
+			r.push(r.app("t1", "v1"))
+			mqtttest.Until(t, c.stage, func() bool { return c.there(r) })
+			r.kill()
+			c.free(r)
+			r.start()
+			r.reported("t1", updated)
+			require.Len(t, r.master.Calls(), c.calls)
+			r.push(r.app("t2", "v2"))
+			r.master.Steps(masterapi.StepUpdating, masterapi.StepUpdated)
+			r.reported("t2", updated)
+			require.NoError(t, r.stop())
+		})
+	}
+}
+
+// The agent is killed at any moment, again and again.
+func TestKillAnywhere(t *testing.T) {
+	r := newRig(t)
+	r.server.Cut(7000, false)
+	const updates = 6
+	for i := range updates {
+		o := r.app("t"+string(rune('0'+i)), "v"+string(rune('0'+i)))
+		r.push(o)
+		for range 4 {
+			time.Sleep(time.Duration(rand.IntN(int(120 * time.Millisecond)))) // not to wait, but to hit any moment
+			r.kill()
+			r.start()
+		}
+	}
+	r.server.Cut(0, false)
+	for i := range updates {
+		r.reported("t"+string(rune('0'+i)), updated)
+	}
+	require.NoError(t, r.stop())
+}
