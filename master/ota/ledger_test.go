@@ -1,0 +1,137 @@
+package ota_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// bench is a ledger with its files.
+type bench struct {
+	*ota.Ledger
+	t            *testing.T
+	journal, log string
+}
+
+func newBench(t *testing.T) *bench {
+	dir := t.TempDir()
+	b := &bench{t: t, journal: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
+	b.Ledger = ota.NewLedger(b.journal, b.log)
+	return b
+}
+
+func (b *bench) steps() []string {
+	b.t.Helper()
+	data, err := os.ReadFile(b.log)
+	require.NoError(b.t, err)
+	records, err := masterapi.ReadOTALog(bytes.NewReader(data))
+	require.NoError(b.t, err)
+	out := []string{}
+	for _, r := range records {
+		out = append(out, r.Trace+" "+r.Step)
+	}
+	return out
+}
+
+func (b *bench) pending() *ota.Update {
+	b.t.Helper()
+	u, err := b.Pending()
+	require.NoError(b.t, err)
+	return u
+}
+
+func TestLedger(t *testing.T) {
+	b := newBench(t)
+	require.Nil(t, b.pending())
+	require.NoFileExists(t, b.log, "asking writes nothing")
+
+	u := ota.Update{Type: masterapi.UpdateApp, Trace: "t1", SHA256: "x"}
+	require.NoError(t, b.Begin(u))
+	require.Equal(t, &u, b.pending())
+	require.NoError(t, b.Step(u, masterapi.StepRollingBack, "m", errors.New("boom")))
+	require.NoError(t, b.End(u, masterapi.StepRolledBack, "m", errors.New("boom")))
+	require.Nil(t, b.pending())
+	require.Equal(t, []string{"t1 UPDATING", "t1 ROLLINGBACK", "t1 ROLLEDBACK"}, b.steps())
+
+	require.NoError(t, b.Begin(u), "the same update again")
+	require.NoError(t, b.End(u, masterapi.StepUpdated, "m", nil))
+	require.Equal(t, []string{"t1 UPDATING", "t1 ROLLINGBACK", "t1 ROLLEDBACK", "t1 UPDATING", "t1 UPDATED"}, b.steps())
+
+	require.NoError(t, b.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t2"}))
+	require.Equal(t, []string{"t2 UPDATING"}, b.steps(), "another trace begins the file anew")
+}
+
+// What a kill between two writes leaves.
+func TestLedgerAfterAKill(t *testing.T) {
+	u := ota.Update{Type: masterapi.UpdateApp, Trace: "t", SHA256: "x"}
+	t.Run("before the journal", func(t *testing.T) {
+		b := newBench(t)
+		require.NoError(t, b.Begin(u))
+		require.NoError(t, os.Remove(b.journal))
+		left := b.pending()
+		require.Equal(t, &ota.Update{Type: masterapi.UpdateApp, Trace: "t"}, left)
+		require.NoError(t, b.End(*left, masterapi.StepRolledBack, "m", nil))
+		require.Equal(t, []string{"t UPDATING", "t ROLLEDBACK"}, b.steps())
+		require.Nil(t, b.pending())
+	})
+	t.Run("between final record and journal", func(t *testing.T) {
+		b := newBench(t)
+		require.NoError(t, b.Begin(u))
+		journal, err := os.ReadFile(b.journal)
+		require.NoError(t, err)
+		require.NoError(t, b.End(u, masterapi.StepUpdated, "m", nil))
+		require.NoError(t, os.WriteFile(b.journal, journal, 0o600))
+		require.NoError(t, b.End(*b.pending(), masterapi.StepUpdated, "m", nil))
+		require.Equal(t, []string{"t UPDATING", "t UPDATED"}, b.steps())
+		require.Nil(t, b.pending())
+	})
+	t.Run("in a record", func(t *testing.T) {
+		b := newBench(t)
+		require.NoError(t, b.Begin(u))
+		f, err := os.OpenFile(b.log, os.O_WRONLY|os.O_APPEND, 0)
+		require.NoError(t, err)
+		_, err = f.WriteString(`{"time":"2019-0`)
+		require.NoError(t, err)
+		require.NoError(t, f.Close())
+		require.NoError(t, b.End(u, masterapi.StepUpdated, "m", nil))
+		require.Equal(t, []string{"t UPDATING", "t UPDATED"}, b.steps())
+	})
+	t.Run("the log is lost", func(t *testing.T) {
+		b := newBench(t)
+		require.NoError(t, b.Begin(u))
+		require.NoError(t, os.Remove(b.log))
+		require.NoError(t, b.End(*b.pending(), masterapi.StepUpdated, "m", nil))
+		require.Equal(t, []string{"t UPDATED"}, b.steps())
+	})
+	t.Run("damaged files", func(t *testing.T) {
+		b := newBench(t)
+		require.NoError(t, b.Begin(u))
+		require.NoError(t, os.WriteFile(b.journal, []byte("{half"), 0o600))
+		require.NoError(t, os.WriteFile(b.log, []byte("zzz\n"), 0o600))
+		_, err := b.Pending()
+		require.ErrorContains(t, err, "journal")
+		require.FileExists(t, b.journal+".damaged")
+		require.Nil(t, b.pending())
+		require.NoError(t, b.Begin(u))
+		require.NoError(t, b.End(u, masterapi.StepUpdated, "m", nil))
+		require.Equal(t, []string{"t UPDATING", "t UPDATED"}, b.steps())
+	})
+}
+
+func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "update.json"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "update.json", "x"), nil, 0o600))
+	l := ota.NewLedger(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"))
+	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write journal")
+	data, err := os.ReadFile(filepath.Join(dir, "ota.log"))
+	require.NoError(t, err)
+	require.Contains(t, string(data), "FAILURE")
+}

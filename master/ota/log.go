@@ -1,0 +1,104 @@
+package ota
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+// otaLog is the file masterapi.OTALog.
+type otaLog struct{ path string }
+
+func record(u Update, step, msg string, cause error) masterapi.OTARecord {
+	r := masterapi.OTARecord{Time: time.Now().UTC(), Level: "info", Msg: msg, Step: step, Type: u.Type, Trace: u.Trace}
+	if cause != nil {
+		r.Level, r.Error = "error", cause.Error()
+	}
+	return r
+}
+
+// begin writes the first record of an update. The file holds one trace.
+func (l otaLog) begin(r masterapi.OTARecord) error {
+	last, err := l.last()
+	if err == nil && last != nil && last.Trace == r.Trace && r.Trace != "" {
+		return l.append(r)
+	}
+	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
+		return fmt.Errorf("write OTA log: %w", err)
+	}
+	return l.replace(r)
+}
+
+// last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of ours.
+func (l otaLog) last() (*masterapi.OTARecord, error) {
+	data, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read OTA log: %w", err)
+	}
+	records, err := masterapi.ReadOTALog(bytes.NewReader(data))
+	if err != nil || len(records) == 0 {
+		return nil, nil
+	}
+	return &records[len(records)-1], nil
+}
+
+// append adds a record after the last whole line, and returns when it is on disk.
+func (l otaLog) append(r masterapi.OTARecord) error {
+	last, err := l.last()
+	if err != nil {
+		return err
+	}
+	if last == nil {
+		return l.replace(r)
+	}
+	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("write OTA log: %w", err)
+	}
+	defer f.Close()
+	if err := add(f, line(r)); err != nil {
+		return fmt.Errorf("write OTA log: %w", err)
+	}
+	return nil
+}
+
+func add(f *os.File, line []byte) error {
+	data, err := os.ReadFile(f.Name())
+	if err != nil {
+		return err
+	}
+	end := int64(bytes.LastIndexByte(data, '\n') + 1)
+	if err := f.Truncate(end); err != nil { // what a power cut left of a record
+		return err
+	}
+	if _, err := f.WriteAt(line, end); err != nil {
+		return errors.Join(err, f.Truncate(end))
+	}
+	return f.Sync()
+}
+
+func (l otaLog) replace(r masterapi.OTARecord) error {
+	if err := file.WriteAtomic(l.path, line(r), 0o644); err != nil {
+		return fmt.Errorf("write OTA log: %w", err)
+	}
+	return nil
+}
+
+func line(r masterapi.OTARecord) []byte {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(fmt.Sprintf("encode own record: %s", err)) // texts and a time of this era
+	}
+	return append(data, '\n')
+}
