@@ -127,7 +127,7 @@ bench: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> B
 	@scripts/bench.sh
 
 .PHONY: bench-functions
-bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3s)
+bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3s MODE=docker)
 	@MAKE="$(MAKE)" scripts/bench-functions.sh
 
 .PHONY: bench-code
@@ -145,6 +145,10 @@ remote-crash: ## kill bridge, hub and far broker under load and count what is mi
 .PHONY: outage
 outage: ## a far broker that is away while a million messages come in, then the drain (MESSAGES=1000000)
 	REMOTE_OUTAGE=$(or $(MESSAGES),1000000) $(GO) test -count=1 -timeout 60m -v -run '^TestOutage$$' ./baetyl-remote-mqtt
+
+.PHONY: function-crash
+function-crash: ## kill function manager, instances and hub 104 times under load and count results (KILLS=104)
+	FUNCTION_KILLS=$(or $(KILLS),104) $(GO) test -count=1 -timeout 30m -v -run '^TestKills$$' ./baetyl-function-manager
 
 .PHONY: disk-full
 disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)

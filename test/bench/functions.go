@@ -21,12 +21,15 @@ import (
 // The comparison of functions: what arrives on <name>/in is handled and published on <name>/out, by the function manager with its
 // runtimes, or by a plain script that subscribes, handles and publishes: what people write instead.
 
-// runtimes are the ways to run a function. Those whose package is not installed are left out.
-var runtimes = []struct {
+// language is a way to run a function.
+type language struct {
 	name, module, handler string
 	file, code            string   // of the function
 	plain                 []string // command of the plain script, after which come port and name; nil: there is none
-}{
+}
+
+// runtimes are those that are compared. Those whose package is not installed are left out.
+var runtimes = []language{
 	{
 		"Python", "baetyl-function-python36", "echo.handler",
 		"echo.py", "def handler(event, context):\n    return event\n",
@@ -43,96 +46,125 @@ var runtimes = []struct {
 // site is an installed baetyl with an application for the comparison.
 type site struct {
 	dir, address string
+	images       string // docker mode: what the names of images begin with; empty: native mode
 	master       *exec.Cmd
 }
 
 // functions prints the table.
-func functions(prefix string, d time.Duration) error {
+func functions(prefix, images string, d time.Duration) error {
 	dir, err := filepath.Abs(prefix)
 	if err != nil {
 		return err
 	}
-	s := &site{dir: dir}
+	s := &site{dir: dir, images: images}
 	if err := s.start(); err != nil {
 		return err
 	}
 	defer s.stop()
-	fmt.Println("| row | unit | function | plain script | ratio |\n|---|---|---|---|---|")
+	fmt.Println("| row | unit | function | plain script | ratio | durable plain script | ratio |\n|---|---|---|---|---|---|---|")
 	for _, r := range runtimes {
 		if !s.has(r.module) {
 			continue
 		}
-		pidOf := func() int { return s.pid(r.module) }
-		var plain *exec.Cmd
-		if r.plain != nil {
-			_, port, _ := net.SplitHostPort(s.address)
-			plain = exec.Command(r.plain[0], append(r.plain[1:], port, "plain-"+r.name)...)
-			plain.Env = append(os.Environ(), "NODE_PATH=output/cache/node/node_modules")
-			plain.Stderr = os.Stderr
-			if err := plain.Start(); err != nil {
-				return err
-			}
-		}
-		err := s.compare(r.name, plain, pidOf, d)
-		if plain != nil {
-			_ = plain.Process.Kill()
-			_ = plain.Wait()
-		}
-		if err != nil {
+		if err := s.compare(r, d); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
 	return nil
 }
 
-// compare prints the rows of one runtime.
-func (s *site) compare(name string, plain *exec.Cmd, pid func() int, d time.Duration) error {
-	print := func(row, unit string, own, other float64) {
-		if other == 0 {
-			fmt.Printf("| %s, %s | %s | %s | | |\n", name, row, unit, number(own))
-			return
-		}
-		fmt.Printf("| %s, %s | %s | %s | %s | %.2f |\n", name, row, unit, number(own), number(other), own/other)
+// plain starts the plain script of a runtime, nil if there is none.
+func (s *site) plain(r language, name string, more ...string) (*exec.Cmd, error) {
+	if r.plain == nil {
+		return nil, nil
 	}
-	for _, qos := range []packet.QOS{0, 1} {
-		own, err := s.roundTrips(name+"-1", qos, d)
+	_, port, _ := net.SplitHostPort(s.address)
+	cmd := exec.Command(r.plain[0], append(append(r.plain[1:len(r.plain):len(r.plain)], port, name), more...)...)
+	cmd.Env = append(os.Environ(), "NODE_PATH=output/cache/node/node_modules")
+	cmd.Stderr = os.Stderr
+	return cmd, cmd.Start()
+}
+
+// compare prints the rows of one runtime.
+func (s *site) compare(r language, d time.Duration) error {
+	others := []string{"plain-" + r.name, "durable-" + r.name}
+	var scripts []*exec.Cmd
+	defer func() {
+		for _, cmd := range scripts {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+	}()
+	for i, name := range others {
+		cmd, err := s.plain(r, name, []string{"durable"}[:i]...)
 		if err != nil {
 			return err
 		}
-		other := make([]float64, len(own))
-		if plain != nil {
-			if other, err = s.roundTrips("plain-"+name, qos, d); err != nil {
-				return err
+		if cmd != nil {
+			scripts = append(scripts, cmd)
+		}
+	}
+	others = others[:len(scripts)]
+	print := func(row, unit string, own float64, other ...float64) {
+		fmt.Printf("| %s, %s | %s | %s |", r.name, row, unit, number(own))
+		for i := range 2 {
+			if i < len(other) {
+				fmt.Printf(" %s | %.2f |", number(other[i]), own/other[i])
+			} else {
+				fmt.Print(" | |")
 			}
 		}
+		fmt.Println()
+	}
+	for qos, beside := range [][]string{others[:min(1, len(others))], others} { // at QoS 0 a session makes no difference
+		var times [][]float64
+		for _, name := range append([]string{r.name + "-1"}, beside...) {
+			t, err := s.roundTrips(name, packet.QOS(qos), d)
+			if err != nil {
+				return err
+			}
+			times = append(times, t)
+		}
 		for _, q := range []float64{0.5, 0.99} {
-			print(fmt.Sprintf("warm round trip, QoS %d, p%.0f", qos, q*100), "µs", quantile(own, q), quantile(other, q))
+			var at []float64
+			for _, t := range times {
+				at = append(at, quantile(t, q))
+			}
+			print(fmt.Sprintf("warm round trip, QoS %d, p%.0f", qos, q*100), "µs", at[0], at[1:]...)
 		}
 	}
-	other := 0.0
-	var err error
-	if plain != nil {
-		if other, err = s.throughput("plain-"+name, d); err != nil {
-			return err
-		}
+	if s.images != "" { // the hub is behind docker's proxy, the scripts are not
+		return s.coldRow(print, r)
 	}
-	for _, n := range []string{"1", "4"} {
-		own, err := s.throughput(name+"-"+n, d)
+	var rates []float64
+	for _, name := range others {
+		rate, err := s.throughput(name, d)
 		if err != nil {
 			return err
 		}
-		print("messages, QoS 1, 64 under way, instances: "+n, "msg/s", own, other)
+		rates = append(rates, rate)
 	}
-	memory := 0.0
-	if plain != nil {
-		memory = rssOf(plain.Process.Pid)
+	for _, n := range []string{"1", "4"} {
+		own, err := s.throughput(r.name+"-"+n, d)
+		if err != nil {
+			return err
+		}
+		print("messages, QoS 1, 64 under way, instances: "+n, "msg/s", own, rates...)
 	}
-	print("memory of an idle instance", "MiB", rssOf(pid())/1024/1024, memory/1024/1024)
-	cold, err := s.coldStarts(name + "-cold")
+	var memory []float64
+	for _, cmd := range scripts {
+		memory = append(memory, rssOf(cmd.Process.Pid)/1024/1024)
+	}
+	print("memory of an idle instance", "MiB", rssOf(s.pid(r.module, r.name+"-1"))/1024/1024, memory...)
+	return s.coldRow(print, r)
+}
+
+func (s *site) coldRow(print func(row, unit string, own float64, other ...float64), r language) error {
+	cold, err := s.coldStarts(r.name + "-cold")
 	if err != nil {
 		return err
 	}
-	print("cold start to first result, median", "ms", quantile(cold, 0.5), 0)
+	print("cold start to first result, median", "ms", quantile(cold, 0.5))
 	return nil
 }
 
@@ -260,7 +292,7 @@ func (s *site) coldStarts(name string) ([]float64, error) {
 	defer x.close()
 	var times []float64
 	for range 5 {
-		if err := until(30*time.Second, func() bool { return s.pid("cold-"+name) == 0 }); err != nil {
+		if err := until(30*time.Second, func() bool { return s.pid("cold-"+name, name) == 0 }); err != nil {
 			return nil, fmt.Errorf("%s: its instance does not go", name)
 		}
 		start := time.Now()
@@ -273,12 +305,21 @@ func (s *site) coldStarts(name string) ([]float64, error) {
 }
 
 func (s *site) has(module string) bool {
+	if s.images != "" {
+		return exec.Command("docker", "image", "inspect", s.images+module).Run() == nil
+	}
 	_, err := os.Stat(filepath.Join(s.dir, "var/db/baetyl", module))
 	return err == nil
 }
 
-// pid finds a process that runs in the folder of a service whose name ends so, 0 if there is none.
-func (s *site) pid(service string) int {
+// pid finds a process that runs in the folder of a service whose name ends so, or the container of an instance of its function; 0 if
+// there is none.
+func (s *site) pid(service, function string) int {
+	if s.images != "" {
+		out, _ := exec.Command("docker", "inspect", "--format", "{{.State.Pid}}", service+"."+function+".1").Output() // it may be gone
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
+		return pid
+	}
 	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
 	for _, link := range links {
 		to, err := os.Readlink(link)
@@ -308,10 +349,22 @@ func (s *site) start() error {
 		return err
 	}
 	s.address = ln.Addr().String()
+	_, port, _ := net.SplitHostPort(s.address)
+	listen, hub := s.address, s.address
+	if s.images != "" {
+		listen, hub = ":1883", "hub:1883"
+	}
 	ln.Close()
 	var app, volumes, rules, list bytes.Buffer
 	service := func(name, module string, replica int, mounts ...string) {
-		fmt.Fprintf(&app, "- name: %s\n  image: %s\n  replica: %d\n  mounts:\n  - {name: %s-bin, path: lib/baetyl/%s, readonly: true}\n", name, module, replica, module, module)
+		fmt.Fprintf(&app, "- name: %s\n  image: %s\n  replica: %d\n", name, s.images+module, replica)
+		if module == "baetyl-hub" && s.images != "" {
+			fmt.Fprintf(&app, "  ports: ['%s:1883']\n", port)
+		}
+		fmt.Fprintf(&app, "  mounts:\n")
+		if s.images == "" {
+			fmt.Fprintf(&app, "  - {name: %s-bin, path: lib/baetyl/%s, readonly: true}\n", module, module)
+		}
 		for _, m := range mounts {
 			volume, path, _ := strings.Cut(m, ":")
 			fmt.Fprintf(&app, "  - {name: %s, path: %s}\n", volume, path)
@@ -319,7 +372,7 @@ func (s *site) start() error {
 	}
 	known := map[string]bool{}
 	volume := func(name, path string) {
-		if !known[name] {
+		if !known[name] && (s.images == "" || !strings.HasSuffix(name, "-bin")) {
 			known[name] = true
 			fmt.Fprintf(&volumes, "- {name: %s, path: %s}\n", name, path)
 		}
@@ -335,7 +388,7 @@ listen: ['tcp://%s']
 principals:
 - {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
 metrics: {address: ''}
-`, s.address))
+`, listen))
 	service("manager", "baetyl-function-manager", 1, "manager-conf:etc/baetyl")
 	volume("baetyl-function-manager-bin", "var/db/baetyl/baetyl-function-manager")
 	volume("manager-conf", conf+"/manager-conf")
@@ -367,9 +420,9 @@ metrics: {address: ''}
 		volume("conf-"+r.module, conf+"/"+r.module)
 		file(conf+"/"+r.module+"/service.yml", "functions:\n"+named.String())
 	}
-	file(conf+"/manager-conf/service.yml", fmt.Sprintf("hub: {address: 'tcp://%s', username: test, password: hahaha}\nrules:\n%sfunctions:\n%s", s.address, &rules, &list))
+	file(conf+"/manager-conf/service.yml", fmt.Sprintf("hub: {address: 'tcp://%s', username: test, password: hahaha}\nrules:\n%sfunctions:\n%s", hub, &rules, &list))
 	file("var/db/baetyl/application.yml", fmt.Sprintf("version: bench\nservices:\n%svolumes:\n%s", &app, &volumes))
-	file("etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: var/log/baetyl/baetyl.log}\n")
+	file("etc/baetyl/conf.yml", "mode: "+map[bool]string{true: "native", false: "docker"}[s.images == ""]+"\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: var/log/baetyl/baetyl.log}\n")
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ func main() {
 	d := flag.Duration("time", 3*time.Second, "of each measurement")
 	rounds := flag.Int("rounds", 1, "measurements of each figure, broker after broker; the median counts")
 	site := flag.String("functions", "", "folder of an installed baetyl: compare functions, not brokers")
+	images := flag.String("images", "", "with -functions: run them in containers of the images that begin so")
 	relayAt := flag.String("relay", "", "address: be the bare relay, not the benchmark")
 	flag.Parse()
 	if *relayAt != "" {
@@ -25,7 +26,7 @@ func main() {
 		os.Exit(1)
 	}
 	if *site != "" {
-		if err := functions(*site, *d); err != nil {
+		if err := functions(*site, *images, *d); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -1,4 +1,6 @@
-"""What people write instead of a function: plain.py PORT NAME subscribes to NAME/in, handles, publishes on NAME/out."""
+"""What people write instead of a function: plain.py PORT NAME [durable] subscribes to NAME/in, handles, publishes on NAME/out.
+
+Without durable it is what the tutorials of paho show: what comes while the script is away is lost."""
 import json
 import sys
 
@@ -16,7 +18,7 @@ def on_message(client, _userdata, message):
     client.publish(NAME + '/out', json.dumps(result), message.qos)
 
 
-CLIENT = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, NAME)
+CLIENT = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, NAME, clean_session='durable' not in sys.argv)
 CLIENT.username_pw_set('test', 'hahaha')
 CLIENT.on_connect = lambda client, *_: client.subscribe(NAME + '/in', 1)
 CLIENT.on_message = on_message
