@@ -1,0 +1,152 @@
+// Package eval runs statements: message in, message out.
+//
+//	parse.Statement ──Compile──► Query ──Run(Message)──► result
+//
+// Compile resolves functions and literals, so that what can be wrong without a message is an error before one comes. It promises that
+// a Query may be run from any goroutine, that the result is compact JSON with sorted keys, and that no message makes it panic or use
+// memory out of proportion. Only uuid() makes two runs differ. It does not know where messages come from.
+//
+// Rules of the dialect: a missing field is null; a comparison with null is unknown, and only what is true is selected; a column that
+// is named wins over *; the name of the type and the place of an expression are part of each error.
+package eval
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
+	"github.com/baetyl/baetyl/baetyl-function-sql/value"
+)
+
+// Message is what a statement sees of an MQTT message.
+type Message struct {
+	Topic   string
+	QOS     uint32
+	Payload []byte
+	Now     time.Time // what timestamp() and now() tell
+}
+
+// Query is a statement that is ready to run.
+type Query struct {
+	stars   []expr // nil: the message
+	columns []column
+	where   expr
+}
+
+type column struct {
+	as    []string
+	value expr
+}
+
+// expr computes a value of package value for a message. An error is an *parse.Error.
+type expr func(r *row) (any, error)
+
+type row struct {
+	*Message
+	root value.Object
+}
+
+// Compile makes a Query. An error is an *parse.Error.
+func Compile(s *parse.Statement) (*Query, error) {
+	q := &Query{}
+	for _, c := range s.Columns {
+		if c.Star && c.Expr == nil {
+			q.stars = append(q.stars, nil)
+			continue
+		}
+		e, err := compile(c.Expr)
+		if err != nil {
+			return nil, err
+		}
+		if c.Star {
+			q.stars = append(q.stars, e)
+		} else {
+			q.columns = append(q.columns, column{c.As, e})
+		}
+	}
+	if s.Where != nil {
+		condition, err := compile(s.Where)
+		if err != nil {
+			return nil, err
+		}
+		q.where = logical(condition, s.Where.Position(), "where")
+	}
+	return q, nil
+}
+
+// Run returns the result, nil if the condition does not hold.
+func (q *Query) Run(m Message) ([]byte, error) {
+	v, err := value.Decode(m.Payload)
+	if err != nil {
+		return nil, fmt.Errorf("the payload is not a JSON object: %w", err)
+	}
+	root, ok := v.(value.Object)
+	if !ok {
+		return nil, fmt.Errorf("the payload is not a JSON object: it is %s", article(v))
+	}
+	r := &row{&m, root}
+	if q.where != nil {
+		if holds, err := q.where(r); err != nil || holds != true {
+			return nil, err
+		}
+	}
+	out, err := q.project(r)
+	if err != nil {
+		return nil, err
+	}
+	return value.Append(make([]byte, 0, len(m.Payload)+64), out), nil
+}
+
+// project builds the result: what stars copy, then the columns over it, in their order.
+func (q *Query) project(r *row) (value.Object, error) {
+	out := make(value.Object, 0, len(r.root)+len(q.columns))
+	for _, star := range q.stars {
+		from := r.root
+		if star != nil {
+			v, err := star(r)
+			if err != nil {
+				return nil, err
+			}
+			from, _ = v.(value.Object)
+		}
+		if len(out) == 0 {
+			out = append(out, from...)
+			continue
+		}
+		for _, m := range from {
+			out.Set(m.Key, m.Value)
+		}
+	}
+	for _, c := range q.columns {
+		v, err := c.value(r)
+		if err != nil {
+			return nil, err
+		}
+		put(&out, c.as, v)
+	}
+	return out, nil
+}
+
+// put sets the value at the path as. Objects on the way are copied, since they may be part of the message; what is no object is
+// replaced by one.
+func put(o *value.Object, as []string, v any) {
+	if len(as) == 1 {
+		o.Set(as[0], v)
+		return
+	}
+	old, _ := o.Get(as[0]).(value.Object)
+	inner := append(make(value.Object, 0, len(old)+1), old...)
+	put(&inner, as[1:], v)
+	o.Set(as[0], inner)
+}
+
+func article(v any) string {
+	switch t := value.Type(v); t {
+	case "null":
+		return t
+	case "array", "object":
+		return "an " + t
+	default:
+		return "a " + t
+	}
+}

@@ -1,0 +1,168 @@
+package eval
+
+import (
+	"unicode/utf8"
+
+	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
+	"github.com/baetyl/baetyl/baetyl-function-sql/value"
+)
+
+// A condition is true, false, or nil, which is unknown.
+
+// logical makes sure that e is a condition.
+func logical(e expr, pos parse.Pos, what string) expr {
+	return func(r *row) (any, error) {
+		v, err := e(r)
+		if err != nil || v == nil {
+			return nil, err
+		}
+		if b, ok := v.(bool); ok {
+			return b, nil
+		}
+		return nil, at(pos, "%s needs a condition, not %s", what, article(v))
+	}
+}
+
+func not(e expr) expr {
+	return func(r *row) (any, error) {
+		v, err := e(r)
+		if b, ok := v.(bool); ok {
+			return !b, nil
+		}
+		return nil, err
+	}
+}
+
+// both is or where decides is true, and where it is false. The right side is not computed when the left one decides.
+func both(decides bool, l, r expr) expr {
+	return func(row *row) (any, error) {
+		a, err := l(row)
+		if err != nil || a == decides {
+			return a, err
+		}
+		b, err := r(row)
+		if err != nil || b == decides {
+			return b, err
+		}
+		if a == nil || b == nil {
+			return nil, nil
+		}
+		return !decides, nil
+	}
+}
+
+func equals(l, r expr) expr {
+	return two(l, r, func(a, b any) (any, error) { return equal(a, b), nil })
+}
+
+func equal(a, b any) any {
+	if eq, known := value.Equal(a, b); known {
+		return eq
+	}
+	return nil
+}
+
+func ordered(l, r expr, holds func(c int) bool) expr {
+	return two(l, r, func(a, b any) (any, error) {
+		if c, ok := value.Compare(a, b); ok {
+			return holds(c), nil
+		}
+		return nil, nil
+	})
+}
+
+// between computes x once.
+func between(x, low, high expr) expr {
+	return func(r *row) (any, error) {
+		v, err := x(r)
+		if err != nil {
+			return nil, err
+		}
+		it := constant(v)
+		return both(false,
+			ordered(it, low, func(c int) bool { return c >= 0 }),
+			ordered(it, high, func(c int) bool { return c <= 0 }))(r)
+	}
+}
+
+// in is x = a or x = b or …
+func in(x expr, list []expr) expr {
+	return func(r *row) (any, error) {
+		v, err := x(r)
+		if err != nil {
+			return nil, err
+		}
+		var found any = false
+		for _, e := range list {
+			o, err := e(r)
+			if err != nil {
+				return nil, err
+			}
+			switch equal(v, o) {
+			case true:
+				return true, nil
+			case nil:
+				found = nil
+			}
+		}
+		return found, nil
+	}
+}
+
+// is never is unknown. What is no condition is neither true nor false nor unknown.
+func is(e expr, what string) expr {
+	want := map[string]any{"true": true, "false": false}[what]
+	return func(r *row) (any, error) {
+		v, err := e(r)
+		if err != nil {
+			return nil, err
+		}
+		if b, ok := v.(bool); ok {
+			return b == want, nil
+		}
+		return v == nil && want == nil, nil
+	}
+}
+
+// like gets x, the pattern, and the escape character if there is one. Texts are compared as they are, upper and lower case apart.
+func like(e parse.Like, parts []expr) (expr, error) {
+	get := func(r *row) (p likePattern, err error) {
+		var text [2]string
+		for i, part := range parts[1:] {
+			v, err := part(r)
+			if err != nil || v == nil {
+				return nil, err
+			}
+			text[i] = value.Text(v)
+		}
+		escape := rune(-1)
+		if e.Escape != nil {
+			if utf8.RuneCountInString(text[1]) != 1 {
+				return nil, at(e.Escape.Position(), "like: the escape is %q, not one character", text[1])
+			}
+			escape, _ = utf8.DecodeRuneInString(text[1])
+		}
+		if p, err = pattern(text[0], escape); err != nil {
+			return nil, at(e.Pattern.Position(), "like: %w", err)
+		}
+		return p, nil
+	}
+	if isLiteral(e.Pattern) && (e.Escape == nil || isLiteral(e.Escape)) {
+		p, err := get(nil)
+		if err != nil {
+			return nil, err
+		}
+		get = func(*row) (likePattern, error) { return p, nil }
+	}
+	return func(r *row) (any, error) {
+		v, err := parts[0](r)
+		if err != nil || v == nil {
+			return nil, err
+		}
+		p, err := get(r)
+		if err != nil || p == nil {
+			return nil, err
+		}
+		return p.match(value.Text(v)), nil
+	}, nil
+}
