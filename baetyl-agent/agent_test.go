@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -56,10 +57,11 @@ func TestWrongEvents(t *testing.T) {
 		return false
 	})
 	require.NoError(t, r.stop())
+	before := strings.Count(r.output.String(), "REBOOT")
 	r.start()
 	r.push(r.app("t2", "v2"))
 	r.reported("t2", updated)
-	require.NotContains(t, r.output.String()[len(r.output.String())/2:], "REBOOT", "they do not come again")
+	require.Equal(t, before, strings.Count(r.output.String(), "REBOOT"), "they do not come again")
 }
 
 // [W48] A cloud that is away gets what is true when it is back, once, and every step.
@@ -99,7 +101,7 @@ func TestKillAtEachStage(t *testing.T) {
 		free  func(*rig)
 		calls int
 	}{
-		{"the event is stored", func(r *rig) { r.server.Answer(503, 503, 503, 503) },
+		{"the event is stored", func(r *rig) { r.server.Answer(503, 503) },
 			func(r *rig) bool { return len(r.server.Ranges()) > 0 }, func(*rig) {}, 1},
 		{"downloading", func(r *rig) { r.server.Cut(10000, true) },
 			func(r *rig) bool { return len(r.server.Ranges()) > 0 }, func(r *rig) { r.server.Cut(0, false) }, 1},
@@ -151,5 +153,4 @@ func TestKillAnywhere(t *testing.T) {
 	for i := range updates {
 		r.reported("t"+string(rune('0'+i)), updated)
 	}
-	require.NoError(t, r.stop())
 }

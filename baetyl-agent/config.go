@@ -55,9 +55,9 @@ func (c *config) Validate() error {
 	if scheme, _, _ := strings.Cut(strings.ToLower(r.MQTT.Address), "://"); scheme == "tcp" || scheme == "mqtt" || scheme == "ws" {
 		return fmt.Errorf("remote.mqtt.address: %s:// is not encrypted; use ssl:// or wss://", scheme)
 	}
-	for key, v := range map[string]string{"clientid": r.MQTT.ClientID, "cert": r.MQTT.Cert, "key": r.MQTT.Key} {
-		if v == "" {
-			return fmt.Errorf("remote.mqtt.%s: must not be empty", key)
+	for _, k := range []struct{ key, value string }{{"clientid", r.MQTT.ClientID}, {"cert", r.MQTT.Cert}, {"key", r.MQTT.Key}} {
+		if k.value == "" {
+			return fmt.Errorf("remote.mqtt.%s: must not be empty", k.key)
 		}
 	}
 	if strings.ContainsAny(r.MQTT.ClientID, "+#/") {

@@ -109,9 +109,9 @@ func (o OTA) Check() error {
 	if o.Trace == "" {
 		return errors.New("trace: must not be empty")
 	}
-	for key, v := range map[string]string{"trace": o.Trace, "version": o.Version} {
-		if len(v) > maxText || printable(v) != v {
-			return fmt.Errorf("%s: use at most %d bytes of printable text", key, maxText)
+	for _, k := range []struct{ key, value string }{{"trace", o.Trace}, {"version", o.Version}} {
+		if len(k.value) > maxText || printable(k.value) != k.value {
+			return fmt.Errorf("%s: use at most %d bytes of printable text", k.key, maxText)
 		}
 	}
 	if err := o.Volume.Check(); err != nil {
