@@ -194,12 +194,16 @@ func RunFunction(f func(ctx context.Context, m *FunctionMessage) ([]byte, error)
 }
 
 // ServeFunction serves call at the address that the function manager or service.yml gives, until the module is asked to end.
-func ServeFunction(ctx Context, call Call) error {
+// Each change is made to what the file says: it sets Announced, for example.
+func ServeFunction(ctx Context, call Call, changes ...func(*FServerConfig)) error {
 	var cfg struct {
 		Server FServerConfig `yaml:"server" json:"server"`
 	}
 	if err := loadPart(&cfg); err != nil {
 		return err
+	}
+	for _, change := range changes {
+		change(&cfg.Server)
 	}
 	if a := getenv(masterapi.EnvInstanceAddress); a != "" {
 		cfg.Server.Address = a
