@@ -138,9 +138,8 @@ func (c *Client) send(timeout time.Duration, pkts ...packet.Generic) error {
 	}
 	for i, p := range pkts {
 		if err := c.conn.Send(p, i < len(pkts)-1); err != nil {
-			err = fmt.Errorf("write %s: %w", p.Type(), err)
-			c.fail(err)
-			return err
+			c.fail(c.reason(fmt.Errorf("write %s: %w", p.Type(), err)))
+			return c.cause
 		}
 	}
 	c.sent.Store(int64(c.clock()))
@@ -158,7 +157,7 @@ func (c *Client) Serve(recv func(packet.Generic) error) error {
 		if err == nil {
 			err = c.received(pkt, recv)
 		} else {
-			err = readable(err)
+			err = readable(c.reason(err))
 			if errors.Is(err, packet.ErrReadLimitExceeded) {
 				err = fmt.Errorf("a packet came that is larger than message.length.max (%d bytes): %w", c.cfg.Message.Length.Max, err)
 			}
@@ -281,6 +280,22 @@ func (c *Client) fail(cause error) {
 		close(c.done)
 		c.raw.Close()
 	})
+}
+
+// reason is err, unless err only says that this side has closed the connection: a Send or Receive that goes wrong closes it before it
+// tells, so the other one waits a moment for it to tell why.
+func (c *Client) reason(err error) error {
+	if !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-c.done:
+		return c.cause
+	case <-t.C:
+		return err
+	}
 }
 
 // clock is the time since the connection's start, never zero.

@@ -334,6 +334,50 @@ func TestHalfOpenLinkIsFound(t *testing.T) {
 	d.Close()
 }
 
+// A peer that stops reading, and a peer that resets: a write that blocks ends, and the reason is the write's or the peer's.
+func TestWriteThatGoesWrong(t *testing.T) {
+	hold := make(chan struct{})
+	stuck := func(c net.Conn) { // reads CONNECT, then nothing
+		s := transport.NewNetConn(c)
+		s.Receive()
+		s.Send(packet.NewConnack(), false)
+		<-hold
+	}
+	reset := func(c net.Conn) {
+		s := transport.NewNetConn(c)
+		s.Receive()
+		s.Send(packet.NewConnack(), false)
+		s.Receive()
+		c.(*net.TCPConn).SetLinger(0)
+	}
+	scripts := []func(net.Conn){stuck}
+	for range 30 {
+		scripts = append(scripts, reset)
+	}
+	var r recorder
+	d := start(t, mqtt.ClientInfo{Address: peer(t, scripts...), ClientID: "c", Timeout: time.Second, KeepAlive: 0, Interval: time.Millisecond}, &r)
+	stop := make(chan struct{})
+	defer close(stop)
+	go func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				d.Publish(mqtt.TopicInfo{Topic: "t"}, make([]byte, 1<<16))
+			}
+		}
+	}()
+	mqtttest.Until(t, "the write that blocks ends", func() bool { return len(r.failures()) > 0 })
+	require.ErrorContains(t, r.failures()[0], "i/o timeout")
+	close(hold)
+	mqtttest.Until(t, "many resets", func() bool { return d.Stats().Reconnects > 30 })
+	for _, err := range r.failures() {
+		require.NotContains(t, err.Error(), "use of closed network connection")
+	}
+	d.Close()
+}
+
 func TestRefusals(t *testing.T) {
 	for code, text := range map[packet.ConnackCode]string{packet.BadUsernameOrPassword: "bad user name or password", packet.NotAuthorized: "not authorized"} {
 		address := peer(t, play(t, flow.New().Skip(connect("c")).Send(&packet.Connack{ReturnCode: code})))
