@@ -166,3 +166,47 @@ func TestInboxBounds(t *testing.T) {
 	_, ok = in.next()
 	require.True(t, ok)
 }
+
+// With a witness, a peer that closes on everything does not cost a message at the limit; one that takes the others does.
+func TestWitness(t *testing.T) {
+	const limit = 3
+	guilty := &publication{msg: Message{Topic: "t", QOS: 1}}
+	other := func(qos uint32) *publication { return &publication{msg: Message{Topic: "t", QOS: qos}} }
+	for _, c := range []struct {
+		name     string
+		others   []*publication
+		well     bool // the peer takes the others
+		connects int  // until the guilty one is given up
+	}{
+		{"nobody else", nil, true, 4 * limit},
+		{"QoS 0 is not answered", []*publication{other(0)}, true, 4 * limit},
+		{"another is taken", []*publication{other(1)}, true, 1 + limit + 1}, // the first time both were unanswered
+		{"nothing is taken", []*publication{other(1)}, false, 1 + limit + limit + 3*limit},
+		{"nothing is taken, more wait", []*publication{other(1), other(2), other(1), other(1)}, false, 1 + 5*limit + 3*limit},
+	} {
+		o := newOutbox(10, limit, true)
+		*guilty = publication{msg: guilty.msg}
+		for _, p := range append([]*publication{guilty}, c.others...) {
+			*p = publication{msg: p.msg}
+			o.add(p)
+		}
+		connects, given := 0, (*publication)(nil)
+		for given == nil && connects < 100 {
+			connects++
+			for closed := false; !closed; {
+				pkts, _, _ := o.next(10)
+				require.NotEmpty(t, pkts, c.name)
+				for _, p := range pkts {
+					id := p.(*packet.Publish).ID
+					if closed = id != 0 && (o.byID[id] == guilty || !c.well); closed {
+						break
+					}
+					o.acked(id, 1)
+				}
+			}
+			given = o.lost(true)
+		}
+		require.Same(t, guilty, given, c.name)
+		require.Equal(t, c.connects, connects, c.name)
+	}
+}
