@@ -33,6 +33,11 @@ baetyl: ## build the master alone
 	@echo "==> building baetyl $(VERSION)"
 	@$(BUILD) -o $@ .
 
+.PHONY: cloud
+cloud: ## build example/cloud, a cloud for devices with baetyl-agent, into output/cloud
+	@mkdir -p output
+	@$(BUILD) -o output/cloud ./example/cloud
+
 # Go knows best what is stale, so every rule runs each time; what is up to date costs a moment.
 .PHONY: $(PACKAGES)
 $(PACKAGES): %/package.zip: .build/installer
