@@ -5,12 +5,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"github.com/baetyl/baetyl/baetyl-agent/journal"
 	"github.com/baetyl/baetyl/baetyl-agent/report"
 	"github.com/baetyl/baetyl/baetyl-agent/update"
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
+	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
@@ -40,6 +42,9 @@ func agent(ctx baetyl.Context) error {
 	master, err := ctx.Master()
 	if err != nil {
 		return err
+	}
+	if _, err := os.Stat(dataDir); err != nil {
+		return fmt.Errorf("%w; mount a volume with the path %s there", err, cloud.Root)
 	}
 	jobs, err := journal.Open(ctx.Done(), filepath.Join(dataDir, volume.Private), ctx.Log())
 	if err != nil {

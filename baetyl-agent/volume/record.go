@@ -36,6 +36,10 @@ type placing struct {
 	Entry entry  `json:"entry"`
 }
 
+func newEntry(m app.VolumeMeta) entry {
+	return entry{MD5: m.MD5, SHA256: m.SHA256, Version: m.Version, Time: time.Now().UTC()}
+}
+
 // holds tells whether the package is the one that m asks for, by all digests that m gives.
 func (e entry) holds(m app.VolumeMeta) bool {
 	return (m.MD5 != "" || m.SHA256 != "") && (m.MD5 == "" || m.MD5 == e.MD5) && (m.SHA256 == "" || strings.EqualFold(m.SHA256, e.SHA256))
@@ -43,7 +47,7 @@ func (e entry) holds(m app.VolumeMeta) bool {
 
 // place renames stagedNew to dir. What was there before is gone only when the new one is there.
 func (s *Store) place(dir string, m app.VolumeMeta) error {
-	e := entry{MD5: m.MD5, SHA256: m.SHA256, Version: m.Version, Time: time.Now().UTC()}
+	e := newEntry(m)
 	if err := s.root.MkdirAll(path.Dir(dir), 0o755); err != nil {
 		return err
 	}

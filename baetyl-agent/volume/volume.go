@@ -132,7 +132,7 @@ func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
 	if st, err := s.root.Stat(dir); err == nil && st.IsDir() && s.record.Volumes[dir].holds(v.Meta) {
 		return nil
 	}
-	if err := s.replaceable(ctx, dir, live); err != nil {
+	if err := s.replaceable(ctx, dir, live); err != nil && !errors.Is(err, ErrForeign) {
 		return err
 	}
 	archive, err := s.fetch(ctx, v.Meta)
@@ -144,11 +144,17 @@ func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
 		return err
 	}
 	// Downloading may have taken hours, in which the application may have changed.
-	if err := s.replaceable(ctx, dir, live); err != nil {
+	switch err := s.replaceable(ctx, dir, live); {
+	case err == nil:
+		if err := s.place(dir, v.Meta); err != nil {
+			return err
+		}
+	case !errors.Is(err, ErrForeign):
 		return err
-	}
-	if err := s.place(dir, v.Meta); err != nil {
-		return err
+	default: // unless another agent, or this one before its record got lost, has brought just that
+		if err := s.adopt(dir, v.Meta); err != nil {
+			return err
+		}
 	}
 	_ = os.Remove(archive) // the next download would do it
 	s.Log.WithField("volume", v.Name).WithField("path", v.Path).Infof("volume is in place")
