@@ -82,12 +82,10 @@ func withCloud(t *testing.T, c farBroker, change func(service string) string) *s
 	return s
 }
 
-func same(text string) string { return text }
-
 // Tutorial "Message Synchronize between Baetyl-Hub and Baidu IoTHub via Baetyl-Remote-MQTT module", with mosquitto for the cloud.
 func TestRemote(t *testing.T) {
 	c := newFarBroker(t)
-	s := withCloud(t, c, same).start()
+	s := withCloud(t, c, func(text string) string { return text + "metrics: {report: {interval: 1s}}\n" }).start()
 	s.logged("msg=connected", "side=hub", "clientid=remote-iothub-iothub")
 	s.logged("msg=connected", "side=remote", "clientid=remote-iothub-1")
 	atCloud, atHub := s.subscribe("t1", c.args()...), s.subscribe("t2")
@@ -97,6 +95,13 @@ func TestRemote(t *testing.T) {
 		t.Fatalf("mosquitto_pub: %v\n%s", err, out)
 	}
 	atHub.wait("t2", "This message is from MQTT.fx.")
+	s.eventually("inspect shows the numbers of the rule", func() error {
+		data, err := s.inspectRaw()
+		if n := strings.Count(string(data), `"forwarded":1`); err == nil && n != 2 {
+			err = fmt.Errorf("it shows %s", data)
+		}
+		return err
+	})
 }
 
 // Wrong certificates and wrong configuration are told in words.
@@ -139,7 +144,11 @@ func TestRemoteKill9(t *testing.T) {
 		text = strings.Replace(text, "- topic: t1\n", "- topic: t1\n          qos: 1\n", 1)
 		text = strings.Replace(text, "level: 'debug'", "level: info", 1)
 		return strings.NewReplacer("hub:\n  address", "hub:\n  interval: 1s\n  address", "  - name: iothub\n", "  - name: iothub\n    interval: 1s\n").Replace(text)
-	}).start()
+	})
+	s.edit(appFile, func(text string) string { // or the master waits longer with each kill
+		return strings.ReplaceAll(text, "    replica: 1\n", "    replica: 1\n    restart: {policy: always, backoff: {max: 1s}}\n")
+	})
+	s.start()
 	s.logged("msg=connected", "side=hub")
 	s.logged("msg=connected", "side=remote")
 	sub := c.count(t, "t1")
