@@ -4,7 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"slices"
+	"strings"
 
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/conf"
@@ -81,15 +81,13 @@ func tryMessage(file, name, event string, m *baetyl.FunctionMessage, stdin io.Re
 			return fmt.Errorf("read the message: %w", err)
 		}
 	}
-	if _, err := cfg.run(m); err != nil {
+	if cfg.queries[m.FunctionName] == nil {
 		var names []string
 		for _, f := range cfg.Functions {
 			names = append(names, f.Name)
 		}
-		if !slices.Contains(names, m.FunctionName) {
-			return fmt.Errorf("%s: no function %q; there is %q", file, m.FunctionName, names)
-		}
-		return err
+		return fmt.Errorf("%s: there is no function %q, only %s", file, name, strings.Join(names, ", "))
 	}
-	return nil
+	_, err := cfg.run(m)
+	return err
 }

@@ -129,7 +129,7 @@ func (d *decoder) nested(read func() (any, error)) (any, error) {
 }
 
 func (d *decoder) object() (any, error) {
-	o := make(Object, 0, 8)
+	o := make(Object, 0, 4)
 	if d.take('}') {
 		return o, nil
 	}
