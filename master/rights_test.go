@@ -18,7 +18,7 @@ import (
 func TestRights(t *testing.T) {
 	const all = "inspect update ports start stop report"
 	services := []struct{ name, definition, allowed string }{
-		{"manager", "image: 'hub.example.com/baetyl/baetyl-function-manager:0.1.6'", "ports start stop report"},
+		{"manager", "image: 'hub.example.com/baetyl/baetyl-function-manager:0.1.6'", "inspect ports start stop report"},
 		{"agent", "image: 'baetyl-agent'", "inspect update report"},
 		{"old", "image: 'openedge-agent:0.1.2'", "inspect update report"},
 		{"hub", "image: 'baetyl-hub'", "report"},

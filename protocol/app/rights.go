@@ -26,7 +26,7 @@ func (s Service) Rights() []string {
 	}
 	switch module(s.Image) {
 	case "baetyl-function-manager", legacyFunctionManager:
-		return []string{RightReport, RightStart, RightStop, RightPorts}
+		return []string{RightReport, RightInspect, RightStart, RightStop, RightPorts} // it looks for what an earlier one has left
 	case "baetyl-agent", legacyAgent:
 		return []string{RightReport, RightInspect, RightUpdate}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func TestRights(t *testing.T) {
-	manager := []string{"report", "start", "stop", "ports"}
+	manager := []string{"report", "inspect", "start", "stop", "ports"}
 	agent := []string{"report", "inspect", "update"}
 	for image, want := range map[string][]string{
 		"baetyl-function-manager":                          manager,
@@ -38,7 +38,7 @@ func TestRightsOfTheFile(t *testing.T) {
 		"services: [{name: a, image: i, api: [inspect, report]}]":       {"inspect", "report"},
 		"services: {a: {image: baetyl-function-manager, api: [ports]}}": {"ports"},
 		"services: {a: {image: baetyl-function-manager, api: []}}":      {},
-		"services: {a: {image: baetyl-function-manager}}":               {"report", "start", "stop", "ports"},
+		"services: {a: {image: baetyl-function-manager}}":               {"report", "inspect", "start", "stop", "ports"},
 	} {
 		c, err := app.Parse("application.yml", []byte(text))
 		require.NoError(t, err, text)
