@@ -21,6 +21,8 @@ const (
 	ConfigFile  = "etc/baetyl/conf.yml"
 	AppFile     = "var/db/baetyl/application.yml"
 	backupFile  = AppFile + ".old" // there while an update is not finished
+	damaged     = ".damaged"       // a file that was found damaged, beside it
+	journalFile = dataDir + "/update.json"
 	recordsFile = "var/run/baetyl/instances.json"
 	lockFile    = "var/run/baetyl/master.lock"
 	dataDir     = "var/db/baetyl"
@@ -33,6 +35,7 @@ type Config struct {
 	Server Server        `yaml:"server" json:"server"`                              // of the API
 	Logger log.Config    `yaml:"logger" json:"logger"`                              // of the master; its limits hold for the output of services too
 	OTALog OTALog        `yaml:"otalog" json:"otalog"`                              // where the progress of updates is written
+	Update Update        `yaml:"update" json:"update"`                              // when an update counts as done
 	Grace  time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"` // between asking services to end and killing them
 	SNFile string        `yaml:"snfile" json:"snfile"`                              // file with the serial number of the device, for BAETYL_HOST_SN
 }
@@ -65,13 +68,19 @@ func (s *Server) SetDefaults() {
 	}
 }
 
-// OTALog is the log of updates, which the agent reads.
+// Update says when an update counts as done; otherwise what was before is put back.
+type Update struct {
+	Healthy  time.Duration `yaml:"healthy" json:"healthy" default:"10s" validate:"min=0"`  // that every new instance has to stay up
+	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"` // for that, from the stop of the old ones
+}
+
+// OTALog is the log of updates, which the agent reads. Of its keys the path counts; the others are those of 2019.
 type OTALog struct {
 	log.Config `yaml:",inline" json:",inline"`
 }
 
 // SetDefaults gives what differs from the master's own log.
-func (l *OTALog) SetDefaults() { l.Path, l.Format = "var/db/baetyl/ota.log", "json" }
+func (l *OTALog) SetDefaults() { l.Path, l.Format = masterapi.OTALog, "json" }
 
 // LoadConfig reads the configuration at path; a missing file means the defaults. It changes nothing.
 func LoadConfig(path string) (Config, error) {
@@ -94,6 +103,9 @@ func (c *Config) Validate() error {
 	case "missing", "always", "never":
 	default:
 		return fmt.Errorf("docker.pull.policy: %q is not missing, always or never", c.Docker.Pull.Policy)
+	}
+	if c.Update.Deadline <= c.Update.Healthy {
+		return fmt.Errorf("update.deadline: %s is not more than update.healthy, %s", c.Update.Deadline, c.Update.Healthy)
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)

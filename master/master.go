@@ -23,6 +23,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -42,9 +43,15 @@ const patience = 80 * time.Millisecond
 // Options are what a Master needs beside its configuration.
 type Options struct {
 	Workdir  string // absolute
+	Config   string // path of the configuration file
 	Version  string // of the binary
 	Revision string
 	Log      log.Logger
+
+	Binary ota.Binary // of this master, which an update of type MST replaces; empty: such updates are refused
+	// Trial is set in a candidate binary that has not proved itself: it is called when the application has been started, and returns
+	// when this binary is the one that boots. An error means that it is not wanted.
+	Trial func(ctx context.Context) error
 }
 
 // Master is the core of the system. Run is called once; the other exported methods are those of the API.
@@ -56,7 +63,9 @@ type Master struct {
 	ports    ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
-	updates  chan candidate // nobody receives while one is applied: the sender then says busy
+	ledger   *ota.Ledger
+	turn     chan struct{} // one slot, holding a value while no update and no start of the application runs
+	updates  chan accepted // one slot, for who has the turn
 
 	mu      sync.Mutex // guards what follows
 	conf    *app.Config
@@ -69,7 +78,8 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Master{cfg: cfg, opts: opts, engine: e, updates: make(chan candidate), conf: &app.Config{}}
+	m := &Master{cfg: cfg, opts: opts, engine: e, conf: &app.Config{}, turn: make(chan struct{}, 1), updates: make(chan accepted, 1)}
+	m.ledger = ota.NewLedger(filepath.Join(opts.Workdir, journalFile), inDir(opts.Workdir, cfg.OTALog.Path))
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),

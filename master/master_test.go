@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func (d *device) read(t *testing.T, rel string) string {
 }
 
 func (d *device) master(t *testing.T) *master.Master {
-	d.write(t, master.ConfigFile, "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 10s\n")
+	d.write(t, master.ConfigFile, "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
 	m, err := master.New(cfg, d.fake, master.Options{Workdir: d.dir, Version: "1.2.3", Revision: "git-x", Log: log.Discard()})
@@ -373,7 +374,9 @@ services:
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/bad.yml", "services: [{nam: x}]\n")
 		d.write(t, "etc/other.yml", probe)
+		d.write(t, "var/db/baetyl/v2.yml", v2)
 		require.NoError(t, os.Symlink(d.path("etc/other.yml"), d.path("var/db/baetyl/link.yml")))
+		require.NoError(t, syscall.Mkfifo(d.path("var/db/baetyl/pipe"), 0o644))
 		for _, r := range []struct {
 			request masterapi.UpdateRequest
 			status  int
@@ -385,13 +388,17 @@ services:
 			{masterapi.UpdateRequest{Path: "etc/other.yml"}, 422, "is not below var/db/baetyl"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/../../../etc/other.yml"}, 422, "path"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/link.yml"}, 422, "is not below var/db/baetyl"},
-			{masterapi.UpdateRequest{Type: "MST", Path: "var/db/baetyl/bin"}, 501, "not supported"},
+			{masterapi.UpdateRequest{Path: "var/db/baetyl/pipe"}, 422, "is not a file"},
+			{masterapi.UpdateRequest{Path: "var/db/baetyl/v2.yml", SHA256: "00"}, 422, "sha256: the candidate has "},
+			{masterapi.UpdateRequest{Type: "MST", Path: "var/db/baetyl/bad.yml"}, 422, "does not know its own program"},
 			{masterapi.UpdateRequest{Type: "XYZ", Path: "var/db/baetyl/bad.yml"}, 422, `type "XYZ"`},
 		} {
-			requireStatus(t, c.Put(t.Context(), masterapi.PathUpdate, r.request, nil), r.status, r.text)
+			requireStatus(t, update(t, c, r.request), r.status, r.text)
 		}
 		require.Equal(t, v1, d.read(t, master.AppFile))
 		require.Len(t, d.fake.Running(), 3)
+		require.NoFileExists(t, d.path(masterapi.OTALog), "a refused update writes nothing")
+		require.NoFileExists(t, d.path("var/db/baetyl/update.json"))
 	})
 }
 
@@ -434,6 +441,8 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, "var/db/baetyl/ota.log", c.OTALog.Path)
 	require.Equal(t, "json", c.OTALog.Format)
 	require.Equal(t, 50, c.Logger.Size.Max)
+	require.Equal(t, 10*time.Second, c.Update.Healthy)
+	require.Equal(t, 5*time.Minute, c.Update.Deadline)
 	missing, err := master.LoadConfig(filepath.Join(t.TempDir(), "none.yml"))
 	require.NoError(t, err)
 	require.Equal(t, c, missing)
@@ -451,16 +460,18 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, "tcp://127.0.0.1:50051", c.Server.Address)
 
 	for text, want := range map[string]string{
-		"mod: native":                       `mod: unknown key; did you mean "mode"?`,
-		"mode: podman":                      `mode: "podman" is not docker or native`,
-		"grace: 30":                         "grace: a duration needs a unit",
-		"grace: 0s":                         "grace: less than the allowed minimum",
-		"server: {address: 'http://x:1'}":   "server.address",
-		"server: {address: 'tcp://x'}":      "expected tcp://host:port",
-		"server: {addres: x}":               `server.addres: unknown key; did you mean "address"?`,
-		"server: {cert: a}":                 "cert and key must be set together",
-		"logger: {level: loud}":             "logger.level",
-		"logger: {path: x, size: {max: 0}}": "logger.size.max",
+		"mod: native":                         `mod: unknown key; did you mean "mode"?`,
+		"mode: podman":                        `mode: "podman" is not docker or native`,
+		"grace: 30":                           "grace: a duration needs a unit",
+		"grace: 0s":                           "grace: less than the allowed minimum",
+		"update: {healthy: 1m, deadline: 1m}": "update.deadline: 1m0s is not more than update.healthy",
+		"update: {helthy: 1m}":                `update.helthy: unknown key; did you mean "healthy"?`,
+		"server: {address: 'http://x:1'}":     "server.address",
+		"server: {address: 'tcp://x'}":        "expected tcp://host:port",
+		"server: {addres: x}":                 `server.addres: unknown key; did you mean "address"?`,
+		"server: {cert: a}":                   "cert and key must be set together",
+		"logger: {level: loud}":               "logger.level",
+		"logger: {path: x, size: {max: 0}}":   "logger.size.max",
 	} {
 		_, err := load(text)
 		require.ErrorContains(t, err, want)

@@ -21,9 +21,8 @@ import (
 
 // Errors of System that callers tell apart.
 var (
-	ErrBusy        = errors.New("an update, or the start of the application, is running; try again later")
-	ErrUnsupported = errors.New("is not supported by this build")
-	ErrRefused     = errors.New("refused")
+	ErrBusy    = errors.New("an update, or the start of the application, is running; try again later")
+	ErrRefused = errors.New("refused")
 )
 
 // Services is what acts on instances; service.Manager implements it.
@@ -121,7 +120,6 @@ func statusOf(err error) *http.Error {
 		{service.ErrStopped, nethttp.StatusConflict, "conflict"},
 		{ErrBusy, nethttp.StatusConflict, "busy"},
 		{ErrRefused, nethttp.StatusUnprocessableEntity, "refused"},
-		{ErrUnsupported, nethttp.StatusNotImplemented, "not_implemented"},
 	} {
 		if errors.Is(err, m.err) {
 			return &http.Error{Status: m.status, Code: m.code, Message: err.Error()}

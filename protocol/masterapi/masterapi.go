@@ -57,10 +57,11 @@ const (
 
 // UpdateRequest is the body of PUT /v1/system/update.
 type UpdateRequest struct {
-	Type  string `json:"type,omitempty"`  // UpdateApp when empty
-	Path  string `json:"path,omitempty"`  // on the host: application.yml or its folder, or the candidate binary
-	Trace string `json:"trace,omitempty"` // id under which progress is logged
-	File  string `json:"file,omitempty"`  // name of Path before 0.1.4
+	Type   string `json:"type,omitempty"`   // UpdateApp when empty
+	Path   string `json:"path,omitempty"`   // on the host: application.yml or its folder, or the candidate binary or the folder of its bin/baetyl
+	Trace  string `json:"trace,omitempty"`  // id under which progress is logged
+	SHA256 string `json:"sha256,omitempty"` // of the file, in hex; newer than the documents. Empty: not compared
+	File   string `json:"file,omitempty"`   // name of Path before 0.1.4
 }
 
 // PortAvailable is the answer of GET /v1/ports/available.

@@ -1,0 +1,125 @@
+package ota
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+// Binary is the path of the master's program: the file that its supervisor starts. Empty: unknown.
+type Binary string
+
+// staged is the suffix of a candidate: what was checked is what runs, wherever it came from.
+const staged = ".new"
+
+// maxBinary is the largest candidate, in bytes.
+const maxBinary = 1 << 30
+
+// checkTime is how long a candidate may take to check configuration and application.
+const checkTime = 30 * time.Second
+
+// Candidate is where a candidate waits, beside the binary that it is to replace.
+func (b Binary) Candidate() string { return string(b) + staged }
+
+// OfCandidate returns the Binary whose candidate is at path.
+func OfCandidate(path string) Binary { return Binary(strings.TrimSuffix(path, staged)) }
+
+// Stage copies a candidate beside the binary and returns its SHA-256 in hex.
+func (b Binary) Stage(from io.Reader) (sum string, err error) {
+	f, err := os.OpenFile(b.Candidate(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	n, err := io.Copy(io.MultiWriter(f, h), io.LimitReader(from, maxBinary+1))
+	switch {
+	case err != nil:
+		return "", err
+	case n > maxBinary:
+		return "", fmt.Errorf("candidate is larger than %d bytes", maxBinary)
+	}
+	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil { // chmod: whatever the umask is
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), file.SyncDir(filepath.Dir(b.Candidate()))
+}
+
+// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with status 0.
+func (b Binary) Check(ctx context.Context, workdir, config string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	out, err := b.runCheck(ctx, workdir, config)
+	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // a service that was forked while the file was written still holds it
+		time.Sleep(10 * time.Millisecond)
+		out, err = b.runCheck(ctx, workdir, config)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("check master: no answer within %s", checkTime)
+	case err != nil:
+		return fmt.Errorf("check master: %w: %s", err, out)
+	case !strings.Contains(out, "OK!"):
+		return fmt.Errorf("check master: OK! expected, found %q", out)
+	}
+	return nil
+}
+
+func (b Binary) runCheck(ctx context.Context, workdir, config string) (string, error) {
+	c := exec.CommandContext(ctx, b.Candidate(), "check", "-w", workdir, "-c", config)
+	var out bytes.Buffer
+	w := &head{to: &out, left: 4096}
+	c.Stdout, c.Stderr = w, w
+	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // children that hold its output end with it
+	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.WaitDelay = time.Second
+	err := c.Run()
+	return strings.TrimSpace(out.String()), err
+}
+
+// head passes the first bytes on and forgets the rest.
+type head struct {
+	to   io.Writer
+	left int
+}
+
+func (h *head) Write(p []byte) (int, error) {
+	n := min(len(p), h.left)
+	h.left -= n
+	if _, err := h.to.Write(p[:n]); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Commit makes the candidate the binary, in one step.
+func (b Binary) Commit() error {
+	if err := os.Rename(b.Candidate(), string(b)); err != nil {
+		return fmt.Errorf("replace master: %w", err)
+	}
+	return file.SyncDir(filepath.Dir(string(b)))
+}
+
+// Discard removes a candidate, if there is one.
+func (b Binary) Discard() error {
+	if b == "" {
+		return nil
+	}
+	if err := os.Remove(b.Candidate()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove candidate: %w", err)
+	}
+	return nil
+}
