@@ -39,6 +39,9 @@ func main() {
 
 // build makes the bridge of each rule; nothing runs yet.
 func build(ctx baetyl.Context, cfg config.Config) ([]*bridge.Bridge, error) {
+	if err := cfg.CheckRemotes(); err != nil {
+		return nil, err
+	}
 	links, err := cfg.Plan(ctx.Config().Hub, cmp.Or(ctx.InstanceName(), ctx.ServiceName()))
 	if err != nil {
 		return nil, err

@@ -11,7 +11,7 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// file is a whole service.yml, as the module reads it: once for `hub` and `logger`, once for the rest.
+// load reads a whole service.yml, as the module reads it: once for `hub` and `logger`, once for the rest.
 func load(text string) (mqtt.ClientInfo, config.Config, error) {
 	var system struct {
 		Hub mqtt.ClientInfo `yaml:"hub" json:"hub"`
@@ -170,6 +170,24 @@ func TestErrors(t *testing.T) {
 		_, err := plan(c[0])
 		require.ErrorContains(t, err, c[1], c[0])
 	}
+}
+
+func TestCheckRemotes(t *testing.T) {
+	for text, want := range map[string]string{
+		"{name: a}":                      "remotes[0].address: is empty",
+		"{name: a, address: 'http://x'}": `remotes[0].address: "http://x" has none of the schemes`,
+		"{name: a, address: 'tcp://x'}, {name: b, address: x}":     "remotes[1].address",
+		"{name: a, address: 'ssl://x', ca: no.pem}":                "remotes[0].ca: load ca: open no.pem",
+		"{name: a, address: 'tcp://x', password: p}":               "remotes[0].username: is empty, but password is set",
+		"{name: a, address: 'ssl://x', cert: no.pem, key: no.key}": "remotes[0].cert: load cert no.pem",
+	} {
+		_, cfg, err := load("remotes: [" + text + "]")
+		require.NoError(t, err, text)
+		require.ErrorContains(t, cfg.CheckRemotes(), want, text)
+	}
+	_, cfg, err := load(head)
+	require.NoError(t, err)
+	require.NoError(t, cfg.CheckRemotes())
 }
 
 func TestWill(t *testing.T) {

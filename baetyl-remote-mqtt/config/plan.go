@@ -20,6 +20,18 @@ type Link struct {
 	Will   *mqtt.Message  // of Far; may be nil
 }
 
+// CheckRemotes looks at every remote, those that no rule uses included, and at the certificate files that they name.
+func (c *Config) CheckRemotes() error {
+	for i, r := range c.Remotes {
+		info := r.ClientInfo
+		info.ClientID = cmp.Or(info.ClientID, "made up by Plan")
+		if err := info.Check(); err != nil {
+			return fmt.Errorf("remotes[%d].%w", i, err)
+		}
+	}
+	return nil
+}
+
 // Plan joins the rules with the hub and the remotes. service is the start of made-up client ids when name is not set.
 func (c *Config) Plan(hub mqtt.ClientInfo, service string) ([]Link, error) {
 	if len(c.Rules) > 0 && hub.Address == "" {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -13,23 +12,6 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/256dpi/gomqtt/transport"
 )
-
-// Errors of this package; errors.Is decides.
-var (
-	ErrClosed   = errors.New("MQTT client is closed")                             // Close was called
-	ErrNoPong   = errors.New("peer does not answer pings")                        // the connection is half open
-	ErrSubAck   = errors.New("peer does not answer SUBSCRIBE")                    // within the timeout
-	ErrRefused  = errors.New("subscription refused by the peer")                  // and validatesubs is set
-	ErrPoison   = errors.New("peer closes the connection whenever it is sent")    // see WithPoisonLimit
-	ErrLost     = errors.New("connection lost while a QoS 0 message was written") // it may or may not have arrived
-	ErrProtocol = errors.New("peer violates MQTT")
-)
-
-// ConnackError is the peer's refusal of a connection.
-type ConnackError struct{ Code packet.ConnackCode }
-
-// Error gives the code as text.
-func (e *ConnackError) Error() string { return e.Code.String() }
 
 // subscribeID is the packet id of the one SUBSCRIBE of a connection; messages get others.
 const subscribeID packet.ID = 1
@@ -300,22 +282,6 @@ func (c *Client) reason(err error) error {
 
 // clock is the time since the connection's start, never zero.
 func (c *Client) clock() time.Duration { return time.Since(c.start) + 1 }
-
-// readable says in words what the net package says in terms of Go.
-func readable(err error) error {
-	switch {
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return errPeerClosed
-	case errors.Is(err, context.DeadlineExceeded):
-		return errTimeout
-	}
-	return err
-}
-
-var (
-	errPeerClosed = errors.New("connection closed by the peer")
-	errTimeout    = errors.New("timeout")
-)
 
 // seconds is the form of a keep-alive in CONNECT: rounded up, so that the peer's limit is never shorter than ours.
 func seconds(d time.Duration) uint16 {

@@ -2,11 +2,9 @@ package mqtt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -313,9 +311,4 @@ func signal(c chan struct{}) {
 	case c <- struct{}{}:
 	default:
 	}
-}
-
-// byPeer tells an end that the peer made from one that this side made.
-func byPeer(err error) bool {
-	return errors.Is(err, errPeerClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
