@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/json"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/baetyl-agent/volume"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -62,6 +65,20 @@ func TestWrongEvents(t *testing.T) {
 	r.push(r.app("t2", "v2"))
 	r.reported("t2", updated)
 	require.Equal(t, before, strings.Count(r.output.String(), "REBOOT"), "they do not come again")
+}
+
+// [W45] An event that can't be stored is not acknowledged, so that the broker has it still.
+func TestEventIsAcknowledgedWhenItIsStored(t *testing.T) {
+	r := newRig(t)
+	journal := filepath.Join(r.dir, dataDir, volume.Private, "jobs.json")
+	require.NoError(t, os.Mkdir(journal, 0o755)) // nothing can be written there
+	r.push(r.app("t1", "v1"))
+	mqtttest.Until(t, "the event has come", func() bool { return r.output.contains("event can't be stored") })
+	r.kill()
+	require.NoError(t, os.Remove(journal))
+	r.start()
+	r.reported("t1", updated)
+	require.NoError(t, r.stop())
 }
 
 // [W48] A cloud that is away gets what is true when it is back, once, and every step.
