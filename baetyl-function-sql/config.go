@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
@@ -52,8 +53,18 @@ func (c *config) run(m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error)
 	}
 	out, err := q.Run(eval.Message{Topic: m.Topic, QOS: m.QOS, Payload: m.Payload, Now: time.Now()})
 	if err != nil {
-		return nil, fmt.Errorf("('[UserCodeInvoke]', %w)", err)
+		return nil, fmt.Errorf("('[UserCodeInvoke]', %s)", short(err.Error()))
 	}
 	m.Payload = out
 	return m, nil
+}
+
+// maxDetail is how many bytes of an error are answered: a part of the message may be in it.
+const maxDetail = 4000
+
+func short(detail string) string {
+	if len(detail) <= maxDetail {
+		return detail
+	}
+	return strings.ToValidUTF8(detail[:maxDetail], "") + "…"
 }

@@ -36,6 +36,7 @@ functions:
     handler: |
       select a / b as result
       where a is not null
+  - {name: path, handler: "select json_value('{}', p)"}
 logger: {level: debug}
 `
 
@@ -69,6 +70,8 @@ func TestCalls(t *testing.T) {
 			require.Equal(t, "Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)",
 				r.UserError(t, "divide", "not JSON"))
 			require.Equal(t, "Exception calling application: function not found", r.UserError(t, "nowhere", `{}`))
+
+			require.Less(t, len(r.UserError(t, "path", `{"p":"`+strings.Repeat("ü", 1<<20)+`["}`)), 4200)
 
 			var all sync.WaitGroup
 			for i := range 200 {
@@ -125,7 +128,7 @@ func TestTry(t *testing.T) {
 		{`-c FILE test --event -`, 0, `{"id":5,"qos":0,"topic":"t"}` + "\n", ""},
 		{`-c FILE test --function divide --event {"a":1,"b":8}`, 0, `{"result":0.125}` + "\n", ""},
 		{`-c FILE test --function divide --event {"a":1,"b":0}`, 1, "", "baetyl-function-sql: ('[UserCodeInvoke]', 1:10: /: division by zero)\n"},
-		{`-c FILE test --function x --event {}`, 1, "", "baetyl-function-sql: FILE: there is no function \"x\", only sql-filter, divide\n"},
+		{`-c FILE test --function x --event {}`, 1, "", "baetyl-function-sql: FILE: there is no function \"x\", only sql-filter, divide, path\n"},
 		{`-c no.yml test --event {}`, 1, "", "baetyl-function-sql: no.yml: open: no such file or directory\n"},
 		{`-c FILE`, 2, "", "baetyl-function-sql: the command is missing: test\nusage: "},
 		{`-c FILE serve`, 2, "", "baetyl-function-sql: the command is missing: test\nusage: "},

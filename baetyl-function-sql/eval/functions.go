@@ -189,6 +189,9 @@ func call(e parse.Call) (expr, error) {
 			}
 		}
 		v, err := f.call(r, values)
+		if text, ok := v.(string); ok && len(text) > maxText {
+			err = errLong
+		}
 		if err != nil {
 			return nil, at(e.Pos, "%s: %w", e.Name, err)
 		}

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is the longest text, in bytes, that is computed: lpad and replace make much of little.
+// maxText is the longest text, in bytes, that a function may return: lpad and replace make much of little.
 const maxText = 16 << 20
 
 var errLong = errors.New("the text would be longer than 16 MB")

@@ -128,9 +128,11 @@ func (p *parser) column(n int) Column {
 
 // alias is a name with points: a.b builds {"a":{"b":…}}.
 func (p *parser) alias() []string {
+	begin := p.peek().pos
 	as := []string{p.name()}
 	for p.take(".") {
 		as = append(as, p.name())
+		checkSteps(begin, len(as))
 	}
 	return as
 }
@@ -178,9 +180,13 @@ func (p *parser) path() Path {
 		default:
 			return path
 		}
-		if len(path.Steps) > MaxDepth {
-			panic(&Error{path.Pos, fmt.Sprintf("the path has more than %d steps", MaxDepth)})
-		}
+		checkSteps(path.Pos, len(path.Steps))
+	}
+}
+
+func checkSteps(pos Pos, n int) {
+	if n > MaxDepth {
+		panic(&Error{pos, fmt.Sprintf("the path has more than %d steps", MaxDepth)})
 	}
 }
 
