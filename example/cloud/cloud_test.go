@@ -295,9 +295,17 @@ func TestUpdate(t *testing.T) {
 	require.Equal(t, 1, strings.Count(shown, "UPDATED"), shown)
 	require.NotContains(t, shown, "FAILURE")
 
-	// What did not change is the same package at the same path.
-	require.Contains(t, f.run("push", "dev1", dir, "--version", "v2"), "pushed as 000002-")
+	// What did not change is the same package at the same path. This one the user waits for.
+	waiting := make(chan string, 1)
+	go func() {
+		out, ok := f.try("push", "dev1", dir, "--version", "v2", "--wait")
+		waiting <- fmt.Sprint(ok, out)
+	}()
 	event = next(t, events)
+	require.Equal(t, http.StatusOK, a.post(reported("v1", event.OTA.Trace, "RECEIVED"), nil))
+	require.Equal(t, http.StatusOK, a.post(reported("v1", event.OTA.Trace, "RECEIVED", "ROLLEDBACK"), nil))
+	out := next(t, waiting)
+	require.Regexp(t, `(?s)^false ?pushed as 000002-.*RECEIVED.*ROLLEDBACK.*the update ended with ROLLEDBACK`, out)
 	require.Equal(t, "v2", event.OTA.Version)
 	_, all = a.get(event.OTA.Volume.Meta.URL, "")
 	require.NoError(t, os.WriteFile(packed, []byte(all), 0o600))

@@ -48,7 +48,7 @@ func (s *store) show(device string, out io.Writer, now time.Time) error {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", p.Trace, p.Type, plain(p.Version))
 		known := st.Updates[p.Trace]
 		if len(known.Steps) == 0 && !known.Published.IsZero() {
-			fmt.Fprintf(w, "  sent\t%s\n", known.Published.Format(time.DateTime))
+			fmt.Fprint(w, line(cloud.Progress{Step: "sent", Time: known.Published}))
 		}
 		for _, step := range known.Steps {
 			fmt.Fprint(w, line(step))
@@ -84,7 +84,7 @@ func (s *store) wait(ctx context.Context, device, trace string, out io.Writer) e
 }
 
 func line(p cloud.Progress) string {
-	return fmt.Sprintf("  %s\t%s\t%s\n", plain(p.Step), p.Time.Local().Format(time.DateTime), plain(p.Error))
+	return strings.TrimRight(fmt.Sprintf("  %-12s %s  %s", plain(p.Step), p.Time.Local().Format(time.DateTime), plain(p.Error)), " ") + "\n"
 }
 
 // plain keeps what a device says from steering the terminal.

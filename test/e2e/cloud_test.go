@@ -47,7 +47,7 @@ func (s *system) startCloud() *cloud {
 	s.replace("var/db/baetyl/agent-conf/service.yml", "remote:\n", "remote:\n  report:\n    interval: 1s\n")
 	s.write(appFile, s.deviceApp("v0"))
 	s.timer(s.path("var/db/baetyl/timer-conf"), "v0")
-	//s.edit(masterFile, func(text string) string { return text + "update:\n  healthy: 2s\n  deadline: 30s\n" })
+	s.edit(masterFile, func(text string) string { return text + "update:\n  healthy: 2s\n  deadline: 30s\n" })
 	c.start()
 	s.t.Cleanup(c.kill)
 	s.start()
@@ -84,7 +84,7 @@ func (c *cloud) application(version string, broken bool) string {
 	conf := filepath.Join(dir, "timer-conf")
 	c.s.timer(conf, version)
 	if broken {
-		must(c.s.t, os.WriteFile(filepath.Join(conf, "service.yml"), []byte("no: timer\n"), 0o644))
+		must(c.s.t, os.WriteFile(filepath.Join(conf, "service.yml"), []byte("broken: true\n"), 0o644))
 	}
 	must(c.s.t, os.WriteFile(filepath.Join(dir, "application.yml"), []byte(c.s.adapt(c.s.deviceApp(version))), 0o644))
 	return dir
@@ -218,15 +218,23 @@ func (c *cloud) runs(version string) {
 	}
 }
 
+// update pushes a version and waits until it runs.
+func (c *cloud) update(version string) {
+	c.s.t.Helper()
+	trace := c.push(c.application(version, false))
+	if last := c.ended(trace); last != "UPDATED" {
+		c.s.t.Fatalf("the update to %s ended with %s: %q", version, last, c.steps(trace))
+	}
+	c.runs(version)
+}
+
 // A cloud pushes two versions, then one that does not stay up, then a good one: what the issue calls a rollout.
 func TestRollout(t *testing.T) {
 	s := newSystem(t)
 	c := s.startCloud()
 	hub, agent := s.one("localhub").pid, s.one("agent").pid
-	for _, version := range []string{"v1", "v2"} {
-		c.run("push", device, c.application(version, false), "--wait")
-		c.runs(version)
-	}
+	c.update("v1")
+	c.update("v2")
 	trace := c.push(c.application("v3", true))
 	if last := c.ended(trace); last != "ROLLEDBACK" {
 		t.Errorf("the broken version ended with %s", last)
@@ -241,8 +249,7 @@ func TestRollout(t *testing.T) {
 		t.Errorf("the steps don't name the service that ended: %q", steps)
 	}
 	c.runs("v2")
-	c.run("push", device, c.application("v4", false), "--wait")
-	c.runs("v4")
+	c.update("v4")
 	if err := c.shows("v4"); err != nil {
 		t.Error(err)
 	}
@@ -259,12 +266,12 @@ func TestRollout(t *testing.T) {
 func TestRolloutKilled(t *testing.T) {
 	s := newSystem(t)
 	c := s.startCloud()
-	current, started := "v0", time.Now()
-	c.run("push", device, c.application("v1", false), "--wait")
+	started := time.Now()
+	c.update("v1")
 	took := time.Since(started)
 	t.Logf("an update takes %v", took.Round(time.Millisecond))
-	current = "v1"
 	const moments = 10
+	current := "v1"
 	for i := range moments {
 		version, broken := fmt.Sprintf("k%d", i), i%2 == 1
 		trace := c.push(c.application(version, broken))
@@ -283,8 +290,7 @@ func TestRolloutKilled(t *testing.T) {
 		}
 		c.runs(current)
 	}
-	c.run("push", device, c.application("v2", false), "--wait")
-	c.runs("v2")
+	c.update("v2")
 }
 
 // killEverything is kill -9 of the cloud with its hub, of the master and of all services.
