@@ -6,15 +6,12 @@
 package cmd
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -89,67 +86,16 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		},
 	}
 	root.AddCommand(start, check, version)
-	if err := root.Execute(); err != nil {
+	err := root.Execute()
+	var status exitStatus
+	if errors.As(err, &status) {
+		return int(status)
+	}
+	if err != nil {
 		fmt.Fprintln(stderr, "baetyl:", err)
 		return 1
 	}
 	return 0
-}
-
-// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this program
-// after resolving links.
-func findWorkdir(given string) (string, error) {
-	if given == "" {
-		exe, err := os.Executable()
-		if err != nil {
-			return "", fmt.Errorf("find executable: %w", err)
-		}
-		if exe, err = filepath.EvalSymlinks(exe); err != nil {
-			return "", fmt.Errorf("find path of executable: %w", err)
-		}
-		given = filepath.Dir(filepath.Dir(exe))
-	}
-	dir, err := filepath.Abs(given)
-	if err != nil {
-		return "", fmt.Errorf("find working directory: %w", err)
-	}
-	if info, err := os.Stat(dir); err != nil {
-		return "", fmt.Errorf("find working directory: %w", err)
-	} else if !info.IsDir() {
-		return "", fmt.Errorf("find working directory: %s is not a folder", dir)
-	}
-	return dir, nil
-}
-
-// runMaster runs the master until a signal ends it.
-func runMaster(dir, config string) error {
-	// First of all: a signal during start-up ends what has been started as later.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a console that goes away is no reason to stop services
-
-	cfg, err := master.LoadConfig(config)
-	if err != nil {
-		return err
-	}
-	// Paths of certificates and logs in the configuration are relative to the working directory.
-	if err := os.Chdir(dir); err != nil {
-		return fmt.Errorf("change to working directory: %w", err)
-	}
-	l := log.New(cfg.Logger, "baetyl", "master")
-	defer l.Close()
-	e, err := newEngine(cfg, dir, l)
-	if err != nil {
-		return err
-	}
-	m, err := master.New(cfg, e, master.Options{Workdir: dir, Version: Version, Revision: Revision, Log: l})
-	if err != nil {
-		return fmt.Errorf("start master: %w", err)
-	}
-	if err := m.Run(ctx); err != nil {
-		return fmt.Errorf("run master: %w", err)
-	}
-	return nil
 }
 
 // newEngine returns the engine of the configured mode. A further engine is added here.

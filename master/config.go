@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"time"
 
+	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -111,6 +112,11 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("server.%w", err)
 	}
 	return nil
+}
+
+// Ledger is the journal and log of updates of the master in workdir.
+func (c Config) Ledger(workdir string) *ota.Ledger {
+	return ota.NewLedger(filepath.Join(workdir, journalFile), inDir(workdir, c.OTALog.Path))
 }
 
 // Check validates the configuration and the application of the master in workdir and touches nothing.

@@ -79,7 +79,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		return nil, err
 	}
 	m := &Master{cfg: cfg, opts: opts, engine: e, conf: &app.Config{}, turn: make(chan struct{}, 1), updates: make(chan accepted, 1)}
-	m.ledger = ota.NewLedger(filepath.Join(opts.Workdir, journalFile), inDir(opts.Workdir, cfg.OTALog.Path))
+	m.ledger = cfg.Ledger(opts.Workdir)
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),

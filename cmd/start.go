@@ -1,0 +1,112 @@
+package cmd
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// exitStatus ends the program with the status of another one, which has said what there is to say.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// executable is the path of this program after resolving links.
+func executable() (string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return "", fmt.Errorf("find executable: %w", err)
+	}
+	if exe, err = filepath.EvalSymlinks(exe); err != nil {
+		return "", fmt.Errorf("find path of executable: %w", err)
+	}
+	return exe, nil
+}
+
+// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this program.
+func findWorkdir(given string) (string, error) {
+	if given == "" {
+		exe, err := executable()
+		if err != nil {
+			return "", err
+		}
+		given = filepath.Dir(filepath.Dir(exe))
+	}
+	dir, err := filepath.Abs(given)
+	if err != nil {
+		return "", fmt.Errorf("find working directory: %w", err)
+	}
+	if info, err := os.Stat(dir); err != nil {
+		return "", fmt.Errorf("find working directory: %w", err)
+	} else if !info.IsDir() {
+		return "", fmt.Errorf("find working directory: %s is not a folder", dir)
+	}
+	return dir, nil
+}
+
+// runMaster runs the master until a signal ends it, or an update of its binary.
+func runMaster(dir, config string) (err error) {
+	// First of all: a signal during start-up ends what has been started as later.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	signal.Ignore(syscall.SIGPIPE) // a console that goes away is no reason to stop services
+	candidate := ota.OnTrial()
+	defer func() { candidate.Fail(err) }()
+
+	cfg, err := master.LoadConfig(config)
+	if err != nil {
+		return err
+	}
+	exe, err := executable()
+	if err != nil {
+		return err
+	}
+	// Paths of certificates and logs in the configuration are relative to the working directory.
+	if err := os.Chdir(dir); err != nil {
+		return fmt.Errorf("change to working directory: %w", err)
+	}
+	l := log.New(cfg.Logger, "baetyl", "master")
+	defer l.Close()
+	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Binary: ota.Binary(exe)}
+	if candidate != nil {
+		opts.Binary, opts.Trial = ota.OfCandidate(exe), candidate.Ready
+	} else if done, err := tryUpdate(ctx, cfg, opts); done {
+		return err
+	}
+	e, err := newEngine(cfg, dir, l)
+	if err != nil {
+		return err
+	}
+	m, err := master.New(cfg, e, opts)
+	if err != nil {
+		return fmt.Errorf("start master: %w", err)
+	}
+	if err := m.Run(ctx); err != nil {
+		return fmt.Errorf("run master: %w", err)
+	}
+	return nil
+}
+
+// tryUpdate runs a new binary that an update has brought, if there is one. done: it has ended, and so does this program.
+func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (done bool, err error) {
+	trial := ota.Trial{
+		Binary: opts.Binary, Args: []string{"start", "-w", opts.Workdir, "-c", opts.Config},
+		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Grace: cfg.Grace,
+		Ledger: cfg.Ledger(opts.Workdir), Log: opts.Log,
+	}
+	done, status, err := trial.Try(ctx)
+	if err != nil {
+		opts.Log.WithError(err).Errorf("try a new master")
+	}
+	if done && status != 0 {
+		return true, exitStatus(status)
+	}
+	return done, nil
+}
