@@ -1,5 +1,5 @@
 # One rule builds every module. To add a Go module, add its folder to MODULES; to add a function runtime, add it to RUNTIMES.
-MODULES  := baetyl-agent baetyl-hub baetyl-function-manager baetyl-remote-mqtt baetyl-timer
+MODULES  := baetyl-agent baetyl-hub baetyl-function-manager baetyl-function-sql baetyl-remote-mqtt baetyl-timer
 RUNTIMES := baetyl-function-python27 baetyl-function-python36 baetyl-function-node85
 
 PREFIX   ?= /usr/local

@@ -19,7 +19,7 @@ else
 fi
 port=${port:-1883}
 
-topics='t, t/topic'
+topics='t, t/topic, t/sqlfilter'
 ! has baetyl-function-python36 venv/prepared || topics="$topics, t/py3hi"
 ! has baetyl-function-node85 node_modules/.prepared || topics="$topics, t/node8hi"
 ! has baetyl-function-python27 venv/prepared || topics="$topics, t/py2hi"

@@ -179,6 +179,8 @@ func TestDockerPS(t *testing.T) {
 		service := "function-" + sayhi[topic]
 		want[service+"."+sayhi[topic]+".1"] = `"baetyl-` + strings.TrimSuffix(service, "-sayhi") + `"`
 	}
+	sub.wait("t/sqlfilter")
+	want["function-sql-filter.sql-filter.1"] = `"baetyl-function-sql"`
 	out, err := exec.Command("docker", "ps", "--no-trunc", "--format", "{{.Names}} {{.Command}} {{.Ports}}").Output()
 	must(t, err)
 	for name, rest := range want {

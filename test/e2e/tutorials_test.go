@@ -91,6 +91,28 @@ func TestMessageHandling(t *testing.T) {
 	}
 }
 
+// The function sql-filter of the same tutorial: what its condition selects comes back, other messages don't.
+func TestSQLFilter(t *testing.T) {
+	s := newSystem(t).withoutTimer().start()
+	sub := s.subscribe("t/sqlfilter", "-q", "1")
+	s.publish("t", `{"id":1}`)
+	sub.wait("t/sqlfilter", `"id":1,`)
+	s.publish("t", `{"id":10}`, "-q", "1")
+	s.publish("t", `{"id":9}`, "-q", "1")
+	sub.wait("t/sqlfilter", `"id":9`)
+	all := sub.all("t/sqlfilter") // in the order of the messages: nothing comes for id 10 any more
+	for i, want := range []string{`{"id":1,"qos":0,"topic":"t"}`, `{"id":9,"qos":1,"topic":"t"}`} {
+		if len(all) != 2 || all[i].Payload != want {
+			t.Fatalf("on t/sqlfilter came %v, not %s as number %d of 2", all, want, i+1)
+		}
+	}
+	s.publish("t", "not json")
+	got := sub.waitJSON("t/sqlfilter", "errorMessage")
+	if text, _ := got["errorMessage"].(string); !strings.Contains(text, "Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object") {
+		t.Errorf("what is not JSON gives %v", got)
+	}
+}
+
 // The instances are started by the function manager with the first message, seen in inspect, and stopped after their idle time.
 func TestInstancesComeAndGo(t *testing.T) {
 	s := newSystem(t).withoutTimer()
