@@ -47,15 +47,13 @@ func agent(ctx baetyl.Context) error {
 		return fmt.Errorf("%w; mount a volume with the path %s there", err, cloud.Root)
 	}
 	jobs, err := journal.Open(ctx.Done(), filepath.Join(dataDir, volume.Private), ctx.Log())
+	if ctx.Done().Err() != nil { // while it waited for an agent that ended
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("open journal: %w", err)
 	}
 	defer jobs.Close()
-	volumes, err := volume.Open(volume.Config{Dir: dataDir, Client: packages, Limits: cfg.OTA.Limits, Patience: cfg.OTA.Timeout, Log: ctx.Log()})
-	if err != nil {
-		return err
-	}
-	defer volumes.Close()
 	events := &events{ctx: ctx.Done(), topic: cfg.desireTopic(), journal: jobs, log: ctx.Log()}
 	reporter := &report.Reporter{
 		Client: server, URL: cfg.Remote.Report.URL, Interval: cfg.Remote.Report.Interval, ClientID: cfg.Remote.MQTT.ClientID,
@@ -67,6 +65,13 @@ func agent(ctx baetyl.Context) error {
 			return master.Inspect(c)
 		},
 	}
+	volumes, err := volume.Open(volume.Config{
+		Dir: dataDir, Client: packages, Limits: cfg.OTA.Limits, Patience: cfg.OTA.Timeout, Offline: reporter.Away, Log: ctx.Log(),
+	})
+	if err != nil {
+		return err
+	}
+	defer volumes.Close()
 	updater := &update.Updater{Journal: jobs, Volumes: volumes, Master: master, LogPath: cfg.OTA.Logger.Path, Timeout: cfg.OTA.Timeout, Log: ctx.Log()}
 	channel, err := mqtt.NewDispatcher(cfg.Remote.MQTT, mqtt.WithLogger(ctx.Log()))
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"math/rand/v2"
 	nethttp "net/http"
 	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-agent/journal"
@@ -42,8 +43,12 @@ type Reporter struct {
 	Journal  *journal.Journal
 	Log      log.Logger
 
-	failed int // attempts in a row
+	failed int         // attempts in a row
+	away   atomic.Bool // the last attempt failed
 }
+
+// Away tells that the last report did not arrive. It may be called from any goroutine.
+func (r *Reporter) Away() bool { return r.away.Load() }
 
 // Run reports until ctx ends.
 func (r *Reporter) Run(ctx context.Context) error {
@@ -58,10 +63,12 @@ func (r *Reporter) Run(ctx context.Context) error {
 			}
 			wait = retry(r.Interval).Delay(r.failed, rand.Float64())
 			r.failed++
+			r.away.Store(true)
 			news = nil // it is told with the next attempt; no news may hurry a cloud that is away
 		} else if r.failed > 0 {
 			r.Log.Infof("reports arrive again after %d attempts", r.failed)
 			r.failed = 0
+			r.away.Store(false)
 		}
 		select {
 		case <-time.After(wait):

@@ -84,8 +84,10 @@ func TestBackoff(t *testing.T) {
 	}
 	require.Greater(t, time.Since(begin), 1500*time.Millisecond, "1s and 2s, less 30%%")
 	require.Len(t, r.Journal.Jobs(), 1)
+	require.True(t, r.Away())
 	c.Answer(200)
 	mqtttest.Until(t, "reports again", func() bool { reports, _ := c.Reports(); return len(reports) > 10 })
+	require.False(t, r.Away())
 	cancel()
 	require.NoError(t, <-ended)
 	require.Equal(t, 2, bytes.Count(text.Bytes(), []byte("\n")), text.String())

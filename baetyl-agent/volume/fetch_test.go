@@ -107,8 +107,12 @@ func TestDownloadIsGivenUpWithoutAByte(t *testing.T) {
 	v := s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, letters(500)))
 	s.Close()
 	d.cfg.Patience = 50 * time.Millisecond
+	// While nothing at all is reachable it goes on.
+	online := time.Now().Add(300 * time.Millisecond)
+	d.cfg.Offline = func() bool { return time.Now().Before(online) }
 	d.open()
 	err := d.Ensure(bg, v, none)
+	require.True(t, time.Now().After(online))
 	require.ErrorContains(t, err, "given up after 50ms without a byte")
 	require.ErrorContains(t, err, "connection refused")
 	require.NotContains(t, err.Error(), "secret")

@@ -65,6 +65,7 @@ type Config struct {
 	Client   *http.Client
 	Limits   Limits
 	Patience time.Duration  // a download that gets no byte for so long is given up
+	Offline  func() bool    // tells that nothing is reachable now: that time is not counted as patience; nil: it always is
 	Stall    time.Duration  // a connection that brings no byte for so long is given up and made anew; 0 means a minute
 	Retry    backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
 	Log      log.Logger
