@@ -275,8 +275,8 @@ func TestRolloutKilled(t *testing.T) {
 	for i := range moments {
 		version, broken := fmt.Sprintf("k%d", i), i%2 == 1
 		trace := c.push(c.application(version, broken))
-		after := took * time.Duration(i) / (moments - 1)
-		<-time.After(after) // the moment
+		after := took * time.Duration(i*i) / ((moments - 1) * (moments - 1)) // closer together at the beginning, where more happens
+		<-time.After(after)                                                  // the moment
 		c.killEverything()
 		c.start()
 		s.startMaster()
