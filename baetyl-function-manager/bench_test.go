@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 
@@ -40,9 +41,9 @@ func BenchmarkRoundTrip(b *testing.B) {
 // BenchmarkThroughput measures many messages at once.
 func BenchmarkThroughput(b *testing.B) {
 	for qos := range uint32(2) {
-		for _, instances := range []int{1, 4} {
-			b.Run(fmt.Sprintf("qos%d/instances%d", qos, instances), func(b *testing.B) {
-				m := start(b, startHub(b).address, fmt.Sprintf(simple, instances, "1m"))
+		for _, instances := range []string{"1", "4", "1, concurrency: 64"} {
+			b.Run(fmt.Sprintf("qos%d/instances: %s", qos, instances), func(b *testing.B) {
+				m := start(b, startHub(b).address, strings.Replace(fmt.Sprintf(simple, 1, "1m"), "max: 1", "max: "+instances, 1))
 				m.publish("in", 1, "warm up")
 				m.await("out", 1)
 				b.ResetTimer()

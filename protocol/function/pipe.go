@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -148,6 +149,9 @@ func (p *Pipe) send(add func([]byte) ([]byte, error)) error {
 		return nil
 	}
 	p.writing = true
+	p.mu.Unlock()
+	runtime.Gosched() // who is about to send shares the write; if there is nobody, this costs nothing
+	p.mu.Lock()
 	for len(p.out) > 0 && p.err == nil {
 		frames := p.out
 		p.out = p.spare[:0]

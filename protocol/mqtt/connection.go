@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"time"
 
@@ -115,6 +116,7 @@ func (d *Dispatcher) write(c *Client) {
 		if len(pkts) == 0 {
 			select {
 			case <-d.wake:
+				runtime.Gosched() // who is about to publish shares the write; if there is nobody, this costs nothing
 				continue
 			case <-c.Done():
 				return
