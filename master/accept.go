@@ -107,7 +107,9 @@ func (m *Master) acceptMaster(r masterapi.UpdateRequest, u *accepted) error {
 		return errors.Join(fmt.Errorf("copy candidate: %w", err), m.opts.Binary.Discard())
 	}
 	if err = checkDigest(r.SHA256, u.SHA256); err == nil {
-		err = m.opts.Binary.Check(context.Background(), m.opts.Workdir, m.opts.Config)
+		ctx, cancel := context.WithTimeout(context.Background(), m.cfg.Update.Deadline)
+		defer cancel()
+		err = m.opts.Binary.Check(ctx, m.opts.Workdir, m.opts.Config)
 	}
 	if err != nil {
 		return errors.Join(refuse(err), m.opts.Binary.Discard())

@@ -35,7 +35,7 @@ func (m *Master) runApplication(ctx context.Context) error {
 				fault.At("restarting")
 				return m.stop(m.services.Names()...)
 			}
-			m.note(m.update(ctx, u))
+			m.update(ctx, u)
 			m.turn <- struct{}{}
 		}
 	}
@@ -102,14 +102,15 @@ func (m *Master) settle(u ota.Update) {
 		cause = errors.New(u.Failed)
 	}
 	err := fmt.Errorf("update of type %s: %w", u.Type, cause)
-	m.end(u, masterapi.StepRolledBack, err)
 	m.mu.Lock()
 	broken := m.failure
 	m.mu.Unlock()
-	if broken != "" {
-		err = errors.Join(err, errors.New(broken))
+	if broken == "" {
+		m.note(err)
+	} else {
+		m.note(errors.Join(err, errors.New(broken)))
 	}
-	m.note(err)
+	m.end(u, masterapi.StepRolledBack, err)
 }
 
 // isInPlace tells whether the candidate of u has become what is in charge.

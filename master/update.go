@@ -22,20 +22,18 @@ import (
 //	              │error     │         └error, or the master ends─► put the file back, stop, start
 //	              ▼          ▼
 //	            nothing was touched
-func (m *Master) update(ctx context.Context, u accepted) error {
+func (m *Master) update(ctx context.Context, u accepted) {
 	undone, err := m.replace(ctx, u)
+	m.note(err)
 	switch {
 	case err == nil:
 		m.end(u.Update, masterapi.StepUpdated, nil)
-		return nil
 	case ctx.Err() != nil: // the next boot starts what is whole, and says how it went
-		return err
 	case undone:
 		m.end(u.Update, masterapi.StepRolledBack, err)
 	default:
 		m.end(u.Update, masterapi.StepFailure, err)
 	}
-	return err
 }
 
 // replace carries an update out. undone tells that after an error the old application is in charge again.
@@ -78,7 +76,7 @@ func (m *Master) try(ctx context.Context, p plan, to *app.Config) error {
 		fault.At("started")
 		err = m.services.AwaitHealthy(ctx, m.cfg.Update.Healthy, p.started()...)
 	}
-	if err != nil && errors.Is(context.Cause(ctx), errDeadline) {
+	if err != nil && errors.Is(context.Cause(ctx), errDeadline) && !errors.Is(err, errDeadline) {
 		return fmt.Errorf("%w: %w", errDeadline, err)
 	}
 	if err == nil {
@@ -183,7 +181,7 @@ func (p plan) started() []string {
 	return names
 }
 
-// step and end write to the ledger. What cannot be written (a full disk) costs the record; the journal is settled at the next boot.
+// step and end write to the ledger, end when inspect shows the same already. What cannot be written (a full disk) costs the record; the journal is settled at the next boot.
 func (m *Master) step(u ota.Update, step, msg string, cause error) {
 	if err := m.ledger.Step(u, step, msg, cause); err != nil {
 		m.opts.Log.WithError(err).Errorf("record step %s of the update", step)

@@ -58,7 +58,8 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), file.SyncDir(filepath.Dir(b.Candidate()))
 }
 
-// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with status 0.
+// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with status 0, within
+// 30 s or what ctx leaves of them.
 func (b Binary) Check(ctx context.Context, workdir, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -69,7 +70,7 @@ func (b Binary) Check(ctx context.Context, workdir, config string) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("check master: no answer within %s", checkTime)
+		return errors.New("check master: no answer in time")
 	case err != nil:
 		return fmt.Errorf("check master: %w: %s", err, out)
 	case !strings.Contains(out, "OK!"):

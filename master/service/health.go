@@ -24,7 +24,7 @@ func (m *Manager) AwaitHealthy(ctx context.Context, healthy time.Duration, servi
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s has not stayed up for %s: %w", waiting, healthy, ctx.Err())
+			return fmt.Errorf("%s has not stayed up for %s: %w", waiting, healthy, context.Cause(ctx))
 		case <-ticker.C:
 		}
 	}

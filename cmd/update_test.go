@@ -1,0 +1,140 @@
+package cmd_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// updated is an application whose service worker says its version; %[1]s is the version, %[2]s an argument of worker.
+const updated = `
+version: %[1]s
+services:
+  - {name: loop, image: pkg, replica: 1, api: [inspect, update], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+  - {name: worker, image: pkg, replica: 2, args: [%[1]s, '%[2]s'], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+volumes:
+  - {name: pkg, path: var/db/baetyl/pkg}
+  - {name: out, path: var/db/baetyl/out}
+`
+
+// worker writes its token, and runs until it is ended; with a second argument it falls at once.
+const worker = `#!/bin/sh
+echo "$BAETYL_SERVICE_TOKEN" > "out/token-$BAETYL_SERVICE_INSTANCE_NAME"
+[ -n "$2" ] && exit 3
+while :; do sleep 0.05; done
+`
+
+func newUpdatedDevice(t *testing.T) *device {
+	programs, err := versions()
+	require.NoError(t, err)
+	d := newBusyDevice(t)
+	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 300ms, deadline: 2s}\n", 0o644)
+	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
+	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
+	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "fall"), 0o644)
+	d.write(t, "var/db/baetyl/app/next/application.yml", fmt.Sprintf(updated, "v3", ""), 0o644)
+	d.write(t, "var/db/baetyl/pkg/bin/run", worker, 0o755)
+	require.NoError(t, os.Remove(d.path("bin/baetyl")))
+	d.copy(t, programs["1.0.0"], "bin/baetyl")
+	d.copy(t, programs["2.0.0"], "var/db/baetyl/master/2.0.0/bin/baetyl")
+	return d
+}
+
+func (d *device) copy(t *testing.T, from, to string) {
+	require.NoError(t, os.MkdirAll(d.path(to[:strings.LastIndexByte(to, '/')]), 0o755))
+	out, err := exec.Command("cp", from, d.path(to)).CombinedOutput()
+	require.NoError(t, err, string(out))
+}
+
+func isStatus(err error, status int) bool {
+	var e *http.Error
+	return errors.As(err, &e) && e.Status == status
+}
+
+// workers are the versions that run as worker, of all its instances.
+func (d *device) workers() []string {
+	var out []string
+	for _, pid := range d.processes() {
+		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+		if args := strings.Split(string(line), "\x00"); len(args) > 2 && strings.HasPrefix(args[len(args)-3], "v") {
+			out = append(out, args[len(args)-3])
+		}
+	}
+	return out
+}
+
+// A real master is killed (SIGKILL) at each point of an update, good and bad. The old or the new application runs afterwards, whole,
+// the log has one end, and the next update works. This is the table of docs/reliability.md.
+func TestUpdateKilledAtEachPoint(t *testing.T) {
+	const updatedStep, back = masterapi.StepUpdated, masterapi.StepRolledBack
+	for _, c := range []struct{ point, good, bad string }{ // how the update ends; empty: the point is not passed
+		{"accepted", back, back},
+		{"prepared", back, back},
+		{"backup written", back, back},
+		{"swapped", back, back},
+		{"stopped", back, back},
+		{"started", back, back},
+		{"healthy", back, ""},
+		{"committed", updatedStep, ""},
+		{"rolling back", "", back},
+		{"file put back", "", back},
+		{"services put back", "", back},
+		{"recorded", updatedStep, back},
+	} {
+		for kind, want := range map[string]string{"good": c.good, "bad": c.bad} {
+			if want == "" {
+				continue
+			}
+			t.Run(c.point+", "+kind, func(t *testing.T) {
+				d := newUpdatedDevice(t)
+				s := d.supervise(t, c.point)
+				d.await(t, 3)
+				_ = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + kind, Trace: "t1"}) // killed, perhaps before it has answered
+				final := d.awaitFinal(t, "t1")
+				require.Equal(t, want, final.Step)
+				version := map[string]string{updatedStep: "v2", back: "v1"}[want]
+				in := d.awaitIdle(t, version, "1.0.0")
+				require.True(t, s.fell(), "the point was not passed")
+				require.Equal(t, want == back, in.Error != "", in.Error)
+				require.Eventually(t, func() bool { return slices.Equal(d.workers(), []string{version, version}) },
+					10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
+				require.Len(t, d.processes(), 3)
+				d.awaitFinal(t, "t1")
+
+				require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t2"}))
+				require.Equal(t, updatedStep, d.awaitFinal(t, "t2").Step)
+				require.Empty(t, d.awaitIdle(t, "v3", "1.0.0").Error)
+				require.Equal(t, []string{"v3", "v3"}, d.workers())
+				require.Empty(t, d.steps(t, "t1"), "another trace begins the log anew")
+			})
+		}
+	}
+}
+
+func TestPlainBootWritesNothing(t *testing.T) {
+	d := newUpdatedDevice(t)
+	s := d.supervise(t, "")
+	d.await(t, 3)
+	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}))
+	d.awaitFinal(t, "t1")
+	d.awaitIdle(t, "v2", "1.0.0")
+	log, err := os.ReadFile(d.path(masterapi.OTALog))
+	require.NoError(t, err)
+	s.stop()
+	d.supervise(t, "")
+	d.await(t, 3)
+	require.Empty(t, d.awaitIdle(t, "v2", "1.0.0").Error)
+	again, err := os.ReadFile(d.path(masterapi.OTALog))
+	require.NoError(t, err)
+	require.Equal(t, string(log), string(again))
+}
