@@ -22,7 +22,7 @@ func TestKill(t *testing.T) {
 		kills = n
 	}
 	const most = 5_000_000
-	both, at := hubs(t, 2)
+	both, at := hubs(t, openHub, openHub)
 	b := between(t, at[0], at[1])
 	b.start()
 	up, down := count(t, at[1], "up", most), count(t, at[0], "down", most)

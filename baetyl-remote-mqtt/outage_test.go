@@ -22,7 +22,7 @@ func TestOutage(t *testing.T) {
 	if m, err := strconv.Atoi(os.Getenv("REMOTE_OUTAGE")); err == nil {
 		n = m
 	}
-	both, at := hubs(t, 2)
+	both, at := hubs(t, openHub, openHub)
 	b := between(t, at[0], at[1])
 	b.start()
 	up := count(t, at[1], "up", n)

@@ -43,7 +43,7 @@ func newProcess(t *testing.T, binary, config string) *process {
 	t.Helper()
 	p := &process{t: t, dir: t.TempDir(), binary: binary}
 	require.NoError(t, os.MkdirAll(filepath.Join(p.dir, "etc/baetyl"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(p.dir, "etc/baetyl/service.yml"), []byte(config), 0o600))
+	require.NoError(t, os.WriteFile(p.file(), []byte(config), 0o600))
 	t.Cleanup(func() {
 		p.end(syscall.SIGKILL)
 		if t.Failed() {
@@ -51,6 +51,16 @@ func newProcess(t *testing.T, binary, config string) *process {
 		}
 	})
 	return p
+}
+
+func (p *process) file() string { return filepath.Join(p.dir, "etc/baetyl/service.yml") }
+
+// configure changes the configuration, for the next start.
+func (p *process) configure(change func(text string) string) {
+	p.t.Helper()
+	text, err := os.ReadFile(p.file())
+	require.NoError(p.t, err)
+	require.NoError(p.t, os.WriteFile(p.file(), []byte(change(string(text))), 0o600))
 }
 
 func (p *process) start() {
@@ -77,21 +87,23 @@ func (p *process) end(sig syscall.Signal) {
 
 func (p *process) said() string {
 	data, _ := os.ReadFile(filepath.Join(p.dir, "console"))
-	return string(data[max(0, len(data)-3000):])
+	return string(data[max(0, len(data)-8000):])
 }
 
-// hubs builds baetyl-hub once and returns n of them with their addresses, running.
-func hubs(t *testing.T, n int) (all []*process, addresses []string) {
+// openHub lets the user test publish and subscribe to everything.
+const openHub = `principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}]
+logger: {level: warn}
+`
+
+// hubs builds baetyl-hub and returns one for each configuration (without `listen`) with their addresses, running.
+func hubs(t *testing.T, configs ...string) (all []*process, addresses []string) {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "baetyl-hub")
 	out, err := exec.Command("go", "build", "-o", binary, "github.com/baetyl/baetyl/baetyl-hub").CombinedOutput()
 	require.NoError(t, err, string(out))
-	for range n {
+	for _, config := range configs {
 		address := fmt.Sprintf("tcp://127.0.0.1:%d", mqtttest.FreePort(t))
-		hub := newProcess(t, binary, "listen: ['"+address+`']
-principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}]
-logger: {level: warn}
-`)
+		hub := newProcess(t, binary, "listen: ['"+address+"']\n"+config)
 		hub.start()
 		listening(t, address)
 		all, addresses = append(all, hub), append(addresses, address)

@@ -194,6 +194,34 @@ func TestRemoteThatIsAway(t *testing.T) {
 	require.LessOrEqual(t, twice, 100, "copies of what was in flight, nothing else")
 }
 
+// C3: both sides go and come while both directions are full.
+func TestBothSidesComeAndGo(t *testing.T) {
+	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
+	b := start(t, link(near.Address, far.Address, "up", "down"), parker(t), 5)
+	b.connected(t)
+	atFar, atNear := subscribe(t, far.Address, "up"), subscribe(t, near.Address, "down")
+	toNear, toFar := client(t, near.Address), client(t, far.Address)
+	want := numbers(0, 1500)
+	for round := range 3 {
+		part := want[round*500 : round*500+500]
+		near.Stop()
+		publish(t, toFar, "down", 1, part...)
+		mqtttest.Until(t, "the way down is full", func() bool { return b.Stats().Down.Queue > 10 })
+		far.Stop()
+		near.Start()
+		publish(t, toNear, "up", 1, part...)
+		mqtttest.Until(t, "the way up is full", func() bool { return b.Stats().Up.Queue > 10 })
+		near.Stop()
+		far.Start()
+		near.Start()
+	}
+	mqtttest.Until(t, "everything came, both ways", func() bool {
+		up, _ := missing(atFar.payloads(), want)
+		down, _ := missing(atNear.payloads(), want)
+		return len(up)+len(down) == 0
+	})
+}
+
 // A shorter outage than that of `make outage`: what the hub kept comes when the far side is back.
 func TestOutage(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)

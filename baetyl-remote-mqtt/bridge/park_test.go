@@ -57,7 +57,8 @@ func TestPoison(t *testing.T) {
 	parked := lines(t, p)
 	require.Len(t, parked, 1)
 	require.Equal(t, mqtt.ErrPoison.Error(), parked[0].Reason)
-	require.Equal(t, []string{"hub", "far", "up/x", "edge/up/x", "poison"}, []string{parked[0].From, parked[0].To, parked[0].Topic, parked[0].Target, string(parked[0].Payload)})
+	e := parked[0]
+	require.Equal(t, []string{"hub", "far", "up/x", "edge/up/x", "poison"}, []string{e.From, e.To, e.Topic, e.Target, string(e.Payload)})
 	b.stop()
 	again := start(t, l, p, 3)
 	again.connected(t)

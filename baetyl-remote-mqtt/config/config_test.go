@@ -104,7 +104,8 @@ func TestClientIDs(t *testing.T) {
 	require.Equal(t, []string{"service-a", "service-a-2", "service-b", "service-b-2", "mine"}, near)
 	require.Equal(t, []string{"service-a", "service-a-2", "dev", "dev-3", "dev-2"}, far)
 
-	links, err = plan("hub: {address: 'tcp://h', clientid: bridge}\nremotes: [{name: ü/1, address: 'tcp://a'}]\nrules: [{hub: {subscriptions: [{topic: x}]}, remote: {name: ü/1}}]")
+	links, err = plan("hub: {address: 'tcp://h', clientid: bridge}\nremotes: [{name: ü/1, address: 'tcp://a'}]\n" +
+		"rules: [{hub: {subscriptions: [{topic: x}]}, remote: {name: ü/1}}]")
 	require.NoError(t, err)
 	require.Equal(t, "bridge", links[0].Near.ClientID)
 	require.Equal(t, "service---1", links[0].Far.ClientID)

@@ -59,7 +59,8 @@ func TestLoops(t *testing.T) {
 		{"there and back by another name", []rule{{"a", "{topic: t, strip: t, prefix: u}", "{topic: u, strip: u, prefix: t}"}}, "would go round"},
 		{"through two rules", []rule{{"a", "{topic: t}", "{topic: z}"}, {"a", "{topic: y}", "{topic: t}"}}, "rules[1].remote.subscriptions[0]"},
 		{"through two remotes: passed on, not back", []rule{{"a", "{topic: x}", "{topic: y}"}, {"b", "{topic: y}", "{topic: x2}"}}, ""},
-		{"through two remotes and back", []rule{{"a", "{topic: x, strip: x, prefix: y}", "{topic: y, strip: y, prefix: z}"}, {"b", "{topic: z}", "{topic: z, strip: z, prefix: x}"}}, "would go round"},
+		{"through two remotes and back", []rule{{"a", "{topic: x, strip: x, prefix: y}", "{topic: y, strip: y, prefix: z}"},
+			{"b", "{topic: z}", "{topic: z, strip: z, prefix: x}"}}, "would go round"},
 		{"the rest of # after strip", []rule{{"a", "{topic: 'a/#', strip: a}", "{topic: 'b/#', strip: b}"}}, "would go round"}, // a/b/a/x
 		{"$ is not in #", []rule{{"a", "{topic: '#', prefix: up}", "{topic: '$SYS/#', strip: $SYS, prefix: sys}"}}, ""},
 		{"one direction", []rule{{"a", "{topic: '#'}", ""}}, ""},
@@ -117,7 +118,8 @@ func TestLoopsAgainstAModel(t *testing.T) {
 	for range 5000 {
 		up, down := sub(), sub()
 		cfg := config.Config{Remotes: []config.Remote{{Name: "a", ClientInfo: mqtt.ClientInfo{Address: "tcp://a"}}},
-			Rules: []config.Rule{{Hub: config.Hub{Subscriptions: []config.Subscription{up}}, Remote: config.Far{Name: "a", Subscriptions: []config.Subscription{down}}}}}
+			Rules: []config.Rule{{Hub: config.Hub{Subscriptions: []config.Subscription{up}},
+				Remote: config.Far{Name: "a", Subscriptions: []config.Subscription{down}}}}}
 		_, err := cfg.Plan(mqtt.ClientInfo{Address: "tcp://h"}, "s")
 		truth := false
 		for _, topic := range topics {

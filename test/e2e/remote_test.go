@@ -143,7 +143,8 @@ func TestRemoteKill9(t *testing.T) {
 	s := withCloud(t, c, func(text string) string {
 		text = strings.Replace(text, "- topic: t1\n", "- topic: t1\n          qos: 1\n", 1)
 		text = strings.Replace(text, "level: 'debug'", "level: info", 1)
-		return strings.NewReplacer("hub:\n  address", "hub:\n  interval: 1s\n  address", "  - name: iothub\n", "  - name: iothub\n    interval: 1s\n").Replace(text)
+		text = strings.Replace(text, "hub:\n  address", "hub:\n  interval: 1s\n  address", 1)
+		return strings.Replace(text, "  - name: iothub\n", "  - name: iothub\n    interval: 1s\n", 1)
 	})
 	s.edit(appFile, func(text string) string { // or the master waits longer with each kill
 		return strings.ReplaceAll(text, "    replica: 1\n", "    replica: 1\n    restart: {policy: always, backoff: {max: 1s}}\n")
