@@ -193,6 +193,8 @@ func TestNotPrepared(t *testing.T) {
 	assert.Contains(t, out, name+": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path")
 }
 
+func BenchmarkCall(b *testing.B) { functiontest.Benchmark(b, target(b, functiontest.Node(b, ""))) }
+
 func FuzzPayload(f *testing.F) { functiontest.FuzzPayload(f, target(f, functiontest.Node(f, ""))) }
 
 func FuzzValues(f *testing.F) {

@@ -278,6 +278,8 @@ func newest(t testing.TB) functiontest.Target {
 	return target(t, all[len(all)-1])
 }
 
+func BenchmarkCall(b *testing.B) { functiontest.Benchmark(b, newest(b)) }
+
 func FuzzPayload(f *testing.F) { functiontest.FuzzPayload(f, newest(f)) }
 
 func FuzzValues(f *testing.F) {
