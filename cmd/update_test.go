@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -51,7 +52,7 @@ func newUpdatedDevice(t *testing.T) *device {
 }
 
 func (d *device) copy(t *testing.T, from, to string) {
-	require.NoError(t, os.MkdirAll(d.path(to[:strings.LastIndexByte(to, '/')]), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Dir(d.path(to)), 0o755))
 	out, err := exec.Command("cp", from, d.path(to)).CombinedOutput()
 	require.NoError(t, err, string(out))
 }

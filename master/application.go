@@ -53,6 +53,11 @@ func (m *Master) boot(ctx context.Context) error {
 	if err := m.services.Reap(ctx); err != nil {
 		m.opts.Log.WithError(err).Errorf("end what an earlier master left")
 	}
+	if m.opts.Trial == nil { // what waits there now has been given up, or never accepted
+		if err := m.opts.Binary.Discard(); err != nil {
+			m.opts.Log.WithError(err).Warnf("tidy up after an update")
+		}
+	}
 	pending, err := m.ledger.Pending()
 	if err != nil {
 		m.opts.Log.WithError(err).Errorf("how the last update went is not known")
@@ -83,9 +88,6 @@ func (m *Master) boot(ctx context.Context) error {
 	}
 	if pending != nil {
 		m.settle(*pending)
-	}
-	if err := m.opts.Binary.Discard(); err != nil { // one that was staged by a master which was killed then
-		m.opts.Log.WithError(err).Warnf("tidy up after an update")
 	}
 	return nil
 }
