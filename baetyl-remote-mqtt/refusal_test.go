@@ -55,5 +55,5 @@ logger: {level: warn}
 	defer mu.Unlock()
 	require.Subset(t, got, []string{"a", "b", "c"})
 	require.NotContains(t, got, "L")
-	require.Equal(t, 2, strings.Count(b.said(), `msg="message parked"`))
+	mqtttest.Until(t, "the log tells of both", func() bool { return strings.Count(b.said(), `msg="message parked"`) == 2 })
 }
