@@ -132,6 +132,7 @@ func TestTry(t *testing.T) {
 		{`-c no.yml test --event {}`, 1, "", "baetyl-function-sql: no.yml: open: no such file or directory\n"},
 		{`-c FILE`, 2, "", "baetyl-function-sql: the command is missing: test\nusage: "},
 		{`-c FILE serve`, 2, "", "baetyl-function-sql: the command is missing: test\nusage: "},
+		{`--help`, 0, usage, ""},
 		{`test`, 2, "", "baetyl-function-sql: --event is missing\nusage: "},
 		{`test --event {} more`, 2, "", "baetyl-function-sql: unexpected argument \"more\"\nusage: "},
 		{`test --event {} --qos 3`, 2, "", "baetyl-function-sql: --qos 3 is not 0, 1 or 2\nusage: "},

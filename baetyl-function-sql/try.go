@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -37,14 +38,17 @@ func try(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if rest := options.Args(); err == nil && len(rest) > 0 && rest[0] == "test" {
 		err = options.Parse(rest[1:])
 	} else if err == nil {
-		err = fmt.Errorf("the command is missing: test")
+		err = errors.New("the command is missing: test")
 	}
 	switch {
+	case errors.Is(err, flag.ErrHelp):
+		fmt.Fprint(stdout, usage)
+		return 0
 	case err != nil:
 	case options.NArg() > 0:
 		err = fmt.Errorf("unexpected argument %q", options.Arg(0))
 	case event == "":
-		err = fmt.Errorf("--event is missing")
+		err = errors.New("--event is missing")
 	case qos > 2:
 		err = fmt.Errorf("--qos %d is not 0, 1 or 2", qos)
 	}

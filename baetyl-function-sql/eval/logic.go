@@ -63,25 +63,39 @@ func equal(a, b any) any {
 }
 
 func ordered(l, r expr, holds func(c int) bool) expr {
-	return two(l, r, func(a, b any) (any, error) {
-		if c, ok := value.Compare(a, b); ok {
-			return holds(c), nil
-		}
-		return nil, nil
-	})
+	return two(l, r, func(a, b any) (any, error) { return order(a, b, holds), nil })
 }
 
-// between computes x once.
+func order(a, b any, holds func(c int) bool) any {
+	if c, ok := value.Compare(a, b); ok {
+		return holds(c)
+	}
+	return nil
+}
+
+// between is x >= low and x <= high; it computes x once.
 func between(x, low, high expr) expr {
 	return func(r *row) (any, error) {
 		v, err := x(r)
 		if err != nil {
 			return nil, err
 		}
-		it := constant(v)
-		return both(false,
-			ordered(it, low, func(c int) bool { return c >= 0 }),
-			ordered(it, high, func(c int) bool { return c <= 0 }))(r)
+		bound, err := low(r)
+		if err != nil {
+			return nil, err
+		}
+		above := order(v, bound, func(c int) bool { return c >= 0 })
+		if above == false {
+			return false, nil
+		}
+		if bound, err = high(r); err != nil {
+			return nil, err
+		}
+		below := order(v, bound, func(c int) bool { return c <= 0 })
+		if below == false || above == true {
+			return below, nil
+		}
+		return nil, nil
 	}
 }
 

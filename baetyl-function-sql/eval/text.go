@@ -2,6 +2,7 @@ package eval
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -45,10 +46,14 @@ func length(_ *row, a []any) (any, error) { return int64(utf8.RuneCountInString(
 // trim drops all characters of a set from the ends; spaces if there is none.
 func trim(f func(s, cutset string) string) callFunc {
 	return func(_ *row, a []any) (any, error) {
-		if len(a) == 1 {
-			return f(a[0].(string), " "), nil
+		set := " "
+		if len(a) == 2 {
+			set = a[1].(string)
 		}
-		return f(a[0].(string), a[1].(string)), nil
+		if len(set) > maxPattern { // each of them is looked for at each place
+			return nil, fmt.Errorf("the characters are more than %d bytes", maxPattern)
+		}
+		return f(a[0].(string), set), nil
 	}
 }
 

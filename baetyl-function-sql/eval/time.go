@@ -53,7 +53,8 @@ func zone(name string) (*time.Location, error) {
 		return known.(*time.Location), nil
 	}
 	if t, err := time.Parse("-07:00", name); err == nil {
-		return t.Location(), nil
+		_, seconds := t.Zone()
+		return time.FixedZone("", seconds), nil
 	}
 	if name == "Local" {
 		return nil, errors.New("a zone has a name such as Europe/Berlin, or is +08:00")
