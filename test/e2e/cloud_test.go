@@ -47,7 +47,7 @@ func (s *system) startCloud() *cloud {
 	s.replace("var/db/baetyl/agent-conf/service.yml", "remote:\n", "remote:\n  report:\n    interval: 1s\n")
 	s.write(appFile, s.deviceApp("v0"))
 	s.timer(s.path("var/db/baetyl/timer-conf"), "v0")
-	s.edit(masterFile, func(text string) string { return text + "update:\n  healthy: 2s\n  deadline: 30s\n" })
+	s.edit(masterFile, func(text string) string { return text + "update:\n  healthy: 2s\n  deadline: 12s\n" })
 	c.start()
 	s.t.Cleanup(c.kill)
 	s.start()
@@ -171,11 +171,14 @@ func (c *cloud) steps(trace string) []string {
 	return out
 }
 
-// ended waits for the final step of an update and returns it.
+// ended waits for the final step of an update and returns it. A master that ends meanwhile is started again, as systemd does.
 func (c *cloud) ended(trace string) string {
 	c.s.t.Helper()
 	var last string
 	eventually(c.s.t, 2*patience, "the end of update "+trace, func() error {
+		if !c.s.running() {
+			c.s.startMaster()
+		}
 		steps := c.steps(trace)
 		for _, step := range steps {
 			for _, final := range []string{"UPDATED", "ROLLEDBACK", "FAILURE", "TIMEOUT"} {
@@ -307,4 +310,25 @@ func (c *cloud) killEverything() {
 		}
 		return nil
 	})
+}
+
+// A cloud replaces the master by another one, which then runs, and by one that says that it is fine and does not come up.
+func TestMasterRollout(t *testing.T) {
+	s := newSystem(t)
+	c := s.startCloud()
+	next := filepath.Join(t.TempDir(), "baetyl")
+	must(t, run([]string{"CGO_ENABLED=0"}, "go", "build", "-tags", "grpcnotrace,nethttpomithttp2",
+		"-ldflags", "-X github.com/baetyl/baetyl/cmd.Version=next", "-o", next, "."))
+	bad := filepath.Join(t.TempDir(), "baetyl")
+	must(t, os.WriteFile(bad, []byte("#!/bin/sh\n[ \"$1\" = check ] && echo 'OK!'\n"), 0o755))
+	for _, step := range []struct{ binary, want string }{{next, "UPDATED"}, {bad, "ROLLEDBACK"}} {
+		trace := c.push(step.binary, "--master")
+		if last := c.ended(trace); last != step.want {
+			t.Fatalf("the update ended with %s: %q", last, c.steps(trace))
+		}
+		t.Logf("%q", c.steps(trace))
+		s.eventually("the new master runs", func() error { return c.shows(" next ") })
+		c.runs("v0")
+	}
+	c.update("v1")
 }
