@@ -48,7 +48,10 @@ func TestMain(m *testing.M) {
 }
 
 // device is a working directory with an installed master. Its path is short, since a socket lies in it.
-type device struct{ dir string }
+type device struct {
+	dir        string
+	containers string // docker mode: what the names of its services begin with
+}
 
 func newDevice(t *testing.T, application string) *device {
 	program, err := build()
@@ -56,7 +59,7 @@ func newDevice(t *testing.T, application string) *device {
 	dir, err := os.MkdirTemp("", "bc")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	d := &device{dir}
+	d := &device{dir: dir}
 	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n", 0o644)
 	d.write(t, "var/db/baetyl/application.yml", application, 0o644)
 	require.NoError(t, os.Mkdir(d.path("bin"), 0o755))
@@ -94,8 +97,11 @@ func (d *device) start(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
 	return c, out
 }
 
-// processes returns the pids whose command line names the directory's services.
+// processes returns the pids whose command line names the directory's services, or the ids of its containers.
 func (d *device) processes() []string {
+	if d.containers != "" {
+		return d.docker("ps", "--quiet")
+	}
 	out, _ := exec.Command("pgrep", "-f", d.path("var/run/baetyl/services")).Output()
 	return strings.Fields(string(out))
 }
@@ -142,6 +148,7 @@ func newBusyDevice(t *testing.T) *device {
 }
 
 func (d *device) client(t *testing.T, service string) *http.Client {
+	service = d.containers + service
 	token, err := os.ReadFile(d.path("var/db/baetyl/out/token-" + service))
 	require.NoError(t, err)
 	c, err := http.NewClient(http.ClientConfig{

@@ -64,6 +64,15 @@ func isStatus(err error, status int) bool {
 
 // workers are the versions that run as worker, of all its instances.
 func (d *device) workers() []string {
+	if d.containers != "" {
+		var out []string
+		for _, v := range d.docker("ps", "--no-trunc", "--format", "{{.Command}}", "--filter", "label=service="+d.containers+"worker") {
+			if strings.HasPrefix(v, "v") {
+				out = append(out, v)
+			}
+		}
+		return out
+	}
 	var out []string
 	for _, pid := range d.processes() {
 		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
@@ -77,7 +86,7 @@ func (d *device) workers() []string {
 // A real master is killed (SIGKILL) at each point of an update, good and bad. The old or the new application runs afterwards, whole,
 // the log has one end, and the next update works. This is the table of docs/reliability.md.
 func TestUpdateKilledAtEachPoint(t *testing.T) {
-	const updatedStep, back = masterapi.StepUpdated, masterapi.StepRolledBack
+	const done, back = masterapi.StepUpdated, masterapi.StepRolledBack
 	for _, c := range []struct{ point, good, bad string }{ // how the update ends; empty: the point is not passed
 		{"accepted", back, back},
 		{"prepared", back, back},
@@ -86,40 +95,46 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 		{"stopped", back, back},
 		{"started", back, back},
 		{"healthy", back, ""},
-		{"committed", updatedStep, ""},
+		{"committed", done, ""},
 		{"rolling back", "", back},
 		{"file put back", "", back},
 		{"services put back", "", back},
-		{"recorded", updatedStep, back},
+		{"recorded", done, back},
 	} {
 		for kind, want := range map[string]string{"good": c.good, "bad": c.bad} {
 			if want == "" {
 				continue
 			}
-			t.Run(c.point+", "+kind, func(t *testing.T) {
-				d := newUpdatedDevice(t)
-				s := d.supervise(t, c.point)
-				d.await(t, 3)
-				_ = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + kind, Trace: "t1"}) // killed, perhaps before it has answered
-				final := d.awaitFinal(t, "t1")
-				require.Equal(t, want, final.Step)
-				version := map[string]string{updatedStep: "v2", back: "v1"}[want]
-				in := d.awaitIdle(t, version, "1.0.0")
-				require.True(t, s.fell(), "the point was not passed")
-				require.Equal(t, want == back, in.Error != "", in.Error)
-				require.Eventually(t, func() bool { return slices.Equal(d.workers(), []string{version, version}) },
-					10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
-				require.Len(t, d.processes(), 3)
-				d.awaitFinal(t, "t1")
-
-				require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t2"}))
-				require.Equal(t, updatedStep, d.awaitFinal(t, "t2").Step)
-				require.Empty(t, d.awaitIdle(t, "v3", "1.0.0").Error)
-				require.Equal(t, []string{"v3", "v3"}, d.workers())
-				require.Empty(t, d.steps(t, "t1"), "another trace begins the log anew")
-			})
+			for mode, device := range map[string]func(*testing.T) *device{
+				"native": newUpdatedDevice,
+				"docker": func(t *testing.T) *device { return newUpdatedDevice(t).inContainers(t) },
+			} {
+				t.Run(mode+"/"+c.point+", "+kind, func(t *testing.T) { killedAt(t, device(t), c.point, kind, want) })
+			}
 		}
 	}
+}
+
+// killedAt kills the master at point in an update of that kind, which is to end with the step want.
+func killedAt(t *testing.T, d *device, point, kind, want string) {
+	s := d.supervise(t, point)
+	d.await(t, 3)
+	_ = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + kind, Trace: "t1"}) // killed, perhaps before it has answered
+	require.Equal(t, want, d.awaitFinal(t, "t1").Step)
+	version := map[string]string{masterapi.StepUpdated: "v2", masterapi.StepRolledBack: "v1"}[want]
+	in := d.awaitIdle(t, version, "1.0.0")
+	require.True(t, s.fell(), "the point was not passed")
+	require.Equal(t, want == masterapi.StepRolledBack, in.Error != "", in.Error)
+	require.Eventually(t, func() bool { return slices.Equal(d.workers(), []string{version, version}) },
+		10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
+	require.Len(t, d.processes(), 3)
+	d.awaitFinal(t, "t1")
+
+	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t2"}))
+	require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t2").Step)
+	require.Empty(t, d.awaitIdle(t, "v3", "1.0.0").Error)
+	require.Equal(t, []string{"v3", "v3"}, d.workers())
+	require.Empty(t, d.steps(t, "t1"), "another trace begins the log anew")
 }
 
 func TestPlainBootWritesNothing(t *testing.T) {
