@@ -30,6 +30,9 @@ import (
 // Poll is how often the master's log is read while an update is followed.
 const Poll = time.Second
 
+// inspectTimeout is how long the master has to answer whether it is there.
+const inspectTimeout = 20 * time.Second
+
 // Master is what an update needs of the master.
 type Master interface {
 	// Inspect returns the state of the running application.
@@ -44,7 +47,7 @@ type Updater struct {
 	Volumes *volume.Store
 	Master  Master
 	LogPath string        // of the master's log of updates
-	Timeout time.Duration // without a new step after which an update is given up
+	Timeout time.Duration // without a new step after which an update is given up; twice that if the master answers
 	Poll    time.Duration // 0: Poll
 	Log     log.Logger
 }
@@ -135,10 +138,11 @@ func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	}
 }
 
-// follow copies the steps of the master's log into the journal until the last one.
+// follow copies the steps of the master's log into the journal until the last one. A master that answers is given twice the time: by
+// default its own deadline is as long as ours, and putting the old application back comes after it.
 func (u *Updater) follow(ctx context.Context, job journal.Job, l log.Logger) error {
 	o, seen := job.OTA, job.Seen
-	alive := time.Now()
+	alive, limit := time.Now(), u.Timeout
 	for {
 		if records := u.records(o.Trace); len(records) > seen {
 			var steps []cloud.Progress
@@ -158,16 +162,27 @@ func (u *Updater) follow(ctx context.Context, job journal.Job, l log.Logger) err
 			if masterapi.Final(last.Step) {
 				return nil
 			}
-			alive = time.Now()
+			alive, limit = time.Now(), u.Timeout
 		}
-		if time.Since(alive) >= u.Timeout {
-			l.Errorf("update is given up: no step for %s", u.Timeout)
-			return u.Journal.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", u.Timeout)))
+		if time.Since(alive) >= limit {
+			if limit > u.Timeout || !u.answers(ctx) {
+				l.Errorf("update is given up: no step for %s", limit)
+				return u.Journal.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)))
+			}
+			limit = 2 * u.Timeout
 		}
 		if err := wait(ctx, u.poll()); err != nil {
 			return err
 		}
 	}
+}
+
+// answers tells whether the master is there.
+func (u *Updater) answers(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	_, err := u.Master.Inspect(ctx)
+	return err == nil
 }
 
 // records returns the master's records of trace.

@@ -1,0 +1,54 @@
+package update_test
+
+import (
+	"fmt"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/mqtttest"
+)
+
+// One after the other, in their order; what waits keeps its folder, and nothing is removed while somebody else updates [W45, W47].
+func TestQueue(t *testing.T) {
+	r := newRig(t)
+	r.master.Steps("UPDATING")
+	r.add(r.app("t1", "v1"))
+	r.add(r.app("t2", "v2"))
+	r.add(r.app("t3", "v3"))
+	mqtttest.Until(t, "t1 is with the master", func() bool { return len(r.master.Calls()) == 1 })
+	r.master.Steps("UPDATING", "UPDATED")
+	r.master.Log("APP", "t1", "UPDATED")
+	r.job("t3")
+	require.Len(t, r.master.Calls(), 3)
+	for i, c := range r.master.Calls() {
+		require.Equal(t, fmt.Sprint("t", i+1), c.Trace)
+	}
+	require.Equal(t, "v3", r.read("hub-conf/v3/service.yml"))
+	require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v2"))
+}
+
+// [W47] Cleaning waits for the master, is not forgotten by a restart, and leaves everything while somebody else updates.
+func TestCleaningWaits(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		r := newRig(t)
+		r.add(r.app("t0", "v0"))
+		r.job("t0")
+		r.master.Away(true)
+		r.add(r.app("t1", "v1"))
+		mqtttest.Until(t, "t1 is updated", func() bool { j := r.journal.Jobs(); return len(j) == 2 && j[1].Done() })
+		r.restart()
+		require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+		if other {
+			r.master.Log("APP", "somebody", "UPDATING")
+		}
+		r.master.Away(false)
+		r.job("t1")
+		if other {
+			require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+		} else {
+			require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+		}
+	}
+}
