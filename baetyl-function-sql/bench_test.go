@@ -7,9 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/protocol/function"
-	"github.com/baetyl/baetyl/utils/conf"
-
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // BenchmarkCall is the statement of the documents through a real connection, 64 calls under way. Both ends share the processors.
@@ -19,7 +18,9 @@ func BenchmarkCall(b *testing.B) {
 			var cfg config
 			require.NoError(b, conf.Parse("service.yml", []byte(service), &cfg, conf.AllowKeys("logger")))
 			cfg.Server.Address = "127.0.0.1:0"
-			s := baetyl.NewFServer(cfg.Server, func(_ context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) { return cfg.run(m) })
+			s := baetyl.NewFServer(cfg.Server, func(_ context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+				return cfg.run(m)
+			})
 			require.NoError(b, s.Listen())
 			ctx, cancel := context.WithCancel(context.Background())
 			ended := make(chan error)

@@ -66,10 +66,11 @@ func TestCalls(t *testing.T) {
 			require.Empty(t, r.MustCall(t, "sql-filter", `{"id":10}`), "what is not selected is an empty payload")
 			require.Equal(t, `{"result":3.5}`, r.MustCall(t, "divide", `{"a":7,"b":2}`))
 			require.Empty(t, r.MustCall(t, "divide", `{}`))
-			require.Equal(t, "Exception calling application: ('[UserCodeInvoke]', 1:10: /: division by zero)", r.UserError(t, "divide", `{"a":1,"b":0}`))
-			require.Equal(t, "Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)",
+			const failed = "Exception calling application: "
+			require.Equal(t, failed+"('[UserCodeInvoke]', 1:10: /: division by zero)", r.UserError(t, "divide", `{"a":1,"b":0}`))
+			require.Equal(t, failed+"('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)",
 				r.UserError(t, "divide", "not JSON"))
-			require.Equal(t, "Exception calling application: function not found", r.UserError(t, "nowhere", `{}`))
+			require.Equal(t, failed+"function not found", r.UserError(t, "nowhere", `{}`))
 
 			require.Less(t, len(r.UserError(t, "path", `{"p":"`+strings.Repeat("ü", 1<<20)+`["}`)), 4200)
 

@@ -146,8 +146,8 @@ func toTimestamp(_ *row, a []any) (any, error) {
 	return t.UnixMilli(), nil
 }
 
-// parts of a time that extract knows.
-var parts = map[string]func(time.Time) int64{
+// timeParts are the parts of a time that extract knows.
+var timeParts = map[string]func(time.Time) int64{
 	"year":    func(t time.Time) int64 { return int64(t.Year()) },
 	"quarter": func(t time.Time) int64 { return int64(t.Month()+2) / 3 },
 	"month":   func(t time.Time) int64 { return int64(t.Month()) },
@@ -166,10 +166,10 @@ var parts = map[string]func(time.Time) int64{
 }
 
 func part(name string) (func(time.Time) int64, error) {
-	if f := parts[strings.ToLower(name)]; f != nil {
+	if f := timeParts[strings.ToLower(name)]; f != nil {
 		return f, nil
 	}
-	return nil, fmt.Errorf("%q is none of %s", name, strings.Join(slices.Sorted(maps.Keys(parts)), ", "))
+	return nil, fmt.Errorf("%q is none of %s", name, strings.Join(slices.Sorted(maps.Keys(timeParts)), ", "))
 }
 
 // extract is a part of a time in UTC, or in the zone of the third argument.

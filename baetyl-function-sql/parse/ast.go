@@ -151,7 +151,8 @@ var types = map[string]string{
 
 // reserved words are fields only in quotes, or behind a point.
 var reserved = map[string]bool{
-	"select": true, "distinct": true, "as": true, "from": true, "where": true, "group": true, "having": true, "order": true, "limit": true, "union": true,
-	"and": true, "or": true, "not": true, "in": true, "between": true, "like": true, "escape": true, "is": true, "null": true, "true": true,
-	"false": true, "unknown": true, "case": true, "when": true, "then": true, "else": true, "end": true, "cast": true,
+	"select": true, "distinct": true, "as": true, "from": true, "where": true, "group": true, "having": true, "order": true,
+	"limit": true, "union": true, "and": true, "or": true, "not": true, "in": true, "between": true, "like": true, "escape": true,
+	"is": true, "null": true, "true": true, "false": true, "unknown": true, "case": true, "when": true, "then": true, "else": true,
+	"end": true, "cast": true,
 }
