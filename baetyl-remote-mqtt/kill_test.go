@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -52,4 +53,49 @@ func TestKill(t *testing.T) {
 	// With each kill a window can come again: of the publisher (100), of a hub (100), of the bridge (20, and 10 in its queue).
 	require.LessOrEqual(t, copiesUp, kills*230)
 	require.LessOrEqual(t, copiesDown, kills*230)
+}
+
+// A bridge that is stopped in order, while messages flow both ways, repeats none.
+func TestStopInOrder(t *testing.T) {
+	const most = 1_000_000
+	_, at := hubs(t, openHub, openHub)
+	b := between(t, at[0], at[1])
+	b.start()
+	up, down := count(t, at[1], "up", most), count(t, at[0], "down", most)
+	connected(t, b)
+	ctx, cancel := context.WithCancel(context.Background())
+	var sentUp, sentDown int
+	var flows sync.WaitGroup
+	flows.Go(func() { sentUp = flow(ctx, t, client(t, at[0], "p-up", nil), "up", most) })
+	flows.Go(func() { sentDown = flow(ctx, t, client(t, at[1], "p-down", nil), "down", most) })
+	for range 10 {
+		before := up.came() + down.came()
+		mqtttest.Until(t, "messages flow", func() bool { return up.came()+down.came() > before+500 })
+		b.end(syscall.SIGTERM)
+		require.Equal(t, 0, b.cmd.ProcessState.ExitCode())
+		b.start()
+	}
+	cancel()
+	flows.Wait()
+	mqtttest.Until(t, "everything came", func() bool { return up.came() >= sentUp && down.came() >= sentDown })
+	_, copiesUp := up.of(sentUp)
+	_, copiesDown := down.of(sentDown)
+	t.Logf("10 stops: up %d messages, down %d", sentUp, sentDown)
+	require.Zero(t, copiesUp+copiesDown)
+}
+
+// The will of a rule tells the far side that the bridge is gone; a bridge that is stopped in order leaves none.
+func TestWill(t *testing.T) {
+	_, at := hubs(t, openHub, openHub)
+	b := between(t, at[0], at[1])
+	b.configure(func(text string) string { return strings.Replace(text, "{name: far, sub", "{name: far, will: {topic: gone, payload: '7', qos: 1}, sub", 1) })
+	b.start()
+	gone := count(t, at[1], "gone", 10)
+	connected(t, b)
+	b.end(syscall.SIGTERM)
+	b.start()
+	mqtttest.Until(t, "the bridge is back", func() bool { return strings.Count(b.said(), "msg=connected") == 4 })
+	require.Zero(t, gone.came())
+	b.end(syscall.SIGKILL)
+	mqtttest.Until(t, "the will comes", func() bool { return gone.came() == 1 })
 }
