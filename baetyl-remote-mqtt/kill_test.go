@@ -88,7 +88,9 @@ func TestStopInOrder(t *testing.T) {
 func TestWill(t *testing.T) {
 	_, at := hubs(t, openHub, openHub)
 	b := between(t, at[0], at[1])
-	b.configure(func(text string) string { return strings.Replace(text, "{name: far, sub", "{name: far, will: {topic: gone, payload: '7', qos: 1}, sub", 1) })
+	b.configure(func(text string) string {
+		return strings.Replace(text, "{name: far, sub", "{name: far, will: {topic: gone, payload: '7', qos: 1}, sub", 1)
+	})
 	b.start()
 	gone := count(t, at[1], "gone", 10)
 	connected(t, b)
