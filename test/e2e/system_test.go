@@ -48,8 +48,9 @@ func newSystem(t *testing.T) *system {
 	t.Cleanup(s.cleanUp)
 	confs := []string{filepath.Join(dir, appFile)}
 	if mode == masterapi.ModeNative {
-		confs, err = filepath.Glob(filepath.Join(dir, "var/db/baetyl/*/service.yml"))
+		services, err := filepath.Glob(filepath.Join(dir, "var/db/baetyl/*/service.yml"))
 		must(t, err)
+		confs = append(confs, services...)
 	}
 	for _, conf := range confs {
 		s.edit(strings.TrimPrefix(conf, dir+"/"), s.adapt)
