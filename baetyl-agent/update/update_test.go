@@ -266,12 +266,12 @@ func TestTimeout(t *testing.T) {
 		want  string
 		error string
 	}{
-		{true, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 200ms"},
-		{false, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 400ms"},
-		{false, 250 * time.Millisecond, "RECEIVED UPDATING ROLLEDBACK", ""},
+		{true, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 500ms"},
+		{false, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 1s"},
+		{false, 600 * time.Millisecond, "RECEIVED UPDATING ROLLEDBACK", ""},
 	} {
 		r := newRig(t)
-		r.timeout = 200 * time.Millisecond
+		r.timeout = 500 * time.Millisecond
 		r.restart()
 		r.master.Steps("UPDATING")
 		r.add(r.app("t1", "v1"))

@@ -26,7 +26,7 @@ func letters(n int) agenttest.Entry {
 func TestDownloadGoesOnWhereItStopped(t *testing.T) {
 	for _, hang := range []bool{false, true} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
-		d.cfg.Stall = 100 * time.Millisecond
+		d.cfg.Stall = 300 * time.Millisecond
 		d.open()
 		data := agenttest.Zip(t, letters(10000))
 		s.Cut(3000, hang)
