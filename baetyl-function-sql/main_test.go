@@ -18,6 +18,7 @@ import (
 
 	"github.com/baetyl/baetyl/internal/functiontest"
 	"github.com/baetyl/baetyl/protocol/function"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
 
 func TestMain(m *testing.M) {
@@ -87,6 +88,16 @@ func TestCalls(t *testing.T) {
 			require.Zero(t, r.Wait(t))
 		})
 	}
+}
+
+// The function manager gives so many calls at once to one instance.
+func TestCallsAtOnce(t *testing.T) {
+	r := functiontest.Start(t, options(service))
+	c, err := baetyl.NewFClient(baetyl.FClientConfig{Address: r.Addr, Pipe: true})
+	require.NoError(t, err)
+	defer c.Close()
+	require.NoError(t, c.Connect(t.Context()))
+	require.Equal(t, 64, c.Concurrent())
 }
 
 func TestLimit(t *testing.T) {
