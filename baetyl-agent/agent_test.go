@@ -59,6 +59,7 @@ func TestWrongEvents(t *testing.T) {
 		}
 		return false
 	})
+	require.Equal(t, 1, strings.Count(r.output.String(), "msg=connected"), "the connection has lasted")
 	require.NoError(t, r.stop())
 	before := strings.Count(r.output.String(), "REBOOT")
 	r.start()
