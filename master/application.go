@@ -14,6 +14,7 @@ import (
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/file"
 )
 
@@ -62,9 +63,9 @@ func (m *Master) boot(ctx context.Context) error {
 	if err != nil {
 		m.opts.Log.WithError(err).Errorf("how the last update went is not known")
 	}
-	c, err := m.load()
+	c, data, err := m.load()
 	m.note(err)
-	m.setConf(c)
+	m.setConf(c, data)
 	order, err := app.Order(c.Services)
 	if err != nil {
 		m.note(err) // not reached: load has validated it
@@ -127,29 +128,31 @@ func (m *Master) isInPlace(u ota.Update) bool {
 
 // load reads the application. A backup means that an update was not finished: the application before it is put back, unless
 // the backup is the one that is damaged.
-func (m *Master) load() (*app.Config, error) {
+func (m *Master) load() (c *app.Config, data []byte, err error) {
 	path, backup := filepath.Join(m.opts.Workdir, AppFile), filepath.Join(m.opts.Workdir, backupFile)
 	if _, err := os.Lstat(backup); err == nil {
 		if _, err := app.Load(backup); err == nil {
 			m.opts.Log.Warnf("an update was not finished; the application before it is put back")
 			if err := rename(backup, path); err != nil {
-				return &app.Config{}, fmt.Errorf("put back application: %w", err)
+				return &app.Config{}, nil, fmt.Errorf("put back application: %w", err)
 			}
 		} else {
 			m.opts.Log.WithError(err).Warnf("the backup of an unfinished update is damaged and is moved aside")
 			if err := rename(backup, backup+damaged); err != nil {
-				return &app.Config{}, fmt.Errorf("move damaged backup aside: %w", err)
+				return &app.Config{}, nil, fmt.Errorf("move damaged backup aside: %w", err)
 			}
 		}
 	}
-	c, err := app.Load(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &app.Config{}, nil // an empty application (Baetyl Design)
+	if data, err = conf.ReadFile(path); errors.Is(err, fs.ErrNotExist) {
+		return &app.Config{}, nil, nil // an empty application (Baetyl Design)
+	}
+	if err == nil {
+		c, err = app.Parse(path, data)
 	}
 	if err != nil {
-		return &app.Config{}, fmt.Errorf("load application: %w", err)
+		return &app.Config{}, nil, fmt.Errorf("load application: %w", err)
 	}
-	return c, nil
+	return c, data, nil
 }
 
 func rename(from, to string) error {
@@ -177,10 +180,10 @@ func (m *Master) note(err error) {
 	}
 }
 
-func (m *Master) setConf(c *app.Config) {
+func (m *Master) setConf(c *app.Config, data []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.conf = c
+	m.conf, m.data = c, data
 }
 
 // serviceOf is a service with what its definition refers to.

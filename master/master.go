@@ -69,6 +69,7 @@ type Master struct {
 
 	mu      sync.Mutex // guards what follows
 	conf    *app.Config
+	data    []byte // of the file that conf was read from
 	failure string // of the application, for inspect
 }
 

@@ -39,7 +39,7 @@ func (m *Master) update(ctx context.Context, u accepted) {
 // replace carries an update out. undone tells that after an error the old application is in charge again.
 func (m *Master) replace(ctx context.Context, u accepted) (undone bool, err error) {
 	m.mu.Lock()
-	old := m.conf
+	old, running := m.conf, m.data
 	m.mu.Unlock()
 	p, err := diff(old, u.conf)
 	if err != nil {
@@ -51,7 +51,7 @@ func (m *Master) replace(ctx context.Context, u accepted) (undone bool, err erro
 		}
 	}
 	fault.At("prepared")
-	if err := m.swap(u.data); err != nil {
+	if err := m.swap(u.data, running); err != nil {
 		return true, fmt.Errorf("update application: %w", err)
 	}
 	if err = m.try(ctx, p, u.conf); err == nil {
@@ -61,7 +61,7 @@ func (m *Master) replace(ctx context.Context, u accepted) (undone bool, err erro
 		err = fmt.Errorf("update application to version %q (the old one is put back): %w", u.conf.Version, err)
 		return m.undo(ctx, u, old, err)
 	}
-	m.setConf(u.conf)
+	m.setConf(u.conf, u.data)
 	m.opts.Log.WithField("version", u.conf.Version).Infof("application updated")
 	return false, nil
 }
@@ -128,18 +128,18 @@ func (m *Master) undo(ctx context.Context, u accepted, old *app.Config, cause er
 }
 
 // swap keeps the file of the running application as the backup and writes the new one. Each step is whole on disk before the
-// next begins.
-func (m *Master) swap(data []byte) error {
+// next begins. running is what the application that runs was read from.
+func (m *Master) swap(data, running []byte) error {
 	path, backup := filepath.Join(m.opts.Workdir, AppFile), filepath.Join(m.opts.Workdir, backupFile)
 	old, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := app.Parse(path, old); err != nil { // nothing of it runs: kept for its author, and never put back
+	if _, err := app.Parse(path, old); err != nil { // kept for its author, and never put back
 		if err := file.WriteAtomic(path+damaged, old, 0o644); err != nil {
 			return err
 		}
-		old = nil
+		old = running
 	}
 	if err := file.WriteAtomic(backup, old, 0o644); err != nil { // an empty one: there was no application
 		return err

@@ -1,0 +1,132 @@
+package master_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// application has a service that differs from version to version, and that nothing starts again in v2.
+func application(version string) string {
+	policy := "always"
+	if version == "v2" {
+		policy = "no"
+	}
+	return fmt.Sprintf("version: %[1]s\nservices:\n  - {name: probe, image: i, replica: 1, api: [inspect, update]}\n"+
+		"  - {name: worker, image: %[1]s, replica: 1, restart: {policy: '%[2]s'}}\n", version, policy)
+}
+
+// bootVersions boots v1; the others wait in their folders.
+func bootVersions(t *testing.T) (*device, *master.Master) {
+	d := newDevice(t)
+	for _, v := range []string{"v2", "v3"} {
+		d.write(t, "var/db/baetyl/"+v+"/application.yml", application(v))
+	}
+	d.write(t, master.AppFile, application("v1"))
+	m := d.boot(t)
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, 10*time.Second, time.Millisecond, "not booted")
+	return d, m
+}
+
+// accepted asks until the master is no longer busy.
+func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
+	t.Helper()
+	require.Eventually(t, func() bool { return m.Update(r) == nil }, 10*time.Second, time.Millisecond, "the update is not taken")
+}
+
+// ended waits for the final record and returns the log.
+func (d *device) ended(t *testing.T) []masterapi.OTARecord {
+	t.Helper()
+	var records []masterapi.OTARecord
+	require.Eventually(t, func() bool {
+		f, err := os.Open(d.path(masterapi.OTALog))
+		if err != nil {
+			return false
+		}
+		defer f.Close()
+		records, err = masterapi.ReadOTALog(f)
+		return err == nil && len(records) > 0 && masterapi.Final(records[len(records)-1].Step)
+	}, 10*time.Second, time.Millisecond, "the update does not end")
+	return records
+}
+
+func stepsOf(records []masterapi.OTARecord) (steps []string) {
+	for _, r := range records {
+		steps = append(steps, r.Step)
+	}
+	return steps
+}
+
+// A version that starts and does not stay up is not done: it is put back, and the reason stands in inspect and in the log.
+func TestUpdateHasToStayUp(t *testing.T) {
+	d, m := bootVersions(t)
+	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t2"})
+	require.Eventually(t, func() bool {
+		if d.fake.Starts("worker") == 2 {
+			d.fake.End("worker", errors.New("boom"))
+		}
+		return strings.Contains(m.Inspect().Error, "boom")
+	}, 10*time.Second, time.Millisecond, "it counts as done")
+	records := d.ended(t)
+	require.Equal(t, []string{"UPDATING", "ROLLINGBACK", "ROLLEDBACK"}, stepsOf(records))
+	require.Equal(t, m.Inspect().Error, records[2].Error)
+	require.Contains(t, records[2].Error, `update application to version "v2" (the old one is put back): instance worker of service worker: boom`)
+	require.Equal(t, "v1", m.Inspect().Software.ConfVersion)
+	require.Equal(t, application("v1"), d.read(t, master.AppFile))
+	require.Equal(t, 1, d.fake.Starts("probe"))
+
+	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v3", Trace: "t3"})
+	records = d.ended(t)
+	require.Equal(t, []string{"UPDATING", "UPDATED"}, stepsOf(records))
+	require.Equal(t, masterapi.UpdateApp, records[1].Type)
+	require.Equal(t, "t3", records[1].Trace)
+	require.Empty(t, m.Inspect().Error)
+}
+
+// What a user has damaged while it ran is kept for the user, and is not what an update that fails puts back.
+func TestDamagedFileIsNotPutBack(t *testing.T) {
+	d, m := bootVersions(t)
+	d.write(t, master.AppFile, "services: [{nam")
+	d.fake.FailStart("worker", errors.New("boom"))
+	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v3", Trace: "t3"})
+	require.Equal(t, masterapi.StepFailure, d.ended(t)[2].Step, "the old worker cannot start either")
+	require.Equal(t, application("v1"), d.read(t, master.AppFile))
+	require.Equal(t, "services: [{nam", d.read(t, master.AppFile+".damaged"))
+}
+
+// Of many requests at once one is taken, the others hear that it is busy; afterwards the next is taken.
+func TestOneUpdateAtATime(t *testing.T) {
+	d, m := bootVersions(t)
+	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t0"})
+	d.ended(t)
+	for _, v := range []string{"v3", "v2", "v3"} {
+		var mu sync.Mutex
+		taken := 0
+		require.Eventually(t, func() bool {
+			var wg sync.WaitGroup
+			for range 20 {
+				wg.Go(func() {
+					if err := m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/" + v, Trace: v}); err == nil {
+						mu.Lock()
+						defer mu.Unlock()
+						taken++
+					}
+				})
+			}
+			wg.Wait()
+			return taken > 0
+		}, 10*time.Second, time.Millisecond, "none is taken")
+		require.Equal(t, 1, taken)
+		d.ended(t)
+		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, 10*time.Second, time.Millisecond, "%s does not run", v)
+	}
+}
