@@ -74,7 +74,7 @@ func TestBadInputOfTheMaster(t *testing.T) {
 		},
 		"duplicate service name": {
 			func(s *system) { s.replace(appFile, "  - name: timer\n", "  - name: localhub\n") },
-			[]string{appFile, "services[5].name", "localhub"},
+			[]string{appFile, "services[6].name", "localhub"},
 		},
 		"duplicate volume name": {
 			func(s *system) { s.replace(appFile, "  - name: timer-log\n    path", "  - name: timer-conf\n    path") },
@@ -82,7 +82,7 @@ func TestBadInputOfTheMaster(t *testing.T) {
 		},
 		"name with a slash": {
 			func(s *system) { s.replace(appFile, "  - name: timer\n", "  - name: ../timer\n") },
-			[]string{appFile, "services[5].name", "../timer"},
+			[]string{appFile, "services[6].name", "../timer"},
 		},
 		"no image": {
 			func(s *system) { s.replace(appFile, "    image: baetyl-hub\n", "") },
