@@ -19,22 +19,7 @@ import (
 
 // measure adds the report to the master and, if it has an address, the Prometheus page.
 func (m *manager) measure(ctx baetyl.Context, g *run.Group, cfg config.Metrics) error {
-	if _, err := ctx.Master(); err == nil {
-		g.Add("report", func(stop context.Context) error {
-			t := time.NewTicker(cfg.Report.Interval)
-			defer t.Stop()
-			for {
-				select {
-				case <-stop.Done():
-					return nil
-				case <-t.C:
-					if err := ctx.ReportInstance(m.report()); err != nil {
-						ctx.Log().WithError(err).Debugf("report to master")
-					}
-				}
-			}
-		})
-	}
+	g.Add("report", baetyl.Report(ctx, cfg.Report.Interval, m.report))
 	if cfg.Address == "" {
 		return nil
 	}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/hub"
@@ -27,10 +26,7 @@ func main() {
 		}
 		var g run.Group
 		g.Add("hub", h.Run)
-		g.Add("report", func(stop context.Context) error {
-			report(stop, ctx, h, cfg.Metrics.Report.Interval)
-			return nil
-		})
+		g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any { return map[string]any{"broker_stats": h.Report()} }))
 		g.Add("reload", func(stop context.Context) error {
 			reload(stop, ctx, h)
 			return nil
@@ -56,22 +52,6 @@ func reload(stop context.Context, ctx baetyl.Context, h *hub.Hub) {
 			}
 			if err != nil {
 				ctx.Log().WithError(err).Errorf("configuration not reloaded, the old one stays")
-			}
-		}
-	}
-}
-
-// report tells the master how the hub is doing. A report that fails is told to the log; the hub runs without a master as well.
-func report(stop context.Context, ctx baetyl.Context, h *hub.Hub, interval time.Duration) {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case <-stop.Done():
-			return
-		case <-t.C:
-			if err := ctx.ReportInstance(map[string]any{"broker_stats": h.Report()}); err != nil {
-				ctx.Log().WithError(err).Debugf("report to master")
 			}
 		}
 	}

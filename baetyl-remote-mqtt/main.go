@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"time"
 
@@ -27,12 +26,7 @@ func main() {
 		}
 		var g run.Group
 		g.Add("rules", run.Together(bridges))
-		if _, err := ctx.Master(); err == nil {
-			g.Add("report", func(stop context.Context) error {
-				report(stop, ctx, bridges, cfg.Metrics.Report.Interval)
-				return nil
-			})
-		}
+		g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any { return report(bridges) }))
 		return g.Run(ctx.Done())
 	})
 }
@@ -58,26 +52,15 @@ func build(ctx baetyl.Context, cfg config.Config) ([]*bridge.Bridge, error) {
 	return out, nil
 }
 
-// report tells the master how the rules are doing. A report that fails is told to the log; the bridge runs without a master as well.
-func report(stop context.Context, ctx baetyl.Context, bridges []*bridge.Bridge, interval time.Duration) {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case <-stop.Done():
-			return
-		case <-t.C:
-			var rules []any
-			for _, b := range bridges {
-				s := b.Stats()
-				rules = append(rules, map[string]any{"remote": s.Remote, "hub_connection": side(s.Hub), "remote_connection": side(s.Far),
-					"hub_to_remote": lane(s.Up), "remote_to_hub": lane(s.Down)})
-			}
-			if err := ctx.ReportInstance(map[string]any{"rule_stats": rules}); err != nil {
-				ctx.Log().WithError(err).Debugf("report to master")
-			}
-		}
+// report is what the report of the system shows of the bridge.
+func report(bridges []*bridge.Bridge) map[string]any {
+	rules := []any{}
+	for _, b := range bridges {
+		s := b.Stats()
+		rules = append(rules, map[string]any{"remote": s.Remote, "hub_connection": side(s.Hub), "remote_connection": side(s.Far),
+			"hub_to_remote": lane(s.Up), "remote_to_hub": lane(s.Down)})
 	}
+	return map[string]any{"rule_stats": rules}
 }
 
 func side(s bridge.Side) map[string]any {

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -150,70 +148,4 @@ func client(t *testing.T, address, id string, h mqtt.Handler, subs ...mqtt.Topic
 	require.NoError(t, d.Start(h))
 	t.Cleanup(func() { d.Close() })
 	return d
-}
-
-// tally counts what comes to a subscriber with a session that stays.
-type tally struct {
-	mu    sync.Mutex
-	times []int // by number
-	kinds int   // different numbers that came
-}
-
-func count(t *testing.T, address, topic string, most int) *tally {
-	t.Helper()
-	c, ready := &tally{times: make([]int, most)}, make(chan struct{}, 1000)
-	client(t, address, "tally-"+topic, mqtt.Funcs{Connect: func(bool) { ready <- struct{}{} }, Message: func(m *mqtt.Delivery) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		var n int
-		fmt.Sscan(string(m.Payload), &n)
-		if c.times[n]++; c.times[n] == 1 {
-			c.kinds++
-		}
-		m.Ack()
-	}}, mqtt.TopicInfo{Topic: topic, QOS: 1})
-	<-ready
-	return c
-}
-
-func (c *tally) came() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.kinds
-}
-
-// of returns how many of the first n are missing, and how many copies came too many.
-func (c *tally) of(n int) (absent, copies int) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, times := range c.times[:n] {
-		if times == 0 {
-			absent++
-		}
-		copies += max(0, times-1)
-	}
-	return absent, copies
-}
-
-// flow publishes numbers at QoS 1 until ctx ends, and returns how many there were once all are acknowledged.
-func flow(ctx context.Context, t *testing.T, d *mqtt.Dispatcher, topic string, most int) int {
-	n := 0
-	for ; n < most && ctx.Err() == nil; n++ {
-		if err := d.Publish(mqtt.TopicInfo{Topic: topic, QOS: 1}, fmt.Append(nil, n)); err != nil {
-			t.Errorf("publish: %v", err)
-			break
-		}
-		if n%20 == 0 {
-			select { // a steady flow, so that each kill meets messages under way
-			case <-ctx.Done():
-			case <-time.After(10 * time.Millisecond):
-			}
-		}
-	}
-	wait, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	if err := d.Drain(wait); err != nil {
-		t.Errorf("publisher of %s: %v: %+v", topic, err, d.Stats())
-	}
-	return n
 }
