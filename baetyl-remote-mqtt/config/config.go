@@ -64,7 +64,7 @@ type Will struct {
 
 // Park says what happens to a message that the other side never takes.
 type Park struct {
-	After int       `yaml:"after" json:"after" default:"5" validate:"min=1, max=1000"`          // connections that the peer closes on it
+	After int       `yaml:"after" json:"after" default:"3" validate:"min=1, max=1000"`          // connections that the peer closes on it
 	Path  string    `yaml:"path" json:"path" default:"var/db/baetyl/parked" validate:"nonzero"` // folder of messages.jsonl
 	Size  conf.Size `yaml:"size" json:"size" default:"16m"`                                     // of that file, at most
 }

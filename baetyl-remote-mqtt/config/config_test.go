@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 	want := mqtt.ClientInfo{Address: "tcp://r", Timeout: 30 * time.Second, Interval: time.Minute, KeepAlive: time.Minute, BufferSize: 10,
 		MaxInflight: 20, Message: mqtt.Limits{Length: mqtt.Length{Max: 4 << 20}}}
 	require.Equal(t, want, cfg.Remotes[0].ClientInfo)
-	require.Equal(t, config.Park{After: 5, Path: "var/db/baetyl/parked", Size: 16 << 20}, cfg.Park)
+	require.Equal(t, config.Park{After: 3, Path: "var/db/baetyl/parked", Size: 16 << 20}, cfg.Park)
 	require.Equal(t, time.Minute, cfg.Metrics.Report.Interval)
 }
 

@@ -26,12 +26,12 @@ func (d *Dispatcher) run() {
 	delays := backoff.Policy{Min: min(firstDelay, d.cfg.Interval), Max: d.cfg.Interval, Jitter: 0.2}
 	told, delay := "", time.Duration(0)
 	for failures := 0; d.ctx.Err() == nil; {
-		lived, err := d.connection(&told)
+		lived, relieved, err := d.connection(&told)
 		if d.ctx.Err() != nil {
 			return
 		}
-		if lived >= max(delay, time.Second) {
-			failures = 0 // it was healthy for longer than the delay before it
+		if relieved || lived >= max(delay, time.Second) {
+			failures = 0 // what the peer closed on is given up, or all was well for longer than the delay before it
 		}
 		delay = min(delays.Delay(failures, rand.Float64()), d.cfg.Interval)
 		failures++
@@ -49,11 +49,12 @@ func (d *Dispatcher) run() {
 	}
 }
 
-// connection opens one connection and serves it to its end. It returns how long the connection lived and why it ended.
-func (d *Dispatcher) connection(told *string) (time.Duration, error) {
+// connection opens one connection and serves it to its end. It returns how long the connection lived, whether a publication was given
+// up with its end, and why it ended.
+func (d *Dispatcher) connection(told *string) (lived time.Duration, relieved bool, err error) {
 	c, err := Connect(d.ctx, d.cfg, d.will)
 	if err != nil {
-		return 0, fmt.Errorf("connect: %w", err)
+		return 0, false, fmt.Errorf("connect: %w", err)
 	}
 	began := time.Now()
 	d.mu.Lock()
@@ -87,7 +88,7 @@ func (d *Dispatcher) connection(told *string) (time.Duration, error) {
 		d.log.WithField(log.KeyTopic, poison.msg.Topic).Warnf("message of %d bytes given up: the peer closes the connection whenever it is sent", poison.msg.PacketSize())
 		poison.finish(ErrPoison)
 	}
-	return time.Since(began), err
+	return time.Since(began), poison != nil, err
 }
 
 // connected tells the handler and the log of a connection that is ready: subscribed, if there is something to subscribe to.

@@ -556,3 +556,16 @@ func TestPublishRefusesWhatCanNotBeSent(t *testing.T) {
 	require.ErrorIs(t, d.PublishAsync(ctx, mqtt.Message{Topic: "t"}, nil), context.Canceled)
 	d.Close()
 }
+
+// One poison after the other: giving one up makes the delays between attempts short again.
+func TestPoisonInARow(t *testing.T) {
+	f := mqtttest.NewFake(t)
+	f.Judge(func(*packet.Publish) mqtttest.Verdict { return mqtttest.Close })
+	d := start(t, mqtt.ClientInfo{Address: f.Address, ClientID: "c", Interval: time.Minute}, nil, mqtt.WithPoisonLimit(1))
+	results := make(chan error, 10)
+	for range 5 {
+		require.NoError(t, d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: 1}, func(err error) { results <- err }))
+		require.ErrorIs(t, <-results, mqtt.ErrPoison) // with delays that grow, the last would take 15 s
+	}
+	require.Equal(t, 5, f.Connects())
+}
