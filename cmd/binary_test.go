@@ -34,7 +34,7 @@ func TestMasterUpdate(t *testing.T) {
 		require.Equal(t, "MST", r.Type)
 	}
 	require.Equal(t, r.SHA256, sha256Of(t, d.path("bin/baetyl")))
-	require.Len(t, d.processes(), 3)
+	d.await(t, 3)
 	require.Equal(t, []string{"exit status 0"}, s.ends, "the new master is not started again")
 
 	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t2"}), "it takes updates")

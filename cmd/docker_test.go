@@ -52,7 +52,8 @@ func (d *device) inContainers(t *testing.T) *device {
 		d.write(t, path, strings.ReplaceAll(string(data), old, new), 0o644)
 	}
 	rewrite("etc/baetyl/conf.yml", "mode: native", "mode: docker")
-	rewrite("etc/baetyl/conf.yml", "deadline: 2s", "deadline: 8s")
+	rewrite("etc/baetyl/conf.yml", "healthy: 700ms, deadline: 3s", "healthy: 3s, deadline: 1m") // the daemon has other work too
+	rewrite("var/db/baetyl/app/bad/application.yml", "replica: 2", "replica: 2, restart: {policy: no}")
 	for _, app := range []string{"application.yml", "app/good/application.yml", "app/bad/application.yml", "app/next/application.yml"} {
 		path := "var/db/baetyl/" + app
 		rewrite(path, "{name: pkg, path: lib/baetyl/pkg, readonly: true}, ", "")

@@ -39,7 +39,7 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 300ms, deadline: 2s}\n", 0o644)
+	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 700ms, deadline: 3s}\n", 0o644)
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "fall"), 0o644)
@@ -109,7 +109,10 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 				"native": newUpdatedDevice,
 				"docker": func(t *testing.T) *device { return newUpdatedDevice(t).inContainers(t) },
 			} {
-				t.Run(mode+"/"+c.point+", "+kind, func(t *testing.T) { killedAt(t, device(t), c.point, kind, want) })
+				t.Run(mode+"/"+c.point+", "+kind, func(t *testing.T) {
+					t.Parallel() // each has its own directory and names, and waits most of the time
+					killedAt(t, device(t), c.point, kind, want)
+				})
 			}
 		}
 	}
@@ -127,7 +130,7 @@ func killedAt(t *testing.T, d *device, point, kind, want string) {
 	require.Equal(t, want == masterapi.StepRolledBack, in.Error != "", in.Error)
 	require.Eventually(t, func() bool { return slices.Equal(d.workers(), []string{version, version}) },
 		10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
-	require.Len(t, d.processes(), 3)
+	d.await(t, 3)
 	d.awaitFinal(t, "t1")
 
 	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t2"}))
