@@ -451,6 +451,9 @@ func subscribe(c mqtt.ClientInfo) error {
 func TestFolder(t *testing.T) {
 	f := newFixture(t)
 	f.refused("is there already", "init")
+	for _, host := range []string{"cloud:8885", "https://cloud", ""} {
+		f.refused("neither a name nor an address", "init", "--data", t.TempDir(), "--host", "localhost,"+host+",x")
+	}
 	keys, err := filepath.Glob(filepath.Join(f.dir, "*.key"))
 	require.NoError(t, err)
 	require.Len(t, keys, 3)
@@ -488,6 +491,9 @@ func TestPacking(t *testing.T) {
 	write(t, dir, map[string]string{"application.yml": application, "agent-conf/x": ""})
 	require.NoError(t, os.Symlink("/etc/passwd", filepath.Join(dir, "agent-conf/link")))
 	f.refused("neither a file nor a folder", "push", "dev1", dir)
+	require.NoError(t, os.Rename(filepath.Join(dir, "agent-conf"), filepath.Join(dir, "data")))
+	require.NoError(t, os.Symlink("data", filepath.Join(dir, "agent-conf")))
+	f.refused("agent-conf is not a folder", "push", "dev1", dir)
 	require.NotContains(t, f.run("show", "dev1"), "APP", "a push that failed is none")
 
 	// The compose form, with the volumes in metadata.yml.

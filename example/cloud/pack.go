@@ -110,8 +110,10 @@ func (p packer) application(dir, version string) (cloud.Volume, string, error) {
 			return none(fmt.Errorf("%s: volumes[%d].name: %w", list, i, err))
 		}
 		content := filepath.Join(dir, v.Name)
-		if _, err := os.Stat(content); errors.Is(err, os.ErrNotExist) {
+		if info, err := os.Lstat(content); errors.Is(err, os.ErrNotExist) {
 			continue // what the device has already, or makes itself
+		} else if err != nil || !info.IsDir() {
+			return none(fmt.Errorf("%s is not a folder", content))
 		}
 		packed, err := p.pack(v.Name, func(z *zip.Writer) error { return addFolder(z, content) })
 		if err != nil {

@@ -110,9 +110,9 @@ func (v *server) publish(ctx context.Context) error {
 		if err := v.reload(); err != nil {
 			v.log.WithError(err).Errorf("devices not read")
 		}
-		names, err := v.devices()
+		names, _ := v.devices() // reload has said why there are none
 		for _, name := range names {
-			if err = v.publishTo(ctx, name); err != nil && ctx.Err() == nil {
+			if err := v.publishTo(ctx, name); err != nil && ctx.Err() == nil {
 				v.log.WithField("device", name).WithError(err).Warnf("event not published")
 			}
 		}

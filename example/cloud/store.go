@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net"
@@ -22,9 +23,13 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/file"
 )
+
+// publisher is the name with which the cloud itself connects to its hub. It has a dot, so no device can have it.
+const publisher = "baetyl.cloud"
 
 // keepReports is how many reports of a device are kept.
 const keepReports = 20
@@ -79,6 +84,11 @@ func (p *progress) final() (cloud.Progress, bool) {
 
 // initStore makes the folder. The settings are written last: without them there is no cloud.
 func initStore(dir string, s settings) error {
+	for _, h := range s.Host {
+		if net.ParseIP(h) == nil && strings.ContainsAny(h, ":/ ") || h == "" {
+			return fmt.Errorf("host: %q is neither a name nor an address", h)
+		}
+	}
 	path := filepath.Join(dir, "cloud.yml")
 	if file.Exists(path) {
 		return fmt.Errorf("%s is there already; remove the folder to begin anew, with all its devices", path)
@@ -86,8 +96,19 @@ func initStore(dir string, s settings) error {
 	if err := os.MkdirAll(filepath.Join(dir, "devices"), 0o700); err != nil {
 		return err
 	}
-	if err := makeCertificates(func(name string) string { return filepath.Join(dir, name) }, s.Host); err != nil {
+	ca, err := cert.Issue(cert.Authority("baetyl cloud CA"), nil, nil)
+	if err != nil {
 		return err
+	}
+	server, err1 := cert.Issue(cert.ForServer(s.Host[0], append(s.Host, "localhost")...), nil, ca) // the publisher comes over localhost
+	own, err2 := cert.Issue(cert.ForClient(publisher), nil, ca)
+	if err := errors.Join(err1, err2); err != nil {
+		return err
+	}
+	for name, pair := range map[string]*tls.Certificate{"ca": ca, "server": server, "cloud": own} {
+		if err := cert.Write(filepath.Join(dir, name), pair); err != nil {
+			return err
+		}
 	}
 	data, err := yaml.Marshal(s)
 	if err != nil {
@@ -160,7 +181,7 @@ func (s *store) addDevice(name, folder string) error {
 	if err != nil {
 		return err
 	}
-	pair, err := sign(&ca, clientTemplate(name), key)
+	pair, err := cert.Issue(cert.ForClient(name), key, &ca)
 	if err != nil {
 		return err
 	}
@@ -169,16 +190,15 @@ func (s *store) addDevice(name, folder string) error {
 	}
 	text := fmt.Sprintf(agentConfig, name, s.address("ssl", s.MQTT), s.address("https", s.HTTPS), desireTopic)
 	err = errors.Join(
-		writePEM(filepath.Join(folder, "ca.pem"), "CERTIFICATE", ca.Leaf.Raw, 0o644),
-		writePEM(filepath.Join(folder, "client.pem"), "CERTIFICATE", pair.Leaf.Raw, 0o644),
-		writePEM(filepath.Join(folder, "client.key"), "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key), 0o600),
+		cert.WriteCertificate(filepath.Join(folder, "ca.pem"), ca.Leaf),
+		cert.Write(filepath.Join(folder, "client"), pair),
 		file.WriteAtomic(filepath.Join(folder, "service.yml"), []byte(text), 0o644),
 		os.MkdirAll(s.device(name, "packages"), 0o700), os.MkdirAll(s.device(name, "pushes"), 0o700),
 	)
 	if err != nil {
 		return err
 	}
-	return writePEM(s.device(name, "cert.pem"), "CERTIFICATE", pair.Leaf.Raw, 0o644)
+	return cert.WriteCertificate(s.device(name, "cert.pem"), pair.Leaf)
 }
 
 // removeDevice locks a device out: a certificate counts as long as it lies here.
@@ -194,20 +214,35 @@ func (s *store) certificate(name string) (*x509.Certificate, error) {
 	if err := app.CheckName(name); err != nil {
 		return nil, fmt.Errorf("device name: %w", err)
 	}
-	cert, err := readCertificate(s.device(name, "cert.pem"))
+	c, err := readCertificate(s.device(name, "cert.pem"))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("there is no device %s", name)
 	}
-	return cert, err
+	return c, err
+}
+
+func readCertificate(path string) (*x509.Certificate, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, fmt.Errorf("read %s: it is not in PEM form", path)
+	}
+	return x509.ParseCertificate(block.Bytes)
 }
 
 // devices returns the names of all devices.
 func (s *store) devices() ([]string, error) {
-	found, err := filepath.Glob(s.device("*", "cert.pem"))
-	for i := range found {
-		found[i] = filepath.Base(filepath.Dir(found[i]))
+	entries, err := os.ReadDir(s.path("devices"))
+	var out []string
+	for _, e := range entries {
+		if file.Exists(s.device(e.Name(), "cert.pem")) {
+			out = append(out, e.Name())
+		}
 	}
-	return found, err
+	return out, err
 }
 
 // pushes returns the updates of a device, oldest first: traces begin with a number.

@@ -1,0 +1,87 @@
+package cert_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/utils/cert"
+)
+
+// What is issued and written is what Server and Client read, for the purpose that it was issued for and no other.
+func TestIssue(t *testing.T) {
+	dir := t.TempDir()
+	ca, err := cert.Issue(cert.Authority("ca"), nil, nil)
+	require.NoError(t, err)
+	stranger, err := cert.Issue(cert.Authority("ca"), nil, nil)
+	require.NoError(t, err)
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	require.NoError(t, err)
+	issue := func(name string, template *x509.Certificate, key *rsa.PrivateKey, issuer *tls.Certificate) cert.Config {
+		pair, err := cert.Issue(template, nil, issuer)
+		if key != nil {
+			pair, err = cert.Issue(template, key, issuer)
+		}
+		require.NoError(t, err)
+		base := filepath.Join(dir, name)
+		require.NoError(t, cert.Write(base, pair))
+		info, err := os.Stat(base + ".key")
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode())
+		return cert.Config{CA: filepath.Join(dir, "ca.pem"), Cert: base + ".pem", Key: base + ".key"}
+	}
+	require.NoError(t, cert.WriteCertificate(filepath.Join(dir, "ca.pem"), ca.Leaf))
+	server := issue("server", cert.ForServer("server", "localhost", "127.0.0.1"), nil, ca)
+	client := issue("client", cert.ForClient("client"), key, ca)
+
+	for name, c := range map[string]struct {
+		server, client cert.Config
+		host           string
+		ok             bool
+	}{
+		"both":                 {server, client, "localhost", true},
+		"by address":           {server, client, "127.0.0.1", true},
+		"another host":         {server, client, "example.com", false},
+		"client as server":     {client, client, "localhost", false},
+		"server as client":     {server, server, "localhost", false},
+		"client of another CA": {server, issue("x", cert.ForClient("client"), nil, stranger), "localhost", false},
+		"server of another CA": {issue("y", cert.ForServer("server", "localhost"), nil, stranger), client, "localhost", false},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.ok, handshake(t, c.server, c.client, c.host) == nil) })
+	}
+}
+
+// handshake tells why the two do not come together.
+func handshake(t *testing.T, server, client cert.Config, host string) error {
+	s, err := cert.Server(server)
+	require.NoError(t, err)
+	s.ClientAuth = tls.RequireAndVerifyClientCert
+	c, err := cert.Client(client)
+	require.NoError(t, err)
+	c.ServerName = host
+	near, far := net.Pipe()
+	done := make(chan error, 1)
+	go func() {
+		conn := tls.Server(far, s)
+		done <- conn.Handshake()
+		far.Close()
+	}()
+	conn := tls.Client(near, c)
+	err = conn.Handshake()
+	if err == nil { // with TLS 1.3 a client hears of its refusal when it reads
+		go conn.Read(make([]byte, 1))
+	} else {
+		near.Close()
+	}
+	refusal := <-done
+	near.Close()
+	return errors.Join(err, refusal)
+}
