@@ -7,7 +7,7 @@
 // memory out of proportion. Only uuid() makes two runs differ. It does not know where messages come from.
 //
 // Rules of the dialect: a missing field is null; a comparison with null is unknown, and only what is true is selected; a column that
-// is named wins over *; the name of the type and the place of an expression are part of each error.
+// is named wins over *; an error of an expression names its place in the statement.
 package eval
 
 import (
