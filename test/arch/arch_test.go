@@ -27,7 +27,8 @@ type rule struct {
 var rules = []rule{
 	{"utils", []string{"utils"}},
 	{"protocol", []string{"protocol", "utils"}},
-	{"internal", []string{"internal", "protocol", "utils"}}, // what tests share
+	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes as the function manager does
+	{"internal", []string{"internal", "protocol", "utils"}},                     // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
 	{"master/engine", []string{"master/engine", "protocol", "utils"}},
 	{"master", []string{"master", "protocol", "utils"}},
