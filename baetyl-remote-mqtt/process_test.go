@@ -68,7 +68,7 @@ func (p *process) start() {
 	defer out.Close()
 	p.cmd = exec.Command(p.binary)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.dir, out, out
-	p.cmd.Env = append(os.Environ(), envBridge+"=1")
+	p.cmd.Env = append(os.Environ(), envBridge+"=1", "GORACE=atexit_sleep_ms=0") // the race detector would sleep a second at each end
 	require.NoError(p.t, p.cmd.Start())
 	ended := make(chan struct{})
 	p.ended = ended
