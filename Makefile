@@ -155,6 +155,10 @@ outage: ## a far broker that is away while a million messages come in, then the 
 function-crash: ## kill function manager, instances and hub 104 times under load and count results (KILLS=104)
 	FUNCTION_KILLS=$(or $(KILLS),104) $(GO) test -count=1 -timeout 30m -v -run '^TestKills$$' ./baetyl-function-manager
 
+.PHONY: agent-crash
+agent-crash: ## kill the agent 200 times in the middle of updates and see what becomes of them (KILLS=200)
+	AGENT_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill' ./baetyl-agent
+
 .PHONY: disk-full
 disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)
 	$(GO) test -count=1 -v -run '^TestFullDisk$$' ./baetyl-hub/hub

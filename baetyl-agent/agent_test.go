@@ -2,9 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,22 +155,36 @@ func TestKillAtEachStage(t *testing.T) {
 	}
 }
 
-// The agent is killed at any moment, again and again.
+// The agent is killed at any moment, again and again (AGENT_KILLS times); every other update is rolled back.
 func TestKillAnywhere(t *testing.T) {
+	kills := 24
+	if n, err := strconv.Atoi(os.Getenv("AGENT_KILLS")); err == nil {
+		kills = n
+	}
 	r := newRig(t)
 	r.server.Cut(7000, false)
-	const updates = 6
-	for i := range updates {
-		o := r.app("t"+string(rune('0'+i)), "v"+string(rune('0'+i)))
-		r.push(o)
-		for range 4 {
-			time.Sleep(time.Duration(rand.IntN(int(120 * time.Millisecond)))) // not to wait, but to hit any moment
+	for i := range (kills + 3) / 4 {
+		trace, end := fmt.Sprint("t", i), masterapi.StepUpdated
+		if i%2 == 1 {
+			end = masterapi.StepRolledBack
+		}
+		r.master.Steps(masterapi.StepUpdating)
+		r.push(r.app(trace, fmt.Sprint("v", i)))
+		asked := false
+		for n := 0; n < 4 || !asked; n++ {
+			time.Sleep(time.Duration(rand.IntN(int(150 * time.Millisecond)))) // not to wait, but to hit any moment
+			if calls := r.master.Calls(); !asked && len(calls) > i {
+				asked = true
+				r.master.Log(masterapi.UpdateApp, trace, end)
+			}
 			r.kill()
 			r.start()
+			if n == 3 {
+				r.server.Cut(0, false)
+			}
 		}
+		r.reported(trace, " RECEIVED UPDATING "+end)
+		r.server.Cut(7000, false)
 	}
-	r.server.Cut(0, false)
-	for i := range updates {
-		r.reported("t"+string(rune('0'+i)), updated)
-	}
+	require.Len(t, r.master.Calls(), (kills+3)/4, "each was handed over once")
 }
