@@ -23,9 +23,10 @@ import (
 
 // device is a working directory with a master over a fake engine.
 type device struct {
-	dir  string
-	fake *enginetest.Fake
-	stop func()
+	dir    string
+	server string // of conf.yml; empty: a socket
+	fake   *enginetest.Fake
+	stop   func()
 }
 
 // newDevice makes the directory; its path is short, since a socket lies in it.
@@ -50,7 +51,10 @@ func (d *device) read(t *testing.T, rel string) string {
 }
 
 func (d *device) master(t *testing.T) *master.Master {
-	d.write(t, master.ConfigFile, "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
+	if d.server == "" {
+		d.server = "{address: 'unix://var/run/baetyl.sock'}"
+	}
+	d.write(t, master.ConfigFile, "mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
 	m, err := master.New(cfg, d.fake, master.Options{Workdir: d.dir, Version: "1.2.3", Revision: "git-x", Log: log.Discard()})

@@ -111,7 +111,7 @@ func (t Trial) run(ctx context.Context) (committed bool, status int, err error) 
 		return false, 0, err
 	}
 	defer toChild.Close()
-	c := exec.Command(t.Binary.Candidate(), t.Args...)
+	c := &exec.Cmd{Path: t.Binary.Candidate(), Args: append([]string{string(t.Binary)}, t.Args...)} // ps shows what it is going to be
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
 	c.Env = append(os.Environ(), envTrial+"=1")
 	c.ExtraFiles = []*os.File{said, heard} // 3, 4
