@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // WriteAtomic replaces the file at path by data, so that a reader or a power loss finds the old content or the new one, never a
@@ -46,6 +47,24 @@ func WriteAtomic(path string, data []byte, perm fs.FileMode) (err error) {
 		return err
 	}
 	return SyncDir(dir)
+}
+
+// Tidy removes what WriteAtomic has left beside path when the power failed or the process was killed. Nobody may write path
+// meanwhile.
+func Tidy(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		random, ok := strings.CutPrefix(e.Name(), "."+filepath.Base(path)+".")
+		if ok && e.Type().IsRegular() && strings.Trim(random, "0123456789") == "" {
+			if err := os.Remove(filepath.Join(filepath.Dir(path), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // SyncDir makes the entries of a folder durable.

@@ -118,3 +118,19 @@ func TestSyncTree(t *testing.T) {
 	require.NoError(t, file.SyncTree(dir))
 	require.Error(t, file.SyncTree(filepath.Join(dir, "c")))
 }
+
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"state", ".state.123", ".state.", "state.1", ".state.1x", ".other.1"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	require.NoError(t, file.Tidy(filepath.Join(dir, "state")))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	var names []string
+	for _, e := range left {
+		names = append(names, e.Name())
+	}
+	require.Equal(t, []string{".other.1", ".state.1x", "state", "state.1"}, names)
+	require.Error(t, file.Tidy(filepath.Join(dir, "no", "state")))
+}
