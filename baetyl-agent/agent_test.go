@@ -187,4 +187,10 @@ func TestKillAnywhere(t *testing.T) {
 		r.server.Cut(7000, false)
 	}
 	require.Len(t, r.master.Calls(), (kills+3)/4, "each was handed over once")
+	r.kill()
+	r.start()
+	mqtttest.Until(t, "half-written files are gone", func() bool {
+		left, err := filepath.Glob(filepath.Join(r.dir, dataDir, volume.Private, ".*"))
+		return err == nil && len(left) == 0
+	})
 }

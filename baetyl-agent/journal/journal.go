@@ -82,6 +82,10 @@ func Open(ctx context.Context, dir string, l log.Logger) (*Journal, error) {
 		return nil, err
 	}
 	j := &Journal{path: filepath.Join(dir, "jobs.json"), lock: lock, log: l, changed: make(chan struct{}, 1), wake: make(chan struct{})}
+	if err := file.Tidy(j.path); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
 	data, err := os.ReadFile(j.path)
 	if err == nil {
 		err = json.Unmarshal(data, &j.state)

@@ -115,6 +115,9 @@ func (s *Store) makeDurable(p string) error {
 
 // recover brings folders and record together after a start.
 func (s *Store) recover() error {
+	if err := file.Tidy(filepath.Join(s.Dir, recordFile)); err != nil {
+		return err
+	}
 	s.record.Volumes = map[string]entry{}
 	data, err := s.root.ReadFile(recordFile)
 	switch {
