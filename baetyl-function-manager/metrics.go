@@ -53,7 +53,7 @@ func (m *manager) report() map[string]any {
 	for _, r := range m.rules {
 		s := r.Stats()
 		rules = append(rules, map[string]any{"connected": s.Connected, "received": s.Received, "results": s.Results, "empty": s.Empty,
-			"errors": s.Errors, "retries": s.Retries, "dropped": s.Dropped, "underway": s.Underway})
+			"errors": s.Errors, "retries": s.Retries, "refused": s.Refused, "dropped": s.Dropped, "underway": s.Underway})
 	}
 	return map[string]any{"function_stats": functions, "rule_stats": rules}
 }
@@ -101,7 +101,7 @@ func (m *manager) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, r := range m.rules {
 		at, name, s := strconv.Itoa(i), r.Function(), r.Stats()
-		for kind, n := range map[string]uint64{"received": s.Received, "result": s.Results, "empty": s.Empty, "error": s.Errors, "retry": s.Retries, "dropped": s.Dropped} {
+		for kind, n := range map[string]uint64{"received": s.Received, "result": s.Results, "empty": s.Empty, "error": s.Errors, "retry": s.Retries, "refused": s.Refused, "dropped": s.Dropped} {
 			counter(messagesDesc, float64(n), at, name, kind)
 		}
 		gauge(underwayDesc, float64(s.Underway), at, name)

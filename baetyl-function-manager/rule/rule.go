@@ -31,6 +31,9 @@ const (
 // retries are the delays between attempts.
 var retries = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.2}
 
+// refusals are the delays after which a result is published again that the hub refuses, in whatever form.
+var refusals = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
+
 // Caller is a function. See function.Function for its promises.
 type Caller interface {
 	Call(wait, work context.Context, m *baetyl.FunctionMessage, alone bool) (*baetyl.FunctionMessage, error)
@@ -45,7 +48,8 @@ type Stats struct {
 	Empty     uint64 // messages without a result
 	Errors    uint64 // error messages published
 	Retries   uint64
-	Dropped   uint64 // QoS 0 messages that found no room, and error messages that the hub refused
+	Refused   uint64 // times that the hub took neither a result nor its error message
+	Dropped   uint64 // QoS 0 messages that found no room
 	Underway  int
 }
 
@@ -65,9 +69,9 @@ type Rule struct {
 	quit  context.CancelFunc
 	work  context.Context // ends some time later: calls are given up
 	kill  context.CancelFunc
-	late  chan func() // error messages in place of refused results; one for each message under way at most, so never full
+	late  chan func() // what follows a refusal; one for each message under way at most, so never full
 
-	received, results, empty, errors, retried, dropped atomic.Uint64
+	received, results, empty, errors, retried, refused atomic.Uint64
 }
 
 // New returns a rule that runs over a connection of its own. hub is the `hub` section with the rule's client id. limit is the
@@ -141,7 +145,7 @@ func (r *Rule) Function() string { return r.cfg.Function.Name }
 func (r *Rule) Stats() Stats {
 	h := r.hub.Stats()
 	return Stats{Connected: h.Connected, Received: r.received.Load(), Results: r.results.Load(), Empty: r.empty.Load(), Errors: r.errors.Load(),
-		Retries: r.retried.Load(), Dropped: r.dropped.Load() + h.Dropped, Underway: len(r.room)}
+		Retries: r.retried.Load(), Refused: r.refused.Load(), Dropped: h.Dropped, Underway: len(r.room)}
 }
 
 // OnError implements mqtt.Handler. The client has logged the error.
@@ -167,16 +171,25 @@ func (r *Rule) OnMessage(d *mqtt.Delivery) {
 // handle calls the function; what it returns is to be run when the messages before it in its lane have got that far.
 func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) func() {
 	out, err := r.call(m)
-	return func() { r.finish(d, m, out, err) }
+	return func() { r.finish(&outcome{d: d, m: m, out: out, err: err}) }
+}
+
+// outcome is what has become of a message.
+type outcome struct {
+	d       *mqtt.Delivery
+	m, out  *baetyl.FunctionMessage
+	err     error
+	refused int // times that the hub took neither the result nor the error message
 }
 
 // finish brings one message to its end, but for the hub's acknowledgement of the result.
-func (r *Rule) finish(d *mqtt.Delivery, m, out *baetyl.FunctionMessage, err error) {
+func (r *Rule) finish(o *outcome) {
+	d, out, err := o.d, o.out, o.err
 	switch {
 	case r.wait.Err() != nil && (err != nil || r.work.Err() != nil):
 		r.leave() // not acknowledged: the hub sends it again
 	case err != nil:
-		r.fail(d, m, err)
+		r.fail(o, err)
 	case len(out.GetPayload()) == 0:
 		r.empty.Add(1)
 		d.Ack()
@@ -184,7 +197,7 @@ func (r *Rule) finish(d *mqtt.Delivery, m, out *baetyl.FunctionMessage, err erro
 	default:
 		result := mqtt.Message{Topic: r.cfg.Publish.Topic, QOS: min(d.QOS, r.cfg.Publish.QOS), Payload: out.Payload}
 		if size := result.PacketSize(); size > r.limit {
-			r.fail(d, m, fmt.Errorf("result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), which the hub would refuse",
+			r.fail(o, fmt.Errorf("result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), which the hub would refuse",
 				len(out.Payload), size, r.limit))
 			return
 		}
@@ -192,7 +205,7 @@ func (r *Rule) finish(d *mqtt.Delivery, m, out *baetyl.FunctionMessage, err erro
 			switch {
 			case errors.Is(err, mqtt.ErrPoison):
 				r.late <- func() {
-					r.fail(d, m, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic))
+					r.fail(o, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic))
 				}
 				return
 			case err == nil:
@@ -231,8 +244,8 @@ func (r *Rule) call(m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) 
 // refusal is the function's own answer that it failed: the documents want it where results go.
 type refusal struct{ error }
 
-// fail publishes the error message of m. If the hub refuses even that, on every topic that there is, the log is all that is left.
-func (r *Rule) fail(d *mqtt.Delivery, m *baetyl.FunctionMessage, cause error) {
+// fail publishes the error message of o.
+func (r *Rule) fail(o *outcome, cause error) {
 	targets := []mqtt.TopicInfo{r.cfg.Publish}
 	if dead := r.cfg.DeadLetter; dead.Topic != "" {
 		targets = append(targets, mqtt.TopicInfo{Topic: dead.Topic, QOS: dead.QOS})
@@ -240,29 +253,36 @@ func (r *Rule) fail(d *mqtt.Delivery, m *baetyl.FunctionMessage, cause error) {
 			targets[0], targets[1] = targets[1], targets[0]
 		}
 	}
-	r.report(d, m, cause, targets)
+	r.report(o, cause, targets)
 }
 
-func (r *Rule) report(d *mqtt.Delivery, m *baetyl.FunctionMessage, cause error, targets []mqtt.TopicInfo) {
+func (r *Rule) report(o *outcome, cause error, targets []mqtt.TopicInfo) {
 	if len(targets) == 0 {
-		r.dropped.Add(1)
-		r.log.WithError(cause).Errorf("error message %s is refused by the hub; the message is given up", m.FunctionInvokeID)
-		d.Ack()
-		r.leave()
+		r.again(o, cause)
 		return
 	}
 	t := targets[0]
-	r.publish(report(m, cause, t.Topic, min(d.QOS, t.QOS), r.limit), func(err error) {
+	r.publish(report(o.m, cause, t.Topic, min(o.d.QOS, t.QOS), r.limit), func(err error) {
 		switch {
 		case errors.Is(err, mqtt.ErrPoison):
-			r.late <- func() { r.report(d, m, cause, targets[1:]) }
+			r.late <- func() { r.report(o, cause, targets[1:]) }
 			return
 		case err == nil:
 			r.errors.Add(1)
-			d.Ack()
+			o.d.Ack()
 		}
 		r.leave()
 	})
+}
+
+// again publishes the result once more, later: a hub that takes not even a small message is ill, its disk full perhaps, or does not
+// permit the topics of this rule, which is true for all of its messages. None is given up for that.
+func (r *Rule) again(o *outcome, cause error) {
+	delay := refusals.Delay(o.refused, mathrand.Float64())
+	o.refused++
+	r.refused.Add(1)
+	r.log.WithError(cause).Errorf("the hub takes neither result nor error message of %s; again in %s", o.m.FunctionInvokeID, delay.Round(time.Second))
+	time.AfterFunc(delay, func() { r.late <- func() { r.finish(o) } })
 }
 
 // publish hands a message to the hub's client; done is called once, and must not block.
