@@ -307,11 +307,12 @@ func (c *cloud) killEverything() {
 	c.s.t.Helper()
 	c.kill()
 	c.s.killMaster()
-	for _, p := range c.s.processes() {
-		syscall.Kill(p.pid, syscall.SIGKILL)
-	}
-	c.s.eventually("nothing runs", func() error {
-		if left := c.s.processes(); len(left) > 0 {
+	c.s.eventually("nothing runs", func() error { // again and again: the docker daemon may be starting what the master asked for
+		left := c.s.processes()
+		for _, p := range left {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+		if len(left) > 0 {
 			return fmt.Errorf("%v", left)
 		}
 		return nil
