@@ -21,7 +21,11 @@ func toMaster(path, trace string) masterapi.UpdateRequest {
 
 // One real master replaces another one, and is replaced itself.
 func TestMasterUpdate(t *testing.T) {
-	d := newUpdatedDevice(t)
+	t.Run("native", func(t *testing.T) { masterUpdate(t, newUpdatedDevice(t)) })
+	t.Run("docker", func(t *testing.T) { masterUpdate(t, newUpdatedDevice(t).inContainers(t)) })
+}
+
+func masterUpdate(t *testing.T, d *device) {
 	s := d.supervise(t, "")
 	d.await(t, 3)
 	r := toMaster(newMaster, "t1")
@@ -43,6 +47,15 @@ func TestMasterUpdate(t *testing.T) {
 	require.NoError(t, s.put(toMaster("var/db/baetyl/master/back", "t3")), "a file, not a folder")
 	require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t3").Step)
 	d.awaitIdle(t, "v2", "1.0.0")
+	d.await(t, 3)
+
+	// One that falls while its services run: the old one ends them, and runs its own.
+	d.write(t, "var/db/baetyl/m/bin/baetyl", fmt.Sprintf(
+		"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\n%s \"$@\" 3>/dev/null &\nsleep 4\nkill -9 $!\nexit 1\n", mustVersion(t, "2.0.0")), 0o644)
+	require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t4")))
+	require.Equal(t, masterapi.StepRolledBack, d.awaitFinal(t, "t4").Step)
+	d.awaitIdle(t, "v2", "1.0.0")
+	d.await(t, 3)
 }
 
 func mustVersion(t *testing.T, version string) string {
@@ -131,6 +144,7 @@ func TestMasterUpdateRolledBack(t *testing.T) {
 		"a child holds its pipe":   {check + "sleep 5 & exit 1\n", "it ended before"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			d := newUpdatedDevice(t)
 			d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 1s\nupdate: {healthy: 300ms, deadline: 2s}\n", 0o644)
 			d.write(t, "var/db/baetyl/m/bin/baetyl", c.script, 0o644)
@@ -195,6 +209,7 @@ func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
 		"trial failed":    "1.0.0",
 	} {
 		t.Run(point, func(t *testing.T) {
+			t.Parallel()
 			d := newUpdatedDevice(t)
 			path := newMaster
 			if point == "trial failed" {

@@ -161,7 +161,7 @@ func (t Trial) follow(ctx context.Context, from io.Reader, to io.Writer, ended <
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-ended:
-			return false, lastWord(words, reason)
+			return false, t.lastWord(words, reason)
 		case <-deadline.C:
 			return false, fmt.Errorf("it has not started the application within %s", t.Deadline)
 		case word, ok := <-words:
@@ -171,18 +171,20 @@ func (t Trial) follow(ctx context.Context, from io.Reader, to io.Writer, ended <
 			if word == wordReady {
 				deadline.Stop()
 				healthy = time.After(t.Healthy)
-				reason = fmt.Errorf("it did not stay up for %s", t.Healthy)
 				fault.At("trial ready")
 			}
-			reason = reasonOf(word, reason)
+			reason = t.reasonOf(word, reason)
 		case <-healthy:
+			select {
+			case <-ended: // at this very moment
+				return false, reason
+			default:
+			}
 			if err := t.Binary.Commit(); err != nil {
 				return false, err
 			}
 			fault.At("trial committed")
-			if _, err := io.WriteString(to, wordGo+"\n"); err != nil {
-				return true, err // it has just ended; its supervisor starts it again
-			}
+			_, _ = io.WriteString(to, wordGo+"\n") // fails when it has just ended: its supervisor starts it again
 			select {
 			case <-ctx.Done():
 			case <-ended:
@@ -193,21 +195,25 @@ func (t Trial) follow(ctx context.Context, from io.Reader, to io.Writer, ended <
 }
 
 // lastWord waits a moment for what an ended candidate has said. A child of it may still hold the pipe.
-func lastWord(words <-chan string, reason error) error {
+func (t Trial) lastWord(words <-chan string, reason error) error {
 	for {
 		select {
 		case word, ok := <-words:
 			if !ok {
 				return reason
 			}
-			reason = reasonOf(word, reason)
+			reason = t.reasonOf(word, reason)
 		case <-time.After(time.Second):
 			return reason
 		}
 	}
 }
 
-func reasonOf(word string, otherwise error) error {
+// reasonOf is why a candidate is given up that ends after it has said word.
+func (t Trial) reasonOf(word string, otherwise error) error {
+	if word == wordReady {
+		return fmt.Errorf("it did not stay up for %s", t.Healthy)
+	}
 	if text, ok := strings.CutPrefix(word, wordError); ok {
 		return errors.New(text)
 	}
