@@ -29,7 +29,7 @@ type config struct {
 	} `yaml:"remote" json:"remote"`
 	OTA struct {
 		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"` // without progress after which an update is given up
-		Logger  log.Config    `yaml:"logger" json:"logger"`                                 // of the master's log of updates; only path means something, since the master writes it
+		Logger  log.Config    `yaml:"logger" json:"logger"`                                 // path of the master's log of updates; the rest is the master's
 		Limits  volume.Limits `yaml:"limits" json:"limits"`                                 // newer than the documents
 	} `yaml:"ota" json:"ota"`
 }

@@ -72,7 +72,9 @@ func agent(ctx baetyl.Context) error {
 		return err
 	}
 	defer volumes.Close()
-	updater := &update.Updater{Journal: jobs, Volumes: volumes, Master: master, LogPath: cfg.OTA.Logger.Path, Timeout: cfg.OTA.Timeout, Log: ctx.Log()}
+	updater := &update.Updater{
+		Journal: jobs, Volumes: volumes, Master: master, LogPath: cfg.OTA.Logger.Path, Timeout: cfg.OTA.Timeout, Log: ctx.Log(),
+	}
 	channel, err := mqtt.NewDispatcher(cfg.Remote.MQTT, mqtt.WithLogger(ctx.Log()))
 	if err != nil {
 		return fmt.Errorf("%s: remote.mqtt.%w", baetyl.ConfigFile, err)

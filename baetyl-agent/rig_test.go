@@ -85,7 +85,7 @@ logger: {level: debug}
 	})
 	r.start()
 	// The broker keeps events for a device that it knows.
-	mqtttest.Until(t, "the agent is there", func() bool { return r.output.contains("sessionpresent") || r.output.contains("connected") })
+	mqtttest.Until(t, "the agent is there", func() bool { return r.output.contains("msg=connected") })
 	return r
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 )
@@ -34,7 +35,7 @@ type Certificate struct {
 // NewAuthority makes an authority.
 func NewAuthority(t testing.TB) *Authority {
 	a := &Authority{t: t}
-	a.key = newKey(t)
+	a.key = newKey(t, "")
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, IsCA: true,
 		BasicConstraintsValid: true, NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
@@ -51,7 +52,7 @@ func NewAuthority(t testing.TB) *Authority {
 // Issue makes a certificate for name, which is good for servers on 127.0.0.1 and for clients.
 func (a *Authority) Issue(name string, serial *big.Int) Certificate {
 	a.t.Helper()
-	key := newKey(a.t)
+	key := newKey(a.t, name)
 	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
@@ -63,12 +64,23 @@ func (a *Authority) Issue(name string, serial *big.Int) Certificate {
 		Pair: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, Public: &key.PublicKey}
 }
 
-func newKey(t testing.TB) *rsa.PrivateKey {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
+// keys are those of this process by owner: making one takes a second, and each test is to have its own authority all the same.
+var keys = struct {
+	sync.Mutex
+	by map[string]*rsa.PrivateKey
+}{by: map[string]*rsa.PrivateKey{}}
+
+func newKey(t testing.TB, owner string) *rsa.PrivateKey {
+	keys.Lock()
+	defer keys.Unlock()
+	if keys.by[owner] == nil {
+		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys.by[owner] = key
 	}
-	return key
+	return keys.by[owner]
 }
 
 // WritePEM writes a PEM file and returns its path.

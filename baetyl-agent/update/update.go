@@ -66,9 +66,9 @@ func (u *Updater) Run(ctx context.Context) error {
 			n = 0
 			continue
 		}
-		// Only the journal's disk and the master's log end here: nothing can be noted, so it is tried again.
+		// A disk that takes no note ends here, and a master that is away when it is time to clean.
 		delay := u.retry().Delay(n, rand.Float64())
-		u.Log.WithError(err).Errorf("update goes on in %s", delay.Round(time.Millisecond))
+		u.Log.WithError(err).Errorf("work goes on in %s", delay.Round(time.Millisecond))
 		n++
 		if wait(ctx, delay) != nil {
 			return nil
