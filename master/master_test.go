@@ -373,6 +373,11 @@ services:
 		d.stop()
 		require.Equal(t, v1, d.read(t, master.AppFile))
 		require.Empty(t, d.fake.Running())
+		require.Equal(t, []string{"UPDATING", "ROLLINGBACK"}, stepsOf(d.records(t)))
+		d.fake.SlowStart(0)
+		d.boot(t)
+		require.Equal(t, masterapi.StepRolledBack, d.ended(t)[2].Step)
+		require.Len(t, d.fake.Running(), 3)
 	})
 	t.Run("refused", func(t *testing.T) {
 		d, c := boot(t)

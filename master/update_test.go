@@ -43,18 +43,25 @@ func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
 	require.Eventually(t, func() bool { return m.Update(r) == nil }, 10*time.Second, time.Millisecond, "the update is not taken")
 }
 
+// records are those of the OTA log, none while there is no log.
+func (d *device) records(t *testing.T) []masterapi.OTARecord {
+	f, err := os.Open(d.path(masterapi.OTALog))
+	if os.IsNotExist(err) {
+		return nil
+	}
+	require.NoError(t, err)
+	defer f.Close()
+	records, err := masterapi.ReadOTALog(f)
+	require.NoError(t, err)
+	return records
+}
+
 // ended waits for the final record and returns the log.
-func (d *device) ended(t *testing.T) []masterapi.OTARecord {
+func (d *device) ended(t *testing.T) (records []masterapi.OTARecord) {
 	t.Helper()
-	var records []masterapi.OTARecord
 	require.Eventually(t, func() bool {
-		f, err := os.Open(d.path(masterapi.OTALog))
-		if err != nil {
-			return false
-		}
-		defer f.Close()
-		records, err = masterapi.ReadOTALog(f)
-		return err == nil && len(records) > 0 && masterapi.Final(records[len(records)-1].Step)
+		records = d.records(t)
+		return len(records) > 0 && masterapi.Final(records[len(records)-1].Step)
 	}, 10*time.Second, time.Millisecond, "the update does not end")
 	return records
 }

@@ -45,26 +45,35 @@ type Ledger struct {
 func NewLedger(journal, log string) *Ledger { return &Ledger{journal: journal, log: otaLog{log}} }
 
 // Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the journal was
-// written and has touched nothing. A journal that cannot be read is moved aside: it was damaged after it had been written.
+// written and has touched nothing. A journal that cannot be read, which was damaged after it had been written, is moved aside; its
+// update has failed.
 func (l *Ledger) Pending() (*Update, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	data, err := os.ReadFile(l.journal)
 	if errors.Is(err, fs.ErrNotExist) {
-		last, err := l.log.last()
-		if last == nil || err != nil || masterapi.Final(last.Step) {
-			return nil, err
-		}
-		return &Update{Type: last.Type, Trace: last.Trace}, nil
+		return l.open("")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read journal of the update: %w", err)
 	}
 	u := &Update{}
-	if err == nil {
-		if err = json.Unmarshal(data, u); err == nil {
-			return u, nil
+	if err := json.Unmarshal(data, u); err != nil {
+		if err := os.Rename(l.journal, l.journal+".damaged"); err != nil {
+			return nil, fmt.Errorf("move damaged journal aside: %w", err)
 		}
-		err = errors.Join(err, os.Rename(l.journal, l.journal+".damaged"))
+		return l.open("the journal of the update is damaged: " + err.Error())
 	}
-	return nil, fmt.Errorf("read journal of the update: %w", err)
+	return u, nil
+}
+
+// open returns the update that has no final record in the log, for which there is no journal.
+func (l *Ledger) open(failed string) (*Update, error) {
+	last, err := l.log.last()
+	if last == nil || err != nil || masterapi.Final(last.Step) {
+		return nil, err
+	}
+	return &Update{Type: last.Type, Trace: last.Trace, Failed: failed}, nil
 }
 
 // Begin accepts u: after it the update ends with a final record, whatever happens.
