@@ -328,7 +328,31 @@ func entry(t testing.TB, archive, name string) string {
 	return string(data)
 }
 
-// A device that was never there when the event was published gets it after its first report.
+// An event that was published before the device had ever been there comes after its first reports.
+func TestLateDevice(t *testing.T) {
+	f := newFixture(t)
+	a := f.addDevice("dev1")
+	f.serve()
+	f.run("push", "dev1", write(t, t.TempDir(), map[string]string{"application.yml": application}))
+	eventually(t, "it is published", func() error {
+		if out := f.run("show"); !strings.Contains(out, "sent") {
+			return errors.New(out)
+		}
+		return nil
+	})
+	events := a.listen()
+	eventually(t, "the event comes", func() error {
+		require.Equal(t, http.StatusOK, a.post(reported("v0", ""), nil))
+		select {
+		case <-events:
+			return nil
+		case <-time.After(look):
+			return errors.New("nothing")
+		}
+	})
+}
+
+// When an update is published, and again.
 func TestDue(t *testing.T) {
 	now := time.Now()
 	ota := func(trace, kind string) cloud.OTA { return cloud.OTA{Trace: trace, Type: kind} }

@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	look  = time.Second      // between two looks for new devices and pushes
-	again = 10 * time.Second // a device that reports and does not know of a push so long after it was published gets it once more
+	look  = time.Second     // between two looks for new devices and pushes
+	again = 5 * time.Second // a device that reports and does not know of a push so long after it was published gets it once more
 )
 
 // server is `cloud serve`.
