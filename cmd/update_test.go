@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -156,4 +157,39 @@ func TestPlainBootWritesNothing(t *testing.T) {
 	again, err := os.ReadFile(d.path(masterapi.OTALog))
 	require.NoError(t, err)
 	require.Equal(t, string(log), string(again))
+}
+
+// A full disk refuses updates and touches nothing; when there is space again they work.
+func TestUpdateOnAFullDisk(t *testing.T) {
+	d := newUpdatedDevice(t)
+	sh := func(script string, args ...string) error {
+		out, err := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...).CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
+		return nil
+	}
+	data := d.path("var/db/baetyl")
+	if err := sh(`mv "$1" "$1.full" && mkdir "$1" && mount -t tmpfs -o size=64m none "$1" && cp -a "$1.full/." "$1"`, data); err != nil {
+		requires.Missing(t, "the right to mount a tmpfs", "run as root: "+err.Error())
+	}
+	t.Cleanup(func() { _ = sh(`umount -l "$1"`, data) })
+	s := d.supervise(t, "")
+	before := d.await(t, 3)
+	require.Error(t, sh(`cat /dev/zero > "$1/filler"`, data), "the disk is not full")
+
+	for _, r := range []masterapi.UpdateRequest{{Path: "var/db/baetyl/app/good", Trace: "t1"}, toMaster(newMaster, "t1")} {
+		err := s.put(r)
+		require.True(t, isStatus(err, 500), "%v", err)
+		require.ErrorContains(t, err, "no space left on device")
+	}
+	require.Empty(t, d.records(t))
+	require.Equal(t, before, d.processes())
+	d.awaitIdle(t, "v1", "1.0.0")
+
+	require.NoError(t, os.Remove(d.path("var/db/baetyl/filler")))
+	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}))
+	require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step)
+	d.awaitIdle(t, "v2", "1.0.0")
+	s.stop()
 }
