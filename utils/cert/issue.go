@@ -81,7 +81,10 @@ func Write(base string, pair *tls.Certificate) error {
 	} else if der, err = x509.MarshalPKCS8PrivateKey(pair.PrivateKey); err != nil {
 		return err
 	}
-	return errors.Join(file.WriteAtomic(base+".key", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600), WriteCertificate(base+".pem", pair.Leaf))
+	return errors.Join(
+		file.WriteAtomic(base+".key", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600),
+		WriteCertificate(base+".pem", pair.Leaf),
+	)
 }
 
 // WriteCertificate stores a certificate alone, in PEM form.
