@@ -193,3 +193,21 @@ func TestOneAgentAtATime(t *testing.T) {
 	first.Close()
 	require.NoError(t, <-done)
 }
+
+// Whatever is in the file, the journal opens, takes updates, and gives out only those that can be carried out.
+func FuzzJournal(f *testing.F) {
+	f.Add(`{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"name":"v","path":"var/db/baetyl/v","meta":{"url":"http://c/v","md5":"1B2M2Y8AsgTpgAmY7PhCfg=="}}},"steps":[]}]}`)
+	f.Add(`{"jobs":[{"steps":[{"step":"UPDATED"}]}],"recent":["a"]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "jobs.json"), []byte(text), 0o600))
+		j, err := journal.Open(bg, dir, log.Discard())
+		require.NoError(t, err)
+		defer j.Close()
+		for _, job := range j.Jobs() {
+			require.NoError(t, job.OTA.Check())
+			require.NoError(t, j.Step(job.OTA.Trace, 1, false, cloud.Progress{Step: masterapi.StepUpdated}))
+		}
+		require.NoError(t, j.Reported(j.Jobs()))
+	})
+}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // The states of the disk in which a power failure may leave the replacement of v/old by v/new, in their order. Each is made by
@@ -76,4 +77,24 @@ func TestDamagedRecord(t *testing.T) {
 		require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none))
 		require.Len(t, s.Ranges(), before)
 	}
+}
+
+// Whatever the record says, a start and a cleaning touch nothing outside.
+func FuzzRecord(f *testing.F) {
+	f.Add(`{"volumes":{"v":{"md5":"x"}},"placing":{"path":"v","entry":{}}}`)
+	f.Add(`{"volumes":{"../outside":{}},"placing":{"path":"../outside"}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		dir := t.TempDir()
+		data, outside := filepath.Join(dir, "volumes"), filepath.Join(dir, "outside")
+		for path, content := range map[string]string{outside: "x", filepath.Join(data, ".agent/volumes.json"): text, filepath.Join(data, "v/f"): "x"} {
+			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		}
+		s, err := volume.Open(volume.Config{Dir: data, Log: log.Discard()})
+		require.NoError(t, err)
+		defer s.Close()
+		_, err = s.Clean(nil)
+		require.NoError(t, err)
+		require.FileExists(t, outside)
+	})
 }
