@@ -11,7 +11,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 )
 
@@ -231,77 +230,6 @@ func (c *cloud) update(version string) {
 	c.runs(version)
 }
 
-// A cloud pushes two versions, then one that does not stay up, then a good one: what the issue calls a rollout.
-func TestRollout(t *testing.T) {
-	s := newSystem(t)
-	c := s.startCloud()
-	hub, agent := s.one("localhub").pid, s.one("agent").pid
-	c.update("v1")
-	c.update("v2")
-	trace := c.push(c.application("v3", true))
-	if last := c.ended(trace); last != "ROLLEDBACK" {
-		t.Errorf("the broken version ended with %s", last)
-	}
-	steps := c.steps(trace)
-	for i, want := range []string{"RECEIVED", "UPDATING", "ROLLINGBACK", "ROLLEDBACK"} {
-		if i >= len(steps) || !strings.HasPrefix(steps[i], want) {
-			t.Errorf("step %d is not %s: %q", i, want, steps)
-		}
-	}
-	if all := strings.Join(steps, "\n"); !strings.Contains(all, "timer") {
-		t.Errorf("the steps don't name the service that ended: %q", steps)
-	}
-	c.runs("v2")
-	c.update("v4")
-	s.eventually("what only older versions need is removed", func() error {
-		for _, volume := range []string{"timer-conf", "app"} {
-			left, err := filepath.Glob(s.path("var/db/baetyl/" + volume + "/[0-9a-f]*"))
-			if err != nil || len(left) != 1 {
-				return fmt.Errorf("%s has %q: %v", volume, left, err)
-			}
-		}
-		return nil
-	})
-	if now := s.one("localhub").pid; now != hub {
-		t.Errorf("the hub did not change and was started anew: %d is now %d", hub, now)
-	}
-	if now := s.one("agent").pid; now != agent {
-		t.Errorf("the agent did not change and was started anew: %d is now %d", agent, now)
-	}
-}
-
-// kill -9 of everything at ten moments of a rollout, of a good version and of a broken one in turn: the update is finished or rolled
-// back, the cloud is told which, and that application runs.
-func TestRolloutKilled(t *testing.T) {
-	s := newSystem(t)
-	c := s.startCloud()
-	started := time.Now()
-	c.update("v1")
-	took := time.Since(started)
-	t.Logf("an update takes %v", took.Round(time.Millisecond))
-	const moments = 10
-	current := "v1"
-	for i := range moments {
-		version, broken := fmt.Sprintf("k%d", i), i%2 == 1
-		trace := c.push(c.application(version, broken))
-		after := took * time.Duration(i*i) / ((moments - 1) * (moments - 1)) // closer together at the beginning, where more happens
-		<-time.After(after)                                                  // the moment
-		c.killEverything()
-		c.start()
-		s.startMaster()
-		last := c.ended(trace)
-		t.Logf("killed after %v, broken %v: %q", after.Round(time.Millisecond), broken, c.steps(trace))
-		switch {
-		case last == "UPDATED" && !broken:
-			current = version
-		case last != "ROLLEDBACK":
-			t.Fatalf("the update to %s (broken: %v) ended with %s", version, broken, last)
-		}
-		c.runs(current)
-	}
-	c.update("v2")
-}
-
 // killEverything is kill -9 of the cloud with its hub, of the master and of all services.
 func (c *cloud) killEverything() {
 	c.s.t.Helper()
@@ -317,25 +245,4 @@ func (c *cloud) killEverything() {
 		}
 		return nil
 	})
-}
-
-// A cloud replaces the master by another one, which then runs, and by one that says that it is fine and does not come up.
-func TestMasterRollout(t *testing.T) {
-	s := newSystem(t)
-	c := s.startCloud()
-	next := filepath.Join(t.TempDir(), "baetyl")
-	must(t, run([]string{"CGO_ENABLED=0"}, "go", "build", "-tags", "grpcnotrace,nethttpomithttp2",
-		"-ldflags", "-X github.com/baetyl/baetyl/cmd.Version=next", "-o", next, "."))
-	bad := filepath.Join(t.TempDir(), "baetyl")
-	must(t, os.WriteFile(bad, []byte("#!/bin/sh\n[ \"$1\" = check ] && echo 'OK!'\n"), 0o755))
-	for _, step := range []struct{ binary, want string }{{next, "UPDATED"}, {bad, "ROLLEDBACK"}} {
-		trace := c.push(step.binary, "--master")
-		if last := c.ended(trace); last != step.want {
-			t.Fatalf("the update ended with %s: %q", last, c.steps(trace))
-		}
-		t.Logf("%q", c.steps(trace))
-		s.eventually("the new master runs", func() error { return c.shows(" next ") })
-		c.runs("v0")
-	}
-	c.update("v1")
 }
