@@ -4,10 +4,11 @@
 //	conf.yml ─► Config ─► New ─► Run: lock ─► listen ─► end what an earlier master left ─► load application.yml ─► start services
 //	                                    │                                                    └ broken: error in inspect, API serves
 //	                              API ──┴─► service.Manager ─► engine
-//	                                └─Update─► check ─► [queue of one] ─► plan ─► swap file ─► stop, start ─► done, or put back
+//	                                └─Update─► check ─► journal ─► plan ─► swap file ─► stop, start ─► healthy ─► done, or put back
 //
 // It promises that one master works in a directory, that a broken application or service leaves the API reachable, that an
-// update which fails leaves the old application running, and that Run returns when no service is left.
+// update which fails, or a master that is killed in one, leaves the old application or the new one running, whole, and that Run
+// returns when no service is left. How the master's own binary is replaced is master/ota's.
 package master
 
 import (
