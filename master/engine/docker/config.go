@@ -15,6 +15,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // Labels of containers, networks and volumes.
@@ -87,7 +88,7 @@ func configure(r request) (plan, error) {
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
 			LogConfig:     dockerLog,
 			Runtime:       s.Runtime,
-			Mounts:        binds(r.Mounts, r.Socket),
+			Mounts:        binds(r.Mounts, socketFor(r)),
 		},
 	}
 	if r.Socket == "" && s.NetworkMode != "none" {
@@ -107,6 +108,15 @@ func configure(r request) (plan, error) {
 		p.Host.NetworkMode = container.NetworkMode(p.Endpoints[0].Network)
 	}
 	return p, nil
+}
+
+// socketFor is the API's socket, for those who may ask something: an instance that another service has started has no token, and a
+// service may have no right.
+func socketFor(r request) string {
+	if r.Spec.Env[masterapi.EnvServiceToken] == "" || len(r.Service.Rights()) == 0 {
+		return ""
+	}
+	return r.Socket
 }
 
 // environ is the environment in order, so that the same one reads the same in `docker inspect`.

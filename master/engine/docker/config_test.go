@@ -15,6 +15,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -28,7 +29,7 @@ func TestConfigure(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) {
 			r := request{
 				Service: engine.Service{Service: s, Networks: c.Networks},
-				Spec:    engine.Spec{Name: s.Name, Env: map[string]string{"B": "2=3", "A": "1"}},
+				Spec:    engine.Spec{Name: s.Name, Env: map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"}},
 				Master:  "master", Run: "run", Kernel: able,
 			}
 			for _, m := range s.Mounts {
@@ -60,6 +61,25 @@ func TestConfigure(t *testing.T) {
 			require.NoError(t, err)
 			require.Equal(t, string(want), string(got)+"\n")
 		})
+	}
+}
+
+// Who has no token, or no right, does not get to the API.
+func TestSocketOnlyForThoseWhoMayAsk(t *testing.T) {
+	for name, c := range map[string]struct {
+		token string
+		api   []string
+		want  bool
+	}{
+		"a service":                {"token", nil, true},
+		"without rights":           {"token", []string{}, false},
+		"started by somebody else": {"", nil, false},
+	} {
+		r := request{Service: engine.Service{Service: app.Service{Name: "s", Image: "i", API: c.api}}, Socket: "/run/api.sock",
+			Spec: engine.Spec{Name: "s", Env: map[string]string{masterapi.EnvServiceToken: c.token}}}
+		p, err := configure(r)
+		require.NoError(t, err)
+		require.Equal(t, c.want, len(p.Host.Mounts) == 1, name)
 	}
 }
 

@@ -27,6 +27,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -170,7 +171,7 @@ func (b *bench) start(t *testing.T, s engine.Service) engine.Instance {
 	t.Helper()
 	box, err := b.Open(t.Context(), s)
 	require.NoError(t, err)
-	i, err := box.Start(t.Context(), engine.Spec{Name: s.Name})
+	i, err := box.Start(t.Context(), engine.Spec{Name: s.Name, Env: map[string]string{masterapi.EnvServiceToken: "token"}})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithCancel(context.Background())
