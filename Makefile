@@ -117,7 +117,7 @@ race: ## unit, golden and architecture tests with the race detector
 
 .PHONY: e2e
 e2e: ## boot the installed example and use it with mosquitto's clients, MQTT.js and paho (E2E=<pattern> selects tests, MODE=docker)
-	E2E_MODE=$(or $(MODE),native) $(GO) test -tags e2e -count=1 -timeout 15m $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e
+	E2E_MODE=$(or $(MODE),native) $(GO) test -tags e2e -count=1 -timeout 15m -parallel 5 $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e
 
 .PHONY: lint
 lint: ## gofmt, go vet, shellcheck

@@ -13,6 +13,7 @@ import (
 
 // A cloud pushes two versions, then one that does not stay up, then a good one: what the issue calls a rollout.
 func TestRollout(t *testing.T) {
+	besideOthers(t)
 	s := newSystem(t)
 	c := s.startCloud()
 	hub, agent := s.one("localhub").pid, s.one("agent").pid
@@ -53,6 +54,7 @@ func TestRollout(t *testing.T) {
 // kill -9 of everything at ten moments of a rollout, of a good version and of a broken one in turn: the update is finished or rolled
 // back, the cloud is told which, and that application runs.
 func TestRolloutKilled(t *testing.T) {
+	besideOthers(t)
 	s := newSystem(t)
 	c := s.startCloud()
 	started := time.Now()
@@ -84,6 +86,7 @@ func TestRolloutKilled(t *testing.T) {
 
 // A cloud replaces the master by another one, which then runs, and by one that says that it is fine and does not come up.
 func TestMasterRollout(t *testing.T) {
+	besideOthers(t)
 	s := newSystem(t)
 	c := s.startCloud()
 	next := filepath.Join(t.TempDir(), "baetyl")

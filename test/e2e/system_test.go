@@ -33,6 +33,13 @@ type system struct {
 	ended chan struct{} // closed when the master has ended
 }
 
+// besideOthers is for tests that wait most of the time. In docker mode each runs alone: all systems have the same names of containers.
+func besideOthers(t *testing.T) {
+	if mode == masterapi.ModeNative {
+		t.Parallel()
+	}
+}
+
 // newSystem copies the installed example and gives it free ports. Nothing runs yet.
 func newSystem(t *testing.T) *system {
 	t.Helper()

@@ -78,6 +78,7 @@ func (s *system) inspect() (in masterapi.Inspect, err error) {
 
 // A good version takes over, a broken one is put back; the services that have not changed never notice.
 func TestUpdate(t *testing.T) {
+	besideOthers(t)
 	s := newSystem(t).withoutTimer().withUpdates().start()
 	hub := s.one("localhub").pid
 	timer := s.one("timer").pid
@@ -140,6 +141,7 @@ func in1970(t *testing.T, target, pkg string) {
 // After a power cut the last good application boots without any network and with a clock that has forgotten the time. In native mode
 // the hub and the timer live in 1970, too; in docker mode the containers have the clock of the machine.
 func TestColdBoot(t *testing.T) {
+	besideOthers(t)
 	if err := exec.Command("unshare", "--net", "true").Run(); err != nil {
 		requires.Missing(t, "a network namespace (unshare --net)", "run as root: "+err.Error())
 	}
