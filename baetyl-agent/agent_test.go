@@ -172,7 +172,8 @@ func TestKillAnywhere(t *testing.T) {
 		r.push(r.app(trace, fmt.Sprint("v", i)))
 		asked := false
 		for n := 0; n < 4 || !asked; n++ {
-			time.Sleep(time.Duration(rand.IntN(int(150 * time.Millisecond)))) // not to wait, but to hit any moment
+			// Not to wait, but to hit any moment; on a slow machine later and later, until the agent gets as far as asking.
+			time.Sleep(time.Duration(rand.IntN(int(150*time.Millisecond) * (1 + n/4))))
 			if calls := r.master.Calls(); !asked && len(calls) > i {
 				asked = true
 				r.master.Log(masterapi.UpdateApp, trace, end)

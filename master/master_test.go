@@ -85,7 +85,7 @@ const probe = "services: [{name: probe, image: i, replica: 1, api: [inspect, upd
 
 // client calls as the service probe, once it runs.
 func (d *device) client(t *testing.T) *http.Client {
-	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, 10*time.Second, time.Millisecond, "service probe was not started")
+	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, time.Minute, time.Millisecond, "service probe was not started")
 	env := d.fake.Env("probe")
 	return d.clientAs(t, "probe", env[masterapi.EnvServiceToken])
 }

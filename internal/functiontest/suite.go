@@ -91,7 +91,7 @@ func Suite(t *testing.T, target Target) {
 	target.Pipe = true
 	for name, test := range map[string]func(*testing.T, Target){
 		"values": testValues, "message": testMessage, "errors": testErrors, "limits": testLimits, "deadline": testDeadline,
-		"stop": testStop, "isolation": testIsolation, "log": testLog, "process": testProcess, "strangers": testStrangers,
+		"stop": testStop, "isolation": testIsolation, "strangers": testStrangers,
 	} {
 		t.Run("pipe "+name, func(t *testing.T) { test(t, target) })
 	}
