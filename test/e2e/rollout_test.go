@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // A cloud pushes two versions, then one that does not stay up, then a good one: what the issue calls a rollout.
@@ -62,8 +64,12 @@ func TestRolloutKilled(t *testing.T) {
 	took := time.Since(started)
 	t.Logf("an update takes %v", took.Round(time.Millisecond))
 	const moments = 10
+	step := 1
+	if mode == masterapi.ModeDocker && os.Getenv("ROLLOUT_ALL") == "" {
+		step = 3 // CI has twenty minutes for everything
+	}
 	current := "v1"
-	for i := range moments {
+	for i := 0; i < moments; i += step {
 		version, broken := fmt.Sprintf("k%d", i), i%2 == 1
 		trace := c.push(c.application(version, broken))
 		after := took * time.Duration(i*i) / ((moments - 1) * (moments - 1)) // closer together at the beginning, where more happens
