@@ -25,8 +25,9 @@ stage() {
 }
 
 unit() {
+	# Most packages wait for processes, containers and deadlines: four side by side keep two cores busy.
 	# shellcheck disable=SC2046,SC2086
-	CGO_ENABLED=1 go test -race ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
+	CGO_ENABLED=1 go test -race -p 4 ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
 }
 
 stage 'set-up' scripts/setup-test.sh
