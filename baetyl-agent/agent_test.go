@@ -76,7 +76,7 @@ func TestEventIsAcknowledgedWhenItIsStored(t *testing.T) {
 	journal := filepath.Join(r.dir, dataDir, volume.Private, "jobs.json")
 	require.NoError(t, os.Mkdir(journal, 0o755)) // nothing can be written there
 	r.push(r.app("t1", "v1"))
-	mqtttest.Until(t, "the event has come", func() bool { return r.output.contains("event can't be stored") })
+	mqtttest.Until(t, "the event has come", func() bool { return strings.Contains(r.output.String(), "event can't be stored") })
 	r.kill()
 	require.NoError(t, os.Remove(journal))
 	r.start()
@@ -126,7 +126,7 @@ func TestKillAtEachStage(t *testing.T) {
 		{"downloading", func(r *rig) { r.server.Cut(10000, true) },
 			func(r *rig) bool { return len(r.server.Ranges()) > 0 }, func(r *rig) { r.server.Cut(0, false) }, 1},
 		{"asking a master that is busy", func(r *rig) { r.master.Refuse(409, 409, 409) },
-			func(r *rig) bool { return r.output.contains("volume is in place") }, func(r *rig) { r.master.Refuse() }, 1},
+			func(r *rig) bool { return strings.Contains(r.output.String(), "volume is in place") }, func(r *rig) { r.master.Refuse() }, 1},
 		{"the answer is on its way", func(r *rig) { r.master.Lose() },
 			func(r *rig) bool { return len(r.master.Calls()) == 1 }, func(*rig) {}, 1},
 		{"following", func(r *rig) { r.master.Steps(masterapi.StepUpdating) },

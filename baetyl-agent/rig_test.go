@@ -8,7 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -44,7 +44,7 @@ type rig struct {
 	api    string
 	mqtt   *mqtt.Dispatcher // of the cloud
 	agent  *exec.Cmd
-	output buffer
+	output mqtttest.Output
 }
 
 func newRig(t *testing.T) *rig {
@@ -85,7 +85,7 @@ logger: {level: debug}
 	})
 	r.start()
 	// The broker keeps events for a device that it knows.
-	mqtttest.Until(t, "the agent is there", func() bool { return r.output.contains("msg=connected") })
+	mqtttest.Until(t, "the agent is there", func() bool { return strings.Contains(r.output.String(), "msg=connected") })
 	return r
 }
 
@@ -136,28 +136,4 @@ func (r *rig) reported(trace, steps string) {
 	mqtttest.Until(r.t, "the cloud knows of"+steps, func() bool { got, _ := r.cloud.Steps(trace); return got == steps })
 	_, contradiction := r.cloud.Steps(trace)
 	require.NoError(r.t, contradiction)
-}
-
-// buffer is an output that may be read while it is written.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
-func (b *buffer) contains(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return bytes.Contains(b.text.Bytes(), []byte(text))
 }

@@ -83,30 +83,13 @@ type system struct {
 	t      testing.TB
 	dir    string
 	cmd    *exec.Cmd
-	stderr *safeBuffer
+	stderr *mqtttest.Output
 	ended  chan error
 
 	out    *mqtt.Dispatcher // what the test publishes
 	mu     sync.Mutex
 	got    []mqtt.Message
 	counts map[string]int // of got, by topic
-}
-
-type safeBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *safeBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *safeBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // brokers are the peers that the tests run against: ours, and one of another maker.
@@ -225,7 +208,7 @@ func (m *system) run() {
 	m.cmd.Dir = m.dir
 	m.cmd.Env = []string{"MODULE=manager", "PATH=" + os.Getenv("PATH"), "BAETYL_SERVICE_MODE=native", "BAETYL_SERVICE_NAME=fm", "BAETYL_SERVICE_INSTANCE_NAME=fm",
 		"BAETYL_SERVICE_TOKEN=x", "BAETYL_MASTER_API_ADDRESS=" + m.address}
-	m.stderr = &safeBuffer{}
+	m.stderr = &mqtttest.Output{}
 	m.cmd.Stderr = m.stderr
 	if testing.Verbose() {
 		m.cmd.Stderr = io.MultiWriter(m.stderr, os.Stderr)

@@ -19,7 +19,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -31,6 +30,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
 
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
@@ -58,7 +58,7 @@ type Runtime struct {
 	Client function.FunctionClient
 
 	cmd    *exec.Cmd
-	out    *output
+	out    *mqtttest.Output
 	exited chan struct{} // closed once code is set
 	code   int
 }
@@ -148,7 +148,7 @@ func launch(t testing.TB, o Options) *Runtime {
 		o.Dir = t.TempDir()
 	}
 	Write(t, o.Dir, o.Files)
-	r := &Runtime{Addr: FreeAddr(t), Dir: o.Dir, out: &output{}, exited: make(chan struct{})}
+	r := &Runtime{Addr: FreeAddr(t), Dir: o.Dir, out: &mqtttest.Output{}, exited: make(chan struct{})}
 	r.cmd = exec.Command(o.Entry)
 	r.cmd.Dir = o.Dir
 	r.cmd.Env = append(Environment(), "BAETYL_SERVICE_INSTANCE_NAME=test.instance.1")
@@ -292,22 +292,4 @@ func Write(t testing.TB, dir string, files map[string]string) {
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o644))
 	}
-}
-
-// output collects what a process writes.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
 }

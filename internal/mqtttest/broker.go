@@ -1,4 +1,5 @@
-// Package mqtttest gives tests a real MQTT broker of another maker, mosquitto, and a way to wait for what they expect.
+// Package mqtttest gives tests a real MQTT broker of another maker, mosquitto, a way to wait for what they expect, and
+// an output that can be read while a process writes it.
 package mqtttest
 
 import (
