@@ -1,6 +1,7 @@
 #!/bin/sh
 # Measures baetyl-hub beside other brokers in one run: make bench [ROWS=<pattern>] [BROKERS=<pattern>] [TIME=3s] [ROUNDS=1].
-# The peers come from apt (mosquitto) and the Go module proxy (nats-server, mochi-mqtt), into output/cache/bench.
+# The peers come from apt (mosquitto) and the Go module proxy (nats-server, mochi-mqtt), into output/cache/bench. A name hub@REV
+# in BROKERS makes the hub of that commit a peer: BROKERS='hub|hub@HEAD~1' measures nothing but this hub and the one before.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -21,6 +22,17 @@ if [ ! -x "$dir/mochi" ]; then
 	fi
 fi
 step 'building the hub and the load generator'
-CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o "$dir/baetyl-hub" ./baetyl-hub
+build_hub() { CGO_ENABLED=0 go build -buildvcs=false -trimpath -ldflags '-s -w' -o "$1" ./baetyl-hub; }
+build_hub "$dir/baetyl-hub"
+rm -f "$dir"/baetyl-hub@*
+for revision in $(printf %s "${BROKERS:-}" | tr '|' '\n' | sed -n 's/^\(baetyl-\)\{0,1\}hub@//p'); do
+	step "building the hub of $revision"
+	tree=$dir/worktree
+	git worktree remove --force "$tree" 2>/dev/null || rm -rf "$tree"
+	git worktree prune
+	git worktree add --quiet --detach "$tree" "$revision"
+	(cd "$tree" && build_hub "$dir/baetyl-hub@$revision")
+	git worktree remove --force "$tree"
+done
 go build -o "$dir/bench" ./test/bench
 exec "$dir/bench" -cache "$dir" -rows "${ROWS:-}" -brokers "${BROKERS:-}" -time "${TIME:-3s}" -rounds "${ROUNDS:-1}"

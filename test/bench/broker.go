@@ -23,17 +23,18 @@ type broker struct {
 	cmd *exec.Cmd
 }
 
-func brokers(cache string) []*broker {
-	all := []*broker{
-		{name: "baetyl-hub", user: "test", setup: func(dir string, port int) ([]string, error) {
-			return []string{filepath.Join(cache, "baetyl-hub")}, write(dir, "etc/baetyl/service.yml", fmt.Sprintf(`
-listen: ['tcp://127.0.0.1:%d']
-principals:
-- {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
-storage: {sync: always}
-metrics: {address: '%s'}
-`, port, hubMetrics))
-		}},
+// brokers lists this hub first, then the hub of other revisions whose programs scripts/bench.sh has put into cache as
+// baetyl-hub@REV, then its peers.
+func brokers(cache string) ([]*broker, error) {
+	hubs := []*broker{hub(cache, "baetyl-hub")}
+	others, err := filepath.Glob(filepath.Join(cache, "baetyl-hub@*"))
+	if err != nil {
+		return nil, err
+	}
+	for _, program := range others {
+		hubs = append(hubs, hub(cache, filepath.Base(program)))
+	}
+	return append(hubs, []*broker{
 		{name: "mosquitto, memory", setup: mosquitto("")},
 		{name: "mosquitto, persistence", setup: mosquitto("persistence true\nautosave_interval 1\n")},
 		{name: "nats-server", setup: func(dir string, port int) ([]string, error) {
@@ -47,8 +48,20 @@ metrics: {address: '%s'}
 			self, err := os.Executable()
 			return []string{self, "-relay", fmt.Sprintf("127.0.0.1:%d", port)}, err
 		}},
-	}
-	return all
+	}...), nil
+}
+
+// hub is the program of that name in cache, with a configuration that every revision reads.
+func hub(cache, program string) *broker {
+	return &broker{name: program, user: "test", setup: func(dir string, port int) ([]string, error) {
+		return []string{filepath.Join(cache, program)}, write(dir, "etc/baetyl/service.yml", fmt.Sprintf(`
+listen: ['tcp://127.0.0.1:%d']
+principals:
+- {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
+storage: {sync: always}
+metrics: {address: '%s'}
+`, port, hubMetrics))
+	}}
 }
 
 const hubMetrics = "127.0.0.1:19883"

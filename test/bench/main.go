@@ -34,7 +34,12 @@ func main() {
 	}
 	rowFilter, brokerFilter := regexp.MustCompile(*only), regexp.MustCompile(*with)
 	var list []*broker
-	for _, b := range brokers(*cache) {
+	all, err := brokers(*cache)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	for _, b := range all {
 		if brokerFilter.MatchString(b.name) {
 			list = append(list, b)
 		}
