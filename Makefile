@@ -4,7 +4,7 @@ RUNTIMES := baetyl-function-python27 baetyl-function-python36 baetyl-function-no
 
 PREFIX   ?= /usr/local
 REVISION ?= git-$(or $(shell git rev-parse HEAD 2>/dev/null | cut -c1-6),unknown)
-VERSION  ?= $(REVISION)
+VERSION  ?= $(shell cat VERSION)
 GO       ?= go
 FUZZTIME ?= 10s
 BENCH    ?= .
@@ -108,8 +108,16 @@ built:
 ##@ Test
 
 .PHONY: test
-test: ## everything: set-up, lint, unit tests with -race, end-to-end tests
-	@MAKE="$(MAKE)" scripts/test.sh
+test: ## the tests for everyday: set-up, lint, unit tests with -race, end to end in both modes (20 minutes on two cores)
+	@MAKE="$(MAKE)" scripts/test.sh everyday
+
+.PHONY: test-ci
+test-ci: ## what CI runs: the same, and the unit tests on a processor with 32 bits (40 minutes)
+	@MAKE="$(MAKE)" scripts/test.sh ci
+
+.PHONY: test-all
+test-all: ## without a limit: the same, every disk fault, every Python and Node, fuzz tests, kills under load (hours)
+	@MAKE="$(MAKE)" scripts/test.sh all
 
 .PHONY: race
 race: ## unit, golden and architecture tests with the race detector
@@ -120,7 +128,7 @@ e2e: ## boot the installed example and use it with mosquitto's clients, MQTT.js 
 	E2E_MODE=$(or $(MODE),native) $(GO) test -tags e2e -count=1 -timeout 15m -parallel 5 $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e
 
 .PHONY: lint
-lint: ## gofmt, go vet, shellcheck
+lint: ## gofmt, go vet, shellcheck, golangci-lint
 	@scripts/lint.sh
 
 .PHONY: fuzz

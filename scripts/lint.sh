@@ -1,13 +1,21 @@
 #!/bin/sh
-# gofmt, go vet (also of the end-to-end tests) and, where it is installed, shellcheck.
+# gofmt, go vet (also of the end-to-end tests), golangci-lint at the version of tools/go.mod and, where it is installed, shellcheck.
 set -eu
 cd "$(dirname "$0")/.."
+. scripts/lib.sh
 unformatted=$(find . -name '*.go' -not -path './output/*' -not -path './.build/*' -not -path '*/node_modules/*' -exec gofmt -l {} +)
 if [ -n "$unformatted" ]; then
 	printf 'gofmt is needed:\n%s\n' "$unformatted"
 	exit 1
 fi
 go vet -tags e2e ./...
+mkdir -p output/cache
+if (cd tools && go build -o ../output/cache/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint); then
+	output/cache/golangci-lint run ./...
+else
+	[ "${CI:-}" != true ] || exit 1
+	note 'golangci-lint could not be fetched: its checks are skipped'
+fi
 if command -v shellcheck >/dev/null 2>&1; then
 	shellcheck -x scripts/*.sh .ci/run
 fi

@@ -1,6 +1,10 @@
 #!/bin/sh
-# The whole test: every stage with its time, the first failure ends it.
+# The tests in three sizes: test.sh everyday | ci | all. Every stage prints its time, the first failure ends it.
+#
+# What runs every day finds the same each time: it searches nothing at random. A random search (fuzz tests) would refuse a
+# change for a fault that was there before it, so it belongs to `all`; the seeds of the fuzz tests are unit tests.
 set -eu
+size=${1:?everyday, ci or all}
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 export PATH="$PATH:/usr/sbin:/sbin" # where Debian has mosquitto
@@ -25,21 +29,38 @@ stage() {
 }
 
 unit() {
-	# Most packages wait for processes, containers and deadlines: four side by side keep two cores busy.
+	# Most packages wait for processes, containers and deadlines: three side by side keep two cores busy.
 	# shellcheck disable=SC2046,SC2086
-	CGO_ENABLED=1 go test -race -p 4 ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
+	CGO_ENABLED=1 go test -race -p 3 ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
 }
 
+case $size in
+everyday | ci) ;;
+all) export UPDATE_FAULTS=1 HUB_FAULTS=1 AGENT_FAULTS=1 BAETYL_TEST_ALL=1 ROLLOUT_ALL=1 ;;
+*)
+	echo 'usage: test.sh everyday | ci | all' >&2
+	exit 2
+	;;
+esac
 stage 'set-up' scripts/setup-test.sh
 if ! docker version >/dev/null 2>&1 && DOCKER_HOST=$(scripts/dockerd.sh start); then
 	step "a docker daemon for the tests is at $DOCKER_HOST"
 	export DOCKER_HOST
 	trap 'scripts/dockerd.sh stop' EXIT
 fi
-stage 'lint (gofmt, vet, shellcheck)' scripts/lint.sh
+stage 'lint (gofmt, vet, shellcheck, golangci-lint)' scripts/lint.sh
 stage 'unit, golden and architecture tests, with -race' unit
 stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
+if [ "$size" != everyday ]; then
+	stage 'unit tests on 386, vet on arm' scripts/test-386.sh
+fi
+if [ "$size" = all ]; then
+	stage 'fuzz tests, a minute each' scripts/fuzz.sh 60s
+	for target in crash remote-crash outage function-crash agent-crash disk-full slow-reader; do
+		stage "make $target" "${MAKE:-make}" --no-print-directory "$target"
+	done
+fi
 printf '%s' "$summary"
 printf '%6d s  in all\n' $(($(date +%s) - started))
