@@ -153,7 +153,7 @@ outage: ## a far broker that is away while a million messages come in, then the 
 
 .PHONY: function-crash
 function-crash: ## kill function manager, instances and hub 104 times under load and count results (KILLS=104)
-	FUNCTION_KILLS=$(or $(KILLS),104) $(GO) test -count=1 -timeout 30m -v -run '^TestKills$$' ./baetyl-function-manager
+	FUNCTION_KILLS=$(or $(KILLS),104) $(GO) test -count=1 -timeout 30m -v -run '^TestKills$$' ./baetyl-function-manager/manager
 
 .PHONY: agent-crash
 agent-crash: ## kill the agent 200 times in the middle of updates and see what becomes of them (KILLS=200)

@@ -19,11 +19,11 @@ type Master struct{ client *http.Client }
 
 // NewMaster makes the client from the environment that the master gives to its services. It does not connect.
 func NewMaster() (*Master, error) {
-	address := getenv(masterapi.EnvAPIAddress)
+	address := masterapi.Getenv(masterapi.EnvAPIAddress)
 	if address == "" {
 		return nil, ErrNoMaster
 	}
-	c, err := http.NewClient(http.ClientConfig{Address: address, Username: getenv(masterapi.EnvServiceName), Password: getenv(masterapi.EnvServiceToken)})
+	c, err := http.NewClient(http.ClientConfig{Address: address, Username: masterapi.Getenv(masterapi.EnvServiceName), Password: masterapi.Getenv(masterapi.EnvServiceToken)})
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}

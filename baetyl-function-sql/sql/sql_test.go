@@ -1,4 +1,4 @@
-package main
+package sql
 
 import (
 	"bytes"
@@ -17,13 +17,13 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/baetyl/baetyl/internal/functiontest"
-	"github.com/baetyl/baetyl/protocol/function"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("RUN_SQL") != "" {
-		main()
+		baetyl.Run(Main)
 		return
 	}
 	os.Exit(m.Run())
@@ -56,7 +56,7 @@ func TestCalls(t *testing.T) {
 			o := options(service)
 			o.Pipe = pipe
 			r := functiontest.Start(t, o)
-			request := &function.FunctionMessage{ID: 7, QOS: 1, Topic: "größe/t", Payload: []byte(` {"id": 1} `), Timestamp: -5,
+			request := &function.Message{ID: 7, QOS: 1, Topic: "größe/t", Payload: []byte(` {"id": 1} `), Timestamp: -5,
 				FunctionName: "sql-filter", FunctionInvokeID: "7a1c"}
 			answer, err := r.Client.Call(t.Context(), request)
 			require.NoError(t, err)
@@ -93,7 +93,7 @@ func TestCalls(t *testing.T) {
 // The function manager gives so many calls at once to one instance.
 func TestCallsAtOnce(t *testing.T) {
 	r := functiontest.Start(t, options(service))
-	c, err := baetyl.NewFClient(baetyl.FClientConfig{Address: r.Addr, Pipe: true})
+	c, err := function.NewClient(function.ClientConfig{Address: r.Addr, Pipe: true})
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.Connect(t.Context()))
@@ -152,7 +152,7 @@ func TestTry(t *testing.T) {
 	} {
 		var stdout, stderr bytes.Buffer
 		args := strings.Fields(strings.ReplaceAll(c.args, "FILE", file))
-		status := try(args, strings.NewReader(`{"id":5}`), &stdout, &stderr)
+		status := Command(args, strings.NewReader(`{"id":5}`), &stdout, &stderr)
 		assert.Equal(t, c.status, status, c.args)
 		assert.Equal(t, c.stdout, stdout.String(), c.args)
 		got := strings.ReplaceAll(stderr.String(), file, "FILE")

@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"context"
@@ -6,13 +6,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/run"
 )
 
 // open adds the gRPC front door: whoever reaches it calls functions by name, once, without retry.
-func (m *manager) open(g *run.Group, cfg baetyl.FServerConfig) error {
-	s := baetyl.NewFServer(cfg, m.call)
+func (m *manager) open(g *run.Group, cfg rpc.ServerConfig) error {
+	s := rpc.NewServer(cfg, m.call)
 	if err := s.Listen(); err != nil {
 		return err
 	}
@@ -20,7 +20,7 @@ func (m *manager) open(g *run.Group, cfg baetyl.FServerConfig) error {
 	return nil
 }
 
-func (m *manager) call(ctx context.Context, in *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+func (m *manager) call(ctx context.Context, in *rpc.Message) (*rpc.Message, error) {
 	f := m.byName[in.GetFunctionName()]
 	if f == nil {
 		return nil, status.Errorf(codes.Unknown, "function (%s) not found", in.GetFunctionName())

@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/protocol/mqtt"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 // foreign is a runtime that somebody wrote with nothing but function.proto.
@@ -37,12 +37,12 @@ type foreignServer struct {
 	function.UnimplementedFunctionServer
 }
 
-func (foreignServer) Call(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+func (foreignServer) Call(ctx context.Context, m *rpc.Message) (*rpc.Message, error) {
 	out, err := handler(ctx, m)
 	if err != nil {
 		return nil, status.Error(codes.Unknown, "Exception calling application: "+err.Error())
 	}
-	return &baetyl.FunctionMessage{Payload: out}, nil
+	return &rpc.Message{Payload: out}, nil
 }
 
 const ordered = `

@@ -1,4 +1,4 @@
-package main
+package sql
 
 import (
 	"context"
@@ -6,8 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/protocol/function"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -18,21 +17,21 @@ func BenchmarkCall(b *testing.B) {
 			var cfg config
 			require.NoError(b, conf.Parse("service.yml", []byte(service), &cfg, conf.AllowKeys("logger")))
 			cfg.Server.Address = "127.0.0.1:0"
-			s := baetyl.NewFServer(cfg.Server, func(_ context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+			s := function.NewServer(cfg.Server, func(_ context.Context, m *function.Message) (*function.Message, error) {
 				return cfg.run(m)
 			})
 			require.NoError(b, s.Listen())
 			ctx, cancel := context.WithCancel(context.Background())
 			ended := make(chan error)
 			go func() { ended <- s.Serve(ctx) }()
-			c, err := baetyl.NewFClient(baetyl.FClientConfig{Address: s.Addr().String(), Pipe: pipe})
+			c, err := function.NewClient(function.ClientConfig{Address: s.Addr().String(), Pipe: pipe})
 			require.NoError(b, err)
 			require.NoError(b, c.Connect(ctx))
 			b.SetParallelism(32)
 			b.ResetTimer()
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					m := &function.FunctionMessage{FunctionName: "sql-filter", Topic: "t", Payload: []byte(`{"id":1,"text":"0123456789"}`)}
+					m := &function.Message{FunctionName: "sql-filter", Topic: "t", Payload: []byte(`{"id":1,"text":"0123456789"}`)}
 					if out, err := c.Call(ctx, m); err != nil || len(out.Payload) == 0 {
 						b.Error(out, err)
 					}

@@ -1,4 +1,4 @@
-package main
+package sql
 
 import (
 	"errors"
@@ -8,7 +8,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 // config is the module's part of service.yml.
@@ -17,7 +17,7 @@ type config struct {
 		Name    string `yaml:"name" json:"name" validate:"nonzero"`       // what the function manager calls
 		Handler string `yaml:"handler" json:"handler" validate:"nonzero"` // the statement
 	} `yaml:"functions" json:"functions" validate:"min=1"`
-	Server baetyl.FServerConfig `yaml:"server" json:"server"` // the SDK reads it
+	Server function.ServerConfig `yaml:"server" json:"server"` // the SDK reads it
 
 	queries map[string]*eval.Query // by name
 }
@@ -46,7 +46,7 @@ func (c *config) Validate() error {
 var errUnknown = errors.New("function not found")
 
 // run replaces the payload by the result.
-func (c *config) run(m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+func (c *config) run(m *function.Message) (*function.Message, error) {
 	q := c.queries[m.FunctionName]
 	if q == nil {
 		return nil, errUnknown

@@ -1,8 +1,7 @@
-package baetyl
+package function
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -14,23 +13,13 @@ import (
 	"google.golang.org/grpc/health"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
-	"github.com/baetyl/baetyl/protocol/function"
-	"github.com/baetyl/baetyl/protocol/masterapi"
+	protocol "github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/utils/cert"
-	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// Length is a limit of messages, in bytes.
-type Length struct {
-	Length struct {
-		Max conf.Size `yaml:"max" json:"max" default:"4m" validate:"min=1"`
-	} `yaml:"length" json:"length"`
-}
-
-// FServerConfig is the `server` section of a function runtime.
-type FServerConfig struct {
+// ServerConfig is the `server` section of a function runtime.
+type ServerConfig struct {
 	Address    string        `yaml:"address" json:"address"`                               // host:port
 	Timeout    time.Duration `yaml:"timeout" json:"timeout" default:"2m" validate:"min=1"` // of one call: its context ends then
 	Message    Length        `yaml:"message" json:"message"`                               // largest message, in and out
@@ -49,35 +38,31 @@ type FServerConfig struct {
 	Cert string `yaml:"cert" json:"cert"` // PEM file
 }
 
-// Call handles one message and returns the answer. An error that has no gRPC status is the function's own failure: it becomes
-// the status Unknown with "Exception calling application: ", which tells the manager that the instance is sound.
-type Call func(ctx context.Context, m *FunctionMessage) (*FunctionMessage, error)
-
 const (
 	defaultMessageMax  = 4 << 20
 	defaultCallTimeout = 2 * time.Minute
 	graceful           = 5 * time.Second // that a server that ends waits for running calls
 )
 
-// FServer serves a Call as a function runtime: over gRPC, with its health service, and, without TLS, over the pipe of
+// Server serves a Call as a function runtime: over gRPC, with its health service, and, without TLS, over the pipe of
 // protocol/function at the same address. Listen and Serve are called once, in this order.
-type FServer struct {
-	function.UnimplementedFunctionServer
-	cfg      FServerConfig
+type Server struct {
+	protocol.UnimplementedFunctionServer
+	cfg      ServerConfig
 	call     Call
 	listener net.Listener
 	workers  chan struct{} // one element for each running call; full: calls wait
 }
 
-// NewFServer returns a server of call. Zero values in cfg mean the defaults.
-func NewFServer(cfg FServerConfig, call Call) *FServer {
+// NewServer returns a server of call. Zero values in cfg mean the defaults.
+func NewServer(cfg ServerConfig, call Call) *Server {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = defaultCallTimeout
 	}
 	if cfg.Message.Length.Max <= 0 {
 		cfg.Message.Length.Max = defaultMessageMax
 	}
-	s := &FServer{cfg: cfg, call: call}
+	s := &Server{cfg: cfg, call: call}
 	if cfg.Workers.Max > 0 {
 		s.workers = make(chan struct{}, cfg.Workers.Max)
 	}
@@ -85,7 +70,7 @@ func NewFServer(cfg FServerConfig, call Call) *FServer {
 }
 
 // Listen opens the address.
-func (s *FServer) Listen() error {
+func (s *Server) Listen() error {
 	l, err := net.Listen("tcp", s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("listen for function calls: %w", err)
@@ -95,10 +80,10 @@ func (s *FServer) Listen() error {
 }
 
 // Addr is where the server listens.
-func (s *FServer) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Serve answers calls until ctx ends, then waits some seconds for those that run.
-func (s *FServer) Serve(ctx context.Context) error {
+func (s *Server) Serve(ctx context.Context) error {
 	defer s.listener.Close() // also where Serve below is not reached
 	opts := []grpc.ServerOption{grpc.MaxRecvMsgSize(int(s.cfg.Message.Length.Max)), grpc.MaxSendMsgSize(int(s.cfg.Message.Length.Max))}
 	if s.cfg.Concurrent.Max > 0 {
@@ -112,15 +97,15 @@ func (s *FServer) Serve(ctx context.Context) error {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(tls)))
 	}
 	g := grpc.NewServer(opts...)
-	function.RegisterFunctionServer(g, s)
+	protocol.RegisterFunctionServer(g, s)
 	healthpb.RegisterHealthServer(g, health.NewServer())
 	kill, end := context.WithCancel(context.Background())
 	defer end()
-	d := &door{Listener: s.listener, server: s, grpc: make(chan net.Conn), ctx: ctx, kill: kill}
+	m := &mux{Listener: s.listener, server: s, grpc: make(chan net.Conn), ctx: ctx, kill: kill}
 	listener := s.listener
 	if !s.secured() {
-		listener = grpcListener{d}
-		d.work.Go(d.accept)
+		listener = grpcListener{m}
+		m.work.Go(m.accept)
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- g.Serve(listener) }()
@@ -135,17 +120,17 @@ func (s *FServer) Serve(ctx context.Context) error {
 		err = <-ended
 	}
 	s.listener.Close()
-	d.work.Wait()
+	m.work.Wait()
 	if ctx.Err() == nil {
 		return fmt.Errorf("serve function calls: %w", err)
 	}
 	return nil
 }
 
-func (s *FServer) secured() bool { return s.cfg.Key != "" || s.cfg.Cert != "" || s.cfg.CA != "" }
+func (s *Server) secured() bool { return s.cfg.Key != "" || s.cfg.Cert != "" || s.cfg.CA != "" }
 
 // Call implements the service.
-func (s *FServer) Call(ctx context.Context, m *FunctionMessage) (out *FunctionMessage, err error) {
+func (s *Server) Call(ctx context.Context, m *Message) (out *Message, err error) {
 	if s.call == nil {
 		return nil, status.Error(codes.Unimplemented, "handle not implemented")
 	}
@@ -175,47 +160,4 @@ func (s *FServer) Call(ctx context.Context, m *FunctionMessage) (out *FunctionMe
 		return nil, err
 	}
 	return nil, status.Errorf(codes.Unknown, "Exception calling application: %v", err)
-}
-
-// RunFunction runs a module that is a function: payload in, payload out. A nil result publishes nothing, an error or a panic
-// is published as the function's failure. The address comes from the function manager, or from server.address in service.yml.
-func RunFunction(f func(ctx context.Context, m *FunctionMessage) ([]byte, error)) {
-	Run(func(ctx Context) error {
-		return ServeFunction(ctx, func(c context.Context, m *FunctionMessage) (*FunctionMessage, error) {
-			payload, err := f(c, m)
-			if err != nil {
-				return nil, err
-			}
-			out := proto.Clone(m).(*FunctionMessage)
-			out.Payload = payload
-			return out, nil
-		})
-	})
-}
-
-// ServeFunction serves call at the address that the function manager or service.yml gives, until the module is asked to end.
-// Each change is made to what the file says: it sets Announced, for example.
-func ServeFunction(ctx Context, call Call, changes ...func(*FServerConfig)) error {
-	var cfg struct {
-		Server FServerConfig `yaml:"server" json:"server"`
-	}
-	if err := loadPart(&cfg); err != nil {
-		return err
-	}
-	for _, change := range changes {
-		change(&cfg.Server)
-	}
-	if a := getenv(masterapi.EnvInstanceAddress); a != "" {
-		cfg.Server.Address = a
-	}
-	if cfg.Server.Address == "" {
-		return errors.New("serve function calls: no address: the function manager sets " + masterapi.EnvInstanceAddress +
-			"; without a manager set server.address in " + ConfigFile)
-	}
-	s := NewFServer(cfg.Server, call)
-	if err := s.Listen(); err != nil {
-		return err
-	}
-	ctx.Log().Infof("function runtime listens on %s", s.Addr())
-	return s.Serve(ctx.Done())
 }

@@ -1,4 +1,4 @@
-package baetyl
+package function
 
 import (
 	"context"
@@ -8,12 +8,12 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/baetyl/baetyl/protocol/function"
+	protocol "github.com/baetyl/baetyl/protocol/function"
 )
 
 // pipeCalls is the caller's end of a pipe.
 type pipeCalls struct {
-	pipe  *function.Pipe
+	pipe  *protocol.Pipe
 	ended chan struct{} // closed when the connection has ended
 
 	mu      sync.Mutex
@@ -22,11 +22,11 @@ type pipeCalls struct {
 }
 
 type pipeAnswer struct {
-	message *FunctionMessage
+	message *Message
 	err     error
 }
 
-func newPipeCalls(p *function.Pipe) *pipeCalls {
+func newPipeCalls(p *protocol.Pipe) *pipeCalls {
 	c := &pipeCalls{pipe: p, ended: make(chan struct{}), waiting: map[uint32]chan pipeAnswer{}}
 	go c.receive()
 	return c
@@ -52,14 +52,14 @@ func (c *pipeCalls) receive() {
 	}
 }
 
-func (c *pipeCalls) read(f function.Frame) pipeAnswer {
+func (c *pipeCalls) read(f protocol.Frame) pipeAnswer {
 	switch {
 	case f.TooLarge > 0:
-		return pipeAnswer{err: function.TooLarge(f.TooLarge, c.pipe.Max)}
+		return pipeAnswer{err: protocol.TooLarge(f.TooLarge, c.pipe.Max)}
 	case f.Code != codes.OK:
 		return pipeAnswer{err: status.Error(f.Code, string(f.Body))}
 	}
-	m := new(FunctionMessage)
+	m := new(Message)
 	if err := proto.Unmarshal(f.Body, m); err != nil {
 		return pipeAnswer{err: status.Errorf(codes.Internal, "read answer: %v", err)}
 	}
@@ -77,7 +77,7 @@ func (c *pipeCalls) fail(err error) {
 }
 
 // call calls the runtime; when ctx ends, the runtime is told so.
-func (c *pipeCalls) call(ctx context.Context, m *FunctionMessage) (*FunctionMessage, error) {
+func (c *pipeCalls) call(ctx context.Context, m *Message) (*Message, error) {
 	answer := make(chan pipeAnswer, 1)
 	c.mu.Lock()
 	if c.waiting == nil {

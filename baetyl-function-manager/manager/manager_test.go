@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"bytes"
@@ -23,15 +23,16 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 // The test binary is also the manager and the function that the tests run.
 func TestMain(m *testing.M) {
 	switch os.Getenv("MODULE") {
 	case "manager":
-		main()
+		baetyl.Run(Main)
 	case "function":
-		baetyl.RunFunction(handler)
+		rpc.Run(handler)
 	case "ending":
 		fmt.Fprintln(os.Stderr, "no interpreter here")
 		os.Exit(127)
@@ -43,7 +44,7 @@ func TestMain(m *testing.M) {
 }
 
 // handler does what the payload says.
-func handler(ctx context.Context, m *baetyl.FunctionMessage) ([]byte, error) {
+func handler(ctx context.Context, m *rpc.Message) ([]byte, error) {
 	word, rest, _ := strings.Cut(string(m.Payload), " ")
 	switch word {
 	case "error":
@@ -474,15 +475,15 @@ functions:
 func TestFrontDoorAndNumbers(t *testing.T) {
 	door, page := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	m := start(t, startHub(t).address, fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page))
-	c, err := baetyl.NewFClient(baetyl.FClientConfig{Address: door})
+	c, err := rpc.NewClient(rpc.ClientConfig{Address: door})
 	require.NoError(t, err)
 	defer c.Close()
-	out, err := c.Call(context.Background(), &baetyl.FunctionMessage{FunctionName: "f", Payload: []byte("hello")})
+	out, err := c.Call(context.Background(), &rpc.Message{FunctionName: "f", Payload: []byte("hello")})
 	require.NoError(t, err)
 	require.Contains(t, string(out.Payload), `"in":"hello"`)
-	_, err = c.Call(context.Background(), &baetyl.FunctionMessage{FunctionName: "g"})
+	_, err = c.Call(context.Background(), &rpc.Message{FunctionName: "g"})
 	require.EqualError(t, err, "rpc error: code = Unknown desc = function (g) not found")
-	_, err = c.Call(context.Background(), &baetyl.FunctionMessage{FunctionName: "f", Payload: []byte("error x")})
+	_, err = c.Call(context.Background(), &rpc.Message{FunctionName: "f", Payload: []byte("error x")})
 	require.EqualError(t, err, "rpc error: code = Unknown desc = Exception calling application: x")
 	m.publish("in", 1, "x")
 	m.await("out", 1)

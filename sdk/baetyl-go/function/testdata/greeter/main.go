@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 func main() {
-	baetyl.RunFunction(func(ctx context.Context, m *baetyl.FunctionMessage) ([]byte, error) {
+	function.Run(func(ctx context.Context, m *function.Message) ([]byte, error) {
 		if len(m.Payload) == 0 {
 			return nil, errors.New("nobody to greet")
 		}

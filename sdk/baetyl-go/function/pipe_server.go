@@ -1,4 +1,4 @@
-package baetyl
+package function
 
 import (
 	"context"
@@ -11,19 +11,19 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/baetyl/baetyl/protocol/function"
+	protocol "github.com/baetyl/baetyl/protocol/function"
 )
 
-// helloTimeout is how long a connection has to say what it speaks.
-const helloTimeout = 20 * time.Second
+// acceptTimeout is how long a connection has to say what it speaks.
+const acceptTimeout = 20 * time.Second
 
 // pipeMax is how many calls one pipe may have under way when concurrent.max does not say: what is more is refused.
 const pipeMax = 1024
 
-// door takes the connections of an FServer: a pipe is served here, everything else is gRPC's.
-type door struct {
+// mux takes the connections of a Server: a pipe is served here, everything else is gRPC's.
+type mux struct {
 	net.Listener
-	server *FServer
+	server *Server
 	grpc   chan net.Conn
 	work   sync.WaitGroup  // of accept, and of each pipe
 	ctx    context.Context // ends when no new calls are taken
@@ -31,9 +31,9 @@ type door struct {
 }
 
 // accept runs until the listener is closed.
-func (d *door) accept() {
+func (m *mux) accept() {
 	for {
-		conn, err := d.Listener.Accept()
+		conn, err := m.Listener.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
@@ -41,37 +41,37 @@ func (d *door) accept() {
 			time.Sleep(10 * time.Millisecond) // too many open files, most likely: it must not spin
 			continue
 		}
-		d.work.Go(func() { d.sort(conn) })
+		m.work.Go(func() { m.sort(conn) })
 	}
 }
 
-func (d *door) sort(conn net.Conn) {
-	waits := context.AfterFunc(d.ctx, func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
-	p, read, err := function.Accept(conn, max(d.server.cfg.Announced, 1))
+func (m *mux) sort(conn net.Conn) {
+	waits := context.AfterFunc(m.ctx, func() { conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(acceptTimeout))
+	p, read, err := protocol.Accept(conn, max(m.server.cfg.Announced, 1))
 	if !waits() || err != nil {
 		conn.Close()
 		return
 	}
-	defer context.AfterFunc(d.kill, func() { conn.Close() })()
+	defer context.AfterFunc(m.kill, func() { conn.Close() })()
 	_ = conn.SetDeadline(time.Time{})
 	if p != nil {
-		p.Max, p.Timeout = int(d.server.cfg.Message.Length.Max), d.server.cfg.Timeout
-		s := pipeServer{server: d.server, pipe: p, calls: map[uint32]context.CancelFunc{}}
-		s.run(d.ctx, d.kill)
+		p.Max, p.Timeout = int(m.server.cfg.Message.Length.Max), m.server.cfg.Timeout
+		s := pipeServer{server: m.server, pipe: p, calls: map[uint32]context.CancelFunc{}}
+		s.run(m.ctx, m.kill)
 		return
 	}
 	select {
-	case d.grpc <- &readAhead{Conn: conn, read: read}:
-	case <-d.ctx.Done():
+	case m.grpc <- &readAhead{Conn: conn, read: read}:
+	case <-m.ctx.Done():
 		conn.Close()
 	}
 }
 
 // pipeServer runs the calls of one pipe.
 type pipeServer struct {
-	server *FServer
-	pipe   *function.Pipe
+	server *Server
+	pipe   *protocol.Pipe
 
 	mu      sync.Mutex
 	calls   map[uint32]context.CancelFunc // that run
@@ -95,9 +95,9 @@ func (s *pipeServer) run(stop, kill context.Context) {
 			s.cancel(f.Call)
 			continue
 		}
-		m := new(FunctionMessage)
+		m := new(Message)
 		if f.TooLarge > 0 {
-			err = function.TooLarge(f.TooLarge, s.pipe.Max)
+			err = protocol.TooLarge(f.TooLarge, s.pipe.Max)
 		} else if err = proto.Unmarshal(f.Body, m); err != nil {
 			err = status.Error(codes.InvalidArgument, err.Error())
 		}
@@ -147,12 +147,12 @@ func (s *pipeServer) cancel(call uint32) {
 }
 
 // answer frees the number before the answer is sent: the caller may use it again at once.
-func (s *pipeServer) answer(call uint32, out *FunctionMessage, err error) {
+func (s *pipeServer) answer(call uint32, out *Message, err error) {
 	s.mu.Lock()
 	delete(s.calls, call)
 	s.mu.Unlock()
 	if out == nil {
-		out = new(FunctionMessage)
+		out = new(Message)
 	}
 	if err == nil {
 		err = s.pipe.SendMessage(call, out)
@@ -181,7 +181,7 @@ func (s *pipeServer) count(change int, closing bool) {
 }
 
 // grpcListener is what gRPC listens at.
-type grpcListener struct{ *door }
+type grpcListener struct{ *mux }
 
 func (l grpcListener) Accept() (net.Conn, error) {
 	select {

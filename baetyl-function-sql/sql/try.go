@@ -1,4 +1,4 @@
-package main
+package sql
 
 import (
 	"errors"
@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -21,11 +22,11 @@ const usage = `usage: baetyl-function-sql                                  serve
   --qos QOS         its QoS (default 0)
 `
 
-// try runs the command test and returns the exit status: 0 with the result on stdout, or with "no match" on stderr; 1 for an error of
+// Command runs the command test of the program's arguments and returns the exit status: 0 with the result on stdout, or with "no match" on stderr; 1 for an error of
 // the statement or the message, 2 for wrong arguments.
-func try(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	file, name, event := baetyl.ConfigFile, "", ""
-	m := &baetyl.FunctionMessage{}
+	m := &function.Message{}
 	var qos uint
 	options := flag.NewFlagSet("", flag.ContinueOnError)
 	options.SetOutput(io.Discard)
@@ -70,7 +71,7 @@ func try(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 }
 
 // tryMessage runs the function name, the first one if it is empty, on the message m with the payload event.
-func tryMessage(file, name, event string, m *baetyl.FunctionMessage, stdin io.Reader) error {
+func tryMessage(file, name, event string, m *function.Message, stdin io.Reader) error {
 	var cfg config
 	if err := conf.Load(file, &cfg, conf.AllowKeys("hub", "logger")); err != nil {
 		return err

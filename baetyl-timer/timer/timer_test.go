@@ -1,14 +1,11 @@
-package main
+package timer
 
 import (
 	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,16 +13,9 @@ import (
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/conf"
 )
-
-func TestMain(m *testing.M) {
-	if os.Getenv("RUN_TIMER") != "" {
-		main()
-		return
-	}
-	os.Exit(m.Run())
-}
 
 func load(text string) (c config, err error) {
 	return c, conf.Parse("service.yml", []byte(text), &c, conf.AllowKeys("hub", "logger"))
@@ -98,13 +88,11 @@ hub: {address: %q, clientid: timer1}
 timer: {interval: 20ms}
 publish: {topic: %s, qos: %d, payload: {id: 1, deep: {a: {b: c}}}}
 `, b.Address, topic, qos)), 0o600))
-			self, err := os.Executable()
-			require.NoError(t, err)
-			cmd := exec.Command(self)
-			cmd.Dir, cmd.Env = dir, append(os.Environ(), "RUN_TIMER=1")
-			var stderr strings.Builder
-			cmd.Stderr = &stderr
-			require.NoError(t, cmd.Start())
+			t.Chdir(dir)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			ended := make(chan error, 1)
+			go func() { ended <- baetyl.RunContext(ctx, Main) }()
 			for range 3 {
 				select {
 				case m := <-got:
@@ -113,13 +101,14 @@ publish: {topic: %s, qos: %d, payload: {id: 1, deep: {a: {b: c}}}}
 					require.NoError(t, json.Unmarshal(m.Payload, &body))
 					require.Equal(t, 1.0, body["id"])
 					require.InDelta(t, time.Now().Unix(), body["time"], 30)
+				case err := <-ended:
+					t.Fatal("the timer has ended: ", err)
 				case <-time.After(20 * time.Second):
-					cmd.Process.Kill()
 					t.Fatal("no message of the timer")
 				}
 			}
-			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-			require.NoError(t, cmd.Wait(), stderr.String())
+			cancel()
+			require.NoError(t, <-ended)
 		})
 	}
 }

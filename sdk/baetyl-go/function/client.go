@@ -1,4 +1,4 @@
-package baetyl
+package function
 
 import (
 	"context"
@@ -14,14 +14,14 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
-	"github.com/baetyl/baetyl/protocol/function"
+	protocol "github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// FClientConfig says how a function runtime is reached.
-type FClientConfig struct {
+// ClientConfig says how a function runtime is reached.
+type ClientConfig struct {
 	Address string `yaml:"address" json:"address"` // host:port
 	Message Length `yaml:"message" json:"message"` // largest message, in and out
 	Backoff struct {
@@ -36,19 +36,19 @@ type FClientConfig struct {
 // connects are the delays between attempts to reach an instance that starts: it is there in a moment.
 var connects = backoff.Policy{Min: 5 * time.Millisecond, Max: 100 * time.Millisecond, Jitter: 0.2}
 
-// silence is how long a peer may take to accept a connection, and to answer a hello.
-const silence = 3 * time.Second
+// helloTimeout is how long a peer may take to accept a connection, and to answer a hello.
+const helloTimeout = 3 * time.Second
 
-// FClient calls a function runtime. It may be used from any goroutine, Connect before all others.
-type FClient struct {
-	cfg    FClientConfig
+// Client calls a function runtime. It may be used from any goroutine, Connect before all others.
+type Client struct {
+	cfg    ClientConfig
 	conn   *grpc.ClientConn
-	client function.FunctionClient
+	client protocol.FunctionClient
 	pipe   *pipeCalls // nil: gRPC
 }
 
-// NewFClient returns a client. It connects with the first call, or with Connect. Zero values in cfg mean the defaults.
-func NewFClient(cfg FClientConfig) (*FClient, error) {
+// NewClient returns a client. It connects with the first call, or with Connect. Zero values in cfg mean the defaults.
+func NewClient(cfg ClientConfig) (*Client, error) {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 30 * time.Second
 	}
@@ -80,11 +80,11 @@ func NewFClient(cfg FClientConfig) (*FClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make function client of %s: %w", cfg.Address, err)
 	}
-	return &FClient{cfg: cfg, conn: conn, client: function.NewFunctionClient(conn)}, nil
+	return &Client{cfg: cfg, conn: conn, client: protocol.NewFunctionClient(conn)}, nil
 }
 
 // Connect blocks until the runtime takes calls, ctx ends, or the timeout has passed.
-func (c *FClient) Connect(ctx context.Context) error {
+func (c *Client) Connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	if c.cfg.Pipe {
@@ -92,7 +92,7 @@ func (c *FClient) Connect(ctx context.Context) error {
 		if err == nil {
 			c.pipe = newPipeCalls(pipe)
 		}
-		if !errors.Is(err, function.ErrNoPipe) {
+		if !errors.Is(err, protocol.ErrNoPipe) {
 			return err
 		}
 	}
@@ -111,8 +111,8 @@ func (c *FClient) Connect(ctx context.Context) error {
 }
 
 // dial connects a pipe. It tries again until something listens.
-func (c *FClient) dial(ctx context.Context) (*function.Pipe, error) {
-	dialer := net.Dialer{Timeout: silence}
+func (c *Client) dial(ctx context.Context) (*protocol.Pipe, error) {
+	dialer := net.Dialer{Timeout: helloTimeout}
 	for attempt := 0; ; attempt++ {
 		conn, err := dialer.DialContext(ctx, "tcp", c.cfg.Address)
 		if err == nil {
@@ -136,19 +136,19 @@ func (c *FClient) dial(ctx context.Context) (*function.Pipe, error) {
 
 // hello begins a pipe on a connection. Something that listens and says nothing within some seconds is left to gRPC, which has
 // more patience.
-func hello(ctx context.Context, conn net.Conn) (*function.Pipe, error) {
-	_ = conn.SetDeadline(time.Now().Add(silence))
+func hello(ctx context.Context, conn net.Conn) (*protocol.Pipe, error) {
+	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	p, err := function.Dial(conn)
+	p, err := protocol.Dial(conn)
 	if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() && ctx.Err() == nil {
-		return nil, function.ErrNoPipe
+		return nil, protocol.ErrNoPipe
 	}
 	_ = conn.SetDeadline(time.Time{})
 	return p, err
 }
 
 // Concurrent is how many calls at once the runtime wants; 0 when it does not say.
-func (c *FClient) Concurrent() int {
+func (c *Client) Concurrent() int {
 	if c.pipe == nil {
 		return 0
 	}
@@ -157,7 +157,7 @@ func (c *FClient) Concurrent() int {
 
 // Lost blocks until the connection that Connect made has ended or ctx ends; it tells which. The runtime may be gone, or may
 // have closed the connection.
-func (c *FClient) Lost(ctx context.Context) bool {
+func (c *Client) Lost(ctx context.Context) bool {
 	if c.pipe != nil {
 		select {
 		case <-c.pipe.ended:
@@ -170,7 +170,7 @@ func (c *FClient) Lost(ctx context.Context) bool {
 }
 
 // Call calls the runtime within the timeout. An error has a gRPC status.
-func (c *FClient) Call(ctx context.Context, m *FunctionMessage) (*FunctionMessage, error) {
+func (c *Client) Call(ctx context.Context, m *Message) (*Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	if c.pipe != nil {
@@ -180,7 +180,7 @@ func (c *FClient) Call(ctx context.Context, m *FunctionMessage) (*FunctionMessag
 }
 
 // Close ends the connection; running calls fail.
-func (c *FClient) Close() error {
+func (c *Client) Close() error {
 	if c.pipe != nil {
 		_ = c.pipe.pipe.Close() // the only error is that it is closed already
 	}
