@@ -1,33 +1,13 @@
-package host
+package measure
 
 import (
 	"sync"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/cpu"
+
+	"github.com/baetyl/baetyl/utils/host"
 )
-
-// CPU is the processors of the machine, or of one instance, which has only Time, UsedPercent and Error.
-type CPU struct {
-	Time        time.Time `json:"time"`
-	Mhz         float64   `json:"mhz,omitempty"`
-	Cores       int       `json:"cores,omitempty"` // logical, of all packages
-	CacheSize   int32     `json:"cache_size,omitempty"`
-	ModelName   string    `json:"model_name,omitempty"`
-	PhysicalID  string    `json:"physical_id,omitempty"`
-	UsedPercent float64   `json:"used_percent"`       // machine: 100 is all cores; instance: 100 is one core
-	Packages    []Package `json:"packages,omitempty"` // when there is more than one
-	Error       string    `json:"error,omitempty"`
-}
-
-// Package is one processor with its cores.
-type Package struct {
-	PhysicalID string  `json:"physical_id"`
-	ModelName  string  `json:"model_name,omitempty"`
-	Cores      int     `json:"cores"`
-	Mhz        float64 `json:"mhz,omitempty"`
-	CacheSize  int32   `json:"cache_size,omitempty"`
-}
 
 // CPUMeter measures usage between its calls. The zero value is ready; its first usage is that since boot.
 type CPUMeter struct {
@@ -36,8 +16,8 @@ type CPUMeter struct {
 }
 
 // Get describes the processors, with their usage since the last call.
-func (m *CPUMeter) Get() *CPU {
-	out := &CPU{Time: time.Now().UTC()}
+func (m *CPUMeter) Get() *host.CPU {
+	out := &host.CPU{Time: time.Now().UTC()}
 	infos, err := cpu.Info()
 	if err != nil {
 		out.Error = err.Error()
@@ -68,15 +48,15 @@ func (m *CPUMeter) Get() *CPU {
 }
 
 // packages groups the entries of the system, one a core, by the processor that they are of.
-func packages(infos []cpu.InfoStat) []Package {
-	var out []Package
+func packages(infos []cpu.InfoStat) []host.Package {
+	var out []host.Package
 	index := map[string]int{}
 	for _, i := range infos {
 		n, ok := index[i.PhysicalID]
 		if !ok {
 			n = len(out)
 			index[i.PhysicalID] = n
-			out = append(out, Package{PhysicalID: i.PhysicalID, ModelName: i.ModelName, Mhz: i.Mhz, CacheSize: i.CacheSize})
+			out = append(out, host.Package{PhysicalID: i.PhysicalID, ModelName: i.ModelName, Mhz: i.Mhz, CacheSize: i.CacheSize})
 		}
 		out[n].Cores += max(1, int(i.Cores))
 	}

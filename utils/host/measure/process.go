@@ -1,10 +1,12 @@
-package host
+package measure
 
 import (
 	"sync"
 	"time"
 
 	"github.com/shirou/gopsutil/v4/process"
+
+	"github.com/baetyl/baetyl/utils/host"
 )
 
 // ProcessMeter measures one process between its calls.
@@ -17,9 +19,9 @@ type ProcessMeter struct {
 }
 
 // Get returns what the process uses: processor since the last call (at first: since its start), and memory.
-func (m *ProcessMeter) Get() (*CPU, *Mem) {
+func (m *ProcessMeter) Get() (*host.CPU, *host.Mem) {
 	now := time.Now().UTC()
-	c, r := &CPU{Time: now}, &Mem{Time: now}
+	c, r := &host.CPU{Time: now}, &host.Mem{Time: now}
 	p, err := process.NewProcess(int32(m.PID))
 	if err != nil {
 		c.Error, r.Error = err.Error(), err.Error()

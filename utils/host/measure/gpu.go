@@ -1,4 +1,4 @@
-package host
+package measure
 
 import (
 	"bytes"
@@ -7,23 +7,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
-)
 
-// GPU is one graphics processor.
-type GPU struct {
-	Index          string  `json:"index"`
-	Model          string  `json:"model"`
-	MemTotal       uint64  `json:"mem_total"`
-	MemFree        uint64  `json:"mem_free"`
-	MemUsedPercent float64 `json:"mem_used_percent"`
-	GPUUsedPercent float64 `json:"gpu_used_percent"`
-}
+	"github.com/baetyl/baetyl/utils/host"
+)
 
 // gpuDeadline ends an nvidia-smi that hangs, as it does while a driver is being reset.
 const gpuDeadline = 5 * time.Second
 
 // GetGPUs asks nvidia-smi for the GPUs of the machine; without that tool, or when it fails, there are none.
-func GetGPUs(ctx context.Context) []GPU {
+func GetGPUs(ctx context.Context) []host.GPU {
 	tool, err := exec.LookPath("nvidia-smi")
 	if err != nil {
 		return nil
@@ -41,8 +33,8 @@ func GetGPUs(ctx context.Context) []GPU {
 }
 
 // parseGPUs reads one GPU a line; a line with other columns is skipped. Memory is in MiB there.
-func parseGPUs(text []byte) []GPU {
-	var out []GPU
+func parseGPUs(text []byte) []host.GPU {
+	var out []host.GPU
 	for line := range bytes.Lines(text) {
 		f := strings.Split(string(line), ",")
 		if len(f) != 6 {
@@ -56,7 +48,7 @@ func parseGPUs(text []byte) []GPU {
 			n[i] = v
 		}
 		if ok {
-			out = append(out, GPU{
+			out = append(out, host.GPU{
 				Index: strings.TrimSpace(f[0]), Model: strings.TrimSpace(f[1]),
 				MemTotal: uint64(n[0] * (1 << 20)), MemFree: uint64(n[1] * (1 << 20)),
 				MemUsedPercent: n[2], GPUUsedPercent: n[3],
