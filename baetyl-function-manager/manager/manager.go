@@ -37,9 +37,7 @@ func Main(ctx baetyl.Context) error {
 			return err
 		}
 	}
-	if err := m.measure(ctx, &g, cfg.Metrics); err != nil {
-		return err
-	}
+	m.measure(ctx, &g, cfg.Metrics)
 	return g.Run(ctx.Done())
 }
 

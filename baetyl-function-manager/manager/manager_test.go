@@ -487,8 +487,8 @@ func TestFrontDoorAndNumbers(t *testing.T) {
 	require.EqualError(t, err, "rpc error: code = Unknown desc = Exception calling application: x")
 	m.publish("in", 1, "x")
 	m.await("out", 1)
-	resp, err := nethttp.Get("http://" + page + "/metrics")
-	require.NoError(t, err)
+	var resp *nethttp.Response
+	mqtttest.Until(t, "the page of metrics", func() bool { resp, err = nethttp.Get("http://" + page + "/metrics"); return err == nil })
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)

@@ -1,45 +1,22 @@
 package manager
 
 import (
-	"context"
-	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/metrics"
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// measure adds the report to the master and, if it has an address, the Prometheus page.
-func (m *manager) measure(ctx baetyl.Context, g *run.Group, cfg config.Metrics) error {
+// measure adds the report to the master and, if it has an address, the metrics server.
+func (m *manager) measure(ctx baetyl.Context, g *run.Group, cfg config.Metrics) {
 	g.Add("report", baetyl.Report(ctx, cfg.Report.Interval, m.report))
-	if cfg.Address == "" {
-		return nil
+	if cfg.Address != "" {
+		g.Add("metrics", (&metrics.Server{Address: cfg.Address, Numbers: m, Log: ctx.Log()}).Run)
 	}
-	l, err := net.Listen("tcp", cfg.Address)
-	if err != nil {
-		return fmt.Errorf("listen for metrics: %w", err)
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(m)
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	s := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	g.Add("metrics", func(stop context.Context) error {
-		defer context.AfterFunc(stop, func() { s.Close() })()
-		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
-	return nil
 }
 
 // report is what the report of the system shows of the manager.

@@ -3,6 +3,8 @@ package baetyl
 import (
 	"context"
 	"time"
+
+	"github.com/baetyl/baetyl/utils/run"
 )
 
 // Report is a part of a module that reports what stats returns to the master, every interval, until its context ends. A report that
@@ -13,17 +15,10 @@ func Report(c Context, interval time.Duration, stats func() map[string]any) func
 			<-ctx.Done()
 			return nil
 		}
-		t := time.NewTicker(interval)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return nil
-			case <-t.C:
-				if err := c.ReportInstance(stats()); err != nil {
-					c.Log().WithError(err).Debugf("report to master")
-				}
+		return run.Every(ctx, interval, func() {
+			if err := c.ReportInstance(stats()); err != nil {
+				c.Log().WithError(err).Debugf("report to master")
 			}
-		}
+		})
 	}
 }

@@ -17,7 +17,7 @@ func Run(main func(Context) error) {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	err := run(context.Background(), signals, main, os.Stderr)
+	err := runModule(context.Background(), signals, main, os.Stderr)
 	signal.Stop(signals)
 	if err != nil {
 		os.Exit(1)
@@ -28,10 +28,10 @@ func Run(main func(Context) error) {
 // it to end, and its error or panic is returned, beside the line on stderr. The working directory and the environment are those
 // of the program, as in Run.
 func RunContext(ctx context.Context, main func(Context) error) error {
-	return run(ctx, nil, main, os.Stderr)
+	return runModule(ctx, nil, main, os.Stderr)
 }
 
-func run(parent context.Context, signals <-chan os.Signal, main func(Context) error, stderr io.Writer) (err error) {
+func runModule(parent context.Context, signals <-chan os.Signal, main func(Context) error, stderr io.Writer) (err error) {
 	ctx, err := newContext()
 	defer func() {
 		if p := recover(); p != nil {
