@@ -139,6 +139,10 @@ bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3
 bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: init-bytes
+init-bytes: ## what each program costs before main: bytes of initialisers, size of the binary (PROGRAMS=, default all)
+	@GO="$(GO)" TAGS="$(TAGS)" LDFLAGS="$(LDFLAGS)" scripts/init-bytes.sh $(PROGRAMS)
+
 .PHONY: crash
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
 	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
