@@ -472,7 +472,7 @@ functions:
 	}
 }
 
-func TestFrontDoorAndNumbers(t *testing.T) {
+func TestServerAndMetrics(t *testing.T) {
 	door, page := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	m := start(t, startHub(t).address, fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page))
 	c, err := rpc.NewClient(rpc.ClientConfig{Address: door})
