@@ -1,4 +1,5 @@
-// Command baetyl-function-sql is a function runtime whose functions are SQL statements; docs/sql.md explains the dialect.
+// Command baetyl-function-sql is a function runtime whose functions are SQL statements; docs/sql.md explains the
+// dialect.
 //
 // Without arguments it serves the function manager. With the command test it tries a statement:
 //

@@ -1,4 +1,5 @@
-// Command baetyl-timer publishes a message to the hub on an interval. The package timer is its code and says what it reads.
+// Command baetyl-timer publishes a message to the hub on an interval. The package timer is its code and says what it
+// reads.
 package main
 
 import (

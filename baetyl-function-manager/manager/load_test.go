@@ -52,7 +52,8 @@ functions:
   - {name: f, service: svc, instance: {max: 1, concurrency: 16}}
 `
 
-// Several calls at once in one instance: a slow one does not keep the others from being handled, and the results keep their order.
+// Several calls at once in one instance: a slow one does not keep the others from being handled, and the results keep
+// their order.
 func TestCallsAtOnce(t *testing.T) {
 	m := start(t, startHub(t).address, ordered)
 	const n = 40
@@ -74,7 +75,8 @@ func TestCallsAtOnce(t *testing.T) {
 	require.Equal(t, []string{"svc.f.1"}, m.started())
 }
 
-// One message that ends its instance takes others along once; then each has an instance for itself, and only the guilty one fails.
+// One message that ends its instance takes others along once; then each has an instance for itself, and only the guilty
+// one fails.
 func TestPoisonAmongOthers(t *testing.T) {
 	m := start(t, startHub(t).address, ordered)
 	for i := range 5 {
@@ -118,8 +120,8 @@ func TestScale(t *testing.T) {
 	require.Equal(t, 10, seen["wait go"])
 }
 
-// kill -9 of instances, of the manager and of the hub, again and again, while messages come: each gets a result, and no instance of a
-// killed manager stays.
+// kill -9 of instances, of the manager and of the hub, again and again, while messages come: each gets a result, and no
+// instance of a killed manager stays.
 func TestKills(t *testing.T) {
 	t.Run("mosquitto", func(t *testing.T) { kills(t, mqtttest.Mosquitto(t).Address, nil) })
 	t.Run("hub", func(t *testing.T) {

@@ -1,5 +1,5 @@
-// Package manager is the module baetyl-function-manager: it puts the functions, the rules that use them, the gRPC server and
-// the metrics together. It reads etc/baetyl/service.yml; docs/function-manager.md explains its keys.
+// Package manager is the module baetyl-function-manager: it puts the functions, the rules that use them, the gRPC
+// server and the metrics together. It reads etc/baetyl/service.yml; docs/function-manager.md explains its keys.
 //
 //	rule ──► function ──► instance      each rule is a client of the hub, each function a pool of instances
 //	gRPC server ─┘
@@ -85,7 +85,8 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 // cleanTimeout bounds the clean-up at the start.
 const cleanTimeout = 30 * time.Second
 
-// clean stops what an earlier manager left. Without it instances would run that nobody uses; the manager works all the same.
+// clean stops what an earlier manager left. Without it instances would run that nobody uses; the manager works all the
+// same.
 func (m *manager) clean(ctx baetyl.Context) {
 	c, cancel := context.WithTimeout(ctx.Done(), cleanTimeout)
 	defer cancel()

@@ -410,8 +410,8 @@ func TestSlowAndPoison(t *testing.T) {
 	require.LessOrEqual(t, m.most, 4)
 }
 
-// A result that the hub refuses is an error message, not a loop (F9): too large for a hub whose limit the manager does not
-// know, and to a topic that is not permitted.
+// A result that the hub refuses is an error message, not a loop (F9): too large for a hub whose limit the manager does
+// not know, and to a topic that is not permitted.
 func TestRefusedResult(t *testing.T) {
 	h := startHub(t)
 	m := start(t, h.address, `#narrow
@@ -431,7 +431,8 @@ functions:
 		mqtttest.Until(t, text, func() bool { return strings.Contains(fmt.Sprint(m.on("ok")), text) })
 	}
 	require.Contains(t, m.await("dead", 1)[0]["errorMessage"], "the hub refuses the result")
-	// A hub that takes not even the error message may have a full disk: nothing is given up, and it takes the result later.
+	// A hub that takes not even the error message may have a full disk: nothing is given up, and it takes the result
+	// later.
 	mqtttest.Until(t, "the third message waits", func() bool { return strings.Contains(m.stderr.String(), "takes neither result nor error message") })
 	h.kill()
 	path := filepath.Join(h.dir, baetyl.ConfigFile)

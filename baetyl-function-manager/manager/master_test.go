@@ -20,8 +20,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// master is a stand-in for the master's API that starts real processes. A service whose name starts with "broken" can't be
-// started, one that starts with "ending" ends at once.
+// master is a stand-in for the master's API that starts real processes. A service whose name starts with "broken" can't
+// be started, one that starts with "ending" ends at once.
 type master struct {
 	t       testing.TB
 	address string

@@ -50,7 +50,8 @@ var (
 
 // Describe implements prometheus.Collector.
 func (m *manager) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{waitingDesc, instancesDesc, startsDesc, failedDesc, callsDesc, secondsDesc, messagesDesc, underwayDesc} {
+	for _, d := range []*prometheus.Desc{waitingDesc, instancesDesc, startsDesc, failedDesc, callsDesc, secondsDesc,
+		messagesDesc, underwayDesc} {
 		out <- d
 	}
 }
@@ -78,7 +79,8 @@ func (m *manager) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, r := range m.rules {
 		at, name, s := strconv.Itoa(i), r.Function(), r.Stats()
-		for kind, n := range map[string]uint64{"received": s.Received, "result": s.Results, "empty": s.Empty, "error": s.Errors, "retry": s.Retries, "refused": s.Refused, "dropped": s.Dropped} {
+		for kind, n := range map[string]uint64{"received": s.Received, "result": s.Results, "empty": s.Empty,
+			"error": s.Errors, "retry": s.Retries, "refused": s.Refused, "dropped": s.Dropped} {
 			counter(messagesDesc, float64(n), at, name, kind)
 		}
 		gauge(underwayDesc, float64(s.Underway), at, name)

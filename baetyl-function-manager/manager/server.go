@@ -25,7 +25,7 @@ func (m *manager) call(ctx context.Context, in *rpc.Message) (*rpc.Message, erro
 	if f == nil {
 		return nil, status.Errorf(codes.Unknown, "function (%s) not found", in.GetFunctionName())
 	}
-	// A caller that goes away gives up waiting for an instance; a call that runs is finished, else the instance would be taken
-	// for broken.
+	// A caller that goes away gives up waiting for an instance; a call that runs is finished, else the instance would be
+	// taken for broken.
 	return f.Call(ctx, context.WithoutCancel(ctx), in, false)
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// BenchmarkCall is the statement of the documents through a real connection, 64 calls under way. Both ends share the processors.
+// BenchmarkCall is the statement of the documents through a real connection, 64 calls under way. Both ends share the
+// processors.
 func BenchmarkCall(b *testing.B) {
 	for _, pipe := range []bool{false, true} {
 		b.Run(map[bool]string{false: "gRPC", true: "pipe"}[pipe], func(b *testing.B) {

@@ -42,7 +42,8 @@ func (c *config) Validate() error {
 	return nil
 }
 
-// The detail of an error is the same as that of the other runtimes; the SDK puts "Exception calling application: " before it.
+// The detail of an error is the same as that of the other runtimes; the SDK puts "Exception calling application: "
+// before it.
 var errUnknown = errors.New("function not found")
 
 // run replaces the payload by the result.

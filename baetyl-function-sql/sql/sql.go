@@ -1,5 +1,5 @@
-// Package sql is the module baetyl-function-sql, the function runtime for SQL: the handler of a function is a statement. It reads
-// etc/baetyl/service.yml; docs/sql.md explains the dialect.
+// Package sql is the module baetyl-function-sql, the function runtime for SQL: the handler of a function is a
+// statement. It reads etc/baetyl/service.yml; docs/sql.md explains the dialect.
 //
 //	functions:
 //	  - name: sql-filter
@@ -28,6 +28,6 @@ func Main(ctx baetyl.Context) error {
 	}, atOnce)
 }
 
-// atOnce asks for calls side by side: a statement neither waits nor keeps anything between calls, so more of them cost nothing, and
-// none of them waits for the way of another one's answer.
+// atOnce asks for calls side by side: a statement neither waits nor keeps anything between calls, so more of them cost
+// nothing, and none of them waits for the way of another one's answer.
 func atOnce(c *function.ServerConfig) { c.Announced = 64 }

@@ -22,8 +22,8 @@ const usage = `usage: baetyl-function-sql                                  serve
   --qos QOS         its QoS (default 0)
 `
 
-// Command runs the command test of the program's arguments and returns the exit status: 0 with the result on stdout, or with "no match" on stderr; 1 for an error of
-// the statement or the message, 2 for wrong arguments.
+// Command runs the command test of the program's arguments and returns the exit status: 0 with the result on stdout, or
+// with "no match" on stderr; 1 for an error of the statement or the message, 2 for wrong arguments.
 func Command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	file, name, event := baetyl.ConfigFile, "", ""
 	m := &function.Message{}

@@ -12,7 +12,8 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Main is the module baetyl-hub. It reads etc/baetyl/service.yml, which docs/hub.md explains, and serves until it is asked to end.
+// Main is the module baetyl-hub. It reads etc/baetyl/service.yml, which docs/hub.md explains, and serves until it is
+// asked to end.
 func Main(ctx baetyl.Context) error {
 	var cfg config.Config
 	if err := ctx.LoadConfig(&cfg); err != nil {
@@ -24,7 +25,9 @@ func Main(ctx baetyl.Context) error {
 	}
 	var g run.Group
 	g.Add("hub", h.Run)
-	g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any { return map[string]any{"broker_stats": h.Report()} }))
+	g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any {
+		return map[string]any{"broker_stats": h.Report()}
+	}))
 	g.Add("reload", func(stop context.Context) error {
 		reload(stop, ctx, h)
 		return nil

@@ -1,4 +1,5 @@
-// Package timer is the module baetyl-timer: it publishes a message to the hub on an interval. It reads etc/baetyl/service.yml:
+// Package timer is the module baetyl-timer: it publishes a message to the hub on an interval. It reads
+// etc/baetyl/service.yml:
 //
 //	timer:
 //	  interval: 10s        # default 1m; the first message comes after one interval

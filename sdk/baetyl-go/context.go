@@ -26,11 +26,12 @@ const closeTimeout = 2 * time.Second
 type Context interface {
 	// Config returns the system configuration of the service, such as hub and logger.
 	Config() *ServiceConfig
-	// LoadConfig loads the custom configuration of the service, a pointer to a struct, from the same file. A key that neither
-	// the struct nor ServiceConfig has is an error.
+	// LoadConfig loads the custom configuration of the service, a pointer to a struct, from the same file. A key that
+	// neither the struct nor ServiceConfig has is an error.
 	LoadConfig(out interface{}) error
-	// NewHubClient creates a client of the hub from the system configuration. clientID and subscriptions replace those of the
-	// configuration unless they are empty or nil. The client connects when it is started, and is closed when the module ends.
+	// NewHubClient creates a client of the hub from the system configuration. clientID and subscriptions replace those of
+	// the configuration unless they are empty or nil. The client connects when it is started, and is closed when the
+	// module ends.
 	NewHubClient(clientID string, subscriptions []mqtt.TopicInfo) (*mqtt.Dispatcher, error)
 	// Log returns the module's log.
 	Log() Logger
@@ -38,12 +39,12 @@ type Context interface {
 	IsNative() bool
 	// Wait blocks until the service is asked to end, by SIGTERM or SIGINT, or by the context of RunContext.
 	Wait()
-	// WaitChan returns the channel, always the same, that delivers that signal and is closed after it. Under RunContext it is
-	// closed without one.
+	// WaitChan returns the channel, always the same, that delivers that signal and is closed after it. Under RunContext it
+	// is closed without one.
 	WaitChan() <-chan os.Signal
 
-	// UpdateSystem asks the master to update the application to the one at path. clean is kept for callers of old: the agent
-	// removes by itself what is not used any more.
+	// UpdateSystem asks the master to update the application to the one at path. clean is kept for callers of old: the
+	// agent removes by itself what is not used any more.
 	UpdateSystem(path string, clean bool) error
 	// InspectSystem returns the report of the system.
 	InspectSystem() (*Inspect, error)
@@ -85,8 +86,8 @@ type moduleContext struct {
 	hubs []*mqtt.Dispatcher
 }
 
-// newContext reads the environment and the system part of the configuration. A file that is missing means defaults, one that
-// is wrong is an error.
+// newContext reads the environment and the system part of the configuration. A file that is missing means defaults, one
+// that is wrong is an error.
 func newContext() (*moduleContext, error) {
 	c := &moduleContext{
 		service:  masterapi.Getenv(masterapi.EnvServiceName),
@@ -102,8 +103,9 @@ func newContext() (*moduleContext, error) {
 	return c, nil
 }
 
-// LoadSections reads the sections of ConfigFile that out, a pointer to a struct, has; a missing file means defaults. Other
-// sections belong to others, who check them. It is for packages that add to the SDK; a module calls Context.LoadConfig.
+// LoadSections reads the sections of ConfigFile that out, a pointer to a struct, has; a missing file means defaults.
+// Other sections belong to others, who check them. It is for packages that add to the SDK; a module calls
+// Context.LoadConfig.
 func LoadSections(out any) error {
 	err := conf.Load(ConfigFile, out, conf.AllowOthers())
 	if errors.Is(err, os.ErrNotExist) {
@@ -112,7 +114,8 @@ func LoadSections(out any) error {
 	return err
 }
 
-// watch makes the module end when parent does, or with the first signal, which it announces. The returned function takes it back.
+// watch makes the module end when parent does, or with the first signal, which it announces. The returned function
+// takes it back.
 func (c *moduleContext) watch(parent context.Context, signals <-chan os.Signal) func() {
 	var cancel context.CancelFunc
 	c.done, cancel = context.WithCancel(parent)

@@ -9,12 +9,12 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not started by
-// a master.
+// ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not
+// started by a master.
 var ErrNoMaster = errors.New("no master: environment variable " + masterapi.EnvAPIAddress + " is not set")
 
-// Master is the client of the master's API. An answer of the master that is no success is an *http.Error of protocol/http.
-// The end of a call's context ends the call; the master may go on with what it was asked.
+// Master is the client of the master's API. An answer of the master that is no success is an *http.Error of
+// protocol/http. The end of a call's context ends the call; the master may go on with what it was asked.
 type Master struct{ client *http.Client }
 
 // NewMaster makes the client from the environment that the master gives to its services. It does not connect.

@@ -10,9 +10,9 @@ import (
 	"syscall"
 )
 
-// Run runs a module as this process: it makes the Context, calls main and returns when main has returned nil. If main returns
-// an error or panics, or the configuration is wrong, Run says so on stderr and ends the process with status 1, so that restart
-// policies see the failure. SIGTERM and SIGINT ask the module to end.
+// Run runs a module as this process: it makes the Context, calls main and returns when main has returned nil. If main
+// returns an error or panics, or the configuration is wrong, Run says so on stderr and ends the process with status 1,
+// so that restart policies see the failure. SIGTERM and SIGINT ask the module to end.
 func Run(main func(Context) error) {
 	signal.Ignore(syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
@@ -24,9 +24,9 @@ func Run(main func(Context) error) {
 	}
 }
 
-// RunContext runs a module within a program that does other things too, such as a test: instead of a signal the end of ctx asks
-// it to end, and its error or panic is returned, beside the line on stderr. The working directory and the environment are those
-// of the program, as in Run.
+// RunContext runs a module within a program that does other things too, such as a test: instead of a signal the end of
+// ctx asks it to end, and its error or panic is returned, beside the line on stderr. The working directory and the
+// environment are those of the program, as in Run.
 func RunContext(ctx context.Context, main func(Context) error) error {
 	return runModule(ctx, nil, main, os.Stderr)
 }

@@ -158,7 +158,8 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
-// A module runs within the process of a test, too: its error and its panic are returned, and the end of the context ends it.
+// A module runs within the process of a test, too: its error and its panic are returned, and the end of the context
+// ends it.
 func TestRunContext(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, baetyl.RunContext(t.Context(), modules["fine"]))

@@ -19,8 +19,8 @@ import (
 
 const module = "github.com/baetyl/baetyl"
 
-// rule says what the packages at and below from may import of this repository: the packages at and below the entries of to.
-// "." is the root package alone.
+// rule says what the packages at and below from may import of this repository: the packages at and below the entries of
+// to. "." is the root package alone.
 type rule struct {
 	from string
 	to   []string
@@ -30,7 +30,7 @@ type rule struct {
 var rules = []rule{
 	{"utils", []string{"utils"}},
 	{"protocol", []string{"protocol", "utils"}},
-	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes as the function manager does
+	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes, as the manager does
 	{"internal", []string{"internal", "protocol", "utils"}},                     // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
 	{"master/engine", []string{"master/engine", "protocol", "utils"}},
@@ -47,11 +47,14 @@ var heavy = []struct {
 	to, why string
 	from    []string
 }{
-	{"sdk/baetyl-go/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql", "internal/functiontest", "sdk/baetyl-go/function", "test"}},
-	{"protocol/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql", "baetyl-function-python", "baetyl-function-node85",
+	{"sdk/baetyl-go/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql",
+		"internal/functiontest", "sdk/baetyl-go/function", "test"}},
+	{"protocol/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql",
+		"baetyl-function-python", "baetyl-function-node85", // their tests
 		"internal/functiontest", "protocol/function", "sdk/baetyl-go/function", "test"}},
 	{"utils/host/measure", "it links gopsutil; the values are in utils/host", []string{"master", "utils/host/measure"}},
-	{"utils/metrics", "it links the Prometheus client", []string{"baetyl-hub/hub", "baetyl-function-manager/manager", "utils/metrics"}},
+	{"utils/metrics", "it links the Prometheus client", []string{"baetyl-hub/hub", "baetyl-function-manager/manager",
+		"utils/metrics"}},
 }
 
 type pkg struct {

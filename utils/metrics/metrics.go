@@ -4,8 +4,8 @@
 //	GET /healthz ─► 200: the process lives
 //	GET /readyz ──► 200, or 503 with the reason
 //
-// The work of a module does not depend on its numbers. An address that can't be opened, because another program uses it for
-// example, costs a warning; the module goes on, and the Server tries again until the address is free.
+// The work of a module does not depend on its numbers. An address that can't be opened, because another program uses it
+// for example, costs a warning; the module goes on, and the Server tries again until the address is free.
 package metrics
 
 import (
@@ -61,7 +61,8 @@ func (s *Server) Run(ctx context.Context) error {
 			}
 		}
 		if failures == 0 { // once, not at each attempt
-			l.WithError(err).Warnf("no metrics: %s can't be opened; is another program there? It is tried again; or set another address, or \"\" for none", Key)
+			l.WithError(err).Warnf("no metrics: %s can't be opened and is tried again; "+
+				"if another program uses it, set another address, or \"\" for none", Key)
 		}
 		t := time.NewTimer(attempts.Delay(failures, rand.Float64()))
 		select {

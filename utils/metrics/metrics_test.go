@@ -39,7 +39,8 @@ func TestAddressInUse(t *testing.T) {
 	opened := make(chan net.Listener, 1)
 	failures := 2
 	var text strings.Builder
-	s := &Server{Address: "127.0.0.1:9", Numbers: number, Ready: func() error { return <-ready }, Log: log.NewTo(&text, log.Config{}),
+	s := &Server{Address: "127.0.0.1:9", Numbers: number, Log: log.NewTo(&text, log.Config{}),
+		Ready: func() error { return <-ready },
 		listen: func(string, string) (net.Listener, error) {
 			if failures > 0 {
 				failures--

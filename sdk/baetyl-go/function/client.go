@@ -134,8 +134,8 @@ func (c *Client) dial(ctx context.Context) (*protocol.Pipe, error) {
 	}
 }
 
-// hello begins a pipe on a connection. Something that listens and says nothing within some seconds is left to gRPC, which has
-// more patience.
+// hello begins a pipe on a connection. Something that listens and says nothing within some seconds is left to gRPC,
+// which has more patience.
 func hello(ctx context.Context, conn net.Conn) (*protocol.Pipe, error) {
 	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
@@ -155,8 +155,8 @@ func (c *Client) Concurrent() int {
 	return c.pipe.pipe.Concurrent
 }
 
-// Lost blocks until the connection that Connect made has ended or ctx ends; it tells which. The runtime may be gone, or may
-// have closed the connection.
+// Lost blocks until the connection that Connect made has ended or ctx ends; it tells which. The runtime may be gone, or
+// may have closed the connection.
 func (c *Client) Lost(ctx context.Context) bool {
 	if c.pipe != nil {
 		select {

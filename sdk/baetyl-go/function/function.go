@@ -1,10 +1,10 @@
-// Package function serves and calls functions: it is the part of the SDK that knows gRPC, for function runtimes and for the
-// function manager.
+// Package function serves and calls functions: it is the part of the SDK that knows gRPC, for function runtimes and for
+// the function manager.
 //
 //	main ─► Run ─► Serve ─► Server ◄── messages ── Client (in the function manager)
 //
-// A Server takes gRPC and, without TLS, the pipe of protocol/function at one address; a Client prefers the pipe when it is told
-// to. A module that serves no function does not import this package, and so does not link gRPC.
+// A Server takes gRPC and, without TLS, the pipe of protocol/function at one address; a Client prefers the pipe when it
+// is told to. A module that serves no function does not import this package, and so does not link gRPC.
 package function
 
 import (
@@ -29,13 +29,14 @@ type Length struct {
 	} `yaml:"length" json:"length"`
 }
 
-// Call handles one message and returns the answer. An error that has no gRPC status is the function's own failure: it becomes
-// the status Unknown with "Exception calling application: ", which tells the manager that the instance is sound.
+// Call handles one message and returns the answer. An error that has no gRPC status is the function's own failure: it
+// becomes the status Unknown with "Exception calling application: ", which tells the manager that the instance is
+// sound.
 type Call func(ctx context.Context, m *Message) (*Message, error)
 
 // Run runs a module that is a function: payload in, payload out. A nil result publishes nothing, an error or a panic is
-// published as the function's failure. The address comes from the function manager, or from server.address in service.yml.
-// It is called once, by main, and ends the process as baetyl.Run does.
+// published as the function's failure. The address comes from the function manager, or from server.address in
+// service.yml. It is called once, by main, and ends the process as baetyl.Run does.
 func Run(f func(ctx context.Context, m *Message) ([]byte, error)) {
 	baetyl.Run(func(ctx baetyl.Context) error {
 		return Serve(ctx, func(c context.Context, m *Message) (*Message, error) {

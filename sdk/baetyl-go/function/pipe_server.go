@@ -79,8 +79,8 @@ type pipeServer struct {
 	closing bool
 }
 
-// run takes calls until the connection ends. When stop ends it takes no new ones and closes the connection behind the last
-// answer; when kill ends, or the caller is gone, running calls are cancelled.
+// run takes calls until the connection ends. When stop ends it takes no new ones and closes the connection behind the
+// last answer; when kill ends, or the caller is gone, running calls are cancelled.
 func (s *pipeServer) run(stop, kill context.Context) {
 	alive, cancel := context.WithCancel(kill)
 	defer cancel()
@@ -169,7 +169,8 @@ func (s *pipeServer) refuse(call uint32, err error) {
 	_ = s.pipe.SendCode(call, st.Code(), st.Message())
 }
 
-// count changes the number of calls without an answer, and closes the connection behind the last one when the server ends.
+// count changes the number of calls without an answer, and closes the connection behind the last one when the server
+// ends.
 func (s *pipeServer) count(change int, closing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

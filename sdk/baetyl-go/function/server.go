@@ -29,8 +29,8 @@ type ServerConfig struct {
 	Workers struct {
 		Max int `yaml:"max" json:"max" validate:"min=0"` // calls at once; more wait; 0: no limit
 	} `yaml:"workers" json:"workers"`
-	// Announced is how many calls at once the function manager gives to one instance unless functions[].instance.concurrency
-	// says otherwise. It is for code that is made for it; 0 means 1.
+	// Announced is how many calls at once the function manager gives to one instance unless
+	// functions[].instance.concurrency says otherwise. It is for code that is made for it; 0 means 1.
 	Announced int `yaml:"-" json:"-"`
 
 	CA   string `yaml:"ca" json:"ca"`     // PEM file of the authorities of clients; a client may present a certificate
