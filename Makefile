@@ -147,6 +147,10 @@ bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3
 bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
+.PHONY: init-bytes
+init-bytes: ## what each program costs before main: bytes of initialisers, size of the binary (PROGRAMS=, default all)
+	@GO="$(GO)" TAGS="$(TAGS)" LDFLAGS="$(LDFLAGS)" scripts/init-bytes.sh $(PROGRAMS)
+
 .PHONY: crash
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
 	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
@@ -161,7 +165,7 @@ outage: ## a far broker that is away while a million messages come in, then the 
 
 .PHONY: function-crash
 function-crash: ## kill function manager, instances and hub 104 times under load and count results (KILLS=104)
-	FUNCTION_KILLS=$(or $(KILLS),104) $(GO) test -count=1 -timeout 30m -v -run '^TestKills$$' ./baetyl-function-manager
+	FUNCTION_KILLS=$(or $(KILLS),104) $(GO) test -count=1 -timeout 30m -v -run '^TestKills$$' ./baetyl-function-manager/manager
 
 .PHONY: agent-crash
 agent-crash: ## kill the agent 200 times in the middle of updates and see what becomes of them (KILLS=200)

@@ -1,58 +1,9 @@
-// Command baetyl-hub is the MQTT broker of Baetyl. It reads etc/baetyl/service.yml; docs/hub.md explains its keys.
+// Command baetyl-hub is the MQTT broker of Baetyl. The package hub is its code.
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
-	"os/signal"
-	"syscall"
-
-	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/hub"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
-	"github.com/baetyl/baetyl/utils/run"
 )
 
-func main() {
-	baetyl.Run(func(ctx baetyl.Context) error {
-		var cfg config.Config
-		if err := ctx.LoadConfig(&cfg); err != nil {
-			return err
-		}
-		h, err := hub.Open(cfg, ctx.Log())
-		if err != nil { // an address, a certificate or a folder that the file names cannot be used
-			return fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
-		}
-		var g run.Group
-		g.Add("hub", h.Run)
-		g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any { return map[string]any{"broker_stats": h.Report()} }))
-		g.Add("reload", func(stop context.Context) error {
-			reload(stop, ctx, h)
-			return nil
-		})
-		return g.Run(ctx.Done())
-	})
-}
-
-// reload reads the configuration again at each SIGHUP.
-func reload(stop context.Context, ctx baetyl.Context, h *hub.Hub) {
-	hup := make(chan os.Signal, 1) // one pending reload is enough: it reads the newest file
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	for {
-		select {
-		case <-stop.Done():
-			return
-		case <-hup:
-			var cfg config.Config
-			err := ctx.LoadConfig(&cfg)
-			if err == nil {
-				err = h.Reload(cfg)
-			}
-			if err != nil {
-				ctx.Log().WithError(err).Errorf("configuration not reloaded, the old one stays")
-			}
-		}
-	}
-}
+func main() { baetyl.Run(hub.Main) }

@@ -30,6 +30,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host"
+	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/run"
 	"github.com/baetyl/baetyl/utils/sample"
@@ -86,13 +87,13 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),
 	})
-	var cpu host.CPUMeter
+	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, patience, func(context.Context) masterapi.Hardware {
 		return masterapi.Hardware{
-			Host: host.GetInfo(), Net: host.GetNet(), Mem: host.GetMem(), CPU: cpu.Get(), Disk: host.GetDisk(),
+			Host: measure.GetInfo(), Net: measure.GetNet(), Mem: measure.GetMem(), CPU: cpu.Get(), Disk: measure.GetDisk(),
 		}
 	})
-	m.gpus = sample.New(10*time.Second, patience, host.GetGPUs)
+	m.gpus = sample.New(10*time.Second, patience, measure.GetGPUs)
 	return m, nil
 }
 
@@ -117,7 +118,7 @@ func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, er
 		masterapi.EnvAPIVersion:  masterapi.Version,
 		masterapi.EnvServiceMode: e.Name(),
 	}
-	if id := host.ID(); id != "" {
+	if id := measure.ID(); id != "" {
 		env[masterapi.EnvHostID] = id
 	}
 	if s := c.Socket(workdir); s != "" {

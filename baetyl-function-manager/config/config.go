@@ -17,17 +17,17 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/mqtt"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // Config is service.yml without `hub` and `logger`.
 type Config struct {
-	Rules     []Rule               `yaml:"rules" json:"rules"`
-	Functions []Function           `yaml:"functions" json:"functions"`
-	Server    baetyl.FServerConfig `yaml:"server" json:"server"`
-	Message   Message              `yaml:"message" json:"message"`
-	Metrics   Metrics              `yaml:"metrics" json:"metrics"`
+	Rules     []Rule           `yaml:"rules" json:"rules"`
+	Functions []Function       `yaml:"functions" json:"functions"`
+	Server    rpc.ServerConfig `yaml:"server" json:"server"`
+	Message   Message          `yaml:"message" json:"message"`
+	Metrics   Metrics          `yaml:"metrics" json:"metrics"`
 }
 
 // Message is the limit of the hub that results go to.

@@ -14,7 +14,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	"github.com/baetyl/baetyl/baetyl-function-manager/pool"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -64,7 +64,7 @@ type grant struct {
 }
 
 type instance struct {
-	client *baetyl.FClient
+	client *rpc.Client
 	drop   context.CancelFunc // ends its watch
 }
 
@@ -113,7 +113,7 @@ func (f *Function) Concurrency() int {
 // Call handles one message with one instance. It waits for an instance until wait ends; work bounds the call itself beside the
 // function's timeout. alone keeps other calls away from the instance meanwhile: a message that ends its instance should not
 // take others along again and again. An error has a gRPC status, which Judge reads.
-func (f *Function) Call(wait, work context.Context, m *baetyl.FunctionMessage, alone bool) (*baetyl.FunctionMessage, error) {
+func (f *Function) Call(wait, work context.Context, m *rpc.Message, alone bool) (*rpc.Message, error) {
 	w := &waiter{got: make(chan grant, 1)}
 	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, alone, now) })
 	var g grant

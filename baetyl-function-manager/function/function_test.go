@@ -19,6 +19,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -115,7 +116,7 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	wait, stop := context.WithCancel(context.Background())
 	got := make(chan error, 1)
 	go func() {
-		_, err := f.Call(wait, context.Background(), &baetyl.FunctionMessage{}, false)
+		_, err := f.Call(wait, context.Background(), &rpc.Message{}, false)
 		got <- err
 	}()
 	stop()
@@ -125,6 +126,6 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	require.Less(t, time.Since(began), 8*time.Second, "a start that is under way is given up")
-	_, err = f.Call(context.Background(), context.Background(), &baetyl.FunctionMessage{}, false)
+	_, err = f.Call(context.Background(), context.Background(), &rpc.Message{}, false)
 	require.ErrorContains(t, err, "Pool not open")
 }

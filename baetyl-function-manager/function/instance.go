@@ -13,6 +13,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -42,7 +43,7 @@ func Name(f config.Function, id int) string {
 }
 
 // Start starts an instance and connects to it. On an error nothing is left.
-func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*baetyl.FClient, error) {
+func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*rpc.Client, error) {
 	if l.Master == nil {
 		return nil, l.Err
 	}
@@ -75,11 +76,11 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*baety
 }
 
 // connect waits until the instance takes calls. Meanwhile it looks whether the instance still runs.
-func (l *Launcher) connect(ctx context.Context, f config.Function, name, address string) (*baetyl.FClient, error) {
-	cfg := baetyl.FClientConfig{Address: address, Timeout: f.Timeout, FailFast: true, Pipe: true}
+func (l *Launcher) connect(ctx context.Context, f config.Function, name, address string) (*rpc.Client, error) {
+	cfg := rpc.ClientConfig{Address: address, Timeout: f.Timeout, FailFast: true, Pipe: true}
 	cfg.Message.Length.Max = f.Message.Length.Max
 	cfg.Backoff.Max = f.Backoff.Max
-	c, err := baetyl.NewFClient(cfg)
+	c, err := rpc.NewClient(cfg)
 	if err != nil {
 		return nil, err
 	}

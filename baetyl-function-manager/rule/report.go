@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/baetyl/baetyl/protocol/mqtt"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 // errorType is what the documents show in every error message. The kind of the error is the code in errorMessage.
@@ -33,7 +33,7 @@ type functionInput struct {
 
 // report makes the error message of cause in a packet of at most limit bytes: what does not fit is left out, first the payload,
 // then the end of the cause.
-func report(m *baetyl.FunctionMessage, cause error, topic string, qos uint32, limit int) mqtt.Message {
+func report(m *rpc.Message, cause error, topic string, qos uint32, limit int) mqtt.Message {
 	f := failure{Message: cause.Error(), Type: errorType, Function: functionInput{ID: m.ID, QOS: m.QOS, Topic: m.Topic, Payload: m.Payload,
 		Timestamp: m.Timestamp, FunctionName: m.FunctionName, FunctionInvokeID: m.FunctionInvokeID}}
 	out := mqtt.Message{Topic: topic, QOS: qos, Payload: f.json()}

@@ -8,12 +8,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 // The documents' sample ("baetyl-function-manager"), plus the time stamp that the program of 2019 added.
 func TestReport(t *testing.T) {
-	m := &baetyl.FunctionMessage{Topic: "t", Payload: []byte(`{"id":1,"device":"111"}`), FunctionName: "sayhi", FunctionInvokeID: "50f8f102"}
+	m := &rpc.Message{Topic: "t", Payload: []byte(`{"id":1,"device":"111"}`), FunctionName: "sayhi", FunctionInvokeID: "50f8f102"}
 	out := report(m, errors.New("rpc error: code = Unknown desc = Exception calling application"), "t/hi", 1, 32<<10)
 	require.Equal(t, "t/hi", out.Topic)
 	require.Equal(t, uint32(1), out.QOS)
@@ -24,7 +24,7 @@ func TestReport(t *testing.T) {
 
 // An error message fits the hub's limit although base64 makes the payload larger, and the cause may be long.
 func TestReportFits(t *testing.T) {
-	m := &baetyl.FunctionMessage{Topic: "t", Payload: make([]byte, 30<<10), FunctionInvokeID: "x"}
+	m := &rpc.Message{Topic: "t", Payload: make([]byte, 30<<10), FunctionInvokeID: "x"}
 	for _, cause := range []string{"short", strings.Repeat("long ", 20<<10), strings.Repeat("\x00ü", 20<<10), strings.Repeat("\xff", 50<<10)} {
 		out := report(m, errors.New(cause), "t/hi", 1, 32<<10)
 		require.LessOrEqual(t, out.PacketSize(), 32<<10)
@@ -43,7 +43,7 @@ func FuzzReport(f *testing.F) {
 	f.Add(strings.Repeat("\xff\x00ü", 200), make([]byte, 400), uint16(256))
 	f.Fuzz(func(t *testing.T, cause string, payload []byte, limit uint16) {
 		max := 256 + int(limit)
-		out := report(&baetyl.FunctionMessage{Topic: "t", Payload: payload}, errors.New(cause), "t", 1, max)
+		out := report(&rpc.Message{Topic: "t", Payload: payload}, errors.New(cause), "t", 1, max)
 		if out.PacketSize() > max || !json.Valid(out.Payload) {
 			t.Fatalf("packet of %d bytes, limit %d: %s", out.PacketSize(), max, out.Payload)
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
 	"github.com/baetyl/baetyl/protocol/mqtt"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -36,7 +36,7 @@ var refusals = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
 
 // Caller is a function. See function.Function for its promises.
 type Caller interface {
-	Call(wait, work context.Context, m *baetyl.FunctionMessage, alone bool) (*baetyl.FunctionMessage, error)
+	Call(wait, work context.Context, m *rpc.Message, alone bool) (*rpc.Message, error)
 	Concurrency() int
 }
 
@@ -159,7 +159,7 @@ func (r *Rule) OnMessage(d *mqtt.Delivery) {
 		return
 	}
 	r.received.Add(1)
-	m := &baetyl.FunctionMessage{ID: uint64(d.ID), QOS: d.QOS, Topic: d.Topic, Payload: d.Payload, Timestamp: d.Received.Unix(),
+	m := &rpc.Message{ID: uint64(d.ID), QOS: d.QOS, Topic: d.Topic, Payload: d.Payload, Timestamp: d.Received.Unix(),
 		FunctionName: r.cfg.Function.Name, FunctionInvokeID: newID()}
 	key := ""
 	if r.key != nil && !r.one {
@@ -169,7 +169,7 @@ func (r *Rule) OnMessage(d *mqtt.Delivery) {
 }
 
 // handle calls the function; what it returns is to be run when the messages before it in its lane have got that far.
-func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) func() {
+func (r *Rule) handle(d *mqtt.Delivery, m *rpc.Message) func() {
 	out, err := r.call(m)
 	return func() { r.finish(&outcome{d: d, m: m, out: out, err: err}) }
 }
@@ -177,7 +177,7 @@ func (r *Rule) handle(d *mqtt.Delivery, m *baetyl.FunctionMessage) func() {
 // outcome is what has become of a message.
 type outcome struct {
 	d       *mqtt.Delivery
-	m, out  *baetyl.FunctionMessage
+	m, out  *rpc.Message
 	err     error
 	refused int // times that the hub took neither the result nor the error message
 }
@@ -219,7 +219,7 @@ func (r *Rule) finish(o *outcome) {
 
 // call calls the function, up to retry.max times if the instance breaks or does not start; from the second time on with an
 // instance for itself.
-func (r *Rule) call(m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
+func (r *Rule) call(m *rpc.Message) (*rpc.Message, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := r.fn.Call(r.wait, r.work, m, attempt > 1)
 		if err == nil {

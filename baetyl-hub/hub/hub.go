@@ -21,6 +21,7 @@ import (
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/metrics"
 	"github.com/baetyl/baetyl/utils/run"
 )
 
@@ -99,7 +100,8 @@ func (h *Hub) Run(ctx context.Context) error {
 	})
 	g.Add("wills", h.sessions.RunWills)
 	if h.cfg.Metrics.Address != "" {
-		g.Add("metrics", h.serveMetrics)
+		m := metrics.Server{Address: h.cfg.Metrics.Address, Numbers: collector{h}, Ready: h.ready, Log: h.log}
+		g.Add("metrics", m.Run)
 	}
 	if h.cfg.Sys.Interval > 0 {
 		g.Add("sys", h.announce)

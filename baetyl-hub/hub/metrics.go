@@ -3,17 +3,12 @@ package hub
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
-	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/run"
 )
 
 // collector gives Prometheus the hub's figures when it asks for them.
@@ -34,32 +29,10 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// serveMetrics answers /metrics, /healthz (the process lives) and /readyz (messages can be stored) on metrics.address. A port
-// that is taken costs the metrics, not the hub.
-func (h *Hub) serveMetrics(ctx context.Context) error {
-	ln, err := net.Listen("tcp", h.cfg.Metrics.Address)
-	if err != nil {
-		h.log.WithError(err).WithField(log.KeyAddress, h.cfg.Metrics.Address).Warnf("no metrics: metrics.address can't be opened; set another, or \"\"")
-		<-ctx.Done()
-		return nil
-	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(collector{h})
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if !h.store.Writable() {
-			http.Error(w, "messages can't be stored", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	stop := context.AfterFunc(ctx, func() { _ = server.Close() })
-	defer stop()
-	if err := server.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// ready tells whether messages can be stored.
+func (h *Hub) ready() error {
+	if !h.store.Writable() {
+		return errors.New("messages can't be stored")
 	}
 	return nil
 }
@@ -67,7 +40,7 @@ func (h *Hub) serveMetrics(ctx context.Context) error {
 // announce publishes the figures below $SYS/broker/, for those who may read them.
 func (h *Hub) announce(ctx context.Context) error {
 	h.announceOnce()
-	return every(ctx, h.cfg.Sys.Interval, h.announceOnce)
+	return run.Every(ctx, h.cfg.Sys.Interval, h.announceOnce)
 }
 
 func (h *Hub) announceOnce() {

@@ -3,6 +3,8 @@ package hub
 import (
 	"context"
 	"time"
+
+	"github.com/baetyl/baetyl/utils/run"
 )
 
 // Stat is one figure of the hub. Where it goes: the report to the master, the status line of the log, Prometheus, $SYS.
@@ -58,25 +60,11 @@ func (h *Hub) Report() map[string]int64 {
 
 // logStatus writes a line every `status.logging.interval`.
 func (h *Hub) logStatus(ctx context.Context) error {
-	return every(ctx, h.cfg.Status.Logging.Interval, func() {
+	return run.Every(ctx, h.cfg.Status.Logging.Interval, func() {
 		entry := h.log
 		for _, x := range h.Stats() {
 			entry = entry.WithField(x.Name, x.Value)
 		}
 		entry.Infof("status")
 	})
-}
-
-// every calls fn at each interval until ctx ends.
-func every(ctx context.Context, interval time.Duration, fn func()) error {
-	t := time.NewTicker(interval)
-	defer t.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-t.C:
-			fn()
-		}
-	}
 }

@@ -33,7 +33,7 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/protocol/masterapi"
-	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
 // deadline is how long a test waits for what must happen; a busy machine with the race detector is slow.
@@ -110,9 +110,9 @@ func (r *Runtime) dial(t testing.TB, creds credentials.TransportCredentials) {
 // dialPipe makes Client one over the pipe, with the same limits.
 func (r *Runtime) dialPipe(t testing.TB) {
 	t.Helper()
-	cfg := baetyl.FClientConfig{Address: r.Addr, Timeout: deadline, Pipe: true}
+	cfg := rpc.ClientConfig{Address: r.Addr, Timeout: deadline, Pipe: true}
 	cfg.Message.Length.Max = 64 << 20
-	c, err := baetyl.NewFClient(cfg)
+	c, err := rpc.NewClient(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -129,10 +129,10 @@ func (r *Runtime) dialPipe(t testing.TB) {
 	r.Client = pipeClient{c}
 }
 
-type pipeClient struct{ *baetyl.FClient }
+type pipeClient struct{ *rpc.Client }
 
 func (c pipeClient) Call(ctx context.Context, m *function.FunctionMessage, _ ...grpc.CallOption) (*function.FunctionMessage, error) {
-	return c.FClient.Call(ctx, m)
+	return c.Client.Call(ctx, m)
 }
 
 // Fail starts an instance that is to end on its own; returns its exit status and what it wrote.

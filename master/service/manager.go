@@ -191,7 +191,7 @@ func (m *Manager) StartInstance(ctx context.Context, service, instance string, v
 	if err != nil {
 		return err
 	}
-	if !instanceRule.MatchString(instance) {
+	if len(instance) > 128 || !instanceRule.MatchString(instance) {
 		return fmt.Errorf("%w: name of instance %q: use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit", ErrInvalid, instance)
 	}
 	if err := checkDynamic(vars); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	nameRule    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]{0,63}$`)
+	nameRule    = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_-]*$`) // {0,63} would cost 70 KB at each start
 	envRule     = regexp.MustCompile(`^[^=\x00]+$`)
 	setCPUsRule = regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
 )
@@ -27,7 +27,7 @@ const DefaultNetwork = "baetyl"
 
 // CheckName tells whether name may be used for a service, a volume or a network: such names become parts of paths.
 func CheckName(name string) error {
-	if nameRule.MatchString(name) {
+	if len(name) <= 64 && nameRule.MatchString(name) {
 		return nil
 	}
 	return fmt.Errorf("name %q: use 1 to 64 letters, digits, '_' and '-', and start with a letter or digit", name)

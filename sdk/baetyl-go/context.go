@@ -19,30 +19,32 @@ import (
 // ConfigFile is where a module finds its configuration, relative to its working directory.
 const ConfigFile = "etc/baetyl/service.yml"
 
-// partingTime is how long a module that ends waits for its hub clients to send what they hold.
-const partingTime = 2 * time.Second
+// closeTimeout is how long a module that ends waits for its hub clients to send what they hold.
+const closeTimeout = 2 * time.Second
 
 // Context is what a module gets from its surroundings. Its methods may be called from any goroutine.
 type Context interface {
 	// Config returns the system configuration of the service, such as hub and logger.
 	Config() *ServiceConfig
-	// LoadConfig loads the custom configuration of the service, a pointer to a struct, from the same file. A key that neither
-	// the struct nor ServiceConfig has is an error.
+	// LoadConfig loads the custom configuration of the service, a pointer to a struct, from the same file. A key that
+	// neither the struct nor ServiceConfig has is an error.
 	LoadConfig(out interface{}) error
-	// NewHubClient creates a client of the hub from the system configuration. clientID and subscriptions replace those of the
-	// configuration unless they are empty or nil. The client connects when it is started, and is closed when the module ends.
+	// NewHubClient creates a client of the hub from the system configuration. clientID and subscriptions replace those of
+	// the configuration unless they are empty or nil. The client connects when it is started, and is closed when the
+	// module ends.
 	NewHubClient(clientID string, subscriptions []mqtt.TopicInfo) (*mqtt.Dispatcher, error)
 	// Log returns the module's log.
 	Log() Logger
 	// IsNative tells whether the service runs as a process, not in a container.
 	IsNative() bool
-	// Wait blocks until the service is asked to end, by SIGTERM or SIGINT.
+	// Wait blocks until the service is asked to end, by SIGTERM or SIGINT, or by the context of RunContext.
 	Wait()
-	// WaitChan returns the channel, always the same, that delivers that signal and is closed after it.
+	// WaitChan returns the channel, always the same, that delivers that signal and is closed after it. Under RunContext it
+	// is closed without one.
 	WaitChan() <-chan os.Signal
 
-	// UpdateSystem asks the master to update the application to the one at path. clean is kept for callers of old: the agent
-	// removes by itself what is not used any more.
+	// UpdateSystem asks the master to update the application to the one at path. clean is kept for callers of old: the
+	// agent removes by itself what is not used any more.
 	UpdateSystem(path string, clean bool) error
 	// InspectSystem returns the report of the system.
 	InspectSystem() (*Inspect, error)
@@ -84,16 +86,16 @@ type moduleContext struct {
 	hubs []*mqtt.Dispatcher
 }
 
-// newContext reads the environment and the system part of the configuration. A file that is missing means defaults, one that
-// is wrong is an error.
+// newContext reads the environment and the system part of the configuration. A file that is missing means defaults, one
+// that is wrong is an error.
 func newContext() (*moduleContext, error) {
 	c := &moduleContext{
-		service:  getenv(masterapi.EnvServiceName),
-		instance: getenv(masterapi.EnvInstanceName),
-		native:   getenv(masterapi.EnvServiceMode) == masterapi.ModeNative,
+		service:  masterapi.Getenv(masterapi.EnvServiceName),
+		instance: masterapi.Getenv(masterapi.EnvInstanceName),
+		native:   masterapi.Getenv(masterapi.EnvServiceMode) == masterapi.ModeNative,
 		waiting:  make(chan os.Signal, 1),
 	}
-	if err := loadPart(&c.config); err != nil {
+	if err := LoadSections(&c.config); err != nil {
 		return c, err
 	}
 	c.log = log.New(c.config.Logger, log.KeyService, c.service, log.KeyInstance, c.instance)
@@ -101,9 +103,10 @@ func newContext() (*moduleContext, error) {
 	return c, nil
 }
 
-// loadPart reads the sections of the configuration that out has; a missing file means defaults. Other sections belong to others,
-// who check them.
-func loadPart(out any) error {
+// LoadSections reads the sections of ConfigFile that out, a pointer to a struct, has; a missing file means defaults.
+// Other sections belong to others, who check them. It is for packages that add to the SDK; a module calls
+// Context.LoadConfig.
+func LoadSections(out any) error {
 	err := conf.Load(ConfigFile, out, conf.AllowOthers())
 	if errors.Is(err, os.ErrNotExist) {
 		return conf.SetDefaults(out)
@@ -111,40 +114,35 @@ func loadPart(out any) error {
 	return err
 }
 
-// listen makes signals end the module: the first one is announced, a second SIGINT kills, as a user at a terminal expects.
-// The returned function takes it all back.
-func (c *moduleContext) listen() func() {
+// watch makes the module end when parent does, or with the first signal, which it announces. The returned function
+// takes it back.
+func (c *moduleContext) watch(parent context.Context, signals <-chan os.Signal) func() {
 	var cancel context.CancelFunc
-	c.done, cancel = context.WithCancel(context.Background())
-	signal.Ignore(syscall.SIGPIPE)
-	got := make(chan os.Signal, 1)
-	signal.Notify(got, syscall.SIGTERM, syscall.SIGINT)
-	stop, ended := make(chan struct{}), make(chan struct{})
+	c.done, cancel = context.WithCancel(parent)
+	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		select {
-		case s := <-got:
-			signal.Reset(syscall.SIGINT)
+		case s := <-signals:
+			signal.Reset(syscall.SIGINT) // a second one kills, as a user at a terminal expects
 			c.waiting <- s
-			close(c.waiting)
-			cancel()
-		case <-stop:
+		case <-c.done.Done():
 		}
+		close(c.waiting)
+		cancel()
 	}()
 	return func() {
-		close(stop)
-		<-ended
-		signal.Stop(got)
 		cancel()
+		<-ended
 	}
 }
 
-// part ends the hub clients: what they hold is sent if the hub is there, then they disconnect.
-func (c *moduleContext) part() {
+// closeHubs ends the hub clients: what they hold is sent if the hub is there, then they disconnect.
+func (c *moduleContext) closeHubs() {
 	c.mu.Lock()
 	hubs := c.hubs
 	c.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), partingTime)
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	var all sync.WaitGroup
 	for _, h := range hubs {
@@ -238,17 +236,4 @@ func (c *moduleContext) StopInstance(serviceName, instanceName string) error {
 		return c.masterErr
 	}
 	return c.master.StopInstance(context.Background(), serviceName, instanceName)
-}
-
-// getenv reads a variable by its name, else by its names of before 0.1.5.
-func getenv(name string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	for _, old := range masterapi.Legacy[name] {
-		if v := os.Getenv(old); v != "" {
-			return v
-		}
-	}
-	return ""
 }

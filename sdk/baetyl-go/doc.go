@@ -5,11 +5,9 @@
 //	                  │ └───StartInstance…─► Master ──► API of the master
 //	                  └─ SIGTERM, SIGINT ──► WaitChan, Wait, Done
 //
-//	main ─► RunFunction ─► FServer ◄── Call ── FClient (in the function manager)
+// It promises that a module that ends with an error or a panic ends with status 1 and says why on stderr, that hub
+// clients of a Context have sent what they can and said goodbye before the module ends, and that a call that needs the
+// master says so when there is none.
 //
-// It promises that a module that ends with an error or a panic ends with status 1 and says why on stderr, that hub clients of
-// a Context have sent what they can and said goodbye before the module ends, and that a call that needs the master says so
-// when there is none.
-//
-// It does not restart anything and knows no module.
+// It does not restart anything and knows no module. Functions are in the package function below it.
 package baetyl

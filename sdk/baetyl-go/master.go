@@ -9,21 +9,21 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not started by
-// a master.
+// ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not
+// started by a master.
 var ErrNoMaster = errors.New("no master: environment variable " + masterapi.EnvAPIAddress + " is not set")
 
-// Master is the client of the master's API. An answer of the master that is no success is an *http.Error of protocol/http.
-// The end of a call's context ends the call; the master may go on with what it was asked.
+// Master is the client of the master's API. An answer of the master that is no success is an *http.Error of
+// protocol/http. The end of a call's context ends the call; the master may go on with what it was asked.
 type Master struct{ client *http.Client }
 
 // NewMaster makes the client from the environment that the master gives to its services. It does not connect.
 func NewMaster() (*Master, error) {
-	address := getenv(masterapi.EnvAPIAddress)
+	address := masterapi.Getenv(masterapi.EnvAPIAddress)
 	if address == "" {
 		return nil, ErrNoMaster
 	}
-	c, err := http.NewClient(http.ClientConfig{Address: address, Username: getenv(masterapi.EnvServiceName), Password: getenv(masterapi.EnvServiceToken)})
+	c, err := http.NewClient(http.ClientConfig{Address: address, Username: masterapi.Getenv(masterapi.EnvServiceName), Password: masterapi.Getenv(masterapi.EnvServiceToken)})
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}

@@ -1,46 +1,61 @@
 package baetyl
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"runtime/debug"
+	"syscall"
 )
 
-// Run runs a module: it makes the Context, calls main and returns when main has returned nil. If main returns an error or
-// panics, or the configuration is wrong, Run says so on stderr and ends the process with status 1, so that restart policies
-// see the failure.
+// Run runs a module as this process: it makes the Context, calls main and returns when main has returned nil. If main
+// returns an error or panics, or the configuration is wrong, Run says so on stderr and ends the process with status 1,
+// so that restart policies see the failure. SIGTERM and SIGINT ask the module to end.
 func Run(main func(Context) error) {
-	if status := run(main, os.Stderr); status != 0 {
-		os.Exit(status)
+	signal.Ignore(syscall.SIGPIPE)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	err := runModule(context.Background(), signals, main, os.Stderr)
+	signal.Stop(signals)
+	if err != nil {
+		os.Exit(1)
 	}
 }
 
-func run(main func(Context) error, stderr io.Writer) (status int) {
+// RunContext runs a module within a program that does other things too, such as a test: instead of a signal the end of
+// ctx asks it to end, and its error or panic is returned, beside the line on stderr. The working directory and the
+// environment are those of the program, as in Run.
+func RunContext(ctx context.Context, main func(Context) error) error {
+	return runModule(ctx, nil, main, os.Stderr)
+}
+
+func runModule(parent context.Context, signals <-chan os.Signal, main func(Context) error, stderr io.Writer) (err error) {
 	ctx, err := newContext()
 	defer func() {
 		if p := recover(); p != nil {
 			fmt.Fprintf(stderr, "%sservice is stopped with panic: %v\n%s", name(ctx), p, debug.Stack())
-			status = 1
+			err = fmt.Errorf("panic: %v", p)
 		}
 	}()
 	if err != nil {
 		fmt.Fprintf(stderr, "%sservice is stopped with error: %v\n", name(ctx), err)
-		return 1
+		return err
 	}
 	defer ctx.log.Close()
-	defer ctx.listen()()
-	defer ctx.part()
+	defer ctx.watch(parent, signals)()
+	defer ctx.closeHubs()
 	ctx.log.Infof("service starting")
 	if err := main(ctx); err != nil {
 		if ctx.config.Logger.Path != "" {
 			ctx.log.WithError(err).Errorf("service is stopped with error")
 		}
 		fmt.Fprintf(stderr, "%sservice is stopped with error: %v\n", name(ctx), err)
-		return 1
+		return err
 	}
 	ctx.log.Infof("service is stopped")
-	return 0
+	return nil
 }
 
 // name is the start of a line on stderr, which the lines of several services share.

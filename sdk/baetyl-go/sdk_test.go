@@ -2,13 +2,9 @@ package baetyl_test
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
-	"net"
 	nethttp "net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -19,14 +15,11 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
-	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // The test binary is also the module that the tests run: TestMain hands over to the one that MODULE names.
@@ -165,6 +158,24 @@ func TestExitStatus(t *testing.T) {
 	}
 }
 
+// A module runs within the process of a test, too: its error and its panic are returned, and the end of the context
+// ends it.
+func TestRunContext(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, baetyl.RunContext(t.Context(), modules["fine"]))
+	require.EqualError(t, baetyl.RunContext(t.Context(), modules["error"]), "it broke")
+	require.EqualError(t, baetyl.RunContext(t.Context(), modules["panic"]), "panic: it broke")
+	ctx, cancel := context.WithCancel(t.Context())
+	require.NoError(t, baetyl.RunContext(ctx, func(c baetyl.Context) error {
+		cancel()
+		for s := range c.WaitChan() {
+			return fmt.Errorf("signal %s", s)
+		}
+		c.Wait()
+		return nil
+	}))
+}
+
 func TestSignalEndsTheModule(t *testing.T) {
 	unreachable := fmt.Sprintf("hub:\n  address: tcp://127.0.0.1:%d\n  clientid: c\n", mqtttest.FreePort(t))
 	for _, name := range []string{"wait", "stuck"} {
@@ -301,32 +312,6 @@ func TestMaster(t *testing.T) {
 	}, calls)
 }
 
-func TestGoFunction(t *testing.T) {
-	source, err := os.ReadFile("testdata/function/main.go")
-	require.NoError(t, err)
-	require.Less(t, strings.Count(string(source), "\n"), 20, "lines of a function in Go")
-	cmd := module(t, "", "functions:\n  - name: f\nserver:\n  workers:\n    max: 2\n", "OPENEDGE_SERVICE_INSTANCE_ADDRESS="+freeAddress(t))
-	cmd.Path = build(t, "./testdata/function")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	require.NoError(t, cmd.Start())
-	defer cmd.Process.Kill()
-	c := dialFunction(t, baetyl.FClientConfig{Address: strings.TrimPrefix(cmd.Env[len(cmd.Env)-1], "OPENEDGE_SERVICE_INSTANCE_ADDRESS=")})
-	require.NoError(t, c.Connect(context.Background()))
-	out, err := c.Call(context.Background(), &baetyl.FunctionMessage{ID: 3, Topic: "t", Payload: []byte("you"), FunctionInvokeID: "x"})
-	require.NoError(t, err)
-	require.Equal(t, "hello you", string(out.Payload))
-	require.Equal(t, uint64(3), out.ID)
-	require.Equal(t, "x", out.FunctionInvokeID)
-	_, err = c.Call(context.Background(), &baetyl.FunctionMessage{})
-	require.EqualError(t, err, "rpc error: code = Unknown desc = Exception calling application: nobody to greet")
-	lost := make(chan bool, 1)
-	go func() { lost <- c.Lost(context.Background()) }()
-	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, cmd.Wait(), stderr.String())
-	require.True(t, <-lost)
-}
-
 // What docs/sdk.md shows compiles, and the function there is the one that is tested.
 func TestDocumentationCompiles(t *testing.T) {
 	text, err := os.ReadFile("../../docs/sdk.md")
@@ -339,213 +324,9 @@ func TestDocumentationCompiles(t *testing.T) {
 		require.NoError(t, os.WriteFile(file, []byte(source), 0o600))
 		build(t, file)
 		if i == 1 {
-			tested, err := os.ReadFile("testdata/function/main.go")
+			tested, err := os.ReadFile("function/testdata/greeter/main.go")
 			require.NoError(t, err)
 			require.Contains(t, string(tested), source)
 		}
 	}
-}
-
-func freeAddress(t *testing.T) string {
-	return fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
-}
-
-func serve(t *testing.T, cfg baetyl.FServerConfig, call baetyl.Call) (address string, stop func() error) {
-	t.Helper()
-	cfg.Address = "127.0.0.1:0"
-	s := baetyl.NewFServer(cfg, call)
-	require.NoError(t, s.Listen())
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- s.Serve(ctx) }()
-	stop = sync.OnceValue(func() error { cancel(); return <-ended })
-	t.Cleanup(func() { stop() })
-	return s.Addr().String(), stop
-}
-
-func dialFunction(t *testing.T, cfg baetyl.FClientConfig) *baetyl.FClient {
-	t.Helper()
-	c, err := baetyl.NewFClient(cfg)
-	require.NoError(t, err)
-	t.Cleanup(func() { c.Close() })
-	return c
-}
-
-// overBoth runs a test over gRPC and over the pipe.
-func overBoth(t *testing.T, test func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient)) {
-	for name, pipe := range map[string]bool{"grpc": false, "pipe": true} {
-		t.Run(name, func(t *testing.T) {
-			test(t, func(cfg baetyl.FClientConfig) *baetyl.FClient {
-				cfg.Pipe = pipe
-				c := dialFunction(t, cfg)
-				require.NoError(t, c.Connect(context.Background()))
-				require.Equal(t, pipe, c.Concurrent() > 0)
-				return c
-			})
-		})
-	}
-}
-
-func TestFunctionServerStatus(t *testing.T) {
-	overBoth(t, func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient) {
-		address, _ := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-			switch string(m.Payload) {
-			case "panic":
-				panic("oops")
-			case "late":
-				<-ctx.Done()
-				return nil, ctx.Err()
-			case "status":
-				return nil, status.Error(codes.NotFound, "function (x) not found")
-			case "nothing":
-				return nil, nil
-			case "much":
-				return &baetyl.FunctionMessage{Payload: make([]byte, 4<<20)}, nil
-			}
-			return m, nil
-		})
-		cfg := baetyl.FClientConfig{Address: address, Timeout: 300 * time.Millisecond}
-		c := dial(cfg)
-		for payload, want := range map[string]codes.Code{"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
-			"much": codes.ResourceExhausted, strings.Repeat("x", 4<<20+1): codes.ResourceExhausted} {
-			_, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte(payload)})
-			require.Equal(t, want, status.Code(err), "%.10s: %v", payload, err)
-			if want == codes.ResourceExhausted {
-				require.ErrorContains(t, err, "larger than max", "which tells it from an overload")
-			}
-		}
-		cfg.Message.Length.Max = 8 << 20 // the server says no
-		_, err := dial(cfg).Call(context.Background(), &baetyl.FunctionMessage{Payload: make([]byte, 4<<20)})
-		require.Equal(t, codes.ResourceExhausted, status.Code(err))
-		cfg.Message.Length.Max = 1 << 20 // the client does
-		_, err = dial(cfg).Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte("much")})
-		require.Equal(t, codes.ResourceExhausted, status.Code(err))
-
-		bare, _ := serve(t, baetyl.FServerConfig{}, nil)
-		_, err = dial(baetyl.FClientConfig{Address: bare}).Call(context.Background(), &baetyl.FunctionMessage{})
-		require.EqualError(t, err, "rpc error: code = Unimplemented desc = handle not implemented")
-	})
-}
-
-// Calls run side by side; a caller that waits no longer ends its own, and a client that goes away all of its calls.
-func TestFunctionCallsAtOnce(t *testing.T) {
-	overBoth(t, func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient) {
-		began, cancelled := make(chan string, 3), make(chan string, 3)
-		address, _ := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-			if len(m.Payload) == 0 {
-				return m, nil
-			}
-			began <- string(m.Payload)
-			<-ctx.Done()
-			cancelled <- string(m.Payload)
-			return nil, ctx.Err()
-		})
-		c := dial(baetyl.FClientConfig{Address: address})
-		failed := make(chan error, 3)
-		call := func(payload string) context.CancelFunc {
-			ctx, cancel := context.WithCancel(context.Background())
-			go func() {
-				_, err := c.Call(ctx, &baetyl.FunctionMessage{Payload: []byte(payload)})
-				failed <- err
-			}()
-			require.Equal(t, payload, <-began)
-			return cancel
-		}
-		cancel := call("a")
-		defer call("b")()
-		cancel()
-		require.Equal(t, "a", <-cancelled)
-		require.Equal(t, codes.Canceled, status.Code(<-failed))
-		_, err := c.Call(context.Background(), &baetyl.FunctionMessage{})
-		require.NoError(t, err)
-		c.Close()
-		require.Equal(t, "b", <-cancelled)
-		require.Contains(t, []codes.Code{codes.Unavailable, codes.Canceled}, status.Code(<-failed))
-		_, err = c.Call(context.Background(), &baetyl.FunctionMessage{})
-		require.Error(t, err)
-	})
-}
-
-func TestFunctionServerEndsWithinBounds(t *testing.T) {
-	overBoth(t, func(t *testing.T, dial func(cfg baetyl.FClientConfig) *baetyl.FClient) {
-		entered, finish := make(chan struct{}), make(chan struct{})
-		address, stop := serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-			close(entered)
-			if string(m.Payload) == "short" {
-				<-finish
-				return m, nil
-			}
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
-		c := dial(baetyl.FClientConfig{Address: address})
-		result := make(chan error, 1)
-		call := func(payload string) {
-			_, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte(payload)})
-			result <- err
-		}
-		go call("short")
-		<-entered
-		stopped := make(chan error, 1)
-		go func() { stopped <- stop() }()
-		require.Eventually(t, func() bool { // no new connections: it is stopping
-			conn, err := net.Dial("tcp", address)
-			if err == nil {
-				conn.Close()
-			}
-			return err != nil
-		}, 10*time.Second, time.Millisecond)
-		close(finish)
-		require.NoError(t, <-result, "a running call is finished")
-		require.NoError(t, <-stopped)
-		require.True(t, c.Lost(context.Background()))
-
-		entered = make(chan struct{})
-		address, stop = serve(t, baetyl.FServerConfig{}, func(ctx context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-			close(entered)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
-		c = dial(baetyl.FClientConfig{Address: address})
-		go call("endless")
-		<-entered
-		began := time.Now()
-		require.NoError(t, stop())
-		require.Less(t, time.Since(began), 15*time.Second)
-		require.Error(t, <-result)
-	})
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer busy.Close()
-	require.ErrorContains(t, baetyl.NewFServer(baetyl.FServerConfig{Address: busy.Addr().String()}, nil).Listen(), "address already in use")
-}
-
-func TestFunctionCallsOverTLS(t *testing.T) {
-	// The certificate that net/http/httptest carries is for 127.0.0.1 and its own authority.
-	s := httptest.NewTLSServer(nil)
-	defer s.Close()
-	pair, dir := s.TLS.Certificates[0], t.TempDir()
-	secret, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	require.NoError(t, err)
-	file := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
-		return path
-	}
-	crt, key := file("crt", "CERTIFICATE", pair.Certificate[0]), file("key", "PRIVATE KEY", secret)
-	address, _ := serve(t, baetyl.FServerConfig{Cert: crt, Key: key}, func(_ context.Context, m *baetyl.FunctionMessage) (*baetyl.FunctionMessage, error) {
-		return m, nil
-	})
-	c := dialFunction(t, baetyl.FClientConfig{Address: address, Config: cert.Config{CA: crt}})
-	out, err := c.Call(context.Background(), &baetyl.FunctionMessage{Payload: []byte("x")})
-	require.NoError(t, err)
-	require.Equal(t, "x", string(out.Payload))
-	for _, cfg := range []cert.Config{{}, {Cert: crt, Key: key}} { // no TLS; TLS without the authority
-		c := dialFunction(t, baetyl.FClientConfig{Address: address, Timeout: time.Second, Config: cfg, FailFast: true})
-		_, err := c.Call(context.Background(), &baetyl.FunctionMessage{})
-		require.Error(t, err)
-	}
-	broken := baetyl.NewFServer(baetyl.FServerConfig{Address: "127.0.0.1:0", Cert: crt}, nil)
-	require.NoError(t, broken.Listen())
-	require.ErrorContains(t, broken.Serve(context.Background()), "needs both cert and key")
 }

@@ -1,7 +1,6 @@
 package baetyl
 
 import (
-	"github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/log"
@@ -9,9 +8,8 @@ import (
 
 // Names of types of the protocols, so that a module imports this package only.
 type (
-	Inspect         = masterapi.Inspect
-	FunctionMessage = function.FunctionMessage
-	Logger          = log.Logger
+	Inspect = masterapi.Inspect
+	Logger  = log.Logger
 )
 
 // ServiceConfig is the part of service.yml that every module has.

@@ -2,6 +2,8 @@
 //
 //	main ─► cmd ─► master ─► master/service ─► master/engine ◄─ master/engine/{docker,native} ◄─ cmd
 //	modules (baetyl-*) ─► sdk ─► protocol ─► utils
+//
+// links_test.go says which modules of others each program links.
 package arch_test
 
 import (
@@ -9,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"os/exec"
+	"path"
 	"slices"
 	"strings"
 	"testing"
@@ -16,8 +19,8 @@ import (
 
 const module = "github.com/baetyl/baetyl"
 
-// rule says what the packages at and below from may import of this repository: the packages at and below the entries of to.
-// "." is the root package alone.
+// rule says what the packages at and below from may import of this repository: the packages at and below the entries of
+// to. "." is the root package alone.
 type rule struct {
 	from string
 	to   []string
@@ -27,7 +30,7 @@ type rule struct {
 var rules = []rule{
 	{"utils", []string{"utils"}},
 	{"protocol", []string{"protocol", "utils"}},
-	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes as the function manager does
+	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes, as the manager does
 	{"internal", []string{"internal", "protocol", "utils"}},                     // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
 	{"master/engine", []string{"master/engine", "protocol", "utils"}},
@@ -39,9 +42,28 @@ var rules = []rule{
 	{".", []string{"cmd"}},
 }
 
+// heavy are packages that link much: only the packages at and below the entries of from may import them.
+var heavy = []struct {
+	to, why string
+	from    []string
+}{
+	{"sdk/baetyl-go/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql",
+		"internal/functiontest", "sdk/baetyl-go/function", "test"}},
+	{"protocol/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql",
+		"baetyl-function-python", "baetyl-function-node85", // their tests
+		"internal/functiontest", "protocol/function", "sdk/baetyl-go/function", "test"}},
+	{"utils/host/measure", "it links gopsutil; the values are in utils/host", []string{"master", "utils/host/measure"}},
+	{"utils/metrics", "it links the Prometheus client", []string{"baetyl-hub/hub", "baetyl-function-manager/manager",
+		"utils/metrics"}},
+}
+
 type pkg struct {
+	Name       string
 	ImportPath string
 	Imports    []string
+	GoFiles    []string
+	Tests      []string `json:"TestGoFiles"`
+	OtherTests []string `json:"XTestGoFiles"`
 }
 
 func TestImportsFollowTheMap(t *testing.T) {
@@ -60,6 +82,32 @@ func TestImportsFollowTheMap(t *testing.T) {
 	}
 }
 
+// The code of a module is in packages, so that a test or another program can hold it: main.go only starts it.
+func TestMainOnlyStartsTheModule(t *testing.T) {
+	for _, p := range list(t) {
+		from := local(p.ImportPath)
+		if p.Name != "main" || !strings.HasPrefix(from, "baetyl-") || strings.Contains(from, "/testdata/") {
+			continue
+		}
+		if files := slices.Concat(p.GoFiles, p.Tests, p.OtherTests); !slices.Equal(files, []string{"main.go"}) {
+			t.Errorf("%s: package main has %s: it may have main.go only", from, strings.Join(files, ", "))
+		}
+		root := 0
+		for _, i := range p.Imports {
+			switch to := local(i); {
+			case path.Dir(to) == from:
+				root++
+			case to == "sdk/baetyl-go" || !strings.Contains(i, "."): // the standard library
+			default:
+				t.Errorf("%s: main.go imports %s: it may import the module's root package and the SDK", from, i)
+			}
+		}
+		if root != 1 {
+			t.Errorf("%s: main.go imports %d packages of the module instead of its root package", from, root)
+		}
+	}
+}
+
 // forbidden returns why from must not import to, or "".
 func forbidden(from, to string) string {
 	if isEngine(to) && !isEngine(from) && !below(from, "cmd") {
@@ -67,6 +115,11 @@ func forbidden(from, to string) string {
 	}
 	if isEngine(from) && isEngine(to) && !below(to, engineRoot(from)) {
 		return "engines do not know each other"
+	}
+	for _, h := range heavy {
+		if below(to, h.to) && !slices.ContainsFunc(h.from, func(root string) bool { return below(from, root) }) {
+			return h.why
+		}
 	}
 	for _, r := range slices.Concat(rules, moduleRules(from)) {
 		if !below(from, r.from) {
@@ -91,26 +144,26 @@ func moduleRules(from string) []rule {
 	return []rule{{top, []string{top, "sdk", "protocol", "utils"}}}
 }
 
-// isEngine tells whether path belongs to one implementation of the engine.
-func isEngine(path string) bool {
-	return below(path, "master/engine/native") || below(path, "master/engine/docker")
+// isEngine tells whether p belongs to one implementation of the engine.
+func isEngine(p string) bool {
+	return below(p, "master/engine/native") || below(p, "master/engine/docker")
 }
 
-func engineRoot(path string) string { return strings.Join(strings.Split(path, "/")[:3], "/") }
+func engineRoot(p string) string { return strings.Join(strings.Split(p, "/")[:3], "/") }
 
-// below tells whether path is root or lies under it; the root package "." contains only itself.
-func below(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
+// below tells whether p is root or lies under it; the root package "." contains only itself.
+func below(p, root string) bool { return p == root || strings.HasPrefix(p, root+"/") }
 
-func local(path string) string {
-	if path == module {
+func local(p string) string {
+	if p == module {
 		return "."
 	}
-	return strings.TrimPrefix(path, module+"/")
+	return strings.TrimPrefix(p, module+"/")
 }
 
 func list(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", module+"/...")
+	cmd := exec.Command("go", "list", "-json=Name,ImportPath,Imports,GoFiles,TestGoFiles,XTestGoFiles", module+"/...")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -159,6 +212,13 @@ func TestTheRulesBite(t *testing.T) {
 		{"baetyl-hub", "baetyl-hub/router", true},
 		{"baetyl-hub", "baetyl-timer", false},
 		{"baetyl-timer", "sdk/baetyl-go", true},
+		{"baetyl-timer/timer", "sdk/baetyl-go/function", false},
+		{"baetyl-hub/hub", "utils/metrics", true},
+		{"baetyl-hub/hub", "protocol/function", false},
+		{"baetyl-function-sql/sql", "sdk/baetyl-go/function", true},
+		{"protocol/masterapi", "utils/host", true},
+		{"protocol/masterapi", "utils/host/measure", false},
+		{"master/engine/native", "utils/host/measure", true},
 		{"baetyl-agent/ota", "master/ota", false},
 		{"cmd", "baetyl-hub", false},
 		{".", "cmd", true},

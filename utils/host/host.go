@@ -1,17 +1,10 @@
-// Package host measures the machine: system, processors, memory, disks, network and GPUs, each in its file.
-//
-//	/proc, statfs, … (gopsutil) ─┐
-//	nvidia-smi, with a deadline ─┴─► one value per kind, ready for JSON
+// Package host is what is known of a machine and of its processes, one value per kind, ready for JSON. The package measure below
+// it fills them in; who only passes them on does not link what measuring needs.
 //
 // Percentages are 0…100 and never NaN, sizes are bytes. A part that cannot be measured carries its error; the others stay.
 package host
 
-import (
-	"math"
-	"time"
-
-	"github.com/shirou/gopsutil/v4/host"
-)
+import "time"
 
 // Info is the system.
 type Info struct {
@@ -30,36 +23,92 @@ type Info struct {
 	Error           string    `json:"error,omitempty"`
 }
 
-// GetInfo describes the system.
-func GetInfo() *Info {
-	out := &Info{Time: time.Now().UTC()}
-	i, err := host.Info()
-	if err != nil {
-		out.Error = err.Error()
-	}
-	if i == nil {
-		return out
-	}
-	out.Hostname, out.Uptime, out.BootTime, out.ProcessNum = i.Hostname, i.Uptime, i.BootTime, i.Procs
-	out.OS, out.Architecture = i.OS, i.KernelArch
-	out.Platform, out.PlatformFamily, out.PlatformVersion = i.Platform, i.PlatformFamily, i.PlatformVersion
-	out.KernelVersion, out.HostID = i.KernelVersion, i.HostID
-	return out
+// CPU is the processors of the machine, or of one instance, which has only Time, UsedPercent and Error.
+type CPU struct {
+	Time        time.Time `json:"time"`
+	Mhz         float64   `json:"mhz,omitempty"`
+	Cores       int       `json:"cores,omitempty"` // logical, of all packages
+	CacheSize   int32     `json:"cache_size,omitempty"`
+	ModelName   string    `json:"model_name,omitempty"`
+	PhysicalID  string    `json:"physical_id,omitempty"`
+	UsedPercent float64   `json:"used_percent"`       // machine: 100 is all cores; instance: 100 is one core
+	Packages    []Package `json:"packages,omitempty"` // when there is more than one
+	Error       string    `json:"error,omitempty"`
 }
 
-// ID returns the fingerprint of the machine, empty when it has none.
-func ID() string {
-	id, err := host.HostID()
-	if err != nil {
-		return ""
-	}
-	return id
+// Package is one processor with its cores.
+type Package struct {
+	PhysicalID string  `json:"physical_id"`
+	ModelName  string  `json:"model_name,omitempty"`
+	Cores      int     `json:"cores"`
+	Mhz        float64 `json:"mhz,omitempty"`
+	CacheSize  int32   `json:"cache_size,omitempty"`
 }
 
-// percent makes a number fit for JSON, which has no NaN.
-func percent(v float64) float64 {
-	if math.IsNaN(v) || math.IsInf(v, 0) || v < 0 {
-		return 0
-	}
-	return v
+// Mem is the memory of the machine, or of one instance, which has not all fields.
+type Mem struct {
+	Time            time.Time `json:"time"`
+	Total           uint64    `json:"total,omitempty"`
+	Free            uint64    `json:"free,omitempty"` // available without swapping
+	Used            uint64    `json:"used,omitempty"`
+	UsedPercent     float64   `json:"used_percent"`
+	SwapTotal       uint64    `json:"swap_total,omitempty"`
+	SwapFree        uint64    `json:"swap_free,omitempty"`
+	SwapUsed        uint64    `json:"swap_used,omitempty"`
+	SwapUsedPercent float64   `json:"swap_used_percent"`
+	Error           string    `json:"error,omitempty"`
+}
+
+// Disk is the file system of the root, with the other local file systems beside it.
+type Disk struct {
+	Time time.Time `json:"time"`
+	FileSystem
+	Others []FileSystem `json:"others,omitempty"`
+	Error  string       `json:"error,omitempty"`
+}
+
+// FileSystem is one mounted file system.
+type FileSystem struct {
+	Path              string  `json:"path,omitempty"`
+	Fstype            string  `json:"fstype,omitempty"`
+	Total             uint64  `json:"total,omitempty"`
+	Free              uint64  `json:"free,omitempty"`
+	Used              uint64  `json:"used,omitempty"`
+	UsedPercent       float64 `json:"used_percent"`
+	InodesTotal       uint64  `json:"inodes_total,omitempty"`
+	InodesUsed        uint64  `json:"inodes_used,omitempty"`
+	InodesFree        uint64  `json:"inodes_free,omitempty"`
+	InodesUsedPercent float64 `json:"inodes_used_percent"`
+}
+
+// Net is the network interfaces of the machine.
+type Net struct {
+	Time       time.Time   `json:"time"`
+	Interfaces []Interface `json:"interfaces,omitempty"`
+	Error      string      `json:"error,omitempty"`
+}
+
+// Interface is one network interface.
+type Interface struct {
+	Index int       `json:"index"`
+	Name  string    `json:"name"`
+	MAC   string    `json:"mac,omitempty"`
+	Addrs []Address `json:"addrs,omitempty"`
+	Error string    `json:"error,omitempty"`
+}
+
+// Address is one address of an interface, in CIDR form.
+type Address struct {
+	Network string `json:"network"`
+	Address string `json:"address"`
+}
+
+// GPU is one graphics processor.
+type GPU struct {
+	Index          string  `json:"index"`
+	Model          string  `json:"model"`
+	MemTotal       uint64  `json:"mem_total"`
+	MemFree        uint64  `json:"mem_free"`
+	MemUsedPercent float64 `json:"mem_used_percent"`
+	GPUUsedPercent float64 `json:"gpu_used_percent"`
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -32,4 +33,15 @@ func TestEndOfContextIsNoError(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	g.Add("a", func(ctx context.Context) error { cancel(); <-ctx.Done(); return ctx.Err() })
 	require.NoError(t, g.Run(ctx))
+}
+
+func TestEvery(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	calls := 0
+	require.NoError(t, run.Every(ctx, time.Millisecond, func() {
+		if calls++; calls == 3 {
+			cancel()
+		}
+	}))
+	require.GreaterOrEqual(t, calls, 3) // a tick may be there already when ctx ends
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host"
+	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -83,7 +84,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	i := &instance{
 		cmd: cmd, began: time.Now(), done: make(chan struct{}),
 		out:   &output.Output{Instance: spec.Name, To: s.output},
-		meter: &host.ProcessMeter{PID: cmd.Process.Pid},
+		meter: &measure.ProcessMeter{PID: cmd.Process.Pid},
 		log:   s.log.WithField(log.KeyInstance, spec.Name).WithField(log.KeyPID, cmd.Process.Pid),
 		record: engine.Record{
 			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name,
@@ -138,7 +139,7 @@ type instance struct {
 	cmd    *exec.Cmd
 	began  time.Time
 	out    *output.Output
-	meter  *host.ProcessMeter
+	meter  *measure.ProcessMeter
 	log    log.Logger
 	record engine.Record
 

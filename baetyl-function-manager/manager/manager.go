@@ -1,0 +1,100 @@
+// Package manager is the module baetyl-function-manager: it puts the functions, the rules that use them, the gRPC
+// server and the metrics together. It reads etc/baetyl/service.yml; docs/function-manager.md explains its keys.
+//
+//	rule ──► function ──► instance      each rule is a client of the hub, each function a pool of instances
+//	gRPC server ─┘
+package manager
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	"github.com/baetyl/baetyl/baetyl-function-manager/function"
+	"github.com/baetyl/baetyl/baetyl-function-manager/rule"
+	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/run"
+)
+
+// Main is the module: it runs until it is asked to end, or says why it cannot.
+func Main(ctx baetyl.Context) error {
+	var cfg config.Config
+	if err := ctx.LoadConfig(&cfg); err != nil {
+		return err
+	}
+	m, err := build(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	m.clean(ctx)
+	var g run.Group // stopped in the reverse order: no more calls, then no more messages, then the instances
+	g.Add("functions", run.Together(m.functions))
+	g.Add("rules", run.Together(m.rules))
+	if cfg.Server.Address != "" {
+		if err := m.open(&g, cfg.Server); err != nil {
+			return err
+		}
+	}
+	m.measure(ctx, &g, cfg.Metrics)
+	return g.Run(ctx.Done())
+}
+
+// manager is the functions and the rules that use them.
+type manager struct {
+	launcher  *function.Launcher
+	functions []*function.Function
+	byName    map[string]*function.Function
+	rules     []*rule.Rule
+}
+
+// build makes the parts; nothing runs yet.
+func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
+	hub := ctx.Config().Hub
+	if hub.Address == "" && len(cfg.Rules) > 0 {
+		return nil, fmt.Errorf("create hub client: hub not configured: set hub.address in %s", baetyl.ConfigFile)
+	}
+	ids, err := cfg.ClientIDs(hub)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
+	}
+	m := &manager{launcher: &function.Launcher{Native: ctx.IsNative(), Log: ctx.Log()}, byName: map[string]*function.Function{}}
+	m.launcher.Master, m.launcher.Err = ctx.Master()
+	for _, f := range cfg.Functions {
+		fn := function.New(f, m.launcher, ctx.Log())
+		m.functions = append(m.functions, fn)
+		m.byName[f.Name] = fn
+	}
+	for i, r := range cfg.Rules {
+		if mqtt.Match(r.Subscribe.Topic, r.Publish.Topic) {
+			ctx.Log().Warnf("rules[%d] subscribes to %s, which its own results on %s match: they go round until the function returns nothing", i, r.Subscribe.Topic, r.Publish.Topic)
+		}
+		fn := m.byName[r.Function.Name]
+		info := hub
+		info.ClientID = ids[i]
+		rl, err := rule.New(r, fn.Config(), fn, info, int(cfg.Message.Length.Max), ctx.Log())
+		if err != nil {
+			return nil, fmt.Errorf("%s: hub.%w", baetyl.ConfigFile, err)
+		}
+		m.rules = append(m.rules, rl)
+	}
+	return m, nil
+}
+
+// cleanTimeout bounds the clean-up at the start.
+const cleanTimeout = 30 * time.Second
+
+// clean stops what an earlier manager left. Without it instances would run that nobody uses; the manager works all the
+// same.
+func (m *manager) clean(ctx baetyl.Context) {
+	c, cancel := context.WithTimeout(ctx.Done(), cleanTimeout)
+	defer cancel()
+	var all []config.Function
+	for _, f := range m.functions {
+		all = append(all, f.Config())
+	}
+	if err := m.launcher.Clean(c, all); err != nil {
+		ctx.Log().WithError(err).Warnf("instances of an earlier manager are not cleaned up")
+	}
+}

@@ -1,0 +1,71 @@
+package sql
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
+	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
+	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
+)
+
+// config is the module's part of service.yml.
+type config struct {
+	Functions []struct {
+		Name    string `yaml:"name" json:"name" validate:"nonzero"`       // what the function manager calls
+		Handler string `yaml:"handler" json:"handler" validate:"nonzero"` // the statement
+	} `yaml:"functions" json:"functions" validate:"min=1"`
+	Server function.ServerConfig `yaml:"server" json:"server"` // the SDK reads it
+
+	queries map[string]*eval.Query // by name
+}
+
+// Validate compiles the statements.
+func (c *config) Validate() error {
+	c.queries = map[string]*eval.Query{}
+	for i, f := range c.Functions {
+		s, err := parse.Parse(f.Handler)
+		if err != nil {
+			return fmt.Errorf("functions[%d].handler: %w", i, err)
+		}
+		q, err := eval.Compile(s)
+		if err != nil {
+			return fmt.Errorf("functions[%d].handler: %w", i, err)
+		}
+		if c.queries[f.Name] != nil {
+			return fmt.Errorf("functions[%d].name: %q is there twice", i, f.Name)
+		}
+		c.queries[f.Name] = q
+	}
+	return nil
+}
+
+// The detail of an error is the same as that of the other runtimes; the SDK puts "Exception calling application: "
+// before it.
+var errUnknown = errors.New("function not found")
+
+// run replaces the payload by the result.
+func (c *config) run(m *function.Message) (*function.Message, error) {
+	q := c.queries[m.FunctionName]
+	if q == nil {
+		return nil, errUnknown
+	}
+	out, err := q.Run(eval.Message{Topic: m.Topic, QOS: m.QOS, Payload: m.Payload, Now: time.Now()})
+	if err != nil {
+		return nil, fmt.Errorf("('[UserCodeInvoke]', %s)", short(err.Error()))
+	}
+	m.Payload = out
+	return m, nil
+}
+
+// maxDetail is how many bytes of an error are answered: a part of the message may be in it.
+const maxDetail = 4000
+
+func short(detail string) string {
+	if len(detail) <= maxDetail {
+		return detail
+	}
+	return strings.ToValidUTF8(detail[:maxDetail], "") + "…"
+}

@@ -1,0 +1,46 @@
+package measure
+
+import (
+	"time"
+
+	"github.com/shirou/gopsutil/v4/disk"
+
+	"github.com/baetyl/baetyl/utils/host"
+)
+
+// GetDisk describes the local file systems.
+func GetDisk() *host.Disk {
+	out := &host.Disk{Time: time.Now().UTC()}
+	root, err := fileSystem("/")
+	if err != nil {
+		out.Error = err.Error()
+	} else {
+		out.FileSystem = root
+	}
+	parts, err := disk.Partitions(false) // devices only: a dead network mount would hang
+	if err != nil {
+		out.Error = err.Error()
+	}
+	seen := map[string]bool{}
+	for _, p := range parts {
+		if p.Mountpoint == "/" || seen[p.Device] { // a bind mount shows its device again
+			continue
+		}
+		seen[p.Device] = true
+		if fs, err := fileSystem(p.Mountpoint); err == nil { // gone or not allowed: not ours to report
+			out.Others = append(out.Others, fs)
+		}
+	}
+	return out
+}
+
+func fileSystem(path string) (host.FileSystem, error) {
+	u, err := disk.Usage(path)
+	if err != nil {
+		return host.FileSystem{}, err
+	}
+	return host.FileSystem{
+		Path: path, Fstype: u.Fstype, Total: u.Total, Free: u.Free, Used: u.Used, UsedPercent: percent(u.UsedPercent),
+		InodesTotal: u.InodesTotal, InodesUsed: u.InodesUsed, InodesFree: u.InodesFree, InodesUsedPercent: percent(u.InodesUsedPercent),
+	}, nil
+}
