@@ -18,6 +18,10 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
+// maxTrace is the longest id of an update, in bytes: it is written in every line of the log of updates, whose readers take lines of 1 MiB
+// (masterapi.ReadOTALog).
+const maxTrace = 4 << 10
+
 // Services is what acts on instances; service.Manager implements it, with the errors of its package. Its methods are called from
 // the goroutine of each request.
 type Services interface {
@@ -127,6 +131,9 @@ func (h *handler) update(r *nethttp.Request) (any, error) {
 	var in masterapi.UpdateRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
+	}
+	if len(in.Trace) > maxTrace {
+		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "trace: has %d bytes; use up to %d", len(in.Trace), maxTrace)
 	}
 	return nil, h.system.Update(in)
 }
