@@ -30,6 +30,7 @@ import (
 // system stands in for the master, with the real manager of services and the real measurements.
 type system struct {
 	*service.Manager
+	hardware masterapi.Hardware
 
 	mu     sync.Mutex // guards what follows
 	err    error      // of every call that can fail; nil: as the manager says
@@ -74,13 +75,9 @@ func (s *system) Report(service, instance string, report map[string]json.RawMess
 
 func (s *system) Inspect() *masterapi.Inspect {
 	_ = s.failure() // inspect has none
-	var cpu host.CPUMeter
 	return &masterapi.Inspect{
 		Error: "not as wanted", Time: time.Now().UTC(), Software: masterapi.Software{OS: "linux", Mode: masterapi.ModeNative},
-		Hardware: masterapi.Hardware{
-			Host: host.GetInfo(), Net: host.GetNet(), Mem: host.GetMem(), CPU: cpu.Get(), Disk: host.GetDisk(),
-			GPU: []host.GPU{{Index: "0", Model: "m", MemTotal: 1, MemFree: 1, MemUsedPercent: 8, GPUUsedPercent: 50}},
-		},
+		Hardware: s.hardware,
 		Services: s.Manager.Inspect(),
 		Volumes:  []masterapi.Volume{{Name: "v", Path: "var/db/baetyl/v", Version: "v2"}},
 	}
@@ -105,6 +102,11 @@ func newRig(t *testing.T) *rig {
 	r.system = &system{Manager: service.New(service.Options{
 		Engine: r.fake, Records: service.NewRecords(t.TempDir() + "/instances.json"), Grace: time.Minute, Log: log.Discard(),
 	})}
+	var cpu host.CPUMeter
+	r.system.hardware = masterapi.Hardware{
+		Host: host.GetInfo(), Net: host.GetNet(), Mem: host.GetMem(), CPU: cpu.Get(), Disk: host.GetDisk(),
+		GPU: []host.GPU{{Index: "0", Model: "m", MemTotal: 1, MemFree: 1, MemUsedPercent: 8, GPUUsedPercent: 50}},
+	}
 	t.Cleanup(func() { require.NoError(t, r.system.Stop(t.Context(), r.system.Names()...)) })
 	all := []string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport}
 	r.run(app.Service{Name: "all", Replica: 1, API: all})
