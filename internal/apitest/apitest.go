@@ -81,7 +81,8 @@ func repository() (string, error) {
 	}
 }
 
-// Handler passes everything on to h, and fails t when a request that h accepts, or an answer of h, is not as documented.
+// Handler passes everything on to h, and fails t when a request that h accepts, or an answer of h, is not as
+// documented.
 func (s *Spec) Handler(t testing.TB, h nethttp.Handler) nethttp.Handler {
 	return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		body, readErr := io.ReadAll(r.Body)
@@ -128,7 +129,9 @@ func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseR
 			return nil
 		},
 	}
-	request := &openapi3filter.RequestValidationInput{Request: asked, PathParams: params, Route: route, Options: options}
+	request := &openapi3filter.RequestValidationInput{
+		Request: asked, PathParams: params, Route: route, Options: options,
+	}
 	if answer.Code < 300 {
 		if err := openapi3filter.ValidateRequest(r.Context(), request); err != nil {
 			return fmt.Errorf("the request should have been refused: %w", err)
@@ -141,7 +144,8 @@ func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseR
 	if err := openapi3filter.ValidateResponse(r.Context(), response); err != nil {
 		return err
 	}
-	if documented := route.Operation.Responses.Status(answer.Code); len(documented.Value.Content) == 0 && answer.Body.Len() > 0 {
+	documented := route.Operation.Responses.Status(answer.Code).Value
+	if len(documented.Content) == 0 && answer.Body.Len() > 0 {
 		return fmt.Errorf("has a body, which is documented as empty: %q", answer.Body.Bytes())
 	}
 	s.mu.Lock()
@@ -150,7 +154,8 @@ func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseR
 	return nil
 }
 
-// checkNoOperation checks the answer to a request that no operation documents: it has this status and the one shape of errors.
+// checkNoOperation checks the answer to a request that no operation documents: it has this status and the one shape
+// of errors.
 func (s *Spec) checkNoOperation(answer *httptest.ResponseRecorder, status int) error {
 	if answer.Code != status {
 		return fmt.Errorf("no operation is documented for this request, so that its status should be %d", status)

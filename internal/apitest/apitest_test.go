@@ -26,30 +26,37 @@ func (j *judged) Errorf(format string, args ...any) {
 // A handler that does not do as documented fails its test, which says in what.
 func TestTheCheckBites(t *testing.T) {
 	spec := apitest.Load(t)
+	start := masterapi.PathInstance("s", "i", masterapi.ActionStart)
+	stop := masterapi.PathInstance("s", "i", masterapi.ActionStop)
+	report := masterapi.PathInstance("s", "i", masterapi.ActionReport)
+	escapes := masterapi.PathInstance("a/b", "c%d", masterapi.ActionStop)
+	badName := masterapi.PathInstance("s", "..", masterapi.ActionStart)
+	ports := masterapi.PathPortAvailable
+	const refuse = "should have been refused"
 	const ok, failure = `{"port":"1"}`, `{"code":"failed","message":"m"}`
 	for name, c := range map[string]struct {
 		method, path, body string
 		status             int
 		answer, want       string
 	}{
-		"as documented":       {"GET", masterapi.PathPortAvailable, "", 200, ok, ""},
-		"documented error":    {"GET", masterapi.PathPortAvailable, "", 500, failure, ""},
-		"old path":            {"GET", strings.TrimPrefix(masterapi.PathPortAvailable, "/v1"), "", 200, ok, ""},
-		"a number as text":    {"GET", masterapi.PathPortAvailable, "", 200, `{"port":1}`, "got number, want string"},
-		"a key is missing":    {"GET", masterapi.PathPortAvailable, "", 200, `{}`, "missing property 'port'"},
-		"no JSON":             {"GET", masterapi.PathPortAvailable, "", 200, `{`, "failed to decode response body"},
-		"another status":      {"GET", masterapi.PathPortAvailable, "", 409, failure, "status is not supported"},
-		"an unknown code":     {"GET", masterapi.PathPortAvailable, "", 500, `{"code":"x","message":"m"}`, "value must be one of"},
-		"another error shape": {"GET", masterapi.PathPortAvailable, "", 500, `{"error":"m"}`, "missing properties 'code', 'message'"},
-		"a body of none":      {"PUT", masterapi.PathInstance("s", "i", masterapi.ActionStop), "", 200, `{}`, "documented as empty"},
-		"a name that escapes": {"PUT", masterapi.PathInstance("a/b", "c%d", masterapi.ActionStop), "", 200, "", ""},
-		"a bad name passes":   {"PUT", masterapi.PathInstance("s", "..", masterapi.ActionStart), "{}", 200, "", "should have been refused"},
-		"a bad body passes":   {"PUT", masterapi.PathInstance("s", "i", masterapi.ActionStart), `{"a":1}`, 200, "", "should have been refused"},
-		"a bad key passes":    {"PUT", masterapi.PathInstance("s", "i", masterapi.ActionReport), `{"status":1}`, 200, "", "should have been refused"},
-		"too many keys pass":  {"PUT", masterapi.PathInstance("s", "i", masterapi.ActionReport), many(101), 200, "", "should have been refused"},
+		"as documented":       {"GET", ports, "", 200, ok, ""},
+		"documented error":    {"GET", ports, "", 500, failure, ""},
+		"old path":            {"GET", strings.TrimPrefix(ports, "/v1"), "", 200, ok, ""},
+		"a number as text":    {"GET", ports, "", 200, `{"port":1}`, "got number, want string"},
+		"a key is missing":    {"GET", ports, "", 200, `{}`, "missing property 'port'"},
+		"no JSON":             {"GET", ports, "", 200, `{`, "failed to decode response body"},
+		"another status":      {"GET", ports, "", 409, failure, "status is not supported"},
+		"an unknown code":     {"GET", ports, "", 500, `{"code":"x","message":"m"}`, "value must be one of"},
+		"another error shape": {"GET", ports, "", 500, `{"error":"m"}`, "missing properties 'code', 'message'"},
+		"a body of none":      {"PUT", stop, "", 200, `{}`, "documented as empty"},
+		"a name that escapes": {"PUT", escapes, "", 200, "", ""},
+		"a bad name passes":   {"PUT", badName, "{}", 200, "", refuse},
+		"a bad body passes":   {"PUT", start, `{"a":1}`, 200, "", refuse},
+		"a bad key passes":    {"PUT", report, `{"status":1}`, 200, "", refuse},
+		"too many keys pass":  {"PUT", report, many(101), 200, "", refuse},
 		"an unknown path":     {"GET", "/v1/nothing", "", 200, ok, "no operation is documented"},
-		"an unknown method":   {"POST", masterapi.PathPortAvailable, "", 200, ok, "no operation is documented"},
-		"405 without Allow":   {"POST", masterapi.PathPortAvailable, "", 405, `{"code":"method_not_allowed","message":"m"}`, "Allow"},
+		"an unknown method":   {"POST", ports, "", 200, ok, "no operation is documented"},
+		"405 without Allow":   {"POST", ports, "", 405, `{"code":"method_not_allowed","message":"m"}`, "Allow"},
 		"404 of another kind": {"GET", "/v1/nothing", "", 404, `"page not found"`, "got string, want object"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -74,11 +81,11 @@ func TestTheCheckBites(t *testing.T) {
 		})
 	}
 	j := &judged{TB: t}
-	ports := nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+	open := nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(ok))
 	})
-	spec.Handler(j, ports).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", masterapi.PathPortAvailable, nil))
+	spec.Handler(j, open).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", ports, nil))
 	require.Len(t, j.errors, 1, "whoever has no token is served")
 	require.NotContains(t, spec.Unseen(), masterapi.RoutePorts.Name+" 200")
 	require.Contains(t, spec.Unseen(), masterapi.RoutePorts.Name+" 401")

@@ -14,7 +14,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// The document has the keys of the types that server and clients use, no more and no less, and the same ones are required.
+// The document has the keys of the types that server and clients use, no more and no less, and the same ones are
+// required.
 func TestSchemasAreTheTypes(t *testing.T) {
 	spec := apitest.Load(t)
 	for name, v := range map[string]any{

@@ -2,8 +2,8 @@
 //
 //	request ─► who is it? (401) ─► may it? (403) ─► Services or System ─► JSON, or one error shape
 //
-// It serves the table masterapi.Routes and nothing else. It knows headers and statuses, and nothing of how services run.
-// docs/api/master.yaml describes what it answers; the tests hold each to the other.
+// It serves the table masterapi.Routes and nothing else. It knows headers and statuses, and nothing of how services
+// run. docs/api/master.yaml describes what it answers; the tests hold each to the other.
 package api
 
 import (
@@ -18,12 +18,12 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// maxTrace is the longest id of an update, in bytes: it is written in every line of the log of updates, whose readers take lines of 1 MiB
-// (masterapi.ReadOTALog).
+// maxTrace is the longest id of an update, in bytes: it is written in every line of the log of updates, whose readers
+// take lines of 1 MiB (masterapi.ReadOTALog).
 const maxTrace = 4 << 10
 
-// Services is what acts on instances; service.Manager implements it, with the errors of its package. Its methods are called from
-// the goroutine of each request.
+// Services is what acts on instances; service.Manager implements it, with the errors of its package. Its methods are
+// called from the goroutine of each request.
 type Services interface {
 	// Authenticate returns what the service may do; ok is false when token is not its token.
 	Authenticate(service, token string) (rights []string, ok bool)
@@ -32,10 +32,12 @@ type Services interface {
 	Report(service, instance string, report map[string]json.RawMessage) error
 }
 
-// System is what concerns the whole; master.Master implements it. Its methods are called from the goroutine of each request.
+// System is what concerns the whole; master.Master implements it. Its methods are called from the goroutine of each
+// request.
 type System interface {
 	Inspect() *masterapi.Inspect
-	// Update checks the request and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows in Inspect.
+	// Update checks the request and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows
+	// in Inspect.
 	Update(r masterapi.UpdateRequest) error
 	AvailablePort() (string, error)
 }
@@ -133,7 +135,8 @@ func (h *handler) update(r *nethttp.Request) (any, error) {
 		return nil, err
 	}
 	if len(in.Trace) > maxTrace {
-		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "trace: has %d bytes; use up to %d", len(in.Trace), maxTrace)
+		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "trace: has %d bytes; use up to %d",
+			len(in.Trace), maxTrace)
 	}
 	return nil, h.system.Update(in)
 }

@@ -76,7 +76,8 @@ func (s *system) Report(service, instance string, report map[string]json.RawMess
 func (s *system) Inspect() *masterapi.Inspect {
 	_ = s.failure() // inspect has none
 	return &masterapi.Inspect{
-		Error: "not as wanted", Time: time.Now().UTC(), Software: masterapi.Software{OS: "linux", Mode: masterapi.ModeNative},
+		Error: "not as wanted", Time: time.Now().UTC(),
+		Software: masterapi.Software{OS: "linux", Mode: masterapi.ModeNative},
 		Hardware: s.hardware,
 		Services: s.Manager.Inspect(),
 		Volumes:  []masterapi.Volume{{Name: "v", Path: "var/db/baetyl/v", Version: "v2"}},
@@ -100,7 +101,8 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, spec: apitest.Load(t), fake: enginetest.NewFake(), tokens: map[string]string{}}
 	r.system = &system{Manager: service.New(service.Options{
-		Engine: r.fake, Records: service.NewRecords(t.TempDir() + "/instances.json"), Grace: time.Minute, Log: log.Discard(),
+		Engine: r.fake, Records: service.NewRecords(t.TempDir() + "/instances.json"),
+		Grace: time.Minute, Log: log.Discard(),
 	})}
 	var cpu host.CPUMeter
 	r.system.hardware = masterapi.Hardware{
@@ -184,10 +186,13 @@ func TestEveryDocumentedRouteExists(t *testing.T) {
 func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	r := newRig(t)
 	failed, busy := errors.New("disk full"), fmt.Errorf("update: %w", masterapi.ErrBusy)
-	refused, limit := fmt.Errorf("%w: path: no such file", masterapi.ErrRefused), fmt.Errorf("%w: 200 instances", service.ErrLimit)
+	refused := fmt.Errorf("%w: path: no such file", masterapi.ErrRefused)
+	limit := fmt.Errorf("%w: 200 instances", service.ErrLimit)
 	stopping := fmt.Errorf("service (f) %w", service.ErrStopped)
-	instance := masterapi.PathInstance
-	ghost := instance("ghost", "x", masterapi.ActionStart)
+	path := masterapi.PathInstance
+	inspect, update, ports := masterapi.PathInspect, masterapi.PathUpdate, masterapi.PathPortAvailable
+	start, report := path("f", "f.x.3", masterapi.ActionStart), path("all", "all", masterapi.ActionReport)
+	startAs := func(name string) string { return path("f", name, masterapi.ActionStart) }
 	large := `{"k":"` + strings.Repeat("x", http.MaxBody) + `"}`
 	long := `{"path":"x","trace":"` + strings.Repeat("x", 5000) + `"}`
 	const get, put = nethttp.MethodGet, nethttp.MethodPut
@@ -198,59 +203,59 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		method, path string
 		body         string
 	}{
-		{nil, 200, "", `"gpu_stats"`, get, masterapi.PathInspect, ""},
-		{nil, 200, "", `{"port":"4711"}`, get, masterapi.PathPortAvailable, ""},
-		{failed, 500, "failed", "disk full", get, masterapi.PathPortAvailable, ""},
+		{nil, 200, "", `"gpu_stats"`, get, inspect, ""},
+		{nil, 200, "", `{"port":"4711"}`, get, ports, ""},
+		{failed, 500, "failed", "disk full", get, ports, ""},
 
-		{nil, 200, "", "", put, masterapi.PathUpdate, `{"type":"MST","path":"x","trace":"t","sha256":""}`},
-		{nil, 200, "", "", put, masterapi.PathUpdate, `{"file":"x","later":1}`},
-		{nil, 400, "bad_request", "unexpected end of JSON input", put, masterapi.PathUpdate, ""},
-		{nil, 400, "bad_request", "cannot unmarshal array", put, masterapi.PathUpdate, "[]"},
-		{nil, 400, "bad_request", "trace: has 5000 bytes; use up to 4096", put, masterapi.PathUpdate, long},
-		{busy, 409, "busy", "try again later", put, masterapi.PathUpdate, `{"path":"x"}`},
-		{nil, 413, "too_large", "1048576", put, masterapi.PathUpdate, large},
-		{refused, 422, "refused", "no such file", put, masterapi.PathUpdate, `{"path":"x"}`},
-		{failed, 500, "failed", "disk full", put, masterapi.PathUpdate, `{"path":"x"}`},
+		{nil, 200, "", "", put, update, `{"type":"MST","path":"x","trace":"t","sha256":""}`},
+		{nil, 200, "", "", put, update, `{"file":"x","later":1}`},
+		{nil, 400, "bad_request", "unexpected end of JSON input", put, update, ""},
+		{nil, 400, "bad_request", "cannot unmarshal array", put, update, "[]"},
+		{nil, 400, "bad_request", "trace: has 5000 bytes; use up to 4096", put, update, long},
+		{busy, 409, "busy", "try again later", put, update, `{"path":"x"}`},
+		{nil, 413, "too_large", "1048576", put, update, large},
+		{refused, 422, "refused", "no such file", put, update, `{"path":"x"}`},
+		{failed, 500, "failed", "disk full", put, update, `{"path":"x"}`},
 
-		{nil, 200, "", "", put, instance("f", "f.x.1", masterapi.ActionStart), `{"K":"V","EMPTY":"","NULL":null}`},
-		{nil, 200, "", "", put, instance("f", "f.x.2", masterapi.ActionStart), `null`},
-		{nil, 400, "bad_request", "cannot unmarshal number", put, instance("f", "f.x.3", masterapi.ActionStart), `{"K":1}`},
-		{nil, 400, "bad_request", "environment variable", put, instance("f", "f.x.3", masterapi.ActionStart), `{"A=B":"1"}`},
-		{nil, 400, "bad_request", "environment variable", put, instance("f", "f.x.3", masterapi.ActionStart), `{"A":"\u0000"}`},
-		{nil, 400, "bad_request", "environment variable", put, instance("f", "f.x.3", masterapi.ActionStart), `{"":"1"}`},
-		{nil, 400, "bad_request", "name of instance", put, instance("f", "../x", masterapi.ActionStart), `{}`},
-		{nil, 400, "bad_request", "name of instance", put, instance("f", strings.Repeat("x", 129), masterapi.ActionStart), `{}`},
-		{nil, 404, "not_found", "service (ghost) not found", put, ghost, `{}`},
-		{stopping, 409, "conflict", "is being stopped", put, instance("f", "f.x.3", masterapi.ActionStart), `{}`},
-		{nil, 413, "too_large", "1048576", put, instance("f", "f.x.3", masterapi.ActionStart), large},
-		{limit, 422, "limit_reached", "200 instances", put, instance("f", "f.x.3", masterapi.ActionStart), `{}`},
-		{failed, 500, "failed", "disk full", put, instance("f", "f.x.3", masterapi.ActionStart), `{}`},
+		{nil, 200, "", "", put, startAs("f.x.1"), `{"K":"V","EMPTY":"","NULL":null}`},
+		{nil, 200, "", "", put, startAs("f.x.2"), `null`},
+		{nil, 400, "bad_request", "cannot unmarshal number", put, start, `{"K":1}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"A=B":"1"}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"A":"\u0000"}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"":"1"}`},
+		{nil, 400, "bad_request", "name of instance", put, startAs("../x"), `{}`},
+		{nil, 400, "bad_request", "name of instance", put, startAs(strings.Repeat("x", 129)), `{}`},
+		{nil, 404, "not_found", "service (ghost) not found", put, path("ghost", "x", masterapi.ActionStart), `{}`},
+		{stopping, 409, "conflict", "is being stopped", put, start, `{}`},
+		{nil, 413, "too_large", "1048576", put, start, large},
+		{limit, 422, "limit_reached", "200 instances", put, start, `{}`},
+		{failed, 500, "failed", "disk full", put, start, `{}`},
 
-		{nil, 200, "", "", put, instance("f", "f.x.1", masterapi.ActionStop), ""},
-		{nil, 200, "", "", put, instance("f", "../x", masterapi.ActionStop), ""},
-		{nil, 404, "not_found", "service (ghost) not found", put, instance("ghost", "a/b%", masterapi.ActionStop), ""},
-		{failed, 500, "failed", "disk full", put, instance("f", "f.x.1", masterapi.ActionStop), ""},
+		{nil, 200, "", "", put, path("f", "f.x.1", masterapi.ActionStop), ""},
+		{nil, 200, "", "", put, path("f", "../x", masterapi.ActionStop), ""},
+		{nil, 404, "not_found", "service (ghost) not found", put, path("ghost", "a/b%", masterapi.ActionStop), ""},
+		{failed, 500, "failed", "disk full", put, path("f", "f.x.1", masterapi.ActionStop), ""},
 
-		{nil, 200, "", "", put, instance("all", "all", masterapi.ActionReport), `{"stats":{"n":1},"text":"x","nothing":null}`},
-		{nil, 200, "", `"stats":{"n":1}`, get, masterapi.PathInspect, ""},
-		{nil, 400, "bad_request", "nests more than 50 levels", put, instance("all", "all", masterapi.ActionReport), deep(51)},
-		{nil, 400, "bad_request", "not UTF-8", put, instance("all", "all", masterapi.ActionReport), "{\"a\":\"\xff\"}"},
-		{nil, 400, "bad_request", "appears twice", put, instance("all", "all", masterapi.ActionReport), `{"a":1,"a":2}`},
-		{nil, 400, "bad_request", "invalid character 'N'", put, instance("all", "all", masterapi.ActionReport), `{"a":NaN}`},
-		{nil, 400, "bad_request", "invalid character", put, instance("all", "all", masterapi.ActionReport), "{\"a\":\"\x01\"}"},
-		{nil, 400, "bad_request", "expected a JSON object", put, instance("all", "all", masterapi.ActionReport), `null`},
-		{nil, 400, "bad_request", `key \"Status\" is the master's`, put, instance("all", "all", masterapi.ActionReport), `{"Status":"x"}`},
-		{nil, 403, "forbidden", "may not report for service (f)", put, instance("f", "f.x.2", masterapi.ActionReport), `{}`},
-		{nil, 404, "not_found", "instance (ghost)", put, instance("all", "ghost", masterapi.ActionReport), `{}`},
-		{nil, 413, "too_large", "1048576", put, instance("all", "all", masterapi.ActionReport), large},
-		{nil, 422, "limit_reached", "100 keys", put, instance("all", "all", masterapi.ActionReport), keys(101)},
-		{failed, 500, "failed", "disk full", put, instance("all", "all", masterapi.ActionReport), `{}`},
+		{nil, 200, "", "", put, report, `{"stats":{"n":1},"text":"x","nothing":null}`},
+		{nil, 200, "", `"stats":{"n":1}`, get, inspect, ""},
+		{nil, 400, "bad_request", "nests more than 50 levels", put, report, deep(51)},
+		{nil, 400, "bad_request", "not UTF-8", put, report, "{\"a\":\"\xff\"}"},
+		{nil, 400, "bad_request", "appears twice", put, report, `{"a":1,"a":2}`},
+		{nil, 400, "bad_request", "invalid character 'N'", put, report, `{"a":NaN}`},
+		{nil, 400, "bad_request", "invalid character", put, report, "{\"a\":\"\x01\"}"},
+		{nil, 400, "bad_request", "expected a JSON object", put, report, `null`},
+		{nil, 400, "bad_request", `key \"Status\" is the master's`, put, report, `{"Status":"x"}`},
+		{nil, 403, "forbidden", "may not report for service (f)", put, path("f", "f.x.2", masterapi.ActionReport), `{}`},
+		{nil, 404, "not_found", "instance (ghost)", put, path("all", "ghost", masterapi.ActionReport), `{}`},
+		{nil, 413, "too_large", "1048576", put, report, large},
+		{nil, 422, "limit_reached", "100 keys", put, report, keys(101)},
+		{failed, 500, "failed", "disk full", put, report, `{}`},
 	} {
 		r.system.set(c.fails, false)
 		r.expect(c.status, c.code, c.part, "all", c.method, c.path, c.body)
 	}
 	r.system.set(nil, true)
-	r.expect(500, "internal", "internal error", "all", get, masterapi.PathInspect, "")
+	r.expect(500, "internal", "internal error", "all", get, inspect, "")
 	r.system.set(nil, false)
 	for _, route := range masterapi.Routes {
 		p := strings.NewReplacer("{service}", "all", "{instance}", "all").Replace(route.Path)
@@ -264,8 +269,10 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 func TestInspectOutlivesEveryReport(t *testing.T) {
 	r := newRig(t)
 	for n, body := range []string{
-		deep(50), deep(51), deep(9990), deep(20000), "{\"a\":\"\xff\"}", `{"a":"\ud83d"}`, `{"a":1e400}`, `{"a":-1e308}`, `{"a":` + strings.Repeat("9", 400) + `}`,
-		`{"a":{"b":1,"b":2}}`, `{"\u0000":"\u0000"}`, `{"a":"<\u2028>"}`, keys(100), keys(20000), `{"":{}}`, "\ufeff{}", `{"a":+1}`, `{"a":Infinity}`, `{"a":.5}`,
+		deep(50), deep(51), deep(9990), deep(20000), keys(100), keys(20000),
+		"{\"a\":\"\xff\"}", `{"a":"\ud83d"}`, `{"\u0000":"\u0000"}`, `{"a":"<\u2028>"}`, "\ufeff{}",
+		`{"a":1e400}`, `{"a":-1e308}`, `{"a":` + strings.Repeat("9", 400) + `}`, `{"a":+1}`, `{"a":Infinity}`, `{"a":.5}`,
+		`{"a":{"b":1,"b":2}}`, `{"":{}}`,
 		`{"services":null,"Name":1}`, `{"reported":{}}`,
 	} {
 		r.do("all", nethttp.MethodPut, masterapi.PathInstance("all", "all", masterapi.ActionReport), body)

@@ -11,14 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxReportDepth is how many objects and lists a report may nest, itself included. Inspect shows a report five levels down, and readers
-// in common use stop at 64.
+// maxReportDepth is how many objects and lists a report may nest, itself included. Inspect shows a report five levels
+// down, and readers in common use stop at 64.
 const maxReportDepth = 50
 
-// parseReport takes the first layer of a report apart. body is one JSON value, as Go's decoder has found. What passes here stands in
-// everybody's inspect, so parseReport refuses what would keep a common JSON reader from reading that: text that is not UTF-8, halves of
-// surrogate pairs, deep nesting, numbers that no 64-bit float holds, and keys that appear twice (RFC 7493). The values that it returns
-// are as inspect shows them: without white space, and with the escapes that this costs.
+// parseReport takes the first layer of a report apart. body is one JSON value, as Go's decoder has found. What passes
+// here stands in everybody's inspect, so parseReport refuses what would keep a common JSON reader from reading that:
+// text that is not UTF-8, halves of surrogate pairs, deep nesting, numbers that no 64-bit float holds, and keys that
+// appear twice (RFC 7493). The values that it returns are as inspect shows them: without white space, and with the
+// escapes that this costs.
 func parseReport(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not UTF-8; encode it as UTF-8")
@@ -75,13 +76,15 @@ func checkValues(body []byte) error {
 		switch v := token.(type) {
 		case json.Number:
 			if _, err := strconv.ParseFloat(v.String(), 64); err != nil {
-				return fmt.Errorf("number %s does not fit a 64-bit float (up to about ±1.8e308); send it as a string", quote(v.String()))
+				return fmt.Errorf("number %s does not fit a 64-bit float (up to about ±1.8e308); send it as a string",
+					quote(v.String()))
 			}
 		case json.Delim:
 			switch v {
 			case '{', '[':
 				if len(levels) == maxReportDepth {
-					return fmt.Errorf("nests more than %d levels of objects and lists; send flatter data", maxReportDepth)
+					return fmt.Errorf("nests more than %d levels of objects and lists; send flatter data",
+						maxReportDepth)
 				}
 				var l level
 				if v == '{' {
@@ -99,8 +102,8 @@ func checkValues(body []byte) error {
 	}
 }
 
-// checkEscapes finds a \u escape that stands for half a character. body is JSON, so that a backslash is always in a string and always
-// begins an escape.
+// checkEscapes finds a \u escape that stands for half a character. body is JSON, so that a backslash is always in a
+// string and always begins an escape.
 func checkEscapes(body []byte) error {
 	for n := 0; n < len(body); n++ {
 		if body[n] != '\\' {

@@ -87,7 +87,8 @@ func TestReportIsKeptAsItIsShown(t *testing.T) {
 	require.Equal(t, map[string]json.RawMessage{"a": []byte(`"\u003c"`), "b": []byte("[1,2]")}, got)
 }
 
-// Whatever passes can be shown: it is JSON in UTF-8, which a reader that keeps no numbers as text takes, and it passes again.
+// Whatever passes can be shown: it is JSON in UTF-8, which a reader that keeps no numbers as text takes, and it
+// passes again.
 func FuzzReport(f *testing.F) {
 	for _, seed := range []string{
 		`{}`, `{"a":1}`, nested(50), nested(51), `{"a":"\ud83d\ude00"}`, `{"a":"\ud83d"}`, `{"a":1e309}`, `{"a":{"b":1,"b":2}}`, "{\"a\":\"\xff\"}", `[]`, `null`, `{"a":"\`,

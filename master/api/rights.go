@@ -8,7 +8,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// allow tells why caller, who has rights, may not use route on the service target, which is empty where no service is named.
+// allow tells why caller, who has rights, may not use route on the service target, which is empty where no service is
+// named.
 func allow(caller string, rights []string, route masterapi.Route, target string) error {
 	if !slices.Contains(rights, route.Right) {
 		return http.Errorf(nethttp.StatusForbidden, "forbidden",

@@ -23,12 +23,30 @@ type Route struct {
 
 // The routes, each written down once: the master serves this table, and clients call its paths.
 var (
-	RouteInspect = Route{"inspectSystem", "inspect the system", nethttp.MethodGet, PathInspect, app.RightInspect, false}
-	RouteUpdate  = Route{"updateSystem", "update the system", nethttp.MethodPut, PathUpdate, app.RightUpdate, false}
-	RoutePorts   = Route{"getAvailablePort", "ask for a port", nethttp.MethodGet, PathPortAvailable, app.RightPorts, false}
-	RouteStart   = Route{"startInstance", "start instances", nethttp.MethodPut, pathInstance + ActionStart, app.RightStart, false}
-	RouteStop    = Route{"stopInstance", "stop instances", nethttp.MethodPut, pathInstance + ActionStop, app.RightStop, false}
-	RouteReport  = Route{"reportInstance", "report", nethttp.MethodPut, pathInstance + ActionReport, app.RightReport, true}
+	RouteInspect = Route{
+		Name: "inspectSystem", Does: "inspect the system",
+		Method: nethttp.MethodGet, Path: PathInspect, Right: app.RightInspect,
+	}
+	RouteUpdate = Route{
+		Name: "updateSystem", Does: "update the system",
+		Method: nethttp.MethodPut, Path: PathUpdate, Right: app.RightUpdate,
+	}
+	RoutePorts = Route{
+		Name: "getAvailablePort", Does: "ask for a port",
+		Method: nethttp.MethodGet, Path: PathPortAvailable, Right: app.RightPorts,
+	}
+	RouteStart = Route{
+		Name: "startInstance", Does: "start instances",
+		Method: nethttp.MethodPut, Path: pathInstance + ActionStart, Right: app.RightStart,
+	}
+	RouteStop = Route{
+		Name: "stopInstance", Does: "stop instances",
+		Method: nethttp.MethodPut, Path: pathInstance + ActionStop, Right: app.RightStop,
+	}
+	RouteReport = Route{
+		Name: "reportInstance", Does: "report",
+		Method: nethttp.MethodPut, Path: pathInstance + ActionReport, Right: app.RightReport, Own: true,
+	}
 
 	Routes = []Route{RouteInspect, RouteUpdate, RoutePorts, RouteStart, RouteStop, RouteReport}
 )
@@ -54,5 +72,6 @@ func (r Route) Pattern() string { return r.Method + " " + r.Path }
 
 // PathInstance returns the path of an action (ActionStart, …) on an instance. Names are escaped.
 func PathInstance(service, instance, action string) string {
-	return strings.NewReplacer("{service}", url.PathEscape(service), "{instance}", url.PathEscape(instance)).Replace(pathInstance) + action
+	names := strings.NewReplacer("{service}", url.PathEscape(service), "{instance}", url.PathEscape(instance))
+	return names.Replace(pathInstance) + action
 }

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// TestRoutesAreWrittenOnce: the paths of the master's API stand in protocol/masterapi; whoever serves or calls them takes them from there.
+// TestRoutesAreWrittenOnce: the paths of the master's API stand in protocol/masterapi; whoever serves or calls them
+// takes them from there.
 func TestRoutesAreWrittenOnce(t *testing.T) {
 	const root, home = "../..", "protocol/masterapi"
 	files, routes := 0, 0

@@ -51,7 +51,8 @@ func failureOf(err error) shimFailure {
 
 func (f shimFailure) encode() []byte { return fmt.Appendf(nil, "%d %s", int(f.exec), f.text) }
 
-// decodeFailure reads what encode has written. What begins with no number, as the last words of a runtime that crashed, is text.
+// decodeFailure reads what encode has written. What begins with no number, as the last words of a runtime that
+// crashed, is text.
 func decodeFailure(data []byte) shimFailure {
 	number, text, ok := strings.Cut(string(data), " ")
 	if errno, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
