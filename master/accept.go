@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -32,7 +31,7 @@ func (m *Master) Update(r masterapi.UpdateRequest) error {
 	select {
 	case <-m.turn:
 	default:
-		return api.ErrBusy
+		return masterapi.ErrBusy
 	}
 	u, err := m.accept(r)
 	if err != nil {
@@ -69,7 +68,7 @@ func (m *Master) accept(r masterapi.UpdateRequest) (accepted, error) {
 }
 
 // refuse tells that the candidate is to blame, not this device.
-func refuse(err error) error { return fmt.Errorf("%w: %w", api.ErrRefused, err) }
+func refuse(err error) error { return fmt.Errorf("%w: %w", masterapi.ErrRefused, err) }
 
 func (m *Master) acceptApp(r masterapi.UpdateRequest, u *accepted) error {
 	f, err := m.openCandidate(r.Path, filepath.Base(AppFile))

@@ -185,7 +185,7 @@ func TestInstancesThroughTheAPI(t *testing.T) {
 	require.Empty(t, d.fake.Env("f.x.2")[masterapi.EnvServiceToken])
 	require.NoError(t, c.Put(ctx, masterapi.PathInstance("f", "f.x.1", "stop"), nil, nil))
 	require.Equal(t, []string{"f.x.2", "probe"}, d.fake.Running())
-	require.NoError(t, c.Put(ctx, "/services/f/instances/f.x.2/stop", nil, nil), "routes without a version are those of old clients")
+	require.NoError(t, c.Put(ctx, strings.TrimPrefix(masterapi.PathInstance("f", "f.x.2", masterapi.ActionStop), "/"+masterapi.Version), nil, nil), "routes without a version are those of old clients")
 
 	require.NoError(t, c.Put(ctx, masterapi.PathInstance("probe", "probe", "report"), map[string]any{"stats": map[string]int{"n": 1}}, nil))
 	services := inspect(t, c).Services

@@ -36,17 +36,20 @@ func TestRights(t *testing.T) {
 	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, 10*time.Second, time.Millisecond, "not booted")
 	for _, s := range services {
 		c := d.clientAs(t, s.name, d.fake.Env(s.name)[masterapi.EnvServiceToken])
-		for _, prefix := range []string{"/v1", ""} {
+		for _, version := range []string{"/" + masterapi.Version, ""} { // clients before 0.1.4 know no version
+			path := func(p string) string { return version + strings.TrimPrefix(p, "/"+masterapi.Version) }
 			calls := map[string]func() error{
-				"inspect": func() error { return c.Get(t.Context(), prefix+"/system/inspect", nil) },
-				"ports":   func() error { return c.Get(t.Context(), prefix+"/ports/available", nil) },
-				"update":  func() error { return c.Put(t.Context(), prefix+"/system/update", masterapi.UpdateRequest{}, nil) },
+				"inspect": func() error { return c.Get(t.Context(), path(masterapi.PathInspect), nil) },
+				"ports":   func() error { return c.Get(t.Context(), path(masterapi.PathPortAvailable), nil) },
+				"update":  func() error { return c.Put(t.Context(), path(masterapi.PathUpdate), masterapi.UpdateRequest{}, nil) },
 				"start": func() error {
-					return c.Put(t.Context(), prefix+"/services/f/instances/f.1/start", map[string]string{}, nil)
+					return c.Put(t.Context(), path(masterapi.PathInstance("f", "f.1", masterapi.ActionStart)), map[string]string{}, nil)
 				},
-				"stop": func() error { return c.Put(t.Context(), prefix+"/services/f/instances/f.1/stop", nil, nil) },
+				"stop": func() error {
+					return c.Put(t.Context(), path(masterapi.PathInstance("f", "f.1", masterapi.ActionStop)), nil, nil)
+				},
 				"report": func() error {
-					return c.Put(t.Context(), fmt.Sprintf("%s/services/%s/instances/%[2]s/report", prefix, s.name), map[string]int{"n": 1}, nil)
+					return c.Put(t.Context(), path(masterapi.PathInstance(s.name, s.name, masterapi.ActionReport)), map[string]int{"n": 1}, nil)
 				},
 			}
 			for _, right := range strings.Fields(all) {

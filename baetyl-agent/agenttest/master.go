@@ -157,7 +157,7 @@ func (m *Master) commit(path string) {
 // Serve offers the API on a socket and returns its address. It ends with the test.
 func (m *Master) Serve(t testing.TB) string {
 	mux := nethttp.NewServeMux()
-	mux.HandleFunc("GET "+masterapi.PathInspect, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	mux.HandleFunc(masterapi.RouteInspect.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		i, err := m.Inspect(r.Context())
 		if err != nil {
 			http.WriteError(w, http.Errorf(500, "internal", "%s", err))
@@ -165,7 +165,7 @@ func (m *Master) Serve(t testing.TB) string {
 		}
 		http.WriteJSON(w, 200, i)
 	})
-	mux.HandleFunc("PUT "+masterapi.PathUpdate, func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	mux.HandleFunc(masterapi.RouteUpdate.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		var in masterapi.UpdateRequest
 		err := http.ReadJSON(r, &in)
 		if err == nil {
@@ -177,7 +177,7 @@ func (m *Master) Serve(t testing.TB) string {
 			panic(nethttp.ErrAbortHandler)
 		}
 	})
-	mux.HandleFunc("PUT /v1/services/{service}/instances/{instance}/report", func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	mux.HandleFunc(masterapi.RouteReport.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		var in json.RawMessage
 		if err := http.ReadJSON(r, &in); err == nil {
 			m.set(func() { m.reports = append(m.reports, string(in)) })

@@ -77,9 +77,9 @@ func TestStartProtocol(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "connect function instance at "+dial+": context deadline exceeded")
 		require.Equal(t, []string{
-			"/v1/services/svc/instances/svc.f.3/start map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " BAETYL_SERVICE_INSTANCE_PIPE:1 OPENEDGE_SERVICE_ADDRESS:" + address +
+			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStart) + " map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " BAETYL_SERVICE_INSTANCE_PIPE:1 OPENEDGE_SERVICE_ADDRESS:" + address +
 				" OPENEDGE_SERVICE_INSTANCE_ADDRESS:" + address + "]",
-			"/v1/services/svc/instances/svc.f.3/stop map[]",
+			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStop) + " map[]",
 		}, calls())
 	}
 	_, err := (&function.Launcher{Err: baetyl.ErrNoMaster}).Start(context.Background(), cfg, 1)
@@ -99,7 +99,10 @@ func TestCleanStopsWhatIsOurs(t *testing.T) {
 	}})
 	l := &function.Launcher{Master: m, Log: log.Discard()}
 	require.NoError(t, l.Clean(context.Background(), []config.Function{{Name: "f", Service: "svc"}}))
-	require.Equal(t, []string{"/v1/services/svc/instances/svc.f.1/stop map[]", "/v1/services/svc/instances/svc.f.77/stop map[]"}, calls())
+	stop := func(instance string) string {
+		return masterapi.PathInstance("svc", instance, masterapi.ActionStop) + " map[]"
+	}
+	require.Equal(t, []string{stop("svc.f.1"), stop("svc.f.77")}, calls())
 }
 
 // A caller that stops waiting takes its place in the queue back.

@@ -68,7 +68,7 @@ func newMaster(t testing.TB) *master {
 
 func (m *master) routes() nethttp.Handler {
 	mux := nethttp.NewServeMux()
-	mux.HandleFunc("GET /v1/ports/available", func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	mux.HandleFunc(masterapi.RoutePorts.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			http.WriteError(w, http.Errorf(500, "internal", "%v", err))
@@ -78,30 +78,27 @@ func (m *master) routes() nethttp.Handler {
 		_, port, _ := net.SplitHostPort(l.Addr().String())
 		http.WriteJSON(w, 200, masterapi.PortAvailable{Port: port})
 	})
-	mux.HandleFunc("GET /v1/system/inspect", func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	mux.HandleFunc(masterapi.RouteInspect.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		http.WriteJSON(w, 200, m.inspect())
 	})
-	mux.HandleFunc("PUT /v1/services/{service}/instances/{instance}/{action}", func(w nethttp.ResponseWriter, r *nethttp.Request) {
+	mux.HandleFunc(masterapi.RouteStart.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		service, name := r.PathValue("service"), r.PathValue("instance")
-		switch r.PathValue("action") {
-		case "start":
-			var env map[string]string
-			if err := http.ReadJSON(r, &env); err != nil {
-				http.WriteError(w, http.Errorf(400, "bad_request", "%v", err))
-				return
-			}
-			if strings.HasPrefix(service, "broken") {
-				http.WriteError(w, http.Errorf(500, "internal", "package of %s is missing", service))
-				return
-			}
-			m.stop(name)
-			if err := m.start(service, name, env); err != nil {
-				http.WriteError(w, http.Errorf(500, "internal", "%v", err))
-			}
-		case "stop":
-			m.stop(name)
+		var env map[string]string
+		if err := http.ReadJSON(r, &env); err != nil {
+			http.WriteError(w, http.Errorf(400, "bad_request", "%v", err))
+			return
+		}
+		if strings.HasPrefix(service, "broken") {
+			http.WriteError(w, http.Errorf(500, "internal", "package of %s is missing", service))
+			return
+		}
+		m.stop(name)
+		if err := m.start(service, name, env); err != nil {
+			http.WriteError(w, http.Errorf(500, "internal", "%v", err))
 		}
 	})
+	mux.HandleFunc(masterapi.RouteStop.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) { m.stop(r.PathValue("instance")) })
+	mux.HandleFunc(masterapi.RouteReport.Pattern(), func(nethttp.ResponseWriter, *nethttp.Request) {})
 	return mux
 }
 

@@ -2,7 +2,8 @@
 //
 //	request ─► who is it? (401) ─► may it? (403) ─► Services or System ─► JSON, or one error shape
 //
-// It knows routes, headers and statuses, and nothing of how services run.
+// It serves the table masterapi.Routes and nothing else. It knows headers and statuses, and nothing of how services
+// run. docs/api/master.yaml describes what it answers; the tests hold each to the other.
 package api
 
 import (
@@ -10,22 +11,19 @@ import (
 	"encoding/json"
 	"errors"
 	nethttp "net/http"
-	"strings"
 
 	"github.com/baetyl/baetyl/master/service"
-	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Errors of System that callers tell apart.
-var (
-	ErrBusy    = errors.New("an update, or the start of the application, is running; try again later")
-	ErrRefused = errors.New("refused")
-)
+// maxTrace is the longest id of an update, in bytes: it is written in every line of the log of updates, whose readers
+// take lines of 1 MiB (masterapi.ReadOTALog).
+const maxTrace = 4 << 10
 
-// Services is what acts on instances; service.Manager implements it.
+// Services is what acts on instances; service.Manager implements it, with the errors of its package. Its methods are
+// called from the goroutine of each request.
 type Services interface {
 	// Authenticate returns what the service may do; ok is false when token is not its token.
 	Authenticate(service, token string) (rights []string, ok bool)
@@ -34,10 +32,12 @@ type Services interface {
 	Report(service, instance string, report map[string]json.RawMessage) error
 }
 
-// System is what concerns the whole; master.Master implements it.
+// System is what concerns the whole; master.Master implements it. Its methods are called from the goroutine of each
+// request.
 type System interface {
 	Inspect() *masterapi.Inspect
-	// Update checks the request and begins it. What goes wrong later shows in Inspect.
+	// Update checks the request and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows
+	// in Inspect.
 	Update(r masterapi.UpdateRequest) error
 	AvailablePort() (string, error)
 }
@@ -55,27 +55,26 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	mux.HandleFunc("/", func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		http.WriteError(w, http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path))
 	})
-	for _, prefix := range prefixes {
-		route := func(pattern, right string, f func(r *nethttp.Request) (any, error)) {
-			method, path, _ := strings.Cut(pattern, " ")
-			mux.HandleFunc(method+" "+prefix+path, h.serve(right, f))
-			mux.HandleFunc(prefix+path, func(w nethttp.ResponseWriter, r *nethttp.Request) {
-				w.Header().Set("Allow", method)
-				http.WriteError(w, http.Errorf(nethttp.StatusMethodNotAllowed, "method_not_allowed", "use %s", method))
+	route := func(r masterapi.Route, f func(*nethttp.Request) (any, error)) {
+		for _, path := range paths(r) {
+			mux.HandleFunc(r.Method+" "+path, h.serve(r, f))
+			mux.HandleFunc(path, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+				w.Header().Set("Allow", r.Method)
+				http.WriteError(w, http.Errorf(nethttp.StatusMethodNotAllowed, "method_not_allowed", "use %s", r.Method))
 			})
 		}
-		route("GET /system/inspect", app.RightInspect, h.inspect)
-		route("PUT /system/update", app.RightUpdate, h.update)
-		route("GET /ports/available", app.RightPorts, h.port)
-		route("PUT /services/{service}/instances/{instance}/start", app.RightStart, h.start)
-		route("PUT /services/{service}/instances/{instance}/stop", app.RightStop, h.stop)
-		route("PUT /services/{service}/instances/{instance}/report", app.RightReport, h.report)
 	}
+	route(masterapi.RouteInspect, h.inspect)
+	route(masterapi.RouteUpdate, h.update)
+	route(masterapi.RoutePorts, h.port)
+	route(masterapi.RouteStart, h.start)
+	route(masterapi.RouteStop, h.stop)
+	route(masterapi.RouteReport, h.report)
 	return mux
 }
 
 // serve authenticates the caller, asks whether it may, and turns the outcome of f into an answer.
-func (h *handler) serve(right string, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
+func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		caller := r.Header.Get(masterapi.HeaderUsername)
 		l := h.log.WithField("method", r.Method).WithField("path", r.URL.EscapedPath()).WithField("caller", caller)
@@ -88,7 +87,7 @@ func (h *handler) serve(right string, f func(*nethttp.Request) (any, error)) net
 		var out any
 		err := error(http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "account unauthorized"))
 		if rights, ok := h.services.Authenticate(caller, r.Header.Get(masterapi.HeaderPassword)); ok {
-			if err = allow(caller, rights, right, r.PathValue("service")); err == nil {
+			if err = allow(caller, rights, route, r.PathValue("service")); err == nil {
 				out, err = f(r)
 			}
 		}
@@ -118,8 +117,8 @@ func statusOf(err error) *http.Error {
 		{service.ErrInvalid, nethttp.StatusBadRequest, "bad_request"},
 		{service.ErrLimit, nethttp.StatusUnprocessableEntity, "limit_reached"},
 		{service.ErrStopped, nethttp.StatusConflict, "conflict"},
-		{ErrBusy, nethttp.StatusConflict, "busy"},
-		{ErrRefused, nethttp.StatusUnprocessableEntity, "refused"},
+		{masterapi.ErrBusy, nethttp.StatusConflict, "busy"},
+		{masterapi.ErrRefused, nethttp.StatusUnprocessableEntity, "refused"},
 	} {
 		if errors.Is(err, m.err) {
 			return &http.Error{Status: m.status, Code: m.code, Message: err.Error()}
@@ -134,6 +133,10 @@ func (h *handler) update(r *nethttp.Request) (any, error) {
 	var in masterapi.UpdateRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
+	}
+	if len(in.Trace) > maxTrace {
+		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "trace: has %d bytes; use up to %d",
+			len(in.Trace), maxTrace)
 	}
 	return nil, h.system.Update(in)
 }
@@ -156,12 +159,13 @@ func (h *handler) stop(r *nethttp.Request) (any, error) {
 }
 
 func (h *handler) report(r *nethttp.Request) (any, error) {
-	var in map[string]json.RawMessage
-	if err := http.ReadJSON(r, &in); err != nil {
+	var body json.RawMessage
+	if err := http.ReadJSON(r, &body); err != nil {
 		return nil, err
 	}
-	if in == nil {
-		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "read body: expected a JSON object, found null")
+	in, err := parseReport(body)
+	if err != nil {
+		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "read report: %s", err)
 	}
 	return nil, h.services.Report(r.PathValue("service"), r.PathValue("instance"), in)
 }

@@ -1,6 +1,12 @@
 package api
 
-import "github.com/baetyl/baetyl/protocol/masterapi"
+import (
+	"strings"
 
-// prefixes of the routes: the second one is that of clients before 0.1.4, which knew no version.
-var prefixes = []string{"/" + masterapi.Version, ""}
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// paths of a route: the second one is that of clients before 0.1.4, which knew no version.
+func paths(r masterapi.Route) []string {
+	return []string{r.Path, strings.TrimPrefix(r.Path, "/"+masterapi.Version)}
+}

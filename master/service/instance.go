@@ -188,14 +188,15 @@ func (i *instance) view() masterapi.Instance {
 	return out
 }
 
-// Limits of what one instance may report altogether.
+// Limits of what instances may report. Bytes are those of inspect, whose readers take 16 MiB (protocol/http), in all.
 const (
-	maxReportKeys  = 100
-	maxReportBytes = 1 << 20
+	maxReportKeys   = 100     // of one instance
+	maxReportBytes  = 1 << 20 // of one instance
+	maxReportsBytes = 8 << 20 // of all instances of a master
 )
 
-// report merges the first layer of report into what was reported before.
-func (i *instance) report(report map[string]json.RawMessage) error {
+// report merges the first layer of report into what was reported before. others is what the other instances have reported, in bytes.
+func (i *instance) report(report map[string]json.RawMessage, others int) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	merged := maps.Clone(i.reported)
@@ -208,13 +209,29 @@ func (i *instance) report(report map[string]json.RawMessage) error {
 		}
 		merged[k] = v
 	}
-	size := 0
-	for k, v := range merged {
-		size += len(k) + len(v)
-	}
+	size := sizeOf(merged)
 	if len(merged) > maxReportKeys || size > maxReportBytes {
 		return fmt.Errorf("%w: an instance may report %d keys and %d bytes altogether", ErrLimit, maxReportKeys, maxReportBytes)
 	}
+	if others+size > maxReportsBytes {
+		return fmt.Errorf("%w: all instances together may report %d bytes", ErrLimit, maxReportsBytes)
+	}
 	i.reported = merged
 	return nil
+}
+
+// reportedBytes is how much inspect shows of what was reported.
+func (i *instance) reportedBytes() int {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return sizeOf(i.reported)
+}
+
+// sizeOf counts keys as JSON writes them: one that holds markup or control characters takes six bytes for each.
+func sizeOf(report map[string]json.RawMessage) (size int) {
+	for k, v := range report {
+		key, _ := json.Marshal(k) // a string has no error
+		size += len(key) + len(v) + len(":,")
+	}
+	return size
 }

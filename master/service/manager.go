@@ -50,6 +50,8 @@ type Manager struct {
 	opts  Options
 	usage *sample.Cache[map[*instance]usage]
 
+	reporting sync.Mutex // serializes Report; taken before mu
+
 	mu       sync.Mutex // guards services
 	services map[string]*service
 }
@@ -209,7 +211,8 @@ func (m *Manager) StopInstance(ctx context.Context, service, instance string) er
 	return s.stop(ctx, instance)
 }
 
-// Report keeps what an instance tells of itself; each key replaces the one of the report before.
+// Report keeps what an instance tells of itself; each key replaces the one of the report before. Values are JSON that has been checked
+// (master/api), since they stand in inspect as they are. ErrInvalid: a key of the master's own; ErrLimit: too much.
 func (m *Manager) Report(service, instance string, report map[string]json.RawMessage) error {
 	s, err := m.service(service)
 	if err != nil {
@@ -219,7 +222,21 @@ func (m *Manager) Report(service, instance string, report map[string]json.RawMes
 	if err != nil {
 		return err
 	}
-	return i.report(report)
+	m.reporting.Lock() // one report at a time, so that the limit holds for all together
+	defer m.reporting.Unlock()
+	others := 0
+	for _, name := range m.Names() {
+		s, err := m.service(name)
+		if err != nil {
+			continue // stopped meanwhile
+		}
+		for _, o := range s.list() {
+			if o != i {
+				others += o.reportedBytes()
+			}
+		}
+	}
+	return i.report(report, others)
 }
 
 // Authenticate tells whether token is that of the service, and what the service may ask.

@@ -361,6 +361,30 @@ func TestReports(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, b.Report("a", "a", map[string]json.RawMessage{"big": big}), service.ErrLimit)
 		require.Len(t, b.instance(t, "a", "a").Reported, 2, "a refused report changes nothing")
+		require.ErrorIs(t, b.Report("a", "a", map[string]json.RawMessage{strings.Repeat("<", 200<<10): []byte("1")}), service.ErrLimit,
+			"a key is counted as JSON writes it")
+	})
+}
+
+// Readers of inspect take 16 MiB: however many instances report as much as each may, the answer stays below.
+func TestAllReportsTogetherAreLimited(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		require.NoError(t, b.Start(t.Context(), spec("a", 20)))
+		require.NoError(t, b.Start(t.Context(), spec("z", 1)))
+		big := map[string]json.RawMessage{"big": []byte(`"` + strings.Repeat("x", 1000<<10) + `"`)}
+		require.NoError(t, b.Report("a", "a", big))
+		var last error
+		for n := 1; n < 20 && last == nil; n++ {
+			last = b.Report("a", fmt.Sprintf("a.i%d", n), big)
+		}
+		require.ErrorIs(t, last, service.ErrLimit)
+		require.ErrorContains(t, last, "all instances together may report 8388608 bytes")
+		require.NoError(t, b.Report("z", "z", map[string]json.RawMessage{"small": []byte("1")}), "what fits is taken")
+		require.NoError(t, b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}), "an instance may shrink its own")
+		data, err := json.Marshal(b.Inspect())
+		require.NoError(t, err)
+		require.Less(t, len(data), 9<<20)
+		require.NoError(t, b.Report("a", "a.i19", big), "there is room again")
 	})
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/baetyl/baetyl/utils/host"
 )
 
-// Inspect is the answer of GET /v1/system/inspect ("System Inspect").
+// Inspect is the answer of RouteInspect ("System Inspect").
 type Inspect struct {
 	Error    string    `json:"error,omitempty"` // why the application, or its last update, is not as wanted
 	Time     time.Time `json:"time"`
@@ -77,7 +77,7 @@ type Instance struct {
 	CPU       *host.CPU  `json:"cpu_stats,omitempty"`
 	Mem       *host.Mem  `json:"mem_stats,omitempty"`
 
-	Reported map[string]json.RawMessage `json:"-"` // by PUT …/report
+	Reported map[string]json.RawMessage `json:"-"` // by RouteReport
 }
 
 // Process identifies an instance in native mode.

@@ -5,11 +5,6 @@
 //	master ──environment──► service instance ──HTTP over unix socket or tcp, two headers──► master
 package masterapi
 
-import "net/url"
-
-// Version is the version of the API, the first segment of every route.
-const Version = "v1"
-
 // Headers that authenticate a service.
 const (
 	HeaderUsername = "x-openedge-username" // name of the service
@@ -37,25 +32,13 @@ const (
 	ModeNative = "native"
 )
 
-// Routes, below the address of the API.
-const (
-	PathInspect       = "/" + Version + "/system/inspect"
-	PathUpdate        = "/" + Version + "/system/update"
-	PathPortAvailable = "/" + Version + "/ports/available"
-)
-
-// PathInstance returns the route of an action (start, stop, report) on an instance. Names are escaped.
-func PathInstance(service, instance, action string) string {
-	return "/" + Version + "/services/" + url.PathEscape(service) + "/instances/" + url.PathEscape(instance) + "/" + action
-}
-
 // Kinds of update.
 const (
 	UpdateApp    = "APP" // the application: services and volumes
 	UpdateMaster = "MST" // the master's own binary
 )
 
-// UpdateRequest is the body of PUT /v1/system/update.
+// UpdateRequest is the body of RouteUpdate.
 type UpdateRequest struct {
 	Type   string `json:"type,omitempty"`   // UpdateApp when empty
 	Path   string `json:"path,omitempty"`   // on the host: application.yml or its folder, or the candidate binary or the folder of its bin/baetyl
@@ -64,7 +47,7 @@ type UpdateRequest struct {
 	File   string `json:"file,omitempty"`   // name of Path before 0.1.4
 }
 
-// PortAvailable is the answer of GET /v1/ports/available.
+// PortAvailable is the answer of RoutePorts.
 type PortAvailable struct {
 	Port string `json:"port"` // decimal; a text since 2019
 }

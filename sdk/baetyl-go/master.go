@@ -62,7 +62,7 @@ func (m *Master) AvailablePort(ctx context.Context) (string, error) {
 
 // Report sets numbers of an instance.
 func (m *Master) Report(ctx context.Context, service, instance string, stats map[string]any) error {
-	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, "report"), stats, nil); err != nil {
+	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionReport), stats, nil); err != nil {
 		return fmt.Errorf("report instance %s of service %s: %w", instance, service, err)
 	}
 	return nil
@@ -73,7 +73,7 @@ func (m *Master) StartInstance(ctx context.Context, service, instance string, en
 	if env == nil {
 		env = map[string]string{}
 	}
-	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, "start"), env, nil); err != nil {
+	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionStart), env, nil); err != nil {
 		return fmt.Errorf("start instance %s of service %s: %w", instance, service, err)
 	}
 	return nil
@@ -81,7 +81,7 @@ func (m *Master) StartInstance(ctx context.Context, service, instance string, en
 
 // StopInstance stops an instance of a service.
 func (m *Master) StopInstance(ctx context.Context, service, instance string) error {
-	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, "stop"), nil, nil); err != nil {
+	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionStop), nil, nil); err != nil {
 		return fmt.Errorf("stop instance %s of service %s: %w", instance, service, err)
 	}
 	return nil

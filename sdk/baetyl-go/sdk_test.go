@@ -18,6 +18,7 @@ import (
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
@@ -275,11 +276,11 @@ func TestMaster(t *testing.T) {
 		text, _ := json.Marshal(body)
 		calls = append(calls, fmt.Sprintf("%s %s %s %s:%s", r.Method, r.URL.EscapedPath(), text, r.Header.Get("x-openedge-username"), r.Header.Get("x-openedge-password")))
 		switch r.URL.Path {
-		case "/v1/ports/available":
+		case masterapi.PathPortAvailable:
 			http.WriteJSON(w, 200, map[string]string{"port": "4711"})
-		case "/v1/system/inspect":
+		case masterapi.PathInspect:
 			http.WriteJSON(w, 200, map[string]any{"software": map[string]string{"mode": "native"}})
-		case "/v1/services/svc/instances/i/stop":
+		case masterapi.PathInstance("svc", "i", masterapi.ActionStop):
 			http.WriteError(w, http.Errorf(404, "not_found", "no such instance"))
 		}
 	})
@@ -303,12 +304,12 @@ func TestMaster(t *testing.T) {
 		require.Empty(t, report[call], call)
 	}
 	require.Equal(t, []string{
-		"GET /v1/ports/available null me:secret",
-		"GET /v1/system/inspect null me:secret",
-		`PUT /v1/services/svc%25s%2Fx/instances/a%20b/start {"K":"V"} me:secret`,
-		"PUT /v1/services/svc/instances/i/stop null me:secret",
-		`PUT /v1/services/me/instances/me/report {"n":1} me:secret`,
-		`PUT /v1/system/update {"path":"var/db/app","type":"APP"} me:secret`,
+		masterapi.RoutePorts.Pattern() + " null me:secret",
+		masterapi.RouteInspect.Pattern() + " null me:secret",
+		"PUT " + masterapi.PathInstance("svc%s/x", "a b", masterapi.ActionStart) + ` {"K":"V"} me:secret`,
+		"PUT " + masterapi.PathInstance("svc", "i", masterapi.ActionStop) + " null me:secret",
+		"PUT " + masterapi.PathInstance("me", "me", masterapi.ActionReport) + ` {"n":1} me:secret`,
+		masterapi.RouteUpdate.Pattern() + ` {"path":"var/db/app","type":"APP"} me:secret`,
 	}, calls)
 }
 

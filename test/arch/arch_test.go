@@ -230,3 +230,28 @@ func TestTheRulesBite(t *testing.T) {
 		}
 	}
 }
+
+// What only tests need is in no program: the checker of the API's description brings a YAML parser and a router with it.
+func TestNoProgramLinksWhatTestsNeed(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", `{{if eq .Name "main"}}{{.ImportPath}} {{join .Deps " "}}{{end}}`, module+"/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	programs := 0
+	for line := range strings.Lines(string(out)) {
+		deps := strings.Fields(line)
+		if len(deps) == 0 {
+			continue
+		}
+		programs++
+		for _, d := range deps[1:] {
+			if below(d, "github.com/getkin/kin-openapi") || below(d, module+"/internal/apitest") {
+				t.Errorf("%s links %s, which is for tests alone", deps[0], d)
+			}
+		}
+	}
+	if programs < 5 {
+		t.Fatalf("go list found only %d programs", programs)
+	}
+}

@@ -84,7 +84,7 @@ func (s *system) call(a account, method, path, body string) (int, []byte, error)
 	return res.StatusCode, data, err
 }
 
-// inspectRaw is GET /v1/system/inspect.
+// inspectRaw is the answer of masterapi.RouteInspect.
 func (s *system) inspectRaw() ([]byte, error) {
 	status, data, err := s.api(http.MethodGet, masterapi.PathInspect, "")
 	if err == nil && status != http.StatusOK {

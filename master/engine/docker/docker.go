@@ -15,14 +15,11 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/url"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
@@ -31,12 +28,6 @@ import (
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
-)
-
-const (
-	pingPatience = 10 * time.Second // for the daemon to say that it is there
-	patience     = 2 * time.Minute  // for one request; a slow disk makes a start slow
-	pollDaemon   = time.Second      // between looks whether an absent daemon has come
 )
 
 // hostName is the name of the host in containers that reach the API over tcp.
@@ -162,69 +153,3 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 func kernelOf(i system.Info) kernel {
 	return kernel{CPUs: i.CPUCfsQuota, CPUSet: i.CPUSet, Memory: i.MemoryLimit, Swap: i.SwapLimit, Pids: i.PidsLimit}
 }
-
-// ping asks the daemon whether it is there. The log tells when that has changed.
-func (e *Engine) ping(ctx context.Context) error {
-	asked, cancel := context.WithTimeout(ctx, pingPatience)
-	defer cancel()
-	_, err := e.api.Ping(asked)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	e.mu.Lock()
-	changed := e.away != (err != nil)
-	if e.away = err != nil; !e.away {
-		clear(e.told)
-	}
-	e.mu.Unlock()
-	if err != nil {
-		err = fmt.Errorf("docker daemon does not answer: %w", err)
-	}
-	switch {
-	case changed && err != nil:
-		e.opts.Log.WithError(err).Errorf("services start when the docker daemon answers")
-	case changed:
-		e.opts.Log.WithField("api", e.api.ClientVersion()).Infof("docker daemon answers")
-	}
-	return err
-}
-
-// await returns when the daemon is there. The first time that it is not, for a key, is an error, so that it shows in inspect; then
-// await waits for the daemon, so that its return is no matter of the backoff.
-func (e *Engine) await(ctx context.Context, key string) error {
-	err := e.ping(ctx)
-	e.mu.Lock()
-	told := e.told[key]
-	if err != nil {
-		e.told[key] = true
-	}
-	e.mu.Unlock()
-	if err == nil || !told {
-		return err
-	}
-	tick := time.NewTicker(pollDaemon)
-	defer tick.Stop()
-	for err != nil {
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-tick.C:
-			err = e.ping(ctx)
-		}
-	}
-	return nil
-}
-
-// sandbox implements engine.Sandbox.
-type sandbox struct {
-	engine  *Engine
-	service engine.Service
-	mounts  []mountPoint
-	kernel  kernel
-	warned  sync.Once
-	log     log.Logger
-	output  io.WriteCloser
-}
-
-// Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by others.
-func (s *sandbox) Close() error { return s.output.Close() }

@@ -183,6 +183,33 @@ func TestReadOnly(t *testing.T) {
 	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
 }
 
+// What a shim tells of the program is explained as without one; what keeps the shim itself from its work is told as it is.
+func TestWhyAShimCannotStart(t *testing.T) {
+	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {
+		t.Skip("this host does not let us mount")
+	}
+	h := newHost(t)
+	h.Engine = native.New(native.Options{Workdir: h.dir, Shim: true, Log: log.Discard()})
+	h.write(t, "var/db/baetyl/conf/service.yml", "k: v\n", 0o644)
+	s := with(h.service(t, "svc", "exit 0"), "conf", "var/db/baetyl/conf", "etc/baetyl", true)
+	box, err := h.Open(t.Context(), s)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, box.Close()) }()
+	run := "var/db/baetyl/pkg-svc/bin/run"
+	for content, want := range map[string]string{
+		"#!/missing/python -u\n":          "interpreter /missing/python of run is not installed",
+		"\x7fELF is no program, nor text": "exec format error",
+	} {
+		h.write(t, run, content, 0o755)
+		_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
+		require.ErrorContains(t, err, want)
+	}
+	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
+	_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
+	require.ErrorContains(t, err, "var/db/baetyl/conf read-only: no such file or directory")
+	require.NotContains(t, err.Error(), "loader")
+}
+
 func TestBadMounts(t *testing.T) {
 	outside := t.TempDir()
 	for name, c := range map[string]struct {

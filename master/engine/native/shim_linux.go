@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -27,11 +28,57 @@ func Shim(args []string) {
 	status := os.NewFile(statusFD, "status")
 	syscall.CloseOnExec(statusFD)
 	if err := shim(args); err != nil {
-		_, _ = io.WriteString(status, err.Error()) // nobody else is there to tell
+		_, _ = status.Write(failureOf(err).encode()) // nobody else is there to tell
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
+
+// shimFailure is why a shim could not become the program, as it crosses the status pipe: the number, a space, the text.
+type shimFailure struct {
+	exec syscall.Errno // of execve(2); 0 when the shim failed before it
+	text string
+}
+
+func failureOf(err error) shimFailure {
+	f := shimFailure{text: err.Error()}
+	var failed execError
+	if errors.As(err, &failed) {
+		f.exec = failed.Errno
+	}
+	return f
+}
+
+func (f shimFailure) encode() []byte { return fmt.Appendf(nil, "%d %s", int(f.exec), f.text) }
+
+// decodeFailure reads what encode has written. What begins with no number, as the last words of a runtime that
+// crashed, is text.
+func decodeFailure(data []byte) shimFailure {
+	number, text, ok := strings.Cut(string(data), " ")
+	if errno, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
+		return shimFailure{exec: syscall.Errno(errno), text: text}
+	}
+	return shimFailure{text: string(data)}
+}
+
+// Error is the text of the shim.
+func (f shimFailure) Error() string { return f.text }
+
+// Unwrap lets errors.Is find the number of execve(2), as when this process had started the program itself.
+func (f shimFailure) Unwrap() error {
+	if f.exec == 0 {
+		return nil
+	}
+	return f.exec
+}
+
+// execError is a failure of execve(2) itself.
+type execError struct {
+	path string
+	syscall.Errno
+}
+
+func (e execError) Error() string { return "exec " + e.path + ": " + e.Errno.Error() }
 
 func shim(args []string) error {
 	var paths []string
@@ -50,7 +97,11 @@ func shim(args []string) error {
 	if len(args) < 3 {
 		return nil
 	}
-	return &os.PathError{Op: "exec", Path: args[1], Err: syscall.Exec(args[1], args[2:], os.Environ())}
+	err := syscall.Exec(args[1], args[2:], os.Environ())
+	if errno, ok := err.(syscall.Errno); ok { // it is one, but for an argument with a zero byte
+		return execError{args[1], errno}
+	}
+	return fmt.Errorf("exec %s: %w", args[1], err)
 }
 
 func bindReadOnly(path string) error {
@@ -111,10 +162,8 @@ func startShim(cmd *exec.Cmd) error {
 	}
 	_ = cmd.Process.Kill() // it is ending by itself
 	_ = cmd.Wait()
-	if text := string(why); strings.HasSuffix(text, unix.ENOENT.Error()) {
-		return fmt.Errorf("%s: %w", strings.TrimSuffix(text, ": "+unix.ENOENT.Error()), unix.ENOENT)
-	} else if strings.HasSuffix(text, unix.ETXTBSY.Error()) {
-		return unix.ETXTBSY
+	if err != nil {
+		return fmt.Errorf("read why the shim could not start: %w", err)
 	}
-	return errors.Join(err, errors.New(string(why)))
+	return decodeFailure(why)
 }

@@ -1,0 +1,302 @@
+package api_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	nethttp "net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/apitest"
+	"github.com/baetyl/baetyl/master/api"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/host"
+	"github.com/baetyl/baetyl/utils/host/measure"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// system stands in for the master, with the real manager of services and the real measurements.
+type system struct {
+	*service.Manager
+	hardware masterapi.Hardware
+
+	mu     sync.Mutex // guards what follows
+	err    error      // of every call that can fail; nil: as the manager says
+	panics bool
+}
+
+func (s *system) set(err error, panics bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err, s.panics = err, panics
+}
+
+func (s *system) failure() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.panics {
+		panic("boom")
+	}
+	return s.err
+}
+
+func (s *system) StartInstance(ctx context.Context, service, instance string, vars map[string]string) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return s.Manager.StartInstance(ctx, service, instance, vars)
+}
+
+func (s *system) StopInstance(ctx context.Context, service, instance string) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return s.Manager.StopInstance(ctx, service, instance)
+}
+
+func (s *system) Report(service, instance string, report map[string]json.RawMessage) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return s.Manager.Report(service, instance, report)
+}
+
+func (s *system) Inspect() *masterapi.Inspect {
+	_ = s.failure() // inspect has none
+	return &masterapi.Inspect{
+		Error: "not as wanted", Time: time.Now().UTC(),
+		Software: masterapi.Software{OS: "linux", Mode: masterapi.ModeNative},
+		Hardware: s.hardware,
+		Services: s.Manager.Inspect(),
+		Volumes:  []masterapi.Volume{{Name: "v", Path: "var/db/baetyl/v", Version: "v2"}},
+	}
+}
+
+func (s *system) Update(masterapi.UpdateRequest) error { return s.failure() }
+
+func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
+
+// rig is the real handler, under the eye of the document.
+type rig struct {
+	t       *testing.T
+	spec    *apitest.Spec
+	system  *system
+	fake    *enginetest.Fake
+	tokens  map[string]string // by service
+	handler nethttp.Handler
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, spec: apitest.Load(t), fake: enginetest.NewFake(), tokens: map[string]string{}}
+	r.system = &system{Manager: service.New(service.Options{
+		Engine: r.fake, Records: service.NewRecords(t.TempDir() + "/instances.json"),
+		Grace: time.Minute, Log: log.Discard(),
+	})}
+	var cpu measure.CPUMeter
+	r.system.hardware = masterapi.Hardware{
+		Host: measure.GetInfo(), Net: measure.GetNet(), Mem: measure.GetMem(), CPU: cpu.Get(), Disk: measure.GetDisk(),
+		GPU: []host.GPU{{Index: "0", Model: "m", MemTotal: 1, MemFree: 1, MemUsedPercent: 8, GPUUsedPercent: 50}},
+	}
+	t.Cleanup(func() { require.NoError(t, r.system.Stop(t.Context(), r.system.Names()...)) })
+	all := []string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport}
+	r.run(app.Service{Name: "all", Replica: 1, API: all})
+	r.run(app.Service{Name: "none", Replica: 1, API: []string{}})
+	r.run(app.Service{Name: "f"})
+	handler := api.New(r.system, r.system, log.Discard())
+	// As protocol/http.Server does it.
+	r.handler = nethttp.HandlerFunc(func(w nethttp.ResponseWriter, q *nethttp.Request) {
+		q.Body = nethttp.MaxBytesReader(w, q.Body, http.MaxBody)
+		r.spec.Handler(t, handler).ServeHTTP(w, q)
+	})
+	return r
+}
+
+func (r *rig) run(s app.Service) {
+	s.Image = "i"
+	require.NoError(r.t, r.system.Start(r.t.Context(), engine.Service{Service: s}))
+	r.tokens[s.Name] = r.fake.Env(s.Name)[masterapi.EnvServiceToken]
+}
+
+// do calls as the service caller and returns status, code and body.
+func (r *rig) do(caller, method, path, body string) (status int, code, text string) {
+	r.t.Helper()
+	q := httptest.NewRequestWithContext(r.t.Context(), method, path, strings.NewReader(body))
+	q.Header.Set(masterapi.HeaderUsername, caller)
+	q.Header.Set(masterapi.HeaderPassword, r.tokens[caller])
+	w := httptest.NewRecorder()
+	r.handler.ServeHTTP(w, q)
+	var e masterapi.Error
+	if w.Code >= 300 {
+		require.NoError(r.t, json.Unmarshal(w.Body.Bytes(), &e), w.Body.String())
+	}
+	return w.Code, e.Code, w.Body.String()
+}
+
+// expect calls and compares the status, the code ("" for success), and a part of the body.
+func (r *rig) expect(status int, code, part, caller, method, path, body string) {
+	r.t.Helper()
+	gotStatus, gotCode, text := r.do(caller, method, path, body)
+	require.Equal(r.t, fmt.Sprint(status, " ", code), fmt.Sprint(gotStatus, " ", gotCode), text)
+	require.Contains(r.t, text, part)
+}
+
+// The table that the server serves and that clients call is the one in the document.
+func TestEveryRouteIsDocumented(t *testing.T) {
+	routes := map[string]apitest.Operation{}
+	for _, r := range masterapi.Routes {
+		routes[r.Name] = apitest.Operation{Method: r.Method, Path: r.Path, Right: r.Right}
+	}
+	require.Equal(t, routes, apitest.Load(t).Operations())
+}
+
+// Each documented operation is there, with the version and without, for who has the right and for nobody else.
+func TestEveryDocumentedRouteExists(t *testing.T) {
+	r := newRig(t)
+	for name, o := range r.spec.Operations() {
+		instance := "all"
+		if name == masterapi.RouteStart.Name || name == masterapi.RouteStop.Name {
+			instance = "all.x" // the one that reports stays
+		}
+		p := strings.NewReplacer("{service}", "all", "{instance}", instance).Replace(o.Path)
+		for _, p := range []string{p, strings.TrimPrefix(p, "/"+masterapi.Version)} {
+			status, code, text := r.do("all", o.Method, p, `{"path":"var/db/baetyl/x"}`)
+			require.Equal(t, 200, status, "%s %s: %s %s", name, p, code, text)
+			r.expect(401, "unauthorized", "account unauthorized", "nobody", o.Method, p, "{}")
+			r.expect(403, "forbidden", `add \"`+o.Right+`\" to api: of service none`, "none", o.Method, p, "{}")
+			r.expect(405, "method_not_allowed", "use "+o.Method, "all", nethttp.MethodPost, p, "{}")
+		}
+	}
+	r.expect(404, "not_found", "404 page not found: GET /v1/nothing", "all", nethttp.MethodGet, "/v1/nothing", "")
+	r.expect(404, "not_found", "404 page not found: PUT /v2", "all", nethttp.MethodPut, "/v2"+masterapi.PathUpdate, "")
+}
+
+// Each documented answer is one that the handler gives, and it looks as documented.
+func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
+	r := newRig(t)
+	failed, busy := errors.New("disk full"), fmt.Errorf("update: %w", masterapi.ErrBusy)
+	refused := fmt.Errorf("%w: path: no such file", masterapi.ErrRefused)
+	limit := fmt.Errorf("%w: 200 instances", service.ErrLimit)
+	stopping := fmt.Errorf("service (f) %w", service.ErrStopped)
+	path := masterapi.PathInstance
+	inspect, update, ports := masterapi.PathInspect, masterapi.PathUpdate, masterapi.PathPortAvailable
+	start, report := path("f", "f.x.3", masterapi.ActionStart), path("all", "all", masterapi.ActionReport)
+	startAs := func(name string) string { return path("f", name, masterapi.ActionStart) }
+	large := `{"k":"` + strings.Repeat("x", http.MaxBody) + `"}`
+	long := `{"path":"x","trace":"` + strings.Repeat("x", 5000) + `"}`
+	const get, put = nethttp.MethodGet, nethttp.MethodPut
+	for _, c := range []struct {
+		fails        error
+		status       int
+		code, part   string
+		method, path string
+		body         string
+	}{
+		{nil, 200, "", `"gpu_stats"`, get, inspect, ""},
+		{nil, 200, "", `{"port":"4711"}`, get, ports, ""},
+		{failed, 500, "failed", "disk full", get, ports, ""},
+
+		{nil, 200, "", "", put, update, `{"type":"MST","path":"x","trace":"t","sha256":""}`},
+		{nil, 200, "", "", put, update, `{"file":"x","later":1}`},
+		{nil, 400, "bad_request", "unexpected end of JSON input", put, update, ""},
+		{nil, 400, "bad_request", "cannot unmarshal array", put, update, "[]"},
+		{nil, 400, "bad_request", "trace: has 5000 bytes; use up to 4096", put, update, long},
+		{busy, 409, "busy", "try again later", put, update, `{"path":"x"}`},
+		{nil, 413, "too_large", "1048576", put, update, large},
+		{refused, 422, "refused", "no such file", put, update, `{"path":"x"}`},
+		{failed, 500, "failed", "disk full", put, update, `{"path":"x"}`},
+
+		{nil, 200, "", "", put, startAs("f.x.1"), `{"K":"V","EMPTY":"","NULL":null}`},
+		{nil, 200, "", "", put, startAs("f.x.2"), `null`},
+		{nil, 400, "bad_request", "cannot unmarshal number", put, start, `{"K":1}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"A=B":"1"}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"A":"\u0000"}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"":"1"}`},
+		{nil, 400, "bad_request", "name of instance", put, startAs("../x"), `{}`},
+		{nil, 400, "bad_request", "name of instance", put, startAs(strings.Repeat("x", 129)), `{}`},
+		{nil, 404, "not_found", "service (ghost) not found", put, path("ghost", "x", masterapi.ActionStart), `{}`},
+		{stopping, 409, "conflict", "is being stopped", put, start, `{}`},
+		{nil, 413, "too_large", "1048576", put, start, large},
+		{limit, 422, "limit_reached", "200 instances", put, start, `{}`},
+		{failed, 500, "failed", "disk full", put, start, `{}`},
+
+		{nil, 200, "", "", put, path("f", "f.x.1", masterapi.ActionStop), ""},
+		{nil, 200, "", "", put, path("f", "../x", masterapi.ActionStop), ""},
+		{nil, 404, "not_found", "service (ghost) not found", put, path("ghost", "a/b%", masterapi.ActionStop), ""},
+		{failed, 500, "failed", "disk full", put, path("f", "f.x.1", masterapi.ActionStop), ""},
+
+		{nil, 200, "", "", put, report, `{"stats":{"n":1},"text":"x","nothing":null}`},
+		{nil, 200, "", `"stats":{"n":1}`, get, inspect, ""},
+		{nil, 400, "bad_request", "nests more than 50 levels", put, report, deep(51)},
+		{nil, 400, "bad_request", "not UTF-8", put, report, "{\"a\":\"\xff\"}"},
+		{nil, 400, "bad_request", "appears twice", put, report, `{"a":1,"a":2}`},
+		{nil, 400, "bad_request", "invalid character 'N'", put, report, `{"a":NaN}`},
+		{nil, 400, "bad_request", "invalid character", put, report, "{\"a\":\"\x01\"}"},
+		{nil, 400, "bad_request", "expected a JSON object", put, report, `null`},
+		{nil, 400, "bad_request", `key \"Status\" is the master's`, put, report, `{"Status":"x"}`},
+		{nil, 403, "forbidden", "may not report for service (f)", put, path("f", "f.x.2", masterapi.ActionReport), `{}`},
+		{nil, 404, "not_found", "instance (ghost)", put, path("all", "ghost", masterapi.ActionReport), `{}`},
+		{nil, 413, "too_large", "1048576", put, report, large},
+		{nil, 422, "limit_reached", "100 keys", put, report, keys(101)},
+		{failed, 500, "failed", "disk full", put, report, `{}`},
+	} {
+		r.system.set(c.fails, false)
+		r.expect(c.status, c.code, c.part, "all", c.method, c.path, c.body)
+	}
+	r.system.set(nil, true)
+	r.expect(500, "internal", "internal error", "all", get, inspect, "")
+	r.system.set(nil, false)
+	for _, route := range masterapi.Routes {
+		p := strings.NewReplacer("{service}", "all", "{instance}", "all").Replace(route.Path)
+		r.expect(401, "unauthorized", "account unauthorized", "nobody", route.Method, p, "{}")
+		r.expect(403, "forbidden", "may not", "none", route.Method, p, "{}")
+	}
+	require.Empty(t, r.spec.Unseen(), "documented, but given to no request of this test")
+}
+
+// What a service reports cannot keep others from reading inspect: all of it stays JSON that decodes into anything.
+func TestInspectOutlivesEveryReport(t *testing.T) {
+	r := newRig(t)
+	for n, body := range []string{
+		deep(50), deep(51), deep(9990), deep(20000), keys(100), keys(20000),
+		"{\"a\":\"\xff\"}", `{"a":"\ud83d"}`, `{"\u0000":"\u0000"}`, `{"a":"<\u2028>"}`, "\ufeff{}",
+		`{"a":1e400}`, `{"a":-1e308}`, `{"a":` + strings.Repeat("9", 400) + `}`, `{"a":+1}`, `{"a":Infinity}`, `{"a":.5}`,
+		`{"a":{"b":1,"b":2}}`, `{"":{}}`,
+		`{"services":null,"Name":1}`, `{"reported":{}}`,
+	} {
+		r.do("all", nethttp.MethodPut, masterapi.PathInstance("all", "all", masterapi.ActionReport), body)
+		status, _, text := r.do("all", nethttp.MethodGet, masterapi.PathInspect, "")
+		require.Equal(t, 200, status, "report %d: %s", n, text)
+		require.True(t, utf8.ValidString(text), "report %d", n)
+		var anything any
+		require.NoError(t, json.Unmarshal([]byte(text), &anything), "report %d", n)
+		var typed masterapi.Inspect
+		require.NoError(t, json.Unmarshal([]byte(text), &typed), "report %d", n)
+	}
+}
+
+// deep is a report of n levels.
+func deep(n int) string {
+	return `{"deep":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}`
+}
+
+// keys is a report of n keys.
+func keys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"k%d":1`, i)
+	}
+	return "{" + strings.TrimPrefix(b.String(), ",") + "}"
+}
