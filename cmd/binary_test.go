@@ -198,21 +198,21 @@ func TestMasterUpdateAndItsSurroundings(t *testing.T) {
 // end, and the next update works. This is the table of docs/reliability.md.
 func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
 	for point, want := range map[string]string{ // version of the master afterwards
-		"staged":          "1.0.0",
-		"accepted":        "2.0.0",
-		"restarting":      "2.0.0",
-		"trial counted":   "2.0.0",
-		"trial started":   "2.0.0",
-		"trial ready":     "2.0.0",
-		"trial committed": "2.0.0",
-		"recorded":        "2.0.0",
-		"trial failed":    "1.0.0",
+		"staged":              "1.0.0",
+		"accepted":            "2.0.0",
+		"restarting":          "2.0.0",
+		"candidate counted":   "2.0.0",
+		"candidate started":   "2.0.0",
+		"candidate ready":     "2.0.0",
+		"candidate committed": "2.0.0",
+		"recorded":            "2.0.0",
+		"candidate failed":    "1.0.0",
 	} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			d := newUpdatedDevice(t)
 			path := newMaster
-			if point == "trial failed" {
+			if point == "candidate failed" {
 				d.write(t, "var/db/baetyl/m/bin/baetyl", "#!/bin/sh\n[ \"$1\" = check ] && echo 'OK!'\n", 0o644)
 				path = "var/db/baetyl/m"
 			}

@@ -19,12 +19,6 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Errors of System that callers tell apart.
-var (
-	ErrBusy    = errors.New("an update, or the start of the application, is running; try again later")
-	ErrRefused = errors.New("refused")
-)
-
 // Services is what acts on instances; service.Manager implements it.
 type Services interface {
 	// Authenticate returns what the service may do; ok is false when token is not its token.
@@ -118,8 +112,8 @@ func statusOf(err error) *http.Error {
 		{service.ErrInvalid, nethttp.StatusBadRequest, "bad_request"},
 		{service.ErrLimit, nethttp.StatusUnprocessableEntity, "limit_reached"},
 		{service.ErrStopped, nethttp.StatusConflict, "conflict"},
-		{ErrBusy, nethttp.StatusConflict, "busy"},
-		{ErrRefused, nethttp.StatusUnprocessableEntity, "refused"},
+		{masterapi.ErrBusy, nethttp.StatusConflict, "busy"},
+		{masterapi.ErrRefused, nethttp.StatusUnprocessableEntity, "refused"},
 	} {
 		if errors.Is(err, m.err) {
 			return &http.Error{Status: m.status, Code: m.code, Message: err.Error()}

@@ -19,8 +19,8 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// Binary is the path of the master's program: the file that its supervisor starts. Empty: unknown.
-type Binary string
+// Binary is the master's program: the file that its supervisor starts.
+type Binary struct{ Path string } // absolute; empty: unknown, then there is no candidate
 
 // staged is the suffix of a candidate: what was checked is what runs, wherever it came from.
 const staged = ".new"
@@ -32,10 +32,22 @@ const maxBinary = 1 << 30
 const checkTime = 30 * time.Second
 
 // Candidate is where a candidate waits, beside the binary that it is to replace.
-func (b Binary) Candidate() string { return string(b) + staged }
+func (b Binary) Candidate() string { return b.Path + staged }
 
-// OfCandidate returns the Binary whose candidate is at path.
-func OfCandidate(path string) Binary { return Binary(strings.TrimSuffix(path, staged)) }
+// OfCandidate returns the path of the program whose candidate is at path.
+func OfCandidate(path string) string { return strings.TrimSuffix(path, staged) }
+
+// HasCandidate tells whether a candidate waits.
+func (b Binary) HasCandidate() (bool, error) {
+	if b.Path == "" {
+		return false, nil
+	}
+	_, err := os.Lstat(b.Candidate())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // Stage copies a candidate beside the binary and returns its SHA-256 in hex.
 func (b Binary) Stage(from io.Reader) (sum string, err error) {
@@ -106,17 +118,18 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Commit makes the candidate the binary, in one step.
-func (b Binary) Commit() error {
-	if err := os.Rename(b.Candidate(), string(b)); err != nil {
-		return fmt.Errorf("replace master: %w", err)
+// Commit makes the candidate the binary, in one step. Once it is committed the candidate is what starts; an error with that only
+// says that a power cut now could bring the old one back.
+func (b Binary) Commit() (committed bool, err error) {
+	if err := os.Rename(b.Candidate(), b.Path); err != nil {
+		return false, fmt.Errorf("replace master: %w", err)
 	}
-	return file.SyncDir(filepath.Dir(string(b)))
+	return true, file.SyncDir(filepath.Dir(b.Path))
 }
 
 // Discard removes a candidate, if there is one.
 func (b Binary) Discard() error {
-	if b == "" {
+	if b.Path == "" {
 		return nil
 	}
 	if err := os.Remove(b.Candidate()); err != nil && !errors.Is(err, fs.ErrNotExist) {

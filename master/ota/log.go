@@ -17,7 +17,8 @@ import (
 // otaLog is the file masterapi.OTALog.
 type otaLog struct{ path string }
 
-func record(u Update, step, msg string, cause error) masterapi.OTARecord {
+// entry is a line of the log.
+func entry(u Update, step, msg string, cause error) masterapi.OTARecord {
 	r := masterapi.OTARecord{Time: time.Now().UTC(), Level: "info", Msg: msg, Step: step, Type: u.Type, Trace: u.Trace}
 	if cause != nil {
 		r.Level, r.Error = "error", cause.Error()

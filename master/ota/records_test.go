@@ -13,17 +13,17 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// bench is a ledger with its files.
+// bench are the records with its files.
 type bench struct {
-	*ota.Ledger
-	t            *testing.T
-	journal, log string
+	*ota.Records
+	t           *testing.T
+	record, log string
 }
 
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
-	b := &bench{t: t, journal: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
-	b.Ledger = ota.NewLedger(b.journal, b.log)
+	b := &bench{t: t, record: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
+	b.Records = ota.NewRecords(b.record, b.log)
 	return b
 }
 
@@ -47,7 +47,7 @@ func (b *bench) pending() *ota.Update {
 	return u
 }
 
-func TestLedger(t *testing.T) {
+func TestRecords(t *testing.T) {
 	b := newBench(t)
 	require.Nil(t, b.pending())
 	require.NoFileExists(t, b.log, "asking writes nothing")
@@ -69,30 +69,30 @@ func TestLedger(t *testing.T) {
 }
 
 // What a kill between two writes leaves.
-func TestLedgerAfterAKill(t *testing.T) {
+func TestRecordsAfterAKill(t *testing.T) {
 	u := ota.Update{Type: masterapi.UpdateApp, Trace: "t", SHA256: "x"}
-	t.Run("before the journal", func(t *testing.T) {
+	t.Run("before the record", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		require.NoError(t, os.Remove(b.journal))
+		require.NoError(t, os.Remove(b.record))
 		left := b.pending()
 		require.Equal(t, &ota.Update{Type: masterapi.UpdateApp, Trace: "t"}, left)
 		require.NoError(t, b.End(*left, masterapi.StepRolledBack, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t ROLLEDBACK"}, b.steps())
 		require.Nil(t, b.pending())
 	})
-	t.Run("between final record and journal", func(t *testing.T) {
+	t.Run("between final line and record", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		journal, err := os.ReadFile(b.journal)
+		record, err := os.ReadFile(b.record)
 		require.NoError(t, err)
 		require.NoError(t, b.End(u, masterapi.StepUpdated, "m", nil))
-		require.NoError(t, os.WriteFile(b.journal, journal, 0o600))
+		require.NoError(t, os.WriteFile(b.record, record, 0o600))
 		require.NoError(t, b.End(*b.pending(), masterapi.StepUpdated, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t UPDATED"}, b.steps())
 		require.Nil(t, b.pending())
 	})
-	t.Run("in a record", func(t *testing.T) {
+	t.Run("in a line", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
 		f, err := os.OpenFile(b.log, os.O_WRONLY|os.O_APPEND, 0)
@@ -110,20 +110,20 @@ func TestLedgerAfterAKill(t *testing.T) {
 		require.NoError(t, b.End(*b.pending(), masterapi.StepUpdated, "m", nil))
 		require.Equal(t, []string{"t UPDATED"}, b.steps())
 	})
-	t.Run("the journal is damaged", func(t *testing.T) {
+	t.Run("the record is damaged", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		require.NoError(t, os.WriteFile(b.journal, []byte("{half"), 0o600))
+		require.NoError(t, os.WriteFile(b.record, []byte("{half"), 0o600))
 		left := b.pending()
-		require.Contains(t, left.Failed, "the journal of the update is damaged")
-		require.FileExists(t, b.journal+".damaged")
+		require.Contains(t, left.Failed, "the record of the update is damaged")
+		require.FileExists(t, b.record+".damaged")
 		require.NoError(t, b.End(*left, masterapi.StepRolledBack, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t ROLLEDBACK"}, b.steps())
 	})
 	t.Run("both are damaged", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		require.NoError(t, os.WriteFile(b.journal, []byte("{half"), 0o600))
+		require.NoError(t, os.WriteFile(b.record, []byte("{half"), 0o600))
 		require.NoError(t, os.WriteFile(b.log, []byte("zzz\n"), 0o600))
 		require.Nil(t, b.pending())
 		require.NoError(t, b.Begin(u))
@@ -136,8 +136,8 @@ func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "update.json"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "update.json", "x"), nil, 0o600))
-	l := ota.NewLedger(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"))
-	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write journal")
+	l := ota.NewRecords(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"))
+	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write record")
 	data, err := os.ReadFile(filepath.Join(dir, "ota.log"))
 	require.NoError(t, err)
 	require.Contains(t, string(data), "FAILURE")

@@ -1,0 +1,169 @@
+// Package ota keeps what an update must not forget when the master is killed, and changes the master's own binary.
+//
+//	accept ─► Begin: UPDATING in the log, record ─► … Step … ─► End: one final line in the log, record removed
+//	                       │ killed anywhere                                ▲
+//	                       └─► next start: Pending ─► master/update ────────┘
+//
+//	<program>  ── stays what it is until the candidate has proved itself ──►  one rename: <program>.new becomes <program>
+//
+// It promises that every update which Begin accepted gets exactly one final line, that the log is written by the master alone,
+// and that <program> is a whole, working binary at any moment. It knows nothing of applications and services, and not what a
+// start does with what it finds.
+package ota
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/baetyl/baetyl/master/fault"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+// Update is an update that has been accepted and has not ended: the content of the record.
+type Update struct {
+	Type   string `json:"type"`             // masterapi.UpdateApp or UpdateMaster
+	Trace  string `json:"trace"`            // of the request
+	SHA256 string `json:"sha256"`           // of the candidate: application.yml or binary
+	Starts int    `json:"starts,omitempty"` // of a candidate binary, without a commit
+	Failed string `json:"failed,omitempty"` // why it was given up; what was before is put back
+}
+
+// Records are the record of the update that has not ended, and the log of its steps. They belong to one process at a time; the
+// methods may be called from any goroutine.
+type Records struct {
+	record string
+	log    otaLog
+
+	mu      sync.Mutex // guards the files and what follows
+	damaged string     // why the record that was moved aside cannot be read
+}
+
+// NewRecords returns the records in these files. It opens nothing.
+func NewRecords(record, log string) *Records { return &Records{record: record, log: otaLog{log}} }
+
+// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the record was
+// written and has touched nothing. A record that cannot be read, which was damaged after it had been written, is moved aside; its
+// update has failed.
+func (r *Records) Pending() (*Update, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	data, err := os.ReadFile(r.record)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r.open()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read record of the update: %w", err)
+	}
+	u := &Update{}
+	if err := json.Unmarshal(data, u); err != nil {
+		if err := os.Rename(r.record, r.record+".damaged"); err != nil {
+			return nil, fmt.Errorf("move damaged record aside: %w", err)
+		}
+		r.damaged = "the record of the update is damaged: " + err.Error()
+		return r.open()
+	}
+	return u, nil
+}
+
+// open returns the update that has no final line in the log, for which there is no record.
+func (r *Records) open() (*Update, error) {
+	last, err := r.log.last()
+	if last == nil || err != nil || masterapi.Final(last.Step) {
+		return nil, err
+	}
+	return &Update{Type: last.Type, Trace: last.Trace, Failed: r.damaged}, nil
+}
+
+// Ended tells whether u has ended, though its record is there: the log has its final line, or goes on with a later update.
+func (r *Records) Ended(u Update) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ended(u)
+}
+
+func (r *Records) ended(u Update) (bool, error) {
+	last, err := r.log.last()
+	if last == nil || err != nil {
+		return false, err
+	}
+	same := last.Type == u.Type && last.Trace == u.Trace
+	return same == masterapi.Final(last.Step), nil
+}
+
+// Begin accepts u: after it the update ends with a final line, whatever happens.
+func (r *Records) Begin(u Update) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// The log first: at the next start a line that is not final and has no record is an update that touched nothing.
+	if err := r.log.begin(entry(u, masterapi.StepUpdating, "update accepted", nil)); err != nil {
+		return err
+	}
+	r.damaged = ""
+	if err := r.save(u); err != nil {
+		return errors.Join(err, r.log.append(entry(u, masterapi.StepFailure, "update not begun", err)), r.forget())
+	}
+	fault.At("accepted")
+	return nil
+}
+
+// Save replaces what the record says of the pending update.
+func (r *Records) Save(u Update) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.save(u)
+}
+
+func (r *Records) save(u Update) error {
+	data, err := json.Marshal(u)
+	if err != nil {
+		return err
+	}
+	if err := file.WriteAtomic(r.record, append(data, '\n'), 0o600); err != nil {
+		return fmt.Errorf("write record of the update: %w", err)
+	}
+	return nil
+}
+
+// Step logs where u is.
+func (r *Records) Step(u Update, step, msg string, cause error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.log.append(entry(u, step, msg, cause))
+}
+
+// End logs the final step of u, unless the log ends with one, and forgets the update.
+func (r *Records) End(u Update, step, msg string, cause error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last, err := r.log.last()
+	if err != nil {
+		return err
+	}
+	if last == nil || !masterapi.Final(last.Step) {
+		if err := r.log.append(entry(u, step, msg, cause)); err != nil {
+			return err
+		}
+	}
+	fault.At("recorded")
+	return r.forget()
+}
+
+// Forget removes the record of an update that has ended.
+func (r *Records) Forget() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.forget()
+}
+
+func (r *Records) forget() error {
+	if err := os.Remove(r.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove record of the update: %w", err)
+	}
+	return file.SyncDir(filepath.Dir(r.record))
+}
