@@ -16,11 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baetyl/baetyl/master"
-	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/native"
-	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // Version and Revision are set by the linker.
@@ -96,18 +92,6 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
-}
-
-// newEngine returns the engine of the configured mode. A further engine is added here.
-func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
-	if cfg.Mode == masterapi.ModeNative {
-		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
-	}
-	pull := cfg.Docker.Pull
-	return docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
-		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
-	})
 }
 
 // platform is os/arch, with the variant that this binary was built for where there is one.
