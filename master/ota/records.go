@@ -80,20 +80,22 @@ func (r *Records) open() (*Update, error) {
 	return &Update{Type: last.Type, Trace: last.Trace, Failed: r.damaged}, nil
 }
 
-// Ended tells whether u has ended, though its record is there: the log has its final line, or goes on with a later update.
-func (r *Records) Ended(u Update) (bool, error) {
+// Ended tells whether u has ended, though its record is there: final is its final line in the log, or nil when the log goes on with a
+// later update.
+func (r *Records) Ended(u Update) (ended bool, final *masterapi.OTARecord, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.ended(u)
-}
-
-func (r *Records) ended(u Update) (bool, error) {
 	last, err := r.log.last()
 	if last == nil || err != nil {
-		return false, err
+		return false, nil, err
 	}
-	same := last.Type == u.Type && last.Trace == u.Trace
-	return same == masterapi.Final(last.Step), nil
+	switch same := last.Type == u.Type && last.Trace == u.Trace; {
+	case same && masterapi.Final(last.Step):
+		return true, last, nil
+	case !same && !masterapi.Final(last.Step):
+		return true, nil, nil
+	}
+	return false, nil, nil
 }
 
 // Begin accepts u: after it the update ends with a final line, whatever happens.

@@ -45,8 +45,12 @@ func (d disk) look() (facts, State, error) {
 		path = d.program.Path
 	}
 	if pending != nil && !f.announced {
-		f.ended, err = d.records.Ended(f.update)
+		var final *masterapi.OTARecord
+		f.ended, final, err = d.records.Ended(f.update)
 		read(err)
+		if final != nil {
+			f.reason = final.Error
+		}
 		f.inPlace, err = d.files.is(path, f.update.SHA256)
 		read(err)
 	}

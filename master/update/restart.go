@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -41,69 +42,92 @@ func (d disk) recover(candidate bool) error {
 		if err != nil {
 			d.log.WithError(err).Errorf("how the last update went is not known")
 		}
-		d.log.WithField("state", string(state)).Debugf("disk looked at")
 		do := restarts[state].do
-		if candidate && (do == try || do == giveUp || do == discard) {
-			return nil // that is this binary, and its parent decides
-		}
-		err = nil
-		switch do {
-		case nothing, end:
+		switch {
+		case do == nothing || do == end || do == forget:
 			return nil
-		case putBack:
-			d.log.Warnf("an update was not finished; the application before it is put back")
-			if done, err := d.files.putBack(); !done {
-				return err
-			} else if err != nil {
-				d.log.WithError(err).Warnf("a power cut now would start the new application once more")
-			}
-		case setAside:
-			d.log.Warnf("the backup of an unfinished update is damaged and is moved aside")
-			if err := d.files.setAside(); err != nil {
-				return err
-			}
-		case discard:
-			err = d.program.Discard()
-		case forget:
-			err = d.records.Forget()
-		case giveUp:
-			err = d.giveUp(f.update, fmt.Errorf("try new master: started %d times without becoming ready", f.update.Starts))
-		case try:
-			err = d.giveUp(f.update, errors.New("try new master: it could not be started"))
+		case candidate && (do == try || do == giveUp || do == discard): // that is this binary, and its parent decides
+			return nil
 		}
-		if err != nil {
-			d.log.WithError(err).Warnf("tidy up after an update")
+		d.log.WithField("state", string(state)).Warnf("an update was not finished: %s", do)
+		err = d.act(do, f.update)
+		switch {
+		case err != nil && (do == putBack || do == setAside):
+			return err
+		case err != nil:
+			d.log.WithError(err).Errorf("%s; the next start tries again", do)
 			return nil
 		}
 	}
 	return nil
 }
 
+// act takes one step.
+func (d disk) act(do action, u ota.Update) error {
+	switch do {
+	case putBack:
+		done, err := d.files.putBack()
+		if done && err != nil {
+			d.log.WithError(err).Warnf("a power cut now would start the new application once more")
+			return nil
+		}
+		return err
+	case setAside:
+		return d.files.setAside()
+	case discard:
+		return d.program.Discard()
+	case giveUp:
+		return d.giveUp(u, fmt.Errorf("try new master: started %d times without becoming ready", u.Starts))
+	case try: // has its chance before: see Try
+		return d.giveUp(u, errors.New("try new master: it could not be started"))
+	}
+	return nil
+}
+
 // settle ends an update that an earlier process has begun, as the table restarts says.
 func (u *Updater) settle() {
-	f, state, err := u.look()
-	if err != nil {
-		u.log.WithError(err).Errorf("how the last update went is not known")
-	}
-	final := restarts[state].final
-	if u.opts.Ready != nil && f.update.Type != "" && !f.ended {
-		final = masterapi.StepUpdated // the parent has put this program in place, whatever else the disk says
-	}
-	switch final {
-	case "":
-	case masterapi.StepUpdated:
-		u.end(f.update, final, nil)
-	default:
-		cause := errors.New("the master ended before the update had; what was before is put back")
-		if f.update.Failed != "" {
-			cause = errors.New(f.update.Failed)
+	for range restarts {
+		f, state, err := u.look()
+		if err != nil {
+			u.log.WithError(err).Errorf("how the last update went is not known")
 		}
-		err := fmt.Errorf("update of type %s: %w", f.update.Type, cause)
-		if broken := u.app.Failure(); broken == "" {
-			u.app.Note(err)
-		} else {
-			u.app.Note(errors.Join(err, errors.New(broken)))
+		final := restarts[state].final
+		if u.opts.Ready != nil && f.update.Type != "" && !f.ended {
+			final = masterapi.StepUpdated // the parent has put this program in place, whatever else the disk says
 		}
-		u.end(f.update, final, err)
+		switch {
+		case restarts[state].do == forget:
+			if f.reason != "" {
+				u.note(errors.New(f.reason))
+			}
+			if err := u.records.Forget(); err != nil {
+				u.log.WithError(err).Errorf("%s; the next start tries again", forget)
+				return
+			}
+			continue // the log may go on with another update
+		case final == masterapi.StepUpdated:
+			u.end(f.update, final, nil)
+		case final != "":
+			err := fmt.Errorf("update of type %s: %w", f.update.Type, f.cause())
+			u.note(err)
+			u.end(f.update, final, err)
+		}
+		return
 	}
+}
+
+// note shows why an update failed, beside what is wrong with the application itself.
+func (u *Updater) note(err error) {
+	if broken := u.app.Failure(); broken != "" {
+		err = errors.Join(err, errors.New(broken))
+	}
+	u.app.Note(err)
+}
+
+// cause is why an update that an earlier process has begun is put back.
+func (f facts) cause() error {
+	if f.update.Failed != "" {
+		return errors.New(f.update.Failed)
+	}
+	return errors.New("the master ended before the update had; what was before is put back")
 }

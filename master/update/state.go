@@ -58,8 +58,8 @@ const (
 	discard  action = "remove the candidate"
 	giveUp   action = "give the candidate up" // record why, which makes it a stray one
 	try      action = "try the candidate"     // by Try; a candidate that finds this at its own start goes on
-	forget   action = "remove the record"
-	end      action = "end the update" // with the final line, when the application has been started
+	forget   action = "remove the record"     // when the application has been started, as its failure shows in inspect
+	end      action = "end the update"        // with the final line, when the application has been started
 )
 
 // restart is what a start does in a state, and the states that this can lead to.
@@ -69,7 +69,8 @@ type restart struct {
 	next  []State
 }
 
-// restarts says what a start does in each state. It takes steps until it is told nothing, or to end, or to try.
+// restarts says what a start does in each state. It takes steps until it is told nothing, or what waits for the start of the
+// application.
 var restarts = map[State]restart{
 	Idle:            {do: nothing},
 	DamagedBackup:   {do: setAside, next: []State{Idle, StrayCandidate, Announced, AppAccepted, AppCommitted, AppUndone, Ended}},
@@ -101,6 +102,7 @@ type facts struct {
 	update     ota.Update // of the record; without one, of the log. Without a type there is none
 	announced  bool       // there is no record, and the log has no final line
 	ended      bool       // the record is that of an update that has ended
+	reason     string     // why that one failed
 	inPlace    bool       // the application, or the program, is what the update has brought
 }
 
