@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -249,4 +250,24 @@ func TestMasterUpdateCountsStarts(t *testing.T) {
 	require.Contains(t, final.Error, "started 3 times without becoming ready")
 	d.awaitIdle(t, "v1", "1.0.0")
 	d.await(t, 3)
+}
+
+// A second master in the directory is refused before it touches anything, also what an update of the first one has on disk.
+func TestSecondMasterTouchesNothing(t *testing.T) {
+	d := newBusyDevice(t)
+	c, _ := d.start(t)
+	d.await(t, 4)
+	d.write(t, "bin/baetyl.new", "candidate", 0o755)
+	record := `{"type":"MST","trace":"t1","sha256":"00","starts":3}`
+	d.write(t, "var/db/baetyl/update.json", record, 0o600)
+	out, status := d.run("start")
+	require.Equal(t, 1, status)
+	require.Contains(t, out, "another master runs in")
+	require.FileExists(t, d.path("bin/baetyl.new"))
+	left, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
+	require.NoError(t, err)
+	require.Equal(t, record, string(left))
+	require.NoFileExists(t, d.path(masterapi.OTALog))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
 }

@@ -62,7 +62,7 @@ const (
 	end      action = "end the update"        // with the final line, when the application has been started
 )
 
-// restart is what a start does in a state, and the states that this can lead to.
+// restart is what a start does in a state, and the states that this can lead to, also when it is killed or cannot be completed.
 type restart struct {
 	do    action
 	final string // of end: the step
@@ -82,9 +82,9 @@ var restarts = map[State]restart{
 	AppAccepted:     {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	AppCommitted:    {do: end, final: masterapi.StepUpdated, next: []State{Ended, Idle}},
 	AppUndone:       {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
-	MasterAccepted:  {do: try, next: []State{MasterTried}},
-	MasterTried:     {do: try, next: []State{MasterTried, MasterExhausted, MasterCommitted, StrayCandidate}},
-	MasterExhausted: {do: giveUp, next: []State{StrayCandidate}},
+	MasterAccepted:  {do: try, next: []State{MasterTried, StrayCandidate, MasterGivenUp}},
+	MasterTried:     {do: try, next: []State{MasterTried, MasterExhausted, MasterCommitted, StrayCandidate, MasterGivenUp}},
+	MasterExhausted: {do: giveUp, next: []State{StrayCandidate, MasterGivenUp}},
 	MasterCommitted: {do: end, final: masterapi.StepUpdated, next: []State{Ended, Idle}},
 	MasterGivenUp:   {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	Ended:           {do: forget, next: []State{Idle, Announced}},
