@@ -11,7 +11,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
 	"time"
 
@@ -19,7 +18,6 @@ import (
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
-	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -53,23 +51,6 @@ type Application struct {
 // New returns an application without services. It starts nothing.
 func New(opts Options) *Application { return &Application{opts: opts, conf: &app.Config{}} }
 
-// Load reads an application and what its file says. A missing file is an empty application (Baetyl Design), and so is what comes
-// with an error.
-func Load(path string) (*app.Config, []byte, error) {
-	data, err := conf.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &app.Config{}, nil, nil
-	}
-	var c *app.Config
-	if err == nil {
-		c, err = app.Parse(path, data)
-	}
-	if err != nil {
-		return &app.Config{}, nil, fmt.Errorf("load application: %w", err)
-	}
-	return c, data, nil
-}
-
 // Reap ends what an earlier master left running.
 func (a *Application) Reap(ctx context.Context) {
 	if err := a.opts.Services.Reap(ctx); err != nil {
@@ -83,7 +64,7 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 	a.Set(c, data)
 	order, err := app.Order(c.Services)
 	if err != nil {
-		a.Note(err) // not reached: Load has validated it
+		a.Note(err) // not reached: it has been validated
 		return
 	}
 	until := time.Now().Add(startTimeout)

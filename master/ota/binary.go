@@ -20,7 +20,10 @@ import (
 )
 
 // Binary is the master's program: the file that its supervisor starts.
-type Binary struct{ Path string } // absolute; empty: unknown, then there is no candidate
+type Binary struct {
+	Path string    // absolute; empty: unknown, then there is no candidate
+	Disk file.Disk // where it lies; by default that of this machine
+}
 
 // staged is the suffix of a candidate: what was checked is what runs, wherever it came from.
 const staged = ".new"
@@ -42,7 +45,7 @@ func (b Binary) HasCandidate() (bool, error) {
 	if b.Path == "" {
 		return false, nil
 	}
-	_, err := os.Lstat(b.Candidate())
+	_, err := b.Disk.Or().Lstat(b.Candidate())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -51,7 +54,7 @@ func (b Binary) HasCandidate() (bool, error) {
 
 // Stage copies a candidate beside the binary and returns its SHA-256 in hex.
 func (b Binary) Stage(from io.Reader) (sum string, err error) {
-	f, err := os.OpenFile(b.Candidate(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	f, err := b.Disk.Or().OpenFile(b.Candidate(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
 	if err != nil {
 		return "", err
 	}
@@ -67,7 +70,7 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil { // chmod: whatever the umask is
 		return "", err
 	}
-	return hex.EncodeToString(h.Sum(nil)), file.SyncDir(filepath.Dir(b.Candidate()))
+	return hex.EncodeToString(h.Sum(nil)), b.Disk.Or().SyncDir(filepath.Dir(b.Candidate()))
 }
 
 // Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with status 0, within
@@ -121,10 +124,10 @@ func (h *head) Write(p []byte) (int, error) {
 // Commit makes the candidate the binary, in one step. Once it is committed the candidate is what starts; an error with that only
 // says that a power cut now could bring the old one back.
 func (b Binary) Commit() (committed bool, err error) {
-	if err := os.Rename(b.Candidate(), b.Path); err != nil {
+	if err := b.Disk.Or().Rename(b.Candidate(), b.Path); err != nil {
 		return false, fmt.Errorf("replace master: %w", err)
 	}
-	return true, file.SyncDir(filepath.Dir(b.Path))
+	return true, b.Disk.Or().SyncDir(filepath.Dir(b.Path))
 }
 
 // Discard removes a candidate, if there is one.
@@ -132,7 +135,7 @@ func (b Binary) Discard() error {
 	if b.Path == "" {
 		return nil
 	}
-	if err := os.Remove(b.Candidate()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := b.Disk.Or().Remove(b.Candidate()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove candidate: %w", err)
 	}
 	return nil

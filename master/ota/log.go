@@ -15,7 +15,10 @@ import (
 )
 
 // otaLog is the file masterapi.OTALog.
-type otaLog struct{ path string }
+type otaLog struct {
+	path string
+	disk file.Disk
+}
 
 // entry is a line of the log.
 func entry(u Update, step, msg string, cause error) masterapi.OTARecord {
@@ -32,7 +35,7 @@ func (l otaLog) begin(r masterapi.OTARecord) error {
 	if err == nil && last != nil && last.Trace == r.Trace && r.Trace != "" {
 		return l.append(r)
 	}
-	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
+	if err := l.disk.MakeDir(filepath.Dir(l.path), 0o755); err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return l.replace(r)
@@ -40,7 +43,7 @@ func (l otaLog) begin(r masterapi.OTARecord) error {
 
 // last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of ours.
 func (l otaLog) last() (*masterapi.OTARecord, error) {
-	data, err := os.ReadFile(l.path)
+	data, err := l.disk.ReadFile(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -63,19 +66,19 @@ func (l otaLog) append(r masterapi.OTARecord) error {
 	if last == nil {
 		return l.replace(r)
 	}
-	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
+	f, err := l.disk.OpenFile(l.path, os.O_RDWR, 0)
 	if err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	defer f.Close()
-	if err := add(f, line(r)); err != nil {
+	if err := l.add(f, line(r)); err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return nil
 }
 
-func add(f *os.File, line []byte) error {
-	data, err := os.ReadFile(f.Name())
+func (l otaLog) add(f file.File, line []byte) error {
+	data, err := l.disk.ReadFile(l.path)
 	if err != nil {
 		return err
 	}
@@ -90,7 +93,7 @@ func add(f *os.File, line []byte) error {
 }
 
 func (l otaLog) replace(r masterapi.OTARecord) error {
-	if err := file.WriteAtomic(l.path, line(r), 0o644); err != nil {
+	if err := l.disk.WriteAtomic(l.path, line(r), 0o644); err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return nil

@@ -16,7 +16,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -39,13 +38,17 @@ type Update struct {
 type Records struct {
 	record string
 	log    otaLog
+	disk   file.Disk
 
 	mu      sync.Mutex // guards the files and what follows
 	damaged string     // why the record that was moved aside cannot be read
 }
 
-// NewRecords returns the records in these files. It opens nothing.
-func NewRecords(record, log string) *Records { return &Records{record: record, log: otaLog{log}} }
+// NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing.
+func NewRecords(record, log string, disk file.Disk) *Records {
+	disk = disk.Or()
+	return &Records{record: record, log: otaLog{log, disk}, disk: disk}
+}
 
 // Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the record was
 // written and has touched nothing. A record that cannot be read, which was damaged after it had been written, is moved aside; its
@@ -53,7 +56,7 @@ func NewRecords(record, log string) *Records { return &Records{record: record, l
 func (r *Records) Pending() (*Update, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	data, err := os.ReadFile(r.record)
+	data, err := r.disk.ReadFile(r.record)
 	if errors.Is(err, fs.ErrNotExist) {
 		return r.open()
 	}
@@ -62,7 +65,7 @@ func (r *Records) Pending() (*Update, error) {
 	}
 	u := &Update{}
 	if err := json.Unmarshal(data, u); err != nil {
-		if err := os.Rename(r.record, r.record+".damaged"); err != nil {
+		if err := r.disk.Rename(r.record, r.record+".damaged"); err != nil {
 			return nil, fmt.Errorf("move damaged record aside: %w", err)
 		}
 		r.damaged = "the record of the update is damaged: " + err.Error()
@@ -126,7 +129,7 @@ func (r *Records) save(u Update) error {
 	if err != nil {
 		return err
 	}
-	if err := file.WriteAtomic(r.record, append(data, '\n'), 0o600); err != nil {
+	if err := r.disk.WriteAtomic(r.record, append(data, '\n'), 0o600); err != nil {
 		return fmt.Errorf("write record of the update: %w", err)
 	}
 	return nil
@@ -164,8 +167,8 @@ func (r *Records) Forget() error {
 }
 
 func (r *Records) forget() error {
-	if err := os.Remove(r.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := r.disk.Remove(r.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove record of the update: %w", err)
 	}
-	return file.SyncDir(filepath.Dir(r.record))
+	return r.disk.SyncDir(filepath.Dir(r.record))
 }

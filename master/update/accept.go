@@ -71,7 +71,7 @@ func (u *Updater) accept(r masterapi.UpdateRequest) (accepted, error) {
 func refuse(err error) error { return fmt.Errorf("%w: %w", masterapi.ErrRefused, err) }
 
 func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
-	f, err := u.files.open(r.Path, filepath.Base(application.File))
+	f, name, err := u.files.open(r.Path, filepath.Base(application.File))
 	if err != nil {
 		return refuse(fmt.Errorf("path: %w", err))
 	}
@@ -80,14 +80,14 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 		return err
 	}
 	if len(a.data) > conf.MaxSize {
-		return refuse(fmt.Errorf("%s: larger than %d bytes", f.Name(), conf.MaxSize))
+		return refuse(fmt.Errorf("%s: larger than %d bytes", name, conf.MaxSize))
 	}
 	sum := sha256.Sum256(a.data)
 	a.SHA256 = hex.EncodeToString(sum[:])
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
-	if a.conf, err = app.Parse(f.Name(), a.data); err != nil {
+	if a.conf, err = app.Parse(name, a.data); err != nil {
 		return refuse(err)
 	}
 	return nil
@@ -97,7 +97,7 @@ func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {
 	if u.opts.Program == "" {
 		return refuse(errors.New("this master does not know its own program, which it would replace"))
 	}
-	f, err := u.files.open(r.Path, "bin/baetyl")
+	f, _, err := u.files.open(r.Path, "bin/baetyl")
 	if err != nil {
 		return refuse(fmt.Errorf("path: %w", err))
 	}

@@ -20,9 +20,9 @@ type disk struct {
 
 func newDisk(opts Options) disk {
 	return disk{
-		files:   files{opts.Workdir},
-		records: ota.NewRecords(filepath.Join(opts.Workdir, recordFile), opts.OTALog),
-		program: ota.Binary{Path: opts.Program},
+		files:   files{opts.Workdir, opts.Disk.Or()},
+		records: ota.NewRecords(filepath.Join(opts.Workdir, recordFile), opts.OTALog, opts.Disk),
+		program: ota.Binary{Path: opts.Program, Disk: opts.Disk},
 		log:     opts.Log,
 	}
 }

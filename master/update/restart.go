@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -18,7 +17,7 @@ func (u *Updater) start(ctx context.Context) error {
 	c, data := &app.Config{}, []byte(nil)
 	err := u.recover(u.opts.Ready != nil)
 	if err == nil {
-		c, data, err = application.Load(u.files.app())
+		c, data, err = u.files.load(u.files.app())
 	}
 	u.app.Note(err)
 	u.app.Start(ctx, c, data)

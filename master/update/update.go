@@ -17,6 +17,7 @@ import (
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -30,6 +31,7 @@ type Options struct {
 	Deadline time.Duration // for that, from the stop of the old ones
 	Grace    time.Duration // between asking services to end and killing them
 	Log      log.Logger
+	Disk     file.Disk // where all this lies; by default that of this machine
 
 	// Ready is set in a candidate that has not proved itself: it is called when the application has been started, and returns when
 	// this binary is the one that boots. An error means that it is not wanted.
