@@ -72,13 +72,16 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		}),
 	}
 	for _, c := range []*cobra.Command{start, check} {
-		c.Flags().StringVarP(&workdir, "workdir", "w", "", "working directory (default: parent of the folder of this program)")
-		c.Flags().StringVarP(&config, "config", "c", master.ConfigFile, "configuration file, relative to the working directory")
+		c.Flags().StringVarP(&workdir, "workdir", "w", "",
+			"working directory (default: parent of the folder of this program)")
+		c.Flags().StringVarP(&config, "config", "c", master.ConfigFile,
+			"configuration file, relative to the working directory")
 	}
 	version := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n", Version, Revision, runtime.Version(), platform())
+			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n",
+				Version, Revision, runtime.Version(), platform())
 		},
 	}
 	root.AddCommand(start, check, version)

@@ -32,7 +32,8 @@ func executable() (string, error) {
 	return exe, nil
 }
 
-// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this program.
+// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this
+// program.
 func findWorkdir(given string) (string, error) {
 	if given == "" {
 		exe, err := executable()
@@ -96,7 +97,8 @@ func runMaster(dir, config string) (err error) {
 	return nil
 }
 
-// tryUpdate runs a new binary that an update has brought, if there is one. done: it has ended, and so does this program.
+// tryUpdate runs a new binary that an update has brought, if there is one. done: it has ended, and so does this
+// program.
 func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (done bool, err error) {
 	done, status, err := master.Try(ctx, cfg, opts)
 	switch {

@@ -1,11 +1,12 @@
-// Package master wires the system together: what runs (master/application), what changes it (master/update), and what the API shows.
+// Package master wires the system together: what runs (master/application), what changes it (master/update), and what
+// the API shows.
 //
 //	conf.yml ─► Config ─► New ─► Run: lock ─► API listens ─► Updater.Run: application.yml ─► services
 //	                                            │               └ broken: error in inspect, API serves
 //	                                            └─► Inspect, Update, AvailablePort, Services ─► service.Manager ─► engine
 //
-// It promises that one master works in a directory, that a broken application or service leaves the API reachable, and that Run
-// returns when no service is left. It does not know how its API is served: cmd hands that in.
+// It promises that one master works in a directory, that a broken application or service leaves the API reachable, and
+// that Run returns when no service is left. It does not know how its API is served: cmd hands that in.
 package master
 
 import (
@@ -45,8 +46,8 @@ type Options struct {
 
 	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused
 
-	// Ready is set in a candidate binary that has not proved itself: it is called when the application has been started, and returns
-	// when this binary is the one that boots. An error means that it is not wanted.
+	// Ready is set in a candidate binary that has not proved itself: it is called when the application has been started,
+	// and returns when this binary is the one that boots. An error means that it is not wanted.
 	Ready func(ctx context.Context) error
 }
 
@@ -56,7 +57,8 @@ type API interface {
 	Serve(ctx context.Context) error
 }
 
-// Master is the core of the system. Run is called once; the other exported methods are those of the API, for any goroutine.
+// Master is the core of the system. Run is called once; the other exported methods are those of the API, for any
+// goroutine.
 type Master struct {
 	cfg      Config
 	opts     Options
@@ -128,8 +130,8 @@ func updateOptions(cfg Config, opts Options) update.Options {
 	}
 }
 
-// Try runs a new binary that an update has brought, if there is one; a candidate itself does not call it. done tells that the caller
-// is not to be the master any more and ends too, with err or that status.
+// Try runs a new binary that an update has brought, if there is one; a candidate itself does not call it. done tells
+// that the caller is not to be the master any more and ends too, with err or that status.
 func Try(ctx context.Context, cfg Config, opts Options) (done bool, status int, err error) {
 	return update.Try(ctx, updateOptions(cfg, opts), func() (func(), error) { return lock(opts.Workdir) })
 }
@@ -143,8 +145,8 @@ func (m *Master) Update(r masterapi.UpdateRequest) error { return m.updater.Requ
 // AvailablePort returns a free port of the host.
 func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }
 
-// Run runs the application until ctx ends, then stops its services and returns when none is left. Before it holds the lock of the
-// working directory it touches nothing there.
+// Run runs the application until ctx ends, then stops its services and returns when none is left. Before it holds the
+// lock of the working directory it touches nothing there.
 func (m *Master) Run(ctx context.Context, api API) error {
 	unlock, err := lock(m.opts.Workdir)
 	if err != nil {

@@ -1,10 +1,11 @@
 // Package application runs the services of one application, and changes which ones run when it is told to.
 //
-//	Start: end what an earlier master left ─► every service, in its order
+//	Reap: what an earlier master left ─► Start: every service, in its order
 //	Diff(old, new) ─► Plan ─► Prepare ─► Change: stop, start ─► AwaitHealthy
 //
-// It promises that what is wrong with one service costs the others nothing, and that what is wrong with the application shows in
-// Failure. It does not know where an application comes from, nor what an update is; master/update decides that.
+// It promises that what is wrong with one service costs the others nothing, and that what is wrong with the
+// application shows in Failure. It does not know where an application comes from, nor what an update is; master/update
+// decides that.
 package application
 
 import (
@@ -58,8 +59,8 @@ func (a *Application) Reap(ctx context.Context) {
 	}
 }
 
-// Start starts all services of c, which was read from data. It returns early when ctx ends, and does not wait for ever for one that
-// cannot start: the supervisor goes on with that.
+// Start starts all services of c, which was read from data. It returns early when ctx ends, and does not wait for ever
+// for one that cannot start: the supervisor goes on with that.
 func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 	a.Set(c, data)
 	order, err := app.Order(c.Services)
@@ -89,8 +90,8 @@ func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error
 	return nil
 }
 
-// Change carries a plan out. It returns at the first service that cannot start, or with all starts every one and returns what
-// went wrong.
+// Change carries a plan out. It returns at the first service that cannot start, or with all starts every one and
+// returns what went wrong.
 func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bool) error {
 	names := make([]string, 0, len(p.Stop))
 	for _, c := range p.Stop {

@@ -32,8 +32,8 @@ func (p Plan) Started() []string {
 	return names
 }
 
-// Diff compares two valid applications. A service is kept when its definition, its volumes and its networks are the same;
-// where it stands in the file is no reason to restart it.
+// Diff compares two valid applications. A service is kept when its definition, its volumes and its networks are the
+// same; where it stands in the file is no reason to restart it.
 func Diff(old, new *app.Config) (Plan, error) {
 	var p Plan
 	before := map[string]app.Service{}
@@ -91,8 +91,8 @@ func whatChanged(old, new *app.Config, a, b app.Service) string {
 	return strings.Join(reasons, ", ") + " changed"
 }
 
-// differing returns the keys of the two definitions that differ. Their JSON is compared, in which an empty list and an absent
-// one are the same.
+// differing returns the keys of the two definitions that differ. Their JSON is compared, in which an empty list and an
+// absent one are the same.
 func differing(a, b app.Service) []string {
 	x, y := fields(a), fields(b)
 	var out []string

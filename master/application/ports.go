@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// portHold is how long a port that was given to one caller is not given to another: the caller needs some time to use it.
+// portHold is how long a port that was given to one caller is not given to another: the caller needs some time to use
+// it.
 const portHold = time.Minute
 
 // Ports finds free ports of the host. Its zero value is ready; any goroutine may call it.

@@ -73,13 +73,14 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 	return hex.EncodeToString(h.Sum(nil)), b.Disk.Or().SyncDir(filepath.Dir(b.Candidate()))
 }
 
-// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with status 0, within
-// 30 s or what ctx leaves of them.
+// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with
+// status 0, within 30 s or what ctx leaves of them.
 func (b Binary) Check(ctx context.Context, workdir, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	out, err := b.runCheck(ctx, workdir, config)
-	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // a service that was forked while the file was written still holds it
+	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil {
+		// A service that was forked while the file was written still holds it.
 		time.Sleep(10 * time.Millisecond)
 		out, err = b.runCheck(ctx, workdir, config)
 	}
@@ -121,8 +122,8 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Commit makes the candidate the binary, in one step. Once it is committed the candidate is what starts; an error with that only
-// says that a power cut now could bring the old one back.
+// Commit makes the candidate the binary, in one step. Once it is committed the candidate is what starts; an error with
+// that only says that a power cut now could bring the old one back.
 func (b Binary) Commit() (committed bool, err error) {
 	if err := b.Disk.Or().Rename(b.Candidate(), b.Path); err != nil {
 		return false, fmt.Errorf("replace master: %w", err)

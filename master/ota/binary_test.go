@@ -56,5 +56,7 @@ func TestCandidateIsCommittedWithoutTheSync(t *testing.T) {
 }
 
 func candidate(b ota.Binary) ota.Candidate {
-	return ota.Candidate{Binary: b, Healthy: time.Millisecond, Deadline: time.Minute, Grace: time.Second, Log: log.Discard()}
+	return ota.Candidate{
+		Binary: b, Healthy: time.Millisecond, Deadline: time.Minute, Grace: time.Second, Log: log.Discard(),
+	}
 }

@@ -27,8 +27,8 @@ import (
 //	                   │──────── "go" on fd 4 ──────────────►│ UPDATED, takes updates
 //	                   └ passes signals on, ends as it ends ─┘
 //
-// When it ends before that, or is not ready in time, Run says so, and the program goes on without it. So whatever is killed, and
-// whenever, the supervisor starts a binary that works. parent.go is what a candidate says and hears.
+// When it ends before that, or is not ready in time, Run says so, and the program goes on without it. So whatever is
+// killed, and whenever, the supervisor starts a binary that works. parent.go is what a candidate says and hears.
 const envCandidate = "BAETYL_MASTER_TRIAL"
 
 // Words between program and candidate. They stay as they are: both sides are of different versions.
@@ -48,8 +48,8 @@ type Candidate struct {
 	Log      log.Logger
 }
 
-// Run runs the candidate until it ends. committed tells that it has proved itself and has become the binary. Otherwise err says why
-// not, or ctx has ended. status is its exit status.
+// Run runs the candidate until it ends. committed tells that it has proved itself and has become the binary. Otherwise
+// err says why not, or ctx has ended. status is its exit status.
 func (c Candidate) Run(ctx context.Context) (committed bool, status int, err error) {
 	runtime.LockOSThread() // the candidate is killed when the thread that started it ends (endWithParent)
 	defer runtime.UnlockOSThread()
@@ -97,7 +97,9 @@ func (c Candidate) Run(ctx context.Context) (committed bool, status int, err err
 const stopTime = 20 * time.Second
 
 // follow commits the candidate when it has proved itself, and returns when it has ended or is to be ended.
-func (c Candidate) follow(ctx context.Context, from io.Reader, to io.Writer, ended <-chan struct{}) (committed bool, err error) {
+func (c Candidate) follow(
+	ctx context.Context, from io.Reader, to io.Writer, ended <-chan struct{},
+) (committed bool, err error) {
 	words := make(chan string, 2) // one is said; a candidate that babbles is not listened to
 	go func() {
 		defer close(words)

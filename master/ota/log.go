@@ -41,7 +41,8 @@ func (l otaLog) begin(r masterapi.OTARecord) error {
 	return l.replace(r)
 }
 
-// last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of ours.
+// last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of
+// ours.
 func (l otaLog) last() (*masterapi.OTARecord, error) {
 	data, err := l.disk.ReadFile(l.path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -14,7 +14,8 @@ import (
 // Parent is the master that has started this one as its candidate.
 type Parent struct{ say, hear *os.File }
 
-// FindParent returns the other side of Candidate.Run, nil in a master that is not a candidate. It is called once, first of all.
+// FindParent returns the other side of Candidate.Run, nil in a master that is not a candidate. It is called once,
+// first of all.
 func FindParent() *Parent {
 	if os.Getenv(envCandidate) == "" {
 		return nil

@@ -6,9 +6,9 @@
 //
 //	<program>  ── stays what it is until the candidate has proved itself ──►  one rename: <program>.new becomes <program>
 //
-// It promises that every update which Begin accepted gets exactly one final line, that the log is written by the master alone,
-// and that <program> is a whole, working binary at any moment. It knows nothing of applications and services, and not what a
-// start does with what it finds.
+// It promises that every update which Begin accepted gets exactly one final line, that the log is written by the
+// master alone, and that <program> is a whole, working binary at any moment. It knows nothing of applications and
+// services, and not what a start does with what it finds.
 package ota
 
 import (
@@ -33,8 +33,8 @@ type Update struct {
 	Failed string `json:"failed,omitempty"` // why it was given up; what was before is put back
 }
 
-// Records are the record of the update that has not ended, and the log of its steps. They belong to one process at a time; the
-// methods may be called from any goroutine.
+// Records are the record of the update that has not ended, and the log of its steps. They belong to one process at a
+// time; the methods may be called from any goroutine.
 type Records struct {
 	record string
 	log    otaLog
@@ -50,9 +50,9 @@ func NewRecords(record, log string, disk file.Disk) *Records {
 	return &Records{record: record, log: otaLog{log, disk}, disk: disk}
 }
 
-// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the record was
-// written and has touched nothing. A record that cannot be read, which was damaged after it had been written, is moved aside; its
-// update has failed.
+// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the
+// record was written and has touched nothing. A record that cannot be read, which was damaged after it had been
+// written, is moved aside; its update has failed.
 func (r *Records) Pending() (*Update, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,8 +83,8 @@ func (r *Records) open() (*Update, error) {
 	return &Update{Type: last.Type, Trace: last.Trace, Failed: r.damaged}, nil
 }
 
-// Ended tells whether u has ended, though its record is there: final is its final line in the log, or nil when the log goes on with a
-// later update.
+// Ended tells whether u has ended, though its record is there: final is its final line in the log, or nil when the log
+// goes on with a later update.
 func (r *Records) Ended(u Update) (ended bool, final *masterapi.OTARecord, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

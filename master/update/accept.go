@@ -25,8 +25,9 @@ type accepted struct {
 	data []byte      // of its file
 }
 
-// Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is to blame. The new
-// application, or binary, takes over in the background, since the caller may be one of the services that it stops.
+// Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is to
+// blame. The new application, or binary, takes over in the background, since the caller may be one of the services
+// that it stops.
 func (u *Updater) Request(r masterapi.UpdateRequest) error {
 	select {
 	case <-u.free:

@@ -27,7 +27,8 @@ func newDisk(opts Options) disk {
 	}
 }
 
-// look tells in which state the disk is. With an error something could not be read, and the state is told from the rest.
+// look tells in which state the disk is. With an error something could not be read, and the state is told from the
+// rest.
 func (d disk) look() (facts, State, error) {
 	var f facts
 	var errs []error
@@ -71,8 +72,8 @@ func (d disk) giveUp(u ota.Update, cause error) error {
 	return errors.Join(err, d.program.Discard())
 }
 
-// step and end write to the log, end when inspect shows the same already. What cannot be written (a full disk) costs the line; the
-// record is settled at the next start.
+// step and end write to the log, end when inspect shows the same already. What cannot be written (a full disk) costs
+// the line; the record is settled at the next start.
 func (d disk) step(u ota.Update, step, msg string, cause error) {
 	if err := d.records.Step(u, step, msg, cause); err != nil {
 		d.log.WithError(err).Errorf("record step %s of the update", step)

@@ -22,7 +22,8 @@ const (
 	damaged    = ".damaged"                // a file that was found damaged, beside it
 )
 
-// files are the application of a working directory and its backup. What an update does to them on disk is here, and nowhere else.
+// files are the application of a working directory and its backup. What an update does to them on disk is here, and
+// nowhere else.
 type files struct {
 	workdir string
 	disk    file.Disk
@@ -31,9 +32,9 @@ type files struct {
 func (f files) app() string    { return filepath.Join(f.workdir, application.File) }
 func (f files) backup() string { return filepath.Join(f.workdir, backupFile) }
 
-// swap keeps the file of the running application as the backup and writes the new one. Each step is whole on disk before the
-// next begins. running is what the application that runs was read from. After an error the old file is in its place again if
-// restored says so.
+// swap keeps the file of the running application as the backup and writes the new one. Each step is whole on disk
+// before the next begins. running is what the application that runs was read from. After an error the old file is in
+// its place again if restored says so.
 func (f files) swap(data, running []byte) (restored bool, err error) {
 	if err = f.keep(running); err == nil {
 		fault.At("backup written")
@@ -47,7 +48,8 @@ func (f files) swap(data, running []byte) (restored bool, err error) {
 	return false, nil
 }
 
-// keep writes the backup. One that is there already was not put back, for want of space perhaps: then that is what to keep.
+// keep writes the backup. One that is there already was not put back, for want of space perhaps: then that is what to
+// keep.
 func (f files) keep(running []byte) error {
 	if state, err := f.lookAtBackup(); err != nil || state == backupWhole {
 		return err
@@ -65,8 +67,8 @@ func (f files) keep(running []byte) error {
 	return f.disk.WriteAtomic(f.backup(), old, 0o644) // an empty one: there was no application
 }
 
-// commit makes the new application the one that boots. Once it is committed an error only says that a power cut now could bring
-// the old one back.
+// commit makes the new application the one that boots. Once it is committed an error only says that a power cut now
+// could bring the old one back.
 func (f files) commit() (committed bool, err error) {
 	if err := f.disk.Remove(f.backup()); err != nil {
 		return false, fmt.Errorf("finish update of application: %w", err)
@@ -75,8 +77,8 @@ func (f files) commit() (committed bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.backup()))
 }
 
-// putBack replaces the application by the backup, if there is one. Once that is done an error only says that a power cut now could
-// undo it; the next start does it again then.
+// putBack replaces the application by the backup, if there is one. Once that is done an error only says that a power
+// cut now could undo it; the next start does it again then.
 func (f files) putBack() (done bool, err error) {
 	err = f.disk.Rename(f.backup(), f.app())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,8 +121,8 @@ func (f files) lookAtBackup() (backup, error) {
 	return backupWhole, nil
 }
 
-// load reads the application at path, and what its file says. A missing file is an empty application (Baetyl Design), and so is
-// what comes with an error.
+// load reads the application at path, and what its file says. A missing file is an empty application (Baetyl Design),
+// and so is what comes with an error.
 func (f files) load(path string) (*app.Config, []byte, error) {
 	data, err := f.disk.ReadHead(path, conf.MaxSize+1)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -149,8 +151,8 @@ func (f files) is(path, sum string) (bool, error) {
 	return err == nil && found == sum, err
 }
 
-// open opens a candidate: it lies below the data folder, so that no service can name a file elsewhere, also not by a link that it
-// changes meanwhile. A folder means the file called inside in it. name is its path, for people.
+// open opens a candidate: it lies below the data folder, so that no service can name a file elsewhere, also not by a
+// link that it changes meanwhile. A folder means the file called inside in it. name is its path, for people.
 func (f files) open(path, inside string) (in file.File, name string, err error) {
 	if path == "" {
 		return nil, "", errors.New("must not be empty")

@@ -10,8 +10,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// start runs the application on disk, after whatever an earlier process has left. Whatever is wrong with it, the master stays up and
-// says so; an error means that this binary was a candidate and is not wanted.
+// start runs the application on disk, after whatever an earlier process has left. Whatever is wrong with it, the
+// master stays up and says so; an error means that this binary was a candidate and is not wanted.
 func (u *Updater) start(ctx context.Context) error {
 	u.app.Reap(ctx)
 	c, data := &app.Config{}, []byte(nil)
@@ -33,8 +33,8 @@ func (u *Updater) start(ctx context.Context) error {
 	return nil
 }
 
-// recover takes the steps of the table restarts until the application can be started. An error means that it must not be started:
-// which one it is, is not known.
+// recover takes the steps of the table restarts until the application can be started. An error means that it must not
+// be started: which one it is, is not known.
 func (d disk) recover(candidate bool) error {
 	for range restarts { // no way through the table is longer
 		f, state, err := d.look()

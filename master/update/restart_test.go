@@ -15,8 +15,9 @@ import (
 
 func noLock() (func(), error) { return func() {}, nil }
 
-// An update whose final line is written has ended as that says, whatever else the disk says: a new master that was killed between
-// that line and the removal of the record, and was replaced by hand afterwards, has not been rolled back.
+// An update whose final line is written has ended as that says, whatever else the disk says: a new master that was
+// killed between that line and the removal of the record, and was replaced by hand afterwards, has not been rolled
+// back.
 func TestFinalLineIsTheLastWord(t *testing.T) {
 	d := newDevice(t)
 	d.begin(masterapi.UpdateMaster, func(u *ota.Update) { u.Starts = 1 })
@@ -29,8 +30,8 @@ func TestFinalLineIsTheLastWord(t *testing.T) {
 	require.Equal(t, Idle, d.state())
 }
 
-// One that was given up is not tried again because its record and its file could not be removed: it would be committed, and stand in
-// the log as rolled back.
+// One that was given up is not tried again because its record and its file could not be removed: it would be
+// committed, and stand in the log as rolled back.
 func TestCandidateOfAnEndedUpdateIsNotTried(t *testing.T) {
 	for _, final := range []string{masterapi.StepRolledBack, masterapi.StepFailure} {
 		d := newDevice(t)
@@ -48,7 +49,8 @@ func TestCandidateOfAnEndedUpdateIsNotTried(t *testing.T) {
 	}
 }
 
-// The log goes on before the record does: one killed in between leaves the record of the update before, which is not what fails.
+// The log goes on before the record does: one killed in between leaves the record of the update before, which is not
+// what fails.
 func TestRecordOfTheUpdateBefore(t *testing.T) {
 	d := newDevice(t)
 	d.begin(masterapi.UpdateApp, nil)
@@ -119,7 +121,8 @@ func TestNothingIsTouchedWithoutTheLock(t *testing.T) {
 		d := newDevice(t)
 		d.beginMaster(func(u *ota.Update) { u.Starts = starts })
 		before := d.tree()
-		done, status, err := Try(t.Context(), d.opts, func() (func(), error) { return nil, errors.New("another master runs") })
+		held := func() (func(), error) { return nil, errors.New("another master runs") }
+		done, status, err := Try(t.Context(), d.opts, held)
 		require.ErrorContains(t, err, "another master runs")
 		require.True(t, done)
 		require.NotZero(t, status)

@@ -57,8 +57,8 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 	return false, nil
 }
 
-// try changes the services and waits until the new ones have proved themselves. Its time begins when what takes long, as an image
-// that is pulled, is there.
+// try changes the services and waits until the new ones have proved themselves. Its time begins when what takes long,
+// as an image that is pulled, is there.
 func (u *Updater) try(ctx context.Context, p application.Plan, to *app.Config) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.opts.Deadline, errDeadline)
 	defer cancel()

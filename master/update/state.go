@@ -5,8 +5,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// State is what lies on disk between two writes of an update: wherever the master is killed, the next start finds one of these.
-// Each write leads to the next state in one step, since it is one rename or one removal.
+// State is what lies on disk between two writes of an update: wherever the master is killed, the next start finds one
+// of these. Each write leads to the next state in one step, since it is one rename or one removal.
 //
 //	type APP                                                   type MST
 //
@@ -30,7 +30,7 @@ type State string
 // The states. A backup is application.yml.old, a candidate is <program>.new.
 const (
 	Idle            State = "idle"             // nothing
-	StrayBackup     State = "stray backup"     // a backup that no record wants: it was lost, or the file could not be put back
+	StrayBackup     State = "stray backup"     // a backup that no record wants, as when it could not be put back
 	DamagedBackup   State = "damaged backup"   // a backup that is no application
 	StrayCandidate  State = "stray candidate"  // a candidate that was not accepted, or was given up
 	Announced       State = "announced"        // the log has begun, there is no record, or a damaged one
@@ -41,7 +41,7 @@ const (
 	AppUndone       State = "app undone"       // record with the reason
 	MasterAccepted  State = "master accepted"  // record, candidate
 	MasterTried     State = "master tried"     // record with starts, candidate
-	MasterExhausted State = "master exhausted" // record with maxStarts, candidate
+	MasterExhausted State = "master exhausted" // record with maxStarts, candidate: the last try runs, or has been cut off
 	MasterCommitted State = "master committed" // record; the program is the new one
 	MasterGivenUp   State = "master given up"  // record, perhaps with the reason; the program is the old one
 	Ended           State = "ended"            // record of an update that has its final line
@@ -62,36 +62,46 @@ const (
 	end      action = "end the update"        // with the final line, when the application has been started
 )
 
-// restart is what a start does in a state, and the states that this can lead to, also when it is killed or cannot be completed.
+// restart is what a start does in a state, and the states that this can lead to, also when it is killed or cannot be
+// completed.
 type restart struct {
 	do    action
 	final string // of end: the step
 	next  []State
 }
 
-// restarts says what a start does in each state. It takes steps until it is told nothing, or what waits for the start of the
-// application.
+// restarts says what a start does in each state. It takes steps until it is told nothing, or what waits for the start
+// of the application.
 var restarts = map[State]restart{
 	Idle:            {do: nothing},
-	DamagedBackup:   {do: setAside, next: []State{Idle, StrayCandidate, Announced, AppAccepted, AppCommitted, AppUndone, Ended}},
+	Unreadable:      {do: nothing}, // the next start looks again
+	DamagedBackup:   {do: setAside, next: afterSetAside},
 	StrayBackup:     {do: putBack, next: []State{Idle, StrayCandidate, Announced, Ended}},
 	AppSwapped:      {do: putBack, next: []State{StrayCandidate, AppAccepted, AppCommitted}},
 	AppUndoing:      {do: putBack, next: []State{StrayCandidate, AppUndone}},
-	StrayCandidate:  {do: discard, next: []State{Idle, Announced, AppAccepted, AppCommitted, AppUndone, MasterGivenUp, Ended}},
+	StrayCandidate:  {do: discard, next: afterDiscard},
 	Announced:       {do: end, final: masterapi.StepRolledBack, next: []State{Idle}},
 	AppAccepted:     {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	AppCommitted:    {do: end, final: masterapi.StepUpdated, next: []State{Ended, Idle}},
 	AppUndone:       {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	MasterAccepted:  {do: try, next: []State{MasterTried, StrayCandidate, MasterGivenUp}},
-	MasterTried:     {do: try, next: []State{MasterTried, MasterExhausted, MasterCommitted, StrayCandidate, MasterGivenUp}},
-	MasterExhausted: {do: giveUp, next: []State{StrayCandidate, MasterGivenUp}},
+	MasterTried:     {do: try, next: afterTry},
+	MasterExhausted: {do: giveUp, next: []State{MasterCommitted, StrayCandidate, MasterGivenUp}},
 	MasterCommitted: {do: end, final: masterapi.StepUpdated, next: []State{Ended, Idle}},
 	MasterGivenUp:   {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	Ended:           {do: forget, next: []State{Idle, Announced}},
-	Unreadable:      {do: nothing}, // the next start looks again
 }
 
-// maxStarts is how often a candidate is started; more than once only when the machine or the program falls while it is tried.
+// What is left after a candidate was tried, and when there is no candidate, or no backup, any more.
+var (
+	afterTry      = []State{MasterTried, MasterExhausted, MasterCommitted, StrayCandidate, MasterGivenUp}
+	afterDiscard  = []State{Idle, Announced, AppAccepted, AppCommitted, AppUndone, MasterGivenUp, Ended}
+	afterSetAside = append([]State{StrayCandidate, MasterAccepted, MasterTried, MasterExhausted, MasterCommitted},
+		afterDiscard...)
+)
+
+// maxStarts is how often a candidate is started; more than once only when the machine or the program falls while it is
+// tried.
 const maxStarts = 3
 
 // facts are what a state is told from.

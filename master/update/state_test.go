@@ -128,8 +128,11 @@ var lying = map[State]struct {
 	failure string // that inspect shows
 	step    string // that the log ends with; empty: there is no log
 }{
-	Idle:        {func(*device) {}, "before", before, "", ""},
-	StrayBackup: {func(d *device) { d.write(d.files.app(), after); d.write(d.files.backup(), before) }, "before", before, "", ""},
+	Idle: {func(*device) {}, "before", before, "", ""},
+	StrayBackup: {func(d *device) {
+		d.write(d.files.app(), after)
+		d.write(d.files.backup(), before)
+	}, "before", before, "", ""},
 	DamagedBackup: {func(d *device) {
 		d.begin(masterapi.UpdateApp, nil)
 		d.write(d.files.app(), after)
@@ -140,7 +143,8 @@ var lying = map[State]struct {
 		d.begin(masterapi.UpdateApp, nil)
 		require.NoError(d.t, d.records.Forget())
 	}, "before", before, "the master ended before", "ROLLEDBACK"},
-	AppAccepted: {func(d *device) { d.begin(masterapi.UpdateApp, nil) }, "before", before, "the master ended before", "ROLLEDBACK"},
+	AppAccepted: {func(d *device) { d.begin(masterapi.UpdateApp, nil) },
+		"before", before, "the master ended before", "ROLLEDBACK"},
 	AppSwapped: {func(d *device) {
 		d.begin(masterapi.UpdateApp, nil)
 		d.write(d.files.backup(), before)

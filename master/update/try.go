@@ -10,11 +10,12 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// Try runs the candidate when an update to it is pending. done tells that it took over, or was stopped by ctx, or another master
-// runs, and the caller ends too, with that exit status. Otherwise there was none, or it was given up: the caller is the master.
+// Try runs the candidate when an update to it is pending. done tells that it took over, or was stopped by ctx, or
+// another master runs, and the caller ends too, with that exit status. Otherwise there was none, or it was given up:
+// the caller is the master.
 //
-// lock keeps every other master of the working directory from running. Whoever writes there holds it: this process before and
-// after the candidate runs, the candidate itself meanwhile.
+// lock keeps every other master of the working directory from running. Whoever writes there holds it: this process
+// before and after the candidate runs, the candidate itself meanwhile.
 func Try(ctx context.Context, opts Options, lock func() (unlock func(), err error)) (done bool, status int, err error) {
 	d := newDisk(opts)
 	if pending, err := d.count(lock); !pending {

@@ -1,12 +1,12 @@
-// Package update changes what master/application runs: it accepts an update, carries it out, and after a crash finishes it or puts
-// back what was before.
+// Package update changes what master/application runs: it accepts an update, carries it out, and after a crash
+// finishes it or puts back what was before.
 //
 //	Request ─► check ─► record ─┬ APP ─► prepare ─► swap files ─► stop, start ─► healthy ─► commit, or put back
 //	                            └ MST ─► end ─► next start: Try ─► ota.Candidate ─► commit, or give up
 //	start ─► state of the files ─► table restarts ─► application.Start ─► final line of the log
 //
-// It promises that an update which fails, or a master that is killed in one, leaves the old application or the new one running,
-// whole; so for the master's binary. state.go names what can lie on disk, and says what a start does with it.
+// It promises that an update which fails, or a master that is killed in one, leaves the old application or the new one
+// running, whole; so for the master's binary. state.go names what can lie on disk, and says what a start does with it.
 package update
 
 import (
@@ -26,15 +26,15 @@ type Options struct {
 	Workdir  string        // absolute
 	Config   string        // path of the configuration file, which a new master checks
 	OTALog   string        // path of the log of updates
-	Program  string        // path of the master's program, which an update of type MST replaces; empty: such updates are refused
+	Program  string        // path of the master's program; empty: updates of type MST are refused
 	Healthy  time.Duration // that every new instance, or a new master, has to stay up
 	Deadline time.Duration // for that, from the stop of the old ones
 	Grace    time.Duration // between asking services to end and killing them
 	Log      log.Logger
 	Disk     file.Disk // where all this lies; by default that of this machine
 
-	// Ready is set in a candidate that has not proved itself: it is called when the application has been started, and returns when
-	// this binary is the one that boots. An error means that it is not wanted.
+	// Ready is set in a candidate that has not proved itself: it is called when the application has been started, and
+	// returns when this binary is the one that boots. An error means that it is not wanted.
 	Ready func(ctx context.Context) error
 }
 
@@ -54,8 +54,8 @@ func New(app *application.Application, opts Options) *Updater {
 	}
 }
 
-// Run starts the application, carries updates out one after the other, and stops everything when ctx ends, or when another binary
-// is to take over. It is the only goroutine that changes which services there are.
+// Run starts the application, carries updates out one after the other, and stops everything when ctx ends, or when
+// another binary is to take over. It is the only goroutine that changes which services there are.
 func (u *Updater) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, u.app.StopAll()) }()
 	if err := u.start(ctx); err != nil {
