@@ -59,6 +59,7 @@ func TestUpdateOnAFaultyDisk(t *testing.T) {
 func TestRestartOnAFaultyDisk(t *testing.T) {
 	for state, c := range lying {
 		t.Run(string(state), func(t *testing.T) {
+			t.Parallel() // each waits for the disk most of the time
 			faultfs.Each(t, faults(), func(t *testing.T, disk *faultfs.FS) {
 				d := deviceIn(t, disk.Dir())
 				c.lay(d)
@@ -98,10 +99,10 @@ func finals(steps []string) (out []string) {
 	return out
 }
 
-// faults are the ways to fail: the few that find most, and at every other operation only; with MASTER_FAULTS all, at
+// faults are the ways to fail: the few that find most, and at every other operation only; with UPDATE_FAULTS all, at
 // each.
 func faults() faultfs.Options {
-	if os.Getenv("MASTER_FAULTS") != "" {
+	if os.Getenv("UPDATE_FAULTS") != "" {
 		return faultfs.Options{Kinds: faultfs.All}
 	}
 	return faultfs.Options{Kinds: faultfs.Few, Every: 2}
