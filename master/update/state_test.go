@@ -105,7 +105,7 @@ func (d *device) start() (version, failure string) {
 	d.t.Helper()
 	e := enginetest.NewFake()
 	services := service.New(service.Options{
-		Engine: e, Log: d.opts.Log, Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json")),
+		Engine: e, Log: d.opts.Log, Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
 	})
 	a := application.New(application.Options{Engine: e, Services: services, Grace: time.Second, Log: d.opts.Log})
 	require.NoError(d.t, New(a, d.opts).start(d.t.Context()))
