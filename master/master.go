@@ -24,6 +24,7 @@ import (
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/run"
@@ -80,7 +81,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	m := &Master{cfg: cfg, opts: opts, engine: e}
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
-		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),
+		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{Engine: e, Services: m.services, Grace: cfg.Grace, Log: opts.Log})
 	m.updater = update.New(m.app, updateOptions(cfg, opts))

@@ -12,16 +12,14 @@
 package ota
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"path/filepath"
 	"sync"
 
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/state"
 )
 
 // Update is an update that has been accepted and has not ended: the content of the record.
@@ -36,42 +34,38 @@ type Update struct {
 // Records are the record of the update that has not ended, and the log of its steps. They belong to one process at a
 // time; the methods may be called from any goroutine.
 type Records struct {
-	record string
+	record state.File[Update]
 	log    otaLog
-	disk   file.Disk
 
 	mu      sync.Mutex // guards the files and what follows
 	damaged string     // why the record that was moved aside cannot be read
 }
 
-// NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing.
-func NewRecords(record, log string, disk file.Disk) *Records {
+// NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing. What is wrong with a
+// file is told to l.
+func NewRecords(record, otalog string, disk file.Disk, l log.Logger) *Records {
 	disk = disk.Or()
-	return &Records{record: record, log: otaLog{log, disk}, disk: disk}
+	return &Records{log: otaLog{otalog, disk}, record: state.File[Update]{
+		Path: record, What: "record of the update", Then: "an update that has not ended has failed", Version: 1, Disk: disk, Log: l,
+	}}
 }
 
-// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the
-// record was written and has touched nothing. A record that cannot be read, which was damaged after it had been
-// written, is moved aside; its update has failed.
+// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the record was written
+// and has touched nothing. A damaged record is moved aside; its update has failed.
 func (r *Records) Pending() (*Update, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	data, err := r.disk.ReadFile(r.record)
-	if errors.Is(err, fs.ErrNotExist) {
+	u, err := r.record.Load()
+	switch {
+	case errors.Is(err, state.ErrDamaged):
+		r.damaged = err.Error()
+		return r.open()
+	case err != nil:
+		return nil, err
+	case u == Update{}:
 		return r.open()
 	}
-	if err != nil {
-		return nil, fmt.Errorf("read record of the update: %w", err)
-	}
-	u := &Update{}
-	if err := json.Unmarshal(data, u); err != nil {
-		if err := r.disk.Rename(r.record, r.record+".damaged"); err != nil {
-			return nil, fmt.Errorf("move damaged record aside: %w", err)
-		}
-		r.damaged = "the record of the update is damaged: " + err.Error()
-		return r.open()
-	}
-	return u, nil
+	return &u, nil
 }
 
 // open returns the update that has no final line in the log, for which there is no record.
@@ -110,8 +104,8 @@ func (r *Records) Begin(u Update) error {
 		return err
 	}
 	r.damaged = ""
-	if err := r.save(u); err != nil {
-		return errors.Join(err, r.log.append(entry(u, masterapi.StepFailure, "update not begun", err)), r.forget())
+	if err := r.record.Save(u); err != nil {
+		return errors.Join(err, r.log.append(entry(u, masterapi.StepFailure, "update not begun", err)), r.record.Remove())
 	}
 	fault.At("accepted")
 	return nil
@@ -121,18 +115,7 @@ func (r *Records) Begin(u Update) error {
 func (r *Records) Save(u Update) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.save(u)
-}
-
-func (r *Records) save(u Update) error {
-	data, err := json.Marshal(u)
-	if err != nil {
-		return err
-	}
-	if err := r.disk.WriteAtomic(r.record, append(data, '\n'), 0o600); err != nil {
-		return fmt.Errorf("write record of the update: %w", err)
-	}
-	return nil
+	return r.record.Save(u)
 }
 
 // Step logs where u is.
@@ -156,19 +139,12 @@ func (r *Records) End(u Update, step, msg string, cause error) error {
 		}
 	}
 	fault.At("recorded")
-	return r.forget()
+	return r.record.Remove()
 }
 
 // Forget removes the record of an update that has ended.
 func (r *Records) Forget() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.forget()
-}
-
-func (r *Records) forget() error {
-	if err := r.disk.Remove(r.record); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove record of the update: %w", err)
-	}
-	return r.disk.SyncDir(filepath.Dir(r.record))
+	return r.record.Remove()
 }

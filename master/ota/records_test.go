@@ -2,6 +2,7 @@ package ota_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // bench are the records with its files.
@@ -24,7 +26,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
 	b := &bench{t: t, record: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
-	b.Records = ota.NewRecords(b.record, b.log, file.OS)
+	b.Records = ota.NewRecords(b.record, b.log, file.OS, log.Discard())
 	return b
 }
 
@@ -116,8 +118,8 @@ func TestRecordsAfterAKill(t *testing.T) {
 		require.NoError(t, b.Begin(u))
 		require.NoError(t, os.WriteFile(b.record, []byte("{half"), 0o600))
 		left := b.pending()
-		require.Contains(t, left.Failed, "the record of the update is damaged")
-		require.FileExists(t, b.record+".damaged")
+		require.Contains(t, left.Failed, "record of the update: file is damaged")
+		require.FileExists(t, b.record+".damaged-1")
 		require.NoError(t, b.End(*left, masterapi.StepRolledBack, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t ROLLEDBACK"}, b.steps())
 	})
@@ -137,9 +139,37 @@ func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "update.json"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "update.json", "x"), nil, 0o600))
-	l := ota.NewRecords(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"), file.OS)
+	l := ota.NewRecords(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"), file.OS, log.Discard())
 	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write record")
 	data, err := os.ReadFile(filepath.Join(dir, "ota.log"))
 	require.NoError(t, err)
 	require.Contains(t, string(data), "FAILURE")
+}
+
+// What masters wrote before the record had a version is read: the files are from real ones, killed with an update in hand.
+func TestRecordOfTheVersionBefore(t *testing.T) {
+	for name, want := range map[string]ota.Update{
+		"update-0.json": {
+			Type: masterapi.UpdateApp, Trace: "trace-1", SHA256: "9921ac7c01ae124186b15291104dfcff0093c29444dd616502bf590b89ec291c",
+		},
+		"update-0-failed.json": {
+			Type: masterapi.UpdateApp, Trace: "trace-1", SHA256: "915594a7a1d682edaddbf194067618a761782f8bff267dbcfcfa0ae02e701059",
+			Failed: `update application to version "v3" (the old one is put back): instance loop of service loop (restarting): ` +
+				`process exit code: exit status 3: has not stayed up for 1s: context canceled`,
+		},
+	} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		require.NoError(t, err)
+		b := newBench(t)
+		require.NoError(t, os.WriteFile(b.record, data, 0o600))
+		require.Equal(t, &want, b.pending())
+		require.NoError(t, b.Save(want))
+		require.Equal(t, &want, b.pending())
+		// A master of before, which is put back when a new one fails, reads what the new one wrote.
+		data, err = os.ReadFile(b.record)
+		require.NoError(t, err)
+		var old ota.Update
+		require.NoError(t, json.Unmarshal(data, &old))
+		require.Equal(t, want, old)
+	}
 }

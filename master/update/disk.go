@@ -21,7 +21,7 @@ type disk struct {
 func newDisk(opts Options) disk {
 	return disk{
 		files:   files{opts.Workdir, opts.Disk.Or()},
-		records: ota.NewRecords(filepath.Join(opts.Workdir, recordFile), opts.OTALog, opts.Disk),
+		records: ota.NewRecords(filepath.Join(opts.Workdir, recordFile), opts.OTALog, opts.Disk, opts.Log),
 		program: ota.Binary{Path: opts.Program, Disk: opts.Disk},
 		log:     opts.Log,
 	}

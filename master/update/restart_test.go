@@ -5,12 +5,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
 )
 
 func noLock() (func(), error) { return func() {}, nil }
@@ -95,8 +97,8 @@ func TestUnreadableRecord(t *testing.T) {
 	d.write(d.files.backup(), before)
 	d.write(d.files.app(), after)
 	record := filepath.Join(d.opts.Workdir, recordFile)
-	require.NoError(t, os.Rename(record, record+".away"))
-	require.NoError(t, os.Mkdir(record, 0o755)) // reading it fails
+	d.opts.Disk = file.Disk{FS: unreadable{file.OS, record}}
+	d.disk = newDisk(d.opts)
 	_, state, err := d.look()
 	require.Error(t, err)
 	require.Equal(t, StrayBackup, state)
@@ -110,9 +112,22 @@ func TestUnreadableRecord(t *testing.T) {
 	require.FileExists(t, d.program.Candidate())
 	require.Equal(t, []string{"UPDATING"}, d.steps())
 
-	require.NoError(t, os.Remove(record))
-	require.NoError(t, os.Rename(record+".away", record))
+	d.opts.Disk = file.OS
+	d.disk = newDisk(d.opts)
 	require.Equal(t, MasterAccepted, d.state())
+}
+
+// unreadable is a disk that does not read one of its files.
+type unreadable struct {
+	file.FS
+	path string
+}
+
+func (u unreadable) OpenFile(name string, flag int, perm os.FileMode) (file.File, error) {
+	if name == u.path {
+		return nil, syscall.EIO
+	}
+	return u.FS.OpenFile(name, flag, perm)
 }
 
 // Another master holds the lock: nothing is touched, not even a candidate that is to be given up.

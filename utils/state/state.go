@@ -86,8 +86,12 @@ func (f File[T]) Load() (T, error) {
 // Save replaces the file by v, and makes the folder of the file if there is none.
 func (f File[T]) Save(v T) error {
 	data, err := f.encode(v)
+	var there bool
 	if err == nil {
-		err = f.checkPlace()
+		there, err = f.replaceable()
+	}
+	if err == nil && !there {
+		err = f.Disk.Or().MakeDir(filepath.Dir(f.Path), 0o755)
 	}
 	if err == nil {
 		perm := f.Perm
@@ -102,35 +106,35 @@ func (f File[T]) Save(v T) error {
 	return nil
 }
 
-// checkPlace makes the folder and refuses to replace a file of a newer version.
-func (f File[T]) checkPlace() error {
-	head, err := f.Disk.Or().ReadHead(f.Path, maxHead)
-	if errors.Is(err, fs.ErrNotExist) {
-		return f.Disk.Or().MakeDir(filepath.Dir(f.Path), 0o755)
+// Remove removes the file, if there is one, durably.
+func (f File[T]) Remove() error {
+	d := f.Disk.Or()
+	there, err := f.replaceable()
+	if err == nil && there {
+		err = d.Remove(f.Path)
 	}
-	if err != nil {
-		return err
+	if err == nil { // also without a file: one that was removed may come back while that is not durable
+		err = d.SyncDir(filepath.Dir(f.Path))
 	}
-	if h, _, ok := splitHead(head); ok && h.version > f.Version {
-		return f.newer(h.version)
+	if err != nil && (there || !errors.Is(err, fs.ErrNotExist)) { // or there is no folder either
+		return fmt.Errorf("remove %s: %w", f.What, err)
 	}
 	return nil
 }
 
-// Remove removes the file, if there is one.
-func (f File[T]) Remove() error {
-	d := f.Disk.Or()
-	err := d.Remove(f.Path)
+// replaceable tells whether there is a file, and refuses to touch one of a newer version.
+func (f File[T]) replaceable() (there bool, err error) {
+	data, err := f.Disk.Or().ReadHead(f.Path, maxHead)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = d.SyncDir(filepath.Dir(f.Path))
+		return false, nil
 	}
 	if err != nil {
-		return fmt.Errorf("remove %s: %w", f.What, err)
+		return false, err
 	}
-	return nil
+	if h, _, ok := splitHead(data); ok && h.version > f.Version {
+		return true, f.newer(h.version)
+	}
+	return true, nil
 }
 
 // head is the first line of a file: {"statefile":{"version":1,"sha256":"…"} or the same as the first element of a list. The checksum

@@ -146,6 +146,7 @@ func TestNewerVersion(t *testing.T) {
 	require.ErrorIs(t, err, state.ErrNewer)
 	require.ErrorContains(t, err, b.Path+" has version 2, this program reads up to 1; install the program that wrote it")
 	require.ErrorIs(t, b.Save(value{}), state.ErrNewer)
+	require.ErrorIs(t, b.Remove(), state.ErrNewer)
 	require.Equal(t, data, b.read(t), "left alone")
 	require.Empty(t, b.asides(t))
 }
