@@ -105,7 +105,8 @@ func (d *device) steps() (out []string) {
 func (d *device) updater() *Updater {
 	e := enginetest.NewFake()
 	services := service.New(service.Options{
-		Engine: e, Log: d.opts.Log, Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
+		Engine: e, Log: d.opts.Log,
+		Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
 	})
 	a := application.Options{Engine: e, Services: services, Grace: time.Second, Log: d.opts.Log}
 	return New(application.New(a), d.opts)
