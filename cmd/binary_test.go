@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -175,18 +176,18 @@ func TestMasterUpdateAndItsSurroundings(t *testing.T) {
 		require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step, "that is not the binary's fault")
 		d.awaitIdle(t, "v1", "2.0.0")
 	})
-	t.Run("a signal in the trial", func(t *testing.T) {
+	t.Run("a signal while it is tried", func(t *testing.T) {
 		d := newUpdatedDevice(t)
 		d.write(t, "var/db/baetyl/m/bin/baetyl", "#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\ntouch begun; exec sleep 60\n", 0o644)
 		d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1m}\n", 0o644)
 		s := d.supervise(t, "")
 		d.await(t, 3)
 		require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t1")))
-		require.Eventually(t, func() bool { _, err := os.Stat(d.path("begun")); return err == nil }, 10*time.Second, 10*time.Millisecond, "no trial")
+		require.Eventually(t, func() bool { _, err := os.Stat(d.path("begun")); return err == nil }, 10*time.Second, 10*time.Millisecond, "it is not tried")
 		s.stop()
-		journal, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
+		record, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
 		require.NoError(t, err)
-		require.NotContains(t, string(journal), "starts", "it does not count")
+		require.NotContains(t, string(record), "starts", "it does not count")
 		d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1s}\n", 0o644)
 		d.supervise(t, "")
 		require.Equal(t, masterapi.StepRolledBack, d.awaitFinal(t, "t1").Step)
@@ -198,21 +199,21 @@ func TestMasterUpdateAndItsSurroundings(t *testing.T) {
 // end, and the next update works. This is the table of docs/reliability.md.
 func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
 	for point, want := range map[string]string{ // version of the master afterwards
-		"staged":          "1.0.0",
-		"accepted":        "2.0.0",
-		"restarting":      "2.0.0",
-		"trial counted":   "2.0.0",
-		"trial started":   "2.0.0",
-		"trial ready":     "2.0.0",
-		"trial committed": "2.0.0",
-		"recorded":        "2.0.0",
-		"trial failed":    "1.0.0",
+		"staged":              "1.0.0",
+		"accepted":            "2.0.0",
+		"restarting":          "2.0.0",
+		"candidate counted":   "2.0.0",
+		"candidate started":   "2.0.0",
+		"candidate ready":     "2.0.0",
+		"candidate committed": "2.0.0",
+		"recorded":            "2.0.0",
+		"candidate failed":    "1.0.0",
 	} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()
 			d := newUpdatedDevice(t)
 			path := newMaster
-			if point == "trial failed" {
+			if point == "candidate failed" {
 				d.write(t, "var/db/baetyl/m/bin/baetyl", "#!/bin/sh\n[ \"$1\" = check ] && echo 'OK!'\n", 0o644)
 				path = "var/db/baetyl/m"
 			}
@@ -249,4 +250,24 @@ func TestMasterUpdateCountsStarts(t *testing.T) {
 	require.Contains(t, final.Error, "started 3 times without becoming ready")
 	d.awaitIdle(t, "v1", "1.0.0")
 	d.await(t, 3)
+}
+
+// A second master in the directory is refused before it touches anything, also what an update of the first one has on disk.
+func TestSecondMasterTouchesNothing(t *testing.T) {
+	d := newBusyDevice(t)
+	c, _ := d.start(t)
+	d.await(t, 4)
+	d.write(t, "bin/baetyl.new", "candidate", 0o755)
+	record := `{"type":"MST","trace":"t1","sha256":"00","starts":3}`
+	d.write(t, "var/db/baetyl/update.json", record, 0o600)
+	out, status := d.run("start")
+	require.Equal(t, 1, status)
+	require.Contains(t, out, "another master runs in")
+	require.FileExists(t, d.path("bin/baetyl.new"))
+	left, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
+	require.NoError(t, err)
+	require.Equal(t, record, string(left))
+	require.NoFileExists(t, d.path(masterapi.OTALog))
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
 }

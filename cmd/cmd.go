@@ -16,11 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/baetyl/baetyl/master"
-	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/native"
-	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // Version and Revision are set by the linker.
@@ -76,13 +72,16 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		}),
 	}
 	for _, c := range []*cobra.Command{start, check} {
-		c.Flags().StringVarP(&workdir, "workdir", "w", "", "working directory (default: parent of the folder of this program)")
-		c.Flags().StringVarP(&config, "config", "c", master.ConfigFile, "configuration file, relative to the working directory")
+		c.Flags().StringVarP(&workdir, "workdir", "w", "",
+			"working directory (default: parent of the folder of this program)")
+		c.Flags().StringVarP(&config, "config", "c", master.ConfigFile,
+			"configuration file, relative to the working directory")
 	}
 	version := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n", Version, Revision, runtime.Version(), platform())
+			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n",
+				Version, Revision, runtime.Version(), platform())
 		},
 	}
 	root.AddCommand(start, check, version)
@@ -96,18 +95,6 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		return 1
 	}
 	return 0
-}
-
-// newEngine returns the engine of the configured mode. A further engine is added here.
-func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
-	if cfg.Mode == masterapi.ModeNative {
-		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
-	}
-	pull := cfg.Docker.Pull
-	return docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
-		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
-	})
 }
 
 // platform is os/arch, with the variant that this binary was built for where there is one.

@@ -9,7 +9,9 @@ import (
 	"syscall"
 
 	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -30,7 +32,8 @@ func executable() (string, error) {
 	return exe, nil
 }
 
-// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this program.
+// findWorkdir returns the absolute working directory: the given one, or the parent of the folder that holds this
+// program.
 func findWorkdir(given string) (string, error) {
 	if given == "" {
 		exe, err := executable()
@@ -57,8 +60,8 @@ func runMaster(dir, config string) (err error) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	signal.Ignore(syscall.SIGPIPE) // a console that goes away is no reason to stop services
-	candidate := ota.OnTrial()
-	defer func() { candidate.Fail(err) }()
+	parent := ota.FindParent()
+	defer func() { parent.Fail(err) }()
 
 	cfg, err := master.LoadConfig(config)
 	if err != nil {
@@ -74,9 +77,9 @@ func runMaster(dir, config string) (err error) {
 	}
 	l := log.New(cfg.Logger, "baetyl", "master")
 	defer l.Close()
-	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Binary: ota.Binary(exe)}
-	if candidate != nil {
-		opts.Binary, opts.Trial = ota.OfCandidate(exe), candidate.Ready
+	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
+	if parent != nil {
+		opts.Program, opts.Ready = ota.OfCandidate(exe), parent.Ready
 	} else if done, err := tryUpdate(ctx, cfg, opts); done {
 		return err
 	}
@@ -88,25 +91,23 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)
 	}
-	if err := m.Run(ctx); err != nil {
+	if err := m.Run(ctx, http.NewServer(cfg.Listen(dir), api.New(m.Services(), m, l))); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
 }
 
-// tryUpdate runs a new binary that an update has brought, if there is one. done: it has ended, and so does this program.
+// tryUpdate runs a new binary that an update has brought, if there is one. done: it has ended, and so does this
+// program.
 func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (done bool, err error) {
-	trial := ota.Trial{
-		Binary: opts.Binary, Args: []string{"start", "-w", opts.Workdir, "-c", opts.Config},
-		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Grace: cfg.Grace,
-		Ledger: cfg.Ledger(opts.Workdir), Log: opts.Log,
-	}
-	done, status, err := trial.Try(ctx)
-	if err != nil {
-		opts.Log.WithError(err).Errorf("try a new master")
-	}
-	if done && status != 0 {
+	done, status, err := master.Try(ctx, cfg, opts)
+	switch {
+	case done && err != nil:
+		return true, fmt.Errorf("try a new master: %w", err)
+	case done && status != 0:
 		return true, exitStatus(status)
+	case err != nil:
+		opts.Log.WithError(err).Errorf("try a new master")
 	}
 	return done, nil
 }

@@ -7,9 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
-	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -20,13 +21,8 @@ import (
 // Files of the master, relative to its working directory.
 const (
 	ConfigFile  = "etc/baetyl/conf.yml"
-	AppFile     = "var/db/baetyl/application.yml"
-	backupFile  = AppFile + ".old" // there while an update is not finished
-	damaged     = ".damaged"       // a file that was found damaged, beside it
-	journalFile = dataDir + "/update.json"
 	recordsFile = "var/run/baetyl/instances.json"
 	lockFile    = "var/run/baetyl/master.lock"
-	dataDir     = "var/db/baetyl"
 )
 
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
@@ -114,9 +110,22 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Ledger is the journal and log of updates of the master in workdir.
-func (c Config) Ledger(workdir string) *ota.Ledger {
-	return ota.NewLedger(filepath.Join(workdir, journalFile), inDir(workdir, c.OTALog.Path))
+// Socket returns the absolute path of the API's socket, empty when the API listens on tcp.
+func (c Config) Socket(workdir string) string {
+	path, ok := strings.CutPrefix(c.Server.Address, "unix://")
+	if !ok {
+		return ""
+	}
+	return inDir(workdir, path)
+}
+
+// Listen is where the API of the master in workdir listens.
+func (c Config) Listen(workdir string) http.ServerConfig {
+	out := c.Server.ServerConfig
+	if s := c.Socket(workdir); s != "" {
+		out.Address = "unix://" + s
+	}
+	return out
 }
 
 // Check validates the configuration and the application of the master in workdir and touches nothing.
@@ -124,7 +133,7 @@ func Check(workdir, config string) error {
 	if _, err := LoadConfig(inDir(workdir, config)); err != nil {
 		return err
 	}
-	_, err := app.Load(filepath.Join(workdir, AppFile))
+	_, err := app.Load(filepath.Join(workdir, application.File))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}

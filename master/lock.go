@@ -22,7 +22,8 @@ func lock(workdir string) (unlock func(), err error) {
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		_ = f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another master runs in %s; stop it first, or give this one its own directory with -w", workdir)
+			const remedy = "stop it first, or give this one its own directory with -w"
+			return nil, fmt.Errorf("another master runs in %s; %s", workdir, remedy)
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}

@@ -1,14 +1,12 @@
-// Package master runs an application: it starts the services of application.yml, keeps them running, answers their API
-// calls, and replaces the application by another one.
+// Package master wires the system together: what runs (master/application), what changes it (master/update), and what
+// the API shows.
 //
-//	conf.yml ─► Config ─► New ─► Run: lock ─► listen ─► end what an earlier master left ─► load application.yml ─► start services
-//	                                    │                                                    └ broken: error in inspect, API serves
-//	                              API ──┴─► service.Manager ─► engine
-//	                                └─Update─► check ─► journal ─► plan ─► swap file ─► stop, start ─► healthy ─► done, or put back
+//	conf.yml ─► Config ─► New ─► Run: lock ─► API listens ─► Updater.Run: application.yml ─► services
+//	                                            │               └ broken: error in inspect, API serves
+//	                                            └─► Inspect, Update, AvailablePort, Services ─► service.Manager ─► engine
 //
-// It promises that one master works in a directory, that a broken application or service leaves the API reachable, that an
-// update which fails, or a master that is killed in one, leaves the old application or the new one running, whole, and that Run
-// returns when no service is left. How the master's own binary is replaced is master/ota's.
+// It promises that one master works in a directory, that a broken application or service leaves the API reachable, and
+// that Run returns when no service is left. It does not know how its API is served: cmd hands that in.
 package master
 
 import (
@@ -19,16 +17,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/baetyl/baetyl/master/api"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/master/service"
-	"github.com/baetyl/baetyl/protocol/app"
-	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/master/update"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
@@ -39,8 +35,8 @@ import (
 // envSerial is the serial number of the device, from the file that snfile names (since 1.0).
 const envSerial = "BAETYL_HOST_SN"
 
-// patience is how long Inspect waits for a new measurement before it shows the one from before.
-const patience = 80 * time.Millisecond
+// inspectTimeout is how long Inspect waits for a new measurement before it shows the one from before.
+const inspectTimeout = 80 * time.Millisecond
 
 // Options are what a Master needs beside its configuration.
 type Options struct {
@@ -50,29 +46,31 @@ type Options struct {
 	Revision string
 	Log      log.Logger
 
-	Binary ota.Binary // of this master, which an update of type MST replaces; empty: such updates are refused
-	// Trial is set in a candidate binary that has not proved itself: it is called when the application has been started, and returns
-	// when this binary is the one that boots. An error means that it is not wanted.
-	Trial func(ctx context.Context) error
+	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused
+
+	// Ready is set in a candidate binary that has not proved itself: it is called when the application has been started,
+	// and returns when this binary is the one that boots. An error means that it is not wanted.
+	Ready func(ctx context.Context) error
 }
 
-// Master is the core of the system. Run is called once; the other exported methods are those of the API.
+// API is how others reach this master. Listen is called once, before anything runs; then Serve, until its context ends.
+type API interface {
+	Listen() error
+	Serve(ctx context.Context) error
+}
+
+// Master is the core of the system. Run is called once; the other exported methods are those of the API, for any
+// goroutine.
 type Master struct {
 	cfg      Config
 	opts     Options
 	engine   engine.Engine
 	services *service.Manager
-	ports    ports
+	app      *application.Application
+	updater  *update.Updater
+	ports    application.Ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
-	ledger   *ota.Ledger
-	turn     chan struct{} // one slot, holding a value while no update and no start of the application runs
-	updates  chan accepted // one slot, for who has the turn
-
-	mu      sync.Mutex // guards what follows
-	conf    *app.Config
-	data    []byte // of the file that conf was read from
-	failure string // of the application, for inspect
 }
 
 // New returns a master that runs services with e. It opens nothing.
@@ -81,29 +79,21 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Master{cfg: cfg, opts: opts, engine: e, conf: &app.Config{}, turn: make(chan struct{}, 1), updates: make(chan accepted, 1)}
-	m.ledger = cfg.Ledger(opts.Workdir)
+	m := &Master{cfg: cfg, opts: opts, engine: e}
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
-		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile)),
+		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
+	m.app = application.New(application.Options{Engine: e, Services: m.services, Grace: cfg.Grace, Log: opts.Log})
+	m.updater = update.New(m.app, updateOptions(cfg, opts))
 	var cpu measure.CPUMeter
-	m.hardware = sample.New(time.Second, patience, func(context.Context) masterapi.Hardware {
+	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {
 		return masterapi.Hardware{
 			Host: measure.GetInfo(), Net: measure.GetNet(), Mem: measure.GetMem(), CPU: cpu.Get(), Disk: measure.GetDisk(),
 		}
 	})
-	m.gpus = sample.New(10*time.Second, patience, measure.GetGPUs)
+	m.gpus = sample.New(10*time.Second, inspectTimeout, measure.GetGPUs)
 	return m, nil
-}
-
-// Socket returns the absolute path of the API's socket, empty when the API listens on tcp.
-func (c Config) Socket(workdir string) string {
-	path, ok := strings.CutPrefix(c.Server.Address, "unix://")
-	if !ok {
-		return ""
-	}
-	return inDir(workdir, path)
 }
 
 // systemEnv are the variables that every instance gets.
@@ -134,19 +124,38 @@ func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, er
 	return env, nil
 }
 
-// Run runs the application until ctx ends, then stops its services and returns when none is left.
-func (m *Master) Run(ctx context.Context) error {
+// updateOptions are what an update needs to know of a master.
+func updateOptions(cfg Config, opts Options) update.Options {
+	return update.Options{
+		Workdir: opts.Workdir, Config: opts.Config, OTALog: inDir(opts.Workdir, cfg.OTALog.Path), Program: opts.Program,
+		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Grace: cfg.Grace, Log: opts.Log, Ready: opts.Ready,
+	}
+}
+
+// Try runs a new binary that an update has brought, if there is one; a candidate itself does not call it. done tells
+// that the caller is not to be the master any more and ends too, with err or that status.
+func Try(ctx context.Context, cfg Config, opts Options) (done bool, status int, err error) {
+	return update.Try(ctx, updateOptions(cfg, opts), func() (func(), error) { return lock(opts.Workdir) })
+}
+
+// Services are those that run, for the API.
+func (m *Master) Services() *service.Manager { return m.services }
+
+// Update checks r and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows in Inspect.
+func (m *Master) Update(r masterapi.UpdateRequest) error { return m.updater.Request(r) }
+
+// AvailablePort returns a free port of the host.
+func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }
+
+// Run runs the application until ctx ends, then stops its services and returns when none is left. Before it holds the
+// lock of the working directory it touches nothing there.
+func (m *Master) Run(ctx context.Context, api API) error {
 	unlock, err := lock(m.opts.Workdir)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	cfg := m.cfg.Server.ServerConfig
-	if s := m.cfg.Socket(m.opts.Workdir); s != "" {
-		cfg.Address = "unix://" + s
-	}
-	server := http.NewServer(cfg, api.New(m.services, m, m.opts.Log))
-	if err := server.Listen(); err != nil {
+	if err := api.Listen(); err != nil {
 		return err
 	}
 	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
@@ -157,38 +166,12 @@ func (m *Master) Run(ctx context.Context) error {
 	g.Add("hardware", m.hardware.Run)
 	g.Add("gpus", m.gpus.Run)
 	g.Add("usage", m.services.Run)
-	g.Add("api", server.Serve)
-	g.Add("application", m.runApplication)
+	g.Add("api", api.Serve)
+	g.Add("application", func(ctx context.Context) error {
+		m.hardware.Get() // so that the first who asks finds something
+		return m.updater.Run(ctx)
+	})
 	err = errors.Join(g.Run(ctx), m.engine.Close())
 	m.opts.Log.Infof("master stopped")
 	return err
 }
-
-// Inspect describes the system. It takes some milliseconds: what takes longer to measure is from before.
-func (m *Master) Inspect() *masterapi.Inspect {
-	m.mu.Lock()
-	c, failure := m.conf, m.failure
-	m.mu.Unlock()
-	out := &masterapi.Inspect{
-		Error: failure,
-		Time:  time.Now().UTC(),
-		Software: masterapi.Software{
-			OS: runtime.GOOS, Arch: runtime.GOARCH, PWD: m.opts.Workdir, Mode: m.engine.Name(), GoVersion: runtime.Version(),
-			BinVersion: m.opts.Version, GitRevision: m.opts.Revision, ConfVersion: c.Version,
-		},
-	}
-	var gpus []host.GPU
-	var wg sync.WaitGroup // each waits a moment for what it measures
-	wg.Go(func() { out.Hardware = m.hardware.Get() })
-	wg.Go(func() { gpus = m.gpus.Get() })
-	wg.Go(func() { out.Services = m.services.Inspect() })
-	wg.Wait()
-	out.Hardware.GPU = gpus
-	for _, v := range c.Volumes {
-		out.Volumes = append(out.Volumes, masterapi.Volume{Name: v.Name, Path: v.Path, Version: v.Meta.Version})
-	}
-	return out
-}
-
-// AvailablePort returns a free port of the host.
-func (m *Master) AvailablePort() (string, error) { return m.ports.available(time.Now()) }

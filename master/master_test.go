@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/api"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -62,13 +64,20 @@ func (d *device) master(t *testing.T) *master.Master {
 	return m
 }
 
+// api is how the command line serves m.
+func (d *device) api(t *testing.T, m *master.Master) master.API {
+	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
+	require.NoError(t, err)
+	return http.NewServer(cfg.Listen(d.dir), api.New(m.Services(), m, log.Discard()))
+}
+
 // boot runs a master until the test ends or stop is called. The application always has a service called probe, whose token
 // the test uses.
 func (d *device) boot(t *testing.T) *master.Master {
 	m := d.master(t)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- m.Run(ctx) }()
+	go func() { done <- m.Run(ctx, d.api(t, m)) }()
 	stopped := false
 	d.stop = func() {
 		if !stopped {
@@ -116,7 +125,7 @@ func requireStatus(t *testing.T, err error, status int, text string) {
 
 func TestInspect(t *testing.T) {
 	d := newDevice(t)
-	d.write(t, master.AppFile, `
+	d.write(t, application.File, `
 version: v7
 services:
   - {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}
@@ -148,7 +157,7 @@ volumes: [{name: v, path: var/db/baetyl/v, meta: {version: v2}}]
 
 func TestInspectIsFast(t *testing.T) {
 	d := newDevice(t)
-	d.write(t, master.AppFile, probe)
+	d.write(t, application.File, probe)
 	d.boot(t)
 	c := d.client(t)
 	inspect(t, c)
@@ -163,7 +172,7 @@ func TestInspectIsFast(t *testing.T) {
 
 func TestInstancesThroughTheAPI(t *testing.T) {
 	d := newDevice(t)
-	d.write(t, master.AppFile, "services: [{name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}, {name: f, image: i}]\n")
+	d.write(t, application.File, "services: [{name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}, {name: f, image: i}]\n")
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond, "service f is missing")
@@ -233,7 +242,7 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
-			d.write(t, master.AppFile, text)
+			d.write(t, application.File, text)
 			m := d.boot(t)
 			require.Eventually(t, func() bool { return strings.Contains(m.Inspect().Error, "application.yml") },
 				10*time.Second, time.Millisecond, "inspect does not name the file")
@@ -261,7 +270,7 @@ func TestMissingApplicationIsAnEmptyOne(t *testing.T) {
 func TestOneServiceThatCannotStartHoldsUpNobody(t *testing.T) {
 	d := newDevice(t)
 	d.fake.FailOpen("bad", errors.New("no such package"))
-	d.write(t, master.AppFile, "services: [{name: bad, image: i, replica: 1}, {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}]\n")
+	d.write(t, application.File, "services: [{name: bad, image: i, replica: 1}, {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}]\n")
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool {
@@ -272,10 +281,11 @@ func TestOneServiceThatCannotStartHoldsUpNobody(t *testing.T) {
 
 func TestSecondMasterIsRefused(t *testing.T) {
 	d := newDevice(t)
-	d.write(t, master.AppFile, probe)
+	d.write(t, application.File, probe)
 	d.boot(t)
 	d.client(t)
-	require.ErrorContains(t, d.master(t).Run(t.Context()), "another master runs in")
+	second := d.master(t)
+	require.ErrorContains(t, second.Run(t.Context(), d.api(t, second)), "another master runs in")
 	require.Equal(t, []string{"probe"}, d.fake.Running(), "and it touched nothing")
 }
 
@@ -296,7 +306,7 @@ services:
 `
 	boot := func(t *testing.T) (*device, *http.Client) {
 		d := newDevice(t)
-		d.write(t, master.AppFile, v1)
+		d.write(t, application.File, v1)
 		d.boot(t)
 		c := d.client(t)
 		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond, "not booted")
@@ -320,9 +330,9 @@ services:
 		require.Equal(t, []string{"changed", "new", "probe"}, d.fake.Running())
 		require.Equal(t, 1, d.fake.Starts("probe"), "what has not changed keeps its process and token")
 		require.Equal(t, 2, d.fake.Starts("changed"))
-		require.Equal(t, v2, d.read(t, master.AppFile))
+		require.Equal(t, v2, d.read(t, application.File))
 		require.Eventually(t, func() bool {
-			_, err := os.Stat(d.path(master.AppFile + ".old"))
+			_, err := os.Stat(d.path(application.File + ".old"))
 			return os.IsNotExist(err)
 		}, 10*time.Second, time.Millisecond, "the backup stays")
 	})
@@ -335,8 +345,8 @@ services:
 		require.Equal(t, []string{"changed", "probe", "removed"}, d.fake.Running())
 		require.Equal(t, 1, d.fake.Starts("probe"))
 		require.Equal(t, "v1", inspect(t, c).Software.ConfVersion)
-		require.Equal(t, v1, d.read(t, master.AppFile))
-		require.NoFileExists(t, d.path(master.AppFile+".old"))
+		require.Equal(t, v1, d.read(t, application.File))
+		require.NoFileExists(t, d.path(application.File+".old"))
 	})
 	t.Run("what cannot be put back keeps nothing else down", func(t *testing.T) {
 		d, c := boot(t)
@@ -369,9 +379,9 @@ services:
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.SlowStart(time.Minute)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		require.Eventually(t, func() bool { return d.read(t, master.AppFile) == v2 }, 10*time.Second, time.Millisecond, "the update did not begin")
+		require.Eventually(t, func() bool { return d.read(t, application.File) == v2 }, 10*time.Second, time.Millisecond, "the update did not begin")
 		d.stop()
-		require.Equal(t, v1, d.read(t, master.AppFile))
+		require.Equal(t, v1, d.read(t, application.File))
 		require.Empty(t, d.fake.Running())
 		require.Equal(t, []string{"UPDATING", "ROLLINGBACK"}, stepsOf(d.records(t)))
 		d.fake.SlowStart(0)
@@ -404,7 +414,7 @@ services:
 		} {
 			requireStatus(t, update(t, c, r.request), r.status, r.text)
 		}
-		require.Equal(t, v1, d.read(t, master.AppFile))
+		require.Equal(t, v1, d.read(t, application.File))
 		require.Len(t, d.fake.Running(), 3)
 		require.NoFileExists(t, d.path(masterapi.OTALog), "a refused update writes nothing")
 		require.NoFileExists(t, d.path("var/db/baetyl/update.json"))
@@ -423,11 +433,11 @@ func TestBootAfterAnUnfinishedUpdate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
-			d.write(t, master.AppFile, c.file)
-			d.write(t, master.AppFile+".old", c.backup)
+			d.write(t, application.File, c.file)
+			d.write(t, application.File+".old", c.backup)
 			m := d.boot(t)
 			require.Eventually(t, func() bool {
-				_, err := os.Stat(d.path(master.AppFile + ".old"))
+				_, err := os.Stat(d.path(application.File + ".old"))
 				i := m.Inspect()
 				return os.IsNotExist(err) && i.Software.ConfVersion == c.version && strings.Contains(i.Error, c.failure) && (c.failure != "") == (i.Error != "")
 			}, 10*time.Second, time.Millisecond, "not as wanted")
@@ -493,7 +503,7 @@ func TestCheckTouchesNothing(t *testing.T) {
 	entries, err := os.ReadDir(d.dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)
-	d.write(t, master.AppFile, "services: [{nam: x}]\n")
+	d.write(t, application.File, "services: [{nam: x}]\n")
 	require.ErrorContains(t, master.Check(d.dir, master.ConfigFile), "application.yml: services[0].nam: unknown key")
 	d.write(t, master.ConfigFile, "mode: x\n")
 	require.ErrorContains(t, master.Check(d.dir, master.ConfigFile), "conf.yml: mode")

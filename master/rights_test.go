@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -31,7 +31,7 @@ func TestRights(t *testing.T) {
 	for _, s := range services {
 		text += fmt.Sprintf("  - {name: %s, replica: 1, %s}\n", s.name, s.definition)
 	}
-	d.write(t, master.AppFile, text)
+	d.write(t, application.File, text)
 	d.boot(t)
 	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, 10*time.Second, time.Millisecond, "not booted")
 	for _, s := range services {

@@ -11,7 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/cert"
@@ -32,7 +32,7 @@ func TestAPIOverTLS(t *testing.T) {
 	d := newDevice(t)
 	d.write(t, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]})))
 	d.write(t, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key})))
-	d.write(t, master.AppFile, probe)
+	d.write(t, application.File, probe)
 	d.server = fmt.Sprintf("{address: 'tcp://%s', cert: '%s', key: '%s'}", address, d.path("cert.pem"), d.path("key.pem"))
 	d.boot(t)
 	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, 10*time.Second, time.Millisecond, "service probe was not started")

@@ -12,11 +12,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// application has a service that differs from version to version, and that nothing starts again in v2.
-func application(version string) string {
+// versioned is an application that has a service that differs from version to version, and that nothing starts again in v2.
+func versioned(version string) string {
 	policy := "always"
 	if version == "v2" {
 		policy = "no"
@@ -29,9 +30,9 @@ func application(version string) string {
 func bootVersions(t *testing.T) (*device, *master.Master) {
 	d := newDevice(t)
 	for _, v := range []string{"v2", "v3"} {
-		d.write(t, "var/db/baetyl/"+v+"/application.yml", application(v))
+		d.write(t, "var/db/baetyl/"+v+"/application.yml", versioned(v))
 	}
-	d.write(t, master.AppFile, application("v1"))
+	d.write(t, application.File, versioned("v1"))
 	m := d.boot(t)
 	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, 10*time.Second, time.Millisecond, "not booted")
 	return d, m
@@ -88,7 +89,7 @@ func TestUpdateHasToStayUp(t *testing.T) {
 	require.Equal(t, m.Inspect().Error, records[2].Error)
 	require.Contains(t, records[2].Error, `update application to version "v2" (the old one is put back): instance worker of service worker: boom`)
 	require.Equal(t, "v1", m.Inspect().Software.ConfVersion)
-	require.Equal(t, application("v1"), d.read(t, master.AppFile))
+	require.Equal(t, versioned("v1"), d.read(t, application.File))
 	require.Equal(t, 1, d.fake.Starts("probe"))
 
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v3", Trace: "t3"})
@@ -102,12 +103,12 @@ func TestUpdateHasToStayUp(t *testing.T) {
 // What a user has damaged while it ran is kept for the user, and is not what an update that fails puts back.
 func TestDamagedFileIsNotPutBack(t *testing.T) {
 	d, m := bootVersions(t)
-	d.write(t, master.AppFile, "services: [{nam")
+	d.write(t, application.File, "services: [{nam")
 	d.fake.FailStart("worker", errors.New("boom"))
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v3", Trace: "t3"})
 	require.Equal(t, masterapi.StepFailure, d.ended(t)[2].Step, "the old worker cannot start either")
-	require.Equal(t, application("v1"), d.read(t, master.AppFile))
-	require.Equal(t, "services: [{nam", d.read(t, master.AppFile+".damaged"))
+	require.Equal(t, versioned("v1"), d.read(t, application.File))
+	require.Equal(t, "services: [{nam", d.read(t, application.File+".damaged"))
 }
 
 // Of many requests at once one is taken, the others hear that it is busy; afterwards the next is taken.

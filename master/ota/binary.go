@@ -19,8 +19,11 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// Binary is the path of the master's program: the file that its supervisor starts. Empty: unknown.
-type Binary string
+// Binary is the master's program: the file that its supervisor starts.
+type Binary struct {
+	Path string    // absolute; empty: unknown, then there is no candidate
+	Disk file.Disk // where it lies; by default that of this machine
+}
 
 // staged is the suffix of a candidate: what was checked is what runs, wherever it came from.
 const staged = ".new"
@@ -32,14 +35,26 @@ const maxBinary = 1 << 30
 const checkTime = 30 * time.Second
 
 // Candidate is where a candidate waits, beside the binary that it is to replace.
-func (b Binary) Candidate() string { return string(b) + staged }
+func (b Binary) Candidate() string { return b.Path + staged }
 
-// OfCandidate returns the Binary whose candidate is at path.
-func OfCandidate(path string) Binary { return Binary(strings.TrimSuffix(path, staged)) }
+// OfCandidate returns the path of the program whose candidate is at path.
+func OfCandidate(path string) string { return strings.TrimSuffix(path, staged) }
+
+// HasCandidate tells whether a candidate waits.
+func (b Binary) HasCandidate() (bool, error) {
+	if b.Path == "" {
+		return false, nil
+	}
+	_, err := b.Disk.Or().Lstat(b.Candidate())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
 
 // Stage copies a candidate beside the binary and returns its SHA-256 in hex.
 func (b Binary) Stage(from io.Reader) (sum string, err error) {
-	f, err := os.OpenFile(b.Candidate(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
+	f, err := b.Disk.Or().OpenFile(b.Candidate(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o755)
 	if err != nil {
 		return "", err
 	}
@@ -55,16 +70,17 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil { // chmod: whatever the umask is
 		return "", err
 	}
-	return hex.EncodeToString(h.Sum(nil)), file.SyncDir(filepath.Dir(b.Candidate()))
+	return hex.EncodeToString(h.Sum(nil)), b.Disk.Or().SyncDir(filepath.Dir(b.Candidate()))
 }
 
-// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with status 0, within
-// 30 s or what ctx leaves of them.
+// Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with
+// status 0, within 30 s or what ctx leaves of them.
 func (b Binary) Check(ctx context.Context, workdir, config string) error {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	out, err := b.runCheck(ctx, workdir, config)
-	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil { // a service that was forked while the file was written still holds it
+	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil {
+		// A service that was forked while the file was written still holds it.
 		time.Sleep(10 * time.Millisecond)
 		out, err = b.runCheck(ctx, workdir, config)
 	}
@@ -106,20 +122,21 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Commit makes the candidate the binary, in one step.
-func (b Binary) Commit() error {
-	if err := os.Rename(b.Candidate(), string(b)); err != nil {
-		return fmt.Errorf("replace master: %w", err)
+// Commit makes the candidate the binary, in one step. Once it is committed the candidate is what starts; an error with
+// that only says that a power cut now could bring the old one back.
+func (b Binary) Commit() (committed bool, err error) {
+	if err := b.Disk.Or().Rename(b.Candidate(), b.Path); err != nil {
+		return false, fmt.Errorf("replace master: %w", err)
 	}
-	return file.SyncDir(filepath.Dir(string(b)))
+	return true, b.Disk.Or().SyncDir(filepath.Dir(b.Path))
 }
 
 // Discard removes a candidate, if there is one.
 func (b Binary) Discard() error {
-	if b == "" {
+	if b.Path == "" {
 		return nil
 	}
-	if err := os.Remove(b.Candidate()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := b.Disk.Or().Remove(b.Candidate()); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove candidate: %w", err)
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -15,9 +14,13 @@ import (
 )
 
 // otaLog is the file masterapi.OTALog.
-type otaLog struct{ path string }
+type otaLog struct {
+	path string
+	disk file.Disk
+}
 
-func record(u Update, step, msg string, cause error) masterapi.OTARecord {
+// entry is a line of the log.
+func entry(u Update, step, msg string, cause error) masterapi.OTARecord {
 	r := masterapi.OTARecord{Time: time.Now().UTC(), Level: "info", Msg: msg, Step: step, Type: u.Type, Trace: u.Trace}
 	if cause != nil {
 		r.Level, r.Error = "error", cause.Error()
@@ -31,15 +34,16 @@ func (l otaLog) begin(r masterapi.OTARecord) error {
 	if err == nil && last != nil && last.Trace == r.Trace && r.Trace != "" {
 		return l.append(r)
 	}
-	if err := os.MkdirAll(filepath.Dir(l.path), 0o755); err != nil {
+	if err := l.disk.MakeDir(filepath.Dir(l.path), 0o755); err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return l.replace(r)
 }
 
-// last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of ours.
+// last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of
+// ours.
 func (l otaLog) last() (*masterapi.OTARecord, error) {
-	data, err := os.ReadFile(l.path)
+	data, err := l.disk.ReadFile(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -53,43 +57,29 @@ func (l otaLog) last() (*masterapi.OTARecord, error) {
 	return &records[len(records)-1], nil
 }
 
-// append adds a record after the last whole line, and returns when it is on disk.
+// append adds a record after the last whole line, and returns when it is on disk. The file is replaced, so that no
+// power cut tears what stands in it: it is short.
 func (l otaLog) append(r masterapi.OTARecord) error {
 	last, err := l.last()
-	if err != nil {
-		return err
-	}
-	if last == nil {
+	if last == nil && err == nil {
 		return l.replace(r)
 	}
-	f, err := os.OpenFile(l.path, os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("write OTA log: %w", err)
+	var data []byte
+	if err == nil {
+		data, err = l.disk.ReadFile(l.path)
 	}
-	defer f.Close()
-	if err := add(f, line(r)); err != nil {
+	if err == nil {
+		whole := data[:bytes.LastIndexByte(data, '\n')+1] // without what a power cut has left of a record
+		err = l.disk.WriteAtomic(l.path, append(whole, line(r)...), 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return nil
 }
 
-func add(f *os.File, line []byte) error {
-	data, err := os.ReadFile(f.Name())
-	if err != nil {
-		return err
-	}
-	end := int64(bytes.LastIndexByte(data, '\n') + 1)
-	if err := f.Truncate(end); err != nil { // what a power cut left of a record
-		return err
-	}
-	if _, err := f.WriteAt(line, end); err != nil {
-		return errors.Join(err, f.Truncate(end))
-	}
-	return f.Sync()
-}
-
 func (l otaLog) replace(r masterapi.OTARecord) error {
-	if err := file.WriteAtomic(l.path, line(r), 0o644); err != nil {
+	if err := l.disk.WriteAtomic(l.path, line(r), 0o644); err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -25,7 +26,7 @@ import (
 //
 // stop at any point ends it.
 type instance struct {
-	svc     *service
+	parts   parts
 	name    string
 	dynamic bool
 	env     map[string]string
@@ -43,10 +44,18 @@ type instance struct {
 	until    context.Context // set before cancel: bounds the grace of the stop
 }
 
-func newInstance(svc *service, name string, dynamic bool, env map[string]string) *instance {
+// parts are what an instance needs of its service. The funcs may be called from any goroutine.
+type parts struct {
+	restart app.Restart
+	sandbox func(context.Context) (engine.Sandbox, error) // where its instances start
+	failed  func(reason string)                           // told why an instance has ended
+	records *Records
+	log     log.Logger // of the service
+}
+
+func newInstance(p parts, name string, dynamic bool, env map[string]string) *instance {
 	i := &instance{
-		svc: svc, name: name, dynamic: dynamic, env: env,
-		log:   svc.m.opts.Log.WithField(log.KeyService, svc.spec.Name).WithField(log.KeyInstance, name),
+		parts: p, name: name, dynamic: dynamic, env: env, log: p.log.WithField(log.KeyInstance, name),
 		first: make(chan error, 1), done: make(chan struct{}),
 		state: masterapi.Instance{Name: name, Status: masterapi.StatusStarting},
 	}
@@ -67,17 +76,17 @@ func (i *instance) stop(until context.Context) {
 func (i *instance) supervise() {
 	defer close(i.done)
 	defer i.cancel()
-	row := 0
+	failures := 0
 	for {
 		exit, started, stopped := i.once()
 		if stopped {
 			return
 		}
-		d := decide(i.svc.spec.Restart, exit, started, row, rand.Float64())
-		if i.dynamic && !started && row == 0 { // its caller is told, and will try again with another port
+		d := decide(i.parts.restart, exit, started, failures, rand.Float64())
+		if i.dynamic && !started && failures == 0 { // its caller is told, and will try again with another port
 			d = decision{status: masterapi.StatusFailed, reason: exit.Err.Error()}
 		}
-		row = d.row
+		failures = d.failures
 		i.note(d)
 		if !d.restart {
 			return
@@ -120,7 +129,7 @@ func (i *instance) once() (exit engine.Exit, started, stopped bool) {
 }
 
 func (i *instance) start() (engine.Instance, error) {
-	box, err := i.svc.sandbox(i.ctx)
+	box, err := i.parts.sandbox(i.ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -129,7 +138,7 @@ func (i *instance) start() (engine.Instance, error) {
 		return nil, err
 	}
 	record := running.Record()
-	if err := i.svc.m.opts.Records.put(record); err != nil {
+	if err := i.parts.records.put(record); err != nil {
 		i.log.WithError(err).Warnf("write record of the instance; the engine may still find it after a crash")
 	}
 	now := time.Now().UTC()
@@ -143,7 +152,7 @@ func (i *instance) start() (engine.Instance, error) {
 }
 
 func (i *instance) ended(running engine.Instance) {
-	if err := i.svc.m.opts.Records.remove(running.Record()); err != nil {
+	if err := i.parts.records.remove(running.Record()); err != nil {
 		i.log.WithError(err).Warnf("remove record of the instance")
 	}
 	i.mu.Lock()
@@ -163,7 +172,7 @@ func (i *instance) note(d decision) {
 	i.state.Status, i.state.Error = d.status, reason
 	i.mu.Unlock()
 	if reason != "" {
-		i.svc.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
+		i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
 	}
 	l := i.log
 	if reason != "" {

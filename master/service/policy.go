@@ -12,19 +12,19 @@ import (
 
 // decision is what becomes of an instance that has ended, or could not start.
 type decision struct {
-	restart bool
-	after   time.Duration // until the restart
-	row     int           // restarts without a healthy run between them, this one included
-	status  string        // meanwhile, or for good
-	reason  string        // for people; empty after success
+	restart  bool
+	after    time.Duration // until the restart
+	failures int           // restarts without a healthy run between them, this one included
+	status   string        // meanwhile, or for good
+	reason   string        // for people; empty after success
 }
 
 // decide applies the restart policy. started is false when the instance could not start, which counts as a failed run.
-// row is that of the decision before. random in [0,1) spreads the delay by a tenth, so that instances which fell together
+// failures is that of the decision before. random in [0,1) spreads the delay by a tenth, so that instances which fell together
 // don't rise together.
-func decide(p app.Restart, exit engine.Exit, started bool, row int, random float64) decision {
+func decide(p app.Restart, exit engine.Exit, started bool, failures int, random float64) decision {
 	if exit.Ran >= healthy(p.Backoff) {
-		row = 0
+		failures = 0
 	}
 	d := decision{status: masterapi.StatusExited}
 	if exit.Err != nil {
@@ -35,9 +35,9 @@ func decide(p app.Restart, exit engine.Exit, started bool, row int, random float
 		return d
 	case p.Policy == app.RestartOnFailure && exit.Err == nil:
 		return d
-	case p.Retry.Max > 0 && row >= p.Retry.Max:
+	case p.Retry.Max > 0 && failures >= p.Retry.Max:
 		d.status = masterapi.StatusFailed
-		d.reason = fmt.Sprintf("given up after %d restarts", row)
+		d.reason = fmt.Sprintf("given up after %d restarts", failures)
 		if exit.Err != nil {
 			d.reason += ": " + exit.Err.Error()
 		}
@@ -48,7 +48,7 @@ func decide(p app.Restart, exit engine.Exit, started bool, row int, random float
 		d.status = masterapi.StatusRestarting
 	}
 	delays := backoff.Policy{Min: p.Backoff.Min, Max: p.Backoff.Max, Factor: p.Backoff.Factor, Jitter: 0.1}
-	d.after, d.row = delays.Delay(row, random), row+1
+	d.after, d.failures = delays.Delay(failures, random), failures+1
 	return d
 }
 

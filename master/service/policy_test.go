@@ -23,36 +23,36 @@ func TestDecide(t *testing.T) {
 	}
 	const middle = 0.5 // no jitter
 	for name, c := range map[string]struct {
-		policy  app.Restart
-		exit    engine.Exit
-		started bool
-		row     int
-		want    decision
+		policy   app.Restart
+		exit     engine.Exit
+		started  bool
+		failures int
+		want     decision
 	}{
 		"always restarts after success": {p("always", 0), engine.Exit{}, true, 0,
-			decision{restart: true, after: time.Second, row: 1, status: masterapi.StatusRestarting}},
+			decision{restart: true, after: time.Second, failures: 1, status: masterapi.StatusRestarting}},
 		"delays grow": {p("always", 0), engine.Exit{Err: boom}, true, 3,
-			decision{restart: true, after: 8 * time.Second, row: 4, status: masterapi.StatusRestarting, reason: "boom"}},
+			decision{restart: true, after: 8 * time.Second, failures: 4, status: masterapi.StatusRestarting, reason: "boom"}},
 		"delays are capped": {p("always", 0), engine.Exit{Err: boom}, true, 60,
-			decision{restart: true, after: 5 * time.Minute, row: 61, status: masterapi.StatusRestarting, reason: "boom"}},
+			decision{restart: true, after: 5 * time.Minute, failures: 61, status: masterapi.StatusRestarting, reason: "boom"}},
 		"a healthy run starts anew": {p("always", 3), engine.Exit{Err: boom, Ran: 5 * time.Minute}, true, 3,
-			decision{restart: true, after: time.Second, row: 1, status: masterapi.StatusRestarting, reason: "boom"}},
+			decision{restart: true, after: time.Second, failures: 1, status: masterapi.StatusRestarting, reason: "boom"}},
 		"a shorter run does not": {p("always", 0), engine.Exit{Err: boom, Ran: 5*time.Minute - 1}, true, 3,
-			decision{restart: true, after: 8 * time.Second, row: 4, status: masterapi.StatusRestarting, reason: "boom"}},
+			decision{restart: true, after: 8 * time.Second, failures: 4, status: masterapi.StatusRestarting, reason: "boom"}},
 		"given up after max": {p("always", 3), engine.Exit{Err: boom}, true, 3,
 			decision{status: masterapi.StatusFailed, reason: "given up after 3 restarts: boom"}},
 		"given up after successes too": {p("always", 3), engine.Exit{}, true, 3,
 			decision{status: masterapi.StatusFailed, reason: "given up after 3 restarts"}},
 		"cannot start, tried again": {p("always", 0), engine.Exit{Err: boom}, false, 0,
-			decision{restart: true, after: time.Second, row: 1, status: masterapi.StatusFailed, reason: "boom"}},
+			decision{restart: true, after: time.Second, failures: 1, status: masterapi.StatusFailed, reason: "boom"}},
 		"on-failure after failure": {p("on-failure", 0), engine.Exit{Err: boom}, true, 0,
-			decision{restart: true, after: time.Second, row: 1, status: masterapi.StatusRestarting, reason: "boom"}},
+			decision{restart: true, after: time.Second, failures: 1, status: masterapi.StatusRestarting, reason: "boom"}},
 		"on-failure after success": {p("on-failure", 0), engine.Exit{}, true, 0, decision{status: masterapi.StatusExited}},
 		"no after success":         {p("no", 0), engine.Exit{}, true, 0, decision{status: masterapi.StatusExited}},
 		"no after failure":         {p("no", 0), engine.Exit{Err: boom}, true, 0, decision{status: masterapi.StatusFailed, reason: "boom"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.Equal(t, c.want, decide(c.policy, c.exit, c.started, c.row, middle))
+			require.Equal(t, c.want, decide(c.policy, c.exit, c.started, c.failures, middle))
 		})
 	}
 }

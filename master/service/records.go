@@ -1,48 +1,38 @@
 package service
 
 import (
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
+	"slices"
 	"sync"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/state"
 )
 
 // Records is the file that tells a later master what this one runs. It holds no secret, and lies in a folder that no volume
 // of the documents covers: who writes it decides what the next master ends.
 type Records struct {
-	path string
+	file state.File[[]engine.Record]
 
 	mu  sync.Mutex
 	all map[string]engine.Record // by instance of service
 }
 
-// NewRecords returns the records at path. It reads nothing.
-func NewRecords(path string) *Records {
-	return &Records{path: path, all: map[string]engine.Record{}}
+// NewRecords returns the records at path, on disk or by default that of this machine. It reads nothing. What is wrong with the file is
+// told to l.
+func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
+	return &Records{all: map[string]engine.Record{}, file: state.File[[]engine.Record]{
+		Path: path, What: "list of running instances", Then: "instances of an earlier master may still run", Version: 1, Disk: disk, Log: l,
+	}}
 }
 
-// Left reads what an earlier master wrote. A file that cannot be read is moved aside and is an error; the records are usable
-// all the same.
+// Left reads what an earlier master wrote. The records are usable also after an error: state.ErrDamaged when the file has been moved
+// aside.
 func (r *Records) Left() ([]engine.Record, error) {
-	data, err := os.ReadFile(r.path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	var left []engine.Record
-	if err == nil {
-		err = json.Unmarshal(data, &left)
-	}
-	if err != nil {
-		aside := r.path + ".unreadable"
-		return nil, fmt.Errorf("read records of an earlier master (moved to %s): %w", aside, errors.Join(err, os.Rename(r.path, aside)))
-	}
-	return left, nil
+	left, err := r.file.Load()
+	// A master from before the file had a version takes its first line for a record, and writes that again.
+	return slices.DeleteFunc(left, func(rec engine.Record) bool { return rec.Engine == "" }), err
 }
 
 func (r *Records) put(rec engine.Record) error {
@@ -73,21 +63,11 @@ func (r *Records) Reset(keep []engine.Record) error {
 // write replaces the file; without records there is none.
 func (r *Records) write() error {
 	if len(r.all) == 0 {
-		if err := os.Remove(r.path); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
+		return r.file.Remove()
 	}
 	list := make([]engine.Record, 0, len(r.all))
 	for _, rec := range r.all {
 		list = append(list, rec)
 	}
-	data, err := json.MarshalIndent(list, "", " ")
-	if err != nil {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(r.path), 0o755); err != nil {
-		return err
-	}
-	return file.WriteAtomic(r.path, append(data, '\n'), 0o600)
+	return r.file.Save(list)
 }

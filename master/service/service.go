@@ -13,6 +13,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 const (
@@ -26,7 +27,7 @@ var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // service is one service with its instances.
 //
-// Locks: a slot's turn first, then boxMu or mu. mu is held for moments only, never while something starts or stops.
+// Locks: free of a slot first, then boxMu or mu. mu is held for moments only, never while something starts or stops.
 type service struct {
 	m     *Manager
 	spec  engine.Service
@@ -44,11 +45,11 @@ type service struct {
 	failedAt time.Time
 }
 
-// slot is the place of one instance name. Who has its turn may start or stop the instance in it; the others wait.
+// slot is the place of one instance name. Who took the value of free may start or stop the instance in it; the others wait.
 type slot struct {
-	turn     chan struct{} // one slot, holding a value while nobody has the turn
-	users    int           // that have or wait for the turn; guarded by service.mu
-	instance *instance     // nil: none; written by who has the turn, under service.mu
+	free     chan struct{} // holds a value while nobody starts or stops the instance
+	users    int           // that took the value or wait for it; guarded by service.mu
+	instance *instance     // nil: none; written by who took the value, under service.mu
 }
 
 func newService(m *Manager, spec engine.Service) *service {
@@ -77,7 +78,7 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 	return s.box, nil
 }
 
-// acquire waits for the turn of a name. The slot is released by the returned func.
+// acquire waits until nobody starts or stops the instance of that name. The slot is released by the returned func.
 func (s *service) acquire(ctx context.Context, name string, create bool) (*slot, func(), error) {
 	s.mu.Lock()
 	sl := s.slots[name]
@@ -90,8 +91,8 @@ func (s *service) acquire(ctx context.Context, name string, create bool) (*slot,
 			s.mu.Unlock()
 			return nil, nil, fmt.Errorf("%w: service (%s) has %d instances already", ErrLimit, s.spec.Name, len(s.slots))
 		}
-		sl = &slot{turn: make(chan struct{}, 1)}
-		sl.turn <- struct{}{}
+		sl = &slot{free: make(chan struct{}, 1)}
+		sl.free <- struct{}{}
 		s.slots[name] = sl
 	}
 	sl.users++
@@ -104,8 +105,8 @@ func (s *service) acquire(ctx context.Context, name string, create bool) (*slot,
 		}
 	}
 	select {
-	case <-sl.turn:
-		return sl, func() { sl.turn <- struct{}{}; leave() }, nil
+	case <-sl.free:
+		return sl, func() { sl.free <- struct{}{}; leave() }, nil
 	case <-ctx.Done():
 		leave()
 		return nil, nil, ctx.Err()
@@ -129,7 +130,7 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	if !dynamic {
 		system[masterapi.EnvServiceToken] = s.token
 	}
-	i := newInstance(s, name, dynamic, environ(s.spec.Env, vars, system))
+	i := newInstance(s.parts(), name, dynamic, environ(s.spec.Env, vars, system))
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
 		s.mu.Unlock()
@@ -144,7 +145,7 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-s.ctx.Done():
-		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped) // stopAll clears the slot after this turn
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped) // stopAll clears the slot after this
 	}
 	if err == nil {
 		return nil
@@ -153,6 +154,12 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 		s.clear(ctx, sl)
 	}
 	return fmt.Errorf("start instance %s of service %s: %w", name, s.spec.Name, err)
+}
+
+// parts are what the instances of s need of it.
+func (s *service) parts() parts {
+	l := s.m.opts.Log.WithField(log.KeyService, s.spec.Name)
+	return parts{restart: s.spec.Restart, sandbox: s.sandbox, failed: s.failed, records: s.m.opts.Records, log: l}
 }
 
 // stop ends the instance with that name.

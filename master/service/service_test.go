@@ -20,6 +20,7 @@ import (
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -37,7 +38,7 @@ func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{fake: enginetest.NewFake(), records: path}
 		b.Manager = service.New(service.Options{
-			Engine: b.fake, Records: service.NewRecords(path), Grace: 30 * time.Second, Log: log.Discard(),
+			Engine: b.fake, Records: service.NewRecords(path, file.OS, log.Discard()), Grace: 30 * time.Second, Log: log.Discard(),
 			Env: map[string]string{masterapi.EnvServiceMode: "native"},
 		})
 		test(t, b)
@@ -413,13 +414,43 @@ func TestReap(t *testing.T) {
 		require.NoError(t, os.WriteFile(b.records, data, 0o600))
 		require.NoError(t, b.Reap(t.Context()))
 		require.Equal(t, []engine.Record{own}, b.fake.Reaped())
-		left, err := service.NewRecords(b.records).Left()
+		left, err := service.NewRecords(b.records, file.OS, log.Discard()).Left()
 		require.NoError(t, err)
 		require.Equal(t, []engine.Record{other}, left, "another engine's record waits for that engine")
 
 		require.NoError(t, os.WriteFile(b.records, []byte("{half"), 0o600))
 		require.NoError(t, b.Reap(t.Context()))
 		require.Empty(t, b.fake.Reaped())
-		require.FileExists(t, b.records+".unreadable")
+		require.FileExists(t, b.records+".damaged-1")
 	})
+}
+
+// What masters wrote before the list had a version is read: the file is from a real one that was killed. The other way round, a master
+// of before finds what a new one left, and one record that says nothing.
+func TestRecordsOfTheVersionBefore(t *testing.T) {
+	want := engine.Record{
+		Engine: "native", Service: "loop", Instance: "loop", Process: &masterapi.Process{ID: 1505, Name: "run.sh"},
+		Started: "242928", Boot: "6703cc84-e57a-4396-b4f7-ed8905ffd0ae",
+	}
+	data, err := os.ReadFile("testdata/instances-0.json")
+	require.NoError(t, err)
+	path := filepath.Join(t.TempDir(), "instances.json")
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	r := service.NewRecords(path, file.OS, log.Discard())
+	left, err := r.Left()
+	require.NoError(t, err)
+	require.Equal(t, []engine.Record{want}, left)
+
+	require.NoError(t, r.Reset(left))
+	data, err = os.ReadFile(path)
+	require.NoError(t, err)
+	var old []engine.Record
+	require.NoError(t, json.Unmarshal(data, &old))
+	require.Equal(t, []engine.Record{{}, want}, old)
+	data, err = json.Marshal(old)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	left, err = r.Left()
+	require.NoError(t, err)
+	require.Equal(t, []engine.Record{want}, left)
 }

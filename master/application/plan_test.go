@@ -1,10 +1,11 @@
-package master
+package application_test
 
 import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
@@ -25,7 +26,8 @@ volumes: [{name: v, path: x/1}, {name: unused, path: y}]
 networks: {net: {}}
 `
 
-// diff is the pure heart of an update and has its own table: what changes in the file, what is stopped, kept and started.
+// Diff is the pure heart of an update and has its own table: what changes in the file, what is stopped, kept and
+// started.
 func TestDiff(t *testing.T) {
 	for name, c := range map[string]struct {
 		new               string
@@ -67,11 +69,11 @@ networks: {net: }
 			require.NoError(t, err)
 			next, err := app.Parse("new", []byte(c.new))
 			require.NoError(t, err)
-			p, err := diff(old, next)
+			p, err := application.Diff(old, next)
 			require.NoError(t, err)
-			require.Equal(t, orEmpty(c.stop), reasons(p.stop))
-			require.Equal(t, orEmpty(c.keep), set(p.keep...))
-			require.Equal(t, orEmpty(c.start), reasons(p.start))
+			require.Equal(t, orEmpty(c.stop), reasons(p.Stop))
+			require.Equal(t, orEmpty(c.keep), set(p.Keep...))
+			require.Equal(t, orEmpty(c.start), reasons(p.Start))
 		})
 	}
 }
@@ -84,10 +86,10 @@ func set(names ...string) map[string]string {
 	return out
 }
 
-func reasons(changes []change) map[string]string {
+func reasons(changes []application.Change) map[string]string {
 	out := map[string]string{}
 	for _, c := range changes {
-		out[c.service.Name] = c.reason
+		out[c.Service.Name] = c.Reason
 	}
 	return out
 }

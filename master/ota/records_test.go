@@ -2,6 +2,7 @@ package ota_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -11,19 +12,21 @@ import (
 
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
-// bench is a ledger with its files.
+// bench are the records with its files.
 type bench struct {
-	*ota.Ledger
-	t            *testing.T
-	journal, log string
+	*ota.Records
+	t           *testing.T
+	record, log string
 }
 
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
-	b := &bench{t: t, journal: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
-	b.Ledger = ota.NewLedger(b.journal, b.log)
+	b := &bench{t: t, record: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
+	b.Records = ota.NewRecords(b.record, b.log, file.OS, log.Discard())
 	return b
 }
 
@@ -47,7 +50,7 @@ func (b *bench) pending() *ota.Update {
 	return u
 }
 
-func TestLedger(t *testing.T) {
+func TestRecords(t *testing.T) {
 	b := newBench(t)
 	require.Nil(t, b.pending())
 	require.NoFileExists(t, b.log, "asking writes nothing")
@@ -69,30 +72,30 @@ func TestLedger(t *testing.T) {
 }
 
 // What a kill between two writes leaves.
-func TestLedgerAfterAKill(t *testing.T) {
+func TestRecordsAfterAKill(t *testing.T) {
 	u := ota.Update{Type: masterapi.UpdateApp, Trace: "t", SHA256: "x"}
-	t.Run("before the journal", func(t *testing.T) {
+	t.Run("before the record", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		require.NoError(t, os.Remove(b.journal))
+		require.NoError(t, os.Remove(b.record))
 		left := b.pending()
 		require.Equal(t, &ota.Update{Type: masterapi.UpdateApp, Trace: "t"}, left)
 		require.NoError(t, b.End(*left, masterapi.StepRolledBack, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t ROLLEDBACK"}, b.steps())
 		require.Nil(t, b.pending())
 	})
-	t.Run("between final record and journal", func(t *testing.T) {
+	t.Run("between final line and record", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		journal, err := os.ReadFile(b.journal)
+		record, err := os.ReadFile(b.record)
 		require.NoError(t, err)
 		require.NoError(t, b.End(u, masterapi.StepUpdated, "m", nil))
-		require.NoError(t, os.WriteFile(b.journal, journal, 0o600))
+		require.NoError(t, os.WriteFile(b.record, record, 0o600))
 		require.NoError(t, b.End(*b.pending(), masterapi.StepUpdated, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t UPDATED"}, b.steps())
 		require.Nil(t, b.pending())
 	})
-	t.Run("in a record", func(t *testing.T) {
+	t.Run("in a line", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
 		f, err := os.OpenFile(b.log, os.O_WRONLY|os.O_APPEND, 0)
@@ -110,20 +113,20 @@ func TestLedgerAfterAKill(t *testing.T) {
 		require.NoError(t, b.End(*b.pending(), masterapi.StepUpdated, "m", nil))
 		require.Equal(t, []string{"t UPDATED"}, b.steps())
 	})
-	t.Run("the journal is damaged", func(t *testing.T) {
+	t.Run("the record is damaged", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		require.NoError(t, os.WriteFile(b.journal, []byte("{half"), 0o600))
+		require.NoError(t, os.WriteFile(b.record, []byte("{half"), 0o600))
 		left := b.pending()
-		require.Contains(t, left.Failed, "the journal of the update is damaged")
-		require.FileExists(t, b.journal+".damaged")
+		require.Contains(t, left.Failed, "record of the update: file is damaged")
+		require.FileExists(t, b.record+".damaged-1")
 		require.NoError(t, b.End(*left, masterapi.StepRolledBack, "m", nil))
 		require.Equal(t, []string{"t UPDATING", "t ROLLEDBACK"}, b.steps())
 	})
 	t.Run("both are damaged", func(t *testing.T) {
 		b := newBench(t)
 		require.NoError(t, b.Begin(u))
-		require.NoError(t, os.WriteFile(b.journal, []byte("{half"), 0o600))
+		require.NoError(t, os.WriteFile(b.record, []byte("{half"), 0o600))
 		require.NoError(t, os.WriteFile(b.log, []byte("zzz\n"), 0o600))
 		require.Nil(t, b.pending())
 		require.NoError(t, b.Begin(u))
@@ -136,9 +139,37 @@ func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "update.json"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "update.json", "x"), nil, 0o600))
-	l := ota.NewLedger(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"))
-	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write journal")
+	l := ota.NewRecords(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"), file.OS, log.Discard())
+	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write record")
 	data, err := os.ReadFile(filepath.Join(dir, "ota.log"))
 	require.NoError(t, err)
 	require.Contains(t, string(data), "FAILURE")
+}
+
+// What masters wrote before the record had a version is read: the files are from real ones, killed with an update in hand.
+func TestRecordOfTheVersionBefore(t *testing.T) {
+	for name, want := range map[string]ota.Update{
+		"update-0.json": {
+			Type: masterapi.UpdateApp, Trace: "trace-1", SHA256: "9921ac7c01ae124186b15291104dfcff0093c29444dd616502bf590b89ec291c",
+		},
+		"update-0-failed.json": {
+			Type: masterapi.UpdateApp, Trace: "trace-1", SHA256: "915594a7a1d682edaddbf194067618a761782f8bff267dbcfcfa0ae02e701059",
+			Failed: `update application to version "v3" (the old one is put back): instance loop of service loop (restarting): ` +
+				`process exit code: exit status 3: has not stayed up for 1s: context canceled`,
+		},
+	} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		require.NoError(t, err)
+		b := newBench(t)
+		require.NoError(t, os.WriteFile(b.record, data, 0o600))
+		require.Equal(t, &want, b.pending())
+		require.NoError(t, b.Save(want))
+		require.Equal(t, &want, b.pending())
+		// A master of before, which is put back when a new one fails, reads what the new one wrote.
+		data, err = os.ReadFile(b.record)
+		require.NoError(t, err)
+		var old ota.Update
+		require.NoError(t, json.Unmarshal(data, &old))
+		require.Equal(t, want, old)
+	}
 }

@@ -1,4 +1,4 @@
-package master
+package application
 
 import (
 	"bytes"
@@ -10,23 +10,32 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
-// plan is what an update does to the services. A service whose definition changed stands in stop and in start.
-type plan struct {
-	stop  []change // of the old application
-	keep  []string // names; process and token stay
-	start []change // of the new application, in the order of start
+// Plan is what an update does to the services. A service whose definition changed stands in Stop and in Start.
+type Plan struct {
+	Stop  []Change // of the old application
+	Keep  []string // names; process and token stay
+	Start []Change // of the new application, in the order of start
 }
 
-// change is a service and why it is stopped or started.
-type change struct {
-	service app.Service
-	reason  string
+// Change is a service and why it is stopped or started.
+type Change struct {
+	Service app.Service
+	Reason  string // for the log
 }
 
-// diff compares two valid applications. A service is kept when its definition, its volumes and its networks are the same;
-// where it stands in the file is no reason to restart it.
-func diff(old, new *app.Config) (plan, error) {
-	var p plan
+// Started are the names of the services that the plan starts.
+func (p Plan) Started() []string {
+	var names []string
+	for _, c := range p.Start {
+		names = append(names, c.Service.Name)
+	}
+	return names
+}
+
+// Diff compares two valid applications. A service is kept when its definition, its volumes and its networks are the
+// same; where it stands in the file is no reason to restart it.
+func Diff(old, new *app.Config) (Plan, error) {
+	var p Plan
 	before := map[string]app.Service{}
 	for _, s := range old.Services {
 		before[s.Name] = s
@@ -34,27 +43,27 @@ func diff(old, new *app.Config) (plan, error) {
 	kept := map[string]bool{}
 	order, err := app.Order(new.Services)
 	if err != nil {
-		return plan{}, err
+		return Plan{}, err
 	}
 	for _, s := range order {
 		was, ok := before[s.Name]
 		if !ok {
-			p.start = append(p.start, change{s, "new"})
+			p.Start = append(p.Start, Change{s, "new"})
 			continue
 		}
 		reason := whatChanged(old, new, was, s)
 		if reason == "" {
 			kept[s.Name] = true
-			p.keep = append(p.keep, s.Name)
+			p.Keep = append(p.Keep, s.Name)
 			continue
 		}
-		p.stop = append(p.stop, change{was, reason})
-		p.start = append(p.start, change{s, reason})
+		p.Stop = append(p.Stop, Change{was, reason})
+		p.Start = append(p.Start, Change{s, reason})
 		delete(before, s.Name)
 	}
 	for _, s := range old.Services {
 		if _, ok := before[s.Name]; ok && !kept[s.Name] {
-			p.stop = append(p.stop, change{s, "removed"})
+			p.Stop = append(p.Stop, Change{s, "removed"})
 		}
 	}
 	return p, nil
@@ -82,8 +91,8 @@ func whatChanged(old, new *app.Config, a, b app.Service) string {
 	return strings.Join(reasons, ", ") + " changed"
 }
 
-// differing returns the keys of the two definitions that differ. Their JSON is compared, in which an empty list and an absent
-// one are the same.
+// differing returns the keys of the two definitions that differ. Their JSON is compared, in which an empty list and an
+// absent one are the same.
 func differing(a, b app.Service) []string {
 	x, y := fields(a), fields(b)
 	var out []string

@@ -1,4 +1,4 @@
-package master
+package application
 
 import (
 	"errors"
@@ -8,17 +8,18 @@ import (
 	"time"
 )
 
-// portHold is how long a port that was given to one caller is not given to another: the caller needs some time to use it.
+// portHold is how long a port that was given to one caller is not given to another: the caller needs some time to use
+// it.
 const portHold = time.Minute
 
-// ports finds free ports of the host.
-type ports struct {
+// Ports finds free ports of the host. Its zero value is ready; any goroutine may call it.
+type Ports struct {
 	mu    sync.Mutex
 	given map[int]time.Time
 }
 
-// available returns a port of 127.0.0.1 that is free now and was given to nobody lately.
-func (p *ports) available(now time.Time) (string, error) {
+// Available returns a port of 127.0.0.1 that is free now and was given to nobody within the last minute.
+func (p *Ports) Available(now time.Time) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for port, at := range p.given {

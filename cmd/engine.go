@@ -1,0 +1,22 @@
+package cmd
+
+import (
+	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/docker"
+	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// newEngine returns the engine of the configured mode. A further engine is added here.
+func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
+	if cfg.Mode == masterapi.ModeNative {
+		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
+	}
+	pull := cfg.Docker.Pull
+	return docker.New(docker.Options{
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
+		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
+	})
+}

@@ -1,0 +1,171 @@
+// Package application runs the services of one application, and changes which ones run when it is told to.
+//
+//	Reap: what an earlier master left ─► Start: every service, in its order
+//	Diff(old, new) ─► Plan ─► Prepare ─► Change: stop, start ─► AwaitHealthy
+//
+// It promises that what is wrong with one service costs the others nothing, and that what is wrong with the
+// application shows in Failure. It does not know where an application comes from, nor what an update is; master/update
+// decides that.
+package application
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/fault"
+	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// File is where the application lies, relative to the working directory of the master.
+const File = "var/db/baetyl/application.yml"
+
+// How long Start waits for first starts before it goes on: all together, and each at least.
+const (
+	startTimeout    = 30 * time.Second
+	minStartTimeout = time.Second
+)
+
+// Options are the parts that an Application works with.
+type Options struct {
+	Engine   engine.Engine
+	Services *service.Manager
+	Grace    time.Duration // between asking services to end and killing them
+	Log      log.Logger
+}
+
+// Application is what runs. One goroutine starts and changes it; Current, Note and Failure may be called from any.
+type Application struct {
+	opts Options
+
+	mu      sync.Mutex // guards what follows
+	conf    *app.Config
+	data    []byte // of the file that conf was read from
+	failure string // for inspect
+}
+
+// New returns an application without services. It starts nothing.
+func New(opts Options) *Application { return &Application{opts: opts, conf: &app.Config{}} }
+
+// Reap ends what an earlier master left running.
+func (a *Application) Reap(ctx context.Context) {
+	if err := a.opts.Services.Reap(ctx); err != nil {
+		a.opts.Log.WithError(err).Errorf("end what an earlier master left")
+	}
+}
+
+// Start starts all services of c, which was read from data. It returns early when ctx ends, and does not wait for ever
+// for one that cannot start: the supervisor goes on with that.
+func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
+	a.Set(c, data)
+	order, err := app.Order(c.Services)
+	if err != nil {
+		a.Note(err) // not reached: it has been validated
+		return
+	}
+	until := time.Now().Add(startTimeout)
+	for _, s := range order {
+		if ctx.Err() != nil {
+			return
+		}
+		bounded, cancel := context.WithTimeout(ctx, max(time.Until(until), minStartTimeout))
+		_ = a.opts.Services.Start(bounded, serviceOf(c, s)) // logged and tried again by the supervisor, shown by inspect
+		cancel()
+	}
+	a.opts.Log.WithField("version", c.Version).Infof("application started, services: %d", len(c.Services))
+}
+
+// Prepare has everything brought that the services need which p starts, as images. It stops nothing.
+func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error {
+	for _, c := range p.Start {
+		if err := a.opts.Engine.Prepare(ctx, serviceOf(to, c.Service)); err != nil {
+			return fmt.Errorf("service %s: %w", c.Service.Name, err)
+		}
+	}
+	return nil
+}
+
+// Change carries a plan out. It returns at the first service that cannot start, or with all starts every one and
+// returns what went wrong.
+func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bool) error {
+	names := make([]string, 0, len(p.Stop))
+	for _, c := range p.Stop {
+		a.opts.Log.WithField(log.KeyService, c.Service.Name).WithField(log.KeyReason, c.Reason).
+			Infof("service is stopped for the update")
+		names = append(names, c.Service.Name)
+	}
+	errs := []error{a.stop(names...)}
+	fault.At("stopped")
+	for _, c := range p.Start {
+		if err := errors.Join(errs...); err != nil && !all {
+			return err
+		}
+		if err := a.opts.Services.Start(ctx, serviceOf(to, c.Service)); err != nil {
+			errs = append(errs, fmt.Errorf("start service %s: %w", c.Service.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// AwaitHealthy waits until every instance that p started has stayed up for that long, or one is given up, or ctx ends.
+func (a *Application) AwaitHealthy(ctx context.Context, p Plan, healthy time.Duration) error {
+	return a.opts.Services.AwaitHealthy(ctx, healthy, p.Started()...)
+}
+
+// StopAll stops all services within the grace time, whoever waits.
+func (a *Application) StopAll() error { return a.stop(a.opts.Services.Names()...) }
+
+func (a *Application) stop(names ...string) error {
+	until, cancel := context.WithTimeout(context.Background(), a.opts.Grace)
+	defer cancel()
+	return a.opts.Services.Stop(until, names...)
+}
+
+// Current is the application that runs, and what its file said.
+func (a *Application) Current() (*app.Config, []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.conf, a.data
+}
+
+// Set tells which application runs, after Change.
+func (a *Application) Set(c *app.Config, data []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.conf, a.data = c, data
+}
+
+// Note keeps what is wrong with the application for inspect; nil clears it.
+func (a *Application) Note(err error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.failure = ""
+	if err != nil {
+		a.failure = err.Error()
+		a.opts.Log.WithError(err).Errorf("the application is not as wanted")
+	}
+}
+
+// Failure is what is wrong with the application, empty when nothing is.
+func (a *Application) Failure() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.failure
+}
+
+// serviceOf is a service with what its definition refers to.
+func serviceOf(c *app.Config, s app.Service) engine.Service {
+	out := engine.Service{Service: s, Volumes: map[string]app.Volume{}, Networks: map[string]app.Network{}}
+	for _, m := range s.Mounts {
+		out.Volumes[m.Name] = c.Volume(m.Name)
+	}
+	for _, n := range s.Networks.Names() {
+		out.Networks[n] = c.Networks[n]
+	}
+	return out
+}

@@ -1,0 +1,192 @@
+package update
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/fault"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+// Files of an update, relative to the working directory.
+const (
+	dataDir    = "var/db/baetyl"
+	recordFile = dataDir + "/update.json"
+	backupFile = application.File + ".old" // there while an update is not finished
+	damaged    = ".damaged"                // a file that was found damaged, beside it
+)
+
+// files are the application of a working directory and its backup. What an update does to them on disk is here, and
+// nowhere else.
+type files struct {
+	workdir string
+	disk    file.Disk
+}
+
+func (f files) app() string    { return filepath.Join(f.workdir, application.File) }
+func (f files) backup() string { return filepath.Join(f.workdir, backupFile) }
+
+// swap keeps the file of the running application as the backup and writes the new one. Each step is whole on disk
+// before the next begins. running is what the application that runs was read from. After an error the old file is in
+// its place again if restored says so.
+func (f files) swap(data, running []byte) (restored bool, err error) {
+	if err = f.keep(running); err == nil {
+		fault.At("backup written")
+		err = f.disk.WriteAtomic(f.app(), data, 0o644)
+	}
+	if err != nil {
+		restored, undo := f.putBack()
+		return restored, errors.Join(err, undo)
+	}
+	fault.At("swapped")
+	return false, nil
+}
+
+// keep writes the backup. One that is there already was not put back, for want of space perhaps: then that is what to
+// keep.
+func (f files) keep(running []byte) error {
+	if state, err := f.lookAtBackup(); err != nil || state == backupWhole {
+		return err
+	}
+	old, err := f.disk.ReadFile(f.app())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := app.Parse(f.app(), old); err != nil { // kept for its author, and never put back
+		if err := f.disk.WriteAtomic(f.app()+damaged, old, 0o644); err != nil {
+			return err
+		}
+		old = running
+	}
+	return f.disk.WriteAtomic(f.backup(), old, 0o644) // an empty one: there was no application
+}
+
+// commit makes the new application the one that boots. Once it is committed an error only says that a power cut now
+// could bring the old one back.
+func (f files) commit() (committed bool, err error) {
+	if err := f.disk.Remove(f.backup()); err != nil {
+		return false, fmt.Errorf("finish update of application: %w", err)
+	}
+	fault.At("committed")
+	return true, f.disk.SyncDir(filepath.Dir(f.backup()))
+}
+
+// putBack replaces the application by the backup, if there is one. Once that is done an error only says that a power
+// cut now could undo it; the next start does it again then.
+func (f files) putBack() (done bool, err error) {
+	err = f.disk.Rename(f.backup(), f.app())
+	if errors.Is(err, fs.ErrNotExist) {
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("put back application: %w", err)
+	}
+	return true, f.disk.SyncDir(filepath.Dir(f.app()))
+}
+
+// setAside keeps a damaged backup for whoever wants to know what has happened.
+func (f files) setAside() error {
+	if err := f.disk.Rename(f.backup(), f.backup()+damaged); err != nil {
+		return fmt.Errorf("move damaged backup aside: %w", err)
+	}
+	return f.disk.SyncDir(filepath.Dir(f.backup()))
+}
+
+// What a backup is.
+type backup int
+
+const (
+	backupNone backup = iota
+	backupWhole
+	backupDamaged
+)
+
+func (f files) lookAtBackup() (backup, error) {
+	_, err := f.disk.Lstat(f.backup())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return backupNone, nil
+	case err != nil:
+		return backupNone, err
+	}
+	if _, _, err := f.load(f.backup()); err != nil {
+		return backupDamaged, nil
+	}
+	return backupWhole, nil
+}
+
+// load reads the application at path, and what its file says. A missing file is an empty application (Baetyl Design),
+// and so is what comes with an error.
+func (f files) load(path string) (*app.Config, []byte, error) {
+	data, err := f.disk.ReadHead(path, conf.MaxSize+1)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &app.Config{}, nil, nil
+	}
+	var c *app.Config
+	switch {
+	case err != nil:
+	case len(data) > conf.MaxSize:
+		err = fmt.Errorf("%s: larger than %d bytes; most likely it is another file", path, conf.MaxSize)
+	default:
+		c, err = app.Parse(path, data)
+	}
+	if err != nil {
+		return &app.Config{}, nil, fmt.Errorf("load application: %w", err)
+	}
+	return c, data, nil
+}
+
+// is tells whether the file at path has that SHA-256.
+func (f files) is(path, sum string) (bool, error) {
+	found, err := f.disk.SHA256(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil && found == sum, err
+}
+
+// open opens a candidate: it lies below the data folder, so that no service can name a file elsewhere, also not by a
+// link that it changes meanwhile. A folder means the file called inside in it. name is its path, for people.
+func (f files) open(path, inside string) (in file.File, name string, err error) {
+	if path == "" {
+		return nil, "", errors.New("must not be empty")
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Join(f.workdir, dataDir))
+	if err != nil {
+		return nil, "", err
+	}
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(f.workdir, path)
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		path = filepath.Join(path, inside)
+	}
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return nil, "", err
+	}
+	below, err := filepath.Rel(dir, real)
+	if err != nil || !filepath.IsLocal(below) {
+		return nil, "", fmt.Errorf("%s is not below %s", path, dataDir)
+	}
+	root, err := f.disk.Root(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	defer root.Close()
+	info, err := root.Stat(below)
+	if err != nil {
+		return nil, "", err
+	}
+	if !info.Mode().IsRegular() { // to open a pipe would wait for its writer
+		return nil, "", fmt.Errorf("%s is not a file", path)
+	}
+	in, err = root.OpenFile(below, os.O_RDONLY, 0)
+	return in, real, err
+}

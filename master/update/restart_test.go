@@ -1,0 +1,182 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+func noLock() (func(), error) { return func() {}, nil }
+
+// An update whose final line is written has ended as that says, whatever else the disk says: a new master that was
+// killed between that line and the removal of the record, and was replaced by hand afterwards, has not been rolled
+// back.
+func TestFinalLineIsTheLastWord(t *testing.T) {
+	d := newDevice(t)
+	d.begin(masterapi.UpdateMaster, func(u *ota.Update) { u.Starts = 1 })
+	d.write(d.opts.Program, after)
+	d.final(masterapi.StepUpdated, nil)
+	d.write(d.opts.Program, "another one\n")
+	_, failure := d.start()
+	require.Empty(t, failure)
+	require.Equal(t, []string{"UPDATING", "UPDATED"}, d.steps())
+	require.Equal(t, Idle, d.state())
+}
+
+// One that was given up is not tried again because its record and its file could not be removed: it would be
+// committed, and stand in the log as rolled back.
+func TestCandidateOfAnEndedUpdateIsNotTried(t *testing.T) {
+	for _, final := range []string{masterapi.StepRolledBack, masterapi.StepFailure} {
+		d := newDevice(t)
+		d.beginMaster(func(u *ota.Update) { u.Starts = 1 })
+		d.final(final, errors.New("boom"))
+		require.Equal(t, StrayCandidate, d.state())
+		done, _, err := Try(t.Context(), d.opts, noLock)
+		require.NoError(t, err)
+		require.False(t, done)
+		_, failure := d.start()
+		require.Equal(t, "boom", failure)
+		require.Equal(t, before, d.read(d.opts.Program))
+		require.Equal(t, []string{"UPDATING", final}, d.steps())
+		require.Equal(t, Idle, d.state())
+	}
+}
+
+// The log goes on before the record does: one killed in between leaves the record of the update before, which is not
+// what fails.
+func TestRecordOfTheUpdateBefore(t *testing.T) {
+	d := newDevice(t)
+	d.begin(masterapi.UpdateApp, nil)
+	record := d.read(filepath.Join(d.opts.Workdir, recordFile))
+	require.NoError(t, d.records.Begin(ota.Update{Type: masterapi.UpdateMaster, Trace: "next", SHA256: "x"}))
+	d.write(filepath.Join(d.opts.Workdir, recordFile), record)
+	require.Equal(t, Ended, d.state())
+	_, failure := d.start()
+	require.Contains(t, failure, "update of type MST")
+	require.Equal(t, []string{"UPDATING", "ROLLEDBACK"}, d.steps())
+	require.Equal(t, Idle, d.state())
+}
+
+// A candidate that has heard "go" is in charge, and says so, even if the record was damaged meanwhile.
+func TestCandidateThatIsInCharge(t *testing.T) {
+	for name, damage := range map[string]bool{"whole record": false, "damaged record": true} {
+		t.Run(name, func(t *testing.T) {
+			d := newDevice(t)
+			d.beginMaster(func(u *ota.Update) { u.Starts = maxStarts })
+			d.opts.Ready = func(context.Context) error {
+				require.FileExists(t, d.program.Candidate(), "it does not remove itself")
+				committed, err := d.program.Commit() // as the parent does
+				require.True(t, committed)
+				return err
+			}
+			if damage {
+				d.write(filepath.Join(d.opts.Workdir, recordFile), "{half")
+			}
+			_, failure := d.start()
+			require.Empty(t, failure)
+			require.Equal(t, after, d.read(d.opts.Program))
+			require.Equal(t, []string{"UPDATING", "UPDATED"}, d.steps())
+			require.Equal(t, Idle, d.state())
+		})
+	}
+}
+
+// What cannot be read decides nothing: the application that is known to work runs, and the next start looks again.
+func TestUnreadableRecord(t *testing.T) {
+	d := newDevice(t)
+	d.beginMaster(nil)
+	d.write(d.files.backup(), before)
+	d.write(d.files.app(), after)
+	record := filepath.Join(d.opts.Workdir, recordFile)
+	d.opts.Disk = file.Disk{FS: unreadable{file.OS, record}}
+	d.disk = newDisk(d.opts)
+	_, state, err := d.look()
+	require.Error(t, err)
+	require.Equal(t, StrayBackup, state)
+
+	version, failure := d.start()
+	require.Equal(t, "before", version)
+	require.Empty(t, failure)
+	_, state, err = d.look()
+	require.Error(t, err)
+	require.Equal(t, Unreadable, state)
+	require.FileExists(t, d.program.Candidate())
+	require.Equal(t, []string{"UPDATING"}, d.steps())
+
+	d.opts.Disk = file.OS
+	d.disk = newDisk(d.opts)
+	require.Equal(t, MasterAccepted, d.state())
+}
+
+// unreadable is a disk that does not read one of its files.
+type unreadable struct {
+	file.FS
+	path string
+}
+
+func (u unreadable) OpenFile(name string, flag int, perm os.FileMode) (file.File, error) {
+	if name == u.path {
+		return nil, syscall.EIO
+	}
+	return u.FS.OpenFile(name, flag, perm)
+}
+
+// Another master holds the lock: nothing is touched, not even a candidate that is to be given up.
+func TestNothingIsTouchedWithoutTheLock(t *testing.T) {
+	for _, starts := range []int{0, maxStarts} {
+		d := newDevice(t)
+		d.beginMaster(func(u *ota.Update) { u.Starts = starts })
+		before := d.tree()
+		held := func() (func(), error) { return nil, errors.New("another master runs") }
+		done, status, err := Try(t.Context(), d.opts, held)
+		require.ErrorContains(t, err, "another master runs")
+		require.True(t, done)
+		require.NotZero(t, status)
+		require.Equal(t, before, d.tree())
+	}
+}
+
+// tree is every file of the device with its content.
+func (d *device) tree() map[string]string {
+	d.t.Helper()
+	out := map[string]string{}
+	require.NoError(d.t, filepath.WalkDir(d.opts.Workdir, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.Type().IsRegular() {
+			out[path] = d.read(path)
+		}
+		return err
+	}))
+	return out
+}
+
+// A candidate that ends is given up. The lock is taken for each write, and free while it runs: it needs it itself.
+func TestCandidateThatEndsIsGivenUp(t *testing.T) {
+	d := newDevice(t)
+	d.beginMaster(nil)
+	d.write(d.program.Candidate(), "#!/bin/sh\nexit 3\n")
+	held, times := false, 0
+	lock := func() (func(), error) {
+		require.False(t, held)
+		held = true
+		times++
+		return func() { held = false }, nil
+	}
+	done, _, err := Try(t.Context(), d.opts, lock)
+	require.NoError(t, err)
+	require.False(t, done)
+	require.False(t, held)
+	require.Equal(t, 2, times)
+	require.Equal(t, MasterGivenUp, d.state())
+	require.Equal(t, []string{"UPDATING", "RESTARTED", "ROLLINGBACK"}, d.steps())
+	_, failure := d.start()
+	require.Contains(t, failure, "it ended before it had started the application")
+}

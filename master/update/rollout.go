@@ -1,0 +1,119 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/fault"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// replace replaces the application by a, or leaves the old one running.
+//
+//	accepted ─► prepare ─► backup ─► swap ─► stop, start ─► healthy ─► remove backup: done
+//	              │error     │         └error, or the master ends─► put the file back, stop, start
+//	              ▼          ▼
+//	            nothing was touched
+func (u *Updater) replace(ctx context.Context, a accepted) {
+	undone, err := u.rollOut(ctx, a)
+	u.app.Note(err)
+	switch {
+	case err == nil:
+		u.end(a.Update, masterapi.StepUpdated, nil)
+	case ctx.Err() != nil: // the next start runs what is whole, and says how it went
+	case undone:
+		u.end(a.Update, masterapi.StepRolledBack, err)
+	default:
+		u.end(a.Update, masterapi.StepFailure, err)
+	}
+}
+
+// rollOut carries an update out. undone tells that after an error the old application is in charge again.
+func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err error) {
+	old, running := u.app.Current()
+	p, err := application.Diff(old, a.conf)
+	if err != nil {
+		return true, fmt.Errorf("update application: %w", err)
+	}
+	if err := u.app.Prepare(ctx, p, a.conf); err != nil {
+		return true, fmt.Errorf("update application: %w", err)
+	}
+	fault.At("prepared")
+	if restored, err := u.files.swap(a.data, running); err != nil {
+		return restored, fmt.Errorf("update application: %w", err)
+	}
+	if err = u.try(ctx, p, a.conf); err == nil {
+		err = u.commit()
+	}
+	if err != nil {
+		err = fmt.Errorf("update application to version %q (the old one is put back): %w", a.conf.Version, err)
+		return u.undo(ctx, a, old, err)
+	}
+	u.app.Set(a.conf, a.data)
+	u.opts.Log.WithField("version", a.conf.Version).Infof("application updated")
+	return false, nil
+}
+
+// try changes the services and waits until the new ones have proved themselves. Its time begins when what takes long,
+// as an image that is pulled, is there.
+func (u *Updater) try(ctx context.Context, p application.Plan, to *app.Config) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, u.opts.Deadline, errDeadline)
+	defer cancel()
+	err := u.app.Change(ctx, p, to, false)
+	if err == nil {
+		fault.At("started")
+		err = u.app.AwaitHealthy(ctx, p, u.opts.Healthy)
+	}
+	if err != nil && errors.Is(context.Cause(ctx), errDeadline) && !errors.Is(err, errDeadline) {
+		return fmt.Errorf("%w: %w", errDeadline, err)
+	}
+	if err == nil {
+		fault.At("healthy")
+	}
+	return err
+}
+
+var errDeadline = errors.New("update.deadline is over")
+
+// commit makes the new application the one that boots. What comes after can fail without harm.
+func (u *Updater) commit() error {
+	committed, err := u.files.commit()
+	if !committed {
+		return err
+	}
+	if err != nil {
+		u.opts.Log.WithError(err).Warnf("a power cut now would start the old application")
+	}
+	return nil
+}
+
+// undo puts the old application back, because of cause.
+func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause error) (undone bool, err error) {
+	u.step(a.Update, masterapi.StepRollingBack, "the old application is put back", cause)
+	fault.At("rolling back")
+	a.Failed = cause.Error()
+	if err := u.records.Save(a.Update); err != nil { // the next start puts back as well, without the reason
+		u.opts.Log.WithError(err).Errorf("record why the update failed")
+	}
+	restored, err := u.files.putBack()
+	if err != nil {
+		cause = errors.Join(cause, err)
+	}
+	fault.At("file put back")
+	if ctx.Err() != nil {
+		return false, cause // the next start runs it
+	}
+	back, err := application.Diff(a.conf, old)
+	if err != nil {
+		return false, errors.Join(cause, err)
+	}
+	// One that cannot start now must not keep the rest of the old application down.
+	if err := u.app.Change(ctx, back, old, true); err != nil {
+		return false, errors.Join(cause, err)
+	}
+	fault.At("services put back")
+	return restored, cause
+}
