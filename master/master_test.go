@@ -14,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/apitest"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/application"
@@ -68,7 +69,7 @@ func (d *device) master(t *testing.T) *master.Master {
 func (d *device) api(t *testing.T, m *master.Master) master.API {
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
-	return http.NewServer(cfg.Listen(d.dir), api.New(m.Services(), m, log.Discard()))
+	return http.NewServer(cfg.Listen(d.dir), apitest.Load(t).Handler(t, api.New(m.Services(), m, log.Discard())))
 }
 
 // boot runs a master until the test ends or stop is called. The application always has a service called probe, whose token

@@ -103,7 +103,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	r := &rig{t: t, spec: apitest.Load(t), fake: enginetest.NewFake(), tokens: map[string]string{}}
 	r.system = &system{Manager: service.New(service.Options{
-		Engine: r.fake, Records: service.NewRecords(t.TempDir() + "/instances.json", file.OS, log.Discard()),
+		Engine: r.fake, Records: service.NewRecords(t.TempDir()+"/instances.json", file.OS, log.Discard()),
 		Grace: time.Minute, Log: log.Discard(),
 	})}
 	var cpu measure.CPUMeter
