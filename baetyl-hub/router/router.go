@@ -110,8 +110,9 @@ type Router struct {
 	static  []StaticRoute
 	version atomic.Uint64 // counts changes of subs and static
 
-	retainedMu sync.RWMutex // guards retained; never held together with mu
+	retainedMu sync.RWMutex // guards retained and retentions; never held together with mu
 	retained   topic.Tree[kept]
+	retentions uint64 // how often a message was retained: the number of the newest
 
 	stats Stats
 }
