@@ -15,7 +15,9 @@ package session
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,10 +298,6 @@ func (g *Registry) discard(s *Session) error {
 	for f := range s.subs {
 		filters = append(filters, f)
 	}
-	received := make([]packet.ID, 0, len(s.received))
-	for id := range s.received {
-		received = append(received, id)
-	}
 	s.mu.Unlock()
 	var was queue
 	var freed []uint64
@@ -314,7 +312,7 @@ func (g *Registry) discard(s *Session) error {
 		for _, seq := range s.freed {
 			tx.Release(seq)
 		}
-		tx.DeleteSession(s.number, filters, received)
+		tx.DeleteSession(s.number, filters, slices.Collect(maps.Keys(s.inbound)))
 		// What follows now, of messages that were routed before, finds the session dead and is freed at once.
 		was, freed = s.q, s.freed
 		s.dead, s.q, s.freed = true, queue{}, nil
