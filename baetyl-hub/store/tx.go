@@ -19,6 +19,10 @@ type Tx struct {
 	bytes    int64 // change of their size
 	set      []need
 	refused  []refusal
+
+	// While a batch has several transactions: the database before the first one, and the records of those that are written.
+	before  *leveldb.Snapshot
+	earlier leveldb.Batch
 }
 
 // need remembers a count as it was, for undo.

@@ -1,0 +1,84 @@
+package store
+
+import (
+	"errors"
+
+	"github.com/syndtr/goleveldb/leveldb"
+	"github.com/syndtr/goleveldb/leveldb/opt"
+)
+
+// A transaction that failed may be on the disk all the same: whole, if only its sync failed. Its ops are told that they are not stored,
+// and what is in memory goes on from there. So the first thing that is written when the store is open again is the inverse of the
+// batch. If the hub ends before, nothing has been built on the failure: then the batch may be there, as after any crash.
+
+// remember is called before a transaction that is not the last one of its batch is written.
+func (tx *Tx) remember() {
+	if tx.before == nil {
+		tx.before, _ = tx.s.db.Load().GetSnapshot() // an error comes up again in the write
+	}
+	_ = tx.batch.Replay(&tx.earlier)
+}
+
+// forget ends a batch.
+func (tx *Tx) forget() {
+	if tx.before != nil {
+		tx.before.Release()
+		tx.before = nil
+	}
+	tx.earlier.Reset()
+}
+
+// inverse returns what brings the database back to where it was before the batch.
+func (tx *Tx) inverse() *leveldb.Batch {
+	v := &inverse{get: tx.s.db.Load().Get, seen: map[string]bool{}}
+	if tx.before != nil {
+		v.get = tx.before.Get
+	}
+	_ = tx.earlier.Replay(v)
+	_ = tx.batch.Replay(v)
+	if v.fault != nil {
+		tx.s.o.Log.WithError(v.fault).Warnf("some records can't be read, so what was refused may be there after all")
+	}
+	return &v.batch
+}
+
+// inverse implements leveldb.BatchReplay.
+type inverse struct {
+	batch leveldb.Batch
+	get   func(key []byte, o *opt.ReadOptions) ([]byte, error)
+	seen  map[string]bool
+	fault error
+}
+
+// Put implements leveldb.BatchReplay.
+func (v *inverse) Put(key, _ []byte) {
+	if key[0] == kindMessage { // each is put once
+		v.batch.Delete(key)
+		return
+	}
+	v.restore(key)
+}
+
+// Delete implements leveldb.BatchReplay. A message that is deleted was acknowledged, expired, or belonged to a session that was to be
+// discarded: it may be gone, and a million of them would not fit into memory.
+func (v *inverse) Delete(key []byte) {
+	if key[0] != kindMessage {
+		v.restore(key)
+	}
+}
+
+func (v *inverse) restore(key []byte) {
+	if v.seen[string(key)] {
+		return
+	}
+	v.seen[string(key)] = true
+	value, err := v.get(key, nil)
+	switch {
+	case err == nil:
+		v.batch.Put(key, value)
+	case errors.Is(err, leveldb.ErrNotFound):
+		v.batch.Delete(key)
+	default:
+		v.fault = err
+	}
+}
