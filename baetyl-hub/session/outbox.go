@@ -11,10 +11,12 @@ import (
 
 // outbox collects what a connection has to send, so that many packets leave in one write.
 //
-//	Append ─► pending ─► Wake ─► writer: takes all that is pending, one write, again while there is more, ends
+//	sendLoose, send ─► pending ─► note: into the sender's Waker ─Flush─► Wake ─┬─ a little, and the socket takes it: written
+//	                                                                           └─ writer: one write of all that is pending,
+//	                                                                              again while there is more, ends
 //
 // The writer is a goroutine that lives only while there is something to send: an idle connection has none. Nobody but the writer
-// ever waits for the socket.
+// waits for the socket; who floods crowded readers alone waits for the writer, in Drain.
 type outbox struct {
 	conn    net.Conn
 	direct  syscall.RawConn // of conn, if bytes written there are bytes of the protocol; else nil

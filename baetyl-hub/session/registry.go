@@ -7,7 +7,7 @@
 //	           outbox ◄──────── Session: queue ◄──Enqueue── router
 //
 // One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something. Nobody else
-// waits for a socket. It promises: PUBACK and PUBREC follow the store; a session has one connection at a time, and a newcomer waits
+// waits for a socket. It promises: PUBACK, PUBREC and PUBCOMP follow the store, and go to the connection that asked; a session has one connection at a time, and a newcomer waits
 // until the old one has let go; a slow reader loses QoS 0 messages (counted) and is held by its window for the others.
 //
 // Locks, outer first: Registry.mu, router, Session.mu, outbox.mu, store.

@@ -4,8 +4,8 @@
 //	                                  ▲                                      │
 //	                                  └── the next batch forms meanwhile ◄───┘
 //
-// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash,
-// and that ops are written, and told so, in the order of Append. There is no timer: a batch is what came while the previous one
+// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash, that
+// of an op which was told an error nothing is left once the next one is stored (but messages that it deleted), and that ops are written, and told so, in the order of Append. There is no timer: a batch is what came while the previous one
 // was written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
 //
 // A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when the last
