@@ -26,19 +26,19 @@ type change map[string]string
 // the next change, and not afterwards.
 type model struct {
 	sure  facts
-	maybe []change // told to be stored but not synced, or refused, since the last sync that went well
-	told  []bool   // of each: stored
-	gone  map[string]bool
+	maybe []change            // told to be stored but not synced, or refused, since the last sync that went well
+	told  []bool              // of each: stored
+	left  map[string][]string // what a refused change may leave for good
 }
 
-func newModel() *model { return &model{sure: facts{}, gone: map[string]bool{}} }
+func newModel() *model { return &model{sure: facts{}, left: map[string][]string{}} }
 
 func (m *model) did(c change, synced bool, err error) {
 	m.maybe, m.told = append(m.maybe, c), append(m.told, err == nil)
 	if err != nil {
 		for k, v := range c {
-			if k[0] == 'm' && v == "" {
-				m.gone[k] = true // a message that was to be deleted is of use to nobody
+			if k[0] == 'm' && v == "" || k[0] == 'a' { // an acknowledged message is of use to nobody
+				m.left[k] = append(m.left[k], v)
 			}
 		}
 	}
@@ -70,10 +70,7 @@ func (m *model) check(t *testing.T, found facts) {
 		keys[k] = true
 	}
 	for k := range keys {
-		may := []string{m.sure[k]}
-		if m.gone[k] {
-			may = append(may, "")
-		}
+		may := append([]string{m.sure[k]}, m.left[k]...)
 		for _, c := range m.maybe {
 			if v, ok := c[k]; ok {
 				may = append(may, v)

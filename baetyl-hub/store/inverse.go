@@ -52,15 +52,18 @@ type inverse struct {
 
 // Put implements leveldb.BatchReplay.
 func (v *inverse) Put(key, _ []byte) {
-	if key[0] == kindMessage { // each is put once
+	switch key[0] {
+	case kindMessage: // each is put once
 		v.batch.Delete(key)
-		return
+	case kindAcked: // see Delete
+	default:
+		v.restore(key)
 	}
-	v.restore(key)
 }
 
 // Delete implements leveldb.BatchReplay. A message that is deleted was acknowledged, expired, or belonged to a session that was to be
-// discarded: it may be gone, and a million of them would not fit into memory.
+// discarded: it may be gone, and a million of them would not fit into memory. What is acknowledged stays so with it: of a QoS 2 message
+// it says that PUBREL must follow.
 func (v *inverse) Delete(key []byte) {
 	if key[0] != kindMessage {
 		v.restore(key)

@@ -4,9 +4,10 @@
 //	                                  ▲                                      │
 //	                                  └── the next batch forms meanwhile ◄───┘
 //
-// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash, that
-// of an op which was told an error nothing is left once the next one is stored (but messages that it deleted), and that ops are written, and told so, in the order of Append. There is no timer: a batch is what came while the previous one
-// was written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
+// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash, and
+// that ops are written, and told so, in the order of Append. Of an op that was told an error nothing is left when the next one is
+// stored, but what it acknowledged and the messages that it deleted. There is no timer: a batch is what came while the previous one was
+// written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
 //
 // A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when the last
 // one is released the message goes with the next batch. It knows nothing of topics, clients or connections.
