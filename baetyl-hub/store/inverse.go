@@ -16,8 +16,24 @@ func (tx *Tx) remember() {
 	if tx.before == nil {
 		tx.before, _ = tx.s.db.Load().GetSnapshot() // an error comes up again in the write
 	}
-	_ = tx.batch.Replay(&tx.earlier)
 }
+
+// another begins the next transaction of a batch.
+func (tx *Tx) another() {
+	tx.begun = true
+	tx.earlier = append(tx.earlier, tx.batch)
+	if n := len(tx.spares); n > 0 {
+		tx.batch, tx.spares = tx.spares[n-1], tx.spares[:n-1]
+	} else {
+		tx.batch = new(leveldb.Batch)
+	}
+}
+
+// The memory of transactions is used again: of so many, and of none that was larger, in bytes.
+const (
+	spareBatches = 32
+	spareSize    = 64 << 10
+)
 
 // forget ends a batch.
 func (tx *Tx) forget() {
@@ -25,7 +41,14 @@ func (tx *Tx) forget() {
 		tx.before.Release()
 		tx.before = nil
 	}
-	tx.earlier.Reset()
+	for _, b := range tx.earlier {
+		if len(tx.spares) < spareBatches && len(b.Dump()) <= spareSize {
+			b.Reset()
+			tx.spares = append(tx.spares, b)
+		}
+	}
+	clear(tx.earlier)
+	tx.earlier = tx.earlier[:0]
 }
 
 // inverse returns what brings the database back to where it was before the batch.
@@ -34,8 +57,9 @@ func (tx *Tx) inverse() *leveldb.Batch {
 	if tx.before != nil {
 		v.get = tx.before.Get
 	}
-	_ = tx.earlier.Replay(v)
-	_ = tx.batch.Replay(v)
+	for _, b := range append(tx.earlier, tx.batch) {
+		_ = b.Replay(v) // no error: it is this program's own
+	}
 	if v.fault != nil {
 		tx.s.o.Log.WithError(v.fault).Warnf("some records can't be read, so what was refused may be there after all")
 	}

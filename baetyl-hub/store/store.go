@@ -133,7 +133,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{o: o, dir: dir, needs: needs{pages: map[uint64]*page{}}}
 	s.wake.L = &s.mu
-	s.tx.s = s
+	s.tx.s, s.tx.batch = s, new(leveldb.Batch)
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -282,7 +282,7 @@ func (s *Store) write(tx *Tx, last bool) {
 		tx.remember()
 	}
 	sync := last && s.due(tx)
-	if err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
+	if err := s.db.Load().Write(tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
 		tx.undo()
 		s.undo = tx.inverse()
 		tx.fail = fmt.Errorf("write store: %w", err)
@@ -291,8 +291,7 @@ func (s *Store) write(tx *Tx, last bool) {
 		s.o.Log.WithError(err).Errorf("store cannot be written; messages are refused until it can")
 		return
 	}
-	tx.begun = true
-	tx.batch.Reset()
+	tx.another()
 	s.stats.Batches.Add(1)
 	if sync {
 		s.stats.Syncs.Add(1)

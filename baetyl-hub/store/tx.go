@@ -10,8 +10,8 @@ import (
 // Tx is the batch that is being made. It is valid during Op.Write only.
 type Tx struct {
 	s        *Store
-	batch    leveldb.Batch // the transaction that is being made
-	begun    bool          // the batch has transactions before that one
+	batch    *leveldb.Batch // the transaction that is being made
+	begun    bool           // the batch has transactions before that one
 	buf      []byte
 	sync     bool  // the batch must be on stable storage before its ops are told
 	fail     error // why nothing of the batch can be written
@@ -20,9 +20,10 @@ type Tx struct {
 	set      []need
 	refused  []refusal
 
-	// While a batch has several transactions: the database before the first one, and the records of those that are written.
+	// While a batch has several transactions: the database before the first one, and those that are written.
 	before  *leveldb.Snapshot
-	earlier leveldb.Batch
+	earlier []*leveldb.Batch
+	spares  []*leveldb.Batch
 }
 
 // need remembers a count as it was, for undo.
