@@ -277,7 +277,10 @@ func TestFaults(t *testing.T) {
 		shapes["as a hub has it"] = onDisk{size: 1000}
 	}
 	for shape, with := range shapes {
-		for _, p := range plans {
+		for i, p := range plans {
+			if shape == "large batches" && i%2 == 1 && os.Getenv("HUB_FAULTS") == "" {
+				continue // they take the longest
+			}
 			t.Run(shape+", "+p.name, func(t *testing.T) {
 				t.Parallel()
 				n := 1
