@@ -51,6 +51,7 @@ fi
 stage 'lint (gofmt, vet, shellcheck, golangci-lint)' scripts/lint.sh
 stage 'unit, golden and architecture tests, with -race' unit
 stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
+stage 'faults of the disk under the hub, without -race' go test -run TestFaults ./baetyl-hub/store
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
 if [ "$size" != everyday ]; then

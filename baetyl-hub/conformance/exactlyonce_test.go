@@ -289,3 +289,47 @@ func TestExactlyOncePublisherWithInterruptions(t *testing.T) {
 	}
 	watch.quiet()
 }
+
+// A QoS 2 exchange goes over two connections, whatever of it is still being stored when the first one ends: the second gets an answer
+// for each packet that asks for one, in their order, and no other. What is stored when is left to chance here; session
+// TestExchangeOverTwoConnections holds the store still.
+func TestQOS2OverTwoConnections(t *testing.T) {
+	t.Parallel()
+	const id = 5
+	publish, rel := packet.Generic(&packet.Publish{ID: id, Message: message("t", "m", 2)}), packet.Generic(&packet.Pubrel{ID: id})
+	answers := map[packet.Generic]packet.Generic{publish: &packet.Pubrec{ID: id}, rel: &packet.Pubcomp{ID: id}}
+	b := start(t, anyone)
+	watch := b.keep("watch")
+	watch.sub(2, "t")
+	want := 0
+	for _, script := range []struct{ first, second []packet.Generic }{
+		{[]packet.Generic{publish}, nil},
+		{[]packet.Generic{publish}, []packet.Generic{publish}},
+		{[]packet.Generic{publish}, []packet.Generic{publish, publish}},
+		{[]packet.Generic{publish}, []packet.Generic{publish, rel}},
+		{[]packet.Generic{publish, rel}, []packet.Generic{rel}},
+		{[]packet.Generic{publish, rel}, []packet.Generic{rel, rel}},
+	} {
+		for range 5 {
+			p := b.keep("p")
+			p.send(script.first...)
+			p.send(packet.NewPingreq())
+			for p.recv().Type() != packet.PINGRESP { // the hub has it; answers to it may come before
+			}
+			p = b.keep("p") // takes the session over
+			p.send(script.second...)
+			for _, x := range script.second {
+				p.expect(answers[x])
+			}
+			p.send(rel) // completes it, if it is not
+			p.expect(answers[rel])
+			p.quiet()
+			p.bye()
+			want++
+		}
+	}
+	for range want {
+		watch.take()
+	}
+	watch.settle()
+}

@@ -335,7 +335,11 @@ func (p *peer) publish(m packet.Message) {
 	p.send(x)
 	switch m.QOS {
 	case 0:
-		p.quiet() // the hub has handled it
+		p.quiet()     // the hub has handled it
+		if m.Retain { // and stored it: SUBSCRIBE waits for that, also one that is refused
+			p.trySub(0, "")
+			p.quiet()
+		}
 	case 1:
 		p.expect(&packet.Puback{ID: x.ID})
 	case 2:

@@ -112,7 +112,7 @@ func TestForbiddenWill(t *testing.T) {
 func TestWillAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	yml := anyone + "session: {will: {delay: 400ms}}"
+	yml := anyone + "session: {will: {delay: 3s}}"
 	b := startIn(t, dir, yml)
 	watch := b.keep("watch")
 	watch.sub(1, "will/+", "f")

@@ -20,6 +20,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/hub"
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -238,10 +239,7 @@ func TestKill(t *testing.T) {
 		kills, err = strconv.Atoi(v)
 		require.NoError(t, err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := ln.Addr().String()
-	require.NoError(t, ln.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	dir := t.TempDir()
 
 	pub1, pub2 := newPeer(t, "pub1", address), newPeer(t, "pub2", address)

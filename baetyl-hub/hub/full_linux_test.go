@@ -72,16 +72,16 @@ func TestFullDisk(t *testing.T) {
 			away := client.New()
 			f, err := away.Connect(c)
 			require.NoError(t, err)
-			require.NoError(t, f.Wait(5*time.Second))
+			require.NoError(t, f.Wait(20*time.Second))
 			sf, err := away.Subscribe("full", 1)
 			require.NoError(t, err)
-			require.NoError(t, sf.Wait(5*time.Second))
+			require.NoError(t, sf.Wait(20*time.Second))
 			require.NoError(t, away.Disconnect())
 
 			live, messages := connect(t, url, "live")
 			sf, err = live.Subscribe("live", 0)
 			require.NoError(t, err)
-			require.NoError(t, sf.Wait(5*time.Second))
+			require.NoError(t, sf.Wait(20*time.Second))
 
 			acked := map[string]bool{}
 			n := 0
@@ -114,7 +114,7 @@ func TestFullDisk(t *testing.T) {
 			require.NoError(t, err)
 			select {
 			case <-messages:
-			case <-time.After(5 * time.Second):
+			case <-time.After(20 * time.Second):
 				t.Fatal("QoS 0 stands still on a full disk")
 			}
 
@@ -134,7 +134,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			f, err = away.Connect(c)
 			require.NoError(t, err)
-			require.NoError(t, f.Wait(5*time.Second))
+			require.NoError(t, f.Wait(20*time.Second))
 			for missing := len(acked); missing > 0; {
 				select {
 				case m := <-received:
@@ -142,7 +142,7 @@ func TestFullDisk(t *testing.T) {
 						got[text] = true
 						missing--
 					}
-				case <-time.After(10 * time.Second):
+				case <-time.After(20 * time.Second):
 					t.Fatalf("%d of %d acknowledged messages are missing", missing, len(acked))
 				}
 			}

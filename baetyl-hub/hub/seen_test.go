@@ -2,8 +2,8 @@ package hub_test
 
 import (
 	"context"
+	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -15,15 +15,13 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/hub"
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
 func freeAddress(t testing.TB) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer ln.Close()
-	return ln.Addr().String()
+	return fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 }
 
 func get(t *testing.T, url string) string {
@@ -40,7 +38,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	metrics := freeAddress(t)
 	start(t, strings.Replace(open, "address: ''", "address: '"+metrics+"'", 1))
 	var last error
-	require.Eventually(t, func() bool { _, last = http.Get("http://" + metrics + "/healthz"); return last == nil }, 5*time.Second, time.Millisecond, "%v", last)
+	require.Eventually(t, func() bool { _, last = http.Get("http://" + metrics + "/healthz"); return last == nil }, 20*time.Second, time.Millisecond, "%v", last)
 	require.Equal(t, "ok\n", get(t, "http://"+metrics+"/readyz"))
 	text := get(t, "http://"+metrics+"/metrics")
 	for _, want := range []string{"baetyl_hub_connections 0", "# TYPE baetyl_hub_publish_received_total counter", "baetyl_hub_store_errors_total 0"} {
@@ -64,7 +62,7 @@ func connect(t *testing.T, url, id string) (c *client.Client, messages chan *pac
 	o.ValidateSubs = false
 	f, err := c.Connect(o)
 	require.NoError(t, err)
-	require.NoError(t, f.Wait(5*time.Second))
+	require.NoError(t, f.Wait(20*time.Second))
 	return c, messages
 }
 
@@ -88,12 +86,12 @@ principals:
 				other, _ := connect(t, "tcp://all:p@"+addrs[0], "all")
 				f, err := other.Subscribe("$SYS/#", 0)
 				require.NoError(t, err)
-				require.NoError(t, f.Wait(5*time.Second))
+				require.NoError(t, f.Wait(20*time.Second))
 				require.Equal(t, []packet.QOS{packet.QOSFailure}, f.ReturnCodes())
 				require.NoError(t, other.Close())
 				return
 			}
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			t.Fatal("no live $SYS/broker/clients/connected = 1")
 		}
 	}
@@ -136,18 +134,18 @@ func TestReloadIsAtomic(t *testing.T) {
 	select {
 	case _, more := <-kicked:
 		require.False(t, more)
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the changed user's connection goes on")
 	}
 	f, err := stays.Subscribe("b", 0)
 	require.NoError(t, err)
-	require.NoError(t, f.Wait(5*time.Second))
+	require.NoError(t, f.Wait(20*time.Second))
 	_, err = stays.Publish("a", []byte("x"), 0, false)
 	require.NoError(t, err)
 	select {
 	case m := <-messages:
 		require.Equal(t, "b", m.Topic)
-	case <-time.After(5 * time.Second):
+	case <-time.After(20 * time.Second):
 		t.Fatal("the new static route has no effect")
 	}
 	require.NoError(t, stays.Close())

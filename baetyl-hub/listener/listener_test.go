@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"syscall"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -93,15 +95,12 @@ func TestListenAllOrNone(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := free.Addr().String()
-	require.NoError(t, free.Close())
+	address := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	_, err = Listen([]string{"tcp://" + address, "tcp://" + taken.Addr().String()}, options(), ignore)
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 	require.ErrorContains(t, err, `listen[1]: address "tcp://`+taken.Addr().String())
 	require.ErrorContains(t, err, "is another program using it?")
-	free, err = net.Listen("tcp", address)
+	free, err := net.Listen("tcp", address)
 	require.NoError(t, err, "the first one was left open")
 	require.NoError(t, free.Close())
 	_, err = Listen([]string{"ssl://127.0.0.1:0"}, options(), ignore)
@@ -110,10 +109,7 @@ func TestListenAllOrNone(t *testing.T) {
 
 // WebSocket addresses that differ in their path share a port; others can't.
 func TestSharedPort(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	host := free.Addr().String()
-	require.NoError(t, free.Close())
+	host := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	s, err := Listen([]string{"ws://" + host + "/a", "ws://" + host + "/b"}, options(), ignore)
 	require.NoError(t, err)
 	require.Len(t, s.Addrs(), 1)

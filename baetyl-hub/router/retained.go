@@ -9,7 +9,14 @@ import (
 // kept is a retained message.
 type kept struct {
 	packet.Message
+	number  uint64 // rises with each message that the router retains: tells two of one topic apart
 	version uint64 // of the subscriptions that it was matched against: those have got it
+}
+
+// found is a retained message for a new subscriber.
+type found struct {
+	Entry
+	number uint64 // of the retained message
 }
 
 // retain keeps m as the retained message of its topic, or forgets that of the topic if m is empty.
@@ -19,9 +26,15 @@ func (r *Router) retain(m packet.Message, version uint64) {
 	if len(m.Payload) == 0 {
 		r.retained.Delete(m.Topic) // [MQTT-3.3.1-10]
 	} else {
-		*r.retained.Put(m.Topic) = kept{m, version}
+		r.put(m, version)
 	}
 	r.stats.Retained.Store(int64(r.retained.Len()))
+}
+
+// put runs with r.retainedMu held.
+func (r *Router) put(m packet.Message, version uint64) {
+	r.retentions++
+	*r.retained.Put(m.Topic) = kept{m, r.retentions, version}
 }
 
 // Announce publishes a message of the hub itself, below $SYS: retained, in memory only.
@@ -29,7 +42,7 @@ func (r *Router) Announce(name string, payload []byte) {
 	m := packet.Message{Topic: name, Payload: payload}
 	rt := r.Route(name)
 	r.retainedMu.Lock()
-	*r.retained.Put(name) = kept{m, rt.version}
+	r.put(m, rt.version)
 	r.retainedMu.Unlock()
 	if len(rt.subs) == 0 && len(rt.groups) == 0 {
 		return
@@ -55,7 +68,7 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 	w := NewWaker(r.waker.store)
 	defer w.Flush()
 	var frame []byte
-	var stored []Entry
+	var stored []found
 	for _, e := range r.findRetained(list, since) {
 		if e.QOS > 0 && s.Number() != 0 {
 			stored = append(stored, e)
@@ -63,12 +76,12 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 		}
 		r.retainedMu.RLock() // a newer one is retained first and delivered then: this one is before it, or not at all
 		switch {
-		case !r.current(e.Message):
+		case !r.current(e):
 		case e.QOS == 0:
 			frame = Encode(frame[:0], e.Message, 0, 0, false, true)
 			s.SendNow(frame, 1, &w)
 		default:
-			s.Enqueue(e, &w)
+			s.Enqueue(e.Entry, &w)
 		}
 		r.retainedMu.RUnlock()
 	}
@@ -78,7 +91,7 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 	}
 }
 
-func (r *Router) findRetained(list []Subscription, since uint64) (found []Entry) {
+func (r *Router) findRetained(list []Subscription, since uint64) (all []found) {
 	at := map[string]int{}
 	r.retainedMu.RLock()
 	defer r.retainedMu.RUnlock()
@@ -89,21 +102,22 @@ func (r *Router) findRetained(list []Subscription, since uint64) (found []Entry)
 			}
 			qos := min(m.QOS, x.QOS)
 			if i, ok := at[m.Topic]; ok {
-				found[i].QOS = max(found[i].QOS, qos)
+				all[i].QOS = max(all[i].QOS, qos)
 				return true
 			}
-			at[m.Topic] = len(found)
-			found = append(found, Entry{Message: &packet.Message{Topic: m.Topic, Payload: m.Payload, QOS: m.QOS}, QOS: qos, Retained: true})
+			at[m.Topic] = len(all)
+			message := &packet.Message{Topic: m.Topic, Payload: m.Payload, QOS: m.QOS}
+			all = append(all, found{Entry{Message: message, QOS: qos, Retained: true}, m.number})
 			return true
 		})
 	}
-	return found
+	return all
 }
 
-// current tells whether m is still the retained message of its topic. It runs with r.retainedMu held.
-func (r *Router) current(m *packet.Message) bool {
-	now := r.retained.Get(m.Topic)
-	return now != nil && &now.Payload[0] == &m.Payload[0] // a retained message has a payload, and each its own
+// current tells whether x is still the retained message of its topic. It runs with r.retainedMu held.
+func (r *Router) current(x found) bool {
+	now := r.retained.Get(x.Message.Topic)
+	return now != nil && now.number == x.number
 }
 
 // await queues an op and waits until it is told.
@@ -134,7 +148,7 @@ type redelivery struct {
 	barrier
 	r       *Router
 	s       Subscriber
-	entries []Entry
+	entries []found
 }
 
 // Write implements store.Op.
@@ -165,7 +179,7 @@ func (d *redelivery) Committed(err error) {
 			continue // not stored
 		}
 		d.r.retainedMu.RLock()
-		current := d.r.current(e.Message)
+		current := d.r.current(e)
 		d.r.retainedMu.RUnlock()
 		switch {
 		case err != nil:
@@ -173,6 +187,6 @@ func (d *redelivery) Committed(err error) {
 		case !current:
 			e.Message = nil // s has got a newer one in this batch
 		}
-		d.s.Enqueue(e, &d.r.waker)
+		d.s.Enqueue(e.Entry, &d.r.waker)
 	}
 }

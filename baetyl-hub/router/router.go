@@ -1,9 +1,12 @@
 // Package router decides who gets a message and sees that it is safe before it is acknowledged.
 //
-//	session ──Publish(p)──► match: one topic tree, the static routes ──┬─ nothing to store: deliver now ─► Subscriber
-//	                                                                   └─ store.Append ─► stored ─► deliver ─► p.Done
+//	        Route: one topic tree and the static routes; kept by the publisher while it is Fresh
+//	          │
+//	session ──┴─ Publish(p) ──┬─ nothing to store ──────────────────────────────────► p.Done ─► Subscribers
+//	                          └─ Waker ─Flush─► store: p.Write ─► p.Committed ──────► p.Done ─► Subscribers
+//	        ──── Route.Forward: QoS 0 packets as they came ───────────────────────────────────► Subscribers
 //
-// It promises that a message is matched once, not once per session; that a session gets one copy of it however many of its
+// Whom it delivers to notes his connection in a Waker, too; Flush wakes it. It promises that a message is matched once, not once per session; that a session gets one copy of it however many of its
 // filters match; that Done(nil) means on stable storage for everyone whose session outlives its connection; and that messages of
 // one publisher keep their order. It knows sessions only as Subscribers, and nothing of connections, users or packets on a wire.
 package router
@@ -110,8 +113,9 @@ type Router struct {
 	static  []StaticRoute
 	version atomic.Uint64 // counts changes of subs and static
 
-	retainedMu sync.RWMutex // guards retained; never held together with mu
+	retainedMu sync.RWMutex // guards retained and retentions; never held together with mu
 	retained   topic.Tree[kept]
+	retentions uint64 // how often a message was retained: the number of the newest
 
 	stats Stats
 }

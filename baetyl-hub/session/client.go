@@ -126,7 +126,7 @@ func (c *client) handle(frame []byte) error {
 	case *packet.Pubcomp:
 		c.s.acknowledge(packet.PUBCOMP, p.ID, c, &c.w)
 	case *packet.Pubrel:
-		return c.release(p.ID)
+		c.s.release(p.ID, c)
 	case *packet.Subscribe:
 		return c.subscribe(p)
 	case *packet.Unsubscribe:

@@ -116,6 +116,9 @@ func (s *Session) attach(c *client, w *router.Waker) {
 	defer s.mu.Unlock()
 	s.q.rewind()
 	s.online.Store(c)
+	if s.q.has(received) {
+		s.save(w) // the store refused it
+	}
 	s.pump(w)
 }
 

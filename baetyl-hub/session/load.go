@@ -34,9 +34,9 @@ func (g *Registry) Visitor() (v store.Visitor, finish func()) {
 
 func (l *loader) session(x store.Session) {
 	g := l.g
-	s := &Session{g: g, id: x.Client, user: x.User, number: x.Number, subs: x.Filters, received: map[packet.ID]bool{}}
+	s := &Session{g: g, id: x.Client, user: x.User, number: x.Number, subs: x.Filters, inbound: map[packet.ID]*inbound{}}
 	for _, id := range x.Received {
-		s.received[id] = true
+		s.inbound[id] = &inbound{state: stored}
 	}
 	a, err := decodeAcked(x.Acked)
 	if x.Acked != nil && err != nil {

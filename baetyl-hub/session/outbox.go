@@ -2,7 +2,6 @@ package session
 
 import (
 	"net"
-	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -12,16 +11,21 @@ import (
 
 // outbox collects what a connection has to send, so that many packets leave in one write.
 //
-//	Append ─► pending ─► Wake ─► writer: takes all that is pending, one write, again while there is more, ends
+//	sendLoose, send ─► pending ─► note: into the sender's Waker ─Flush─► Wake ─┬─ a little, and the socket takes it: written
+//	                                                                           └─ writer: one write of all that is pending,
+//	                                                                              again while there is more, ends
 //
 // The writer is a goroutine that lives only while there is something to send: an idle connection has none. Nobody but the writer
-// ever waits for the socket.
+// waits for the socket; who floods crowded readers alone waits for the writer, in Drain.
 type outbox struct {
 	conn    net.Conn
 	direct  syscall.RawConn // of conn, if bytes written there are bytes of the protocol; else nil
 	timeout time.Duration   // of one write; a reader that takes nothing for that long is cut off
 	drop    func(n int)     // counts dropped QoS 0 messages
 	limits  outboxLimits
+
+	// Publishers take publishers before mu: a hundred may wait for one subscriber, and the writer must not queue behind them.
+	publishers sync.Mutex
 
 	mu      sync.Mutex
 	pending []byte         // not yet taken by the writer
@@ -42,42 +46,26 @@ type outboxLimits struct {
 	hard     int // bytes that wait in all; more close the connection
 }
 
-// lock takes o.mu without ever queueing for it. What is done under it takes microseconds, but with a hundred publishers for one
-// subscriber sync.Mutex turns fair and hands itself from one sleeping goroutine to the next: the writer would wait for all of
-// them to be scheduled, each time.
-func (o *outbox) lock() {
-	for i := 0; !o.mu.TryLock(); i++ {
-		if i >= spins {
-			i = 0
-			runtime.Gosched()
-		}
-	}
-}
-
-// spins is about the time to copy a full read buffer.
-const spins = 1000
-
 // keep is the largest buffer that an outbox keeps when it has nothing to send.
 const keep = 4 << 10
 
 // sendLoose appends n QoS 0 messages, or drops them if too much waits already. It tells whether the outbox is crowded.
 func (o *outbox) sendLoose(frames []byte, n int, w *router.Waker) bool {
-	o.lock()
+	o.publishers.Lock()
+	defer o.publishers.Unlock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	if o.ending {
-		o.mu.Unlock()
 		return false
 	}
 	if o.loose+n > o.limits.messages || len(o.pending)+len(frames) > o.limits.bytes {
-		o.mu.Unlock()
-		o.drop(n)
+		o.drop(n) // an atomic counter
 		return true
 	}
 	o.loose += n
 	o.pending = append(o.pending, frames...)
 	o.note(w)
-	crowded := o.crowded()
-	o.mu.Unlock()
-	return crowded
+	return o.crowded()
 }
 
 // crowded runs with o.mu held.
@@ -91,7 +79,7 @@ const patience = time.Second
 // Drain waits until the writer has taken what is pending, or the reader turns out to be dead. Who sends to crowded readers alone is
 // so held to the pace of the first of them.
 func (o *outbox) Drain() {
-	o.lock()
+	o.mu.Lock()
 	left := patience
 	if !o.since.IsZero() {
 		left -= time.Since(o.since)
@@ -115,7 +103,7 @@ func (o *outbox) Drain() {
 
 // send appends what encode adds to the buffer; it is not dropped. A connection over its hard limit is closed.
 func (o *outbox) send(w *router.Waker, encode func([]byte) []byte) {
-	o.lock()
+	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.ending {
 		return
@@ -149,7 +137,7 @@ func (o *outbox) Wake(alone bool) {
 
 // writeNow writes what is pending if it is little and the socket takes it without waiting. It tells whether nothing is left to write.
 func (o *outbox) writeNow() bool {
-	o.lock()
+	o.mu.Lock()
 	if len(o.pending) > keep || o.closed {
 		o.mu.Unlock()
 		return false
@@ -158,7 +146,7 @@ func (o *outbox) writeNow() bool {
 	o.mu.Unlock()
 	n := 0
 	_ = o.direct.Control(func(fd uintptr) { n, _ = syscall.Write(int(fd), buf) }) // an error comes up again in the writer
-	o.lock()
+	o.mu.Lock()
 	defer o.mu.Unlock()
 	if n = max(n, 0); n < len(buf) {
 		o.pending, o.loose = append(append(buf[:0], buf[n:]...), o.pending...), o.loose+loose
@@ -186,44 +174,48 @@ func (o *outbox) take() []byte {
 
 func (o *outbox) write() {
 	defer o.done.Done()
-	for {
-		o.lock()
-		if len(o.pending) == 0 || o.closed {
-			o.noted = false
-			if cap(o.spare) > keep {
-				o.spare = nil
-			}
-			if cap(o.pending) > keep {
-				o.pending = nil
-			}
-			o.mu.Unlock()
-			return
-		}
-		buf, timeout := o.take(), o.timeout
-		o.since = time.Now()
-		o.mu.Unlock()
+	for buf, timeout := o.swap(nil, nil); buf != nil; {
 		if timeout > 0 {
 			_ = o.conn.SetWriteDeadline(time.Now().Add(timeout))
 		}
 		_, err := o.conn.Write(buf)
-		o.lock()
-		o.spare = buf[:0]
-		o.since = time.Time{}
-		if err != nil {
-			o.ending, o.closed = true, true
-		}
-		o.mu.Unlock()
 		if err != nil {
 			_ = o.conn.Close() // wakes the read loop, which ends the session
 		}
+		buf, timeout = o.swap(buf, err)
 	}
+}
+
+// swap gives the writer what is pending for the buffer that it has written, with err. Without a buffer the writer ends.
+func (o *outbox) swap(written []byte, err error) (buf []byte, timeout time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.since = time.Time{}
+	if written != nil {
+		o.spare = written[:0]
+	}
+	if err != nil {
+		o.ending, o.closed = true, true
+	}
+	if len(o.pending) == 0 || o.closed {
+		o.noted = false
+		if cap(o.spare) > keep {
+			o.spare = nil
+		}
+		if cap(o.pending) > keep {
+			o.pending = nil
+		}
+		return nil, 0
+	}
+	o.since = time.Now()
+	return o.take(), o.timeout
 }
 
 // finish sends what is pending if flush is set, closes the connection and waits for the writer. Wakers that hold the outbox must
 // not depend on the caller.
 func (o *outbox) finish(flush bool) {
 	var w router.Waker
-	o.lock()
+	o.mu.Lock()
 	if flush && !o.closed {
 		// What is left must not hold up a takeover or a shutdown.
 		o.timeout = time.Second

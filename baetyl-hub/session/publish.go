@@ -8,7 +8,6 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/router"
-	"github.com/baetyl/baetyl/baetyl-hub/store"
 )
 
 // publish handles a PUBLISH of the client.
@@ -110,8 +109,10 @@ func (c *client) lookup(name []byte) (*known, error) {
 }
 
 func (c *client) accept(p *packet.Publish, route *router.Route) error {
-	if p.Message.QOS == 2 && !c.firstTime(p.ID) {
-		return nil
+	if p.Message.QOS == 2 {
+		if fresh, err := c.s.begin(p.ID, c); err != nil || !fresh {
+			return err
+		}
 	}
 	inOrder := len(c.slots) > 0
 	c.slot()
@@ -135,80 +136,14 @@ func (c *client) slot() {
 
 // receipt tells the client that its message is safe. It runs on the goroutine of the read loop or of the store.
 func (c *client) receipt(p *router.Publication, err error, w *router.Waker) {
-	switch {
-	case err != nil:
+	if err != nil {
 		c.log.WithError(err).Warnf("message refused, connection closed")
 		_ = c.conn.Close() // the client will send it again; MQTT 3.1.1 has no other way to say no
-	case p.Message.QOS == 1:
-		c.sendID(packet.PUBACK, p.ID, w) // [MQTT-4.3.2-2]
+	}
+	switch {
 	case p.Message.QOS == 2:
-		c.s.mu.Lock()
-		c.s.received[p.ID] = true
-		c.s.mu.Unlock()
-		if now := c.s.online.Load(); now != nil { // perhaps a newer connection, which has asked in vain
-			now.sendID(packet.PUBREC, p.ID, w) // [MQTT-4.3.3-2]
-		}
+		c.s.arrived(p.ID, err, w)
+	case p.Message.QOS == 1 && err == nil:
+		c.sendID(packet.PUBACK, p.ID, w) // [MQTT-4.3.2-2]
 	}
-	if err != nil && p.Message.QOS == 2 {
-		c.s.mu.Lock()
-		delete(c.s.received, p.ID)
-		c.s.mu.Unlock()
-	}
-}
-
-// firstTime tells whether the QoS 2 message id is new. A repetition is answered, not published again. [MQTT-4.3.3-2]
-func (c *client) firstTime(id packet.ID) bool {
-	s := c.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	stored, known := s.received[id]
-	if known {
-		if stored {
-			c.sendID(packet.PUBREC, id, &c.w)
-		}
-		return false
-	}
-	if s.received == nil {
-		s.received = map[packet.ID]bool{}
-	}
-	s.received[id] = false
-	return true
-}
-
-// release handles PUBREL: the client will not send the message again, its id is free.
-func (c *client) release(id packet.ID) error {
-	s := c.s
-	s.mu.Lock()
-	_, known := s.received[id]
-	delete(s.received, id)
-	s.mu.Unlock()
-	if !known || s.number == 0 {
-		c.sendID(packet.PUBCOMP, id, &c.w)
-		return nil
-	}
-	c.slot()
-	c.w.Later(&releaseOp{c, id})
-	return nil
-}
-
-// releaseOp stores that an id is free before PUBCOMP says so: the client may use it for another message at once.
-type releaseOp struct {
-	c  *client
-	id packet.ID
-}
-
-// Write implements store.Op.
-func (o *releaseOp) Write(tx *store.Tx) error {
-	tx.DeleteReceived(o.c.s.number, o.id)
-	return nil
-}
-
-// Committed implements store.Op.
-func (o *releaseOp) Committed(err error) {
-	if err == nil {
-		o.c.sendID(packet.PUBCOMP, o.id, o.c.g.waker) // [MQTT-4.3.3-2]
-	} else {
-		_ = o.c.conn.Close()
-	}
-	<-o.c.slots
 }

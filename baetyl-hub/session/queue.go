@@ -91,6 +91,16 @@ func (q *queue) skip(position uint64) {
 	q.trim()
 }
 
+// has tells whether an entry that was ever sent is in the state.
+func (q *queue) has(x state) bool {
+	for p := q.head; p < q.high; p++ {
+		if q.at(p).state == x {
+			return true
+		}
+	}
+	return false
+}
+
 // find returns the position in flight that has the packet id.
 func (q *queue) find(id packet.ID) (position uint64, ok bool) {
 	position = q.head + (uint64(id)+maxSpan-1-q.head%maxSpan)%maxSpan

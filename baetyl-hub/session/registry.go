@@ -7,7 +7,7 @@
 //	           outbox ◄──────── Session: queue ◄──Enqueue── router
 //
 // One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something. Nobody else
-// waits for a socket. It promises: PUBACK and PUBREC follow the store; a session has one connection at a time, and a newcomer waits
+// waits for a socket. It promises: PUBACK, PUBREC and PUBCOMP follow the store, and go to the connection that asked; a session has one connection at a time, and a newcomer waits
 // until the old one has let go; a slow reader loses QoS 0 messages (counted) and is held by its window for the others.
 //
 // Locks, outer first: Registry.mu, router, Session.mu, outbox.mu, store.
@@ -15,7 +15,9 @@ package session
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -296,10 +298,6 @@ func (g *Registry) discard(s *Session) error {
 	for f := range s.subs {
 		filters = append(filters, f)
 	}
-	received := make([]packet.ID, 0, len(s.received))
-	for id := range s.received {
-		received = append(received, id)
-	}
 	s.mu.Unlock()
 	var was queue
 	var freed []uint64
@@ -314,7 +312,7 @@ func (g *Registry) discard(s *Session) error {
 		for _, seq := range s.freed {
 			tx.Release(seq)
 		}
-		tx.DeleteSession(s.number, filters, received)
+		tx.DeleteSession(s.number, filters, slices.Collect(maps.Keys(s.inbound)))
 		// What follows now, of messages that were routed before, finds the session dead and is freed at once.
 		was, freed = s.q, s.freed
 		s.dead, s.q, s.freed = true, queue{}, nil

@@ -3,6 +3,7 @@ package session
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"testing"
@@ -31,8 +32,19 @@ type rig struct {
 
 func newRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
-	st, err := store.Open(store.Options{Dir: t.TempDir()})
+	g, err := openRig(t, store.Options{Dir: t.TempDir()}, change...)
 	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, g.close()) })
+	return g
+}
+
+// openRig is for a store that may fail; the caller closes the rig.
+func openRig(t *testing.T, on store.Options, change ...func(*Options)) (*rig, error) {
+	t.Helper()
+	st, err := store.Open(on)
+	if err != nil {
+		return nil, err
+	}
 	users, err := auth.New([]auth.Principal{{Username: "u", Password: "p", Permissions: []auth.Permission{
 		{Action: "pub", Permit: []string{"#"}}, {Action: "sub", Permit: []string{"#"}},
 	}}}, topic.DefaultLimits)
@@ -47,19 +59,23 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	rt := router.New(st)
 	g := &rig{Registry: New(o, st, rt, users), t: t, store: st, ended: make(chan error, 1)}
 	v, finish := g.Visitor()
-	require.NoError(t, st.Load(v))
+	if err := st.Load(v); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
 	finish()
 	var ctx context.Context
 	ctx, g.end = context.WithCancel(context.Background())
 	go func() { g.ended <- st.Run(ctx, rt.Flush) }()
-	t.Cleanup(func() {
-		g.Registry.Close()
-		g.end()
-		require.NoError(t, <-g.ended)
-		g.ended <- nil
-		require.NoError(t, st.Close())
-	})
-	return g
+	return g, nil
+}
+
+// close ends connections and store.
+func (g *rig) close() error {
+	g.Registry.Close()
+	g.end()
+	err := <-g.ended
+	g.ended <- nil
+	return errors.Join(err, g.store.Close())
 }
 
 // peer is a client on a pipe.

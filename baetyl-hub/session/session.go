@@ -26,8 +26,8 @@ type Session struct {
 
 	mu       sync.Mutex // below the locks of registry and router, above those of outbox and store
 	subs     map[string]packet.QOS
-	parked   bool               // subs are not active: the user was missing, or not permitted, when the hub started
-	received map[packet.ID]bool // QoS 2 messages from the client that it has not released; true: stored
+	parked   bool                   // subs are not active: the user was missing, or not permitted, when the hub started
+	inbound  map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q        queue
 	loading  bool     // prefetch fetches messages from the store
 	timed    bool     // the repetition timer runs
@@ -303,13 +303,19 @@ func (s *Session) Committed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dirty = false
+	freed, recorded := s.writing, s.recorded // empty if Write was not called
+	s.writing, s.recorded = s.writing[:0], s.recorded[:0]
+	c := s.online.Load()
 	if err != nil {
-		// Told again with the next progress; until then the messages stay, and no PUBREL goes out.
-		s.freed = append(s.freed, s.writing...)
+		// Told again with the next progress; until then the messages stay.
+		s.freed = append(s.freed, freed...)
+		if c != nil && s.q.has(received) {
+			c.kick() // no PUBREL may follow its PUBREC: attach tries again
+		}
 		return
 	}
-	c, more := s.online.Load(), len(s.freed) > 0
-	for _, p := range s.recorded {
+	more := len(s.freed) > 0
+	for _, p := range recorded {
 		if p < s.q.head || p >= s.q.tail || s.q.at(p).state != received { // done, or the session was replaced
 			continue
 		}
@@ -318,10 +324,7 @@ func (s *Session) Committed(err error) {
 			c.sendID(packet.PUBREL, packetID(p), s.g.waker)
 		}
 	}
-	for p := s.q.head; p < s.q.high && !more; p++ {
-		more = s.q.at(p).state == received
-	}
-	if more {
+	if more || s.q.has(received) {
 		s.save(s.g.waker)
 	}
 }

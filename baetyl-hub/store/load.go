@@ -22,13 +22,13 @@ type Session struct {
 	Received []packet.ID
 }
 
-// Visitor receives the content of a store at start.
+// Visitor receives the content of a store at start: sessions in any order, then retained messages, wills, messages.
 type Visitor struct {
 	Session  func(Session)
 	Retained func(packet.Message)
 	Will     func(client string, will packet.Message)
-	// Message is called for each message in order, after the sessions. needed tells how many of its targets still need it; one that
-	// nobody needs is removed. size is for Release.
+	// Message is called for each message in the order of their numbers, after the sessions. needed tells how many of its targets still
+	// need it, which is how often Release must be called for it; one that nobody needs is removed.
 	Message func(seq uint64, rec *Record) (needed int)
 }
 

@@ -4,9 +4,10 @@
 //	                                  ▲                                      │
 //	                                  └── the next batch forms meanwhile ◄───┘
 //
-// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash,
-// and that ops are written, and told so, in the order of Append. There is no timer: a batch is what came while the previous one
-// was written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
+// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash, and
+// that ops are written, and told so, in the order of Append. Of an op that was told an error nothing is left when the next one is
+// stored, but what it acknowledged and the messages that it deleted. There is no timer: a batch is what came while the previous one was
+// written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
 //
 // A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when the last
 // one is released the message goes with the next batch. It knows nothing of topics, clients or connections.
@@ -16,7 +17,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -29,6 +29,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"github.com/baetyl/baetyl/baetyl-hub/store/journal"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -49,6 +50,10 @@ type Options struct {
 	Log       log.Logger
 	FreeSpace func(dir string) (uint64, error) // bytes free on the file system; nil: not watched
 	MinFree   uint64                           // bytes that must stay free; below, messages are refused
+
+	// For tests: what the database lies on, opened anew after a failed write; nil: the folder hub.db in Dir.
+	Storage     func() (storage.Storage, error)
+	WriteBuffer int // bytes that are gathered in memory and in a journal before a table is written; 0 means 8 MiB
 }
 
 // Op is one change. The store calls Write once and then Committed once, from the goroutine of Run.
@@ -69,11 +74,13 @@ var (
 // Store is an open database. Append and Messages may be called from any goroutine.
 type Store struct {
 	o     Options
+	dir   string // of the database
 	db    atomic.Pointer[leveldb.DB]
 	files storage.Storage // of db; touched as the fields below
 	stats Stats
 
-	broken atomic.Bool // the last write failed: reopen before the next
+	broken atomic.Bool    // the last write failed: reopen before the next
+	undo   *leveldb.Batch // and then write this first: see Tx.inverse; nil: nothing. Touched as the fields below
 
 	// Touched by the goroutine of Run only, and by Load before it.
 	seq    uint64 // of the newest message
@@ -114,16 +121,27 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = log.Discard()
 	}
-	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
+	if o.WriteBuffer <= 0 {
+		o.WriteBuffer = writeBuffer
 	}
-	s := &Store{o: o, needs: needs{pages: map[uint64]*page{}}}
+	dir := filepath.Join(o.Dir, "hub.db")
+	if o.Storage == nil {
+		if err := makeDir(dir, file.SyncDir); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+		o.Storage = func() (storage.Storage, error) { return journal.Open(dir, int64(o.WriteBuffer), o.Log) }
+	}
+	s := &Store{o: o, dir: dir, needs: needs{pages: map[uint64]*page{}}}
 	s.wake.L = &s.mu
-	s.tx.s = s
+	s.tx.s, s.tx.batch = s, new(leveldb.Batch)
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	s.clock.load(s.get(keyClock))
+	running, err := s.db.Load().Get(keyClock, nil)
+	if err != nil && !errors.Is(err, leveldb.ErrNotFound) {
+		return nil, errors.Join(fmt.Errorf("open store %s: %w", s.dir, err), s.Close())
+	}
+	s.clock.load(running)
 	return s, nil
 }
 
@@ -131,25 +149,28 @@ func Open(o Options) (*Store, error) {
 const writeBuffer = 8 << 20
 
 func (s *Store) open() error {
-	dir := filepath.Join(s.o.Dir, "hub.db")
 	options := &opt.Options{
 		Filter:      filter.NewBloomFilter(10),
-		WriteBuffer: writeBuffer,
+		WriteBuffer: s.o.WriteBuffer,
+		// A batch above the write buffer goes the way of all others. goleveldb's own way for it takes locks that it never gives back
+		// when the disk fails.
+		DisableLargeBatchTransaction: true,
 		// Block cache and open files sized for small machines.
 		BlockCacheCapacity:     4 << 20,
 		OpenFilesCacheCapacity: 64,
 	}
-	files, err := journal.Open(dir, writeBuffer, s.o.Log)
+	files, err := s.o.Storage()
 	if err != nil {
-		return fmt.Errorf("open store %s: %w", dir, err)
+		return fmt.Errorf("open store %s: %w", s.dir, err)
 	}
+	files = &ordered{Storage: files}
 	db, err := leveldb.Open(files, options)
 	if ldberrors.IsCorrupted(err) {
 		s.o.Log.WithError(err).Warnf("store is damaged, repairing what can be read")
 		db, err = leveldb.Recover(files, options)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("open store %s: %w", dir, err), files.Close())
+		return errors.Join(fmt.Errorf("open store %s: %w", s.dir, err), files.Close())
 	}
 	s.db.Store(db)
 	s.files = files
@@ -233,6 +254,7 @@ func (s *Store) commit(ops []Op) {
 	}
 	tx.refused = refused
 	s.write(tx, true)
+	tx.forget()
 	next := 0
 	for i, op := range ops {
 		if next < len(refused) && refused[next].i == i {
@@ -256,17 +278,20 @@ func (s *Store) write(tx *Tx, last bool) {
 		}
 		tx.putClock() // goleveldb does not sync a transaction without content
 	}
+	if !last {
+		tx.remember()
+	}
 	sync := last && s.due(tx)
-	if err := s.db.Load().Write(&tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
+	if err := s.db.Load().Write(tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
 		tx.undo()
+		s.undo = tx.inverse()
 		tx.fail = fmt.Errorf("write store: %w", err)
 		s.broken.Store(true)
 		s.stats.Errors.Add(1)
 		s.o.Log.WithError(err).Errorf("store cannot be written; messages are refused until it can")
 		return
 	}
-	tx.begun = true
-	tx.batch.Reset()
+	tx.another()
 	s.stats.Batches.Add(1)
 	if sync {
 		s.stats.Syncs.Add(1)
@@ -297,16 +322,11 @@ func (s *Store) reopen() error {
 	if err := s.open(); err != nil {
 		return err
 	}
+	if err := s.db.Load().Write(s.undo, &opt.WriteOptions{Sync: s.o.Sync != SyncNone}); err != nil {
+		return fmt.Errorf("write store: %w", err)
+	}
+	s.undo = nil
 	s.broken.Store(false)
 	s.o.Log.Infof("store can be written again")
 	return nil
-}
-
-// get returns a copy of the value at key, nil if there is none.
-func (s *Store) get(key []byte) []byte {
-	v, err := s.db.Load().Get(key, nil)
-	if err != nil {
-		return nil
-	}
-	return v
 }

@@ -10,8 +10,8 @@ import (
 // Tx is the batch that is being made. It is valid during Op.Write only.
 type Tx struct {
 	s        *Store
-	batch    leveldb.Batch // the transaction that is being made
-	begun    bool          // the batch has transactions before that one
+	batch    *leveldb.Batch // the transaction that is being made
+	begun    bool           // the batch has transactions before that one
 	buf      []byte
 	sync     bool  // the batch must be on stable storage before its ops are told
 	fail     error // why nothing of the batch can be written
@@ -19,6 +19,11 @@ type Tx struct {
 	bytes    int64 // change of their size
 	set      []need
 	refused  []refusal
+
+	// While a batch has several transactions: the database before the first one, and those that are written.
+	before  *leveldb.Snapshot
+	earlier []*leveldb.Batch
+	spares  []*leveldb.Batch
 }
 
 // need remembers a count as it was, for undo.

@@ -99,17 +99,6 @@ func (b *Broker) end(sig syscall.Signal) {
 	<-b.ended
 }
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listened on a moment ago.
-func FreePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // Until polls a condition and ends the test if it does not become true within 20 seconds. what says what was expected.
 func Until(t testing.TB, what string, condition func() bool) {
 	t.Helper()

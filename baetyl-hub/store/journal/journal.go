@@ -1,4 +1,5 @@
-// Package journal is goleveldb's storage of files with one difference: journals are written over, not made anew.
+// Package journal is goleveldb's storage of files with two differences: the sync of a table carries its name to the disk, too, and
+// journals are written over, not made anew.
 //
 //	spare ──Create: new mark, rename──► NNNNNN.log ──Remove: rename──► spare
 //
@@ -26,10 +27,11 @@ import (
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// disk is goleveldb's storage of files, but for its journals.
+// disk is goleveldb's storage of files, but for its journals and the names of tables.
 type disk struct {
 	storage.Storage
 	dir       string
@@ -76,6 +78,10 @@ func (d *disk) path(fd storage.FileDesc) string { return filepath.Join(d.dir, fd
 
 // Create implements storage.Storage.
 func (d *disk) Create(fd storage.FileDesc) (storage.Writer, error) {
+	if fd.Type == storage.TypeTable {
+		w, err := d.Storage.Create(fd)
+		return table{w, d.dir}, err
+	}
 	if fd.Type != storage.TypeJournal {
 		return d.Storage.Create(fd)
 	}
@@ -95,6 +101,20 @@ func (d *disk) Create(fd storage.FileDesc) (storage.Writer, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return j, nil
+}
+
+// table is a table that is being written. A manifest that names it may be on the disk before the next sync of the folder.
+type table struct {
+	storage.Writer
+	dir string
+}
+
+// Sync implements storage.Syncer.
+func (t table) Sync() error {
+	if err := t.Writer.Sync(); err != nil {
+		return err
+	}
+	return file.SyncDir(t.dir)
 }
 
 // Open implements storage.Storage.
@@ -174,11 +194,7 @@ func (j *journal) start(from, to string) error {
 		}
 	}
 	// Syncs of a file that is written over don't carry its new name to the disk.
-	dir, err := os.Open(filepath.Dir(to))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return file.SyncDir(filepath.Dir(to))
 }
 
 // Write implements io.Writer: it adds a frame. After an error the journal is not used any more.
