@@ -68,6 +68,13 @@ func (r *Records) Pending() (*Update, error) {
 	return &u, nil
 }
 
+// Tidy removes what writes that were cut off have left. The caller is the only one who writes.
+func (r *Records) Tidy() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return errors.Join(r.record.Tidy(), r.log.tidy())
+}
+
 // open returns the update that has no final line in the log, for which there is no record.
 func (r *Records) open() (*Update, error) {
 	last, err := r.log.last()

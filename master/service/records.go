@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -31,6 +32,7 @@ func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 // aside.
 func (r *Records) Left() ([]engine.Record, error) {
 	left, err := r.file.Load()
+	err = errors.Join(err, r.file.Tidy())
 	// A master from before the file had a version takes its first line for a record, and writes that again.
 	return slices.DeleteFunc(left, func(rec engine.Record) bool { return rec.Engine == "" }), err
 }

@@ -122,6 +122,14 @@ func (f File[T]) Remove() error {
 	return nil
 }
 
+// Tidy removes what a Save that was cut off has left beside the file. Nobody may save meanwhile.
+func (f File[T]) Tidy() error {
+	if err := f.Disk.Or().Tidy(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("tidy up beside %s: %w", f.What, err)
+	}
+	return nil
+}
+
 // replaceable tells whether there is a file, and refuses to touch one of a newer version.
 func (f File[T]) replaceable() (there bool, err error) {
 	data, err := f.Disk.Or().ReadHead(f.Path, maxHead)
