@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -65,39 +64,25 @@ func (l otaLog) tidy() error {
 	return nil
 }
 
-// append adds a record after the last whole line, and returns when it is on disk.
+// append adds a record after the last whole line, and returns when it is on disk. The file is replaced, so that no
+// power cut tears what stands in it: it is short.
 func (l otaLog) append(r masterapi.OTARecord) error {
 	last, err := l.last()
-	if err != nil {
-		return err
-	}
-	if last == nil {
+	if last == nil && err == nil {
 		return l.replace(r)
 	}
-	f, err := l.disk.OpenFile(l.path, os.O_RDWR, 0)
-	if err != nil {
-		return fmt.Errorf("write OTA log: %w", err)
+	var data []byte
+	if err == nil {
+		data, err = l.disk.ReadFile(l.path)
 	}
-	defer f.Close()
-	if err := l.add(f, line(r)); err != nil {
+	if err == nil {
+		whole := data[:bytes.LastIndexByte(data, '\n')+1] // without what a power cut has left of a record
+		err = l.disk.WriteAtomic(l.path, append(whole, line(r)...), 0o644)
+	}
+	if err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
 	return nil
-}
-
-func (l otaLog) add(f file.File, line []byte) error {
-	data, err := l.disk.ReadFile(l.path)
-	if err != nil {
-		return err
-	}
-	end := int64(bytes.LastIndexByte(data, '\n') + 1)
-	if err := f.Truncate(end); err != nil { // what a power cut left of a record
-		return err
-	}
-	if _, err := f.WriteAt(line, end); err != nil {
-		return errors.Join(err, f.Truncate(end))
-	}
-	return f.Sync()
 }
 
 func (l otaLog) replace(r masterapi.OTARecord) error {

@@ -23,12 +23,12 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// every is all faults with UPDATE_FAULTS=1, and a part of them otherwise.
-func every(n int) faultfs.Options {
+// faults are all of them with UPDATE_FAULTS=1, and one of so many otherwise.
+func faults(every int) faultfs.Options {
 	if os.Getenv("UPDATE_FAULTS") != "" {
 		return faultfs.Options{}
 	}
-	return faultfs.Options{Every: n}
+	return faultfs.Options{Every: every}
 }
 
 // Versions of the application, and of the program: it checks itself, says that it is ready, and takes over.
@@ -128,7 +128,7 @@ func (v *victim) steps() (out []string) {
 // final is the step that ended the update, empty when there is none. There is never more than one.
 func (v *victim) final() string {
 	v.t.Helper()
-	ends := slices.DeleteFunc(v.steps(), func(s string) bool { return !masterapi.Final(s) })
+	ends := finals(v.steps())
 	require.LessOrEqual(v.t, len(ends), 1, "%s", v.steps())
 	return strings.Join(ends, "")
 }
@@ -174,7 +174,7 @@ func (v *victim) leftOvers() (names []string) {
 func TestAppUpdateWithDiskFaults(t *testing.T) {
 	for name, broken := range map[string]bool{"good": false, "bad": true} {
 		t.Run(name, func(t *testing.T) {
-			faultfs.Each(t, every(11), func(t *testing.T, d *faultfs.FS) {
+			faultfs.Each(t, faults(11), func(t *testing.T, d *faultfs.FS) {
 				v := newVictim(t, d)
 				synctest.Test(t, func(t *testing.T) {
 					v.t = t
@@ -230,7 +230,7 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 
 // The same for the program of the master.
 func TestMasterUpdateWithDiskFaults(t *testing.T) {
-	faultfs.Each(t, every(17), func(t *testing.T, d *faultfs.FS) { newVictim(t, d).updateMaster(d) })
+	faultfs.Each(t, faults(17), func(t *testing.T, d *faultfs.FS) { newVictim(t, d).updateMaster(d) })
 }
 
 func (v *victim) updateMaster(d *faultfs.FS) {
@@ -281,4 +281,48 @@ func (v *victim) supervised(disk file.Disk) *process {
 		return nil
 	}
 	return v.boot(disk)
+}
+
+// Whatever operation of a restart fails, and however, in each state: the next start comes to the same end.
+func TestRestartWithDiskFaults(t *testing.T) {
+	for state, c := range lying {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel() // each waits for the disk most of the time
+			faultfs.Each(t, faults(5), func(t *testing.T, disk *faultfs.FS) {
+				d := deviceIn(t, disk.Dir())
+				c.lay(d)
+				d.opts.Disk = disk.Disk()
+				disk.Start()
+				_ = d.updater().start(t.Context())
+				disk.Reboot()
+
+				d.opts.Disk = file.OS
+				version, _ := d.start()
+				require.Equal(t, Idle, d.state())
+				require.Equal(t, c.program, d.read(d.opts.Program))
+				want := []string{c.step}
+				if disk.Fault().Kind == faultfs.Error && version != c.version {
+					// A backup that cannot be read is taken for damaged, and the new application stays.
+					want = map[State][]string{
+						AppSwapped: {masterapi.StepUpdated}, AppUndoing: {masterapi.StepFailure}, StrayBackup: {""},
+					}[state]
+					require.NotNil(t, want, state)
+					require.Equal(t, "after", version)
+				} else {
+					require.Equal(t, c.version, version)
+				}
+				require.Equal(t, want, append(finals(d.steps()), "")[:1])
+			})
+		})
+	}
+}
+
+// finals are the final ones of some steps.
+func finals(steps []string) (out []string) {
+	for _, s := range steps {
+		if masterapi.Final(s) {
+			out = append(out, s)
+		}
+	}
+	return out
 }

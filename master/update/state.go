@@ -38,7 +38,8 @@ const (
 	AppSwapped      State = "app swapped"      // record, backup; the application is the old or the new one
 	AppCommitted    State = "app committed"    // record; the application is the new one
 	AppUndoing      State = "app undoing"      // record with the reason, backup
-	AppUndone       State = "app undone"       // record with the reason
+	AppUndone       State = "app undone"       // record with the reason; the application is the old one
+	AppStuck        State = "app stuck"        // record with the reason; the application is the new one: its backup was damaged
 	MasterAccepted  State = "master accepted"  // record, candidate
 	MasterTried     State = "master tried"     // record with starts, candidate
 	MasterExhausted State = "master exhausted" // record with maxStarts, candidate: the last try runs, or has been cut off
@@ -78,12 +79,13 @@ var restarts = map[State]restart{
 	DamagedBackup:   {do: setAside, next: afterSetAside},
 	StrayBackup:     {do: putBack, next: []State{Idle, StrayCandidate, Announced, Ended}},
 	AppSwapped:      {do: putBack, next: []State{StrayCandidate, AppAccepted, AppCommitted}},
-	AppUndoing:      {do: putBack, next: []State{StrayCandidate, AppUndone}},
+	AppUndoing:      {do: putBack, next: []State{StrayCandidate, AppUndone, AppStuck}},
 	StrayCandidate:  {do: discard, next: afterDiscard},
 	Announced:       {do: end, final: masterapi.StepRolledBack, next: []State{Idle}},
 	AppAccepted:     {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	AppCommitted:    {do: end, final: masterapi.StepUpdated, next: []State{Ended, Idle}},
 	AppUndone:       {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
+	AppStuck:        {do: end, final: masterapi.StepFailure, next: []State{Ended, Idle}},
 	MasterAccepted:  {do: try, next: []State{MasterTried, StrayCandidate, MasterGivenUp}},
 	MasterTried:     {do: try, next: afterTry},
 	MasterExhausted: {do: giveUp, next: []State{MasterCommitted, StrayCandidate, MasterGivenUp}},
@@ -95,7 +97,7 @@ var restarts = map[State]restart{
 // What is left after a candidate was tried, and when there is no candidate, or no backup, any more.
 var (
 	afterTry      = []State{MasterTried, MasterExhausted, MasterCommitted, StrayCandidate, MasterGivenUp}
-	afterDiscard  = []State{Idle, Announced, AppAccepted, AppCommitted, AppUndone, MasterGivenUp, Ended}
+	afterDiscard  = []State{Idle, Announced, AppAccepted, AppCommitted, AppUndone, AppStuck, MasterGivenUp, Ended}
 	afterSetAside = append([]State{StrayCandidate, MasterAccepted, MasterTried, MasterExhausted, MasterCommitted},
 		afterDiscard...)
 )
@@ -149,6 +151,8 @@ func (f facts) open(kind string) bool { return f.update.Type == kind && !f.annou
 
 func (f facts) ofApp(failed bool) State {
 	switch {
+	case failed && f.inPlace:
+		return AppStuck
 	case failed:
 		return AppUndone
 	case f.inPlace:

@@ -34,8 +34,9 @@ type device struct {
 	disk
 }
 
-func newDevice(t *testing.T) *device {
-	dir := t.TempDir()
+func newDevice(t *testing.T) *device { return deviceIn(t, t.TempDir()) }
+
+func deviceIn(t *testing.T, dir string) *device {
 	opts := Options{
 		Workdir: dir, OTALog: filepath.Join(dir, masterapi.OTALog), Program: filepath.Join(dir, "baetyl"),
 		Healthy: time.Millisecond, Deadline: time.Minute, Grace: time.Second, Log: log.Discard(),
@@ -100,17 +101,24 @@ func (d *device) steps() (out []string) {
 	return out
 }
 
+// updater returns an updater of a device whose engine starts nothing real.
+func (d *device) updater() *Updater {
+	e := enginetest.NewFake()
+	services := service.New(service.Options{
+		Engine: e, Log: d.opts.Log,
+		Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
+	})
+	a := application.Options{Engine: e, Services: services, Grace: time.Second, Log: d.opts.Log}
+	return New(application.New(a), d.opts)
+}
+
 // start lets an updater start the application, and returns what inspect would show.
 func (d *device) start() (version, failure string) {
 	d.t.Helper()
-	e := enginetest.NewFake()
-	services := service.New(service.Options{
-		Engine: e, Log: d.opts.Log, Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
-	})
-	a := application.New(application.Options{Engine: e, Services: services, Grace: time.Second, Log: d.opts.Log})
-	require.NoError(d.t, New(a, d.opts).start(d.t.Context()))
-	c, _ := a.Current()
-	return c.Version, a.Failure()
+	u := d.updater()
+	require.NoError(d.t, u.start(d.t.Context()))
+	c, _ := u.app.Current()
+	return c.Version, u.app.Failure()
 }
 
 func (d *device) state() State {
@@ -159,7 +167,11 @@ var lying = map[State]struct {
 		d.write(d.files.backup(), before)
 		d.write(d.files.app(), after)
 	}, "before", before, "boom", "ROLLEDBACK"},
-	AppUndone:      {func(d *device) { d.begin(masterapi.UpdateApp, failed) }, "before", before, "boom", "ROLLEDBACK"},
+	AppUndone: {func(d *device) { d.begin(masterapi.UpdateApp, failed) }, "before", before, "boom", "ROLLEDBACK"},
+	AppStuck: {func(d *device) {
+		d.begin(masterapi.UpdateApp, failed)
+		d.write(d.files.app(), after)
+	}, "after", before, "boom", "FAILURE"},
 	MasterAccepted: {func(d *device) { d.beginMaster(nil) }, "before", before, "could not be started", "ROLLEDBACK"},
 	MasterTried: {func(d *device) { d.beginMaster(func(u *ota.Update) { u.Starts = 1 }) },
 		"before", before, "could not be started", "ROLLEDBACK"},
