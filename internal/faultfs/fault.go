@@ -8,8 +8,8 @@
 //		check d.Dir() by package os
 //	})
 //
-// Model of durability, the least that POSIX promises, with one addition that all journalling file systems make (a rename is in both
-// folders or in none):
+// Model of durability, the least that POSIX promises, with one addition that all journalling file systems make (a
+// rename is in both folders or in none):
 //   - what is in a file is durable after Sync of the file, its name after Sync of the folder that holds it;
 //   - changes of a folder become durable in the order in which they were made.
 //
@@ -26,8 +26,8 @@ import (
 // Kind is a way to fail.
 type Kind int
 
-// The operation that meets the fault is not carried out, unless the kind says more. NoSpace, Full and Short meet only operations that
-// need space.
+// The operation that meets the fault is not carried out, unless the kind says more. NoSpace, Full and Short meet only
+// operations that need space.
 const (
 	None     Kind = iota // counts
 	Error                // the operation fails with EIO, the next one works
@@ -49,14 +49,11 @@ func (k Kind) String() string { return kinds[k] }
 // Ends tells whether the process ends with this fault.
 func (k Kind) Ends() bool { return k >= Kill }
 
-// All are the kinds of a whole run; Few those of a short one.
-var (
-	All = []Kind{Error, NoSpace, Full, Short, Kill, Cut, CutNames, CutData, CutTorn}
-	Few = []Kind{Error, Full, Cut, CutData}
-)
+// All are the kinds of a whole run.
+var All = []Kind{Error, NoSpace, Full, Short, Kill, Cut, CutNames, CutData, CutTorn}
 
-// Fault is the kind that the N-th operation meets, counted from 1. One of a kind that ends the process comes at the latest with
-// Reboot.
+// Fault is the kind that the N-th operation meets, counted from 1. One of a kind that ends the process comes at the
+// latest with Reboot.
 type Fault struct {
 	N    int
 	Kind Kind
@@ -103,8 +100,8 @@ type Options struct {
 	Every int    // run only every so many faults; 0 and 1: all
 }
 
-// Each runs test without a fault, then once for each operation of that run and each kind. Operations that goroutines make in another
-// order meet the fault at another place, or not at all.
+// Each runs test without a fault, then once for each operation of that run and each kind. Operations that goroutines
+// make in another order meet the fault at another place, or not at all.
 func Each(t *testing.T, o Options, test func(t *testing.T, d *FS)) {
 	t.Helper()
 	if o.Kinds == nil {

@@ -256,7 +256,8 @@ func TestKinds(t *testing.T) {
 	require.Equal(t, files{"f": "12"}, tree(t, d.Dir()))
 }
 
-// A file that is written by WriteAtomic is the old one or the new one, whatever happens, and the new one if it returned.
+// A file that is written by WriteAtomic is the old one or the new one, whatever happens, and the new one if it
+// returned.
 func TestEach(t *testing.T) {
 	met := map[faultfs.Kind]int{}
 	faultfs.Each(t, faultfs.Options{}, func(t *testing.T, d *faultfs.FS) {

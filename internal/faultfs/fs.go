@@ -71,8 +71,8 @@ func (d *FS) Start() {
 	d.on, d.ops, d.pending, d.root = true, nil, nil, adopt(d.dir)
 }
 
-// Reboot ends the process, if the fault is of that kind, and leaves in the folder what is durable: from here on this disk returns
-// ErrOff, and the next process works on file.OS. After other faults the disk works again.
+// Reboot ends the process, if the fault is of that kind, and leaves in the folder what is durable: from here on this
+// disk returns ErrOff, and the next process works on file.OS. After other faults the disk works again.
 func (d *FS) Reboot() {
 	d.t.Helper()
 	d.mu.Lock()

@@ -57,6 +57,13 @@ func (l otaLog) last() (*masterapi.OTARecord, error) {
 	return &records[len(records)-1], nil
 }
 
+func (l otaLog) tidy() error {
+	if err := l.disk.Tidy(l.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("tidy up beside OTA log: %w", err)
+	}
+	return nil
+}
+
 // append adds a record after the last whole line, and returns when it is on disk. The file is replaced, so that no
 // power cut tears what stands in it: it is short.
 func (l otaLog) append(r masterapi.OTARecord) error {

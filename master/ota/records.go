@@ -41,8 +41,8 @@ type Records struct {
 	damaged string     // why the record that was moved aside cannot be read
 }
 
-// NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing. What is wrong with a
-// file is told to l.
+// NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing. What is
+// wrong with a file is told to l.
 func NewRecords(record, otalog string, disk file.Disk, l log.Logger) *Records {
 	disk = disk.Or()
 	return &Records{log: otaLog{otalog, disk}, record: state.File[Update]{
@@ -50,8 +50,8 @@ func NewRecords(record, otalog string, disk file.Disk, l log.Logger) *Records {
 	}}
 }
 
-// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the record was written
-// and has touched nothing. A damaged record is moved aside; its update has failed.
+// Pending returns the update that has not ended, nil when there is none. One without SHA256 was killed before the
+// record was written and has touched nothing. A damaged record is moved aside; its update has failed.
 func (r *Records) Pending() (*Update, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -66,6 +66,13 @@ func (r *Records) Pending() (*Update, error) {
 		return r.open()
 	}
 	return &u, nil
+}
+
+// Tidy removes what writes that were cut off have left. The caller is the only one who writes.
+func (r *Records) Tidy() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return errors.Join(r.record.Tidy(), r.log.tidy())
 }
 
 // open returns the update that has no final line in the log, for which there is no record.

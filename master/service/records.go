@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"slices"
 	"sync"
 
@@ -10,8 +11,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// Records is the file that tells a later master what this one runs. It holds no secret, and lies in a folder that no volume
-// of the documents covers: who writes it decides what the next master ends.
+// Records is the file that tells a later master what this one runs. It holds no secret, and lies in a folder that no
+// volume of the documents covers: who writes it decides what the next master ends.
 type Records struct {
 	file state.File[[]engine.Record]
 
@@ -19,18 +20,19 @@ type Records struct {
 	all map[string]engine.Record // by instance of service
 }
 
-// NewRecords returns the records at path, on disk or by default that of this machine. It reads nothing. What is wrong with the file is
-// told to l.
+// NewRecords returns the records at path, on disk or by default that of this machine. It reads nothing. What is wrong
+// with the file is told to l.
 func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 	return &Records{all: map[string]engine.Record{}, file: state.File[[]engine.Record]{
 		Path: path, What: "list of running instances", Then: "instances of an earlier master may still run", Version: 1, Disk: disk, Log: l,
 	}}
 }
 
-// Left reads what an earlier master wrote. The records are usable also after an error: state.ErrDamaged when the file has been moved
-// aside.
+// Left reads what an earlier master wrote. The records are usable also after an error: state.ErrDamaged when the file
+// has been moved aside.
 func (r *Records) Left() ([]engine.Record, error) {
 	left, err := r.file.Load()
+	err = errors.Join(err, r.file.Tidy())
 	// A master from before the file had a version takes its first line for a record, and writes that again.
 	return slices.DeleteFunc(left, func(rec engine.Record) bool { return rec.Engine == "" }), err
 }

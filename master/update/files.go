@@ -98,6 +98,17 @@ func (f files) setAside() error {
 	return f.disk.SyncDir(filepath.Dir(f.backup()))
 }
 
+// tidy removes what writes that were cut off have left.
+func (f files) tidy() error {
+	var errs []error
+	for _, path := range []string{f.app(), f.backup(), f.app() + damaged} {
+		if err := f.disk.Tidy(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("tidy up beside %s: %w", path, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // What a backup is.
 type backup int
 

@@ -14,6 +14,9 @@ import (
 // master stays up and says so; an error means that this binary was a candidate and is not wanted.
 func (u *Updater) start(ctx context.Context) error {
 	u.app.Reap(ctx)
+	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
+		u.log.WithError(err).Warnf("what a write has left that was cut off stays")
+	}
 	c, data := &app.Config{}, []byte(nil)
 	err := u.recover(u.opts.Ready != nil)
 	if err == nil {

@@ -23,9 +23,9 @@ var ErrLimit = errors.New("archive exceeds its limit")
 // Unzip is Disk.Unzip of OS.
 func Unzip(archive, dir string, limits Limits) error { return OS.Unzip(archive, dir, limits) }
 
-// Unzip unpacks the archive into dir, which is created. Entries that would leave dir, links and devices are errors; of the mode
-// only the permission bits are kept. What was written before an error stays: unpack into a new folder and rename it. Nothing is
-// durable yet: SyncTree makes it so.
+// Unzip unpacks the archive into dir, which is created. Entries that would leave dir, links and devices are errors; of
+// the mode only the permission bits are kept. What was written before an error stays: unpack into a new folder and
+// rename it. Nothing is durable yet: SyncTree makes it so.
 func (d Disk) Unzip(archive, dir string, limits Limits) error {
 	z, err := d.openZip(archive)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package file writes files that survive power loss and unpacks archives that cannot leave their folder, on the disk of this machine
-// or on one that a test has prepared to fail.
+// Package file writes files that survive power loss and unpacks archives that cannot leave their folder, on the disk
+// of this machine or on one that a test has prepared to fail.
 package file
 
 import (
@@ -23,9 +23,9 @@ func WriteAtomic(path string, data []byte, perm fs.FileMode) error {
 	return OS.WriteAtomic(path, data, perm)
 }
 
-// WriteAtomic replaces the file at path by data, so that a reader or a power loss finds the old content or the new one, never a
-// mix: temporary file in the same folder, fsync, rename, fsync of the folder. perm is the mode of the new file. After an error the
-// file has the old content, or the new one if only the last fsync failed.
+// WriteAtomic replaces the file at path by data, so that a reader or a power loss finds the old content or the new
+// one, never a mix: temporary file in the same folder, fsync, rename, fsync of the folder. perm is the mode of the new
+// file. After an error the file has the old content, or the new one if only the last fsync failed.
 func (d Disk) WriteAtomic(path string, data []byte, perm fs.FileMode) (err error) {
 	tmp, name, err := d.createTemp(path)
 	if err != nil {
@@ -70,8 +70,8 @@ func (d Disk) createTemp(path string) (f File, name string, err error) {
 // Tidy is Disk.Tidy of OS.
 func Tidy(path string) error { return OS.Tidy(path) }
 
-// Tidy removes what WriteAtomic has left beside path when the power failed or the process was killed. Nobody may write path
-// meanwhile.
+// Tidy removes what WriteAtomic has left beside path when the power failed or the process was killed. Nobody may write
+// path meanwhile.
 func (d Disk) Tidy(path string) error {
 	entries, err := d.ReadDir(filepath.Dir(path))
 	if err != nil {

@@ -6,8 +6,8 @@ import (
 	"os"
 )
 
-// FS is where files lie: the disk, a folder of it that nothing leads out of (Root), or a disk with faults (internal/faultfs). Names
-// and errors are those of package os.
+// FS is where files lie: the disk, a folder of it that nothing leads out of (Root), or a disk with faults
+// (internal/faultfs). Names and errors are those of package os.
 type FS interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error) // also of a folder, to Sync its entries
 	Mkdir(name string, perm fs.FileMode) error

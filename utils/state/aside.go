@@ -12,8 +12,8 @@ import (
 // maxAside is how many damaged files are kept beside a file. The oldest one leaves.
 const maxAside = 3
 
-// setAside moves the file, which cause says is damaged, to a name that nobody reads, and says so. It returns ErrDamaged, or why the
-// file is still there.
+// setAside moves the file, which cause says is damaged, to a name that nobody reads, and says so. It returns
+// ErrDamaged, or why the file is still there.
 func (f File[T]) setAside(cause error) error {
 	d := f.Disk.Or()
 	dir, prefix := filepath.Dir(f.Path), filepath.Base(f.Path)+".damaged-"

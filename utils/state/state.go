@@ -1,5 +1,5 @@
-// Package state keeps a small file with the state of a program: one JSON value, which survives a power cut, is checked when it is
-// read, and is read by later versions.
+// Package state keeps a small file with the state of a program: one JSON value, which survives a power cut, is checked
+// when it is read, and is read by later versions.
 //
 //	Save ─► JSON, version, SHA-256 ─► temporary file ─► fsync ─► rename ─► fsync of the folder
 //	Load ─► nothing there ───────────────────────────► zero value
@@ -9,9 +9,10 @@
 //	     ─► damaged ─► <file>.damaged-<n>, log ─────► zero value and ErrDamaged
 //	     ─► the disk does not read it ──────────────► error, the file is left alone
 //
-// The first line of a file holds version and checksum. It is JSON as the rest, so that programs from before there was such a line
-// read the file too: an unknown key of an object, or an element of a list in which everything that they know is empty. Keys may be
-// added to a value without a new version. A new version is for what an older program must not touch.
+// The first line of a file holds version and checksum. It is JSON as the rest, so that programs from before there was
+// such a line read the file too: an unknown key of an object, or an element of a list in which everything that they
+// know is empty. Keys may be added to a value without a new version. A new version is for what an older program must
+// not touch.
 package state
 
 import (
@@ -40,8 +41,8 @@ var (
 // MaxSize is the largest file, in bytes. A larger one is damaged.
 const MaxSize = 16 << 20
 
-// File is a state file. T is what it holds and becomes a JSON object or list. One goroutine at a time uses a file, the caller sees
-// to that.
+// File is a state file. T is what it holds and becomes a JSON object or list. One goroutine at a time uses a file, the
+// caller sees to that.
 type File[T any] struct {
 	Path    string
 	What    string      // it is, for errors and the log: "record of the update"
@@ -55,8 +56,8 @@ type File[T any] struct {
 	Old func(version int, data []byte) (T, error)
 }
 
-// Load returns what the file holds, the zero value if there is none. With ErrDamaged the file has been moved aside and logged, the
-// value is zero, and the caller goes on as Then says. With any other error the file stays as it is.
+// Load returns what the file holds, the zero value if there is none. With ErrDamaged the file has been moved aside and
+// logged, the value is zero, and the caller goes on as Then says. With any other error the file stays as it is.
 func (f File[T]) Load() (T, error) {
 	var zero T
 	info, err := f.Disk.Or().Stat(f.Path)
@@ -122,6 +123,14 @@ func (f File[T]) Remove() error {
 	return nil
 }
 
+// Tidy removes what a Save that was cut off has left beside the file. Nobody may save meanwhile.
+func (f File[T]) Tidy() error {
+	if err := f.Disk.Or().Tidy(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("tidy up beside %s: %w", f.What, err)
+	}
+	return nil
+}
+
 // replaceable tells whether there is a file, and refuses to touch one of a newer version.
 func (f File[T]) replaceable() (there bool, err error) {
 	data, err := f.Disk.Or().ReadHead(f.Path, maxHead)
@@ -137,8 +146,8 @@ func (f File[T]) replaceable() (there bool, err error) {
 	return true, nil
 }
 
-// head is the first line of a file: {"statefile":{"version":1,"sha256":"…"} or the same as the first element of a list. The checksum
-// is of version and what follows the line. Every version keeps to this.
+// head is the first line of a file: {"statefile":{"version":1,"sha256":"…"} or the same as the first element of a
+// list. The checksum is of version and what follows the line. Every version keeps to this.
 type head struct {
 	version int
 	sum     string

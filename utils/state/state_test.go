@@ -232,7 +232,8 @@ func TestUnreadableIsLeftAlone(t *testing.T) {
 	}
 }
 
-// Whatever fails, and when: the file has the old value or the new one, the new one if Save said so; a damaged one is there or aside.
+// Whatever fails, and when: the file has the old value or the new one, the new one if Save said so; a damaged one is
+// there or aside.
 func TestFaults(t *testing.T) {
 	after := func(b *bench) *bench { // the next process
 		next := &bench{File: b.File}

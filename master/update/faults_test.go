@@ -1,0 +1,328 @@
+package update
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/faultfs"
+	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// faults are all of them with UPDATE_FAULTS=1, and one of so many otherwise.
+func faults(every int) faultfs.Options {
+	if os.Getenv("UPDATE_FAULTS") != "" {
+		return faultfs.Options{}
+	}
+	return faultfs.Options{Every: every}
+}
+
+// Versions of the application, and of the program: it checks itself, says that it is ready, and takes over.
+const (
+	oldApp = "version: old\nservices:\n  - {name: kept, image: i, replica: 1}\n  - {name: worker, image: old, replica: 2}\n"
+	newApp = "version: new\nservices:\n  - {name: kept, image: i, replica: 1}\n  - {name: other, image: new, replica: 1}\n"
+
+	oldProgram = "#!/bin/sh\nexit 9\n"
+	newProgram = "#!/bin/sh\n[ $1 = check ] && echo OK! && exit\necho ready >&3\nread word <&4\n[ $word = go ]\n"
+)
+
+var instances = map[string][]string{oldApp: {"kept", "worker", "worker.i1"}, newApp: {"kept", "other"}}
+
+// victim is a working directory on a disk with faults.
+type victim struct {
+	t    *testing.T
+	dir  string
+	opts Options
+}
+
+func newVictim(t *testing.T, d *faultfs.FS) *victim {
+	v := &victim{t: t, dir: d.Dir(), opts: Options{
+		Workdir: d.Dir(), OTALog: filepath.Join(d.Dir(), masterapi.OTALog), Program: filepath.Join(d.Dir(), "bin/baetyl"),
+		Healthy: time.Millisecond, Deadline: time.Minute, Grace: time.Second, Log: log.Discard(), Disk: d.Disk(),
+	}}
+	v.write(application.File, oldApp)
+	v.write("var/db/baetyl/next/application.yml", newApp)
+	v.write("var/db/baetyl/next/bin/baetyl", newProgram)
+	v.write("bin/baetyl", oldProgram)
+	return v
+}
+
+func (v *victim) write(name, content string) {
+	v.t.Helper()
+	path := filepath.Join(v.dir, name)
+	require.NoError(v.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(v.t, os.WriteFile(path, []byte(content), 0o755))
+}
+
+func (v *victim) read(name string) string {
+	v.t.Helper()
+	data, err := os.ReadFile(filepath.Join(v.dir, name))
+	require.NoError(v.t, err)
+	return string(data)
+}
+
+// whole is a disk without faults, which spares the real one its syncs.
+func whole(t *testing.T) file.Disk { return faultfs.New(t, faultfs.Fault{}).Disk() }
+
+// process is a master: what it runs, and how it ends.
+type process struct {
+	*Updater
+	fake *enginetest.Fake
+	end  func() error // asks it to end and waits
+	done chan error
+}
+
+// boot starts a master on disk. It has no program of its own; everything of this process is forgotten when it ends.
+func (v *victim) boot(disk file.Disk) *process {
+	v.opts.Disk = disk
+	p := &process{fake: enginetest.NewFake(), done: make(chan error, 1)}
+	services := service.New(service.Options{
+		Engine: p.fake, Grace: time.Second, Log: v.opts.Log,
+		Records: service.NewRecords(filepath.Join(v.dir, "var/run/baetyl/instances.json"), disk, v.opts.Log),
+	})
+	a := application.New(application.Options{Engine: p.fake, Services: services, Grace: time.Second, Log: v.opts.Log})
+	p.Updater = New(a, v.opts)
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { p.done <- p.Run(ctx) }()
+	p.end = sync.OnceValue(func() error { cancel(); return <-p.done })
+	return p
+}
+
+// idle waits until the application has started and no update runs.
+func (p *process) idle() {
+	<-p.free
+	p.free <- struct{}{}
+}
+
+// steps are those of the log, none while there is none.
+func (v *victim) steps() (out []string) {
+	v.t.Helper()
+	f, err := os.Open(v.opts.OTALog)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	require.NoError(v.t, err)
+	defer f.Close()
+	records, err := masterapi.ReadOTALog(f)
+	require.NoError(v.t, err)
+	for _, r := range records {
+		out = append(out, r.Step)
+	}
+	return out
+}
+
+// final is the step that ended the update, empty when there is none. There is never more than one.
+func (v *victim) final() string {
+	v.t.Helper()
+	ends := finals(v.steps())
+	require.LessOrEqual(v.t, len(ends), 1, "%s", v.steps())
+	return strings.Join(ends, "")
+}
+
+// settled checks what the promises say of a device whose update has ended: nothing is left over, the log tells what
+// runs.
+func (v *victim) settled(p *process, accepted bool, app, program string) {
+	v.t.Helper()
+	require.Equal(v.t, instances[app], p.fake.Running(), "instances of %q", app)
+	require.Empty(v.t, v.leftOvers())
+	_, state, err := newDisk(v.opts).look()
+	require.NoError(v.t, err)
+	require.Equal(v.t, Idle, state)
+	changed := app != oldApp || program != oldProgram
+	switch step := v.final(); {
+	case changed:
+		require.Equal(v.t, masterapi.StepUpdated, step)
+	case accepted:
+		require.Contains(v.t, []string{masterapi.StepRolledBack, masterapi.StepFailure}, step)
+	default:
+		require.NotEqual(v.t, masterapi.StepUpdated, step)
+	}
+}
+
+// leftOvers are files that no device has which is at rest.
+func (v *victim) leftOvers() (names []string) {
+	v.t.Helper()
+	rest := []string{application.File, "var/db/baetyl/next/application.yml", "var/db/baetyl/next/bin/baetyl", "bin/baetyl",
+		masterapi.OTALog, "var/run/baetyl/instances.json"}
+	require.NoError(v.t, filepath.WalkDir(v.dir, func(path string, e os.DirEntry, err error) error {
+		name, _ := filepath.Rel(v.dir, path)
+		if err == nil && !e.IsDir() && !slices.Contains(rest, name) {
+			names = append(names, name)
+		}
+		return err
+	}))
+	return names
+}
+
+// Whatever operation of the disk fails in an update of the application, and how, and whenever the power fails: the old
+// application runs, or the new one, whole; the log says which, once; the next update works. What was logged as done
+// stays done.
+func TestAppUpdateWithDiskFaults(t *testing.T) {
+	for name, broken := range map[string]bool{"good": false, "bad": true} {
+		t.Run(name, func(t *testing.T) {
+			faultfs.Each(t, faults(11), func(t *testing.T, d *faultfs.FS) {
+				v := newVictim(t, d)
+				synctest.Test(t, func(t *testing.T) {
+					v.t = t
+					v.updateApp(d, broken)
+				})
+			})
+		})
+	}
+}
+
+func (v *victim) updateApp(d *faultfs.FS, broken bool) {
+	t := v.t
+	p := v.boot(d.Disk())
+	defer p.end()
+	if broken {
+		p.fake.FailStart("other", errors.New("boom"))
+	}
+	p.idle()
+	d.Start()
+	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"})
+	p.idle()
+	step := v.final()
+	// What was not logged, or could not be put back, is settled by the next start.
+	if !d.Fault().Kind.Ends() && step != "" && step != masterapi.StepFailure {
+		app := v.read(application.File)
+		require.Equal(t, step == masterapi.StepUpdated, app == newApp, "logged: %s", step)
+		require.Equal(t, instances[app], p.fake.Running(), "logged: %s", step)
+	}
+	if !d.Met() && refused == nil {
+		require.Equal(t, map[bool]string{true: masterapi.StepRolledBack, false: masterapi.StepUpdated}[broken], step)
+	}
+	d.Reboot()
+	_ = p.end()
+
+	next := v.boot(whole(t))
+	defer next.end()
+	next.idle()
+	app := v.read(application.File)
+	require.Contains(t, []string{oldApp, newApp}, app)
+	if step != "" && refused == nil {
+		require.Equal(t, step == masterapi.StepUpdated, app == newApp, "logged before: %s", step)
+	}
+	if refused != nil && !d.Fault().Kind.Ends() {
+		require.Equal(t, oldApp, app)
+	}
+	v.settled(next, refused == nil, app, oldProgram)
+
+	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}))
+	next.idle()
+	v.settled(next, true, newApp, oldProgram)
+	require.NoError(t, next.end())
+}
+
+// The same for the program of the master.
+func TestMasterUpdateWithDiskFaults(t *testing.T) {
+	faultfs.Each(t, faults(17), func(t *testing.T, d *faultfs.FS) { newVictim(t, d).updateMaster(d) })
+}
+
+func (v *victim) updateMaster(d *faultfs.FS) {
+	t := v.t
+	p := v.boot(d.Disk())
+	p.idle()
+	d.Start()
+	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"})
+	if refused == nil {
+		require.NoError(t, <-p.done)
+		p = v.supervised(d.Disk())
+	}
+	if p != nil {
+		p.idle()
+	}
+	step := v.final()
+	d.Reboot()
+	if p != nil {
+		_ = p.end()
+	}
+
+	disk := whole(t)
+	next := v.supervised(disk)
+	for next == nil { // the candidate has taken over, and ends as all programs do that are shell scripts
+		next = v.supervised(disk)
+	}
+	next.idle()
+	program := v.read("bin/baetyl")
+	require.Contains(t, []string{oldProgram, newProgram}, program)
+	if step != "" && refused == nil {
+		require.Equal(t, step == masterapi.StepUpdated, program == newProgram, "logged before: %s", step)
+	}
+	if d.Fault().Kind == faultfs.None {
+		require.Equal(t, newProgram, program)
+	}
+	if refused != nil && !d.Fault().Kind.Ends() {
+		require.Equal(t, oldProgram, program)
+	}
+	v.settled(next, refused == nil, oldApp, program)
+	require.NoError(t, next.end())
+}
+
+// supervised is a start by the supervisor; nil when the candidate has been what ran.
+func (v *victim) supervised(disk file.Disk) *process {
+	v.t.Helper()
+	v.opts.Disk = disk
+	if done, _, _ := Try(context.Background(), v.opts, noLock); done { // told by what is on disk
+		return nil
+	}
+	return v.boot(disk)
+}
+
+// Whatever operation of a restart fails, and however, in each state: the next start comes to the same end.
+func TestRestartWithDiskFaults(t *testing.T) {
+	for state, c := range lying {
+		t.Run(string(state), func(t *testing.T) {
+			t.Parallel() // each waits for the disk most of the time
+			faultfs.Each(t, faults(5), func(t *testing.T, disk *faultfs.FS) {
+				d := deviceIn(t, disk.Dir())
+				c.lay(d)
+				d.opts.Disk = disk.Disk()
+				disk.Start()
+				_ = d.updater().start(t.Context())
+				disk.Reboot()
+
+				d.opts.Disk = file.OS
+				version, _ := d.start()
+				require.Equal(t, Idle, d.state())
+				require.Equal(t, c.program, d.read(d.opts.Program))
+				want := []string{c.step}
+				if disk.Fault().Kind == faultfs.Error && version != c.version {
+					// A backup that cannot be read is taken for damaged, and the new application stays.
+					want = map[State][]string{
+						AppSwapped: {masterapi.StepUpdated}, AppUndoing: {masterapi.StepFailure}, StrayBackup: {""},
+					}[state]
+					require.NotNil(t, want, state)
+					require.Equal(t, "after", version)
+				} else {
+					require.Equal(t, c.version, version)
+				}
+				require.Equal(t, want, append(finals(d.steps()), "")[:1])
+			})
+		})
+	}
+}
+
+// finals are the final ones of some steps.
+func finals(steps []string) (out []string) {
+	for _, s := range steps {
+		if masterapi.Final(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
