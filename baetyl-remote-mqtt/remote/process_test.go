@@ -1,4 +1,4 @@
-package main
+package remote_test
 
 import (
 	"fmt"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/remote"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 )
@@ -22,7 +23,7 @@ const envBridge = "RUN_REMOTE_MQTT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envBridge) != "" {
-		main()
+		remote.Main()
 		return
 	}
 	os.Exit(m.Run())

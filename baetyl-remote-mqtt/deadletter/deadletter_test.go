@@ -1,4 +1,4 @@
-package park_test
+package deadletter_test
 
 import (
 	"encoding/json"
@@ -11,17 +11,17 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/baetyl-remote-mqtt/park"
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/deadletter"
 )
 
-func entry(payload string) park.Entry {
-	return park.Entry{Time: time.Unix(1569248128, 0).UTC(), Rule: 1, From: "hub", To: "iothub", Topic: "t", Target: "p/t", QOS: 1,
+func entry(payload string) deadletter.Entry {
+	return deadletter.Entry{Time: time.Unix(1569248128, 0).UTC(), Rule: 1, From: "hub", To: "iothub", Topic: "t", Target: "p/t", QOS: 1,
 		Payload: []byte(payload), Reason: "why"}
 }
 
 func TestForm(t *testing.T) {
-	f := park.New(filepath.Join(t.TempDir(), "made", "here"), 1<<20)
-	require.NoError(t, f.Park(entry("\x00ü")))
+	f := deadletter.New(filepath.Join(t.TempDir(), "made", "here"), 1<<20)
+	require.NoError(t, f.Keep(entry("\x00ü")))
 	data, err := os.ReadFile(f.Path())
 	require.NoError(t, err)
 	require.Equal(t, `{"time":"2019-09-23T14:15:28Z","rule":1,"from":"hub","to":"iothub","topic":"t","target":"p/t","qos":1,"retain":false,`+
@@ -30,30 +30,30 @@ func TestForm(t *testing.T) {
 
 // The file has an end, a full one keeps what it has, and many writers leave whole lines.
 func TestBound(t *testing.T) {
-	f := park.New(t.TempDir(), 10000)
+	f := deadletter.New(t.TempDir(), 10000)
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
 			for range 50 {
-				if err := f.Park(entry(strings.Repeat("x", 100))); err != nil {
-					require.ErrorIs(t, err, park.ErrFull)
+				if err := f.Keep(entry(strings.Repeat("x", 100))); err != nil {
+					require.ErrorIs(t, err, deadletter.ErrFull)
 				}
 			}
 		})
 	}
 	all.Wait()
-	require.ErrorIs(t, f.Park(entry(strings.Repeat("x", 100))), park.ErrFull)
+	require.ErrorIs(t, f.Keep(entry(strings.Repeat("x", 100))), deadletter.ErrFull)
 	data, err := os.ReadFile(f.Path())
 	require.NoError(t, err)
 	require.LessOrEqual(t, len(data), 10000)
 	require.Greater(t, len(data), 9000)
 	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
-		require.NoError(t, json.Unmarshal([]byte(line), new(park.Entry)))
+		require.NoError(t, json.Unmarshal([]byte(line), new(deadletter.Entry)))
 	}
 }
 
 func TestFolderThatCanNotBe(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
-	require.ErrorContains(t, park.New(filepath.Join(blocked, "x"), 1000).Park(entry("x")), "park message in "+blocked)
+	require.ErrorContains(t, deadletter.New(filepath.Join(blocked, "x"), 1000).Keep(entry("x")), "keep dead letter in "+blocked)
 }

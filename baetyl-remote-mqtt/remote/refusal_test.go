@@ -1,4 +1,4 @@
-package main
+package remote_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/mqtt"
 )
 
-// Real refusals of a real hub: what is larger than its limit, and what its permissions forbid, is parked; the rest passes, and the
+// Real refusals of a real hub: what is larger than its limit, and what its permissions forbid, becomes a dead letter; the rest passes, and the
 // process says what it did.
 func TestHubRefuses(t *testing.T) {
 	_, at := hubs(t, `principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['down/ok']}, {action: sub, permit: ['#']}]}]
@@ -22,7 +22,7 @@ logger: {level: warn}
 `, openHub+"message: {length: {max: 1m}}\n")
 	b := between(t, at[0], at[1])
 	b.configure(func(text string) string {
-		return strings.Replace(text, "{topic: down,", "{topic: 'down/#',", 1) + "park: {after: 2}\n"
+		return strings.Replace(text, "{topic: down,", "{topic: 'down/#',", 1) + "deadletter: {after: 2}\n"
 	})
 	b.start()
 	connected(t, b)
@@ -46,7 +46,7 @@ logger: {level: warn}
 	} {
 		require.NoError(t, d.PublishWait(context.Background(), mqtt.Message{Topic: m.topic, QOS: 1, Payload: []byte(m.payload)}))
 	}
-	mqtttest.Until(t, "two are parked", func() bool {
+	mqtttest.Until(t, "two are dead letters", func() bool {
 		data, _ := os.ReadFile(filepath.Join(b.dir, "var/db/baetyl/parked/messages.jsonl"))
 		return strings.Count(string(data), "\n") == 2 && strings.Contains(string(data), `"topic":"down/forbidden"`)
 	})
@@ -55,5 +55,5 @@ logger: {level: warn}
 	defer mu.Unlock()
 	require.Subset(t, got, []string{"a", "b", "c"})
 	require.NotContains(t, got, "L")
-	mqtttest.Until(t, "the log tells of both", func() bool { return strings.Count(b.said(), `msg="message parked"`) == 2 })
+	mqtttest.Until(t, "the log tells of both", func() bool { return strings.Count(b.said(), `msg="message is kept as a dead letter"`) == 2 })
 }

@@ -1,8 +1,8 @@
-// Package park keeps messages that a broker never takes, with the reason, so that they hold up nothing and are not lost unseen.
+// Package deadletter keeps messages that a broker never takes, with the reason, so that they hold up nothing and are not lost unseen.
 //
-// It promises that a message which Park took is on disk, that the file has an end, and that a write that does not succeed leaves
+// It promises that a message which Keep took is on disk, that the file has an end, and that a write that does not succeed leaves
 // the file as it was. It does not read the file; that is for people: one JSON object a line.
-package park
+package deadletter
 
 import (
 	"encoding/json"
@@ -17,7 +17,7 @@ import (
 )
 
 // ErrFull is returned when the file has no room for a message.
-var ErrFull = errors.New("file of parked messages is full")
+var ErrFull = errors.New("file of dead letters is full")
 
 // Entry is one line of the file.
 type Entry struct {
@@ -33,7 +33,7 @@ type Entry struct {
 	Reason  string    `json:"reason"`
 }
 
-// File is messages.jsonl in a folder. Park may be called from any goroutine.
+// File is messages.jsonl in a folder. Keep may be called from any goroutine.
 type File struct {
 	dir string
 	max int64 // bytes
@@ -47,16 +47,16 @@ func New(dir string, max int64) *File { return &File{dir: dir, max: max} }
 // Path is where the file is.
 func (f *File) Path() string { return filepath.Join(f.dir, "messages.jsonl") }
 
-// Park appends e and syncs. On an error nothing is kept.
-func (f *File) Park(e Entry) error {
+// Keep appends e and syncs. On an error nothing is kept.
+func (f *File) Keep(e Entry) error {
 	line, err := json.Marshal(e)
 	if err != nil {
-		return fmt.Errorf("park message: %w", err)
+		return fmt.Errorf("keep dead letter: %w", err)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if err := f.add(append(line, '\n')); err != nil {
-		return fmt.Errorf("park message in %s: %w", f.Path(), err)
+		return fmt.Errorf("keep dead letter in %s: %w", f.Path(), err)
 	}
 	return nil
 }
