@@ -37,7 +37,7 @@ func TestCleaningWaits(t *testing.T) {
 		r.job("t0")
 		r.master.Away(true)
 		r.add(r.app("t1", "v1"))
-		mqtttest.Until(t, "t1 is updated", func() bool { j := r.journal.Jobs(); return len(j) == 2 && j[1].Done() })
+		mqtttest.Until(t, "t1 is updated", func() bool { j := r.events.Jobs(); return len(j) == 2 && j[1].Done() })
 		r.restart()
 		require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
 		if other {

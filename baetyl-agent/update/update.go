@@ -1,6 +1,6 @@
-// Package update carries out the updates of the journal, one after the other.
+// Package update carries out the updates of the event store, one after the other.
 //
-//	journal.Next ─► prepare: download, read ─► ask the master ─► follow its log to the end ─► clean ─► next
+//	eventstore ─► prepare: download, read ─► ask the master ─► follow its log to the end ─► clean ─► next
 //	                   │                            │                  │
 //	                   └── FAILURE                  └── FAILURE        └── TIMEOUT, or what the log says
 //
@@ -18,7 +18,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -41,9 +41,9 @@ type Master interface {
 	Update(ctx context.Context, trace, kind, path string) error
 }
 
-// Updater works through a journal. Its fields are set before Run and not changed.
+// Updater works through a store of events. Its fields are set before Run and not changed.
 type Updater struct {
-	Journal *journal.Journal
+	Events  *eventstore.Store
 	Volumes *volume.Store
 	Master  Master
 	LogPath string        // of the master's log of updates
@@ -55,7 +55,7 @@ type Updater struct {
 // Run works until ctx ends. An update that is under way then goes on with the next Run.
 func (u *Updater) Run(ctx context.Context) error {
 	for n := 0; ; {
-		job, err := u.Journal.Next(ctx)
+		job, err := u.Events.Next(ctx)
 		if err == nil {
 			err = u.work(ctx, job)
 		}
@@ -88,7 +88,7 @@ func (u *Updater) poll() time.Duration {
 }
 
 // work brings a job one stage further.
-func (u *Updater) work(ctx context.Context, job journal.Job) error {
+func (u *Updater) work(ctx context.Context, job eventstore.Job) error {
 	if job.Done() {
 		return u.clean(ctx, job)
 	}
@@ -97,7 +97,7 @@ func (u *Updater) work(ctx context.Context, job journal.Job) error {
 		l.WithField("type", job.OTA.Type).WithField("version", job.OTA.Version).Infof("update begins")
 		target, app, err := u.prepare(ctx, job.OTA)
 		if err == nil {
-			if err := u.Journal.HandOver(job.OTA.Trace, app); err != nil {
+			if err := u.Events.HandOver(job.OTA.Trace, app); err != nil {
 				return err
 			}
 			err = u.ask(ctx, job.OTA, target)
@@ -107,7 +107,7 @@ func (u *Updater) work(ctx context.Context, job journal.Job) error {
 		}
 		if err != nil {
 			l.WithError(err).Errorf("update ends before the master has it")
-			return u.Journal.Step(job.OTA.Trace, 0, false, step(job.OTA.Trace, masterapi.StepFailure, err))
+			return u.Events.Step(job.OTA.Trace, 0, false, step(job.OTA.Trace, masterapi.StepFailure, err))
 		}
 		l.Infof("master has the update")
 	}
@@ -138,9 +138,9 @@ func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	}
 }
 
-// follow copies the steps of the master's log into the journal until the last one. A master that answers is given twice the time: by
+// follow copies the steps of the master's log into the store until the last one. A master that answers is given twice the time: by
 // default its own deadline is as long as ours, and putting the old application back comes after it.
-func (u *Updater) follow(ctx context.Context, job journal.Job, l log.Logger) error {
+func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) error {
 	o, seen := job.OTA, job.Seen
 	alive, limit := time.Now(), u.Timeout
 	for {
@@ -155,7 +155,7 @@ func (u *Updater) follow(ctx context.Context, job journal.Job, l log.Logger) err
 			seen += len(steps)
 			last := steps[len(steps)-1]
 			clean := last.Step == masterapi.StepUpdated && o.Type == masterapi.UpdateApp
-			if err := u.Journal.Step(o.Trace, seen, clean, steps...); err != nil {
+			if err := u.Events.Step(o.Trace, seen, clean, steps...); err != nil {
 				return err
 			}
 			l.WithField("step", last.Step).Infof("update goes on")
@@ -167,7 +167,7 @@ func (u *Updater) follow(ctx context.Context, job journal.Job, l log.Logger) err
 		if time.Since(alive) >= limit {
 			if limit > u.Timeout || !u.answers(ctx) {
 				l.Errorf("update is given up: no step for %s", limit)
-				return u.Journal.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)))
+				return u.Events.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)))
 			}
 			limit = 2 * u.Timeout
 		}

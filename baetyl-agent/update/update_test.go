@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/baetyl-agent/update"
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
 	"github.com/baetyl/baetyl/internal/mqtttest"
@@ -31,7 +31,7 @@ type rig struct {
 	dir     string
 	server  *agenttest.Server
 	master  *agenttest.Master
-	journal *journal.Journal
+	events  *eventstore.Store
 	volumes *volume.Store
 	timeout time.Duration
 	stop    func() // ends the updater, waits for it, and closes its files
@@ -53,13 +53,13 @@ func newRig(t *testing.T) *rig {
 // start is what a new process does.
 func (r *rig) start() {
 	l := log.NewTo(r.log, log.Config{Level: "debug"})
-	j, err := journal.Open(bg, filepath.Join(r.dir, volume.Private), l)
+	j, err := eventstore.Open(bg, filepath.Join(r.dir, volume.Private), l)
 	require.NoError(r.t, err)
-	v, err := volume.Open(volume.Config{Dir: r.dir, Client: http.DefaultClient, Patience: r.timeout, Log: l,
+	v, err := volume.Open(volume.Config{Dir: r.dir, Client: http.DefaultClient, Timeout: r.timeout, Log: l,
 		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100}, Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}})
 	require.NoError(r.t, err)
-	r.journal, r.volumes = j, v
-	u := &update.Updater{Journal: j, Volumes: v, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: l}
+	r.events, r.volumes = j, v
+	u := &update.Updater{Events: j, Volumes: v, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: l}
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
@@ -80,7 +80,7 @@ func (r *rig) restart() {
 }
 
 func (r *rig) add(o cloud.OTA) {
-	_, err := r.journal.Add(bg, o, time.Now())
+	_, err := r.events.Add(bg, o, time.Now())
 	require.NoError(r.t, err)
 }
 
@@ -101,7 +101,7 @@ func (r *rig) pack(trace, version string, files ...agenttest.Entry) cloud.OTA {
 // job waits until the job of trace is done and cleaned up, and returns its steps and its last error.
 func (r *rig) job(trace string) (steps, failure string) {
 	mqtttest.Until(r.t, "update "+trace+" ends", func() bool {
-		for _, j := range r.journal.Jobs() {
+		for _, j := range r.events.Jobs() {
 			if j.OTA.Trace == trace {
 				steps = ""
 				for _, s := range j.Steps {
@@ -158,7 +158,7 @@ func TestMasterUpdates(t *testing.T) {
 	o.Type = masterapi.UpdateMaster
 	r.master.Steps("UPDATING", "RESTARTING")
 	r.add(o)
-	mqtttest.Until(t, "RESTARTING is noted", func() bool { return len(r.journal.Jobs()[0].Steps) == 3 })
+	mqtttest.Until(t, "RESTARTING is noted", func() bool { return len(r.events.Jobs()[0].Steps) == 3 })
 	r.restart()                        // the new master starts its services anew
 	r.master.Log("APP", "", "UPDATED") // [W21c] what has another trace, or none, is not the end of this one
 	r.master.Log("APP", "another", "FAILURE")
@@ -203,7 +203,7 @@ func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
 		steps, failure := r.job(trace)
 		require.Equal(t, "RECEIVED FAILURE", steps)
 		require.ErrorContains(t, fmt.Errorf("%s", failure), c.want)
-		require.NoError(t, r.journal.Reported(r.journal.Jobs()))
+		require.NoError(t, r.events.Reported(r.events.Jobs()))
 	}
 	require.Empty(t, r.master.Calls())
 	r.master.Refuse(422)

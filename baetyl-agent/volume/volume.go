@@ -19,11 +19,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/baetyl-agent/download"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/conf"
@@ -47,8 +46,6 @@ const (
 var (
 	ErrLive    = errors.New("folder belongs to the running application and has another content; give the new content a folder of its own")
 	ErrForeign = errors.New("folder is there already and did not come from the cloud")
-	ErrDigest  = errors.New("digest of the package is not the one in the event")
-	ErrSpace   = errors.New("not enough free space")
 )
 
 // Limits cap what a package may take. Zero values are not allowed.
@@ -61,14 +58,14 @@ type Limits struct {
 
 // Config is what a Store needs.
 type Config struct {
-	Dir      string // what the master knows as cloud.Root
-	Client   *http.Client
-	Limits   Limits
-	Patience time.Duration  // a download that gets no byte for so long is given up
-	Offline  func() bool    // tells that nothing is reachable now: that time is not counted as patience; nil: it always is
-	Stall    time.Duration  // a connection that brings no byte for so long is given up and made anew; 0 means a minute
-	Retry    backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
-	Log      log.Logger
+	Dir          string // what the master knows as cloud.Root
+	Client       *http.Client
+	Limits       Limits
+	Timeout      time.Duration  // without a byte after which a download is given up
+	Offline      func() bool    // tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	StallTimeout time.Duration  // a connection that brings no byte for so long is given up and made anew; 0: a minute
+	Retry        backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
+	Log          log.Logger
 }
 
 // Live returns the paths of the volumes of the running application, as the master's inspect gives them.
@@ -77,7 +74,8 @@ type Live func(context.Context) ([]string, error)
 // Store is the folders and their record. Its methods may be called from any goroutine; one works at a time.
 type Store struct {
 	Config
-	root *os.Root // nothing leads out of it, also no link
+	download *download.Downloader
+	root     *os.Root // nothing leads out of it, also no link
 
 	mu     sync.Mutex // held during each method
 	record record
@@ -86,8 +84,8 @@ type Store struct {
 // Open reads the record and finishes or undoes what a crash has interrupted. One process may have a Dir open; the caller sees
 // to that.
 func Open(cfg Config) (*Store, error) {
-	if cfg.Stall <= 0 {
-		cfg.Stall = time.Minute
+	if cfg.StallTimeout <= 0 {
+		cfg.StallTimeout = time.Minute
 	}
 	if cfg.Retry.Max <= 0 {
 		cfg.Retry = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
@@ -99,7 +97,10 @@ func Open(cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Config: cfg, root: root}
+	s := &Store{Config: cfg, root: root, download: &download.Downloader{
+		Dir: filepath.Join(cfg.Dir, downloads), Client: cfg.Client, Limit: int64(cfg.Limits.Package), Free: uint64(cfg.Limits.Free),
+		Timeout: cfg.Timeout, Offline: cfg.Offline, StallTimeout: cfg.StallTimeout, Retry: cfg.Retry, Log: cfg.Log,
+	}}
 	if err := s.recover(); err != nil {
 		_ = root.Close()
 		return nil, fmt.Errorf("recover volumes in %s: %w", cfg.Dir, err)
@@ -136,7 +137,7 @@ func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
 	if err := s.replaceable(ctx, dir, live); err != nil && !errors.Is(err, ErrForeign) {
 		return err
 	}
-	archive, err := s.fetch(ctx, v.Meta)
+	archive, err := s.download.Fetch(ctx, v.Meta)
 	if err != nil {
 		return err
 	}
@@ -214,7 +215,7 @@ func (s *Store) unpack(archive string) error {
 	if size > uint64(s.Limits.Unpacked) {
 		return fmt.Errorf("unpack: %w: %d bytes, allowed %d", file.ErrLimit, size, s.Limits.Unpacked)
 	}
-	if err := s.space(size); err != nil {
+	if err := s.download.Space(size); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	to := filepath.Join(s.Dir, stagedNew)
@@ -223,37 +224,6 @@ func (s *Store) unpack(archive string) error {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	return file.SyncTree(to)
-}
-
-// space tells whether need more bytes fit on the disk.
-func (s *Store) space(need uint64) error {
-	free, err := file.Free(s.Dir)
-	if err != nil {
-		return nil // unknown here; a full disk shows when writing
-	}
-	if want := need + uint64(s.Limits.Free); want < need || free < want {
-		return fmt.Errorf("%w: %d bytes needed, %d to be left, %d free", ErrSpace, need, s.Limits.Free, free)
-	}
-	return nil
-}
-
-// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below it. The root itself, which the
-// agent mounts, and what contains it are not: they would make everything live for ever.
-func below(p string) string {
-	p, err := app.CleanPath(p)
-	if err != nil {
-		return ""
-	}
-	rest, ok := strings.CutPrefix(p, cloud.Root+"/")
-	if !ok {
-		return ""
-	}
-	return rest
-}
-
-// related tells whether a and b are the same folder or one lies in the other.
-func related(a, b string) bool {
-	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
 }
 
 // syncParent makes the entry of p durable.

@@ -1,4 +1,14 @@
-package volume
+// Package download brings packages from the net into a folder, one at a time.
+//
+//	url ─► GET, Range ─► <folder>/<digest> ─► limit, space, digest ─► a whole package
+//	         ▲                  │
+//	         └── broken, silent ┘ after a growing delay, or with the next start
+//
+// It promises that what Fetch returns has the digests that were asked for, that no address is in an error or in the log, and that a
+// network that is away is waited for.
+//
+// It does not know what a package is for, nor whether it is a zip.
+package download
 
 import (
 	"context"
@@ -17,8 +27,29 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/log"
 )
+
+// Errors of this package; errors.Is decides.
+var (
+	ErrDigest = errors.New("digest of the package is not the one in the event")
+	ErrSpace  = errors.New("not enough free space")
+)
+
+// Downloader is a folder for one download. Its fields are set before the first Fetch and not changed.
+type Downloader struct {
+	Dir          string // is there, and nobody else's
+	Client       *http.Client
+	Limit        int64          // bytes of a package, at most
+	Free         uint64         // bytes that must be left on the disk
+	Timeout      time.Duration  // without a byte after which a download is given up
+	Offline      func() bool    // tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	StallTimeout time.Duration  // a connection that brings no byte for so long is given up and made anew
+	Retry        backoff.Policy // time between attempts, counted anew after each one that brought something
+	Log          log.Logger
+}
 
 // Causes of an attempt's end that another one may mend.
 var (
@@ -31,14 +62,14 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// fetch returns the path of m's package, which is whole. It goes on with what an earlier call left, and leaves what it got when
-// ctx ends or the network stays away.
-func (s *Store) fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
+// Fetch returns the path of m's package, which is whole. It goes on with what an earlier call left, and leaves what it got when
+// ctx ends or the network stays away. One call at a time.
+func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 	name := digestName(m)
-	if err := s.forget(name); err != nil {
+	if err := d.forget(name); err != nil {
 		return "", err
 	}
-	to := filepath.Join(s.Dir, downloads, name)
+	to := filepath.Join(d.Dir, name)
 	have := length(to)
 	if have > 0 && verify(to, m) == nil {
 		return to, nil
@@ -46,7 +77,7 @@ func (s *Store) fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 	continued, again := have > 0, false
 	alive := time.Now()
 	for n := 0; ; n++ {
-		err := s.attempt(ctx, m.URL, to)
+		err := d.attempt(ctx, m.URL, to)
 		if err == nil {
 			if err = verify(to, m); err == nil {
 				return to, nil
@@ -70,14 +101,14 @@ func (s *Store) fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		if s.Offline != nil && s.Offline() { // whoever waits for the end would not hear of it either
+		if d.Offline != nil && d.Offline() { // whoever waits for the end would not hear of it either
 			alive = time.Now()
 		}
-		if err != nil && time.Since(alive) >= s.Patience {
-			return "", fmt.Errorf("download: given up after %s without a byte: %w", s.Patience, err)
+		if err != nil && time.Since(alive) >= d.Timeout {
+			return "", fmt.Errorf("download: given up after %s without a byte: %w", d.Timeout, err)
 		}
-		delay := s.Retry.Delay(n, rand.Float64())
-		s.Log.WithError(err).WithField("bytes", got).Warnf("download goes on in %s", delay.Round(time.Millisecond))
+		delay := d.Retry.Delay(n, rand.Float64())
+		d.Log.WithError(err).WithField("bytes", got).Warnf("download goes on in %s", delay.Round(time.Millisecond))
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -87,7 +118,7 @@ func (s *Store) fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 }
 
 // attempt appends to the file at path what is missing of the package at address.
-func (s *Store) attempt(ctx context.Context, address, path string) error {
+func (d *Downloader) attempt(ctx context.Context, address, path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return final{err}
@@ -100,7 +131,7 @@ func (s *Store) attempt(ctx context.Context, address, path string) error {
 	have := st.Size()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stall := time.AfterFunc(s.Stall, func() { cancel(errStalled) })
+	stall := time.AfterFunc(d.StallTimeout, func() { cancel(errStalled) })
 	defer stall.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -109,7 +140,7 @@ func (s *Store) attempt(ctx context.Context, address, path string) error {
 	if have > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
 	}
-	res, err := s.Client.Do(req)
+	res, err := d.Client.Do(req)
 	if err != nil {
 		return withoutURL(ctx, err)
 	}
@@ -117,14 +148,14 @@ func (s *Store) attempt(ctx context.Context, address, path string) error {
 	if have, err = accept(res, f, have); err != nil {
 		return err
 	}
-	limit := int64(s.Limits.Package)
+	limit := d.Limit
 	if have+max(res.ContentLength, 0) > limit {
 		return final{fmt.Errorf("%w: package is larger than %d bytes", file.ErrLimit, limit)}
 	}
-	if err := s.space(uint64(max(res.ContentLength, 0))); err != nil {
+	if err := d.Space(uint64(max(res.ContentLength, 0))); err != nil {
 		return final{err}
 	}
-	n, err := io.Copy(f, io.LimitReader(watched{res.Body, func() { stall.Reset(s.Stall) }}, limit-have+1))
+	n, err := io.Copy(f, io.LimitReader(watched{res.Body, func() { stall.Reset(d.StallTimeout) }}, limit-have+1))
 	switch {
 	case errors.As(err, new(*fs.PathError)): // of the file: reading from the network gives other types
 		return final{err}
@@ -134,6 +165,18 @@ func (s *Store) attempt(ctx context.Context, address, path string) error {
 		return final{fmt.Errorf("%w: package is larger than %d bytes", file.ErrLimit, limit)}
 	}
 	return f.Sync()
+}
+
+// Space tells whether need more bytes fit on the disk.
+func (d *Downloader) Space(need uint64) error {
+	free, err := file.Free(d.Dir)
+	if err != nil {
+		return nil // unknown here; a full disk shows when writing
+	}
+	if want := need + d.Free; want < need || free < want {
+		return fmt.Errorf("%w: %d bytes needed, %d to be left, %d free", ErrSpace, need, d.Free, free)
+	}
+	return nil
 }
 
 // accept looks at the head of an answer and returns how many bytes of f it continues.
@@ -206,14 +249,14 @@ func digestName(m app.VolumeMeta) string {
 }
 
 // forget removes all downloads but the one called name: one at a time uses the disk.
-func (s *Store) forget(name string) error {
-	entries, err := os.ReadDir(filepath.Join(s.Dir, downloads))
+func (d *Downloader) forget(name string) error {
+	entries, err := os.ReadDir(d.Dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if e.Name() != name {
-			if err := os.RemoveAll(filepath.Join(s.Dir, downloads, e.Name())); err != nil {
+			if err := os.RemoveAll(filepath.Join(d.Dir, e.Name())); err != nil {
 				return err
 			}
 		}

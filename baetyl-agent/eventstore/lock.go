@@ -1,4 +1,4 @@
-package journal
+package eventstore
 
 import (
 	"context"

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
-	"github.com/baetyl/baetyl/baetyl-agent/volume"
+	"github.com/baetyl/baetyl/baetyl-agent/download"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/utils/cert"
 )
@@ -26,7 +26,7 @@ func letters(n int) agenttest.Entry {
 func TestDownloadGoesOnWhereItStopped(t *testing.T) {
 	for _, hang := range []bool{false, true} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
-		d.cfg.Stall = 300 * time.Millisecond
+		d.cfg.StallTimeout = 300 * time.Millisecond
 		d.open()
 		data := agenttest.Zip(t, letters(10000))
 		s.Cut(3000, hang)
@@ -84,9 +84,9 @@ func TestDownloadErrors(t *testing.T) {
 	// A digest that is wrong in what came in one piece is wrong.
 	v = s.Put("v", "var/db/baetyl/w", agenttest.Zip(t, letters(600)))
 	s.Replace(v, agenttest.Zip(t, letters(700)))
-	require.ErrorIs(t, d.Ensure(bg, v, none), volume.ErrDigest)
+	require.ErrorIs(t, d.Ensure(bg, v, none), download.ErrDigest)
 	v.Meta.SHA256 = ""
-	require.ErrorIs(t, d.Ensure(bg, v, none), volume.ErrDigest)
+	require.ErrorIs(t, d.Ensure(bg, v, none), download.ErrDigest)
 	require.ErrorContains(t, d.Ensure(bg, v, none), "md5")
 
 	// In parts of two packages it is not.
@@ -106,7 +106,7 @@ func TestDownloadIsGivenUpWithoutAByte(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	v := s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, letters(500)))
 	s.Close()
-	d.cfg.Patience = 50 * time.Millisecond
+	d.cfg.Timeout = 50 * time.Millisecond
 	// While nothing at all is reachable it goes on.
 	online := time.Now().Add(300 * time.Millisecond)
 	d.cfg.Offline = func() bool { return time.Now().Before(online) }
@@ -124,8 +124,8 @@ func TestDownloadNeedsSpace(t *testing.T) {
 	d.cfg.Limits.Free = 1 << 60
 	d.open()
 	err := d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, letters(500))), none)
-	require.ErrorIs(t, err, volume.ErrSpace)
-	require.False(t, errors.Is(err, volume.ErrDigest))
+	require.ErrorIs(t, err, download.ErrSpace)
+	require.False(t, errors.Is(err, download.ErrDigest))
 }
 
 // Packages may come from a server of the cloud's own authority, and nobody else.
@@ -134,9 +134,9 @@ func TestDownloadTrustsTheConfiguredAuthority(t *testing.T) {
 	ca := agenttest.WritePEM(t, "CERTIFICATE", s.Certificate().Raw)
 	v := s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, letters(500)))
 	for _, c := range []cert.Config{{}, {CA: ca}} {
-		client, err := volume.NewClient(c)
+		client, err := download.NewClient(c)
 		require.NoError(t, err)
-		d.cfg.Client, d.cfg.Patience = client, 20*time.Millisecond
+		d.cfg.Client, d.cfg.Timeout = client, 20*time.Millisecond
 		d.open()
 		err = d.Ensure(bg, v, none)
 		if c.CA == "" {
@@ -145,6 +145,6 @@ func TestDownloadTrustsTheConfiguredAuthority(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	_, err := volume.NewClient(cert.Config{CA: "/no/such"})
+	_, err := download.NewClient(cert.Config{CA: "/no/such"})
 	require.ErrorContains(t, err, "load ca")
 }

@@ -1,4 +1,4 @@
-package volume
+package download
 
 import (
 	"crypto/x509"

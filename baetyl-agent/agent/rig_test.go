@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"bytes"
@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) {
 	if os.Getenv("RUN_AGENT") != "" {
-		main()
+		Main()
 		return
 	}
 	os.Exit(m.Run())

@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"math/big"
@@ -14,7 +14,7 @@ import (
 
 // The samples of docs/agent.md are right, but for the files of certificates.
 func TestSamplesOfTheDocuments(t *testing.T) {
-	text, err := os.ReadFile("../docs/agent.md")
+	text, err := os.ReadFile("../../docs/agent.md")
 	require.NoError(t, err)
 	blocks := strings.Split(string(text), "```yaml\n")
 	require.Len(t, blocks, 3)

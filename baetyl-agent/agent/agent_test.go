@@ -1,4 +1,4 @@
-package main
+package agent
 
 import (
 	"encoding/json"
@@ -73,12 +73,12 @@ func TestWrongEvents(t *testing.T) {
 // [W45] An event that can't be stored is not acknowledged, so that the broker has it still.
 func TestEventIsAcknowledgedWhenItIsStored(t *testing.T) {
 	r := newRig(t)
-	journal := filepath.Join(r.dir, dataDir, volume.Private, "jobs.json")
-	require.NoError(t, os.Mkdir(journal, 0o755)) // nothing can be written there
+	record := filepath.Join(r.dir, dataDir, volume.Private, "jobs.json")
+	require.NoError(t, os.Mkdir(record, 0o755)) // nothing can be written there
 	r.push(r.app("t1", "v1"))
 	mqtttest.Until(t, "the event has come", func() bool { return strings.Contains(r.output.String(), "event can't be stored") })
 	r.kill()
-	require.NoError(t, os.Remove(journal))
+	require.NoError(t, os.Remove(record))
 	r.start()
 	r.reported("t1", updated)
 	require.NoError(t, r.stop())
