@@ -134,3 +134,30 @@ func TestTidy(t *testing.T) {
 	require.Equal(t, []string{".other.1", ".state.1x", "state", "state.1"}, names)
 	require.Error(t, file.Tidy(filepath.Join(dir, "no", "state")))
 }
+
+// What works on the disk works in a Root of it, and gets no further.
+func TestRoot(t *testing.T) {
+	dir := t.TempDir()
+	r, err := file.OS.Root(dir)
+	require.NoError(t, err)
+	defer r.Close()
+	d := file.Disk{FS: r}
+	require.NoError(t, d.MakeDir("a/b", 0o755))
+	require.NoError(t, d.MakeDir("a/b", 0o755))
+	require.NoError(t, d.WriteAtomic("a/b/f", []byte("1"), 0o640))
+	require.NoError(t, d.Tidy("a/b/f"))
+	require.NoError(t, d.SyncTree("."))
+	data, err := os.ReadFile(filepath.Join(dir, "a/b/f"))
+	require.NoError(t, err)
+	require.Equal(t, "1", string(data))
+	require.Error(t, d.MakeDir("a/b/f", 0o755))
+	require.Error(t, d.WriteAtomic("../f", nil, 0o600))
+	_, err = d.ReadFile("../x")
+	require.Error(t, err)
+	below, err := r.Root("a")
+	require.NoError(t, err)
+	defer below.Close()
+	data, err = file.Disk{FS: below}.ReadHead("b/f", 0)
+	require.NoError(t, err)
+	require.Empty(t, data)
+}
