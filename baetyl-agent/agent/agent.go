@@ -53,7 +53,7 @@ func serve(ctx baetyl.Context) error {
 	if _, err := os.Stat(dataDir); err != nil {
 		return fmt.Errorf("%w; mount a volume with the path %s there", err, cloud.Root)
 	}
-	events, err := eventstore.Open(ctx.Done(), filepath.Join(dataDir, volume.Private), ctx.Log())
+	events, err := eventstore.Open(ctx.Done(), eventstore.Config{Dir: filepath.Join(dataDir, volume.Private), Log: ctx.Log()})
 	if ctx.Done().Err() != nil { // while it waited for an agent that ended
 		return nil
 	}

@@ -40,7 +40,8 @@ var (
 
 // Downloader is a folder for one download. Its fields are set before the first Fetch and not changed.
 type Downloader struct {
-	Dir          string // is there, and nobody else's
+	Dir          string    // is there, and nobody else's
+	Disk         file.Disk // where Dir lies
 	Client       *http.Client
 	Limit        int64          // bytes of a package, at most
 	Free         uint64         // bytes that must be left on the disk
@@ -70,8 +71,8 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 		return "", err
 	}
 	to := filepath.Join(d.Dir, name)
-	have := length(to)
-	if have > 0 && verify(to, m) == nil {
+	have := d.length(to)
+	if have > 0 && d.verify(to, m) == nil {
 		return to, nil
 	}
 	continued, again := have > 0, false
@@ -79,21 +80,21 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 	for n := 0; ; n++ {
 		err := d.attempt(ctx, m.URL, to)
 		if err == nil {
-			if err = verify(to, m); err == nil {
+			if err = d.verify(to, m); err == nil {
 				return to, nil
 			}
 			if continued && !again { // the parts may be of two packages: once more from the start
 				again = true
-				_ = os.Remove(to)
+				_ = d.Disk.Remove(to)
 			} else {
 				err = final{err}
 			}
 		}
 		if errors.As(err, &final{}) {
-			_ = os.Remove(to)
+			_ = d.Disk.Remove(to)
 			return "", fmt.Errorf("download: %w", err)
 		}
-		got := length(to)
+		got := d.length(to)
 		if got > have {
 			n, alive, continued = 0, time.Now(), true
 		}
@@ -119,7 +120,7 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 
 // attempt appends to the file at path what is missing of the package at address.
 func (d *Downloader) attempt(ctx context.Context, address, path string) error {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	f, err := d.Disk.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
 		return final{err}
 	}
@@ -180,7 +181,7 @@ func (d *Downloader) Space(need uint64) error {
 }
 
 // accept looks at the head of an answer and returns how many bytes of f it continues.
-func accept(res *http.Response, f *os.File, have int64) (int64, error) {
+func accept(res *http.Response, f file.File, have int64) (int64, error) {
 	switch code := res.StatusCode; {
 	case code == http.StatusPartialContent && strings.HasPrefix(res.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
 		return have, nil
@@ -221,16 +222,16 @@ func withoutURL(ctx context.Context, err error) error {
 }
 
 // verify compares the file with the digests of m.
-func verify(path string, m app.VolumeMeta) error {
+func (d *Downloader) verify(path string, m app.VolumeMeta) error {
 	if m.MD5 != "" {
-		if sum, err := file.MD5(path); err != nil {
+		if sum, err := d.Disk.MD5(path); err != nil {
 			return err
 		} else if sum != m.MD5 {
 			return fmt.Errorf("%w: md5 is %s", ErrDigest, sum)
 		}
 	}
 	if m.SHA256 != "" {
-		if sum, err := file.SHA256(path); err != nil {
+		if sum, err := d.Disk.SHA256(path); err != nil {
 			return err
 		} else if !strings.EqualFold(sum, m.SHA256) {
 			return fmt.Errorf("%w: sha256 is %s", ErrDigest, sum)
@@ -250,13 +251,13 @@ func digestName(m app.VolumeMeta) string {
 
 // forget removes all downloads but the one called name: one at a time uses the disk.
 func (d *Downloader) forget(name string) error {
-	entries, err := os.ReadDir(d.Dir)
+	entries, err := d.Disk.ReadDir(d.Dir)
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
 		if e.Name() != name {
-			if err := os.RemoveAll(filepath.Join(d.Dir, e.Name())); err != nil {
+			if err := d.Disk.RemoveAll(filepath.Join(d.Dir, e.Name())); err != nil {
 				return err
 			}
 		}
@@ -264,8 +265,8 @@ func (d *Downloader) forget(name string) error {
 	return nil
 }
 
-func length(path string) int64 {
-	st, err := os.Stat(path)
+func (d *Downloader) length(path string) int64 {
+	st, err := d.Disk.Stat(path)
 	if err != nil {
 		return 0
 	}

@@ -25,25 +25,25 @@ type App struct {
 // Done tells whether the update has ended.
 func (j Job) Done() bool { return len(j.Steps) > 0 && masterapi.Final(j.Steps[len(j.Steps)-1].Step) }
 
-// state is the content of the file.
-type state struct {
+// content is what the file holds.
+type content struct {
 	Jobs   []Job    `json:"jobs"`   // in the order of Add
 	Recent []string `json:"recent"` // traces of jobs that are gone, oldest first
 }
 
-func (s *state) find(trace string) *Job {
-	for i := range s.Jobs {
-		if s.Jobs[i].OTA.Trace == trace {
-			return &s.Jobs[i]
+func (c *content) find(trace string) *Job {
+	for i := range c.Jobs {
+		if c.Jobs[i].OTA.Trace == trace {
+			return &c.Jobs[i]
 		}
 	}
 	return nil
 }
 
-func (s state) clone() state {
-	s.Jobs, s.Recent = slices.Clone(s.Jobs), slices.Clone(s.Recent)
-	for i := range s.Jobs {
-		s.Jobs[i].Steps = slices.Clone(s.Jobs[i].Steps)
+func (c content) clone() content {
+	c.Jobs, c.Recent = slices.Clone(c.Jobs), slices.Clone(c.Recent)
+	for i := range c.Jobs {
+		c.Jobs[i].Steps = slices.Clone(c.Jobs[i].Steps)
 	}
-	return s
+	return c
 }

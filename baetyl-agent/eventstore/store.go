@@ -10,10 +10,7 @@ package eventstore
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +21,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/state"
 )
 
 // Max is the number of jobs that are kept. With so many, Add waits: the cloud's broker holds the rest.
@@ -37,46 +35,56 @@ const (
 
 // Store is the jobs. Its methods may be called from any goroutine.
 type Store struct {
-	path    string
+	file    state.File[content]
 	lock    *os.File
-	log     log.Logger
 	changed chan struct{} // holds one: a step that nobody has reported; more say nothing new
 
-	mu    sync.Mutex
-	state state
-	wake  chan struct{} // closed and replaced at each change of state
+	mu   sync.Mutex
+	now  content
+	wake chan struct{} // closed and replaced at each change of now
 }
 
-// Open reads the store in dir, which is created. Two agents on one folder would do everything twice: the second one waits
-// until the first has ended.
-func Open(ctx context.Context, dir string, l log.Logger) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// Config is what a Store needs.
+type Config struct {
+	Dir  string    // of its files; created
+	Disk file.Disk // where Dir lies; zero: file.OS
+	Log  log.Logger
+}
+
+// Open reads the store. Two agents on one folder would do everything twice: the second one waits until the first has ended, or ctx.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	disk := cfg.Disk.Or()
+	if err := disk.MakeDir(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	lock, err := locked(ctx, filepath.Join(dir, "lock"), l)
+	if err := disk.SyncDir(filepath.Dir(cfg.Dir)); err != nil { // who made Dir may have been killed before it did that
+		return nil, err
+	}
+	lock, err := locked(ctx, filepath.Join(cfg.Dir, "lock"), cfg.Log)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: filepath.Join(dir, "jobs.json"), lock: lock, log: l, changed: make(chan struct{}, 1), wake: make(chan struct{})}
-	if err := file.Tidy(s.path); err != nil {
+	s := &Store{lock: lock, changed: make(chan struct{}, 1), wake: make(chan struct{}), file: state.File[content]{
+		Path: filepath.Join(cfg.Dir, "jobs.json"), What: "record of updates", Then: "updates that were under way are forgotten",
+		Version: 1, Perm: 0o600, Disk: disk, Log: cfg.Log, // URLs of packages may hold secrets
+	}}
+	if err := s.load(); err != nil {
 		_ = lock.Close()
 		return nil, err
 	}
-	data, err := os.ReadFile(s.path)
-	if err == nil {
-		err = json.Unmarshal(data, &s.state)
-	}
-	switch {
-	case err == nil, errors.Is(err, fs.ErrNotExist):
-	case data == nil:
-		_ = lock.Close()
-		return nil, err
-	default: // written atomically, so this is not a crash; without a beginning there would be no agent at all
-		l.WithError(err).Errorf("record of updates is damaged and begins anew")
-		s.state = state{}
-	}
-	s.state.Jobs = slices.DeleteFunc(s.state.Jobs, func(job Job) bool { return job.OTA.Check() != nil })
 	return s, nil
+}
+
+// load reads the file. Without a beginning after damage there would be no agent at all.
+func (s *Store) load() (err error) {
+	if err := s.file.Disk.Tidy(s.file.Path); err != nil {
+		return err
+	}
+	if s.now, err = s.file.Load(); err != nil && !errors.Is(err, state.ErrDamaged) {
+		return err
+	}
+	s.now.Jobs = slices.DeleteFunc(s.now.Jobs, func(job Job) bool { return job.OTA.Check() != nil })
+	return nil
 }
 
 // Close gives the folder back.
@@ -87,15 +95,15 @@ func (s *Store) Changed() <-chan struct{} { return s.changed }
 
 // Add takes an update. When it returns without an error the update will be carried out, or was taken before (added is false).
 func (s *Store) Add(ctx context.Context, o cloud.OTA, now time.Time) (added bool, err error) {
-	err = s.when(ctx, func(st *state) (ready, dirty bool) {
-		if slices.Contains(st.Recent, o.Trace) || st.find(o.Trace) != nil {
+	err = s.when(ctx, func(c *content) (ready, dirty bool) {
+		if slices.Contains(c.Recent, o.Trace) || c.find(o.Trace) != nil {
 			return true, false
 		}
-		if len(st.Jobs) >= Max {
+		if len(c.Jobs) >= Max {
 			return false, false
 		}
 		added = true
-		st.Jobs = append(st.Jobs, Job{OTA: o, Steps: []cloud.Progress{{Time: now.UTC(), Step: masterapi.StepReceived, Trace: o.Trace}}})
+		c.Jobs = append(c.Jobs, Job{OTA: o, Steps: []cloud.Progress{{Time: now.UTC(), Step: masterapi.StepReceived, Trace: o.Trace}}})
 		return true, true
 	})
 	if err != nil || !added {
@@ -114,8 +122,8 @@ func (s *Store) tell() {
 
 // Next returns the oldest job that has something left to do, and waits until there is one.
 func (s *Store) Next(ctx context.Context) (job Job, err error) {
-	err = s.when(ctx, func(st *state) (ready, dirty bool) {
-		for _, job = range st.Jobs {
+	err = s.when(ctx, func(c *content) (ready, dirty bool) {
+		for _, job = range c.Jobs {
 			if !job.Done() || job.Clean {
 				job.Steps = slices.Clone(job.Steps)
 				return true, false
@@ -163,7 +171,7 @@ func (s *Store) Cleaned(trace string) error {
 func (s *Store) Jobs() []Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := slices.Clone(s.state.Jobs)
+	out := slices.Clone(s.now.Jobs)
 	for i := range out {
 		out[i].Steps = slices.Clone(out[i].Steps)
 	}
@@ -172,12 +180,12 @@ func (s *Store) Jobs() []Job {
 
 // Reported notes that the cloud has the steps of jobs, as Jobs gave them. Those that have ended with these steps leave.
 func (s *Store) Reported(jobs []Job) error {
-	return s.when(context.Background(), func(st *state) (ready, dirty bool) {
+	return s.when(context.Background(), func(c *content) (ready, dirty bool) {
 		for _, r := range jobs {
-			if job := st.find(r.OTA.Trace); job != nil && job.Done() && !job.Clean && len(job.Steps) == len(r.Steps) {
-				st.Jobs = slices.DeleteFunc(st.Jobs, func(gone Job) bool { return gone.OTA.Trace == r.OTA.Trace })
-				st.Recent = append(st.Recent, r.OTA.Trace)
-				st.Recent = st.Recent[max(0, len(st.Recent)-maxRecent):]
+			if job := c.find(r.OTA.Trace); job != nil && job.Done() && !job.Clean && len(job.Steps) == len(r.Steps) {
+				c.Jobs = slices.DeleteFunc(c.Jobs, func(gone Job) bool { return gone.OTA.Trace == r.OTA.Trace })
+				c.Recent = append(c.Recent, r.OTA.Trace)
+				c.Recent = c.Recent[max(0, len(c.Recent)-maxRecent):]
 				dirty = true
 			}
 		}
@@ -187,8 +195,8 @@ func (s *Store) Reported(jobs []Job) error {
 
 // change applies f to the job of trace, if there is one.
 func (s *Store) change(trace string, f func(*Job)) error {
-	return s.when(context.Background(), func(st *state) (ready, dirty bool) {
-		job := st.find(trace)
+	return s.when(context.Background(), func(c *content) (ready, dirty bool) {
+		job := c.find(trace)
 		if job != nil {
 			f(job)
 		}
@@ -197,16 +205,16 @@ func (s *Store) change(trace string, f func(*Job)) error {
 }
 
 // when calls f now and after each change until it is ready, and writes what it changed. If that fails, nothing has changed.
-func (s *Store) when(ctx context.Context, f func(*state) (ready, dirty bool)) error {
+func (s *Store) when(ctx context.Context, f func(*content) (ready, dirty bool)) error {
 	for {
 		s.mu.Lock()
-		next := s.state.clone()
+		next := s.now.clone()
 		ready, dirty := f(&next)
 		wake := s.wake
 		var err error
 		if dirty {
-			if err = s.save(next); err == nil {
-				s.state = next
+			if err = s.file.Save(next); err == nil {
+				s.now = next
 				close(s.wake)
 				s.wake = make(chan struct{})
 			}
@@ -224,15 +232,4 @@ func (s *Store) when(ctx context.Context, f func(*state) (ready, dirty bool)) er
 			return ctx.Err()
 		}
 	}
-}
-
-func (s *Store) save(st state) error {
-	data, err := json.MarshalIndent(st, "", "  ")
-	if err == nil {
-		err = file.WriteAtomic(s.path, data, 0o600) // URLs of packages may hold secrets
-	}
-	if err != nil {
-		return fmt.Errorf("write record of updates: %w", err)
-	}
-	return nil
 }

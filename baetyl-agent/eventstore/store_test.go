@@ -30,7 +30,7 @@ func ota(trace string) cloud.OTA {
 }
 
 func open(t *testing.T, dir string) *eventstore.Store {
-	s, err := eventstore.Open(bg, dir, log.Discard())
+	s, err := eventstore.Open(bg, eventstore.Config{Dir: dir, Log: log.Discard()})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
@@ -154,20 +154,6 @@ func TestJobsAreBounded(t *testing.T) {
 	require.True(t, add(t, s, "t1"), "long ago")
 }
 
-// A disk that takes no more leaves everything as it was.
-func TestAFullDiskChangesNothing(t *testing.T) {
-	dir := t.TempDir()
-	s := open(t, dir)
-	add(t, s, "a")
-	require.NoError(t, os.Rename(dir, dir+"-away"))
-	defer os.Rename(dir+"-away", dir)
-	_, err := s.Add(bg, ota("b"), now)
-	require.ErrorContains(t, err, "write record of updates")
-	require.Error(t, s.Step("a", 1, false, cloud.Progress{Step: "UPDATED"}))
-	require.Len(t, s.Jobs(), 1)
-	require.False(t, s.Jobs()[0].Done())
-}
-
 func TestDamagedStoreBeginsAnew(t *testing.T) {
 	for text, jobs := range map[string]int{"": 0, "{": 0, "[]": 0, `{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"path":"/etc"}}}]}`: 0} {
 		dir := t.TempDir()
@@ -178,6 +164,29 @@ func TestDamagedStoreBeginsAnew(t *testing.T) {
 	}
 }
 
+// What the versions before there was a first line with version and checksum have written.
+func TestFilesOfOlderVersions(t *testing.T) {
+	data, err := os.ReadFile("testdata/jobs-v0.json")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "jobs.json"), data, 0o600))
+	s := open(t, dir)
+	step := func(trace, name, failure string) cloud.Progress {
+		return cloud.Progress{Time: now, Step: name, Trace: trace, Error: failure}
+	}
+	want := []eventstore.Job{
+		{OTA: ota("a"), Steps: []cloud.Progress{step("a", "RECEIVED", ""), step("a", "UPDATING", ""), step("a", "UPDATED", "e")}, Seen: 2, Clean: true,
+			App: eventstore.App{Version: "v1", Volumes: []string{"var/db/baetyl/a/v1", "var/db/baetyl/hub/v1"}}},
+		{OTA: ota("b"), Steps: []cloud.Progress{step("b", "RECEIVED", "")}},
+	}
+	require.Equal(t, want, s.Jobs())
+	require.False(t, add(t, s, "gone"), "its trace is known")
+	require.NoError(t, s.HandOver("b", eventstore.App{Version: "v2"}))
+	want[1].App.Version = "v2"
+	s.Close()
+	require.Equal(t, want, open(t, dir).Jobs(), "also when it was written again")
+}
+
 // Two agents on one folder: the second one waits for the end of the first.
 func TestOneAgentAtATime(t *testing.T) {
 	dir := t.TempDir()
@@ -185,11 +194,11 @@ func TestOneAgentAtATime(t *testing.T) {
 	var text bytes.Buffer
 	ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
 	defer cancel()
-	_, err := eventstore.Open(ctx, dir, log.NewTo(&text, log.Config{}))
+	_, err := eventstore.Open(ctx, eventstore.Config{Dir: dir, Log: log.NewTo(&text, log.Config{})})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.Contains(t, text.String(), "another agent works in "+dir)
 	done := make(chan error, 1)
-	go func() { _, err := eventstore.Open(bg, dir, log.Discard()); done <- err }()
+	go func() { _, err := eventstore.Open(bg, eventstore.Config{Dir: dir, Log: log.Discard()}); done <- err }()
 	first.Close()
 	require.NoError(t, <-done)
 }
@@ -201,7 +210,7 @@ func FuzzStore(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "jobs.json"), []byte(text), 0o600))
-		s, err := eventstore.Open(bg, dir, log.Discard())
+		s, err := eventstore.Open(bg, eventstore.Config{Dir: dir, Log: log.Discard()})
 		require.NoError(t, err)
 		defer s.Close()
 		for _, job := range s.Jobs() {

@@ -30,7 +30,7 @@ func newReporter(t *testing.T) (*report.Reporter, *agenttest.Cloud, *bytes.Buffe
 	c := agenttest.NewCloud(t, ca.Issue("cloud", big.NewInt(2)), device.Public)
 	client, err := http.NewClient(http.ClientConfig{Address: c.URL, Config: cert.Config{CA: ca.CA}})
 	require.NoError(t, err)
-	j, err := eventstore.Open(bg, t.TempDir(), log.Discard())
+	j, err := eventstore.Open(bg, eventstore.Config{Dir: t.TempDir(), Log: log.Discard()})
 	require.NoError(t, err)
 	t.Cleanup(func() { j.Close() })
 	var text bytes.Buffer

@@ -2,9 +2,9 @@ package update
 
 import (
 	"context"
+	"errors"
 
 	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
-	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // clean removes downloaded volumes that neither the application that job brought, nor the one that runs, nor a waiting update
@@ -15,7 +15,11 @@ func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 		return err
 	}
 	l := u.Log.WithField("trace", job.OTA.Trace)
-	if u.busy() || i.Software.ConfVersion != job.App.Version {
+	switch why := u.otaLog().idle(); {
+	case errors.Is(why, errUnknown):
+		l.WithError(why).Warnf("old volumes stay until the next update has ended")
+		return u.Events.Cleaned(job.OTA.Trace)
+	case why != nil || i.Software.ConfVersion != job.App.Version:
 		l.WithField("version", i.Software.ConfVersion).Debugf("old volumes stay: another application runs, or is about to")
 		return u.Events.Cleaned(job.OTA.Trace)
 	}
@@ -37,10 +41,4 @@ func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 		l.WithError(err).Warnf("old volumes are left")
 	}
 	return u.Events.Cleaned(job.OTA.Trace)
-}
-
-// busy tells whether the master is in the middle of an update, also one that somebody else asked for.
-func (u *Updater) busy() bool {
-	all := u.all()
-	return len(all) > 0 && !masterapi.Final(all[len(all)-1].Step)
 }

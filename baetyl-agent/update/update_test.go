@@ -53,7 +53,7 @@ func newRig(t *testing.T) *rig {
 // start is what a new process does.
 func (r *rig) start() {
 	l := log.NewTo(r.log, log.Config{Level: "debug"})
-	j, err := eventstore.Open(bg, filepath.Join(r.dir, volume.Private), l)
+	j, err := eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Log: l})
 	require.NoError(r.t, err)
 	v, err := volume.Open(volume.Config{Dir: r.dir, Client: http.DefaultClient, Timeout: r.timeout, Log: l,
 		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100}, Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}})
