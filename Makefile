@@ -159,6 +159,10 @@ function-crash: ## kill function manager, instances and hub 104 times under load
 agent-crash: ## kill the agent 200 times in the middle of updates and see what becomes of them (KILLS=200)
 	AGENT_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill' ./baetyl-agent/agent
 
+.PHONY: agent-faults
+agent-faults: ## let each operation of the agent's disk fail in every way, power cuts included
+	AGENT_FAULTS=1 $(GO) test -count=1 -timeout 30m -run '^TestFaults' ./baetyl-agent/...
+
 .PHONY: disk-full
 disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)
 	$(GO) test -count=1 -v -run '^TestFullDisk$$' ./baetyl-hub/hub

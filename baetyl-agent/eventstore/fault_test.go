@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
 	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/internal/faultfs"
 	"github.com/baetyl/baetyl/protocol/cloud"
@@ -14,6 +15,9 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
+
+// faults are those that each operation meets; AGENT_FAULTS=1 is all kinds (make agent-faults).
+var faults = faultfs.Options{Kinds: map[bool][]faultfs.Kind{false: faultfs.Few, true: faultfs.All}[os.Getenv("AGENT_FAULTS") != ""]}
 
 // story is the life of two updates. Each act may be done twice.
 var story = []func(*eventstore.Store) error{
@@ -36,7 +40,7 @@ func TestFaults(t *testing.T) {
 		require.NoError(t, act(plain))
 		states = append(states, plain.Jobs())
 	}
-	faultfs.Each(t, faultfs.Options{}, func(t *testing.T, d *faultfs.FS) {
+	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
 		require.NoError(t, os.Mkdir(filepath.Join(d.Dir(), "volumes"), 0o755))
 		start := func(disk file.Disk) (*eventstore.Store, error) {
 			return eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(d.Dir(), "volumes/.agent"), Disk: disk, Log: log.Discard()})
@@ -64,7 +68,7 @@ func TestFaults(t *testing.T) {
 		if s != nil {
 			require.NoError(t, s.Close())
 		}
-		s, err = start(file.OS)
+		s, err = start(agenttest.Disk())
 		require.NoError(t, err)
 		defer func() { require.NoError(t, s.Close()) }()
 		n := len(s.Jobs())

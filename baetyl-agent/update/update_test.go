@@ -3,6 +3,7 @@ package update_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -33,16 +35,24 @@ type rig struct {
 	master  *agenttest.Master
 	events  *eventstore.Store
 	volumes *volume.Store
+	disk    file.Disk // zero: file.OS
 	timeout time.Duration
-	stop    func() // ends the updater, waits for it, and closes its files
+	stop    func() // ends the updater, waits for it, and closes its files; more than once does no harm
 	log     *bytes.Buffer
+	logger  log.Logger
 }
 
 func newRig(t *testing.T) *rig {
-	dir := filepath.Join(t.TempDir(), "volumes")
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	r := &rig{t: t, dir: dir, server: agenttest.NewServer(t, false), master: agenttest.NewMaster(dir), timeout: 10 * time.Second, log: &bytes.Buffer{}}
+	r := prepareRig(t, filepath.Join(t.TempDir(), "volumes"), agenttest.NewServer(t, false))
 	r.start()
+	return r
+}
+
+// prepareRig is newRig without the start.
+func prepareRig(t *testing.T, dir string, s *agenttest.Server) *rig {
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	r := &rig{t: t, dir: dir, server: s, master: agenttest.NewMaster(dir), timeout: 10 * time.Second, stop: func() {}, log: &bytes.Buffer{}}
+	r.logger = log.NewTo(r.log, log.Config{Level: "debug"})
 	t.Cleanup(func() {
 		r.stop()
 		require.NotContains(t, r.log.String(), "secret", "a URL is in the log [W13e]")
@@ -52,25 +62,40 @@ func newRig(t *testing.T) *rig {
 
 // start is what a new process does.
 func (r *rig) start() {
-	l := log.NewTo(r.log, log.Config{Level: "debug"})
-	j, err := eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Log: l})
-	require.NoError(r.t, err)
-	v, err := volume.Open(volume.Config{Dir: r.dir, Client: http.DefaultClient, Timeout: r.timeout, Log: l,
+	require.NoError(r.t, r.open())
+	r.run()
+}
+
+// open is the first part of start.
+func (r *rig) open() (err error) {
+	if r.events, err = eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Disk: r.disk, Log: r.logger}); err != nil {
+		return err
+	}
+	r.volumes, err = volume.Open(volume.Config{Dir: r.dir, Disk: r.disk, Client: http.DefaultClient, Timeout: r.timeout, Log: r.logger,
 		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100}, Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}})
-	require.NoError(r.t, err)
-	r.events, r.volumes = j, v
-	u := &update.Updater{Events: j, Volumes: v, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: l}
+	if err != nil {
+		return errors.Join(err, r.events.Close())
+	}
+	r.stop = func() { // an agent that did not run
+		r.volumes.Close()
+		r.events.Close()
+		r.stop = func() {}
+	}
+	return nil
+}
+
+// run is the second part of start.
+func (r *rig) run() {
+	u := &update.Updater{Events: r.events, Volumes: r.volumes, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Disk: r.disk,
+		Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: r.logger}
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
+	end := r.stop
 	r.stop = func() {
 		cancel()
-		if ended != nil {
-			require.NoError(r.t, <-ended)
-			ended = nil
-			v.Close()
-			j.Close()
-		}
+		require.NoError(r.t, <-ended)
+		end()
 	}
 }
 
