@@ -1,6 +1,7 @@
 package volume_test
 
 import (
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -129,14 +130,16 @@ func TestFaultsOfAReplacement(t *testing.T) {
 			require.Equal(t, "new", has)
 		case has == "": // a disk that does not take the new one may not take the old one back; then the next start puts it there
 			require.Equal(t, faultfs.Full, d.Fault().Kind)
-			f.again()
+			s = f.again()
 			require.Equal(t, "old", f.holds("conf"))
 		default:
 			require.Contains(t, []string{"old", "new"}, has)
 		}
-		for _, v := range []cloud.Volume{v1, v2} { // a record that takes one for the other would leave it alone
-			require.NoError(t, s.Ensure(bg, v, none))
-			require.Equal(t, map[string]string{v1.Meta.MD5: "old", v2.Meta.MD5: "new"}[v.Meta.MD5], f.holds("conf"))
+		content := map[string]cloud.Volume{"old": v1, "new": v2}
+		has := f.holds("conf")
+		for _, text := range []string{map[string]string{"old": "new", "new": "old"}[has], has} {
+			require.NoError(t, s.Ensure(bg, content[text], none))
+			require.Equal(t, text, f.holds("conf"), "a record that takes one content for the other leaves it alone")
 		}
 		require.NoError(t, f.again().Ensure(bg, v2, none))
 		require.Equal(t, "new", f.holds("conf"))
@@ -158,6 +161,36 @@ func TestFaultsOfATakeover(t *testing.T) {
 			require.Len(t, server.Ranges(), before)
 		}
 		require.Equal(t, "same", f.holds("conf"))
+	})
+}
+
+// What somebody has just written, and has not made durable, is before it counts as there.
+func TestFaultsOfATakeoverOfNewFiles(t *testing.T) {
+	server := agenttest.NewServer(t, false)
+	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
+		f, v := newFaulty(t, d), pack(t, server, "by/hand/conf", "same")
+		_, err := f.run(func(s *volume.Store) error {
+			dir := filepath.Join(f.dir, "by/hand/conf")
+			if err := d.MkdirAll(filepath.Join(dir, "sub/deep"), 0o755); err != nil {
+				return err
+			}
+			for _, name := range []string{"a", "sub/b", "sub/deep/c"} {
+				w, err := d.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o644)
+				if err != nil {
+					return err
+				}
+				if _, err := w.Write([]byte("same")); err != nil {
+					return errors.Join(err, w.Close())
+				}
+				if err := w.Close(); err != nil {
+					return err
+				}
+			}
+			return s.Ensure(bg, v, none)
+		})
+		if err == nil {
+			require.Equal(t, "same", f.holds("by/hand/conf"))
+		}
 	})
 }
 
