@@ -16,6 +16,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/deadletter"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -67,7 +68,7 @@ func (r running) connected(t *testing.T) {
 	})
 }
 
-func letters(t *testing.T) *deadletter.File { return deadletter.New(t.TempDir(), 1<<20) }
+func letters(t *testing.T) *deadletter.File { return deadletter.New(file.OS, t.TempDir(), 1<<20) }
 
 func client(t *testing.T, address string) *mqtt.Dispatcher {
 	t.Helper()

@@ -35,14 +35,16 @@ type Entry struct {
 
 // File is messages.jsonl in a folder. Keep may be called from any goroutine.
 type File struct {
-	dir string
-	max int64 // bytes
+	dir  string
+	max  int64 // bytes
+	disk file.Disk
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	named bool // the name of the file is durable
 }
 
-// New returns the file in dir. It is made with the first message.
-func New(dir string, max int64) *File { return &File{dir: dir, max: max} }
+// New returns the file in dir, which lies on disk. It is made with the first message.
+func New(disk file.Disk, dir string, max int64) *File { return &File{dir: dir, max: max, disk: disk} }
 
 // Path is where the file is.
 func (f *File) Path() string { return filepath.Join(f.dir, "messages.jsonl") }
@@ -62,10 +64,10 @@ func (f *File) Keep(e Entry) error {
 }
 
 func (f *File) add(line []byte) (err error) {
-	if err := os.MkdirAll(f.dir, 0o755); err != nil {
+	if err := f.disk.MakeDir(f.dir, 0o755); err != nil {
 		return err
 	}
-	out, err := os.OpenFile(f.Path(), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+	out, err := f.disk.OpenFile(f.Path(), os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
@@ -74,17 +76,28 @@ func (f *File) add(line []byte) (err error) {
 	if err != nil {
 		return err
 	}
-	if info.Size()+int64(len(line)) > f.max {
+	size := info.Size()
+	if size > 0 {
+		last := make([]byte, 1)
+		if _, err := out.ReadAt(last, size-1); err != nil {
+			return err
+		}
+		if last[0] != '\n' { // a power cut has left half a line
+			line = append([]byte{'\n'}, line...)
+		}
+	}
+	if size+int64(len(line)) > f.max {
 		return ErrFull
 	}
 	if _, err = out.Write(line); err == nil {
 		err = out.Sync()
 	}
-	if err != nil {
-		return errors.Join(err, out.Truncate(info.Size()))
+	if err == nil && !f.named {
+		err = f.disk.SyncDir(f.dir)
+		f.named = err == nil
 	}
-	if info.Size() == 0 {
-		return file.SyncDir(f.dir)
+	if err != nil {
+		return errors.Join(err, out.Truncate(size))
 	}
 	return nil
 }

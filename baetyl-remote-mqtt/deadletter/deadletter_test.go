@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/deadletter"
+	"github.com/baetyl/baetyl/internal/faultfs"
+	"github.com/baetyl/baetyl/utils/file"
 )
 
 func entry(payload string) deadletter.Entry {
@@ -20,7 +22,7 @@ func entry(payload string) deadletter.Entry {
 }
 
 func TestForm(t *testing.T) {
-	f := deadletter.New(filepath.Join(t.TempDir(), "made", "here"), 1<<20)
+	f := deadletter.New(file.OS, filepath.Join(t.TempDir(), "made", "here"), 1<<20)
 	require.NoError(t, f.Keep(entry("\x00ü")))
 	data, err := os.ReadFile(f.Path())
 	require.NoError(t, err)
@@ -30,7 +32,7 @@ func TestForm(t *testing.T) {
 
 // The file has an end, a full one keeps what it has, and many writers leave whole lines.
 func TestBound(t *testing.T) {
-	f := deadletter.New(t.TempDir(), 10000)
+	f := deadletter.New(file.OS, t.TempDir(), 10000)
 	var all sync.WaitGroup
 	for range 4 {
 		all.Go(func() {
@@ -55,5 +57,38 @@ func TestBound(t *testing.T) {
 func TestFolderThatCanNotBe(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
-	require.ErrorContains(t, deadletter.New(filepath.Join(blocked, "x"), 1000).Keep(entry("x")), "keep dead letter in "+blocked)
+	require.ErrorContains(t, deadletter.New(file.OS, filepath.Join(blocked, "x"), 1000).Keep(entry("x")), "keep dead letter in "+blocked)
+}
+
+// A message that was kept is in the file, on a line of its own, whatever the disk did to the one before.
+func TestFaults(t *testing.T) {
+	faultfs.Each(t, faultfs.Options{}, func(t *testing.T, d *faultfs.FS) {
+		dir := filepath.Join(d.Dir(), "made", "here")
+		f := deadletter.New(d.Disk(), dir, 1<<20)
+		var kept []string
+		keep := func(payload string) {
+			if f.Keep(entry(payload)) == nil {
+				kept = append(kept, payload)
+			}
+		}
+		d.Start()
+		keep("a")
+		keep("b")
+		d.Reboot()
+		if d.Fault().Kind.Ends() {
+			f = deadletter.New(file.OS, dir, 1<<20)
+		}
+		keep("c")
+		require.Contains(t, kept, "c")
+		data, err := os.ReadFile(f.Path())
+		require.NoError(t, err)
+		var got []string
+		for _, line := range strings.Split(string(data), "\n") {
+			var e deadletter.Entry
+			if json.Unmarshal([]byte(line), &e) == nil {
+				got = append(got, string(e.Payload))
+			}
+		}
+		require.Subset(t, got, kept)
+	})
 }

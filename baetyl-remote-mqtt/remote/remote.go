@@ -14,6 +14,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/deadletter"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/run"
 )
 
@@ -48,7 +49,7 @@ func build(ctx baetyl.Context, cfg config.Config) ([]*bridge.Bridge, error) {
 	if err != nil {
 		return nil, err
 	}
-	letters := deadletter.New(d.Path, int64(d.Size))
+	letters := deadletter.New(file.OS, d.Path, int64(d.Size))
 	var out []*bridge.Bridge
 	for i, l := range links {
 		b, err := bridge.New(l, letters, d.After, ctx.Log())
