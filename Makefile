@@ -157,11 +157,11 @@ crash: ## kill the hub 200 times under load and count what is missing (KILLS=200
 
 .PHONY: remote-crash
 remote-crash: ## kill bridge, hub and far broker under load and count what is missing (KILLS=90)
-	REMOTE_KILLS=$(or $(KILLS),90) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-remote-mqtt
+	REMOTE_KILLS=$(or $(KILLS),90) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-remote-mqtt/remote
 
 .PHONY: outage
 outage: ## a far broker that is away while a million messages come in, then the drain (MESSAGES=1000000)
-	REMOTE_OUTAGE=$(or $(MESSAGES),1000000) $(GO) test -count=1 -timeout 60m -v -run '^TestOutage$$' ./baetyl-remote-mqtt
+	REMOTE_OUTAGE=$(or $(MESSAGES),1000000) $(GO) test -count=1 -timeout 60m -v -run '^TestOutage$$' ./baetyl-remote-mqtt/remote
 
 .PHONY: function-crash
 function-crash: ## kill function manager, instances and hub 104 times under load and count results (KILLS=104)
@@ -169,7 +169,11 @@ function-crash: ## kill function manager, instances and hub 104 times under load
 
 .PHONY: agent-crash
 agent-crash: ## kill the agent 200 times in the middle of updates and see what becomes of them (KILLS=200)
-	AGENT_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill' ./baetyl-agent
+	AGENT_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill' ./baetyl-agent/agent
+
+.PHONY: agent-faults
+agent-faults: ## let each operation of the agent's disk fail in every way, power cuts included
+	AGENT_FAULTS=1 $(GO) test -count=1 -timeout 30m -run '^TestFaults' ./baetyl-agent/...
 
 .PHONY: disk-full
 disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)

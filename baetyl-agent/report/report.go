@@ -1,8 +1,8 @@
 // Package report tells the cloud how the device is: at once, on an interval, and whenever an update makes progress.
 //
-//	master ─inspect─┐
-//	                ├─► Report ─► Seal ─► POST ─► 2xx: steps are reported
-//	journal ─steps──┘                        └──► else: again after a growing delay, with what is true then
+//	master ──inspect─┐
+//	                 ├─► Report ─► Seal ─► POST ─► 2xx: steps are reported
+//	eventstore ─steps┘                       └──► else: again after a growing delay, with what is true then
 //
 // It promises that a report always has the newest state, so that nothing piles up while the cloud is away, and that a step of an
 // update is in every report until one with it has arrived.
@@ -20,7 +20,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -40,7 +40,7 @@ type Reporter struct {
 	Serial   string
 	Key      *rsa.PrivateKey
 	Inspect  func(context.Context) (*masterapi.Inspect, error)
-	Journal  *journal.Journal
+	Events   *eventstore.Store
 	Log      log.Logger
 
 	failed int         // attempts in a row
@@ -54,7 +54,7 @@ func (r *Reporter) Away() bool { return r.away.Load() }
 func (r *Reporter) Run(ctx context.Context) error {
 	for {
 		wait := r.Interval
-		news := r.Journal.Changed()
+		news := r.Events.Changed()
 		if err := r.Send(ctx); ctx.Err() != nil {
 			return nil
 		} else if err != nil {
@@ -86,7 +86,7 @@ func retry(interval time.Duration) backoff.Policy {
 
 // Send makes a report of what is true now and sends it.
 func (r *Reporter) Send(ctx context.Context) error {
-	jobs := r.Journal.Jobs()
+	jobs := r.Events.Jobs()
 	content, err := json.Marshal(r.report(ctx, jobs))
 	if err != nil {
 		return fmt.Errorf("encode report: %w", err)
@@ -105,10 +105,10 @@ func (r *Reporter) Send(ctx context.Context) error {
 		}
 		return fmt.Errorf("send report: %w", err)
 	}
-	return r.Journal.Reported(jobs)
+	return r.Events.Reported(jobs)
 }
 
-func (r *Reporter) report(ctx context.Context, jobs []journal.Job) cloud.Report {
+func (r *Reporter) report(ctx context.Context, jobs []eventstore.Job) cloud.Report {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	out := cloud.Report{Inspect: masterapi.Inspect{Time: time.Now().UTC()}}

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/baetyl-agent/report"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/cloud"
@@ -30,13 +30,13 @@ func newReporter(t *testing.T) (*report.Reporter, *agenttest.Cloud, *bytes.Buffe
 	c := agenttest.NewCloud(t, ca.Issue("cloud", big.NewInt(2)), device.Public)
 	client, err := http.NewClient(http.ClientConfig{Address: c.URL, Config: cert.Config{CA: ca.CA}})
 	require.NoError(t, err)
-	j, err := journal.Open(bg, t.TempDir(), log.Discard())
+	j, err := eventstore.Open(bg, eventstore.Config{Dir: t.TempDir(), Log: log.Discard()})
 	require.NoError(t, err)
 	t.Cleanup(func() { j.Close() })
 	var text bytes.Buffer
 	m := agenttest.NewMaster(t.TempDir())
 	return &report.Reporter{Client: client, URL: cloud.ReportURL, Interval: time.Hour, ClientID: "dev", Serial: "7",
-		Key: device.Pair.PrivateKey.(*rsa.PrivateKey), Inspect: m.Inspect, Journal: j, Log: log.NewTo(&text, log.Config{Level: "debug"})}, c, &text
+		Key: device.Pair.PrivateKey.(*rsa.PrivateKey), Inspect: m.Inspect, Events: j, Log: log.NewTo(&text, log.Config{Level: "debug"})}, c, &text
 }
 
 func TestAReportWithoutTheMaster(t *testing.T) {
@@ -56,12 +56,12 @@ func TestProgressIsReportedAtOnce(t *testing.T) {
 	go func() { ended <- r.Run(ctx) }()
 	mqtttest.Until(t, "the first report", func() bool { return c.Tried() == 1 })
 	o := cloud.OTA{Type: "APP", Trace: "t", Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v", Meta: agenttest.Meta("http://c/v", nil)}}
-	_, err := r.Journal.Add(bg, o, time.Now())
+	_, err := r.Events.Add(bg, o, time.Now())
 	require.NoError(t, err)
 	mqtttest.Until(t, "RECEIVED", func() bool { s, _ := c.Steps("t"); return s == " RECEIVED" })
-	require.NoError(t, r.Journal.Step("t", 1, false, cloud.Progress{Step: "UPDATED", Trace: "t"}))
+	require.NoError(t, r.Events.Step("t", 1, false, cloud.Progress{Step: "UPDATED", Trace: "t"}))
 	mqtttest.Until(t, "UPDATED", func() bool { s, _ := c.Steps("t"); return s == " RECEIVED UPDATED" })
-	mqtttest.Until(t, "the update is forgotten", func() bool { return len(r.Journal.Jobs()) == 0 })
+	mqtttest.Until(t, "the update is forgotten", func() bool { return len(r.Events.Jobs()) == 0 })
 	cancel()
 	require.NoError(t, <-ended)
 	require.Empty(t, text.String(), "what goes well needs no line")
@@ -76,14 +76,14 @@ func TestBackoff(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
 	o := cloud.OTA{Type: "APP", Trace: "t", Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v", Meta: agenttest.Meta("http://c/v", nil)}}
-	_, err := r.Journal.Add(bg, o, time.Now())
+	_, err := r.Events.Add(bg, o, time.Now())
 	require.NoError(t, err)
 	begin := time.Now()
 	for i := 0; c.Tried() < 3; i++ {
-		require.NoError(t, r.Journal.Step("t", i, false, cloud.Progress{Step: "UPDATING", Trace: "t"}))
+		require.NoError(t, r.Events.Step("t", i, false, cloud.Progress{Step: "UPDATING", Trace: "t"}))
 	}
 	require.Greater(t, time.Since(begin), 1500*time.Millisecond, "1s and 2s, less 30%%")
-	require.Len(t, r.Journal.Jobs(), 1)
+	require.Len(t, r.Events.Jobs(), 1)
 	require.True(t, r.Away())
 	c.Answer(200)
 	mqtttest.Until(t, "reports again", func() bool { reports, _ := c.Reports(); return len(reports) > 10 })

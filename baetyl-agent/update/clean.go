@@ -2,29 +2,33 @@ package update
 
 import (
 	"context"
+	"errors"
 
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
-	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 )
 
 // clean removes downloaded volumes that neither the application that job brought, nor the one that runs, nor a waiting update
 // needs. It runs between two updates; if the application is another one by now, the next update's end cleans.
-func (u *Updater) clean(ctx context.Context, job journal.Job) error {
+func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 	i, err := u.Master.Inspect(ctx)
 	if err != nil {
 		return err
 	}
 	l := u.Log.WithField("trace", job.OTA.Trace)
-	if u.busy() || i.Software.ConfVersion != job.App.Version {
+	switch why := u.otaLog().idle(); {
+	case errors.Is(why, errUnknown):
+		l.WithError(why).Warnf("old volumes stay until the next update has ended")
+		return u.Events.Cleaned(job.OTA.Trace)
+	case why != nil || i.Software.ConfVersion != job.App.Version:
 		l.WithField("version", i.Software.ConfVersion).Debugf("old volumes stay: another application runs, or is about to")
-		return u.Journal.Cleaned(job.OTA.Trace)
+		return u.Events.Cleaned(job.OTA.Trace)
 	}
 	keep, err := u.live(ctx)
 	if err != nil {
 		return err
 	}
 	keep = append(keep, job.App.Volumes...)
-	for _, j := range u.Journal.Jobs() {
+	for _, j := range u.Events.Jobs() {
 		if !j.Done() {
 			keep = append(keep, j.OTA.Volume.Path)
 		}
@@ -36,11 +40,5 @@ func (u *Updater) clean(ctx context.Context, job journal.Job) error {
 	if err != nil { // the record still has what is left; the next update's end tries again
 		l.WithError(err).Warnf("old volumes are left")
 	}
-	return u.Journal.Cleaned(job.OTA.Trace)
-}
-
-// busy tells whether the master is in the middle of an update, also one that somebody else asked for.
-func (u *Updater) busy() bool {
-	all := u.all()
-	return len(all) > 0 && !masterapi.Final(all[len(all)-1].Step)
+	return u.Events.Cleaned(job.OTA.Trace)
 }

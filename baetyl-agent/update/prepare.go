@@ -13,7 +13,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -32,7 +32,7 @@ const maxVolumes = 1000
 
 // prepare downloads everything that the update needs. It returns what the master is to be handed, a path relative to its working
 // directory, and the application in it.
-func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a journal.App, err error) {
+func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a eventstore.App, err error) {
 	if err := u.Volumes.Ensure(ctx, o.Volume, u.live); err != nil {
 		return "", a, err
 	}
@@ -52,7 +52,7 @@ func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a jo
 	if err != nil {
 		return "", a, fmt.Errorf("read package: %w", err)
 	}
-	a = journal.App{Version: m.Version, Volumes: []string{host}}
+	a = eventstore.App{Version: m.Version, Volumes: []string{host}}
 	for _, v := range m.Volumes {
 		a.Volumes = append(a.Volumes, v.Path)
 	}

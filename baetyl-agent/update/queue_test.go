@@ -2,6 +2,7 @@ package update_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -37,7 +38,7 @@ func TestCleaningWaits(t *testing.T) {
 		r.job("t0")
 		r.master.Away(true)
 		r.add(r.app("t1", "v1"))
-		mqtttest.Until(t, "t1 is updated", func() bool { j := r.journal.Jobs(); return len(j) == 2 && j[1].Done() })
+		mqtttest.Until(t, "t1 is updated", func() bool { j := r.events.Jobs(); return len(j) == 2 && j[1].Done() })
 		r.restart()
 		require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
 		if other {
@@ -50,5 +51,41 @@ func TestCleaningWaits(t *testing.T) {
 		} else {
 			require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
 		}
+	}
+}
+
+// A log of the master that does not say whether an update runs is no leave to remove anything.
+func TestCleaningNeedsToKnowThatNoUpdateRuns(t *testing.T) {
+	for name, spoil := range map[string]func(path string) error{
+		"unreadable": func(path string) error { // a folder opens, but can't be read
+			if err := os.Remove(path); err != nil {
+				return err
+			}
+			return os.Mkdir(path, 0o755)
+		},
+		"damaged": func(path string) error { return os.WriteFile(path, []byte("no record\n"), 0o600) },
+		"begun":   func(path string) error { return os.WriteFile(path, []byte(`{"step":"UPDA`), 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.add(r.app("t0", "v0"))
+			r.job("t0")
+			r.master.Away(true)
+			r.add(r.app("t1", "v1"))
+			mqtttest.Until(t, "t1 is updated", func() bool { j := r.events.Jobs(); return len(j) == 2 && j[1].Done() })
+			path := filepath.Join(r.dir, "ota.log")
+			require.NoError(t, spoil(path))
+			r.master.Away(false)
+			r.job("t1")
+			require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
+			r.stop()
+			require.Contains(t, r.log.String(), "old volumes stay until the next update has ended")
+			require.Contains(t, r.log.String(), "the master's log of updates does not say whether one runs")
+			require.NoError(t, os.RemoveAll(path))
+			r.start()
+			r.add(r.app("t2", "v2"))
+			r.job("t2")
+			require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v0"), "the next update's end has removed it")
+		})
 	}
 }

@@ -1,6 +1,6 @@
-// Package update carries out the updates of the journal, one after the other.
+// Package update carries out the updates of the event store, one after the other.
 //
-//	journal.Next ─► prepare: download, read ─► ask the master ─► follow its log to the end ─► clean ─► next
+//	eventstore ─► prepare: download, read ─► ask the master ─► follow its log to the end ─► clean ─► next
 //	                   │                            │                  │
 //	                   └── FAILURE                  └── FAILURE        └── TIMEOUT, or what the log says
 //
@@ -10,20 +10,13 @@ package update
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"os"
-	"slices"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
-	"github.com/baetyl/baetyl/protocol/cloud"
-	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -41,12 +34,13 @@ type Master interface {
 	Update(ctx context.Context, trace, kind, path string) error
 }
 
-// Updater works through a journal. Its fields are set before Run and not changed.
+// Updater works through a store of events. Its fields are set before Run and not changed.
 type Updater struct {
-	Journal *journal.Journal
+	Events  *eventstore.Store
 	Volumes *volume.Store
 	Master  Master
 	LogPath string        // of the master's log of updates
+	Disk    file.Disk     // where LogPath lies; zero: file.OS
 	Timeout time.Duration // without a new step after which an update is given up; twice that if the master answers
 	Poll    time.Duration // 0: Poll
 	Log     log.Logger
@@ -55,7 +49,7 @@ type Updater struct {
 // Run works until ctx ends. An update that is under way then goes on with the next Run.
 func (u *Updater) Run(ctx context.Context) error {
 	for n := 0; ; {
-		job, err := u.Journal.Next(ctx)
+		job, err := u.Events.Next(ctx)
 		if err == nil {
 			err = u.work(ctx, job)
 		}
@@ -76,28 +70,21 @@ func (u *Updater) Run(ctx context.Context) error {
 	}
 }
 
-func (u *Updater) retry() backoff.Policy {
-	return backoff.Policy{Min: u.poll(), Max: time.Minute, Jitter: 0.2}
-}
-
-func (u *Updater) poll() time.Duration {
-	if u.Poll <= 0 {
-		return Poll
-	}
-	return u.Poll
-}
-
 // work brings a job one stage further.
-func (u *Updater) work(ctx context.Context, job journal.Job) error {
+func (u *Updater) work(ctx context.Context, job eventstore.Job) error {
 	if job.Done() {
 		return u.clean(ctx, job)
 	}
 	l := u.Log.WithField("trace", job.OTA.Trace)
-	if records := u.records(job.OTA.Trace); len(records) == 0 && job.Seen == 0 {
+	records, err := u.otaLog().of(job.OTA.Trace)
+	if err != nil { // the master may have the update, so that it must not be asked again
+		return err
+	}
+	if len(records) == 0 && job.Seen == 0 {
 		l.WithField("type", job.OTA.Type).WithField("version", job.OTA.Version).Infof("update begins")
 		target, app, err := u.prepare(ctx, job.OTA)
 		if err == nil {
-			if err := u.Journal.HandOver(job.OTA.Trace, app); err != nil {
+			if err := u.Events.HandOver(job.OTA.Trace, app); err != nil {
 				return err
 			}
 			err = u.ask(ctx, job.OTA, target)
@@ -107,119 +94,9 @@ func (u *Updater) work(ctx context.Context, job journal.Job) error {
 		}
 		if err != nil {
 			l.WithError(err).Errorf("update ends before the master has it")
-			return u.Journal.Step(job.OTA.Trace, 0, false, step(job.OTA.Trace, masterapi.StepFailure, err))
+			return u.Events.Step(job.OTA.Trace, 0, false, step(job.OTA.Trace, masterapi.StepFailure, err))
 		}
 		l.Infof("master has the update")
 	}
 	return u.follow(ctx, job, l)
-}
-
-// ask hands the update over. A master that is busy or away is asked again until the timeout; one that took the update although
-// its answer was lost has it in its log.
-func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
-	deadline := time.Now().Add(u.Timeout)
-	for n := 0; ; n++ {
-		err := u.Master.Update(ctx, o.Trace, o.Type, target)
-		if err == nil {
-			return nil
-		}
-		if he := new(http.Error); errors.As(err, &he) && he.Status < 500 && he.Status != 409 {
-			return err
-		}
-		if err := wait(ctx, u.retry().Delay(n, rand.Float64())); err != nil {
-			return err
-		}
-		if len(u.records(o.Trace)) > 0 {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-	}
-}
-
-// follow copies the steps of the master's log into the journal until the last one. A master that answers is given twice the time: by
-// default its own deadline is as long as ours, and putting the old application back comes after it.
-func (u *Updater) follow(ctx context.Context, job journal.Job, l log.Logger) error {
-	o, seen := job.OTA, job.Seen
-	alive, limit := time.Now(), u.Timeout
-	for {
-		if records := u.records(o.Trace); len(records) > seen {
-			var steps []cloud.Progress
-			for _, r := range records[seen:] {
-				steps = append(steps, cloud.Progress{Time: r.Time, Step: r.Step, Trace: r.Trace, Error: r.Error})
-				if masterapi.Final(r.Step) {
-					break
-				}
-			}
-			seen += len(steps)
-			last := steps[len(steps)-1]
-			clean := last.Step == masterapi.StepUpdated && o.Type == masterapi.UpdateApp
-			if err := u.Journal.Step(o.Trace, seen, clean, steps...); err != nil {
-				return err
-			}
-			l.WithField("step", last.Step).Infof("update goes on")
-			if masterapi.Final(last.Step) {
-				return nil
-			}
-			alive, limit = time.Now(), u.Timeout
-		}
-		if time.Since(alive) >= limit {
-			if limit > u.Timeout || !u.answers(ctx) {
-				l.Errorf("update is given up: no step for %s", limit)
-				return u.Journal.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)))
-			}
-			limit = 2 * u.Timeout
-		}
-		if err := wait(ctx, u.poll()); err != nil {
-			return err
-		}
-	}
-}
-
-// answers tells whether the master is there.
-func (u *Updater) answers(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
-	defer cancel()
-	_, err := u.Master.Inspect(ctx)
-	return err == nil
-}
-
-// records returns the master's records of trace.
-func (u *Updater) records(trace string) []masterapi.OTARecord {
-	return slices.DeleteFunc(u.all(), func(r masterapi.OTARecord) bool { return r.Trace != trace })
-}
-
-// all returns all records that can be read. A log that is damaged has fewer, one that is missing none; the master begins it anew
-// with the next update.
-func (u *Updater) all() []masterapi.OTARecord {
-	f, err := os.Open(u.LogPath)
-	if err == nil {
-		defer f.Close()
-		var all []masterapi.OTARecord
-		if all, err = masterapi.ReadOTALog(f); err == nil {
-			return all
-		}
-		u.Log.WithError(err).Debugf("log of the master is damaged")
-		return all
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		u.Log.WithError(err).Debugf("log of the master can't be read")
-	}
-	return nil
-}
-
-func step(trace, name string, err error) cloud.Progress {
-	return cloud.Progress{Time: time.Now().UTC(), Step: name, Trace: trace, Error: err.Error()}
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -3,6 +3,7 @@ package update_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -13,13 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
-	"github.com/baetyl/baetyl/baetyl-agent/journal"
+	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 	"github.com/baetyl/baetyl/baetyl-agent/update"
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/backoff"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -31,18 +33,26 @@ type rig struct {
 	dir     string
 	server  *agenttest.Server
 	master  *agenttest.Master
-	journal *journal.Journal
+	events  *eventstore.Store
 	volumes *volume.Store
+	disk    file.Disk // zero: file.OS
 	timeout time.Duration
-	stop    func() // ends the updater, waits for it, and closes its files
+	stop    func() // ends the updater, waits for it, and closes its files; more than once does no harm
 	log     *bytes.Buffer
+	logger  log.Logger
 }
 
 func newRig(t *testing.T) *rig {
-	dir := filepath.Join(t.TempDir(), "volumes")
-	require.NoError(t, os.MkdirAll(dir, 0o755))
-	r := &rig{t: t, dir: dir, server: agenttest.NewServer(t, false), master: agenttest.NewMaster(dir), timeout: 10 * time.Second, log: &bytes.Buffer{}}
+	r := prepareRig(t, filepath.Join(t.TempDir(), "volumes"), agenttest.NewServer(t, false))
 	r.start()
+	return r
+}
+
+// prepareRig is newRig without the start.
+func prepareRig(t *testing.T, dir string, s *agenttest.Server) *rig {
+	require.NoError(t, os.MkdirAll(dir, 0o755))
+	r := &rig{t: t, dir: dir, server: s, master: agenttest.NewMaster(dir), timeout: 10 * time.Second, stop: func() {}, log: &bytes.Buffer{}}
+	r.logger = log.NewTo(r.log, log.Config{Level: "debug"})
 	t.Cleanup(func() {
 		r.stop()
 		require.NotContains(t, r.log.String(), "secret", "a URL is in the log [W13e]")
@@ -52,25 +62,40 @@ func newRig(t *testing.T) *rig {
 
 // start is what a new process does.
 func (r *rig) start() {
-	l := log.NewTo(r.log, log.Config{Level: "debug"})
-	j, err := journal.Open(bg, filepath.Join(r.dir, volume.Private), l)
-	require.NoError(r.t, err)
-	v, err := volume.Open(volume.Config{Dir: r.dir, Client: http.DefaultClient, Patience: r.timeout, Log: l,
+	require.NoError(r.t, r.open())
+	r.run()
+}
+
+// open is the first part of start.
+func (r *rig) open() (err error) {
+	if r.events, err = eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Disk: r.disk, Log: r.logger}); err != nil {
+		return err
+	}
+	r.volumes, err = volume.Open(volume.Config{Dir: r.dir, Disk: r.disk, Client: http.DefaultClient, Timeout: r.timeout, Log: r.logger,
 		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100}, Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}})
-	require.NoError(r.t, err)
-	r.journal, r.volumes = j, v
-	u := &update.Updater{Journal: j, Volumes: v, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: l}
+	if err != nil {
+		return errors.Join(err, r.events.Close())
+	}
+	r.stop = func() { // an agent that did not run
+		r.volumes.Close()
+		r.events.Close()
+		r.stop = func() {}
+	}
+	return nil
+}
+
+// run is the second part of start.
+func (r *rig) run() {
+	u := &update.Updater{Events: r.events, Volumes: r.volumes, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Disk: r.disk,
+		Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: r.logger}
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
+	end := r.stop
 	r.stop = func() {
 		cancel()
-		if ended != nil {
-			require.NoError(r.t, <-ended)
-			ended = nil
-			v.Close()
-			j.Close()
-		}
+		require.NoError(r.t, <-ended)
+		end()
 	}
 }
 
@@ -80,7 +105,7 @@ func (r *rig) restart() {
 }
 
 func (r *rig) add(o cloud.OTA) {
-	_, err := r.journal.Add(bg, o, time.Now())
+	_, err := r.events.Add(bg, o, time.Now())
 	require.NoError(r.t, err)
 }
 
@@ -101,7 +126,7 @@ func (r *rig) pack(trace, version string, files ...agenttest.Entry) cloud.OTA {
 // job waits until the job of trace is done and cleaned up, and returns its steps and its last error.
 func (r *rig) job(trace string) (steps, failure string) {
 	mqtttest.Until(r.t, "update "+trace+" ends", func() bool {
-		for _, j := range r.journal.Jobs() {
+		for _, j := range r.events.Jobs() {
 			if j.OTA.Trace == trace {
 				steps = ""
 				for _, s := range j.Steps {
@@ -158,7 +183,7 @@ func TestMasterUpdates(t *testing.T) {
 	o.Type = masterapi.UpdateMaster
 	r.master.Steps("UPDATING", "RESTARTING")
 	r.add(o)
-	mqtttest.Until(t, "RESTARTING is noted", func() bool { return len(r.journal.Jobs()[0].Steps) == 3 })
+	mqtttest.Until(t, "RESTARTING is noted", func() bool { return len(r.events.Jobs()[0].Steps) == 3 })
 	r.restart()                        // the new master starts its services anew
 	r.master.Log("APP", "", "UPDATED") // [W21c] what has another trace, or none, is not the end of this one
 	r.master.Log("APP", "another", "FAILURE")
@@ -203,7 +228,7 @@ func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
 		steps, failure := r.job(trace)
 		require.Equal(t, "RECEIVED FAILURE", steps)
 		require.ErrorContains(t, fmt.Errorf("%s", failure), c.want)
-		require.NoError(t, r.journal.Reported(r.journal.Jobs()))
+		require.NoError(t, r.events.Reported(r.events.Jobs()))
 	}
 	require.Empty(t, r.master.Calls())
 	r.master.Refuse(422)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path"
 
@@ -14,40 +13,52 @@ import (
 
 // adopt takes dir into the record if it has everything that was unpacked into stagedNew; it may have more. dir stays as it is.
 func (s *Store) adopt(dir string, m app.VolumeMeta) error {
-	staged, err := s.root.OpenRoot(stagedNew)
-	if err != nil {
-		return err
-	}
-	defer staged.Close()
-	err = fs.WalkDir(staged.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		equal, err := same(staged, name, s.root, path.Join(dir, name))
-		if err != nil || !equal {
-			return fmt.Errorf("%w: %s differs", ErrForeign, name)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.contains(dir, stagedNew); err != nil {
 		_ = s.root.RemoveAll(stage)
 		return err
 	}
-	s.record.Volumes[dir] = newEntry(m)
-	if err := s.save(); err != nil {
+	if err := s.root.SyncTree(dir); err != nil { // nobody knows whether who wrote it has
+		return err
+	}
+	if err := s.syncAbove(dir); err != nil {
+		return err
+	}
+	if err := s.note(func(r *record) { r.Volumes[dir] = newEntry(m) }); err != nil {
 		return err
 	}
 	return s.root.RemoveAll(stage)
 }
 
+// contains tells which file of the folder staged is not, or is another one, in dir.
+func (s *Store) contains(dir, staged string) error {
+	entries, err := s.root.ReadDir(staged)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		inDir, inStaged := path.Join(dir, e.Name()), path.Join(staged, e.Name())
+		if e.IsDir() {
+			if err := s.contains(inDir, inStaged); err != nil {
+				return err
+			}
+			continue
+		}
+		equal, err := s.same(inDir, inStaged)
+		if err != nil || !equal {
+			return fmt.Errorf("%w: %s differs", ErrForeign, inDir)
+		}
+	}
+	return nil
+}
+
 // same tells whether two files have the same content.
-func same(a *os.Root, nameA string, b *os.Root, nameB string) (bool, error) {
-	fa, err := a.Open(nameA)
+func (s *Store) same(a, b string) (bool, error) {
+	fa, err := s.root.OpenFile(a, os.O_RDONLY, 0)
 	if err != nil {
 		return false, err
 	}
 	defer fa.Close()
-	fb, err := b.Open(nameB)
+	fb, err := s.root.OpenFile(b, os.O_RDONLY, 0)
 	if err != nil {
 		return false, err
 	}

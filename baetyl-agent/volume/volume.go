@@ -16,39 +16,23 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
-	"os"
-	"path"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/baetyl-agent/download"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
-)
-
-// Private is the folder in Dir that belongs to the agent; cloud.Volume.Dir refuses paths that lead into it.
-const Private = ".agent"
-
-// Folders and files in Private.
-const (
-	downloads  = Private + "/download"
-	stage      = Private + "/stage"
-	stagedNew  = stage + "/new"
-	stagedOld  = stage + "/old"
-	recordFile = Private + "/volumes.json"
+	"github.com/baetyl/baetyl/utils/state"
 )
 
 // Errors of this package; errors.Is decides.
 var (
 	ErrLive    = errors.New("folder belongs to the running application and has another content; give the new content a folder of its own")
 	ErrForeign = errors.New("folder is there already and did not come from the cloud")
-	ErrDigest  = errors.New("digest of the package is not the one in the event")
-	ErrSpace   = errors.New("not enough free space")
 )
 
 // Limits cap what a package may take. Zero values are not allowed.
@@ -61,14 +45,15 @@ type Limits struct {
 
 // Config is what a Store needs.
 type Config struct {
-	Dir      string // what the master knows as cloud.Root
-	Client   *http.Client
-	Limits   Limits
-	Patience time.Duration  // a download that gets no byte for so long is given up
-	Offline  func() bool    // tells that nothing is reachable now: that time is not counted as patience; nil: it always is
-	Stall    time.Duration  // a connection that brings no byte for so long is given up and made anew; 0 means a minute
-	Retry    backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
-	Log      log.Logger
+	Dir          string    // what the master knows as cloud.Root
+	Disk         file.Disk // where Dir lies; zero: file.OS
+	Client       *http.Client
+	Limits       Limits
+	Timeout      time.Duration  // without a byte after which a download is given up
+	Offline      func() bool    // tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	StallTimeout time.Duration  // a connection that brings no byte for so long is given up and made anew; 0: a minute
+	Retry        backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
+	Log          log.Logger
 }
 
 // Live returns the paths of the volumes of the running application, as the master's inspect gives them.
@@ -77,29 +62,41 @@ type Live func(context.Context) ([]string, error)
 // Store is the folders and their record. Its methods may be called from any goroutine; one works at a time.
 type Store struct {
 	Config
-	root *os.Root // nothing leads out of it, also no link
+	download *download.Downloader
+	root     file.Disk // Dir: nothing leads out of it, also no link
+	close    func() error
+	file     state.File[record]
 
 	mu     sync.Mutex // held during each method
-	record record
+	record record     // as it is on disk, unless writing it has failed
 }
 
 // Open reads the record and finishes or undoes what a crash has interrupted. One process may have a Dir open; the caller sees
 // to that.
 func Open(cfg Config) (*Store, error) {
-	if cfg.Stall <= 0 {
-		cfg.Stall = time.Minute
+	if cfg.StallTimeout <= 0 {
+		cfg.StallTimeout = time.Minute
 	}
 	if cfg.Retry.Max <= 0 {
 		cfg.Retry = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
 	}
-	if err := os.MkdirAll(filepath.Join(cfg.Dir, downloads), 0o700); err != nil {
+	cfg.Disk = cfg.Disk.Or()
+	if err := cfg.Disk.MakeDir(filepath.Join(cfg.Dir, downloads), 0o700); err != nil {
 		return nil, err
 	}
-	root, err := os.OpenRoot(cfg.Dir)
+	root, err := cfg.Disk.Root(cfg.Dir)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{Config: cfg, root: root}
+	s := &Store{Config: cfg, root: file.Disk{FS: root}, close: root.Close, download: &download.Downloader{
+		Dir: filepath.Join(cfg.Dir, downloads), Disk: cfg.Disk, Client: cfg.Client, Limit: int64(cfg.Limits.Package),
+		Free: uint64(cfg.Limits.Free), Timeout: cfg.Timeout, Offline: cfg.Offline, StallTimeout: cfg.StallTimeout, Retry: cfg.Retry,
+		Log: cfg.Log,
+	}}
+	s.file = state.File[record]{
+		Path: filepath.Join(cfg.Dir, recordFile), What: "record of volumes",
+		Then: "the volumes that are there are neither replaced nor removed", Version: 1, Disk: cfg.Disk, Log: cfg.Log,
+	}
 	if err := s.recover(); err != nil {
 		_ = root.Close()
 		return nil, fmt.Errorf("recover volumes in %s: %w", cfg.Dir, err)
@@ -107,8 +104,22 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// recover brings folders and record together after a start.
+func (s *Store) recover() error {
+	if err := s.load(); err != nil {
+		return err
+	}
+	if err := s.settle(); err != nil {
+		return err
+	}
+	if err := s.root.RemoveAll(stage); err != nil {
+		return err
+	}
+	return s.root.RemoveAll(trash)
+}
+
 // Close gives the folder back.
-func (s *Store) Close() error { return s.root.Close() }
+func (s *Store) Close() error { return s.close() }
 
 // Ensure makes v's folder hold v's package. It returns at once if it does. live is asked only if a folder has to be replaced.
 // A network that is away is waited for; errors are final otherwise, and carry no URL.
@@ -130,18 +141,21 @@ func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
 	if err != nil {
 		return err
 	}
+	if err := s.settle(); err != nil {
+		return err
+	}
 	if st, err := s.root.Stat(dir); err == nil && st.IsDir() && s.record.Volumes[dir].holds(v.Meta) {
 		return nil
 	}
 	if err := s.replaceable(ctx, dir, live); err != nil && !errors.Is(err, ErrForeign) {
 		return err
 	}
-	archive, err := s.fetch(ctx, v.Meta)
+	archive, err := s.download.Fetch(ctx, v.Meta)
 	if err != nil {
 		return err
 	}
 	if err := s.unpack(archive); err != nil {
-		_ = os.Remove(archive)
+		_ = s.Disk.Remove(archive)
 		return err
 	}
 	// Downloading may have taken hours, in which the application may have changed.
@@ -157,15 +171,15 @@ func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
 			return err
 		}
 	}
-	_ = os.Remove(archive) // the next download would do it
+	_ = s.Disk.Remove(archive) // the next download would do it
 	s.Log.WithField("volume", v.Name).WithField("path", v.Path).Infof("volume is in place")
 	return nil
 }
 
 // replaceable tells why dir must stay as it is. A folder that is missing or empty is no obstacle.
 func (s *Store) replaceable(ctx context.Context, dir string, live Live) error {
-	if !s.occupied(dir) {
-		return nil
+	if occupied, err := s.occupied(dir); err != nil || !occupied {
+		return err
 	}
 	if _, ours := s.record.Volumes[dir]; !ours {
 		return ErrForeign
@@ -183,20 +197,16 @@ func (s *Store) replaceable(ctx context.Context, dir string, live Live) error {
 }
 
 // occupied tells whether there is something at dir that a rename would destroy.
-func (s *Store) occupied(dir string) bool {
-	f, err := s.root.Open(dir)
-	if err != nil {
-		_, err := s.root.Lstat(dir)
-		return !errors.Is(err, fs.ErrNotExist)
+func (s *Store) occupied(dir string) (bool, error) {
+	st, err := s.root.Lstat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
-	defer f.Close()
-	names, err := f.Readdirnames(1)
-	return err == nil && len(names) > 0 || !isDir(f)
-}
-
-func isDir(f *os.File) bool {
-	st, err := f.Stat()
-	return err == nil && st.IsDir()
+	if err != nil || !st.IsDir() {
+		return true, err
+	}
+	entries, err := s.root.ReadDir(dir)
+	return len(entries) > 0, err
 }
 
 // unpack fills stagedNew with the content of archive and makes it durable.
@@ -204,59 +214,23 @@ func (s *Store) unpack(archive string) error {
 	if err := s.root.RemoveAll(stage); err != nil {
 		return err
 	}
-	if err := s.root.MkdirAll(stage, 0o700); err != nil {
+	if err := s.root.MakeDir(stage, 0o700); err != nil {
 		return err
 	}
-	size, err := file.Unpacked(archive)
+	size, err := s.Disk.Unpacked(archive)
 	if err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	if size > uint64(s.Limits.Unpacked) {
 		return fmt.Errorf("unpack: %w: %d bytes, allowed %d", file.ErrLimit, size, s.Limits.Unpacked)
 	}
-	if err := s.space(size); err != nil {
+	if err := s.download.Space(size); err != nil {
 		return fmt.Errorf("unpack: %w", err)
 	}
 	to := filepath.Join(s.Dir, stagedNew)
-	if err := file.Unzip(archive, to, file.Limits{Bytes: int64(s.Limits.Unpacked), Files: s.Limits.Files}); err != nil {
+	if err := s.Disk.Unzip(archive, to, file.Limits{Bytes: int64(s.Limits.Unpacked), Files: s.Limits.Files}); err != nil {
 		_ = s.root.RemoveAll(stage) // the next one begins with that again
 		return fmt.Errorf("unpack: %w", err)
 	}
-	return file.SyncTree(to)
-}
-
-// space tells whether need more bytes fit on the disk.
-func (s *Store) space(need uint64) error {
-	free, err := file.Free(s.Dir)
-	if err != nil {
-		return nil // unknown here; a full disk shows when writing
-	}
-	if want := need + uint64(s.Limits.Free); want < need || free < want {
-		return fmt.Errorf("%w: %d bytes needed, %d to be left, %d free", ErrSpace, need, s.Limits.Free, free)
-	}
-	return nil
-}
-
-// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below it. The root itself, which the
-// agent mounts, and what contains it are not: they would make everything live for ever.
-func below(p string) string {
-	p, err := app.CleanPath(p)
-	if err != nil {
-		return ""
-	}
-	rest, ok := strings.CutPrefix(p, cloud.Root+"/")
-	if !ok {
-		return ""
-	}
-	return rest
-}
-
-// related tells whether a and b are the same folder or one lies in the other.
-func related(a, b string) bool {
-	return a == b || strings.HasPrefix(a, b+"/") || strings.HasPrefix(b, a+"/")
-}
-
-// syncParent makes the entry of p durable.
-func (s *Store) syncParent(p string) error {
-	return file.SyncDir(filepath.Join(s.Dir, filepath.FromSlash(path.Dir(p))))
+	return s.root.SyncTree(stage) // its name too: settle takes a rename for done when stagedNew is gone
 }

@@ -33,7 +33,7 @@ type device struct {
 func newDevice(t *testing.T) *device {
 	d := &device{t: t, log: &bytes.Buffer{}}
 	d.cfg = volume.Config{
-		Dir: filepath.Join(t.TempDir(), "volumes"), Client: http.DefaultClient, Patience: 10 * time.Second, Stall: 10 * time.Second,
+		Dir: filepath.Join(t.TempDir(), "volumes"), Client: http.DefaultClient, Timeout: 10 * time.Second, StallTimeout: 10 * time.Second,
 		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100, Free: 1},
 		Retry:  backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond},
 		Log:    log.NewTo(d.log, log.Config{Level: "debug"}),

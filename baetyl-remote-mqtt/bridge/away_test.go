@@ -17,11 +17,11 @@ func TestRemoteThatIsAway(t *testing.T) {
 	near, far, other := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
 	l := link(near.Address, far.Address, "up", "down")
 	l.Near.KeepAlive = time.Second
-	b := start(t, l, parker(t), 5)
+	b := start(t, l, letters(t), 5)
 	b.connected(t)
 	l2 := link(near.Address, other.Address, "up", "down2")
 	l2.Near.ClientID = "second"
-	b2 := start(t, l2, parker(t), 5)
+	b2 := start(t, l2, letters(t), 5)
 	b2.connected(t)
 	atFar, atOther := subscribe(t, far.Address, "up"), subscribe(t, other.Address, "up")
 	far.Stop()
@@ -45,7 +45,7 @@ func TestRemoteThatIsAway(t *testing.T) {
 // C3: both sides go and come while both directions are full.
 func TestBothSidesComeAndGo(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
-	b := start(t, link(near.Address, far.Address, "up", "down"), parker(t), 5)
+	b := start(t, link(near.Address, far.Address, "up", "down"), letters(t), 5)
 	b.connected(t)
 	atFar, atNear := subscribe(t, far.Address, "up"), subscribe(t, near.Address, "down")
 	toNear, toFar := client(t, near.Address), client(t, far.Address)
@@ -73,7 +73,7 @@ func TestBothSidesComeAndGo(t *testing.T) {
 // A shorter outage than that of `make outage`: what the hub kept comes when the far side is back.
 func TestOutage(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
-	b := start(t, link(near.Address, far.Address, "up", ""), parker(t), 5)
+	b := start(t, link(near.Address, far.Address, "up", ""), letters(t), 5)
 	b.connected(t)
 	at := subscribe(t, far.Address, "up")
 	far.Stop()
@@ -101,7 +101,7 @@ func TestEndsWhateverTheSidesDo(t *testing.T) {
 		link("tcp://"+l.Addr().String(), "tcp://"+l.Addr().String(), "up", "down"),
 		link(near.Address, far.Address, "up", ""),
 	} {
-		b := start(t, c, parker(t), 5)
+		b := start(t, c, letters(t), 5)
 		if c.Near.Address == near.Address {
 			b.connected(t)
 			publish(t, client(t, near.Address), "up", 1, numbers(0, 200)...)

@@ -7,28 +7,24 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
-	"github.com/baetyl/baetyl/baetyl-remote-mqtt/park"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// parting is how long a bridge that ends waits for acknowledgements of what is under way.
-const parting = 3 * time.Second
-
-// Parker keeps messages that can't be passed on.
-type Parker interface{ Park(park.Entry) error }
+// drainTimeout is how long a bridge that ends waits for acknowledgements of what is under way.
+const drainTimeout = 3 * time.Second
 
 // Bridge is one rule. Run is called once.
 type Bridge struct {
 	rule     int
 	name     string
-	up, down *lane
+	up, down *direction
 	hub, far *mqtt.Dispatcher
 }
 
 // New returns the bridge of a link. A message is given up after the other side has closed tries connections on it, see
 // mqtt.WithWitness. It connects to nothing.
-func New(l config.Link, parker Parker, tries int, logger log.Logger) (*Bridge, error) {
+func New(l config.Link, letters DeadLetters, tries int, logger log.Logger) (*Bridge, error) {
 	logger = logger.WithField("rule", l.Rule).WithField("remote", l.Remote)
 	opts := []mqtt.Option{mqtt.WithPoisonLimit(tries), mqtt.WithWitness()}
 	hub, err := mqtt.NewDispatcher(l.Near, append(opts, mqtt.WithLogger(logger.WithField("side", "hub")))...)
@@ -44,8 +40,8 @@ func New(l config.Link, parker Parker, tries int, logger log.Logger) (*Bridge, e
 		return nil, fmt.Errorf("remote (%s): %w", l.Remote, err)
 	}
 	return &Bridge{rule: l.Rule, name: l.Remote, hub: hub, far: far,
-		up:   newLane(l.Rule, "hub", l.Remote, l.Up, far, parker, logger),
-		down: newLane(l.Rule, l.Remote, "hub", l.Down, hub, parker, logger)}, nil
+		up:   newDirection(l.Rule, "hub", l.Remote, l.Up, far, letters, logger),
+		down: newDirection(l.Rule, l.Remote, "hub", l.Down, hub, letters, logger)}, nil
 }
 
 // Run passes messages on until ctx ends. What is under way then gets some time to be acknowledged; the rest stays where it is.
@@ -54,7 +50,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		return err
 	}
 	<-ctx.Done()
-	wait, cancel := context.WithTimeout(context.Background(), parting)
+	wait, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
 	b.up.stop(wait)
 	b.down.stop(wait)
@@ -66,8 +62,8 @@ func (b *Bridge) Run(ctx context.Context) error {
 	err := errors.Join(b.hub.Close(), b.far.Close())
 	b.hub.Wait()
 	b.far.Wait()
-	b.up.parking.Wait()
-	b.down.parking.Wait()
+	b.up.keeping.Wait()
+	b.down.keeping.Wait()
 	return err
 }
 
@@ -76,7 +72,7 @@ type Stats struct {
 	Rule     int
 	Remote   string
 	Hub, Far Side
-	Up, Down Lane
+	Up, Down Direction
 }
 
 // Side is one connection.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -12,15 +13,21 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/bridge"
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
-	"github.com/baetyl/baetyl/baetyl-remote-mqtt/park"
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/deadletter"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
 func info(address, id string) mqtt.ClientInfo {
 	return mqtt.ClientInfo{Address: address, ClientID: id, Interval: 50 * time.Millisecond} // so that reconnects don't make a test slow
 }
+
+var ids atomic.Int64
+
+// unique makes a client id that no other client of the tests has: two with one id at one broker would end each other's connections.
+func unique(name string) string { return fmt.Sprint(name, "-", ids.Add(1)) }
 
 // link joins two brokers with one subscription a direction; "" is none.
 func link(near, far, up, down string) config.Link {
@@ -41,9 +48,9 @@ type running struct {
 	stop func() // as SIGTERM does
 }
 
-func start(t *testing.T, l config.Link, p bridge.Parker, tries int) running {
+func start(t *testing.T, l config.Link, letters bridge.DeadLetters, tries int) running {
 	t.Helper()
-	b, err := bridge.New(l, p, tries, log.Discard())
+	b, err := bridge.New(l, letters, tries, log.Discard())
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
@@ -61,11 +68,11 @@ func (r running) connected(t *testing.T) {
 	})
 }
 
-func parker(t *testing.T) *park.File { return park.New(t.TempDir(), 1<<20) }
+func letters(t *testing.T) *deadletter.File { return deadletter.New(file.OS, t.TempDir(), 1<<20) }
 
 func client(t *testing.T, address string) *mqtt.Dispatcher {
 	t.Helper()
-	cfg := info(address, "publisher")
+	cfg := info(address, unique("publisher"))
 	cfg.MaxInflight = 1000
 	d, err := mqtt.NewDispatcher(cfg)
 	require.NoError(t, err)
@@ -93,7 +100,7 @@ type sink struct {
 func subscribe(t *testing.T, address, filter string) *sink {
 	t.Helper()
 	s, ready := &sink{}, make(chan struct{}, 100)
-	cfg := info(address, "sink")
+	cfg := info(address, unique("sink"))
 	cfg.Subscriptions = []mqtt.TopicInfo{{Topic: filter, QOS: 1}}
 	d, err := mqtt.NewDispatcher(cfg)
 	require.NoError(t, err)
@@ -143,7 +150,7 @@ func TestBothDirections(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
 	l := link(near.Address, far.Address, "up/#", "down/+")
 	l.Up[0].Prefix, l.Down[0].Strip, l.Down[0].Prefix = "edge/1", "down", "from/cloud"
-	b := start(t, l, parker(t), 5)
+	b := start(t, l, letters(t), 5)
 	b.connected(t)
 	atFar, atNear := subscribe(t, far.Address, "edge/#"), subscribe(t, near.Address, "from/#")
 	want := numbers(0, 300)
@@ -160,7 +167,7 @@ func TestBothDirections(t *testing.T) {
 	s := b.Stats()
 	require.Equal(t, uint64(301), s.Up.Forwarded)
 	require.Equal(t, uint64(300), s.Down.Forwarded)
-	require.Zero(t, s.Up.Parked+s.Up.Dropped+s.Up.Unwanted+s.Down.Parked)
+	require.Zero(t, s.Up.DeadLetters+s.Up.Dropped+s.Up.Unwanted+s.Down.DeadLetters)
 }
 
 // The source's copy lives until the far side has acknowledged: a bridge that ends before has lost nothing, one that ends in order
@@ -169,7 +176,7 @@ func TestAcknowledgedOnlyAfterTheFarSide(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
 	l := link(near.Address, far.Address, "up", "")
 	l.Far.KeepAlive = time.Second
-	first := start(t, l, parker(t), 5)
+	first := start(t, l, letters(t), 5)
 	first.connected(t)
 	far.Judge(func(p *packet.Publish) mqtttest.Verdict {
 		if string(p.Message.Payload) == "3" {
@@ -184,11 +191,11 @@ func TestAcknowledgedOnlyAfterTheFarSide(t *testing.T) {
 	first.stop()
 	require.Equal(t, numbers(0, 3), far.Got())
 	far.Judge(nil)
-	second := start(t, l, parker(t), 5)
+	second := start(t, l, letters(t), 5)
 	mqtttest.Until(t, "the others come again", func() bool { return second.Stats().Up.Forwarded == 3 })
 	second.stop()
 	require.Equal(t, numbers(0, 6), far.Got())
-	third := start(t, l, parker(t), 5)
+	third := start(t, l, letters(t), 5)
 	third.connected(t)
 	publish(t, client(t, near.Address), "up", 1, "6")
 	mqtttest.Until(t, "the next", func() bool { return len(far.Got()) == 7 })
@@ -201,7 +208,7 @@ func TestRetained(t *testing.T) {
 	ctx := context.Background()
 	c := client(t, near.Address)
 	require.NoError(t, c.PublishWait(ctx, mqtt.Message{Topic: "up/state", QOS: 1, Payload: []byte("on"), Retain: true}))
-	b := start(t, link(near.Address, far.Address, "up/+", ""), parker(t), 5)
+	b := start(t, link(near.Address, far.Address, "up/+", ""), letters(t), 5)
 	mqtttest.Until(t, "it crossed", func() bool { return b.Stats().Up.Forwarded == 1 })
 	late := subscribe(t, far.Address, "up/state")
 	mqtttest.Until(t, "the far side keeps it", func() bool { return len(late.payloads()) == 1 })
@@ -217,12 +224,12 @@ func TestRetained(t *testing.T) {
 func TestSubscriptionThatIsGone(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
 	l := link(near.Address, far.Address, "old", "")
-	first := start(t, l, parker(t), 5)
+	first := start(t, l, letters(t), 5)
 	first.connected(t)
 	first.stop()
 	c := client(t, near.Address)
 	publish(t, c, "old", 1, "x")
-	second := start(t, link(near.Address, far.Address, "new", ""), parker(t), 5)
+	second := start(t, link(near.Address, far.Address, "new", ""), letters(t), 5)
 	mqtttest.Until(t, "it is dropped", func() bool { return second.Stats().Up.Unwanted == 1 })
 	publish(t, c, "new", 1, "y")
 	mqtttest.Until(t, "the new one passes", func() bool { return len(far.Got()) == 1 })

@@ -1,16 +1,16 @@
 // Package bridge runs one rule: messages go from the hub to a remote, and from the remote to the hub.
 //
-//	hub client ──OnMessage──► lane up ──► topic ──PublishAsync──► remote client ──► remote
+//	hub client ──OnMessage──► direction up ──► topic ──PublishAsync──► remote client ──► remote
 //	    ▲                        │ blocks when the queue is full        │
-//	    └───── Ack ◄─────────────┴◄─────────────────── PUBACK ◄─────────┘           lane down is the same, the other way
+//	    └───── Ack ◄─────────────┴◄─────────────────── PUBACK ◄─────────┘           direction down is the same, the other way
 //
 // It promises:
-//   - A QoS 1 message is acknowledged to where it came from only after the other side has acknowledged it, or after it was parked.
+//   - A QoS 1 message is acknowledged to where it came from only after the other side has acknowledged it, or after it was kept as a dead letter.
 //     So no kill, restart or outage of anything loses one; it comes again if it was on its way.
-//   - Messages of a lane keep their order.
-//   - Nothing waits in a read loop: a side that is away holds up its own lane, and neither the other lane nor a connection.
+//   - Messages of a direction keep their order.
+//   - Nothing waits in a read loop: a side that is away holds up its own direction, and neither the other one nor a connection.
 //   - Memory is bounded: what does not fit waits at the source (QoS 1), or is dropped and counted (QoS 0).
-//   - A message that the other side never takes is parked with the reason and counted; one that can't be parked is tried again.
+//   - A message that the other side never takes is kept as a dead letter with the reason and counted; one that can't be kept is tried again.
 //
 // It knows nothing of other rules and stores no messages of its own.
 package bridge

@@ -21,11 +21,12 @@ import (
 
 // Config is service.yml without `hub` and `logger`.
 type Config struct {
-	Name    string   `yaml:"name" json:"name"` // starts the client ids that are not given; default: the name of the service instance
-	Rules   []Rule   `yaml:"rules" json:"rules"`
-	Remotes []Remote `yaml:"remotes" json:"remotes"`
-	Park    Park     `yaml:"park" json:"park"`
-	Metrics Metrics  `yaml:"metrics" json:"metrics"`
+	Name       string      `yaml:"name" json:"name"` // starts the client ids that are not given; default: the name of the service instance
+	Rules      []Rule      `yaml:"rules" json:"rules"`
+	Remotes    []Remote    `yaml:"remotes" json:"remotes"`
+	DeadLetter *DeadLetter `yaml:"deadletter" json:"deadletter"` // nil: not given; see DeadLetters
+	Park       *DeadLetter `yaml:"park" json:"park"`             // the name of deadletter before; read for ever
+	Metrics    Metrics     `yaml:"metrics" json:"metrics"`
 }
 
 // Remote is a far broker.
@@ -62,8 +63,8 @@ type Will struct {
 	Retain  bool   `yaml:"retain" json:"retain"`
 }
 
-// Park says what happens to a message that the other side never takes.
-type Park struct {
+// DeadLetter says what happens to a message that the other side never takes. The name of the folder is older than that of the section.
+type DeadLetter struct {
 	After int       `yaml:"after" json:"after" default:"3" validate:"min=1, max=1000"`          // connections that the peer closes on it
 	Path  string    `yaml:"path" json:"path" default:"var/db/baetyl/parked" validate:"nonzero"` // folder of messages.jsonl
 	Size  conf.Size `yaml:"size" json:"size" default:"16m"`                                     // of that file, at most
@@ -74,6 +75,17 @@ type Metrics struct {
 	Report struct {
 		Interval time.Duration `yaml:"interval" json:"interval" default:"1m"`
 	} `yaml:"report" json:"report"`
+}
+
+// DeadLetters returns the section deadletter, whichever name it has in the file, or its defaults.
+func (c *Config) DeadLetters() (DeadLetter, error) {
+	for _, given := range []*DeadLetter{c.DeadLetter, c.Park} {
+		if given != nil {
+			return *given, nil
+		}
+	}
+	var d DeadLetter
+	return d, conf.SetDefaults(&d)
 }
 
 // Validate checks what spans several keys.
@@ -97,6 +109,9 @@ func (c *Config) Validate() error {
 		if err := r.check(); err != nil {
 			return fmt.Errorf("%s.%w", at, err)
 		}
+	}
+	if c.DeadLetter != nil && c.Park != nil {
+		return errors.New("park: is the older name of deadletter, which is given too; put its keys there")
 	}
 	if c.Metrics.Report.Interval <= 0 {
 		return fmt.Errorf("metrics.report.interval: %s is not more than 0s", c.Metrics.Report.Interval)

@@ -81,8 +81,24 @@ func TestDefaults(t *testing.T) {
 	want := mqtt.ClientInfo{Address: "tcp://r", Timeout: 30 * time.Second, Interval: time.Minute, KeepAlive: time.Minute, BufferSize: 10,
 		MaxInflight: 20, Message: mqtt.Limits{Length: mqtt.Length{Max: 4 << 20}}}
 	require.Equal(t, want, cfg.Remotes[0].ClientInfo)
-	require.Equal(t, config.Park{After: 3, Path: "var/db/baetyl/parked", Size: 16 << 20}, cfg.Park)
 	require.Equal(t, time.Minute, cfg.Metrics.Report.Interval)
+}
+
+// Both names of the section are read, and are the same.
+func TestDeadLetters(t *testing.T) {
+	for text, want := range map[string]config.DeadLetter{
+		"name: x":                               {After: 3, Path: "var/db/baetyl/parked", Size: 16 << 20},
+		"deadletter:":                           {After: 3, Path: "var/db/baetyl/parked", Size: 16 << 20},
+		"deadletter: {after: 5}":                {After: 5, Path: "var/db/baetyl/parked", Size: 16 << 20},
+		"park: {after: 5}":                      {After: 5, Path: "var/db/baetyl/parked", Size: 16 << 20},
+		"park: {after: 1, path: a/b, size: 1m}": {After: 1, Path: "a/b", Size: 1 << 20},
+	} {
+		_, cfg, err := load(text)
+		require.NoError(t, err, text)
+		got, err := cfg.DeadLetters()
+		require.NoError(t, err, text)
+		require.Equal(t, want, got, text)
+	}
 }
 
 const head = "hub: {address: 'tcp://h'}\nremotes: [{name: a, address: 'tcp://a'}, {name: b, address: 'tcp://b', clientid: dev}]\n"
@@ -165,6 +181,10 @@ func TestErrors(t *testing.T) {
 			"park.after: less than the allowed minimum"},
 		{"park: {size: 1x}",
 			"park.size"},
+		{"deadletter: {path: ''}",
+			"deadletter.path: must not be empty"},
+		{"deadletter: {after: 2}\npark: {after: 2}",
+			"park: is the older name of deadletter"},
 		{"metrics: {report: {interval: 0s}}",
 			"metrics.report.interval: 0s is not more than 0s"},
 	} {

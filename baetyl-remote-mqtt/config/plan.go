@@ -116,8 +116,8 @@ func plain(s string) string {
 	}, s)
 }
 
-// lane is one subscription of one rule: from one broker to another.
-type lane struct {
+// hop is one subscription of one rule: from one broker to another.
+type hop struct {
 	from, to string // addresses
 	key      string
 	sub      Subscription
@@ -126,17 +126,17 @@ type lane struct {
 // findLoop tells of messages that would come back to where the bridge took them from. It follows the topics of each subscription
 // from broker to broker, through all rules. What others do with a message, a route of the hub for example, it can't see.
 func findLoop(links []Link) error {
-	var lanes []lane
+	var hops []hop
 	for _, l := range links {
 		for i, s := range l.Up {
-			lanes = append(lanes, lane{l.Near.Address, l.Far.Address, fmt.Sprintf("rules[%d].hub.subscriptions[%d]", l.Rule, i), s})
+			hops = append(hops, hop{l.Near.Address, l.Far.Address, fmt.Sprintf("rules[%d].hub.subscriptions[%d]", l.Rule, i), s})
 		}
 		for i, s := range l.Down {
-			lanes = append(lanes, lane{l.Far.Address, l.Near.Address, fmt.Sprintf("rules[%d].remote.subscriptions[%d]", l.Rule, i), s})
+			hops = append(hops, hop{l.Far.Address, l.Near.Address, fmt.Sprintf("rules[%d].remote.subscriptions[%d]", l.Rule, i), s})
 		}
 	}
-	for i, l := range lanes {
-		if way := follow(lanes, i, i, l.sub.filter(), map[int]bool{}); way != nil {
+	for i, l := range hops {
+		if way := follow(hops, i, i, l.sub.filter(), map[int]bool{}); way != nil {
 			return fmt.Errorf("%s: %s would go round for ever, by way of %s; change topics with prefix or strip, or list fewer",
 				l.key, l.sub.Topic, strings.Join(way, " and "))
 		}
@@ -144,13 +144,13 @@ func findLoop(links []Link) error {
 	return nil
 }
 
-// follow sends topics, a filter, through lane at, and on. It returns the lanes by which they reach start again, or nil.
-func follow(lanes []lane, start, at int, topics string, passed map[int]bool) []string {
+// follow sends topics, a filter, through hop at, and on. It returns the hops by which they reach start again, or nil.
+func follow(hops []hop, start, at int, topics string, passed map[int]bool) []string {
 	passed[at] = true
 	defer delete(passed, at)
-	out := lanes[at].sub.change(topics)
-	for i, next := range lanes {
-		if next.from != lanes[at].to {
+	out := hops[at].sub.change(topics)
+	for i, next := range hops {
+		if next.from != hops[at].to {
 			continue
 		}
 		common, any := intersect(out, next.sub.filter())
@@ -159,7 +159,7 @@ func follow(lanes []lane, start, at int, topics string, passed map[int]bool) []s
 		case i == start:
 			return []string{next.key}
 		case !passed[i]:
-			if way := follow(lanes, start, i, common, passed); way != nil {
+			if way := follow(hops, start, i, common, passed); way != nil {
 				return append([]string{next.key}, way...)
 			}
 		}
