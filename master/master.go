@@ -140,7 +140,7 @@ func (m *Master) Run(ctx context.Context) error {
 		return err
 	}
 	defer unlock()
-	cfg := m.cfg.Server.ServerConfig
+	cfg := m.cfg.Server
 	if s := m.cfg.Socket(m.opts.Workdir); s != "" {
 		cfg.Address = "unix://" + s
 	}

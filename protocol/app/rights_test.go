@@ -45,7 +45,7 @@ func TestRightsOfTheFile(t *testing.T) {
 		require.Equal(t, want, c.Services[0].Rights(), text)
 	}
 	for text, want := range map[string]string{
-		"services: [{name: a, image: i, api: [root]}]":          `services[0] (a).api[0]: "root" is not one of inspect, update`,
+		"services: [{name: a, image: i, api: [root]}]":          `services[0].api[0]: must be one of inspect, update, ports, start, stop, report; found "root"`,
 		"services: [{name: a, image: i, api: [ports, ports]}]":  `api[1]: "ports" stands twice`,
 		"services: [{name: a, image: i, api: inspect}]":         "api",
 		"services: {a: {image: i, api: [{inspect: true}]}}":     "api",

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -21,7 +22,7 @@ type Shared struct {
 }
 
 type sample struct {
-	Mode   string `yaml:"mode" json:"mode" default:"docker" validate:"regexp=^(docker|native)$"`
+	Mode   string `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
 	Grace  time.Duration
 	Shared `yaml:",inline"`
 	Rules  []struct {
@@ -62,27 +63,11 @@ func TestDefaultsReachOnlyAbsentKeys(t *testing.T) {
 	require.EqualValues(t, 32768, s.Length.Max)
 }
 
-func TestErrorsNameFileKeyAndRemedy(t *testing.T) {
-	for name, c := range map[string]struct{ text, want string }{
-		"unknown":   {"mdoe: native", `x.yml: mdoe: unknown key; did you mean "mode"?`},
-		"elsewhere": {"subscribe: {}", `x.yml: subscribe: unknown key here; it belongs at rules[].subscribe`},
-		"nested":    {"rules:\n- subscribe: {topic: t, qoss: 1}", `x.yml: rules[0].subscribe.qoss: unknown key; did you mean "qos"?`},
-		"type":      {"rules:\n- subscribe: {topic: t, qos: high}", `x.yml: rules[0].subscribe.qos: expected a whole number, found "high"`},
-		"list":      {"rules: {}", `x.yml: rules: expected a list, found a mapping`},
-		"range":     {"rules:\n- subscribe: {topic: t, qos: 2}", `x.yml: rules[0].subscribe.qos: greater than the allowed maximum`},
-		"empty":     {"rules:\n- subscribe: {qos: 1}", `x.yml: rules[0].subscribe.topic: must not be empty`},
-		"unit":      {"keep: 30", `x.yml: keep: a duration needs a unit, for example 30s`},
-		"duration":  {"keep: soon", `x.yml: keep: expected a duration such as 30s, found "soon"`},
-		"size":      {"length: {max: 64q}", `x.yml: length.max: invalid size: '64q'; write bytes or a number with k, m or g`},
-		"twice":     {"mode: native\nmode: docker", `x.yml: mode: stands twice`},
-		"variable":  {"env:\n  a: '{{.NOT_SET_HERE}}'", `x.yml: line 2: environment variable NOT_SET_HERE is not set; set it or write the value in its place`},
-		"scalar":    {"hello", `x.yml: top level is not a mapping of keys to values`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := parse(c.text)
-			require.EqualError(t, err, c.want)
-		})
-	}
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := parse(string(text))
+		return err
+	})
 }
 
 func TestExpand(t *testing.T) {
