@@ -29,6 +29,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/run"
@@ -98,18 +99,19 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 
 // Socket returns the absolute path of the API's socket, empty when the API listens on tcp.
 func (c Config) Socket(workdir string) string {
-	path, ok := strings.CutPrefix(c.Server.Address, "unix://")
-	if !ok {
+	a, err := addr.Listen(c.Server.Address, addr.Server...)
+	if err != nil || a.Scheme != "unix" {
 		return ""
 	}
-	return inDir(workdir, path)
+	return inDir(workdir, a.Path)
 }
 
 // systemEnv are the variables that every instance gets.
 func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, error) {
 	address := c.Server.Address
-	if c.Server.Cert != "" {
-		address = "https://" + address[strings.Index(address, "://")+3:]
+	if a, err := addr.Listen(address, addr.Server...); err == nil && c.Server.Cert != "" {
+		a.Scheme = "https"
+		address = a.String()
 	}
 	env := map[string]string{
 		masterapi.EnvHostOS:      runtime.GOOS,

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 func TestRights(t *testing.T) {
@@ -54,4 +55,15 @@ func TestRightsOfTheFile(t *testing.T) {
 		_, err := app.Parse("application.yml", []byte(text))
 		require.ErrorContains(t, err, want, text)
 	}
+}
+
+// The schema knows the rights that the code knows.
+func TestRightsOfTheSchema(t *testing.T) {
+	for k := range conf.Schema[app.Config]().All() {
+		if k.Path == "services[].api[]" {
+			require.Equal(t, []string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport}, k.Allowed)
+			return
+		}
+	}
+	t.Fatal("there is no services[].api[]")
 }

@@ -34,7 +34,7 @@ type ServerConfig struct {
 
 // Validate checks the address and which certificate keys go together; it touches no file. The error starts with the key's name.
 func (c ServerConfig) Validate() error {
-	a, err := addr.Listen(c.Address, "unix", "tcp", "https")
+	a, err := addr.Listen(c.Address, addr.Server...)
 	switch {
 	case err != nil:
 		return fmt.Errorf("address: %w", err)
@@ -76,7 +76,7 @@ func (s *Server) Listen() error {
 	if err := s.cfg.Validate(); err != nil {
 		return err
 	}
-	a, err := addr.Listen(s.cfg.Address, "unix", "tcp", "https")
+	a, err := addr.Listen(s.cfg.Address, addr.Server...)
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,9 @@ var known = map[string]scheme{
 // MQTT are the schemes of MQTT connections, of clients and of the hub.
 var MQTT = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss"}
 
+// Server are the schemes of HTTP servers on this device, and of the master's API.
+var Server = []string{"unix", "tcp", "https"}
+
 // Secure tells whether the scheme means TLS.
 func (a Address) Secure() bool { return known[a.Scheme].secure }
 

@@ -118,7 +118,7 @@ func (k *Key) checkValue(node any) error {
 		}
 		data, err := yaml.Marshal(node)
 		if err == nil {
-			err = yaml.Unmarshal(data, reflect.New(k.typ).Interface())
+			err = decode(data, reflect.New(k.typ).Interface())
 		}
 		var te *yaml.TypeError
 		if errors.As(err, &te) {
@@ -136,7 +136,7 @@ func (k *Key) checkInteger(node any) error {
 		return wrong(k, node)
 	}
 	data, err := yaml.Marshal(node)
-	if err == nil && yaml.Unmarshal(data, reflect.New(k.typ).Interface()) == nil {
+	if err == nil && decode(data, reflect.New(k.typ).Interface()) == nil {
 		return nil
 	}
 	limited := *k // by its type where it is not by a rule
@@ -181,7 +181,7 @@ func wrong(k *Key, node any) error {
 	hint := ""
 	if text, ok := node.(string); ok {
 		var bare any // what it would be without quotes
-		err := yaml.Unmarshal([]byte(text), &bare)
+		err := decode([]byte(text), &bare)
 		if _, still := bare.(string); err == nil && !still && bare != nil && k.checkValue(bare) == nil {
 			hint = "; remove the quotes"
 		}

@@ -17,8 +17,6 @@ import (
 	"os"
 	"reflect"
 	"strings"
-
-	"gopkg.in/yaml.v2"
 )
 
 // MaxSize is the largest file, in bytes, that Load reads; a larger one is refused unread.
@@ -138,7 +136,7 @@ func Parse(name string, data []byte, out any, opts ...Option) error {
 	if path, err := (checker{root: root, allowed: l.allowed, others: l.others}).check(tree, root, ""); err != nil {
 		return l.fail(path, err)
 	}
-	if err := yaml.Unmarshal(data, out); err != nil { // what check can't see, such as a value that only its type understands
+	if err := decode(data, out); err != nil { // what check can't see, such as a value that only its type understands
 		return l.fail("", errors.New(strings.TrimPrefix(err.Error(), "yaml: ")))
 	}
 	root.fill(tree, v)

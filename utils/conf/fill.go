@@ -77,5 +77,5 @@ func setText(v reflect.Value, text string) error {
 		v.SetString(text)
 		return nil
 	}
-	return yaml.Unmarshal([]byte(text), v.Addr().Interface())
+	return decode([]byte(text), v.Addr().Interface())
 }

@@ -161,7 +161,7 @@ func fieldKey(f reflect.StructField, name, path string, index []int, above yaml.
 	}
 	if kindOf(f.Type) == Mapping && defaults == nil && text != "" {
 		var m yaml.MapSlice
-		if err := yaml.Unmarshal([]byte(text), &m); err != nil {
+		if err := decode([]byte(text), &m); err != nil {
 			panic(fmt.Sprintf("conf: default of %s: %v", path, err))
 		}
 		defaults = m
@@ -237,7 +237,7 @@ func (k *Key) limit(text string) (string, *float64, error) {
 		v = reflect.New(k.typ).Elem()
 	case Duration:
 		v = reflect.New(k.typ).Elem()
-		if n, err := strconv.Atoi(text); err == nil { // nanoseconds, as of old
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil { // nanoseconds, as of old
 			text = time.Duration(n).String()
 		}
 	}

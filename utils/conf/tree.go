@@ -16,14 +16,9 @@ import (
 var errNoMapping = errors.New(`top level is not a mapping of keys to values; write them as in "key: value"`)
 
 // parseTree reads data as one YAML mapping, in the order of the file, with what merge keys (<<) bring in.
-func parseTree(data []byte) (tree yaml.MapSlice, err error) {
-	// yaml.v2 panics on a few malformed inputs that its parser lets through; a configuration file must not end the program.
-	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("not YAML: %v", r)
-		}
-	}()
-	if err := yaml.Unmarshal(data, &tree); err != nil {
+func parseTree(data []byte) (yaml.MapSlice, error) {
+	var tree yaml.MapSlice
+	if err := decode(data, &tree); err != nil {
 		var te *yaml.TypeError
 		if errors.As(err, &te) {
 			return nil, errNoMapping
@@ -38,11 +33,22 @@ func parseTree(data []byte) (tree yaml.MapSlice, err error) {
 	}
 	if bytes.Contains(data, []byte("<<")) {
 		var merged map[any]any
-		if err := yaml.Unmarshal(data, &merged); err == nil {
+		if err := decode(data, &merged); err == nil {
 			tree = addMerged(tree, merged).(yaml.MapSlice)
 		}
 	}
 	return tree, nil
+}
+
+// decode is yaml.Unmarshal without its panics on a few malformed inputs that its parser lets through: a configuration file must not end
+// the program.
+func decode(data []byte, out any) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+	}()
+	return yaml.Unmarshal(data, out)
 }
 
 // addMerged adds to tree what merged, the same file as yaml.v2 decodes it, has beside it: a MapSlice lacks the keys that <<
