@@ -1,11 +1,13 @@
-// Package conftest holds modules to the errors that they give for wrong configuration files. The files and the exact errors are data:
+// Package conftest holds modules to the errors that they give for wrong configuration files. The files and the exact
+// errors are data:
 //
 //	== an unknown key
 //	mod: native
 //	-- error
 //	conf.yml: mod: unknown key; did you mean "mode"?
 //
-// A name that ends in "(escaped)" means that the text is the inside of a Go string, for bytes that an editor would spoil.
+// A name that ends in "(escaped)" means that the text is the inside of a Go string, for bytes that an editor would
+// spoil.
 package conftest
 
 import (
@@ -22,8 +24,8 @@ var update = flag.Bool("update-errors", false, "write the errors into the tables
 // Case is one wrong file.
 type Case struct{ Name, Text, Error string }
 
-// Run gives each text of the table at path to parse and compares the error with that of the table. A case without an error
-// is one that has to be accepted. Each text is parsed several times: its error has to be the same every time.
+// Run gives each text of the table at path to parse and compares the error with that of the table. A case without an
+// error is one that has to be accepted. Each text is parsed several times: its error has to be the same every time.
 func Run(t *testing.T, path string, parse func(text []byte) error) {
 	t.Helper()
 	cases, err := read(path)

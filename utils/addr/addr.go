@@ -2,8 +2,8 @@
 //
 //	tcp://host:port   ssl://host:port   ws://host:port/path   unix://path   https://host:port   host:port
 //
-// It promises that the Host of what it accepts can be given to net.Dial or net.Listen, that String gives a text which is
-// read as the same address, and that no error shows a password.
+// It promises that the Host of what it accepts can be given to net.Dial or net.Listen, that String gives a text which
+// is read as the same address, and that no error shows a password.
 package addr
 
 import (
@@ -22,7 +22,7 @@ import (
 type Address struct {
 	Scheme string // lower case
 	Host   string // host:port, an IPv6 address in brackets; empty for unix
-	Path   string // unix: of the socket, relative or absolute; else what follows the port, with its query: empty, or it begins with /
+	Path   string // unix: of the socket; else what follows the port, with its query: empty, or it begins with /
 }
 
 // scheme is what is known of a scheme.
@@ -69,14 +69,15 @@ func (a Address) String() string {
 	return a.Scheme + "://" + host + a.Path
 }
 
-// Dial reads what a client connects to: the host must be there. The port may be left out where its scheme has one; for tcp it is tcpPort,
-// if that is not empty. schemes are those that are allowed, lower case. A tcp address with a path is accepted, as ever.
+// Dial reads what a client connects to: the host must be there. The port may be left out where its scheme has one; for
+// tcp it is tcpPort, if that is not empty. schemes are those that are allowed, lower case. A tcp address with a path is
+// accepted, as ever.
 func Dial(text, tcpPort string, schemes ...string) (Address, error) {
 	return parse(text, tcpPort, false, schemes)
 }
 
-// Listen reads what a server listens at: the port must be there, 0 is one that the system chooses. The host may be missing, for all
-// interfaces.
+// Listen reads what a server listens at: the port must be there, 0 is one that the system chooses. The host may be
+// missing, for all interfaces.
 func Listen(text string, schemes ...string) (Address, error) {
 	return parse(text, "", true, schemes)
 }

@@ -21,8 +21,8 @@ type checker struct {
 	others  bool     // all of them
 }
 
-// check finds the first thing below node, in the order of the file, that k does not allow: an unknown key, one that stands twice, a value
-// of the wrong type. path is where node stands.
+// check finds the first thing below node, in the order of the file, that k does not allow: an unknown key, one that
+// stands twice, a value of the wrong type. path is where node stands.
 func (c checker) check(node any, k *Key, path string) (string, error) {
 	if node == nil { // as if it were absent
 		return "", nil
@@ -157,7 +157,8 @@ func checkDuration(text string) error {
 		return fmt.Errorf("a duration needs a unit, for example %ss", text)
 	}
 	if number := strings.TrimRight(text, "hmsnuµ"); number != "" && strings.Trim(number, "0123456789.-") == "" {
-		return fmt.Errorf("%q is longer than a duration can be; the longest is %s", text, showDuration(time.Duration(math.MaxInt64).Truncate(time.Hour)))
+		return fmt.Errorf("%q is longer than a duration can be; the longest is %s", text,
+			showDuration(time.Duration(math.MaxInt64).Truncate(time.Hour)))
 	}
 	return fmt.Errorf("expected a duration such as 30s, found %q; units are ms, s, m and h", text)
 }

@@ -1,13 +1,13 @@
 // Package conf loads the YAML files of a program into its Go types.
 //
-//	file ─► text ─► {{.NAME}} ─► YAML tree ─► keys and types ─► decode ─► defaults ─► Complete ─► limits ─► Validate ─► value
-//	                                               └─────────── Schema, read once from the Go type ───────────┘
+//	file ─► {{.NAME}} ─► YAML tree ─► keys, types ─► decode ─► defaults ─► Complete ─► limits ─► Validate ─► value
+//	                                      └────────── Schema, read once from the Go type ──────────┘
 //
-// It promises that a wrong file is told apart from a right one before anything acts on it. An error names the file, the key's path,
-// what is allowed and what was found; the same file gives the same error every time: the first one in the order of the file for keys and
-// types, then the first one in the order of the schema for limits. A key that is present keeps its value, also when that is zero; only an
-// absent key gets its default (the tag `zero` is the exception).
-// It has no side effects and knows nothing of what the keys mean. Schema says which tags a field may have.
+// It promises that a wrong file is told apart from a right one before anything acts on it. An error names the file, the
+// key's path, what is allowed and what was found; the same file gives the same error every time: the first one in the
+// order of the file for keys and types, then the first one in the order of the schema for limits. A key that is present
+// keeps its value, also when that is zero; only an absent key gets its default (the tag `zero` is the exception). It
+// has no side effects and knows nothing of what the keys mean. Schema says which tags a field may have.
 package conf
 
 import (
@@ -22,13 +22,13 @@ import (
 // MaxSize is the largest file, in bytes, that Load reads; a larger one is refused unread.
 const MaxSize = 4 << 20
 
-// Completer is implemented by a configuration some of whose defaults depend on other keys or on the system; constant ones are tags.
-// Complete fills in what is empty. It is called after the defaults of the tags are set and before anything is checked, so it must
-// bear wrong values. Only the value that is handed to Load is asked; it asks its parts.
+// Completer is implemented by a configuration some of whose defaults depend on other keys or on the system; constant
+// ones are tags. Complete fills in what is empty. It is called after the defaults of the tags are set and before
+// anything is checked, so it must bear wrong values. Only the value that is handed to Load is asked; it asks its parts.
 type Completer interface{ Complete() }
 
-// Validator is implemented by a configuration whose rules span several keys. Validate changes nothing. Its error text starts with the key
-// path. Only the value that is handed to Load is asked; it asks its parts.
+// Validator is implemented by a configuration whose rules span several keys. Validate changes nothing. Its error text
+// starts with the key path. Only the value that is handed to Load is asked; it asks its parts.
 type Validator interface{ Validate() error }
 
 // Error is what is wrong with one file. Path is empty when the file as a whole is meant.
@@ -52,14 +52,14 @@ func (e *Error) Unwrap() error { return e.Err }
 // Option changes how a file is read.
 type Option func(*loader)
 
-// AllowKeys lets top-level keys pass that the type does not have, because another part of the program reads them from the
-// same file.
+// AllowKeys lets top-level keys pass that the type does not have, because another part of the program reads them from
+// the same file.
 func AllowKeys(keys ...string) Option {
 	return func(l *loader) { l.allowed = append(l.allowed, keys...) }
 }
 
-// AllowOthers lets all top-level keys pass that the type does not have: other parts of the program read them from the same file,
-// and check them.
+// AllowOthers lets all top-level keys pass that the type does not have: other parts of the program read them from the
+// same file, and check them.
 func AllowOthers() Option {
 	return func(l *loader) { l.others = true }
 }
@@ -100,7 +100,8 @@ func ReadFile(path string) ([]byte, error) {
 		return nil, &Error{File: path, Err: cause(err)}
 	}
 	if len(data) > MaxSize {
-		return nil, &Error{File: path, Err: fmt.Errorf("file is larger than %d bytes; a configuration of that size is most likely a wrong file", MaxSize)}
+		err := fmt.Errorf("file is larger than %d bytes; a configuration of that size is most likely a wrong file", MaxSize)
+		return nil, &Error{File: path, Err: err}
 	}
 	return data, nil
 }

@@ -12,8 +12,8 @@ const (
 	maxPlaces = 3
 )
 
-// unknown says what the writer of a key that place does not have may have meant: a near name in the same place, or the same name
-// in another place.
+// unknown says what the writer of a key that place does not have may have meant: a near name in the same place, or the
+// same name in another place.
 func (c checker) unknown(name string, place *Key) error {
 	known := place.names()
 	if place == c.root {
@@ -46,8 +46,9 @@ func (k *Key) names() (out []string) {
 	return out
 }
 
-// places returns where name is a key: below place, or else below the nearest key above place that has it, those that are the least
-// deep first. Where several are as near, it returns them all, in the order of the schema, unless they are too many to help.
+// places returns where name is a key: below place, or else below the nearest key above place that has it, those that
+// are the least deep first. Where several are as near, it returns them all, in the order of the schema, unless they are
+// too many to help.
 func (c checker) places(name string, place *Key) []string {
 	for _, from := range c.root.chain(place) {
 		type found struct {

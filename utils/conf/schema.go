@@ -6,7 +6,6 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -32,16 +31,16 @@ const (
 	Special  Kind = "special"  // a type that reads its YAML by itself; Form says what it takes
 )
 
-// Key is one key of a configuration with all that is known of it, read from the field of a Go struct. It is not changed after it is
-// made. Tags of the field:
+// Key is one key of a configuration with all that is known of it, read from the field of a Go struct. It is not changed
+// after it is made. Tags of the field:
 //
 //	yaml      name in the file, as yaml.v2 has it, `,inline` included
 //	default   value of an absent key, written as in the file; for a mapping the defaults of its keys: {"max": 15}
 //	zero      "default": a value that is zero or empty counts as absent; for a mapping, also those of its keys
 //	derived   for people: where Complete takes the value of an absent key from
 //	legacy    path of the key that this is another place of; it is read, and offered to nobody
-//	validate  rules, with commas between them: nonzero, min=, max=, len= (a value written as in the file; for text and lists the
-//	          length), oneof=a|b (for a list what its entries may be), regexp=
+//	validate  rules, with commas between them: nonzero, min=, max=, len= (a value written as in the file; for text and
+//	          lists the length), oneof=a|b (for a list what its entries may be), regexp=
 type Key struct {
 	Name     string   // in the file; empty for the root and for elements
 	Path     string   // rules[].subscribe.qos, networks.<name>.driver
@@ -65,7 +64,8 @@ type Key struct {
 	pattern     *regexp.Regexp
 }
 
-// Former is implemented by a type with its own UnmarshalYAML. Form says for people what it takes: "a list of names, or …".
+// Former is implemented by a type with its own UnmarshalYAML. Form says for people what it takes: "a list of names, or
+// …".
 type Former interface{ Form() string }
 
 var (
@@ -75,8 +75,8 @@ var (
 	schemas      sync.Map // reflect.Type → *Key
 )
 
-// Schema returns the root of the keys that the struct type T has. All of the package uses it, and what describes configurations
-// to people or programs is made from it.
+// Schema returns the root of the keys that the struct type T has. All of the package uses it, and what describes
+// configurations to people or programs is made from it.
 func Schema[T any]() *Key { return schemaOf(reflect.TypeFor[T]()) }
 
 // All returns k and the keys below it, each before those below it.
@@ -189,63 +189,6 @@ func fieldKey(f reflect.StructField, name, path string, index []int, above yaml.
 		}
 	}
 	return k
-}
-
-// splitRules cuts at commas, but for those behind a backslash, which regular expressions need.
-func splitRules(tag string) (out []string) {
-	for _, r := range strings.Split(strings.ReplaceAll(tag, `\,`, "\x00"), ",") {
-		if r = strings.TrimSpace(strings.ReplaceAll(r, "\x00", ",")); r != "" {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-func (k *Key) addRule(rule string) (err error) {
-	name, value, _ := strings.Cut(rule, "=")
-	switch name {
-	case "nonzero", "nonnil":
-		k.Required = true
-	case "min":
-		k.Min, k.least, err = k.limit(value)
-	case "max":
-		k.Max, k.most, err = k.limit(value)
-	case "len":
-		if k.Min, k.least, err = k.limit(value); err == nil {
-			k.Max, k.most, err = k.limit(value)
-		}
-	case "oneof":
-		at := k
-		if k.Kind == List {
-			at = k.Elem
-		}
-		at.Allowed = strings.Split(value, "|")
-	case "regexp":
-		k.Pattern = value
-		k.pattern, err = regexp.Compile(value)
-	default:
-		err = fmt.Errorf("no such rule")
-	}
-	return err
-}
-
-// limit reads a limit of k: a value of its kind, or a length.
-func (k *Key) limit(text string) (string, *float64, error) {
-	v := reflect.ValueOf(new(int)).Elem()
-	switch k.Kind {
-	case Integer, Number, Bytes:
-		v = reflect.New(k.typ).Elem()
-	case Duration:
-		v = reflect.New(k.typ).Elem()
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil { // nanoseconds, as of old
-			text = time.Duration(n).String()
-		}
-	}
-	if err := setText(v, text); err != nil {
-		return "", nil, err
-	}
-	n := measure(v)
-	return text, &n, nil
 }
 
 func kindOf(t reflect.Type) Kind {

@@ -8,8 +8,9 @@ import (
 	"strings"
 )
 
-// Size is a number of bytes. In a file it is a whole number or a number with a binary unit: 512, 32k, 4m, 1g ("Supported units",
-// Baetyl Configuration Interpretation). Upper case and a trailing b are accepted. A negative or fractional size is an error.
+// Size is a number of bytes. In a file it is a whole number or a number with a binary unit: 512, 32k, 4m, 1g
+// ("Supported units", Baetyl Configuration Interpretation). Upper case and a trailing b are accepted. A negative or
+// fractional size is an error.
 type Size int64
 
 // UnmarshalYAML reads a size from YAML.

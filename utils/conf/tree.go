@@ -25,11 +25,13 @@ func parseTree(data []byte) (yaml.MapSlice, error) {
 		}
 		return nil, syntaxError(data, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	if slices.ContainsFunc(tree, func(i yaml.MapItem) bool { return i.Key == nil }) { // a list of mappings fits into a MapSlice too
+	// A list of mappings fits into a MapSlice too.
+	if slices.ContainsFunc(tree, func(i yaml.MapItem) bool { return i.Key == nil }) {
 		return nil, errNoMapping
 	}
 	if line := secondDocument(data); line > 0 {
-		return nil, fmt.Errorf("line %d: a second document begins; a configuration is one document: remove the --- or split the file", line)
+		return nil, fmt.Errorf("line %d: a second document begins; a configuration is one document: "+
+			"remove the --- or split the file", line)
 	}
 	if bytes.Contains(data, []byte("<<")) {
 		var merged map[any]any
@@ -40,8 +42,8 @@ func parseTree(data []byte) (yaml.MapSlice, error) {
 	return tree, nil
 }
 
-// decode is yaml.Unmarshal without its panics on a few malformed inputs that its parser lets through: a configuration file must not end
-// the program.
+// decode is yaml.Unmarshal without its panics on a few malformed inputs that its parser lets through: a configuration
+// file must not end the program.
 func decode(data []byte, out any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -51,8 +53,8 @@ func decode(data []byte, out any) (err error) {
 	return yaml.Unmarshal(data, out)
 }
 
-// addMerged adds to tree what merged, the same file as yaml.v2 decodes it, has beside it: a MapSlice lacks the keys that <<
-// brings in.
+// addMerged adds to tree what merged, the same file as yaml.v2 decodes it, has beside it: a MapSlice lacks the keys
+// that << brings in.
 func addMerged(tree, merged any) any {
 	switch m := merged.(type) {
 	case map[any]any:
@@ -126,7 +128,8 @@ func secondDocument(data []byte) int {
 var remedies = []struct{ part, remedy string }{
 	{"cannot start any token", "put a text that begins with @, ` or % in quotes"},
 	{"mapping values are not allowed", `check the indentation, and put a text with ": " in quotes`},
-	{"did not find expected key", "check that this line is indented as those beside it, and that quotes and brackets above it are closed"},
+	{"did not find expected key", "check that this line is indented as those beside it, " +
+		"and that quotes and brackets above it are closed"},
 	{"expected '-' indicator", "check that this line is indented as those beside it"},
 	{"did not find expected ','", "close the bracket that is open above"},
 	{"unexpected end of stream", "close the quote that is open above"},
@@ -134,13 +137,14 @@ var remedies = []struct{ part, remedy string }{
 	{"excessive aliasing", "write the values in the place of the aliases"},
 }
 
-// placeless are the beginnings of errors that yaml.v2 gives no line though they may be anywhere; others without are in the first.
+// placeless are the beginnings of errors that yaml.v2 gives no line though they may be anywhere; others without are in
+// the first.
 var placeless = []string{"anchor '", "map merge", "cannot decode", "document contains"}
 
 var lineOf = regexp.MustCompile(`^line (\d+): (.*)$`)
 
-// syntaxError names the line, which yaml.v2 leaves out for the first one and gives one too small for errors of its parser, the
-// key that stands there, and what to do. Values are not shown: one may be a password.
+// syntaxError names the line, which yaml.v2 leaves out for the first one and gives one too small for errors of its
+// parser, the key that stands there, and what to do. Values are not shown: one may be a password.
 func syntaxError(data []byte, text string) error {
 	if err := badCharacter(data); err != nil {
 		return err
@@ -160,7 +164,8 @@ func syntaxError(data []byte, text string) error {
 	if rest, ok := strings.CutPrefix(text, "unknown anchor '"); ok {
 		name, _, _ := strings.Cut(rest, "'")
 		line := 1 + slices.IndexFunc(lines, func(l string) bool { return strings.Contains(l, "*"+name) })
-		return fmt.Errorf("not YAML: line %d: there is no anchor &%s for *%s; put a text that begins with * in quotes", line, name, name)
+		return fmt.Errorf("not YAML: line %d: there is no anchor &%s for *%s; put a text that begins with * in quotes",
+			line, name, name)
 	}
 	line := 1
 	if m := lineOf.FindStringSubmatch(text); m != nil {
@@ -188,7 +193,8 @@ func near(lines []string, line int) string {
 	return fmt.Sprintf(" (at %q)", key)
 }
 
-// badCharacter finds the first byte that is not UTF-8 or that YAML does not allow. A file in UTF-16 with its mark is left to yaml.v2.
+// badCharacter finds the first byte that is not UTF-8 or that YAML does not allow. A file in UTF-16 with its mark is
+// left to yaml.v2.
 func badCharacter(data []byte) error {
 	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) {
 		return nil
