@@ -7,13 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -27,14 +27,14 @@ const (
 
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
 type Config struct {
-	Mode   string        `yaml:"mode" json:"mode" default:"docker"`                 // docker or native
-	Docker Docker        `yaml:"docker" json:"docker"`                              // of the docker engine
-	Server Server        `yaml:"server" json:"server"`                              // of the API
-	Logger log.Config    `yaml:"logger" json:"logger"`                              // of the master; its limits hold for the output of services too
-	OTALog OTALog        `yaml:"otalog" json:"otalog"`                              // where the progress of updates is written
-	Update Update        `yaml:"update" json:"update"`                              // when an update counts as done
-	Grace  time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"` // between asking services to end and killing them
-	SNFile string        `yaml:"snfile" json:"snfile"`                              // file with the serial number of the device, for BAETYL_HOST_SN
+	Mode   string            `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
+	Docker Docker            `yaml:"docker" json:"docker"`                                                                    // of the docker engine
+	Server http.ServerConfig `yaml:"server" json:"server"`                                                                    // of the API
+	Logger log.Config        `yaml:"logger" json:"logger"`                                                                    // of the master; its limits hold for the output of services too
+	OTALog log.Config        `yaml:"otalog" json:"otalog" default:"{\"path\":\"var/db/baetyl/ota.log\",\"format\":\"json\"}"` // masterapi.OTALog: where the progress of updates is written, and the agent reads it. Of its keys the path counts; the others are those of 2019
+	Update Update            `yaml:"update" json:"update"`                                                                    // when an update counts as done
+	Grace  time.Duration     `yaml:"grace" json:"grace" default:"30s" validate:"min=1"`                                       // between asking services to end and killing them
+	SNFile string            `yaml:"snfile" json:"snfile"`                                                                    // file with the serial number of the device, for BAETYL_HOST_SN
 }
 
 // Docker is what the docker engine is told. Where its daemon is comes from the environment, as for the docker command.
@@ -44,40 +44,29 @@ type Docker struct {
 
 // Pull says when and how images are pulled.
 type Pull struct {
-	Policy   string        `yaml:"policy" json:"policy" default:"missing"`                // missing, always or never
+	Policy   string        `yaml:"policy" json:"policy" default:"missing" validate:"oneof=missing|always|never"`
 	Timeout  time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1"` // for one image
 	Parallel int           `yaml:"parallel" json:"parallel" default:"3" validate:"min=1"` // images at a time
 }
 
-// Server is where the API listens.
-type Server struct {
-	http.ServerConfig `yaml:",inline" json:",inline"`
-}
-
-// SetDefaults gives the address, which depends on the environment and the system.
-func (s *Server) SetDefaults() {
-	if s.Address = os.Getenv(masterapi.EnvAPIAddress); s.Address != "" {
-		return
+// Complete gives the address of the API, which depends on the environment and the system.
+func (c *Config) Complete() {
+	if c.Server.Address == "" {
+		c.Server.Address = os.Getenv(masterapi.EnvAPIAddress)
 	}
-	s.Address = "tcp://127.0.0.1:50050"
-	if runtime.GOOS == "linux" {
-		s.Address = "unix:///var/run/baetyl.sock"
+	if c.Server.Address == "" {
+		c.Server.Address = "tcp://127.0.0.1:50050"
+		if runtime.GOOS == "linux" {
+			c.Server.Address = "unix:///var/run/baetyl.sock"
+		}
 	}
 }
 
 // Update says when an update counts as done; otherwise what was before is put back.
 type Update struct {
-	Healthy  time.Duration `yaml:"healthy" json:"healthy" default:"10s" validate:"min=0"`  // that every new instance has to stay up
+	Healthy  time.Duration `yaml:"healthy" json:"healthy" default:"10s" validate:"min=0s"` // that every new instance has to stay up
 	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"` // for that, from the stop of the old ones
 }
-
-// OTALog is the log of updates, which the agent reads. Of its keys the path counts; the others are those of 2019.
-type OTALog struct {
-	log.Config `yaml:",inline" json:",inline"`
-}
-
-// SetDefaults gives what differs from the master's own log.
-func (l *OTALog) SetDefaults() { l.Path, l.Format = masterapi.OTALog, "json" }
 
 // LoadConfig reads the configuration at path; a missing file means the defaults. It changes nothing.
 func LoadConfig(path string) (Config, error) {
@@ -91,18 +80,8 @@ func LoadConfig(path string) (Config, error) {
 
 // Validate checks what spans keys.
 func (c *Config) Validate() error {
-	switch c.Mode {
-	case masterapi.ModeNative, masterapi.ModeDocker:
-	default:
-		return fmt.Errorf("mode: %q is not docker or native", c.Mode)
-	}
-	switch c.Docker.Pull.Policy {
-	case "missing", "always", "never":
-	default:
-		return fmt.Errorf("docker.pull.policy: %q is not missing, always or never", c.Docker.Pull.Policy)
-	}
 	if c.Update.Deadline <= c.Update.Healthy {
-		return fmt.Errorf("update.deadline: %s is not more than update.healthy, %s", c.Update.Deadline, c.Update.Healthy)
+		return fmt.Errorf("update.deadline: %s is not more than update.healthy, %s; raise it or lower that", c.Update.Deadline, c.Update.Healthy)
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)
@@ -112,16 +91,16 @@ func (c *Config) Validate() error {
 
 // Socket returns the absolute path of the API's socket, empty when the API listens on tcp.
 func (c Config) Socket(workdir string) string {
-	path, ok := strings.CutPrefix(c.Server.Address, "unix://")
-	if !ok {
+	a, err := addr.Listen(c.Server.Address, addr.Server...)
+	if err != nil || a.Scheme != "unix" {
 		return ""
 	}
-	return inDir(workdir, path)
+	return inDir(workdir, a.Path)
 }
 
 // Listen is where the API of the master in workdir listens.
 func (c Config) Listen(workdir string) http.ServerConfig {
-	out := c.Server.ServerConfig
+	out := c.Server
 	if s := c.Socket(workdir); s != "" {
 		out.Address = "unix://" + s
 	}

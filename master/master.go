@@ -24,6 +24,7 @@ import (
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/host/measure"
@@ -99,8 +100,9 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 // systemEnv are the variables that every instance gets.
 func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, error) {
 	address := c.Server.Address
-	if c.Server.Cert != "" {
-		address = "https://" + address[strings.Index(address, "://")+3:]
+	if a, err := addr.Listen(address, addr.Server...); err == nil && c.Server.Cert != "" {
+		a.Scheme = "https"
+		address = a.String()
 	}
 	env := map[string]string{
 		masterapi.EnvHostOS:      runtime.GOOS,

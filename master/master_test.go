@@ -15,12 +15,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/apitest"
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -481,13 +483,13 @@ func TestConfig(t *testing.T) {
 
 	for text, want := range map[string]string{
 		"mod: native":                         `mod: unknown key; did you mean "mode"?`,
-		"mode: podman":                        `mode: "podman" is not docker or native`,
+		"mode: podman":                        `mode: must be docker or native; found "podman"`,
 		"grace: 30":                           "grace: a duration needs a unit",
-		"grace: 0s":                           "grace: less than the allowed minimum",
+		"grace: 0s":                           "grace: must be more than 0s; found 0s",
 		"update: {healthy: 1m, deadline: 1m}": "update.deadline: 1m0s is not more than update.healthy",
 		"update: {helthy: 1m}":                `update.helthy: unknown key; did you mean "healthy"?`,
 		"server: {address: 'http://x:1'}":     "server.address",
-		"server: {address: 'tcp://x'}":        "expected tcp://host:port",
+		"server: {address: 'tcp://x'}":        "write tcp://host:port",
 		"server: {addres: x}":                 `server.addres: unknown key; did you mean "address"?`,
 		"server: {cert: a}":                   "cert and key must be set together",
 		"logger: {level: loud}":               "logger.level",
@@ -496,6 +498,12 @@ func TestConfig(t *testing.T) {
 		_, err := load(text)
 		require.ErrorContains(t, err, want)
 	}
+}
+
+func TestWrongConfigurations(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		return conf.Parse("conf.yml", text, &master.Config{})
+	})
 }
 
 func TestCheckTouchesNothing(t *testing.T) {

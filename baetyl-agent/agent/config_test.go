@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-agent/agenttest"
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -47,17 +48,24 @@ func TestConfig(t *testing.T) {
 		"remote: {mqtt: {address: 'ssl://h:1883', clientid: d, ca: " + ca.CA + "}}":    "remote.mqtt.cert: must not be empty",
 		"remote: {mqtt: {address: 'ssl://h:1883', clientid: d, " + files + "}}":        "remote.http.address: remote http address missing",
 		"remote: {mqtt: {" + bj + files + "}}":                                         "remote.http.ca: remote http ca missing, must enable ssl",
-		"remote: {mqtt: {" + bj + files + "}, http: {address: 'http://h', ca: x}}":     "remote.http.address: must begin with https://",
+		"remote: {mqtt: {" + bj + files + "}, http: {address: 'http://h', ca: x}}":     "remote.http.address: \"http://h\" does not begin with https://",
 		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, report: {url: v3}}":       "remote.report.url: \"v3\" does not begin with /",
-		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, report: {interval: 0s}}":  "remote.report.interval: less than the allowed minimum",
-		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, desire: {topic: 'a/#b'}}": "remote.mqtt.subscriptions[0].topic",
+		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, report: {interval: 0s}}":  "remote.report.interval: must be more than 0s; found 0s",
+		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, desire: {topic: 'a/#b'}}": "remote.desire.topic: ",
 		"remote: {mqtt: {" + bj + "cert: /no, key: /no}, http: {ca: x}}":               "remote.mqtt.cert: load cert /no",
 		"remote: {mqtt: {" + bj + files + ", cleansesion: true}}":                      `remote.mqtt.cleansesion: unknown key; did you mean "cleansession"?`,
-		"remote: {}\nota: {timeout: 0s}":                                               "ota.timeout: less than the allowed minimum",
+		"remote: {}\nota: {timeout: 0s}":                                               "ota.timeout: must be more than 0s; found 0s",
 	} {
 		_, err := load(text)
 		require.ErrorContains(t, err, "service.yml: "+want, text)
 	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := load(string(text))
+		return err
+	})
 }
 
 func TestIdentity(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -41,14 +42,14 @@ type Message struct {
 type Metrics struct {
 	Address string `yaml:"address" json:"address"` // host:port of the Prometheus page /metrics; empty: none
 	Report  struct {
-		Interval time.Duration `yaml:"interval" json:"interval" default:"1m"` // of the report to the master
+		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"` // of the report to the master
 	} `yaml:"report" json:"report"`
 }
 
 // Rule sends the messages of one subscription through a function.
 type Rule struct {
-	ClientID  string         `yaml:"clientid" json:"clientid"` // that of `hub` when empty
-	SampleID  string         `yaml:"clientId" json:"clientId"` // the same, as one rendering of the documents' samples spells it
+	ClientID  string         `yaml:"clientid" json:"clientid" derived:"hub.clientid"`
+	SampleID  string         `yaml:"clientId" json:"clientId" legacy:"rules[].clientid"` // as one rendering of the documents' samples spells it
 	Subscribe mqtt.TopicInfo `yaml:"subscribe" json:"subscribe"`
 	Function  struct {
 		Name string `yaml:"name" json:"name" validate:"nonzero"`
@@ -63,17 +64,18 @@ type Rule struct {
 // DeadLetter is where the errors of messages go that no attempt could handle. Without a topic they go where results go.
 type DeadLetter struct {
 	Topic string `yaml:"topic" json:"topic"`
-	QOS   uint32 `yaml:"qos" json:"qos" validate:"max=1"`
+	QOS   uint32 `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
-// Function is a function with the service that runs it. After Validate, Message, Backoff and Timeout are filled in.
+// Function is a function with the service that runs it. The documents indent Message, Backoff and Timeout below instance: there their
+// defaults are, and Complete brings them from there.
 type Function struct {
 	Name     string        `yaml:"name" json:"name" validate:"nonzero"`
 	Service  string        `yaml:"service" json:"service" validate:"nonzero"`
 	Instance Instance      `yaml:"instance" json:"instance"`
 	Message  Limits        `yaml:"message" json:"message"`
 	Backoff  Backoff       `yaml:"backoff" json:"backoff"`
-	Timeout  time.Duration `yaml:"timeout" json:"timeout"` // of the connection to a started instance, and of each call; 30s
+	Timeout  time.Duration `yaml:"timeout" json:"timeout" validate:"min=0s" derived:"functions[].instance.timeout"` // of the connection to a started instance, and of each call
 	Order    Order         `yaml:"order" json:"order"`
 }
 
@@ -81,27 +83,27 @@ type Function struct {
 type Instance struct {
 	Min       int           `yaml:"min" json:"min" default:"0" validate:"min=0, max=100"`
 	Max       int           `yaml:"max" json:"max" default:"1" validate:"min=1, max=100"`
-	IdleTime  time.Duration `yaml:"idletime" json:"idletime" default:"10m"`  // after which an unused instance is stopped
-	EvictTime time.Duration `yaml:"evicttime" json:"evicttime" default:"1m"` // between two looks for unused instances
+	IdleTime  time.Duration `yaml:"idletime" json:"idletime" default:"10m" validate:"min=0s"` // after which an unused instance is stopped
+	EvictTime time.Duration `yaml:"evicttime" json:"evicttime" default:"1m" validate:"min=1"` // between two searches for unused instances
 
 	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"` // calls at once of one instance; 0: what its runtime wants
 
-	Message Limits        `yaml:"message" json:"message"` // as the documents indent it
-	Backoff Backoff       `yaml:"backoff" json:"backoff"`
-	Timeout time.Duration `yaml:"timeout" json:"timeout"`
+	Message Limits        `yaml:"message" json:"message" default:"{\"length\":{\"max\":\"4m\"},\"backoff\":{\"max\":\"1m\"}}" zero:"default" legacy:"functions[].message"`
+	Backoff Backoff       `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
+	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" zero:"default" validate:"min=0s" legacy:"functions[].timeout"`
 }
 
 // Limits of one message to and from an instance.
 type Limits struct {
 	Length struct {
-		Max conf.Size `yaml:"max" json:"max"` // 4m
+		Max conf.Size `yaml:"max" json:"max" derived:"functions[].instance.message.length.max"`
 	} `yaml:"length" json:"length"`
-	Backoff Backoff `yaml:"backoff" json:"backoff"` // as the documents indent it
+	Backoff Backoff `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"` // as the documents indent it
 }
 
 // Backoff limits the delay between attempts to connect to an instance.
 type Backoff struct {
-	Max time.Duration `yaml:"max" json:"max"` // 1m
+	Max time.Duration `yaml:"max" json:"max" validate:"min=0s" derived:"functions[].instance.message.backoff.max"`
 }
 
 // Order says which messages of a rule are handled one after the other although the function has several instances.
@@ -109,11 +111,25 @@ type Order struct {
 	Key string `yaml:"key" json:"key"` // topic, or a path into the JSON payload: device.id, items[0]; empty: no order
 }
 
-// Validate checks what spans several keys and merges the places that a key may have.
+// Complete brings each key to its main place from the others that it may have; the first that is set wins.
+func (c *Config) Complete() {
+	for i := range c.Rules {
+		c.Rules[i].ClientID = cmp.Or(c.Rules[i].ClientID, c.Rules[i].SampleID)
+	}
+	for i := range c.Functions {
+		f := &c.Functions[i]
+		in := f.Instance
+		f.Timeout = cmp.Or(f.Timeout, in.Timeout)
+		f.Message.Length.Max = cmp.Or(f.Message.Length.Max, in.Message.Length.Max)
+		f.Backoff.Max = cmp.Or(f.Backoff.Max, f.Message.Backoff.Max, in.Backoff.Max, in.Message.Backoff.Max)
+	}
+}
+
+// Validate checks what spans several keys.
 func (c *Config) Validate() error {
 	known := map[string]int{}
-	for i := range c.Functions {
-		f, at := &c.Functions[i], fmt.Sprintf("functions[%d]", i)
+	for i, f := range c.Functions {
+		at := fmt.Sprintf("functions[%d]", i)
 		if j, ok := known[f.Name]; ok {
 			return fmt.Errorf("%s.name: %q is the name of functions[%d] too; names must be unique", at, f.Name, j)
 		}
@@ -121,7 +137,6 @@ func (c *Config) Validate() error {
 		if err := f.check(); err != nil {
 			return fmt.Errorf("%s.%w", at, err)
 		}
-		f.merge()
 	}
 	for i, r := range c.Rules {
 		at := fmt.Sprintf("rules[%d]", i)
@@ -132,48 +147,25 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s.function.name: function (%s) not found; functions has %s", at, r.Function.Name, names(c.Functions))
 		}
 	}
-	if c.Metrics.Report.Interval <= 0 {
-		return fmt.Errorf("metrics.report.interval: %s is not more than 0s", c.Metrics.Report.Interval)
+	for _, a := range []struct{ key, address string }{{"server.address", c.Server.Address}, {"metrics.address", c.Metrics.Address}} {
+		if a.address == "" {
+			continue
+		}
+		if err := addr.CheckListen(a.address); err != nil {
+			return fmt.Errorf("%s: %w", a.key, err)
+		}
 	}
 	return nil
 }
 
-func (f *Function) check() error {
+func (f Function) check() error {
 	if f.Instance.Min > f.Instance.Max {
-		return fmt.Errorf("instance.min: %d is more than instance.max, which is %d", f.Instance.Min, f.Instance.Max)
-	}
-	for key, d := range map[string]time.Duration{"instance.idletime": f.Instance.IdleTime, "timeout": f.Timeout, "instance.timeout": f.Instance.Timeout,
-		"backoff.max": f.Backoff.Max, "message.backoff.max": f.Message.Backoff.Max, "instance.backoff.max": f.Instance.Backoff.Max,
-		"instance.message.backoff.max": f.Instance.Message.Backoff.Max} {
-		if d < 0 {
-			return fmt.Errorf("%s: %s is less than 0s", key, d)
-		}
-	}
-	if f.Instance.EvictTime <= 0 {
-		return fmt.Errorf("instance.evicttime: %s is not more than 0s", f.Instance.EvictTime)
+		return fmt.Errorf("instance.min: %d is more than instance.max, which is %d; lower it or raise that", f.Instance.Min, f.Instance.Max)
 	}
 	if _, err := ParseOrder(f.Order.Key); err != nil {
 		return fmt.Errorf("order.key: %w", err)
 	}
 	return nil
-}
-
-func (f *Function) merge() {
-	first := func(values ...time.Duration) time.Duration {
-		for _, v := range values {
-			if v > 0 {
-				return v
-			}
-		}
-		return 0
-	}
-	f.Timeout = first(f.Timeout, f.Instance.Timeout, 30*time.Second)
-	f.Backoff.Max = first(f.Backoff.Max, f.Message.Backoff.Max, f.Instance.Backoff.Max, f.Instance.Message.Backoff.Max, time.Minute)
-	for _, v := range []conf.Size{f.Instance.Message.Length.Max, 4 << 20} {
-		if f.Message.Length.Max == 0 {
-			f.Message.Length.Max = v
-		}
-	}
 }
 
 func (r Rule) check() error {
@@ -225,10 +217,7 @@ func names(functions []Function) string {
 func (c *Config) ClientIDs(hub mqtt.ClientInfo) ([]string, error) {
 	ids, owner := make([]string, len(c.Rules)), map[string]int{}
 	for i, r := range c.Rules {
-		ids[i] = cmp.Or(r.ClientID, r.SampleID)
-		if ids[i] == "" {
-			ids[i] = hub.ClientID
-		}
+		ids[i] = cmp.Or(r.ClientID, hub.ClientID)
 		if ids[i] == "" {
 			if !hub.CleanSession {
 				return nil, fmt.Errorf("rules[%d].clientid: is empty, as is hub.clientid; set one of them", i)

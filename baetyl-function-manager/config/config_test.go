@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -68,18 +69,18 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{"topic: t}", "topic: t/#/x}", `rules[0].subscribe.topic: "t/#/x": filter has # elsewhere`},
 		{"topic: t}", "topic: $SYS/x}", `rules[0].subscribe.topic: "$SYS/x": the hub keeps topics`},
 		{"topic: t}", "topic: ''}", "rules[0].subscribe.topic: must not be empty"},
-		{"topic: t}", "topic: t, qos: 2}", "rules[0].subscribe.qos: greater than the allowed maximum"},
+		{"topic: t}", "topic: t, qos: 2}", "rules[0].subscribe.qos: must be 0 or 1; found 2"},
 		{"topic: t/hi", "topic: t/+", `rules[0].publish.topic: "t/+": topic has a wildcard`},
 		{"topic: t/hi", "topic: " + strings.Repeat("a/", 9) + "b", "has more than 8 slashes"},
 		{"topic: t/hi", "topic: " + strings.Repeat("a", 256), "is longer than 255 bytes"},
 		{"publish: {topic: t/hi}", "deadletter: {topic: t}", "rules[0].publish.topic: must not be empty"},
 		{"publish: {topic: t/hi}", "publish: {topic: a}\n    deadletter: {topic: 'b/#'}", `rules[0].deadletter.topic: "b/#": topic has a wildcard`},
-		{"publish: {topic: t/hi}", "publish: {topic: a}\n    retry: {max: 0}", "rules[0].retry.max: less than the allowed minimum"},
+		{"publish: {topic: t/hi}", "publish: {topic: a}\n    retry: {max: 0}", "rules[0].retry.max: must be between 1 and 1000; found 0"},
 		{"service: s", "service: s\n  - name: f\n    service: t", `functions[1].name: "f" is the name of functions[0] too`},
 		{"service: s", "service: s\n    instance: {min: 3, max: 2}", "functions[0].instance.min: 3 is more than instance.max, which is 2"},
-		{"service: s", "service: s\n    instance: {max: 101}", "functions[0].instance.max: greater than the allowed maximum"},
-		{"service: s", "service: s\n    instance: {evicttime: 0s}", "functions[0].instance.evicttime: 0s is not more than 0s"},
-		{"service: s", "service: s\n    timeout: -1s", "functions[0].timeout: -1s is less than 0s"},
+		{"service: s", "service: s\n    instance: {max: 101}", "functions[0].instance.max: must be between 1 and 100; found 101"},
+		{"service: s", "service: s\n    instance: {evicttime: 0s}", "functions[0].instance.evicttime: must be more than 0s; found 0s"},
+		{"service: s", "service: s\n    timeout: -1s", "functions[0].timeout: must be at least 0s; found -1s"},
 		{"service: s", "service: s\n    order: {key: 'a..b'}", "functions[0].order.key: path \"a..b\" has an empty name"},
 		{"service: s", "servise: s", `functions[0].servise: unknown key; did you mean "service"?`},
 	} {
@@ -89,6 +90,13 @@ func TestErrorsNameTheKey(t *testing.T) {
 		require.ErrorContains(t, err, "service.yml: ")
 		require.ErrorContains(t, err, c.want)
 	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := load(string(text))
+		return err
+	})
 }
 
 func TestClientIDs(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
+	"github.com/baetyl/baetyl/utils/addr"
 )
 
 // config is the module's part of service.yml.
@@ -16,30 +17,49 @@ type config struct {
 	Functions []struct {
 		Name    string `yaml:"name" json:"name" validate:"nonzero"`       // what the function manager calls
 		Handler string `yaml:"handler" json:"handler" validate:"nonzero"` // the statement
-	} `yaml:"functions" json:"functions" validate:"min=1"`
+	} `yaml:"functions" json:"functions" validate:"nonzero"`
 	Server function.ServerConfig `yaml:"server" json:"server"` // the SDK reads it
 
 	queries map[string]*eval.Query // by name
 }
 
-// Validate compiles the statements.
-func (c *config) Validate() error {
+// Complete compiles the statements.
+func (c *config) Complete() {
 	c.queries = map[string]*eval.Query{}
+	for _, f := range c.Functions {
+		if q, err := compile(f.Handler); err == nil { // Validate tells what is wrong
+			c.queries[f.Name] = q
+		}
+	}
+}
+
+// Validate checks the statements.
+func (c *config) Validate() error {
+	known := map[string]int{}
 	for i, f := range c.Functions {
-		s, err := parse.Parse(f.Handler)
-		if err != nil {
+		if _, err := compile(f.Handler); err != nil {
 			return fmt.Errorf("functions[%d].handler: %w", i, err)
 		}
-		q, err := eval.Compile(s)
-		if err != nil {
-			return fmt.Errorf("functions[%d].handler: %w", i, err)
+		if j, ok := known[f.Name]; ok {
+			return fmt.Errorf("functions[%d].name: %q is the name of functions[%d] too; names must be unique", i, f.Name, j)
 		}
-		if c.queries[f.Name] != nil {
-			return fmt.Errorf("functions[%d].name: %q is there twice", i, f.Name)
-		}
-		c.queries[f.Name] = q
+		known[f.Name] = i
+	}
+	if c.Server.Address == "" { // the environment gives it
+		return nil
+	}
+	if err := addr.CheckListen(c.Server.Address); err != nil {
+		return fmt.Errorf("server.address: %w", err)
 	}
 	return nil
+}
+
+func compile(statement string) (*eval.Query, error) {
+	s, err := parse.Parse(statement)
+	if err != nil {
+		return nil, err
+	}
+	return eval.Compile(s)
 }
 
 // The detail of an error is the same as that of the other runtimes; the SDK puts "Exception calling application: "

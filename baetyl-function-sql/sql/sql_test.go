@@ -16,9 +16,11 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/internal/functiontest"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 func TestMain(m *testing.M) {
@@ -115,9 +117,9 @@ func TestWrongConfiguration(t *testing.T) {
 		"functions: [{name: f, handler: 'select nope(a)'}]":        file + "functions[0].handler: 1:8: unknown function nope",
 		"functions: [{name: f, handler: select *}, {name: g}]":     file + "functions[1].handler: must not be empty",
 		"functions: [{handler: select *}]":                         file + "functions[0].name: must not be empty",
-		"functions: []":                                            file + "functions: less than the allowed minimum",
+		"functions: []":                                            file + "functions: must not be empty",
 		"functions: [{name: f, handler: select *, codedir: x}]":    file + "functions[0].codedir: unknown key",
-		"functions: [&a {name: f, handler: select *}, *a]":         file + `functions[1].name: "f" is there twice`,
+		"functions: [&a {name: f, handler: select *}, *a]":         file + `functions[1].name: "f" is the name of functions[0] too`,
 		"functions: [{name: f, handler: \"select\\n  *,\\n  #\"}]": file + "functions[0].handler: 3:3: unexpected character '#'",
 	} {
 		status, output := functiontest.Fail(t, options(config))
@@ -162,4 +164,10 @@ func TestTry(t *testing.T) {
 			assert.Equal(t, c.stderr, got, c.args)
 		}
 	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		return conf.Parse("service.yml", text, &config{}, conf.AllowKeys("hub", "logger"))
+	})
 }

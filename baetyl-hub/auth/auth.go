@@ -36,7 +36,7 @@ type Principal struct {
 
 // Permission allows an action on the topics under its filters.
 type Permission struct {
-	Action string   `yaml:"action" json:"action" validate:"regexp=^(pub|sub)$"`
+	Action string   `yaml:"action" json:"action" validate:"nonzero, oneof=pub|sub"`
 	Permit []string `yaml:"permit" json:"permit"`
 }
 
@@ -60,12 +60,12 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 	b := &Book{users: make(map[string]*User, len(list))}
 	for i, p := range list {
 		if b.users[p.Username] != nil {
-			return nil, fmt.Errorf("principals[%d].username: %q stands twice", i, p.Username)
+			return nil, fmt.Errorf("principals[%d].username: %q stands twice; names must be unique", i, p.Username)
 		}
 		u := &User{Name: p.Username, cn: p.CN, serial: p.SerialNumber, permits: map[string][]string{}}
 		if p.Password != "" {
 			if p.CN != "" || p.SerialNumber != "" {
-				return nil, fmt.Errorf("principals[%d]: cn and serialnumber are for principals without password", i)
+				return nil, fmt.Errorf("principals[%d]: cn and serialnumber are for principals without password; leave out the password or both of them", i)
 			}
 			u.password = []byte(p.Password)
 		}

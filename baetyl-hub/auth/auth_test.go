@@ -89,9 +89,9 @@ func TestLogin(t *testing.T) {
 
 func TestPrincipalsAreChecked(t *testing.T) {
 	for want, list := range map[string][]auth.Principal{
-		`principals[1].username: "a" stands twice`:                                             {{Username: "a"}, {Username: "a"}},
-		`principals[0]: cn and serialnumber are for principals without password`:               {{Username: "a", Password: "p", CN: "x"}},
-		`principals[0].permissions[0].permit[1]: filter "a#": + and # must fill a whole level`: {{Username: "a", Permissions: []auth.Permission{{Action: "pub", Permit: []string{"a", "a#"}}}}},
+		`principals[1].username: "a" stands twice; names must be unique`:                                                 {{Username: "a"}, {Username: "a"}},
+		`principals[0]: cn and serialnumber are for principals without password; leave out the password or both of them`: {{Username: "a", Password: "p", CN: "x"}},
+		`principals[0].permissions[0].permit[1]: filter "a#": + and # must fill a whole level`:                           {{Username: "a", Permissions: []auth.Permission{{Action: "pub", Permit: []string{"a", "a#"}}}}},
 	} {
 		_, err := auth.New(list, topic.DefaultLimits)
 		require.EqualError(t, err, want)

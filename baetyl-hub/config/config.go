@@ -2,6 +2,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
@@ -42,7 +44,7 @@ type Route struct {
 // Topic is a topic or filter with a quality of service.
 type Topic struct {
 	Topic string `yaml:"topic" json:"topic" validate:"nonzero"`
-	QOS   byte   `yaml:"qos" json:"qos" validate:"max=1"`
+	QOS   byte   `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
 // Message bounds messages on their way in and out.
@@ -60,8 +62,8 @@ type Message struct {
 			Buffer  Size  `yaml:"buffer" json:"buffer" default:"{\"size\":100}"`
 			Batch   Batch `yaml:"batch" json:"batch" default:"{\"max\":50}"`
 			Cleanup struct {
-				Retention time.Duration `yaml:"retention" json:"retention" default:"48h" validate:"min=1000000000"`
-				Interval  time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1000000"`
+				Retention time.Duration `yaml:"retention" json:"retention" default:"48h" validate:"min=1s"`
+				Interval  time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1ms"`
 			} `yaml:"cleanup" json:"cleanup"`
 		} `yaml:"qos1" json:"qos1"`
 	} `yaml:"ingress" json:"ingress"`
@@ -69,7 +71,7 @@ type Message struct {
 		QOS0 struct {
 			Buffer struct {
 				Size  int       `yaml:"size" json:"size" default:"10000" validate:"min=1"`
-				Bytes conf.Size `yaml:"bytes" json:"bytes" default:"16m" validate:"min=1024"`
+				Bytes conf.Size `yaml:"bytes" json:"bytes" default:"16m" validate:"min=1k"`
 			} `yaml:"buffer" json:"buffer"`
 		} `yaml:"qos0" json:"qos0"`
 		QOS1 struct {
@@ -80,7 +82,7 @@ type Message struct {
 				Max int `yaml:"max" json:"max" default:"50" validate:"min=1, max=10000"`
 			} `yaml:"batch" json:"batch"`
 			Retry struct {
-				Interval time.Duration `yaml:"interval" json:"interval" default:"20s" validate:"min=0"`
+				Interval time.Duration `yaml:"interval" json:"interval" default:"20s" validate:"min=0s"`
 			} `yaml:"retry" json:"retry"`
 		} `yaml:"qos1" json:"qos1"`
 	} `yaml:"egress" json:"egress"`
@@ -117,7 +119,7 @@ type Session struct {
 		Max int `yaml:"max" json:"max" default:"1000000" validate:"min=1"`
 	} `yaml:"queue" json:"queue"`
 	Will struct {
-		Delay time.Duration `yaml:"delay" json:"delay" default:"3s" validate:"min=0"`
+		Delay time.Duration `yaml:"delay" json:"delay" default:"3s" validate:"min=0s"`
 	} `yaml:"will" json:"will"`
 }
 
@@ -125,10 +127,10 @@ type Session struct {
 type Connection struct {
 	Max     int `yaml:"max" json:"max" default:"20000" validate:"min=1"`
 	Connect struct {
-		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10s" validate:"min=1000000"`
+		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10s" validate:"min=1ms"`
 	} `yaml:"connect" json:"connect"`
 	Write struct {
-		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1000000"`
+		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1ms"`
 	} `yaml:"write" json:"write"`
 	Origins []string `yaml:"origins" json:"origins"` // of web pages that may connect over ws and wss beside the hub's own host; "*": any
 }
@@ -136,22 +138,22 @@ type Connection struct {
 // Storage is where messages are kept, and how much.
 type Storage struct {
 	Dir      string        `yaml:"dir" json:"dir" default:"var/db/baetyl/data" validate:"nonzero"`
-	Sync     string        `yaml:"sync" json:"sync" default:"always" validate:"regexp=^(always|interval|none)$"`
-	Interval time.Duration `yaml:"interval" json:"interval" default:"1s" validate:"min=1000000"`
+	Sync     string        `yaml:"sync" json:"sync" default:"always" validate:"oneof=always|interval|none"`
+	Interval time.Duration `yaml:"interval" json:"interval" default:"1s" validate:"min=1ms"`
 	Max      conf.Size     `yaml:"max" json:"max" default:"0"` // 0: no limit
 	Free     conf.Size     `yaml:"free" json:"free" default:"16m"`
 }
 
 // Sys is the statistics below $SYS.
 type Sys struct {
-	Interval time.Duration `yaml:"interval" json:"interval" default:"10s" validate:"min=0"` // 0: none
+	Interval time.Duration `yaml:"interval" json:"interval" default:"10s" validate:"min=0s"` // 0: none
 }
 
 // Metrics is for Prometheus and the report to the master.
 type Metrics struct {
 	Address string `yaml:"address" json:"address" default:"127.0.0.1:9883"` // host:port; empty: none
 	Report  struct {
-		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1000000"`
+		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1ms"`
 	} `yaml:"report" json:"report"`
 }
 
@@ -159,13 +161,13 @@ type Metrics struct {
 type Status struct {
 	Logging struct {
 		Enable   bool          `yaml:"enable" json:"enable"`
-		Interval time.Duration `yaml:"interval" json:"interval" default:"60s" validate:"min=1000000"`
+		Interval time.Duration `yaml:"interval" json:"interval" default:"60s" validate:"min=1ms"`
 	} `yaml:"logging" json:"logging"`
 }
 
 // Shutdown bounds the end.
 type Shutdown struct {
-	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1000000"`
+	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1ms"`
 }
 
 // Limits are the bounds of topics and filters.
@@ -181,11 +183,19 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("listen[%d]: %w", i, err)
 		}
 		if secure && (c.Certificate.Cert == "" || c.Certificate.Key == "") {
-			return fmt.Errorf("listen[%d]: %s needs certificate.cert and certificate.key", i, a)
+			return fmt.Errorf("listen[%d]: %s needs certificate.cert and certificate.key; set both", i, a)
 		}
 	}
-	if (c.Certificate.Cert == "") != (c.Certificate.Key == "") {
-		return fmt.Errorf("certificate: cert and key must be set together")
+	switch {
+	case c.Certificate.Cert == "" && c.Certificate.Key != "":
+		return errors.New("certificate.cert: is empty, but certificate.key is set; cert and key must be set together")
+	case c.Certificate.Key == "" && c.Certificate.Cert != "":
+		return errors.New("certificate.key: is empty, but certificate.cert is set; cert and key must be set together")
+	}
+	if c.Metrics.Address != "" {
+		if err := addr.CheckListen(c.Metrics.Address); err != nil {
+			return fmt.Errorf("metrics.address: %w", err)
+		}
 	}
 	if _, err := auth.New(c.Principals, c.Limits()); err != nil {
 		return err
@@ -204,7 +214,7 @@ func (c *Config) checkRoutes() error {
 		}
 		key := [2]string{r.Source.Topic, r.Target.Topic}
 		if j, ok := seen[key]; ok {
-			return fmt.Errorf("subscriptions[%d]: same source and target as subscriptions[%d]", i, j)
+			return fmt.Errorf("subscriptions[%d]: same source and target as subscriptions[%d]; remove one of them", i, j)
 		}
 		seen[key] = i
 	}
@@ -218,7 +228,7 @@ func (c *Config) checkRoutes() error {
 		case closed:
 			return nil
 		case open:
-			return fmt.Errorf("subscriptions[%d]: its target %q leads back to its source %q", i, c.Subscriptions[i].Target.Topic, c.Subscriptions[i].Source.Topic)
+			return fmt.Errorf("subscriptions[%d]: its target %q leads back to its source %q, so that messages would go round for ever; change one of the two", i, c.Subscriptions[i].Target.Topic, c.Subscriptions[i].Source.Topic)
 		}
 		state[i] = open
 		for j, next := range c.Subscriptions {

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -23,83 +24,10 @@ const listen = "listen: ['tcp://:1883']\n"
 
 // Each wrong file is refused with the key and what to do, always with the same words.
 func TestErrors(t *testing.T) {
-	for name, c := range map[string]struct{ yml, want string }{
-		"no listener":           {"", `listen: must not be empty`},
-		"empty list":            {"listen: []", `listen: must not be empty`},
-		"scheme":                {"listen: ['http://:80']", `listen[0]: address "http://:80": expected tcp://, ssl://, ws:// or wss://`},
-		"no scheme":             {"listen: ['tcp://:1', '127.0.0.1:1883']", `listen[1]: address "127.0.0.1:1883": expected tcp://host:port, or ssl, ws, wss in its place`},
-		"no port":               {"listen: ['tcp://localhost']", `listen[0]: address "tcp://localhost": expected tcp://host:port`},
-		"empty port":            {"listen: ['tcp://localhost:']", `listen[0]: address "tcp://localhost:": expected tcp://host:port`},
-		"ssl without cert":      {"listen: ['ssl://:1']", `listen[0]: ssl://:1 needs certificate.cert and certificate.key`},
-		"wss without key":       {"listen: ['wss://:1']\ncertificate: {cert: a}", `listen[0]: wss://:1 needs certificate.cert and certificate.key`},
-		"cert alone":            {listen + "certificate: {cert: a}", `certificate: cert and key must be set together`},
-		"key alone":             {listen + "certificate: {key: a}", `certificate: cert and key must be set together`},
-		"unknown key":           {listen + "principal: []", `principal: unknown key; did you mean "principals"?`},
-		"unknown nested key":    {listen + "message: {ingress: {qos1: {batch: {size: 1}}}}", `message.ingress.qos1.batch.size: unknown key here; it belongs at logger.size`},
-		"misplaced key":         {listen + "retention: 1h", `retention: unknown key here; it belongs at message.ingress.qos1.cleanup.retention`},
-		"key twice":             {listen + listen, `listen: stands twice`},
-		"no user name":          {listen + "principals: [{password: x}]", `principals[0].username: must not be empty`},
-		"user twice":            {listen + "principals: [{username: x}, {username: y}, {username: x}]", `principals[2].username: "x" stands twice`},
-		"cn with password":      {listen + "principals: [{username: x, password: y, cn: z}]", `principals[0]: cn and serialnumber are for principals without password`},
-		"action":                {listen + "principals: [{username: x, permissions: [{action: publish}]}]", `principals[0].permissions[0].action: has a form that is not allowed (see docs/configuration.md)`},
-		"permit":                {listen + "principals: [{username: x, permissions: [{action: sub, permit: [a, 'a/#/b']}]}]", `principals[0].permissions[0].permit[1]: filter "a/#/b": # must be the last level`},
-		"permit empty":          {listen + "principals: [{username: x, permissions: [{action: sub, permit: ['']}]}]", `principals[0].permissions[0].permit[0]: filter is empty`},
-		"permit of the server":  {listen + "principals: [{username: x, permissions: [{action: pub, permit: ['$x']}]}]", `principals[0].permissions[0].permit[0]: filter "$x": filters that start with $ are not supported, except $SYS/ and $share/`},
-		"permit too deep":       {listen + "principals: [{username: x, permissions: [{action: pub, permit: ['a/b/c/d/e/f/g/h/i/j']}]}]", `principals[0].permissions[0].permit[0]: filter "a/b/c/d/e/f/g/h/i/j" has more than 9 levels`},
-		"route without source":  {listen + "subscriptions: [{target: {topic: b}}]", `subscriptions[0].source.topic: must not be empty`},
-		"route without target":  {listen + "subscriptions: [{source: {topic: b}}]", `subscriptions[0].target.topic: must not be empty`},
-		"route source":          {listen + "subscriptions: [{source: {topic: 'a+'}, target: {topic: b}}]", `subscriptions[0].source.topic: filter "a+": + and # must fill a whole level`},
-		"route target wildcard": {listen + "subscriptions: [{source: {topic: a}, target: {topic: 'b/#'}}]", `subscriptions[0].target.topic: topic "b/#": wildcards are not allowed here`},
-		"route target $":        {listen + "subscriptions: [{source: {topic: a}, target: {topic: '$SYS/x'}}]", `subscriptions[0].target.topic: topic "$SYS/x": names that start with $ belong to the server`},
-		"route quality":         {listen + "subscriptions: [{source: {topic: a, qos: 2}, target: {topic: b}}]", `subscriptions[0].source.qos: greater than the allowed maximum`},
-		"route quality below":   {listen + "subscriptions: [{source: {topic: a, qos: -1}, target: {topic: b}}]", `subscriptions[0].source.qos: expected a whole number, found "-1"`},
-		"route twice":           {listen + "subscriptions: [{source: {topic: a}, target: {topic: b}}, {source: {topic: a, qos: 1}, target: {topic: b, qos: 1}}]", `subscriptions[1]: same source and target as subscriptions[0]`},
-		"route to itself":       {listen + "subscriptions: [{source: {topic: a}, target: {topic: a}}]", `subscriptions[0]: its target "a" leads back to its source "a"`},
-		"circle of two":         {listen + "subscriptions: [{source: {topic: a}, target: {topic: b}}, {source: {topic: b}, target: {topic: a}}]", `subscriptions[0]: its target "b" leads back to its source "a"`},
-		"circle by wildcard":    {listen + "subscriptions: [{source: {topic: '#'}, target: {topic: b}}]", `subscriptions[0]: its target "b" leads back to its source "#"`},
-		"circle by parent":      {listen + "subscriptions: [{source: {topic: 'a/#'}, target: {topic: a}}]", `subscriptions[0]: its target "a" leads back to its source "a/#"`},
-		"length":                {listen + "message: {length: {max: 64q}}", `message.length.max: invalid size: '64q'; write bytes or a number with k, m or g`},
-		"length zero":           {listen + "message: {length: {max: 0}}", `message.length.max: less than the allowed minimum`},
-		"length of 300m":        {listen + "message: {length: {max: 300m}}", `message.length.max: greater than the allowed maximum`},
-		"topic length":          {listen + "message: {topic: {length: 0}}", `message.topic.length: less than the allowed minimum`},
-		"topic levels":          {listen + "message: {topic: {levels: -1}}", `message.topic.levels: less than the allowed minimum`},
-		"window":                {listen + "message: {egress: {qos1: {buffer: {size: 65535}}}}", `message.egress.qos1.buffer.size: greater than the allowed maximum`},
-		"window zero":           {listen + "message: {egress: {qos1: {buffer: {size: 0}}}}", `message.egress.qos1.buffer.size: less than the allowed minimum`},
-		"batch":                 {listen + "message: {egress: {qos1: {batch: {max: 10001}}}}", `message.egress.qos1.batch.max: greater than the allowed maximum`},
-		"qos0 buffer":           {listen + "message: {egress: {qos0: {buffer: {size: 0}}}}", `message.egress.qos0.buffer.size: less than the allowed minimum`},
-		"qos0 bytes":            {listen + "message: {egress: {qos0: {buffer: {bytes: 1}}}}", `message.egress.qos0.buffer.bytes: less than the allowed minimum`},
-		"ingress":               {listen + "message: {ingress: {qos1: {buffer: {size: 0}}}}", `message.ingress.qos1.buffer.size: less than the allowed minimum`},
-		"ingress qos0":          {listen + "message: {ingress: {qos0: {buffer: {size: 0}}}}", `message.ingress.qos0.buffer.size: less than the allowed minimum`},
-		"ingress batch":         {listen + "message: {ingress: {qos1: {batch: {max: 0}}}}", `message.ingress.qos1.batch.max: less than the allowed minimum`},
-		"offset":                {listen + "message: {offset: {buffer: {size: 0}}}", `message.offset.buffer.size: less than the allowed minimum`},
-		"retention":             {listen + "message: {ingress: {qos1: {cleanup: {retention: -1h}}}}", `message.ingress.qos1.cleanup.retention: less than the allowed minimum`},
-		"cleanup interval":      {listen + "message: {ingress: {qos1: {cleanup: {interval: -1m}}}}", `message.ingress.qos1.cleanup.interval: less than the allowed minimum`},
-		"cleanup interval zero": {listen + "message: {ingress: {qos1: {cleanup: {interval: 0s}}}}", `message.ingress.qos1.cleanup.interval: less than the allowed minimum`},
-		"retry":                 {listen + "message: {egress: {qos1: {retry: {interval: -1s}}}}", `message.egress.qos1.retry.interval: less than the allowed minimum`},
-		"report":                {listen + "metrics: {report: {interval: 0s}}", `metrics.report.interval: less than the allowed minimum`},
-		"status":                {listen + "status: {logging: {interval: 0s}}", `status.logging.interval: less than the allowed minimum`},
-		"shutdown":              {listen + "shutdown: {timeout: 0s}", `shutdown.timeout: less than the allowed minimum`},
-		"shutdown below":        {listen + "shutdown: {timeout: -1s}", `shutdown.timeout: less than the allowed minimum`},
-		"bare number":           {listen + "shutdown: {timeout: 10}", `shutdown.timeout: a duration needs a unit, for example 10s`},
-		"sync":                  {listen + "storage: {sync: sometimes}", `storage.sync: has a form that is not allowed (see docs/configuration.md)`},
-		"storage":               {listen + "storage: {dir: ''}", `storage.dir: must not be empty`},
-		"connections":           {listen + "connection: {max: 0}", `connection.max: less than the allowed minimum`},
-		"connect timeout":       {listen + "connection: {connect: {timeout: 0s}}", `connection.connect.timeout: less than the allowed minimum`},
-		"write timeout":         {listen + "connection: {write: {timeout: 0s}}", `connection.write.timeout: less than the allowed minimum`},
-		"queue":                 {listen + "session: {queue: {max: 0}}", `session.queue.max: less than the allowed minimum`},
-		"will delay":            {listen + "session: {will: {delay: -1s}}", `session.will.delay: less than the allowed minimum`},
-		"client id":             {listen + "session: {clientid: {length: 0}}", `session.clientid.length: less than the allowed minimum`},
-		"type":                  {listen + "connection: {max: many}", `connection.max: expected a whole number, found "many"`},
-		"level":                 {listen + "logger: {level: loud}", `logger.level: has a form that is not allowed (see docs/configuration.md)`},
-		"sys":                   {listen + "sys: {interval: -1s}", `sys.interval: less than the allowed minimum`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			for range 3 {
-				_, err := parse(c.yml)
-				require.EqualError(t, err, "service.yml: "+c.want)
-			}
-		})
-	}
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := parse(string(text))
+		return err
+	})
 }
 
 // What is not in the file has the documented default.
@@ -188,7 +116,7 @@ subscriptions:
 		}
 		require.Equal(t, text, err.Error())
 	}
-	require.Equal(t, `service.yml: subscriptions[0]: its target "x" leads back to its source "a/+"`, text)
+	require.Equal(t, `service.yml: subscriptions[0]: its target "x" leads back to its source "a/+", so that messages would go round for ever; change one of the two`, text)
 }
 
 // Random routes against a reference: there is a circle if and only if some message would come by a place twice.

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -46,26 +47,8 @@ type entry struct {
 
 // Check tells whether an address can be listened to and whether it needs a certificate.
 func Check(address string) (secure bool, err error) {
-	_, secure, err = parse(address)
-	return secure, err
-}
-
-func parse(address string) (u *url.URL, secure bool, err error) {
-	u, err = url.Parse(address)
-	if err != nil {
-		return nil, false, fmt.Errorf("address %q: expected tcp://host:port, or ssl, ws, wss in its place", address)
-	}
-	switch u.Scheme {
-	case "tcp", "mqtt", "ws":
-	case "ssl", "tls", "mqtts", "wss":
-		secure = true
-	default:
-		return nil, false, fmt.Errorf("address %q: expected tcp://, ssl://, ws:// or wss://", address)
-	}
-	if _, port, err := net.SplitHostPort(u.Host); err != nil || port == "" {
-		return nil, false, fmt.Errorf("address %q: expected %s://host:port", address, u.Scheme)
-	}
-	return u, secure, nil
+	a, err := addr.Listen(address, addr.MQTT...)
+	return a.Secure(), err
 }
 
 // Listen opens the addresses; if one can't be opened, none stays open. The error names the index of the address.
@@ -82,27 +65,26 @@ func Listen(addresses []string, o Options, h Handler) (*Set, error) {
 }
 
 func (s *Set) listen(address string, shared map[string]bool) error {
-	u, secure, err := parse(address)
+	a, err := addr.Listen(address, addr.MQTT...)
 	if err != nil {
 		return err
 	}
-	web := strings.HasPrefix(u.Scheme, "ws")
-	key := u.Scheme + "://" + u.Host
-	if web && shared[key] {
+	key := a.Scheme + "://" + a.Host
+	if a.Web() && shared[key] {
 		return nil
 	}
-	if secure && s.o.TLS == nil {
+	if a.Secure() && s.o.TLS == nil {
 		return fmt.Errorf("address %q needs certificate.cert and certificate.key", address)
 	}
-	ln, err := net.Listen("tcp", u.Host)
+	ln, err := net.Listen("tcp", a.Host)
 	if err != nil {
 		return fmt.Errorf("address %q: %w; is another program using it?", address, err)
 	}
-	if secure {
+	if a.Secure() {
 		ln = tls.NewListener(ln, s.o.TLS)
 	}
 	shared[key] = true
-	s.entries = append(s.entries, &entry{Listener: ln, address: address, web: web})
+	s.entries = append(s.entries, &entry{Listener: ln, address: address, web: a.Web()})
 	return nil
 }
 

@@ -21,7 +21,7 @@ import (
 
 // Config is service.yml without `hub` and `logger`.
 type Config struct {
-	Name       string      `yaml:"name" json:"name"` // starts the client ids that are not given; default: the name of the service instance
+	Name       string      `yaml:"name" json:"name" derived:"name of the service instance"` // starts the client ids that are not given
 	Rules      []Rule      `yaml:"rules" json:"rules"`
 	Remotes    []Remote    `yaml:"remotes" json:"remotes"`
 	DeadLetter *DeadLetter `yaml:"deadletter" json:"deadletter"` // nil: not given; see DeadLetters
@@ -59,7 +59,7 @@ type Far struct {
 type Will struct {
 	Topic   string `yaml:"topic" json:"topic"`
 	Payload string `yaml:"payload" json:"payload"`
-	QOS     uint32 `yaml:"qos" json:"qos" validate:"max=1"`
+	QOS     uint32 `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 	Retain  bool   `yaml:"retain" json:"retain"`
 }
 
@@ -73,7 +73,7 @@ type DeadLetter struct {
 // Metrics says how often the master is told the numbers.
 type Metrics struct {
 	Report struct {
-		Interval time.Duration `yaml:"interval" json:"interval" default:"1m"`
+		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`
 	} `yaml:"report" json:"report"`
 }
 
@@ -113,9 +113,6 @@ func (c *Config) Validate() error {
 	if c.DeadLetter != nil && c.Park != nil {
 		return errors.New("park: is the older name of deadletter, which is given too; put its keys there")
 	}
-	if c.Metrics.Report.Interval <= 0 {
-		return fmt.Errorf("metrics.report.interval: %s is not more than 0s", c.Metrics.Report.Interval)
-	}
 	return nil
 }
 
@@ -123,13 +120,16 @@ func (r Rule) check() error {
 	if len(r.Hub.Subscriptions)+len(r.Remote.Subscriptions) == 0 {
 		return errors.New("hub.subscriptions: is empty, as is remote.subscriptions; the rule would pass nothing on")
 	}
-	for side, subs := range map[string][]Subscription{"hub": r.Hub.Subscriptions, "remote": r.Remote.Subscriptions} {
-		for i, s := range subs {
-			at := fmt.Sprintf("%s.subscriptions[%d]", side, i)
+	for _, side := range []struct {
+		name string
+		subs []Subscription
+	}{{"hub", r.Hub.Subscriptions}, {"remote", r.Remote.Subscriptions}} {
+		for i, s := range side.subs {
+			at := fmt.Sprintf("%s.subscriptions[%d]", side.name, i)
 			if err := s.check(); err != nil {
 				return fmt.Errorf("%s.%w", at, err)
 			}
-			for j, o := range subs[:i] {
+			for j, o := range side.subs[:i] {
 				if _, both := intersect(s.filter(), o.filter()); both && (s.Strip != o.Strip || s.Prefix != o.Prefix) {
 					return fmt.Errorf("%s.topic: %s has topics in common with subscriptions[%d] (%s), which changes them in another way", at, s.Topic, j, o.Topic)
 				}

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -147,7 +148,7 @@ func TestErrors(t *testing.T) {
 		{"remotes: [{name: a, subscriptions: [{topic: x}]}]",
 			"remotes[0].subscriptions: belongs to a rule"},
 		{"remotes: [{name: a, maxinflight: 0}]",
-			"maxinflight: less than the allowed minimum"},
+			"maxinflight: must be between 1 and 65000; found 0"},
 		{rules("{hub: {subscriptions: [{topic: 'x/#/y'}]}, remote: {name: a}}"),
 			`rules[0].hub.subscriptions[0].topic: "x/#/y": filter has #`},
 		{rules("{hub: {subscriptions: [{topic: x, qos: 2}]}, remote: {name: a}}"),
@@ -178,7 +179,7 @@ func TestErrors(t *testing.T) {
 		{"hub: {address: 'tcp://h', subscriptions: [{topic: x}]}",
 			"hub.subscriptions: belongs to a rule"},
 		{"park: {after: 0}",
-			"park.after: less than the allowed minimum"},
+			"park.after: must be between 1 and 1000; found 0"},
 		{"park: {size: 1x}",
 			"park.size"},
 		{"deadletter: {path: ''}",
@@ -186,11 +187,21 @@ func TestErrors(t *testing.T) {
 		{"deadletter: {after: 2}\npark: {after: 2}",
 			"park: is the older name of deadletter"},
 		{"metrics: {report: {interval: 0s}}",
-			"metrics.report.interval: 0s is not more than 0s"},
+			"metrics.report.interval: must be more than 0s; found 0s"},
 	} {
 		_, err := plan(c[0])
 		require.ErrorContains(t, err, c[1], c[0])
 	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, cfg, err := load(string(text))
+		if err == nil {
+			err = cfg.CheckRemotes()
+		}
+		return err
+	})
 }
 
 func TestCheckRemotes(t *testing.T) {

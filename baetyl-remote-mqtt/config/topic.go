@@ -59,16 +59,16 @@ func (s Subscription) check() error {
 	if err := mqtt.CheckFilter(s.Topic); err != nil {
 		return fmt.Errorf("topic: %q: %w", s.Topic, err)
 	}
-	for key, levels := range map[string]string{"strip": s.Strip, "prefix": s.Prefix} {
-		if levels == "" {
+	for _, k := range []struct{ key, levels string }{{"strip", s.Strip}, {"prefix", s.Prefix}} {
+		if k.levels == "" {
 			continue
 		}
-		err := mqtt.CheckTopic(levels)
-		if err == nil && strings.HasSuffix(levels, "/") {
+		err := mqtt.CheckTopic(k.levels)
+		if err == nil && strings.HasSuffix(k.levels, "/") {
 			err = errors.New("ends with a slash; the slash that follows is not part of it")
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %q: %w", key, levels, err)
+			return fmt.Errorf("%s: %q: %w", k.key, k.levels, err)
 		}
 	}
 	if s.Strip == "" {

@@ -47,35 +47,36 @@ func Main(ctx baetyl.Context) error {
 // config is the module's part of service.yml.
 type config struct {
 	Timer struct {
-		Interval time.Duration `yaml:"interval" json:"interval" default:"1m"` // between messages
+		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"` // between messages
 	} `yaml:"timer" json:"timer"`
 	Publish publish `yaml:"publish" json:"publish"`
 }
 
 type publish struct {
 	Topic   string         `yaml:"topic" json:"topic" default:"timer"`
-	QOS     uint32         `yaml:"qos" json:"qos" validate:"max=1"`
-	Payload map[string]any `yaml:"payload" json:"payload"` // as YAML gives it; Validate makes it fit for JSON
+	QOS     uint32         `yaml:"qos" json:"qos" validate:"oneof=0|1"`
+	Payload map[string]any `yaml:"payload" json:"payload"` // as YAML gives it; Complete makes it fit for JSON
 }
 
 func (p publish) target() mqtt.TopicInfo { return mqtt.TopicInfo{Topic: p.Topic, QOS: p.QOS} }
 
-// Validate checks what tags can't, and that the payload has a form in JSON.
-func (c *config) Validate() error {
-	if c.Timer.Interval <= 0 {
-		return fmt.Errorf("timer.interval: %s is not more than 0s", c.Timer.Interval)
-	}
-	if err := mqtt.CheckTopic(c.Publish.Topic); err != nil {
-		return fmt.Errorf("publish.topic: %w", err)
-	}
+// Complete gives the payload the types of JSON.
+func (c *config) Complete() {
 	payload := make(map[string]any, len(c.Publish.Payload))
 	for k, v := range c.Publish.Payload {
 		payload[k] = jsonable(v)
 	}
-	if _, err := json.Marshal(payload); err != nil {
-		return fmt.Errorf("publish.payload: %w", err)
-	}
 	c.Publish.Payload = payload
+}
+
+// Validate checks what tags can't, and that the payload has a form in JSON.
+func (c *config) Validate() error {
+	if err := mqtt.CheckTopic(c.Publish.Topic); err != nil {
+		return fmt.Errorf("publish.topic: %q: %w", c.Publish.Topic, err)
+	}
+	if _, err := json.Marshal(c.Publish.Payload); err != nil {
+		return fmt.Errorf("publish.payload: has no form in JSON: %w", err)
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
@@ -38,13 +39,13 @@ func TestMessages(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for text, want := range map[string]string{
-		`timer: {interval: 0s}`:         "service.yml: timer.interval: 0s is not more than 0s",
-		`timer: {interval: -3s}`:        "service.yml: timer.interval: -3s is not more than 0s",
+		`timer: {interval: 0s}`:         "service.yml: timer.interval: must be more than 0s; found 0s",
+		`timer: {interval: -3s}`:        "service.yml: timer.interval: must be more than 0s; found -3s",
 		`timer: {interval: 3}`:          "service.yml: timer.interval: a duration needs a unit, for example 3s",
-		`publish: {topic: a/+}`:         "service.yml: publish.topic: topic has a wildcard",
-		`publish: {topic: ""}`:          "service.yml: publish.topic: topic is empty",
-		`publish: {qos: 2}`:             "service.yml: publish.qos: greater than the allowed maximum",
-		`publish: {payload: {x: .nan}}`: "service.yml: publish.payload: json: unsupported value: NaN",
+		`publish: {topic: a/+}`:         "service.yml: publish.topic: \"a/+\": topic has a wildcard",
+		`publish: {topic: ""}`:          "service.yml: publish.topic: \"\": topic is empty",
+		`publish: {qos: 2}`:             "service.yml: publish.qos: must be 0 or 1; found 2",
+		`publish: {payload: {x: .nan}}`: "service.yml: publish.payload: has no form in JSON: json: unsupported value: NaN",
 		`publish: {payload: [1]}`:       "service.yml: publish.payload: expected a mapping, found a list",
 		`timer: {intervall: 3s}`:        `service.yml: timer.intervall: unknown key; did you mean "interval"?`,
 	} {
@@ -111,4 +112,11 @@ publish: {topic: %s, qos: %d, payload: {id: 1, deep: {a: {b: c}}}}
 			require.NoError(t, <-ended)
 		})
 	}
+}
+
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := load(string(text))
+		return err
+	})
 }

@@ -19,6 +19,7 @@ package faultfs
 import (
 	"errors"
 	"fmt"
+	"os"
 	"syscall"
 	"testing"
 )
@@ -98,6 +99,14 @@ var errFull = fmt.Errorf("faultfs: %w", syscall.ENOSPC)
 type Options struct {
 	Kinds []Kind // nil: All
 	Every int    // run only every so many faults; 0 and 1: all
+}
+
+// Sample is every nth fault, or all of them where the environment variable all is set.
+func Sample(all string, n int) Options {
+	if os.Getenv(all) != "" {
+		return Options{}
+	}
+	return Options{Every: n}
 }
 
 // Each runs test without a fault, then once for each operation of that run and each kind. Operations that goroutines

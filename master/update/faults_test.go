@@ -23,13 +23,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// faults are all of them with UPDATE_FAULTS=1, and one of so many otherwise.
-func faults(every int) faultfs.Options {
-	if os.Getenv("UPDATE_FAULTS") != "" {
-		return faultfs.Options{}
-	}
-	return faultfs.Options{Every: every}
-}
+// faults are every nth one; UPDATE_FAULTS=1 is all of them.
+func faults(n int) faultfs.Options { return faultfs.Sample("UPDATE_FAULTS", n) }
 
 // Versions of the application, and of the program: it checks itself, says that it is ready, and takes over.
 const (

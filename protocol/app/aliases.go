@@ -1,10 +1,15 @@
 package app
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"sort"
+	"strings"
 
 	"gopkg.in/yaml.v2"
+
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // Aliases are the networks of a service by name. In a file they are a list of names, or a mapping of names to options.
@@ -24,6 +29,11 @@ func (a Aliases) Names() []string {
 	}
 	sort.Strings(names)
 	return names
+}
+
+// Form implements conf.Former.
+func (*Aliases) Form() string {
+	return "a list of names, or a mapping of names to aliases and ipv4_address"
 }
 
 // UnmarshalYAML reads both forms. YAML takes n, on and yes for truth values, hence the check of the type.
@@ -65,27 +75,37 @@ func (a *Aliases) UnmarshalYAML(unmarshal func(any) error) error {
 
 // strictItems refuses unknown keys in the values of a mapping, which conf does not see behind an UnmarshalYAML.
 func strictItems(unmarshal func(any) error, known ...string) error {
-	var items map[string]yaml.MapSlice
+	var items yaml.MapSlice
 	if err := unmarshal(&items); err != nil {
 		return err
 	}
-	for name, item := range items {
-		if err := strict(item, known...); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+	for _, item := range items {
+		options, ok := item.Value.(yaml.MapSlice)
+		if !ok && item.Value != nil {
+			return below(item.Key, fmt.Errorf("expected a mapping of %s", strings.Join(known, " and ")))
+		}
+		if err := strict(options, known...); err != nil {
+			return below(item.Key, err)
 		}
 	}
 	return nil
 }
 
+// strict returns an error with the path of the first key that is not known.
 func strict(item yaml.MapSlice, known ...string) error {
-next:
 	for _, kv := range item {
-		for _, k := range known {
-			if kv.Key == k {
-				continue next
-			}
+		if name, ok := kv.Key.(string); !ok || !slices.Contains(known, name) {
+			return below(kv.Key, fmt.Errorf("unknown key; known here: %s", strings.Join(known, ", ")))
 		}
-		return fmt.Errorf("unknown key %v; known here: %v", kv.Key, known)
 	}
 	return nil
+}
+
+// below puts key before the path of err.
+func below(key any, err error) error {
+	path := fmt.Sprint(key)
+	if inner := new(conf.Error); errors.As(err, &inner) {
+		path, err = path+"."+inner.Path, inner.Err
+	}
+	return &conf.Error{Path: path, Err: err}
 }

@@ -32,23 +32,23 @@ type Config struct {
 
 // Service is one service and what its instances get.
 type Service struct {
-	Name        string            `yaml:"name" json:"name"`                                     // unique; also the name of its first instance
-	Image       string            `yaml:"image" json:"image"`                                   // docker: image; native: package below lib/baetyl
-	Hostname    string            `yaml:"hostname,omitempty" json:"hostname,omitempty"`         // docker mode
-	Replica     int               `yaml:"replica,omitempty" json:"replica,omitempty"`           // instances that the master starts; 0: only on demand
-	Mounts      []Mount           `yaml:"mounts,omitempty" json:"mounts,omitempty"`             //
-	NetworkMode string            `yaml:"network_mode,omitempty" json:"network_mode,omitempty"` // docker mode: bridge, host or none
-	Networks    Aliases           `yaml:"networks,omitempty" json:"networks,omitempty"`         // docker mode
-	Ports       []string          `yaml:"ports,omitempty" json:"ports,omitempty"`               // docker mode: [ip:]host:container[/protocol]
-	Devices     []string          `yaml:"devices,omitempty" json:"devices,omitempty"`           // docker mode: host[:container[:rwm]]
-	DependsOn   []string          `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`     // services that start before and stop after this one
-	Entrypoint  []string          `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`     // docker mode: in place of the image's own
-	Args        []string          `yaml:"args,omitempty" json:"args,omitempty"`                 // arguments of the program, without arg[0]
-	Env         map[string]string `yaml:"env,omitempty" json:"env,omitempty"`                   //
-	Restart     Restart           `yaml:"restart,omitempty" json:"restart"`                     //
-	Resources   Resources         `yaml:"resources,omitempty" json:"resources"`                 // docker mode
-	Runtime     string            `yaml:"runtime,omitempty" json:"runtime,omitempty"`           // docker mode, for example nvidia
-	API         []string          `yaml:"api,omitempty" json:"api,omitzero"`                    // what its token allows; nil: see Rights
+	Name        string            `yaml:"name" json:"name"`                                                                          // unique; also the name of its first instance
+	Image       string            `yaml:"image" json:"image"`                                                                        // docker: image; native: package below lib/baetyl
+	Hostname    string            `yaml:"hostname,omitempty" json:"hostname,omitempty"`                                              // docker mode
+	Replica     int               `yaml:"replica,omitempty" json:"replica,omitempty" validate:"min=0, max=1000"`                     // instances that the master starts; 0: only on demand
+	Mounts      []Mount           `yaml:"mounts,omitempty" json:"mounts,omitempty"`                                                  //
+	NetworkMode string            `yaml:"network_mode,omitempty" json:"network_mode,omitempty" validate:"oneof=bridge|host|none"`    // docker mode
+	Networks    Aliases           `yaml:"networks,omitempty" json:"networks,omitempty"`                                              // docker mode
+	Ports       []string          `yaml:"ports,omitempty" json:"ports,omitempty"`                                                    // docker mode: [ip:]host:container[/protocol]
+	Devices     []string          `yaml:"devices,omitempty" json:"devices,omitempty"`                                                // docker mode: host[:container[:rwm]]
+	DependsOn   []string          `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`                                          // services that start before and stop after this one
+	Entrypoint  []string          `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`                                          // docker mode: in place of the image's own
+	Args        []string          `yaml:"args,omitempty" json:"args,omitempty"`                                                      // arguments of the program, without arg[0]
+	Env         map[string]string `yaml:"env,omitempty" json:"env,omitempty"`                                                        //
+	Restart     Restart           `yaml:"restart,omitempty" json:"restart"`                                                          //
+	Resources   Resources         `yaml:"resources,omitempty" json:"resources"`                                                      // docker mode
+	Runtime     string            `yaml:"runtime,omitempty" json:"runtime,omitempty"`                                                // docker mode, for example nvidia
+	API         []string          `yaml:"api,omitempty" json:"api,omitzero" validate:"oneof=inspect|update|ports|start|stop|report"` // what its token allows; nil: see Rights
 }
 
 // Mount shows a volume to a service.
@@ -96,21 +96,21 @@ const (
 
 // Restart says what happens when an instance ends.
 type Restart struct {
-	Policy  string  `yaml:"policy,omitempty" json:"policy,omitempty" default:"always"` // always, on-failure or no
+	Policy  string  `yaml:"policy,omitempty" json:"policy,omitempty" default:"always" validate:"oneof=always|on-failure|no"`
 	Retry   Retry   `yaml:"retry,omitempty" json:"retry"`
 	Backoff Backoff `yaml:"backoff,omitempty" json:"backoff"`
 }
 
 // Retry limits restarts.
 type Retry struct {
-	Max int `yaml:"max,omitempty" json:"max,omitempty"` // restarts in a row; 0: without limit
+	Max int `yaml:"max,omitempty" json:"max,omitempty" validate:"min=0"` // restarts in a row; 0: without limit
 }
 
 // Backoff is the time between restarts: Min, Min·Factor, … up to Max.
 type Backoff struct {
-	Min    time.Duration `yaml:"min,omitempty" json:"min,omitempty" default:"1s"`
-	Max    time.Duration `yaml:"max,omitempty" json:"max,omitempty" default:"5m"`
-	Factor float64       `yaml:"factor,omitempty" json:"factor,omitempty" default:"2"`
+	Min    time.Duration `yaml:"min,omitempty" json:"min,omitempty" default:"1s" validate:"min=1s"`
+	Max    time.Duration `yaml:"max,omitempty" json:"max,omitempty" default:"5m" validate:"min=1s"`
+	Factor float64       `yaml:"factor,omitempty" json:"factor,omitempty" default:"2" validate:"min=1"`
 }
 
 // Resources limits an instance in docker mode.
@@ -122,8 +122,8 @@ type Resources struct {
 
 // CPU limits processor time.
 type CPU struct {
-	Cpus    float64 `yaml:"cpus,omitempty" json:"cpus,omitempty"`       // cores, for example 1.5; 0: without limit
-	SetCPUs string  `yaml:"setcpus,omitempty" json:"setcpus,omitempty"` // which cores, for example 0-2 or 0,3
+	Cpus    float64 `yaml:"cpus,omitempty" json:"cpus,omitempty" validate:"min=0"` // cores, for example 1.5; 0: without limit
+	SetCPUs string  `yaml:"setcpus,omitempty" json:"setcpus,omitempty"`            // which cores, for example 0-2 or 0,3
 }
 
 // Memory limits memory; 0 is without limit.
@@ -134,7 +134,7 @@ type Memory struct {
 
 // Pids limits processes; 0 is without limit.
 type Pids struct {
-	Limit int64 `yaml:"limit,omitempty" json:"limit,omitempty"`
+	Limit int64 `yaml:"limit,omitempty" json:"limit,omitempty" validate:"min=0"`
 }
 
 // Load reads and validates the file at path. An error names file and key. A missing file is os.ErrNotExist, an empty one an

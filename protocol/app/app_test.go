@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"gopkg.in/yaml.v2"
 
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
@@ -79,7 +80,7 @@ func TestBadFiles(t *testing.T) {
 		"bad name":              {"services:\n  - name: a b\n    image: i\n", "services[0].name: name \"a b\": use 1 to 64 letters"},
 		"name that leaves":      {"services:\n  - name: ../../etc\n    image: i\n", "services[0].name"},
 		"no image":              {"services:\n  - name: a\n", "services[0] (a).image: must not be empty"},
-		"negative replica":      {head + "    replica: -1\n", "replica: -1"},
+		"negative replica":      {head + "    replica: -1\n", "replica: must be between 0 and 1000; found -1"},
 		"duplicate service":     {head + "  - name: a\n    image: j\n", `services[1].name: service "a" is already services[0]`},
 		"duplicate volume":      {"volumes:\n  - {name: v, path: p}\n  - {name: v, path: q}\n", `volumes[1].name: volume "v" stands twice`},
 		"missing volume":        {head + "    mounts:\n      - {name: v, path: p}\n", `services[0] (a).mounts[0].name: there is no volume "v"`},
@@ -91,12 +92,12 @@ func TestBadFiles(t *testing.T) {
 		"port":                  {head + "    ports: ['x:1']\n", `services[0] (a).ports[0]: port "x:1": "x" is not a port number`},
 		"port protocol":         {head + "    ports: ['1:1/http']\n", "protocol is not tcp"},
 		"device":                {head + "    devices: ['/dev/x:/dev/y:q']\n", "devices[0]: device"},
-		"policy":                {head + "    restart: {policy: sometimes}\n", `restart.policy: "sometimes" is not always, on-failure or no`},
+		"policy":                {head + "    restart: {policy: sometimes}\n", `restart.policy: must be one of always, on-failure, no; found "sometimes"`},
 		"backoff":               {head + "    restart: {backoff: {min: 1ms}}\n", "restart.backoff.min: must be at least 1s"},
 		"duration without unit": {head + "    restart: {backoff: {min: 1}}\n", "services[0].restart.backoff.min: a duration needs a unit"},
 		"size":                  {head + "    resources: {memory: {limit: much}}\n", "services[0].resources.memory.limit: invalid size: 'much'"},
 		"cpus":                  {head + "    resources: {cpu: {setcpus: all}}\n", "resources.cpu.setcpus"},
-		"network mode":          {head + "    network_mode: mesh\n", "network_mode: \"mesh\" is not bridge"},
+		"network mode":          {head + "    network_mode: mesh\n", "network_mode: must be one of bridge, host, none; found \"mesh\""},
 		"mode and networks":     {head + "    network_mode: host\n    networks: [net]\nnetworks: {net: {}}\n", "cannot be combined"},
 		"unknown network":       {head + "    networks: [n1]\n", `there is no network "n1"`},
 		"boolean network":       {head + "    networks: [n]\n", "services[0].networks: expected names of networks, found false; write it in quotes"},
@@ -114,12 +115,12 @@ func TestBadFiles(t *testing.T) {
 		"compose: same names":        {"services:\n  a:\n    container_name: b\n    image: i\n  b:\n    image: i\n", `service "b" is already`},
 		"compose: volume format":     {"services:\n  a:\n    image: i\n    volumes: [x]\n", "services.a.volumes[0]: service volume format error"},
 		"compose: volume option":     {"services:\n  a:\n    image: i\n    volumes: ['x:y:z']\n", "services.a.volumes[0]: service volume format error"},
-		"compose: volume key":        {"services:\n  a:\n    image: i\n    volumes: [{src: x}]\n", "unknown key src"},
+		"compose: volume key":        {"services:\n  a:\n    image: i\n    volumes: [{src: x}]\n", "volumes[0].src: unknown key"},
 		"compose: null volume":       {"services:\n  a:\n    image: i\n    volumes: [null]\n", "services.a.volumes[0]: source and target"},
 		"compose: source leaves":     {"services:\n  a:\n    image: i\n    volumes: ['../x:/y']\n", "'..' is not allowed"},
 		"compose: missing volume":    {"services:\n  a:\n    image: i\n    volumes: [{type: volume, source: v, target: /y}]\n", "volume 'v' not found"},
 		"compose: unknown dependent": {"services:\n  a:\n    image: i\n    depends_on: [b]\n", `services.a.depends_on[0]: there is no service "b"`},
-		"compose: network option":    {"services:\n  a:\n    image: i\n    networks: {n: {alias: x}}\nnetworks: {n: }\n", "unknown key alias"},
+		"compose: network option":    {"services:\n  a:\n    image: i\n    networks: {n: {alias: x}}\nnetworks: {n: }\n", "networks.false.alias: unknown key"},
 		"compose: short restart":     {"services:\n  a:\n    image: i\n    restart: always\n", "services.a.restart: expected a mapping"},
 		"compose: null service":      {"services:\n  a:\n", "image: must not be empty"},
 	} {
@@ -203,5 +204,12 @@ func FuzzParse(f *testing.F) {
 		b, err := json.Marshal(again)
 		require.NoError(t, err)
 		require.Equal(t, string(a), string(b))
+	})
+}
+
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := app.Parse("application.yml", text)
+		return err
 	})
 }

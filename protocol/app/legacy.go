@@ -32,9 +32,9 @@ type composeService struct {
 	ContainerName string             `yaml:"container_name" json:"container_name"`
 	Hostname      string             `yaml:"hostname" json:"hostname"`
 	Image         string             `yaml:"image" json:"image"`
-	Replica       int                `yaml:"replica" json:"replica"`
+	Replica       int                `yaml:"replica" json:"replica" validate:"min=0, max=1000"`
 	Volumes       []composeMount     `yaml:"volumes" json:"volumes"`
-	NetworkMode   string             `yaml:"network_mode" json:"network_mode"`
+	NetworkMode   string             `yaml:"network_mode" json:"network_mode" validate:"oneof=bridge|host|none"`
 	Networks      Aliases            `yaml:"networks" json:"networks"`
 	Ports         []string           `yaml:"ports" json:"ports"`
 	Devices       []string           `yaml:"devices" json:"devices"`
@@ -45,7 +45,7 @@ type composeService struct {
 	Restart       Restart            `yaml:"restart" json:"restart"`
 	Resources     Resources          `yaml:"resources" json:"resources"`
 	Runtime       string             `yaml:"runtime" json:"runtime"`
-	API           []string           `yaml:"api" json:"api"`
+	API           []string           `yaml:"api" json:"api" validate:"oneof=inspect|update|ports|start|stop|report"`
 }
 
 type composeManaged struct {
@@ -60,6 +60,11 @@ type composeMount struct {
 	Source   string `yaml:"source"`
 	Target   string `yaml:"target"`
 	ReadOnly bool   `yaml:"read_only"`
+}
+
+// Form implements conf.Former.
+func (*composeMount) Form() string {
+	return "source:target[:ro], or a mapping of type, source, target and read_only"
 }
 
 func (m *composeMount) UnmarshalYAML(unmarshal func(any) error) error {
@@ -90,6 +95,9 @@ func (m *composeMount) UnmarshalYAML(unmarshal func(any) error) error {
 // composeCommand is a list, or a text that is split at blanks (without quoting, as 1.0 did).
 type composeCommand []string
 
+// Form implements conf.Former.
+func (*composeCommand) Form() string { return "a text or a list of texts" }
+
 func (c *composeCommand) UnmarshalYAML(unmarshal func(any) error) error {
 	var text string
 	if unmarshal(&text) == nil {
@@ -106,6 +114,9 @@ func (c *composeCommand) UnmarshalYAML(unmarshal func(any) error) error {
 
 // composeEnvironment is a mapping, or a list of NAME=value.
 type composeEnvironment map[string]string
+
+// Form implements conf.Former.
+func (*composeEnvironment) Form() string { return "a mapping, or a list of NAME=value" }
 
 func (e *composeEnvironment) UnmarshalYAML(unmarshal func(any) error) error {
 	out := composeEnvironment{}
@@ -181,7 +192,7 @@ func (c *compose) convert() (*Config, error) {
 		}
 		for i, d := range in.DependsOn {
 			if names[d] == "" {
-				return nil, fmt.Errorf("services.%s.depends_on[%d]: there is no service %q", key, i, d)
+				return nil, fmt.Errorf("services.%s.depends_on[%d]: there is no service %q; add it to services", key, i, d)
 			}
 			s.DependsOn = append(s.DependsOn, names[d])
 		}

@@ -16,8 +16,6 @@ const (
 	RightReport  = "report"  // for its own instances; nobody has more
 )
 
-var allRights = []string{RightInspect, RightUpdate, RightPorts, RightStart, RightStop, RightReport}
-
 // Rights returns what the service may ask of the master: its `api`, also when that is empty, or else what the module that its
 // image names is known to need.
 func (s Service) Rights() []string {
@@ -44,11 +42,8 @@ func module(image string) string {
 
 func checkRights(rights []string) error {
 	for i, r := range rights {
-		if !slices.Contains(allRights, r) {
-			return fmt.Errorf("api[%d]: %q is not one of %s", i, r, strings.Join(allRights, ", "))
-		}
 		if slices.Index(rights, r) < i {
-			return fmt.Errorf("api[%d]: %q stands twice", i, r)
+			return fmt.Errorf("api[%d]: %q stands twice; keep one of them", i, r)
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 func TestRights(t *testing.T) {
@@ -45,7 +46,7 @@ func TestRightsOfTheFile(t *testing.T) {
 		require.Equal(t, want, c.Services[0].Rights(), text)
 	}
 	for text, want := range map[string]string{
-		"services: [{name: a, image: i, api: [root]}]":          `services[0] (a).api[0]: "root" is not one of inspect, update`,
+		"services: [{name: a, image: i, api: [root]}]":          `services[0].api[0]: must be one of inspect, update, ports, start, stop, report; found "root"`,
 		"services: [{name: a, image: i, api: [ports, ports]}]":  `api[1]: "ports" stands twice`,
 		"services: [{name: a, image: i, api: inspect}]":         "api",
 		"services: {a: {image: i, api: [{inspect: true}]}}":     "api",
@@ -54,4 +55,15 @@ func TestRightsOfTheFile(t *testing.T) {
 		_, err := app.Parse("application.yml", []byte(text))
 		require.ErrorContains(t, err, want, text)
 	}
+}
+
+// The schema knows the rights that the code knows.
+func TestRightsOfTheSchema(t *testing.T) {
+	for k := range conf.Schema[app.Config]().All() {
+		if k.Path == "services[].api[]" {
+			require.Equal(t, []string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport}, k.Allowed)
+			return
+		}
+	}
+	t.Fatal("there is no services[].api[]")
 }

@@ -7,7 +7,6 @@ import (
 	"regexp"
 	"sort"
 	"strings"
-	"time"
 )
 
 var (
@@ -16,11 +15,8 @@ var (
 	setCPUsRule = regexp.MustCompile(`^[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*$`)
 )
 
-// Limits that keep a wrong file from filling the device.
-const (
-	maxReplica  = 1000
-	maxServices = 1000
-)
+// maxServices, like the limit of replica, keeps a wrong file from filling the device.
+const maxServices = 1000
 
 // DefaultNetwork is the docker network that every application has.
 const DefaultNetwork = "baetyl"
@@ -36,7 +32,7 @@ func CheckName(name string) error {
 // Validate checks everything that can be known without a host. The first error starts with its key path.
 func (c *Config) Validate() error {
 	if len(c.Services) > maxServices {
-		return fmt.Errorf("services: more than %d", maxServices)
+		return fmt.Errorf("services: must have at most %d entries; found %d", maxServices, len(c.Services))
 	}
 	volumes := map[string]Volume{}
 	for i, v := range c.Volumes {
@@ -71,7 +67,7 @@ func (c *Config) Validate() error {
 	for i, s := range c.Services {
 		for j, d := range s.DependsOn {
 			if _, ok := index[d]; !ok {
-				return fmt.Errorf("services[%d] (%s).depends_on[%d]: there is no service %q", i, s.Name, j, d)
+				return fmt.Errorf("services[%d] (%s).depends_on[%d]: there is no service %q; add it to services", i, s.Name, j, d)
 			}
 		}
 	}
@@ -121,9 +117,6 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 	if strings.TrimSpace(s.Image) == "" {
 		return errors.New("image: must not be empty")
 	}
-	if s.Replica < 0 || s.Replica > maxReplica {
-		return fmt.Errorf("replica: %d is not between 0 and %d", s.Replica, maxReplica)
-	}
 	targets := map[string]bool{}
 	for i, m := range s.Mounts {
 		at := fmt.Sprintf("mounts[%d]", i)
@@ -152,13 +145,8 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 			return fmt.Errorf("devices[%d]: %w", i, err)
 		}
 	}
-	switch s.NetworkMode {
-	case "", "bridge", "host", "none":
-	default:
-		return fmt.Errorf("network_mode: %q is not bridge, host or none", s.NetworkMode)
-	}
 	if s.NetworkMode != "" && len(s.Networks) > 0 {
-		return errors.New("network_mode: 'network_mode' and 'networks' cannot be combined")
+		return errors.New("network_mode: 'network_mode' and 'networks' cannot be combined; leave one of them out")
 	}
 	for _, n := range s.Networks.Names() {
 		if _, ok := networks[n]; !ok && n != DefaultNetwork {
@@ -173,42 +161,8 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 	if err := checkRights(s.API); err != nil {
 		return err
 	}
-	if err := s.Restart.check(); err != nil {
-		return fmt.Errorf("restart.%w", err)
-	}
-	if err := s.Resources.check(); err != nil {
-		return fmt.Errorf("resources.%w", err)
-	}
-	return nil
-}
-
-func (r Restart) check() error {
-	switch r.Policy {
-	case RestartAlways, RestartOnFailure, RestartNo:
-	default:
-		return fmt.Errorf("policy: %q is not always, on-failure or no", r.Policy)
-	}
-	switch {
-	case r.Retry.Max < 0:
-		return errors.New("retry.max: must not be negative; 0 means without limit")
-	case r.Backoff.Min < time.Second:
-		return errors.New("backoff.min: must be at least 1s")
-	case r.Backoff.Max < time.Second:
-		return errors.New("backoff.max: must be at least 1s")
-	case !(r.Backoff.Factor >= 1): // also false for NaN
-		return errors.New("backoff.factor: must be at least 1")
-	}
-	return nil
-}
-
-func (r Resources) check() error {
-	switch {
-	case !(r.CPU.Cpus >= 0):
-		return errors.New("cpu.cpus: must not be negative")
-	case r.CPU.SetCPUs != "" && !setCPUsRule.MatchString(r.CPU.SetCPUs):
-		return fmt.Errorf("cpu.setcpus: %q: write cores such as 0-2 or 0,3", r.CPU.SetCPUs)
-	case r.Pids.Limit < 0:
-		return errors.New("pids.limit: must not be negative")
+	if cores := s.Resources.CPU.SetCPUs; cores != "" && !setCPUsRule.MatchString(cores) {
+		return fmt.Errorf("resources.cpu.setcpus: %q: write cores such as 0-2 or 0,3", cores)
 	}
 	return nil
 }

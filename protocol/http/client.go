@@ -9,12 +9,12 @@ import (
 	"maps"
 	"net"
 	nethttp "net/http"
-	"net/url"
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // maxAnswer is the largest answer that a client reads, in bytes: an inspect of hundreds of instances is far smaller.
@@ -23,8 +23,8 @@ const maxAnswer = 16 << 20
 // ClientConfig says how to reach a server.
 type ClientConfig struct {
 	Address     string                          `yaml:"address" json:"address"`                                    // unix://path, tcp://host:port, http://…, https://…
-	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`      // for one call; 0 in code means 5m
-	KeepAlive   time.Duration                   `yaml:"keepalive" json:"keepalive" default:"10m" validate:"min=1"` // that an unused connection is kept; 0 in code means 10m
+	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`      // for one call; 0 in code means the default
+	KeepAlive   time.Duration                   `yaml:"keepalive" json:"keepalive" default:"10m" validate:"min=1"` // that an unused connection is kept; 0 in code means the default
 	Username    string                          `yaml:"username" json:"username"`
 	Password    string                          `yaml:"password" json:"password"`
 	cert.Config `yaml:",inline" json:",inline"` // with tcp, any of them turns TLS on
@@ -39,15 +39,16 @@ type Client struct {
 
 // NewClient returns a client of the server at cfg.Address. It does not connect.
 func NewClient(cfg ClientConfig) (*Client, error) {
-	scheme, rest, err := addr.Parse(withPort(cfg.Address), "unix", "tcp", "http", "https")
+	a, err := addr.Dial(cfg.Address, "", "unix", "tcp", "http", "https")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("address: %w", err)
 	}
+	d := conf.Default[ClientConfig]()
 	if cfg.Timeout <= 0 {
-		cfg.Timeout = DefaultTimeout
+		cfg.Timeout = d.Timeout
 	}
 	if cfg.KeepAlive <= 0 {
-		cfg.KeepAlive = 10 * time.Minute
+		cfg.KeepAlive = d.KeepAlive
 	}
 	dialer := &net.Dialer{Timeout: 30 * time.Second}
 	transport := &nethttp.Transport{
@@ -56,20 +57,20 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		IdleConnTimeout:     cfg.KeepAlive,
 		MaxIdleConnsPerHost: 4,
 	}
-	c := &Client{cfg: cfg, base: "http://" + rest}
+	c := &Client{cfg: cfg, base: "http://" + a.Host}
 	switch {
-	case scheme == "unix":
+	case a.Scheme == "unix":
 		c.base = "http://baetyl"
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", rest)
+			return dialer.DialContext(ctx, "unix", a.Path)
 		}
-	case scheme == "https", scheme == "tcp" && !cfg.Config.Empty():
-		c.base = "https://" + rest
+	case a.Scheme == "https", a.Scheme == "tcp" && !cfg.Config.Empty():
+		c.base = "https://" + a.Host
 		if transport.TLSClientConfig, err = cert.Client(cfg.Config); err != nil {
 			return nil, err
 		}
 	}
-	if scheme == "http" || scheme == "https" {
+	if a.Scheme == "http" || a.Scheme == "https" {
 		transport.Proxy = nethttp.ProxyFromEnvironment // tcp and unix are this device or its network: no proxy gets the token
 	}
 	c.http = nethttp.Client{
@@ -155,19 +156,4 @@ func (c *Client) send(ctx context.Context, method, path string, header nethttp.H
 		return nil, readError(res.StatusCode, data)
 	}
 	return data, nil
-}
-
-// withPort adds the port that http and https leave out.
-func withPort(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Port() != "" {
-		return address
-	}
-	switch u.Scheme {
-	case "http":
-		return "http://" + u.Host + ":80"
-	case "https":
-		return "https://" + u.Host + ":443"
-	}
-	return address
 }

@@ -163,15 +163,15 @@ func TestTLSIsApplied(t *testing.T) {
 
 func TestServerConfigIsValidated(t *testing.T) {
 	for address, want := range map[string]string{
-		"http://x:1":    "expected one of",
-		"tcp://x":       "expected tcp://host:port",
+		"http://x:1":    "has none of the schemes",
+		"tcp://x":       "write tcp://host:port",
 		"unix://":       "path of the socket is missing",
-		"https://x:443": "https needs cert and key",
+		"https://x:443": "needs the keys cert and key",
 	} {
 		require.ErrorContains(t, http.ServerConfig{Address: address}.Validate(), want)
 	}
 	require.ErrorContains(t, http.ServerConfig{Address: "tcp://x:1", Config: cert.Config{Cert: "c"}}.Validate(), "must be set together")
-	require.ErrorContains(t, http.ServerConfig{Address: "unix://x", Config: cert.Config{Cert: "c", Key: "k"}}.Validate(), "tcp only")
+	require.ErrorContains(t, http.ServerConfig{Address: "unix://x", Config: cert.Config{Cert: "c", Key: "k"}}.Validate(), "is for tcp:// and https:// addresses only")
 }
 
 // A handler that is busy when the server stops finds its context ended, and Serve waits for it.

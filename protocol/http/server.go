@@ -28,26 +28,26 @@ const (
 // ServerConfig is the `server` section of a configuration.
 type ServerConfig struct {
 	Address     string        `yaml:"address" json:"address"`                               // unix://path, tcp://host:port, or https://host:port
-	Timeout     time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"` // for one request, handler included; 0 in code means 5m
+	Timeout     time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"` // for one request, handler included; 0 in code means the default
 	cert.Config `yaml:",inline" json:",inline"`
 }
 
-// Validate checks the address and which certificate keys go together; it touches no file.
+// Validate checks the address and which certificate keys go together; it touches no file. The error starts with the key's name.
 func (c ServerConfig) Validate() error {
-	scheme, _, err := addr.Parse(c.Address, "unix", "tcp", "https")
-	if err != nil {
-		return err
-	}
-	if c.secure() && (c.Cert == "" || c.Key == "") {
-		return errors.New("cert and key must be set together")
-	}
+	a, err := addr.Listen(c.Address, addr.Server...)
 	switch {
-	case scheme == "https" && !c.secure():
-		return fmt.Errorf("address %q: https needs cert and key", c.Address)
-	case scheme == "unix" && c.secure():
-		return fmt.Errorf("address %q: cert and key apply to tcp only", c.Address)
+	case err != nil:
+		return fmt.Errorf("address: %w", err)
+	case c.secure() && c.Cert == "":
+		return errors.New("cert: is empty, but key is set; cert and key must be set together")
+	case c.secure() && c.Key == "":
+		return errors.New("key: is empty, but cert is set; cert and key must be set together")
+	case a.Scheme == "https" && !c.secure():
+		return fmt.Errorf("address: %q needs the keys cert and key; set them or write tcp://", c.Address)
+	case a.Scheme == "unix" && c.secure():
+		return errors.New("cert: is for tcp:// and https:// addresses only; leave out cert and key, or change the address")
 	case c.CA != "" && !c.secure():
-		return errors.New("ca: needs cert and key beside it")
+		return errors.New("ca: needs the keys cert and key beside it; set them or leave ca out")
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func (s *Server) Listen() error {
 	if err := s.cfg.Validate(); err != nil {
 		return err
 	}
-	scheme, rest, err := addr.Parse(s.cfg.Address, "unix", "tcp", "https")
+	a, err := addr.Listen(s.cfg.Address, addr.Server...)
 	if err != nil {
 		return err
 	}
@@ -86,10 +86,10 @@ func (s *Server) Listen() error {
 			return err
 		}
 	}
-	if scheme == "unix" {
-		s.listener, err = listenUnix(rest)
+	if a.Scheme == "unix" {
+		s.listener, err = listenUnix(a.Path)
 	} else {
-		s.listener, err = net.Listen("tcp", rest)
+		s.listener, err = net.Listen("tcp", a.Host)
 	}
 	if err != nil {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Address, err)

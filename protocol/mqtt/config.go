@@ -4,10 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
-	"strings"
 	"time"
 
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -15,7 +14,7 @@ import (
 // TopicInfo is a topic or a filter with its QoS, as configuration files give it.
 type TopicInfo struct {
 	Topic string `yaml:"topic" json:"topic" validate:"nonzero"`
-	QOS   uint32 `yaml:"qos" json:"qos" validate:"max=1"` // 0 or 1
+	QOS   uint32 `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
 // ClientInfo is the `hub` or `remote` section of a module ("Baetyl Configuration Interpretation"). Values that are zero in a
@@ -30,11 +29,11 @@ type ClientInfo struct {
 	Cert     string `yaml:"cert" json:"cert"`         // PEM file of the client's certificate
 	Insecure bool   `yaml:"insecure" json:"insecure"` // do not verify the peer
 
-	ClientID      string        `yaml:"clientid" json:"clientid"`                                 // may be empty with a clean session only
-	CleanSession  bool          `yaml:"cleansession" json:"cleansession"`                         // the peer forgets the client when the connection ends
-	Timeout       time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`    // of dial, of CONNACK, of SUBACK, of a write: each
-	Interval      time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`   // longest delay between attempts to connect; they start at 500ms
-	KeepAlive     time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0"` // silence after which a ping is sent; whole seconds, 0 is off
+	ClientID      string        `yaml:"clientid" json:"clientid"`                                                 // may be empty with a clean session only
+	CleanSession  bool          `yaml:"cleansession" json:"cleansession"`                                         // the peer forgets the client when the connection ends
+	Timeout       time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`                    // of dial, of CONNACK, of SUBACK, of a write: each
+	Interval      time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`                   // longest delay between attempts to connect; they start at 500ms
+	KeepAlive     time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0s, max=18h12m15s"` // silence after which a ping is sent; whole seconds, 0 is off
 	BufferSize    int           `yaml:"buffersize" json:"buffersize" default:"10" validate:"min=1"`
 	ValidateSubs  bool          `yaml:"validatesubs" json:"validatesubs"` // a refused subscription ends the connection; else it is logged
 	Subscriptions []TopicInfo   `yaml:"subscriptions" json:"subscriptions"`
@@ -56,31 +55,26 @@ type Length struct {
 	Max conf.Size `yaml:"max" json:"max" default:"4m" validate:"min=16"`
 }
 
-const (
-	defaultTimeout     = 30 * time.Second
-	defaultInterval    = time.Minute
-	defaultBuffer      = 10
-	defaultMaxInflight = 20
-	defaultLengthMax   = 4 << 20
-	maxKeepAlive       = 65535 * time.Second
-)
+// maxKeepAlive is the longest that a CONNECT can say.
+const maxKeepAlive = 65535 * time.Second
 
 // withDefaults replaces zeros by the documented defaults.
 func (c ClientInfo) withDefaults() ClientInfo {
+	d := conf.Default[ClientInfo]()
 	if c.Timeout <= 0 {
-		c.Timeout = defaultTimeout
+		c.Timeout = d.Timeout
 	}
 	if c.Interval <= 0 {
-		c.Interval = defaultInterval
+		c.Interval = d.Interval
 	}
 	if c.BufferSize <= 0 {
-		c.BufferSize = defaultBuffer
+		c.BufferSize = d.BufferSize
 	}
 	if c.MaxInflight <= 0 {
-		c.MaxInflight = defaultMaxInflight
+		c.MaxInflight = d.MaxInflight
 	}
 	if c.Message.Length.Max <= 0 {
-		c.Message.Length.Max = defaultLengthMax
+		c.Message.Length.Max = d.Message.Length.Max
 	}
 	return c
 }
@@ -88,7 +82,7 @@ func (c ClientInfo) withDefaults() ClientInfo {
 // Check tells what is wrong with the section as a whole; the error starts with the key's name. It opens nothing but the
 // certificate files.
 func (c ClientInfo) Check() error {
-	if _, err := parseEndpoint(c.Address); err != nil {
+	if _, err := endpoint(c.Address); err != nil {
 		return fmt.Errorf("address: %w", err)
 	}
 	if c.ClientID == "" && !c.CleanSession {
@@ -125,57 +119,20 @@ func (c ClientInfo) certificates() cert.Config {
 	return cert.Config{CA: c.CA, Key: c.Key, Cert: c.Cert, Insecure: c.Insecure}
 }
 
-// endpoint is a parsed address.
-type endpoint struct {
-	secure bool   // TLS
-	web    bool   // websocket
-	host   string // host:port
-	path   string // of a websocket, with its query
-}
-
-// parseEndpoint reads an address of the documented schemes and fills in the scheme's usual port.
-func parseEndpoint(address string) (endpoint, error) {
-	if address == "" {
-		return endpoint{}, errors.New("is empty")
-	}
-	u, err := url.Parse(address)
+// endpoint is where a client connects to.
+func endpoint(address string) (addr.Address, error) {
+	a, err := addr.Dial(address, "1883", addr.MQTT...)
 	if err != nil {
-		return endpoint{}, fmt.Errorf("parse: %w", err.(*url.Error).Err)
-	}
-	var e endpoint
-	port := ""
-	switch strings.ToLower(u.Scheme) {
-	case "tcp", "mqtt":
-		port = "1883"
-	case "ssl", "tls", "mqtts":
-		port, e.secure = "8883", true
-	case "ws":
-		port, e.web = "80", true
-	case "wss":
-		port, e.secure, e.web = "443", true, true
-	default:
-		return endpoint{}, fmt.Errorf("%q has none of the schemes tcp://, mqtt://, ssl://, tls://, mqtts://, ws://, wss://", u.Redacted())
-	}
-	if u.User != nil {
-		return endpoint{}, errors.New("has a user in it; use the keys username and password")
-	}
-	host := u.Hostname()
-	if p := u.Port(); p != "" {
-		port = p
-	}
-	if host == "" {
-		return endpoint{}, fmt.Errorf("%q names no host", u.Redacted())
+		return a, err
 	}
 	// A listener's address is often copied into the client's section; only some systems connect to 0.0.0.0.
+	host, port, _ := net.SplitHostPort(a.Host)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
+		local := "127.0.0.1"
 		if ip.To4() == nil {
-			host = "::1"
+			local = "::1"
 		}
+		a.Host = net.JoinHostPort(local, port)
 	}
-	e.host = net.JoinHostPort(host, port)
-	if e.web {
-		e.path = u.RequestURI()
-	}
-	return e, nil
+	return a, nil
 }

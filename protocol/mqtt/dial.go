@@ -12,6 +12,7 @@ import (
 	"github.com/256dpi/gomqtt/transport"
 	"github.com/gorilla/websocket"
 
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
 )
 
@@ -39,12 +40,12 @@ func (a activity) Read(b []byte) (int, error) {
 
 // dial opens the stream to cfg.Address, TLS and websocket handshakes included. The end of ctx interrupts it.
 func dial(ctx context.Context, cfg ClientInfo, watch func(net.Conn) net.Conn) (transport.Conn, carrier, error) {
-	e, err := parseEndpoint(cfg.Address)
+	e, err := endpoint(cfg.Address)
 	if err != nil {
 		return nil, nil, fmt.Errorf("address: %w", err)
 	}
 	var secrets *tls.Config
-	if e.secure {
+	if e.Secure() {
 		// Read at each attempt: a renewed certificate needs no restart.
 		if secrets, err = cert.Client(cfg.certificates()); err != nil {
 			return nil, nil, err
@@ -57,15 +58,15 @@ func dial(ctx context.Context, cfg ClientInfo, watch func(net.Conn) net.Conn) (t
 		}
 		return watch(c), nil
 	}
-	if e.web {
+	if e.Web() {
 		return dialWeb(ctx, e, secrets, open)
 	}
-	c, err := open(ctx, "tcp", e.host)
+	c, err := open(ctx, "tcp", e.Host)
 	if err != nil {
 		return nil, nil, err
 	}
-	if e.secure {
-		secrets.ServerName, _, _ = net.SplitHostPort(e.host)
+	if e.Secure() {
+		secrets.ServerName, _, _ = net.SplitHostPort(e.Host)
 		t := tls.Client(c, secrets)
 		if err := t.HandshakeContext(ctx); err != nil {
 			c.Close()
@@ -76,7 +77,7 @@ func dial(ctx context.Context, cfg ClientInfo, watch func(net.Conn) net.Conn) (t
 	return transport.NewNetConn(c), c, nil
 }
 
-func dialWeb(ctx context.Context, e endpoint, secrets *tls.Config, open func(context.Context, string, string) (net.Conn, error)) (transport.Conn, carrier, error) {
+func dialWeb(ctx context.Context, e addr.Address, secrets *tls.Config, open func(context.Context, string, string) (net.Conn, error)) (transport.Conn, carrier, error) {
 	d := websocket.Dialer{
 		NetDialContext:  open,
 		Proxy:           http.ProxyFromEnvironment,
@@ -84,10 +85,10 @@ func dialWeb(ctx context.Context, e endpoint, secrets *tls.Config, open func(con
 		Subprotocols:    []string{"mqtt"}, // [MQTT-6.0.0-3]
 	}
 	scheme := "ws://"
-	if e.secure {
+	if e.Secure() {
 		scheme = "wss://"
 	}
-	c, resp, err := d.DialContext(ctx, scheme+e.host+e.path, nil)
+	c, resp, err := d.DialContext(ctx, scheme+e.Host+e.Path, nil)
 	if err != nil {
 		if resp != nil {
 			return nil, nil, fmt.Errorf("websocket handshake: %w: status %s", err, resp.Status)

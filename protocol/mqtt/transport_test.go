@@ -169,9 +169,9 @@ func TestConfigErrors(t *testing.T) {
 	for want, c := range map[string]mqtt.ClientInfo{
 		"address: is empty":                           {ClientID: "c"},
 		`address: "http://x" has none of the schemes`: {ClientID: "c", Address: "http://x"},
-		"address: \"tcp://:1883\" names no host":      {ClientID: "c", Address: "tcp://:1883"},
-		"address: parse: ":                            {ClientID: "c", Address: "tcp://a b"},
-		"address: has a user in it":                   {ClientID: "c", Address: "tcp://u:secret@h"},
+		"the host is missing; write tcp://host:port":  {ClientID: "c", Address: "tcp://:1883"},
+		"is not a name of a host":                     {ClientID: "c", Address: "tcp://a b"},
+		`address: "tcp://xxxxx@h" has a user in it`:   {ClientID: "c", Address: "tcp://u:secret@h"},
 		"clientid: is empty":                          {Address: "tcp://x"},
 		"username: is empty, but password is set":     {Address: "tcp://x", ClientID: "c", Password: "p"},
 		"keepalive: -1s is not within":                {Address: "tcp://x", ClientID: "c", KeepAlive: -time.Second},

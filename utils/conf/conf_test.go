@@ -1,6 +1,7 @@
 package conf_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -21,7 +23,7 @@ type Shared struct {
 }
 
 type sample struct {
-	Mode   string `yaml:"mode" json:"mode" default:"docker" validate:"regexp=^(docker|native)$"`
+	Mode   string `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
 	Grace  time.Duration
 	Shared `yaml:",inline"`
 	Rules  []struct {
@@ -62,27 +64,11 @@ func TestDefaultsReachOnlyAbsentKeys(t *testing.T) {
 	require.EqualValues(t, 32768, s.Length.Max)
 }
 
-func TestErrorsNameFileKeyAndRemedy(t *testing.T) {
-	for name, c := range map[string]struct{ text, want string }{
-		"unknown":   {"mdoe: native", `x.yml: mdoe: unknown key; did you mean "mode"?`},
-		"elsewhere": {"subscribe: {}", `x.yml: subscribe: unknown key here; it belongs at rules[].subscribe`},
-		"nested":    {"rules:\n- subscribe: {topic: t, qoss: 1}", `x.yml: rules[0].subscribe.qoss: unknown key; did you mean "qos"?`},
-		"type":      {"rules:\n- subscribe: {topic: t, qos: high}", `x.yml: rules[0].subscribe.qos: expected a whole number, found "high"`},
-		"list":      {"rules: {}", `x.yml: rules: expected a list, found a mapping`},
-		"range":     {"rules:\n- subscribe: {topic: t, qos: 2}", `x.yml: rules[0].subscribe.qos: greater than the allowed maximum`},
-		"empty":     {"rules:\n- subscribe: {qos: 1}", `x.yml: rules[0].subscribe.topic: must not be empty`},
-		"unit":      {"keep: 30", `x.yml: keep: a duration needs a unit, for example 30s`},
-		"duration":  {"keep: soon", `x.yml: keep: expected a duration such as 30s, found "soon"`},
-		"size":      {"length: {max: 64q}", `x.yml: length.max: invalid size: '64q'; write bytes or a number with k, m or g`},
-		"twice":     {"mode: native\nmode: docker", `x.yml: mode: stands twice`},
-		"variable":  {"env:\n  a: '{{.NOT_SET_HERE}}'", `x.yml: line 2: environment variable NOT_SET_HERE is not set; set it or write the value in its place`},
-		"scalar":    {"hello", `x.yml: top level is not a mapping of keys to values`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := parse(c.text)
-			require.EqualError(t, err, c.want)
-		})
-	}
+func TestWrongFiles(t *testing.T) {
+	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
+		_, err := parse(string(text))
+		return err
+	})
 }
 
 func TestExpand(t *testing.T) {
@@ -102,6 +88,124 @@ func TestAllowKeys(t *testing.T) {
 	require.Error(t, err)
 }
 
+// The schema says all that the tags say, in the order of the struct.
+func TestSchema(t *testing.T) {
+	var got []string
+	for k := range conf.Schema[sample]().All() {
+		got = append(got, fmt.Sprintf("%s | %s | %s | %v | %s..%s | %v", k.Path, k.Kind, k.Default, k.Allowed, k.Min, k.Max, k.Required))
+	}
+	require.Equal(t, []string{
+		" | mapping |  | [] | .. | false",
+		"mode | text | docker | [docker native] | .. | false",
+		"grace | duration |  | [] | .. | false",
+		"keep | duration | 1m | [] | .. | false",
+		"rules | list |  | [] | .. | false",
+		"rules[] | mapping |  | [] | .. | false",
+		"rules[].subscribe | mapping |  | [] | .. | false",
+		"rules[].subscribe.topic | text |  | [] | .. | true",
+		"rules[].subscribe.qos | whole number |  | [] | 0..1 | false",
+		"rules[].retry | mapping |  | [] | .. | false",
+		"rules[].retry.max | whole number | 3 | [] | .. | false",
+		"env | names |  | [] | .. | false",
+		"env.<name> | text |  | [] | .. | false",
+		"length | mapping |  | [] | .. | false",
+		"length.max | size | 32k | [] | .. | false",
+		"nets | names |  | [] | .. | false",
+		"nets.<name> | mapping |  | [] | .. | false",
+		"nets.<name>.driver | text | bridge | [] | .. | false",
+	}, got)
+}
+
+type tags struct {
+	Log   log            `yaml:"log" default:"{\"path\":\"x\", \"age\": {\"max\": 7}}"`
+	Bare  log            `yaml:"bare"`
+	Old   log            `yaml:"old" default:"{\"path\":\"y\"}" zero:"default"`
+	Ports []int          `yaml:"ports" default:"[1, 2]" validate:"max=2"`
+	Env   map[string]int `yaml:"env" default:"{a: 1}"`
+	Ptr   *int           `yaml:"ptr" default:"5"`
+	None  *log           `yaml:"none"`
+	Wait  time.Duration  `yaml:"wait" default:"1s" validate:"min=1000000"`
+	Name  string         `yaml:"name" validate:"regexp=^[a-z]{0\\,3}$"`
+	Code  string         `yaml:"code" default:"abc" validate:"len=3"`
+	Sort  []string       `yaml:"sort" validate:"oneof=a|b"`
+	Half  float32        `yaml:"half" default:"0.5"`
+	Small int8           `yaml:"small"`
+	Main  string         `yaml:"main"`
+	Other string         `yaml:"other" legacy:"main"`
+}
+
+type log struct {
+	Path string `yaml:"path" default:"log"`
+	Age  struct {
+		Max int `yaml:"max" default:"15"`
+	} `yaml:"age"`
+}
+
+func (c *tags) Complete() {
+	if c.Main == "" {
+		c.Main = c.Other
+	}
+}
+
+func TestTags(t *testing.T) {
+	five, age := 5, func(n int) struct {
+		Max int `yaml:"max" default:"15"`
+	} {
+		return struct {
+			Max int `yaml:"max" default:"15"`
+		}{n}
+	}
+	empty := tags{Log: log{"x", age(7)}, Bare: log{"log", age(15)}, Old: log{"y", age(15)}, Ports: []int{1, 2}, Env: map[string]int{"a": 1}, Ptr: &five,
+		Wait: time.Second, Code: "abc", Half: 0.5}
+	var got tags
+	require.NoError(t, conf.Parse("f", nil, &got))
+	require.Equal(t, empty, got)
+	var set tags
+	require.NoError(t, conf.SetDefaults(&set))
+	require.Equal(t, empty, set)
+	require.Equal(t, empty, conf.Default[tags]())
+	got.Ports[0], got.Env["a"] = 9, 9
+	require.Equal(t, empty, conf.Default[tags](), "defaults are copies")
+
+	got = tags{}
+	require.NoError(t, conf.Parse("f", []byte("log: {path: ''}\nold: {path: ''}\nports: []\nenv: {}\nptr: 0\nother: o\nhalf: 1\nnone: {age: {}}"), &got))
+	require.Equal(t, tags{Log: log{"", age(7)}, Bare: log{"log", age(15)}, Old: log{"y", age(15)}, Ports: []int{}, Env: map[string]int{}, Ptr: new(int),
+		None: &log{"log", age(15)}, Wait: time.Second, Code: "abc", Half: 1, Main: "o", Other: "o"}, got)
+
+	for text, want := range map[string]string{
+		"ports: [1, 2, 3]": "f: ports: must be at most 2 entries long; found 3",
+		"wait: 1us":        "f: wait: must be at least 1ms; found 1µs",
+		"name: abcd":       `f: name: must match ^[a-z]{0,3}$; found "abcd"`,
+		"code: abcd":       `f: code: must be 3 bytes long; found "abcd"`,
+		"sort: [a, c]":     `f: sort[1]: must be a or b; found "c"`,
+		"small: 128":       "f: small: must be between -128 and 127; found 128",
+		"half: no":         "f: half: expected a number, found false",
+		"othe: x":          "f: othe: unknown key; known here: log, bare, old, ports, env, ptr, none, wait, name, code, sort, half, small, main",
+	} {
+		require.EqualError(t, conf.Parse("f", []byte(text), new(tags)), want)
+	}
+}
+
+// What a merge key brings in counts as present, and is checked.
+func TestMergedKeys(t *testing.T) {
+	s, err := parse("rules:\n- &a\n  subscribe: {topic: t}\n  retry: &r {max: 0}\n- <<: *a\n- subscribe: {topic: u}\n  retry: {<<: *r}\n")
+	require.NoError(t, err)
+	for i := range s.Rules {
+		require.Zero(t, s.Rules[i].Retry.Max, "rule %d", i)
+	}
+}
+
+func TestLoadReportsWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	var s sample
+	require.EqualError(t, conf.Load(dir, &s), dir+": is a folder; name a file")
+	locked := filepath.Join(dir, "locked.yml")
+	require.NoError(t, os.WriteFile(locked, nil, 0o000))
+	if os.Geteuid() != 0 { // root reads everything
+		require.EqualError(t, conf.Load(locked, &s), locked+": open: permission denied; let the user that runs this program read it")
+	}
+}
+
 func TestLoadReportsMissingAndHugeFiles(t *testing.T) {
 	var s sample
 	err := conf.Load(filepath.Join(t.TempDir(), "no.yml"), &s)
@@ -116,8 +220,12 @@ func FuzzParse(f *testing.F) {
 	f.Add("rules: [[]]\nnets: {1: 2}\nenv: [a]")
 	f.Add("a: &a [*a]\n<<: {mode: x}")
 	f.Fuzz(func(t *testing.T, text string) {
-		if s, err := parse(text); err == nil && s.Mode == "" {
+		s, err := parse(text)
+		if err == nil && s.Mode != "docker" && s.Mode != "native" {
 			t.Fatal("accepted a mode that its rule refuses")
+		}
+		if _, again := parse(text); fmt.Sprint(again) != fmt.Sprint(err) {
+			t.Fatalf("first %v, then %v", err, again)
 		}
 	})
 }
@@ -126,8 +234,12 @@ func FuzzParseSize(f *testing.F) {
 	f.Add("32k")
 	f.Add("9223372036854775807t")
 	f.Fuzz(func(t *testing.T, text string) {
-		if n, err := conf.ParseSize(text); err == nil && n < 0 {
-			t.Fatalf("%q gave %d", text, n)
+		n, err := conf.ParseSize(text)
+		if err != nil {
+			return
+		}
+		if again, err := conf.ParseSize(n.String()); n < 0 || err != nil || again != n {
+			t.Fatalf("%q gave %d, which is %q, which gave %d, %v", text, n, n, again, err)
 		}
 	})
 }

@@ -6,11 +6,12 @@ import (
 	"regexp"
 )
 
-// variable is the whole template language: {{.NAME}}. Documents use nothing else, and a full template language would let a
-// configuration file run code.
+// variable is the whole template language: {{.NAME}}. Documents use nothing else, and a full template language would
+// let a configuration file run code.
 var variable = regexp.MustCompile(`\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}`)
 
-// expand replaces each {{.NAME}} outside of comment lines. An unset variable is an error: half a value is worse than none.
+// expand replaces each {{.NAME}} outside of comment lines. An unset variable is an error: half a value is worse than
+// none.
 func expand(data []byte, lookup func(string) (string, bool)) ([]byte, error) {
 	if !bytes.Contains(data, []byte("{{")) {
 		return data, nil
@@ -30,7 +31,8 @@ func expand(data []byte, lookup func(string) (string, bool)) ([]byte, error) {
 			return []byte(value)
 		})
 		if missing != "" {
-			return nil, fmt.Errorf("line %d: environment variable %s is not set; set it or write the value in its place", i+1, missing)
+			return nil, fmt.Errorf("line %d: environment variable %s is not set; set it or write the value in its place",
+				i+1, missing)
 		}
 	}
 	return bytes.Join(lines, nil), nil

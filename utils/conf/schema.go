@@ -1,313 +1,244 @@
 package conf
 
 import (
-	"errors"
 	"fmt"
+	"iter"
 	"reflect"
-	"sort"
+	"regexp"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
-	"github.com/creasty/defaults"
 	"gopkg.in/yaml.v2"
 )
+
+// Kind is what a value looks like in a file.
+type Kind string
+
+// Kinds of values.
+const (
+	Mapping  Kind = "mapping" // of the keys in Keys
+	Names    Kind = "names"   // mapping of names that the user chooses, to Elem
+	List     Kind = "list"    // of Elem
+	Text     Kind = "text"
+	Flag     Kind = "true or false"
+	Integer  Kind = "whole number"
+	Number   Kind = "number"
+	Duration Kind = "duration" // 30s
+	Bytes    Kind = "size"     // 32k
+	Any      Kind = "any"      // YAML of any form
+	Special  Kind = "special"  // a type that reads its YAML by itself; Form says what it takes
+)
+
+// Key is one key of a configuration with all that is known of it, read from the field of a Go struct. It is not changed
+// after it is made. Tags of the field:
+//
+//	yaml      name in the file, as yaml.v2 has it, `,inline` included
+//	default   value of an absent key, written as in the file; for a mapping the defaults of its keys: {"max": 15}
+//	zero      "default": a value that is zero or empty counts as absent; for a mapping, also those of its keys
+//	derived   for people: where Complete takes the value of an absent key from
+//	legacy    path of the key that this is another place of; it is read, and offered to nobody
+//	validate  rules, with commas between them: nonzero, min=, max=, len= (a value written as in the file; for text and
+//	          lists the length), oneof=a|b (for a list what its entries may be), regexp=
+type Key struct {
+	Name     string   // in the file; empty for the root and for elements
+	Path     string   // rules[].subscribe.qos, networks.<name>.driver
+	Kind     Kind     //
+	Form     string   // for people: "a duration such as 30s"
+	Default  string   // as in the file; empty: none, or the zero value
+	Derived  string   // where an absent key gets its value from, if not from Default
+	Legacy   string   // the key that this is another place of
+	Required bool     // must not be empty
+	Allowed  []string // the only values
+	Min, Max string   // limits as in the file, of the length for text, lists and names; empty: none
+	Pattern  string   // regular expression that a text has to match
+	Keys     []*Key   // of a mapping, in the order of the struct
+	Elem     *Key     // of a list or of names
+
+	typ         reflect.Type // without pointers
+	index       []int        // of the field, from the struct of the parent
+	zero        bool         // zero counts as absent
+	standard    reflect.Value
+	least, most *float64 // Min and Max as measure gives them
+	pattern     *regexp.Regexp
+}
+
+// Former is implemented by a type with its own UnmarshalYAML. Form says for people what it takes: "a list of names, or
+// …".
+type Former interface{ Form() string }
 
 var (
 	unmarshaler  = reflect.TypeFor[yaml.Unmarshaler]()
 	durationType = reflect.TypeFor[time.Duration]()
+	sizeType     = reflect.TypeFor[Size]()
+	schemas      sync.Map // reflect.Type → *Key
 )
 
-// schema compares a YAML tree with the Go type that it is for.
-type schema struct {
-	root    reflect.Type
-	allowed []string
-	others  bool
+// Schema returns the root of the keys that the struct type T has. All of the package uses it, and what describes
+// configurations to people or programs is made from it.
+func Schema[T any]() *Key { return schemaOf(reflect.TypeFor[T]()) }
+
+// All returns k and the keys below it, each before those below it.
+func (k *Key) All() iter.Seq[*Key] {
+	return func(yield func(*Key) bool) { k.walk(yield) }
 }
 
-// check finds the first key that the type doesn't know, or that stands twice.
-func (s schema) check(node any, t reflect.Type, path string) (string, error) {
-	t = deref(t)
-	if node == nil || leaf(t) {
-		if n, ok := node.(int); ok && t == durationType && n != 0 {
-			return path, fmt.Errorf("a duration needs a unit, for example %ds", n)
-		}
-		return "", nil
+func (k *Key) walk(yield func(*Key) bool) bool {
+	if !yield(k) || k.Elem != nil && !k.Elem.walk(yield) {
+		return false
 	}
-	switch t.Kind() {
-	case reflect.Struct:
-		m, ok := node.(yaml.MapSlice)
-		if !ok {
-			return "", nil // decoding reports the type
-		}
-		fields, seen := fieldsOf(t), map[string]bool{}
-		for _, item := range m {
-			key, at := fmt.Sprint(item.Key), join(path, fmt.Sprint(item.Key))
-			if seen[key] {
-				return at, errors.New("stands twice")
-			}
-			seen[key] = true
-			f, ok := fields[key]
-			if !ok {
-				if path == "" && (s.others || contains(s.allowed, key)) {
-					continue
-				}
-				return at, s.unknown(key, fields)
-			}
-			if p, err := s.check(item.Value, f.Type, at); err != nil {
-				return p, err
-			}
-		}
-	case reflect.Slice:
-		list, _ := node.([]any)
-		for i, e := range list {
-			if p, err := s.check(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
-				return p, err
-			}
-		}
-	case reflect.Map:
-		m, _ := node.(yaml.MapSlice)
-		seen := map[string]bool{}
-		for _, item := range m {
-			at := join(path, fmt.Sprint(item.Key))
-			if seen[at] {
-				return at, errors.New("stands twice")
-			}
-			seen[at] = true
-			if p, err := s.check(item.Value, t.Elem(), at); err != nil {
-				return p, err
-			}
+	for _, c := range k.Keys {
+		if !c.walk(yield) {
+			return false
 		}
 	}
-	return "", nil
+	return true
 }
 
-// unknown says what the writer may have meant: a near name in the same place, or the same name in another place.
-func (s schema) unknown(key string, fields map[string]reflect.StructField) error {
-	var known []string
-	best, dist := "", 3
-	for name := range fields {
-		known = append(known, name)
-	}
-	sort.Strings(known)
-	for _, name := range known {
-		if d := distance(strings.ToLower(key), name); d < dist && d < len(name) {
-			best, dist = name, d
-		}
-	}
-	if best != "" {
-		return fmt.Errorf("unknown key; did you mean %q?", best)
-	}
-	if at := find(s.root, key, "", 0); at != "" {
-		return fmt.Errorf("unknown key here; it belongs at %s", at)
-	}
-	return fmt.Errorf("unknown key; known here: %s", strings.Join(known, ", "))
-}
-
-// find returns the key path at which a type has key.
-func find(t reflect.Type, key, path string, depth int) string {
-	t = deref(t)
-	if depth > 8 || leaf(t) {
-		return ""
-	}
-	switch t.Kind() {
-	case reflect.Slice:
-		return find(t.Elem(), key, path+"[]", depth+1)
-	case reflect.Map:
-		return find(t.Elem(), key, path+".<name>", depth+1)
-	case reflect.Struct:
-		fields := fieldsOf(t)
-		if _, ok := fields[key]; ok {
-			return join(path, key)
-		}
-		names := make([]string, 0, len(fields))
-		for name := range fields {
-			names = append(names, name)
-		}
-		sort.Strings(names)
-		for _, name := range names {
-			if at := find(fields[name].Type, key, join(path, name), depth+1); at != "" {
-				return at
-			}
-		}
-	}
-	return ""
-}
-
-// locate finds the value that made decoding fail, by decoding each leaf alone.
-func locate(node any, t reflect.Type, path string, whole error) (string, error) {
-	if p, err := probe(node, t, path); err != nil {
-		return p, err
-	}
-	return "", errors.New(strings.TrimPrefix(whole.Error(), "yaml: "))
-}
-
-func probe(node any, t reflect.Type, path string) (string, error) {
-	t = deref(t)
-	if node == nil {
-		return "", nil
-	}
-	if !leaf(t) {
-		switch t.Kind() {
-		case reflect.Struct:
-			m, ok := node.(yaml.MapSlice)
-			if !ok {
-				return path, fmt.Errorf("expected a mapping, found %s", describe(node))
-			}
-			fields := fieldsOf(t)
-			for _, item := range m {
-				if f, ok := fields[fmt.Sprint(item.Key)]; ok {
-					if p, err := probe(item.Value, f.Type, join(path, fmt.Sprint(item.Key))); err != nil {
-						return p, err
-					}
-				}
-			}
-			return "", nil
-		case reflect.Slice:
-			list, ok := node.([]any)
-			if !ok {
-				return path, fmt.Errorf("expected a list, found %s", describe(node))
-			}
-			for i, e := range list {
-				if p, err := probe(e, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
-					return p, err
-				}
-			}
-			return "", nil
-		case reflect.Map:
-			m, ok := node.(yaml.MapSlice)
-			if !ok {
-				return path, fmt.Errorf("expected a mapping, found %s", describe(node))
-			}
-			for _, item := range m {
-				if p, err := probe(item.Value, t.Elem(), join(path, fmt.Sprint(item.Key))); err != nil {
-					return p, err
-				}
-			}
-			return "", nil
-		}
-	}
-	text, err := yaml.Marshal(node)
-	if err != nil {
-		return path, err
-	}
-	if err := yaml.Unmarshal(text, reflect.New(t).Interface()); err != nil {
-		var te *yaml.TypeError
-		if errors.As(err, &te) {
-			return path, fmt.Errorf("expected %s, found %s", kindName(t), describe(node))
-		}
-		return path, err
-	}
-	return "", nil
-}
-
-// fill gives absent keys their defaults. A fresh value of each struct type carries them, so that the default tags keep the
-// meaning that creasty/defaults gives them.
-func fill(node any, v reflect.Value) error {
-	for v.Kind() == reflect.Pointer {
-		if v.IsNil() {
-			return nil
-		}
-		v = v.Elem()
-	}
-	if leaf(v.Type()) {
-		return nil
-	}
-	switch v.Kind() {
-	case reflect.Struct:
-		present := map[string]any{}
-		if m, ok := node.(yaml.MapSlice); ok {
-			for _, item := range m {
-				present[fmt.Sprint(item.Key)] = item.Value
-			}
-		}
-		fresh := reflect.New(v.Type())
-		if err := defaults.Set(fresh.Interface()); err != nil {
-			return fmt.Errorf("set defaults of %s: %w", v.Type(), err)
-		}
-		return fillFields(v, fresh.Elem(), present)
-	case reflect.Slice:
-		list, _ := node.([]any)
-		for i := 0; i < v.Len() && i < len(list); i++ {
-			if err := fill(list[i], v.Index(i)); err != nil {
-				return err
-			}
-		}
-	case reflect.Map:
-		m, _ := node.(yaml.MapSlice)
-		for _, item := range m {
-			key := reflect.ValueOf(fmt.Sprint(item.Key))
-			if !key.Type().ConvertibleTo(v.Type().Key()) {
-				continue
-			}
-			key = key.Convert(v.Type().Key())
-			e := v.MapIndex(key)
-			if !e.IsValid() || deref(e.Type()).Kind() != reflect.Struct {
-				continue
-			}
-			c := reflect.New(e.Type()).Elem()
-			c.Set(e)
-			if err := fill(item.Value, c); err != nil {
-				return err
-			}
-			v.SetMapIndex(key, c)
+func (k *Key) key(name string) *Key {
+	for _, c := range k.Keys {
+		if c.Name == name {
+			return c
 		}
 	}
 	return nil
 }
 
-func fillFields(v, fresh reflect.Value, present map[string]any) error {
-	for i := 0; i < v.NumField(); i++ {
-		f := v.Type().Field(i)
-		name, inline, skip := keyOf(f)
-		if skip {
-			continue
-		}
-		if inline {
-			if err := fillFields(v.Field(i), fresh.Field(i), present); err != nil {
-				return err
-			}
-			continue
-		}
-		if node, ok := present[name]; ok && node != nil {
-			if err := fill(node, v.Field(i)); err != nil {
-				return err
-			}
-		} else if v.Field(i).IsZero() {
-			v.Field(i).Set(fresh.Field(i))
-		}
+func schemaOf(t reflect.Type) *Key {
+	if k, ok := schemas.Load(t); ok {
+		return k.(*Key)
 	}
-	return nil
+	k := build(t, "", nil)
+	schemas.Store(t, k)
+	return k
 }
 
-// leaf is a type that reads its YAML by itself.
-func leaf(t reflect.Type) bool {
-	return t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler) || t == durationType
-}
-
-func deref(t reflect.Type) reflect.Type {
+// build makes the key of type t. defaults is what a default tag above says of it.
+func build(t reflect.Type, path string, defaults any) *Key {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	return t
+	k := &Key{Path: path, typ: t, Kind: kindOf(t)}
+	k.Form = formOf(k)
+	switch k.Kind {
+	case Mapping:
+		m, _ := defaults.(yaml.MapSlice)
+		k.addFields(t, nil, m)
+	case List:
+		k.Elem = build(t.Elem(), path+"[]", nil)
+	case Names:
+		k.Elem = build(t.Elem(), join(path, "<name>"), nil)
+	}
+	return k
 }
 
-// fieldsOf maps the keys of a struct, inlined ones included, to its fields.
-func fieldsOf(t reflect.Type) map[string]reflect.StructField {
-	out := map[string]reflect.StructField{}
+// addFields adds the fields of t, those of inlined structs as its own.
+func (k *Key) addFields(t reflect.Type, at []int, defaults yaml.MapSlice) {
 	for i := 0; i < t.NumField(); i++ {
 		f := t.Field(i)
 		name, inline, skip := keyOf(f)
+		index := append(slices.Clone(at), i)
 		switch {
 		case skip:
+		case inline && f.Type.Kind() == reflect.Struct:
+			k.addFields(f.Type, index, defaults)
 		case inline:
-			for k, v := range fieldsOf(deref(f.Type)) {
-				out[k] = v
-			}
+			panic(fmt.Sprintf("conf: %s.%s: only structs can be inlined", t, f.Name))
 		default:
-			out[name] = f
+			k.Keys = append(k.Keys, fieldKey(f, name, join(k.Path, name), index, defaults))
 		}
 	}
-	return out
+}
+
+func fieldKey(f reflect.StructField, name, path string, index []int, above yaml.MapSlice) *Key {
+	var defaults any
+	text := f.Tag.Get("default")
+	for _, item := range above {
+		if item.Key == name {
+			text, defaults = fmt.Sprint(item.Value), item.Value
+		}
+	}
+	if kindOf(f.Type) == Mapping && defaults == nil && text != "" {
+		var m yaml.MapSlice
+		if err := decode([]byte(text), &m); err != nil {
+			panic(fmt.Sprintf("conf: default of %s: %v", path, err))
+		}
+		defaults = m
+	}
+	k := build(f.Type, path, defaults)
+	k.Name, k.index = name, index
+	k.Derived, k.Legacy, k.zero = f.Tag.Get("derived"), f.Tag.Get("legacy"), f.Tag.Get("zero") == "default"
+	if k.zero {
+		for c := range k.All() {
+			c.zero = true
+		}
+	}
+	if k.Kind != Mapping && text != "" && text != "-" {
+		k.Default = text
+		k.standard = reflect.New(k.typ).Elem()
+		if err := setText(k.standard, text); err != nil {
+			panic(fmt.Sprintf("conf: default of %s: %v", path, err))
+		}
+	}
+	if tag := f.Tag.Get("validate"); tag != "-" {
+		for _, rule := range splitRules(tag) {
+			if err := k.addRule(rule); err != nil {
+				panic(fmt.Sprintf("conf: rule %q of %s: %v", rule, path, err))
+			}
+		}
+	}
+	return k
+}
+
+func kindOf(t reflect.Type) Kind {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case t == durationType:
+		return Duration
+	case t == sizeType:
+		return Bytes
+	case t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler):
+		return Special
+	}
+	switch t.Kind() {
+	case reflect.Struct:
+		return Mapping
+	case reflect.Map:
+		return Names
+	case reflect.Slice, reflect.Array:
+		return List
+	case reflect.String:
+		return Text
+	case reflect.Bool:
+		return Flag
+	case reflect.Float32, reflect.Float64:
+		return Number
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		return Integer
+	}
+	return Any
+}
+
+func formOf(k *Key) string {
+	switch k.Kind {
+	case Mapping, Names:
+		return "a mapping"
+	case Duration:
+		return "a duration such as 30s"
+	case Bytes:
+		return "a size such as 32k"
+	case Flag, Any:
+		return string(k.Kind)
+	case Special:
+		if f, ok := reflect.New(k.typ).Interface().(Former); ok {
+			return f.Form()
+		}
+	}
+	return "a " + string(k.Kind)
 }
 
 // keyOf applies the naming rules of yaml.v2.
@@ -317,10 +248,8 @@ func keyOf(f reflect.StructField) (name string, inline, skip bool) {
 		return "", false, true
 	}
 	parts := strings.Split(tag, ",")
-	for _, p := range parts[1:] {
-		if p == "inline" {
-			return "", true, false
-		}
+	if slices.Contains(parts[1:], "inline") {
+		return "", true, false
 	}
 	if parts[0] != "" {
 		return parts[0], false, false
@@ -333,60 +262,4 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
-}
-
-func kindName(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Bool:
-		return "true or false"
-	case reflect.String:
-		return "a text"
-	case reflect.Float32, reflect.Float64:
-		return "a number"
-	}
-	if t == durationType {
-		return "a duration such as 30s"
-	}
-	return "a whole number"
-}
-
-func describe(node any) string {
-	switch n := node.(type) {
-	case yaml.MapSlice:
-		return "a mapping"
-	case []any:
-		return "a list"
-	default:
-		return fmt.Sprintf("%q", fmt.Sprint(n))
-	}
-}
-
-// distance is the number of edits between two short words (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		prev := row[0]
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := prev
-			if a[i-1] != b[j-1] {
-				cost++
-			}
-			prev = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -1,21 +1,23 @@
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 )
 
-// Size is a number of bytes. In a file it is a whole number or a number with a binary unit: 512, 32k, 4m, 1g ("Supported units",
-// Baetyl Configuration Interpretation). Upper case and a trailing b are accepted. A negative or fractional size is an error.
+// Size is a number of bytes. In a file it is a whole number or a number with a binary unit: 512, 32k, 4m, 1g
+// ("Supported units", Baetyl Configuration Interpretation). Upper case and a trailing b are accepted. A negative or
+// fractional size is an error.
 type Size int64
 
 // UnmarshalYAML reads a size from YAML.
 func (s *Size) UnmarshalYAML(unmarshal func(any) error) error {
 	var text string
 	if err := unmarshal(&text); err != nil {
-		return fmt.Errorf("expected a size such as 32k")
+		return errors.New("expected a size such as 32k, found a list or a mapping")
 	}
 	return s.UnmarshalText([]byte(text))
 }
@@ -40,8 +42,25 @@ func ParseSize(text string) (Size, error) {
 		}
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(t), 10, 64)
-	if err != nil || n < 0 || n > math.MaxInt64>>shift {
+	switch {
+	case errors.Is(err, strconv.ErrRange) && n > 0, err == nil && n > math.MaxInt64>>shift:
+		return 0, fmt.Errorf("invalid size: '%s' is too large", text)
+	case err == nil && n < 0:
+		return 0, fmt.Errorf("invalid size: '%s' is negative", text)
+	case err != nil:
 		return 0, fmt.Errorf("invalid size: '%s'; write bytes or a number with k, m or g", text)
 	}
 	return Size(n << shift), nil
+}
+
+// String prints the size as it may stand in a file, in the largest unit that divides it.
+func (s Size) String() string {
+	unit := -1
+	for ; s != 0 && s%1024 == 0 && unit < 3; unit++ {
+		s /= 1024
+	}
+	if unit < 0 {
+		return strconv.FormatInt(int64(s), 10)
+	}
+	return strconv.FormatInt(int64(s), 10) + "kmgt"[unit:unit+1]
 }

@@ -8,6 +8,7 @@
 package log
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -15,6 +16,8 @@ import (
 
 	"github.com/sirupsen/logrus"
 	"gopkg.in/natefinch/lumberjack.v2"
+
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // Names of the fields that several packages use.
@@ -30,12 +33,12 @@ const (
 
 // Config is the `logger` section ("Baetyl Configuration Interpretation").
 type Config struct {
-	Path   string `yaml:"path" json:"path"`                                                              // file; empty: console only
-	Level  string `yaml:"level" json:"level" default:"info" validate:"regexp=^(debug|info|warn|error)$"` // least level that is written
-	Format string `yaml:"format" json:"format" default:"text" validate:"regexp=^(text|json)$"`           // of file and console
-	Age    Max    `yaml:"age" json:"age" default:"{\"max\":15}"`                                         // days that a rotated file is kept
-	Size   Max    `yaml:"size" json:"size" default:"{\"max\":50}"`                                       // megabytes after which the file is rotated
-	Backup Max    `yaml:"backup" json:"backup" default:"{\"max\":15}"`                                   // rotated files that are kept
+	Path   string `yaml:"path" json:"path"`                                                         // file; empty: console only
+	Level  string `yaml:"level" json:"level" default:"info" validate:"oneof=debug|info|warn|error"` // least level that is written
+	Format string `yaml:"format" json:"format" default:"text" validate:"oneof=text|json"`           // of file and console
+	Age    Max    `yaml:"age" json:"age" default:"{\"max\":15}"`                                    // days that a rotated file is kept
+	Size   Max    `yaml:"size" json:"size" default:"{\"max\":50}"`                                  // megabytes after which the file is rotated
+	Backup Max    `yaml:"backup" json:"backup" default:"{\"max\":15}"`                              // rotated files that are kept
 }
 
 // Max is a limit, at least 1.
@@ -94,9 +97,9 @@ func NewTo(console io.Writer, c Config, fields ...string) *Root {
 
 // File returns a writer to the rotated file at path with the limits of c. It opens the file at the first write.
 func File(path string, c Config) *lumberjack.Logger {
-	return &lumberjack.Logger{
-		Filename: path, MaxSize: or(c.Size.Max, 50), MaxAge: or(c.Age.Max, 15), MaxBackups: or(c.Backup.Max, 15), Compress: true,
-	}
+	d := conf.Default[Config]()
+	return &lumberjack.Logger{Filename: path, MaxSize: cmp.Or(c.Size.Max, d.Size.Max), MaxAge: cmp.Or(c.Age.Max, d.Age.Max),
+		MaxBackups: cmp.Or(c.Backup.Max, d.Backup.Max), Compress: true}
 }
 
 // SetLevel changes the least level that is written; an unknown level means info.
@@ -140,11 +143,4 @@ func formatter(format string) logrus.Formatter {
 		return &logrus.JSONFormatter{TimestampFormat: stamp}
 	}
 	return &logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: stamp}
-}
-
-func or(n, def int) int {
-	if n == 0 {
-		return def
-	}
-	return n
 }

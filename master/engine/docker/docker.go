@@ -17,7 +17,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"path/filepath"
 	"sync"
 
@@ -27,6 +26,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -80,18 +80,19 @@ func (e *Engine) Name() string { return masterapi.ModeDocker }
 // Address gives the path of the mounted socket. An address of the loopback, or of all interfaces, becomes the name that the host has in
 // the containers; other addresses are reachable as they are.
 func (e *Engine) Address(address string) string {
-	u, err := url.Parse(address)
+	a, err := addr.Listen(address, addr.Server...)
 	if err != nil {
 		return address
 	}
-	if u.Scheme == "unix" {
+	if a.Scheme == "unix" {
 		return "unix://" + socketPath
 	}
-	ip := net.ParseIP(u.Hostname())
-	if u.Hostname() == "" || u.Hostname() == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
-		u.Host = net.JoinHostPort(hostName, u.Port())
+	host, port, _ := net.SplitHostPort(a.Host)
+	ip := net.ParseIP(host)
+	if host == "" || host == "localhost" || ip != nil && (ip.IsLoopback() || ip.IsUnspecified()) {
+		a.Host = net.JoinHostPort(hostName, port)
 	}
-	return u.String()
+	return a.String()
 }
 
 // Close ends the connections to the daemon.

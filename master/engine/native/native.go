@@ -24,12 +24,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -65,7 +65,7 @@ func (e *Engine) Name() string { return masterapi.ModeNative }
 
 // Address gives the path of the linked socket, which is the same in every service; other addresses are those of the host.
 func (e *Engine) Address(address string) string {
-	if strings.HasPrefix(address, "unix://") {
+	if a, err := addr.Listen(address, addr.Server...); err == nil && a.Scheme == "unix" {
 		return "unix://" + socketPath
 	}
 	return address
