@@ -88,7 +88,7 @@ type Instance struct {
 
 	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"` // calls at once of one instance; 0: what its runtime wants
 
-	Message Limits        `yaml:"message" json:"message" default:"{\"length\":{\"max\":\"4m\"},\"backoff\":{\"max\":\"1m\"}}" zero:"default" legacy:"functions[].message"`
+	Message Limits        `yaml:"message" json:"message" default:"{\"length\":{\"max\":\"4m\"},\"backoff\":{\"max\":60000000000}}" zero:"default" legacy:"functions[].message"`
 	Backoff Backoff       `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
 	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" zero:"default" validate:"min=0s" legacy:"functions[].timeout"`
 }

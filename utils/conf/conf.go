@@ -140,7 +140,7 @@ func Parse(name string, data []byte, out any, opts ...Option) error {
 	if err := decode(data, out); err != nil { // what check can't see, such as a value that only its type understands
 		return l.fail("", errors.New(strings.TrimPrefix(err.Error(), "yaml: ")))
 	}
-	root.fill(tree, v)
+	root.fill(tree, v, standardOf(v.Type()))
 	if c, ok := out.(Completer); ok {
 		c.Complete()
 	}
@@ -162,7 +162,7 @@ func (l *loader) fail(path string, err error) error {
 // SetDefaults makes out, a pointer to a struct of zeros, what an empty file gives, without checking it.
 func SetDefaults(out any) error {
 	v := target(out)
-	schemaOf(v.Type()).fill(nil, v)
+	schemaOf(v.Type()).fill(nil, v, standardOf(v.Type()))
 	if c, ok := out.(Completer); ok {
 		c.Complete()
 	}
@@ -172,7 +172,7 @@ func SetDefaults(out any) error {
 // Default returns what the tags of T give to an empty section.
 func Default[T any]() (out T) {
 	v := reflect.ValueOf(&out).Elem()
-	schemaOf(v.Type()).fill(nil, v)
+	schemaOf(v.Type()).fill(nil, v, standardOf(v.Type()))
 	return out
 }
 

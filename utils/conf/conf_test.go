@@ -121,7 +121,7 @@ type tags struct {
 	Bare  log            `yaml:"bare"`
 	Old   log            `yaml:"old" default:"{\"path\":\"y\"}" zero:"default"`
 	Ports []int          `yaml:"ports" default:"[1, 2]" validate:"max=2"`
-	Env   map[string]int `yaml:"env" default:"{a: 1}"`
+	Env   map[string]int `yaml:"env" default:"{\"a\": 1}"`
 	Ptr   *int           `yaml:"ptr" default:"5"`
 	None  *log           `yaml:"none"`
 	Wait  time.Duration  `yaml:"wait" default:"1s" validate:"min=1000000"`

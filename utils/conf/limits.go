@@ -3,10 +3,13 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
 	"time"
+
+	"gopkg.in/validator.v2"
 )
 
 // limits finds the first value below v, in the order of the schema, that breaks a rule.
@@ -50,23 +53,29 @@ func (k *Key) limits(v reflect.Value, path string) (string, error) {
 
 var errEmpty = errors.New("must not be empty; the key is required")
 
+// rules checks one value. What is wrong is said here, since the texts of validator.v2 don't name what is allowed.
 func (k *Key) rules(v reflect.Value) error {
 	found := fmt.Sprint(v)
-	switch {
-	case len(k.Allowed) > 0 && !slices.Contains(k.Allowed, found) && (found != "" || k.Default != "" || k.Name == ""):
+	if len(k.Allowed) > 0 && !slices.Contains(k.Allowed, found) && (found != "" || k.Default != "" || k.Name == "") {
 		return k.outOf(show(v)) // an empty text means that the key is not set, unless it has a default or is an entry of a list
-	case k.Required && (v.IsZero() || k.countable() && v.Len() == 0):
-		return errEmpty
-	case k.pattern != nil && !k.pattern.MatchString(found):
-		return fmt.Errorf("must match %s; found %q", k.Pattern, found)
-	case k.least == nil && k.most == nil:
-		return nil
 	}
-	n := measure(v)
-	if k.least != nil && !(n >= *k.least) || k.most != nil && !(n <= *k.most) { // not a number is out of every limit
+	switch {
+	case k.check == "":
+		return nil
+	case v.CanFloat() && math.IsNaN(v.Float()): // validator.v2 lets it pass every limit
 		return k.outOf(show(v))
 	}
-	return nil
+	err := validator.Valid(v.Interface(), k.check)
+	wrong := validator.ErrorArray{}
+	switch {
+	case !errors.As(err, &wrong) || len(wrong) == 0:
+		return err
+	case errors.Is(wrong[0], validator.ErrZeroValue):
+		return errEmpty
+	case errors.Is(wrong[0], validator.ErrRegexp):
+		return fmt.Errorf("must match %s; found %q", k.Pattern, found)
+	}
+	return k.outOf(show(v))
 }
 
 // outOf says that a value is not among the allowed ones, which those are, and what it is.
@@ -133,19 +142,4 @@ func showDuration(d time.Duration) string {
 		}
 	}
 	return text
-}
-
-// measure is what limits are compared with: the value of a number, the length of others.
-func measure(v reflect.Value) float64 {
-	switch {
-	case v.CanInt():
-		return float64(v.Int())
-	case v.CanUint():
-		return float64(v.Uint())
-	case v.CanFloat():
-		return v.Float()
-	case v.Kind() == reflect.String, v.Kind() == reflect.Slice, v.Kind() == reflect.Map, v.Kind() == reflect.Array:
-		return float64(v.Len())
-	}
-	return 0
 }

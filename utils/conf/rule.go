@@ -2,6 +2,7 @@ package conf
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -19,36 +20,44 @@ func splitRules(tag string) (out []string) {
 	return out
 }
 
-func (k *Key) addRule(rule string) (err error) {
+// addRule adds a rule, and what validator.v2 is to check of it: limits as numbers, whatever their unit is.
+func (k *Key) addRule(rule string) error {
 	name, value, _ := strings.Cut(rule, "=")
+	var err error
 	switch name {
 	case "nonzero", "nonnil":
 		k.Required = true
 	case "min":
-		k.Min, k.least, err = k.limit(value)
+		k.Min, rule, err = k.limit(name, value)
 	case "max":
-		k.Max, k.most, err = k.limit(value)
+		k.Max, rule, err = k.limit(name, value)
 	case "len":
-		if k.Min, k.least, err = k.limit(value); err == nil {
-			k.Max, k.most, err = k.limit(value)
-		}
+		k.Max, rule, err = k.limit(name, value)
+		k.Min = k.Max
 	case "oneof":
 		at := k
 		if k.Kind == List {
 			at = k.Elem
 		}
 		at.Allowed = strings.Split(value, "|")
+		return nil // validator.v2 has no such rule
 	case "regexp":
 		k.Pattern = value
-		k.pattern, err = regexp.Compile(value)
+		rule = strings.ReplaceAll(rule, ",", `\,`)
+		_, err = regexp.Compile(value)
 	default:
 		err = errors.New("there is no such rule")
 	}
+	if k.check != "" {
+		k.check += ","
+	}
+	k.check += rule
 	return err
 }
 
-// limit reads a limit of k: a value of its kind, or a length.
-func (k *Key) limit(text string) (string, *float64, error) {
+// limit reads a limit of k: a value of its kind, or a length. It returns the limit as it stands in a file, and the rule
+// with it as a number.
+func (k *Key) limit(name, text string) (shown, rule string, err error) {
 	v := reflect.ValueOf(new(int)).Elem()
 	switch k.Kind {
 	case Integer, Number, Bytes:
@@ -60,8 +69,10 @@ func (k *Key) limit(text string) (string, *float64, error) {
 		}
 	}
 	if err := setText(v, text); err != nil {
-		return "", nil, err
+		return "", "", err
 	}
-	n := measure(v)
-	return text, &n, nil
+	if v.CanInt() { // not its text, which may have a unit
+		return text, fmt.Sprintf("%s=%d", name, v.Int()), nil
+	}
+	return text, fmt.Sprintf("%s=%v", name, v.Interface()), nil
 }

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"iter"
 	"reflect"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -35,11 +35,11 @@ const (
 // after it is made. Tags of the field:
 //
 //	yaml      name in the file, as yaml.v2 has it, `,inline` included
-//	default   value of an absent key, written as in the file; for a mapping the defaults of its keys: {"max": 15}
+//	default   (creasty/defaults) value of an absent key; for a mapping the defaults of its keys as JSON: {"max": 15}
 //	zero      "default": a value that is zero or empty counts as absent; for a mapping, also those of its keys
 //	derived   for people: where Complete takes the value of an absent key from
 //	legacy    path of the key that this is another place of; it is read, and offered to nobody
-//	validate  rules, with commas between them: nonzero, min=, max=, len= (a value written as in the file; for text and
+//	validate  (validator.v2) rules, with commas between them: nonzero, min=, max=, len= (a value written as in the file; for text and
 //	          lists the length), oneof=a|b (for a list what its entries may be), regexp=
 type Key struct {
 	Name     string   // in the file; empty for the root and for elements
@@ -56,12 +56,10 @@ type Key struct {
 	Keys     []*Key   // of a mapping, in the order of the struct
 	Elem     *Key     // of a list or of names
 
-	typ         reflect.Type // without pointers
-	index       []int        // of the field, from the struct of the parent
-	zero        bool         // zero counts as absent
-	standard    reflect.Value
-	least, most *float64 // Min and Max as measure gives them
-	pattern     *regexp.Regexp
+	typ   reflect.Type // without pointers
+	index []int        // of the field, from the struct of the parent
+	zero  bool         // zero counts as absent
+	check string       // the rules as validator.v2 reads them
 }
 
 // Former is implemented by a type with its own UnmarshalYAML. Form says for people what it takes: "a list of names, or
@@ -175,9 +173,11 @@ func fieldKey(f reflect.StructField, name, path string, index []int, above yaml.
 		}
 	}
 	if k.Kind != Mapping && text != "" && text != "-" {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && k.Kind == Duration { // nanoseconds, as JSON has them
+			text = showDuration(time.Duration(n))
+		}
 		k.Default = text
-		k.standard = reflect.New(k.typ).Elem()
-		if err := setText(k.standard, text); err != nil {
+		if err := setText(reflect.New(k.typ).Elem(), text); err != nil {
 			panic(fmt.Sprintf("conf: default of %s: %v", path, err))
 		}
 	}
