@@ -90,6 +90,10 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+func TestPipeVectors(t *testing.T) {
+	functiontest.RunPipeVectors(t, options("functions: [{name: echo, handler: select *}]\n"))
+}
+
 // The function manager gives so many calls at once to one instance.
 func TestCallsAtOnce(t *testing.T) {
 	r := functiontest.Start(t, options(service))
@@ -105,6 +109,12 @@ func TestLimit(t *testing.T) {
 	_, err := r.Call(t, "sql-filter", `{"id":"`+strings.Repeat("x", 64<<10)+`"}`)
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 	require.NotEmpty(t, r.MustCall(t, "sql-filter", `{"id":1}`))
+
+	// More than 32 bits hold, on both ways.
+	o := options(service + "server: {message: {length: {max: 4g}}, concurrent: {max: 4294967295}}\n")
+	require.NotEmpty(t, functiontest.Start(t, o).MustCall(t, "sql-filter", `{"id":1}`))
+	o.Pipe = true
+	require.NotEmpty(t, functiontest.Start(t, o).MustCall(t, "sql-filter", `{"id":1}`))
 }
 
 // What is wrong with a statement is said at the start, with file, key, line and column.

@@ -3,6 +3,7 @@ package baetyl
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func (d *door) sort(conn net.Conn) {
 	defer context.AfterFunc(d.kill, func() { conn.Close() })()
 	_ = conn.SetDeadline(time.Time{})
 	if p != nil {
-		p.Max, p.Timeout = int(d.server.cfg.Message.Length.Max), d.server.cfg.Timeout
+		p.Max, p.Timeout = d.server.cfg.Message.Length.Max.Int(), d.server.cfg.Timeout
 		s := pipeServer{server: d.server, pipe: p, calls: map[uint32]context.CancelFunc{}}
 		s.run(d.ctx, d.kill)
 		return
@@ -121,7 +122,7 @@ func (s *pipeServer) run(stop, kill context.Context) {
 func (s *pipeServer) begin(call uint32, end context.CancelFunc) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := int(s.server.cfg.Concurrent.Max)
+	most := int(min(s.server.cfg.Concurrent.Max, math.MaxInt32))
 	if most == 0 {
 		most = pipeMax
 	}

@@ -57,7 +57,7 @@ func (c *pipeCalls) read(f function.Frame) pipeAnswer {
 	case f.TooLarge > 0:
 		return pipeAnswer{err: function.TooLarge(f.TooLarge, c.pipe.Max)}
 	case f.Code != codes.OK:
-		return pipeAnswer{err: status.Error(f.Code, string(f.Body))}
+		return pipeAnswer{err: status.Error(f.Code, f.Detail())}
 	}
 	m := new(FunctionMessage)
 	if err := proto.Unmarshal(f.Body, m); err != nil {
