@@ -19,6 +19,7 @@ import (
 	"github.com/baetyl/baetyl/internal/functiontest"
 	"github.com/baetyl/baetyl/protocol/function"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 func TestMain(m *testing.M) {
@@ -133,6 +134,36 @@ func TestWrongConfiguration(t *testing.T) {
 		status, output := functiontest.Fail(t, options(config))
 		assert.Equal(t, 1, status, config)
 		assert.Contains(t, output, want, config)
+	}
+}
+
+// TestConfigCases reads the configuration files that all runtimes are tested with.
+func TestConfigCases(t *testing.T) {
+	for _, c := range functiontest.LoadConfigCases(t, "sql") {
+		t.Run(c.Name, func(t *testing.T) {
+			env := conf.Env(func(name string) (string, bool) { v, ok := c.Environment()[name]; return v, ok })
+			data := c.Bytes("handler: select *")
+			var system baetyl.ServiceConfig
+			var cfg config
+			err := conf.Parse("service.yml", data, &system, conf.AllowOthers(), env)
+			if err == nil {
+				err = conf.Parse("service.yml", data, &cfg, conf.AllowKeys("hub", "logger"), env)
+			}
+			if err != nil {
+				c.Check(t, nil, err.Error())
+				return
+			}
+			names := []any{}
+			for _, f := range cfg.Functions {
+				names = append(names, f.Name)
+			}
+			s, l := cfg.Server, system.Logger
+			c.Check(t, functiontest.Values{
+				"concurrent": s.Concurrent.Max, "message": int64(s.Message.Length.Max), "timeout": s.Timeout.Seconds(),
+				"level": l.Level, "format": l.Format, "path": l.Path, "age": l.Age.Max, "size": l.Size.Max, "backup": l.Backup.Max,
+				"functions": names,
+			}, "")
+		})
 	}
 }
 
