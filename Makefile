@@ -123,6 +123,10 @@ test-all: ## without a limit: the same, every disk fault, every Python and Node,
 race: ## unit, golden and architecture tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race $(GOTESTFLAG) ./...
 
+.PHONY: test-386
+test-386: ## the unit tests where an int has 32 bits (386), go vet for 386, arm and arm64
+	@scripts/test-386.sh
+
 .PHONY: e2e
 e2e: ## boot the installed example and use it with mosquitto's clients, MQTT.js and paho (E2E=<pattern> selects tests, MODE=docker)
 	E2E_MODE=$(or $(MODE),native) $(GO) test -tags e2e -count=1 -timeout 15m -parallel 5 $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,6 +210,31 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
 `
 	lib := filepath.Join(filepath.Dir(filepath.Dir(target(f, "").Entry)), "lib/config.js")
 	functiontest.FuzzValues(f, exec.Command(functiontest.Node(f, ""), "-e", program, lib))
+}
+
+// TestConfigCases reads the configuration files that all runtimes are tested with.
+func TestConfigCases(t *testing.T) {
+	const program = `
+const config = require(process.argv[1]);
+const values = ({ file, env }) => {
+  try {
+    const c = config.load(file, env);
+    const { server: s, logger: l } = c;
+    return { name: c.name, address: s.address, concurrent: s.concurrent || 0, message: s.messageLength, timeout: s.timeout / 1000,
+      level: l.level, format: l.format, path: l.path || '', age: l.ageDays, size: l.sizeBytes / 1048576, backup: l.backups,
+      functions: c.functions.map((f) => f.name) };
+  } catch (e) {
+    if (!(e instanceof config.ConfigError)) throw e;
+    return { error: e.message };
+  }
+};
+require('readline').createInterface({ input: process.stdin }).on('line', (line) => console.log(JSON.stringify(values(JSON.parse(line)))));
+`
+	each(t, func(t *testing.T, target functiontest.Target) {
+		lib := filepath.Join(filepath.Dir(filepath.Dir(target.Entry)), "lib/config.js")
+		node := strings.TrimPrefix(target.Env[0], "NODE=")
+		functiontest.RunConfigCases(t, "node", exec.Command(node, "-e", program, lib))
+	})
 }
 
 // TestLodash follows "How to import third-party libraries for Node runtime".

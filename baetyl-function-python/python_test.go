@@ -303,6 +303,35 @@ while True:
 	functiontest.FuzzValues(f, exec.Command(python(newest(f)), "-B", "-u", "-c", program, lib))
 }
 
+// TestConfigCases reads the configuration files that all runtimes are tested with.
+func TestConfigCases(t *testing.T) {
+	const program = `
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from baetyl_function import config
+def native(text):
+    return text if isinstance(text, str) else text.encode('utf-8')
+def values(q):
+    try:
+        c = config.load(native(q['file']), dict((native(k), native(v)) for k, v in q['env'].items()))
+    except config.ConfigError as e:
+        return {'error': u'%s' % e}
+    return {'name': c.name, 'address': c.server.address, 'concurrent': c.server.concurrent or 0, 'message': c.server.message_length,
+            'timeout': c.server.timeout, 'level': c.logger.level, 'format': c.logger.format, 'path': c.logger.path or '',
+            'age': c.logger.age_days, 'size': c.logger.size_bytes >> 20, 'backup': c.logger.backups,
+            'functions': [f.name for f in c.functions]}
+while True:
+    line = sys.stdin.readline()
+    if not line:
+        break
+    print(json.dumps(values(json.loads(line))))
+`
+	lib := filepath.Join(functiontest.Root(), "baetyl-function-python/lib")
+	each(t, func(t *testing.T, target functiontest.Target) {
+		functiontest.RunConfigCases(t, "python", exec.Command(python(target), "-B", "-u", "-c", program, lib))
+	})
+}
+
 // TestThirdParty follows "How to import third-party libraries for Python runtime" step by step; the page is fetched from a server
 // of the test.
 func TestThirdParty(t *testing.T) {

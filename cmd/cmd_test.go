@@ -149,8 +149,12 @@ func newBusyDevice(t *testing.T) *device {
 
 func (d *device) client(t *testing.T, service string) *http.Client {
 	service = d.containers + service
-	token, err := os.ReadFile(d.path("var/db/baetyl/out/token-" + service))
-	require.NoError(t, err)
+	var token []byte
+	require.Eventually(t, func() bool { // the service writes it when it starts
+		var err error
+		token, err = os.ReadFile(d.path("var/db/baetyl/out/token-" + service))
+		return err == nil && len(token) > 0
+	}, 20*time.Second, 10*time.Millisecond, "service %s does not write its token", service)
 	c, err := http.NewClient(http.ClientConfig{
 		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: service, Password: strings.TrimSpace(string(token)),
 	})

@@ -73,7 +73,7 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 		fn := m.byName[r.Function.Name]
 		info := hub
 		info.ClientID = ids[i]
-		rl, err := rule.New(r, fn.Config(), fn, info, int(cfg.Message.Length.Max), ctx.Log())
+		rl, err := rule.New(r, fn.Config(), fn, info, cfg.Message.Length.Max.Int(), ctx.Log())
 		if err != nil {
 			return nil, fmt.Errorf("%s: hub.%w", baetyl.ConfigFile, err)
 		}

@@ -14,6 +14,7 @@ const ADDRESS_VARIABLES = ['BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_
 // Set by a function manager that would rather have a pipe at the address than gRPC.
 const PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE';
 
+const MOST = Math.pow(2, 63); // bytes and nanoseconds are below it, as in the modules in Go
 const MILLISECONDS = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, 'μs': 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5 };
 
 // ConfigError is one line: file, key path, what is wrong, what to do.
@@ -98,8 +99,14 @@ function parse(file, env) {
   } catch (e) {
     if (e instanceof ConfigError) throw e;
     const line = e.mark ? `line ${e.mark.line + 1}: ` : '';
-    throw new ConfigError(`${file}: ${line}${String(e.reason || e.message).replace(/\s+/g, ' ')}`);
+    throw new ConfigError(`${file}: ${line}${reasonOf(e).replace(/\s+/g, ' ')}`);
   }
+}
+
+// reasonOf says what is wrong in the words of the Python runtimes, where they have better ones.
+function reasonOf(e) {
+  const key = e.reason === 'duplicated mapping key' && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
+  return key ? `key '${key[2]}' is there twice` : String(e.reason || e.message);
 }
 
 // expand replaces {{.NAME}} outside of comment lines, as all modules do.
@@ -129,7 +136,7 @@ function readServer(s, env) {
   const result = {
     address: target(s, from(env, ADDRESS_VARIABLES, s.take('address', text))),
     concurrent: concurrent.take('max', positive, concurrent2.take('max', positive)),
-    messageLength: length.take('max', size, length2.take('max', size, 4 << 20)),
+    messageLength: length.take('max', limit, length2.take('max', limit, 4 << 20)),
     ca: s.take('ca', text, message2.take('ca', text)),
     key: s.take('key', text, message2.take('key', text)),
     cert: s.take('cert', text, message2.take('cert', text)),
@@ -200,12 +207,26 @@ function readLogger(s) {
 function size(value) {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   const m = typeof value === 'string' && /^(\d+)\s*([kmgt]?)b?$/i.exec(value.trim());
-  if (!m) throw new Error(`invalid size: '${value}'; write bytes or a number with k, m or g`);
-  return Number(m[1]) * Math.pow(1024, ' kmgt'.indexOf(m[2].toLowerCase() || ' '));
+  const bytes = m ? Number(m[1]) * Math.pow(1024, ' kmgt'.indexOf(m[2].toLowerCase() || ' ')) : MOST;
+  if (bytes >= MOST) throw new Error(`invalid size: '${value}'; write bytes or a number with k, m or g`);
+  return bytes;
+}
+
+// limit is a size that something fits into.
+function limit(value) {
+  const bytes = size(value);
+  if (bytes < 1) throw new Error(`expected a size of at least 1, found '${value}'`);
+  return bytes;
 }
 
 // duration returns the milliseconds of "30s", "1m30s", "200ms"; a bare number is nanoseconds.
 function duration(value) {
+  const milliseconds = span(value);
+  if (milliseconds * 1e6 >= MOST) throw new Error(`invalid duration: '${value}'; the longest is 292 years`);
+  return milliseconds;
+}
+
+function span(value) {
   if (Number.isInteger(value) && value >= 0) return value / 1e6;
   const source = typeof value === 'string' ? value.trim() : '';
   if (/^\d+$/.test(source)) return Number(source) / 1e6;
@@ -224,9 +245,11 @@ function text(value) {
 }
 
 function positive(value) {
-  const n = typeof value === 'string' && /^\s*\d+\s*$/.test(value) ? Number(value) : value;
-  if (!Number.isSafeInteger(n) || n < 1) throw new Error(`expected a whole number of at least 1, found '${value}'`);
-  return n;
+  if (!Number.isInteger(value) || value < 1 || value >= Math.pow(2, 32)) {
+    const hint = typeof value === 'string' && /^\d+$/.test(value) ? '; remove the quotes' : '';
+    throw new Error(`expected a whole number of at least 1 and below 2^32, found '${value}'${hint}`);
+  }
+  return value;
 }
 
 function choice(allowed) {

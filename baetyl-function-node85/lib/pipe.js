@@ -4,16 +4,16 @@
 //
 //   caller --> hello --> frame: length, number of the call, code, body --> calls --> frame: the same number, code, body
 //
-// protocol/function/pipe.go says what the frames mean.
+// docs/function-pipe.md says what the frames mean.
 
 const net = require('net');
-const { FunctionMessage } = require('./function_pb').baetyl;
+const message = require('./message');
 const { code } = require('./calls');
 
 const HELLO = Buffer.from('BAETYL-FUNCTION-PIPE/1\r\n');
 const AT_ONCE = 1; // user code is not asked to be in several calls at once; the manager's configuration can ask it
 const HEADER = 9;
-const SKIP_MAX = Math.pow(2, 30); // a longer body is no frame
+const BODY_MAX = Math.pow(2, 30); // a longer body is no frame, whatever the limit of messages
 const HELLO_MS = 20000;
 
 // Server serves calls.
@@ -68,7 +68,7 @@ class Connection {
   constructor(server, socket) {
     this.server = server;
     this.socket = socket;
-    this.limit = server.config.messageLength;
+    this.limit = Math.min(server.config.messageLength, BODY_MAX);
     this.read = this.hello;
     this.wanted = HELLO.length; // bytes that read waits for
     this.skip = 0; // bytes to read over
@@ -115,10 +115,11 @@ class Connection {
     const length = bytes.readUInt32BE(0);
     const number = bytes.readUInt32BE(4);
     const what = bytes[8];
-    if (length > SKIP_MAX) {
+    if (length > BODY_MAX) {
       this.end();
     } else if (length > this.limit) {
       this.skip = length;
+      if (what !== code.OK) return; // it takes a call back which was refused
       this.refuse(number, code.RESOURCE_EXHAUSTED, `message larger than max (${length} vs. ${this.limit})`);
     } else if (!length) {
       this.frame(number, what, Buffer.alloc(0));
@@ -138,18 +139,18 @@ class Connection {
       if (cancel) cancel();
       return;
     }
-    let message;
+    let request;
     try {
-      message = FunctionMessage.decode(body);
+      request = message.decode(body);
     } catch (e) {
       this.refuse(number, code.INVALID_ARGUMENT, `read message: ${e.message}`);
       return;
     }
     let answered = false;
-    const cancel = this.server.calls.run(message, (reply) => {
+    const cancel = this.server.calls.run(request, (reply) => {
       answered = true;
       this.calls.delete(number);
-      const bytes = FunctionMessage.encode(reply).finish();
+      const bytes = message.encode(reply);
       if (bytes.length > this.limit) {
         this.refuse(number, code.RESOURCE_EXHAUSTED, `message larger than max (${bytes.length} vs. ${this.limit})`);
       } else {

@@ -4,11 +4,9 @@
 const fs = require('fs');
 const tls = require('tls');
 const grpc = require('@grpc/grpc-js');
-const { FunctionMessage } = require('./function_pb').baetyl;
+const { encode, decode } = require('./message');
 const legacy = require('./legacy');
 
-const encode = (message) => FunctionMessage.encode(message).finish();
-const decode = (bytes) => FunctionMessage.decode(bytes);
 const SERVICE = {
   Call: {
     path: '/baetyl.Function/Call',

@@ -215,7 +215,7 @@ func (p *parser) size() int {
 	t := p.peek()
 	n := p.whole("a size, a whole number")
 	if n > maxSize {
-		panic(&Error{t.pos, fmt.Sprintf("the size %d is more than %d", n, maxSize)})
+		panic(&Error{t.pos, fmt.Sprintf("the size %s is more than %d", t.text, maxSize)})
 	}
 	return n
 }

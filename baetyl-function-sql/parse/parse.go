@@ -2,6 +2,7 @@ package parse
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -193,9 +194,9 @@ func checkSteps(pos Pos, n int) {
 // whole reads a number without sign, point and exponent.
 func (p *parser) whole(what string) int {
 	t := p.next()
-	n, err := strconv.Atoi(t.text)
+	n, err := strconv.ParseInt(t.text, 10, 64)
 	if t.kind != number || err != nil {
 		fail(t, what)
 	}
-	return n
+	return int(min(n, math.MaxInt32)) // more of anything than there is, on every processor
 }

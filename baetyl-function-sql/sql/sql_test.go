@@ -92,6 +92,10 @@ func TestCalls(t *testing.T) {
 	}
 }
 
+func TestPipeVectors(t *testing.T) {
+	functiontest.RunPipeVectors(t, options("functions: [{name: echo, handler: select *}]\n"))
+}
+
 // The function manager gives so many calls at once to one instance.
 func TestCallsAtOnce(t *testing.T) {
 	r := functiontest.Start(t, options(service))
@@ -107,6 +111,12 @@ func TestLimit(t *testing.T) {
 	_, err := r.Call(t, "sql-filter", `{"id":"`+strings.Repeat("x", 64<<10)+`"}`)
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 	require.NotEmpty(t, r.MustCall(t, "sql-filter", `{"id":1}`))
+
+	// More than 32 bits hold, on both ways.
+	o := options(service + "server: {message: {length: {max: 4g}}, concurrent: {max: 4294967295}}\n")
+	require.NotEmpty(t, functiontest.Start(t, o).MustCall(t, "sql-filter", `{"id":1}`))
+	o.Pipe = true
+	require.NotEmpty(t, functiontest.Start(t, o).MustCall(t, "sql-filter", `{"id":1}`))
 }
 
 // What is wrong with a statement is said at the start, with file, key, line and column.
@@ -125,6 +135,36 @@ func TestWrongConfiguration(t *testing.T) {
 		status, output := functiontest.Fail(t, options(config))
 		assert.Equal(t, 1, status, config)
 		assert.Contains(t, output, want, config)
+	}
+}
+
+// TestConfigCases reads the configuration files that all runtimes are tested with.
+func TestConfigCases(t *testing.T) {
+	for _, c := range functiontest.LoadConfigCases(t, "sql") {
+		t.Run(c.Name, func(t *testing.T) {
+			env := conf.Env(func(name string) (string, bool) { v, ok := c.Environment()[name]; return v, ok })
+			data := c.Bytes("handler: select *")
+			var system baetyl.ServiceConfig
+			var cfg config
+			err := conf.Parse("service.yml", data, &system, conf.AllowOthers(), env)
+			if err == nil {
+				err = conf.Parse("service.yml", data, &cfg, conf.AllowKeys("hub", "logger"), env)
+			}
+			if err != nil {
+				c.Check(t, nil, err.Error())
+				return
+			}
+			names := []any{}
+			for _, f := range cfg.Functions {
+				names = append(names, f.Name)
+			}
+			s, l := cfg.Server, system.Logger
+			c.Check(t, functiontest.Values{
+				"concurrent": s.Concurrent.Max, "message": int64(s.Message.Length.Max), "timeout": s.Timeout.Seconds(),
+				"level": l.Level, "format": l.Format, "path": l.Path, "age": l.Age.Max, "size": l.Size.Max, "backup": l.Backup.Max,
+				"functions": names,
+			}, "")
+		})
 	}
 }
 

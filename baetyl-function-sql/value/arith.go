@@ -212,7 +212,9 @@ func Sign(v any) (int, error) {
 	return decimal(n).coef.Sign(), nil
 }
 
-// Whole returns v as an int; ErrForm if it is not a whole number, ErrRange if it is too large.
+// Whole returns v as an int; ErrForm if it is not a whole number, ErrRange if it is too large for 64 bits. What is too large
+// for 32 bits comes as the largest or smallest of those: it counts or measures something, and the answer is the same on
+// every processor.
 func Whole(v any) (int, error) {
 	n, err := Number(v)
 	if err != nil {
@@ -226,8 +228,8 @@ func Whole(v any) (int, error) {
 		return 0, ErrForm
 	}
 	i, ok := t.(int64)
-	if !ok || int64(int(i)) != i {
+	if !ok {
 		return 0, ErrRange
 	}
-	return int(i), nil
+	return int(max(min(i, math.MaxInt32), -math.MaxInt32)), nil
 }

@@ -130,11 +130,11 @@ func (h *Hub) closeSessions() error {
 
 func options(c *config.Config, l log.Logger) session.Options {
 	return session.Options{
-		Log: l, Topic: c.Limits(), ClientIDMax: c.Session.ClientID.Length, PacketMax: int(c.Message.Length.Max),
+		Log: l, Topic: c.Limits(), ClientIDMax: c.Session.ClientID.Length, PacketMax: c.Message.Length.Max.Int(),
 		ConnectTimeout: c.Connection.Connect.Timeout, WriteTimeout: c.Connection.Write.Timeout,
 		ConnectionsMax: c.Connection.Max, SubscriptionsMax: c.Session.Subscriptions.Max,
 		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
-		EgressBytes: int(c.Message.Egress.QOS0.Buffer.Bytes), Window: c.Message.Egress.QOS1.Buffer.Size,
+		EgressBytes: c.Message.Egress.QOS0.Buffer.Bytes.Int(), Window: c.Message.Egress.QOS1.Buffer.Size,
 		QueueMax: c.Session.Queue.Max, Batch: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
 		WillDelay: c.Session.Will.Delay,
 	}

@@ -111,7 +111,7 @@ func (r *Runtime) dial(t testing.TB, creds credentials.TransportCredentials) {
 func (r *Runtime) dialPipe(t testing.TB) {
 	t.Helper()
 	cfg := rpc.ClientConfig{Address: r.Addr, Timeout: deadline, Pipe: true}
-	cfg.Message.Length.Max = 64 << 20
+	cfg.Message.Length.Max = 4 << 30 // more than 32 bits hold
 	c, err := rpc.NewClient(cfg)
 	require.NoError(t, err)
 	t.Cleanup(func() { c.Close() })

@@ -95,6 +95,7 @@ func Suite(t *testing.T, target Target) {
 	} {
 		t.Run("pipe "+name, func(t *testing.T) { test(t, target) })
 	}
+	t.Run("pipe vectors", func(t *testing.T) { RunPipeVectors(t, target.Options("")) })
 }
 
 func testValues(t *testing.T, target Target) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -27,16 +28,19 @@ var ErrNoPipe = errors.New("the other side has no pipe")
 // headerSize is that of a frame: length of the body, number of the call, code.
 const headerSize = 4 + 4 + 1
 
-// skipMax is the largest body that is read over, in bytes; a longer one is no frame of ours.
-const skipMax = 1 << 30
+// BodyMax is the largest body of a frame, in bytes, whatever the limit of messages: a longer one is no frame of ours, and
+// ends the pipe.
+const BodyMax = 1 << 30
+
+// concurrentMax is the most calls at once that a runtime is taken at its word for; sums of it fit into 32 bits.
+const concurrentMax = 1 << 20
 
 // Frame is what one side tells the other about one call.
 //
 //	caller ──► runtime   code OK: a FunctionMessage, begins the call; code Canceled: the caller waits no longer
 //	runtime ──► caller   code OK: a FunctionMessage, the answer; any other code of gRPC: the failure, its detail as text
 //
-// On the wire: length of the body (4 bytes, big endian), number of the call (4), code (1), body. The caller numbers its calls;
-// a number is free again when its answer has come.
+// docs/function-pipe.md describes the bytes; testdata/pipe.json has some of each kind, which every implementation is tested with.
 type Frame struct {
 	Call     uint32
 	Code     codes.Code
@@ -44,11 +48,14 @@ type Frame struct {
 	TooLarge int    // length of a body that was read over, since it is larger than the limit
 }
 
+// Detail returns the text of a failure. Bytes that are not UTF-8 are replaced by U+FFFD: a gRPC status may not have them.
+func (f Frame) Detail() string { return strings.ToValidUTF8(string(f.Body), "\ufffd") }
+
 // Pipe carries many calls at once over one connection, in the place of gRPC, which costs a runtime in Python or Node several
 // times the work of a call. Send may be used from any goroutine, Read from one.
 type Pipe struct {
 	Concurrent int           // calls at once that the runtime wants; its side sets it, the caller's side learns it
-	Max        int           // largest FunctionMessage, in bytes
+	Max        int           // largest FunctionMessage, in bytes; never more than BodyMax
 	Timeout    time.Duration // of one write; 0: none
 
 	conn net.Conn
@@ -78,7 +85,7 @@ func Dial(conn net.Conn) (*Pipe, error) {
 	if string(answer[:len(Hello)]) != Hello {
 		return nil, ErrNoPipe
 	}
-	p.Concurrent = int(binary.BigEndian.Uint32(answer[len(Hello):]))
+	p.Concurrent = int(min(binary.BigEndian.Uint32(answer[len(Hello):]), concurrentMax))
 	return p, nil
 }
 
@@ -112,8 +119,8 @@ func newPipe(conn net.Conn, in *bufio.Reader) *Pipe {
 // SendMessage sends a request or an answer. It fails with RESOURCE_EXHAUSTED when m is too large; the pipe is still good then.
 func (p *Pipe) SendMessage(call uint32, m *FunctionMessage) error {
 	size := proto.Size(m)
-	if size > p.Max {
-		return TooLarge(size, p.Max)
+	if limit := p.limit(); size > limit {
+		return TooLarge(size, limit)
 	}
 	return p.send(func(out []byte) ([]byte, error) {
 		return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(header(out, size, call, codes.OK), m)
@@ -177,12 +184,13 @@ func (p *Pipe) Read() (Frame, error) {
 	if _, err := io.ReadFull(p.in, head[:]); err != nil {
 		return Frame{}, err
 	}
-	size := int(binary.BigEndian.Uint32(head[:]))
 	f := Frame{Call: binary.BigEndian.Uint32(head[4:]), Code: codes.Code(head[8])}
+	length := binary.BigEndian.Uint32(head[:]) // compared before it is an int, which has 31 bits for it on small processors
+	if length > BodyMax {
+		return Frame{}, fmt.Errorf("read frame: %d bytes are more than any frame has (%d)", length, BodyMax)
+	}
+	size := int(length)
 	if size > p.Max {
-		if size > skipMax {
-			return f, fmt.Errorf("frame of %d bytes", size)
-		}
 		f.TooLarge = size
 		_, err := p.in.Discard(size)
 		return f, err
@@ -194,6 +202,9 @@ func (p *Pipe) Read() (Frame, error) {
 	_, err := io.ReadFull(p.in, f.Body)
 	return f, err
 }
+
+// limit is that of messages that are sent.
+func (p *Pipe) limit() int { return min(p.Max, BodyMax) }
 
 // Close ends the connection: Read and Send fail.
 func (p *Pipe) Close() error { return p.conn.Close() }

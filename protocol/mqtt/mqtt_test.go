@@ -215,7 +215,8 @@ func TestStaleAckIsDropped(t *testing.T) {
 			Send(suback, suback, publish(7, 1, "old", false)). // C7: a second SUBACK
 			Run(func() { <-came }).Close()),
 		play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).
-			Send(suback, publish(7, 1, "new", false), publish(7, 1, "new", true)). // resent although the connection is the same
+			// One is resent although the connection is the same; behind it comes what shows that it was read.
+			Send(suback, publish(7, 1, "new", false), publish(7, 1, "new", true), publish(8, 1, "last", false)).
 			Run(func() { <-acked }).
 			Receive(&packet.Puback{ID: 7}).Run(func() { close(seen) }).Receive(packet.NewDisconnect())))
 	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c", Subscriptions: []mqtt.TopicInfo{{Topic: "t", QOS: 1}}},
@@ -225,6 +226,7 @@ func TestStaleAckIsDropped(t *testing.T) {
 	close(came)
 	fresh := <-deliveries
 	require.Equal(t, "new", string(fresh.Payload))
+	require.Equal(t, "last", string((<-deliveries).Payload), "what is resent before its acknowledgement comes once")
 	require.False(t, old.Ack(), "ack of the first connection")
 	require.True(t, fresh.Ack())
 	require.False(t, fresh.Ack(), "second ack")

@@ -26,10 +26,10 @@ Logger = namedtuple('Logger', 'path level format age_days size_bytes backups')
 
 _string = type(u'')
 _integer = (int, type(1 << 64))  # int and long in Python 2
+_MOST = 1 << 63  # bytes and nanoseconds are below it, as in the modules in Go
 _SIZE = re.compile(r'^([0-9]+)\s*([kmgt]?)b?$')
 _NUMBER = re.compile(r'^[0-9]+$')
-_DURATION = re.compile(r'([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|\xb5s|\u03bcs|ms|s|m|h)' if str is not bytes
-                       else r'([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|ms|s|m|h)')
+_DURATION = re.compile(u'([0-9]+\\.?[0-9]*|\\.[0-9]+)(ns|us|\xb5s|\u03bcs|ms|s|m|h)')
 _SECONDS = {'ns': 1e-9, 'us': 1e-6, u'\xb5s': 1e-6, u'\u03bcs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
 _VARIABLE = re.compile(r'\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}')
 
@@ -44,8 +44,8 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node, deep=False):
         seen = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
             if key_node.tag != 'tag:yaml.org,2002:merge':
+                key = self.construct_object(key_node, deep=True)
                 if not isinstance(key, (str, _string)):
                     raise yaml.constructor.ConstructorError(None, None, 'key %r is not text' % (key,), key_node.start_mark)
                 if key in seen:
@@ -69,7 +69,8 @@ class _Section(object):
         return '%s.%s' % (self.path, key) if self.path else key
 
     def error(self, key, text):
-        return ConfigError('%s: %s: %s' % (self.file, self.at(key), text))
+        # Text with letters that are not ASCII is of two types in Python 2, which do not mix.
+        return ConfigError(u'%s: %s: %s' % (_unicode(self.file), _unicode(self.at(key)), _unicode(text)))
 
     def take(self, key, parse, default=None):
         """The parsed value of key; its default when it is absent or null."""
@@ -80,7 +81,7 @@ class _Section(object):
         try:
             return parse(value)
         except ValueError as e:
-            raise self.error(key, e)
+            raise self.error(key, e.args[0])
 
     def section(self, key):
         self._known.append(key)
@@ -148,7 +149,7 @@ def _server(s, environ):
     # never read them there, but who copies the document deserves what it says.
     concurrent2, message2 = workers.section('concurrent'), workers.section('message')
     length2 = message2.section('length')
-    limit = length.take('max', size, length2.take('max', size, 4 << 20))
+    limit = length.take('max', _limit, length2.take('max', _limit, 4 << 20))
     address = s.take('address', _text)
     address = _from(environ, ADDRESS_VARIABLES) or address
     result = Server(
@@ -224,16 +225,31 @@ def _logger(s):
 
 def size(value):
     """Bytes of 512, "512", "32k", "4m", "1g"."""
-    if isinstance(value, _integer) and not isinstance(value, bool) and value >= 0:
-        return value
-    m = _SIZE.match(value.strip().lower()) if isinstance(value, (str, _string)) else None
-    if not m:
+    whole = isinstance(value, _integer) and not isinstance(value, bool) and value >= 0
+    m = _SIZE.match(str(value) if whole else value.strip().lower()) if whole or isinstance(value, (str, _string)) else None
+    count = int(m.group(1)) << (10 * ' kmgt'.index(m.group(2) or ' ')) if m else _MOST
+    if count >= _MOST:
         raise ValueError("invalid size: '%s'; write bytes or a number with k, m or g" % (value,))
-    return int(m.group(1)) << (10 * ' kmgt'.index(m.group(2) or ' '))
+    return count
+
+
+def _limit(value):
+    """A size that something fits into."""
+    count = size(value)
+    if count < 1:
+        raise ValueError("expected a size of at least 1, found '%s'" % (value,))
+    return count
 
 
 def duration(value):
     """Seconds of "30s", "1m30s", "200ms"; a bare number is nanoseconds."""
+    seconds = _span(value)
+    if seconds >= _MOST * 1e-9:
+        raise ValueError("invalid duration: '%s'; the longest is 292 years" % (value,))
+    return seconds
+
+
+def _span(value):
     if isinstance(value, _integer) and not isinstance(value, bool) and value >= 0:
         return value * 1e-9
     text = value.strip() if isinstance(value, (str, _string)) else ''
@@ -254,10 +270,9 @@ def _text(value):
 
 
 def _positive(value):
-    if isinstance(value, (str, _string)) and _NUMBER.match(value.strip()):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, _integer) or value < 1:
-        raise ValueError("expected a whole number of at least 1, found '%s'" % (value,))
+    if isinstance(value, bool) or not isinstance(value, _integer) or not 1 <= value < 1 << 32:
+        hint = '; remove the quotes' if isinstance(value, (str, _string)) and _NUMBER.match(value) else ''
+        raise ValueError("expected a whole number of at least 1 and below 2^32, found '%s'%s" % (value, hint))
     return value
 
 

@@ -3,7 +3,7 @@ of a call, 15 MB, and 100 ms at the start; an instance of the manager has no use
 
     caller --> hello --> frame: length, number of the call, code, body --> thread --> frame: the same number, code, body
 
-protocol/function/pipe.go says what the frames mean. One thread of a connection reads at a time; it runs the call that it has
+docs/function-pipe.md says what the frames mean. One thread of a connection reads at a time; it runs the call that it has
 read, and another one reads on, so that no call is handed from thread to thread.
 """
 from __future__ import absolute_import
@@ -21,7 +21,7 @@ _AT_ONCE = 1  # user code is not asked to be in several calls at once; the manag
 _CALLS_MAX = 1024  # of a connection, each a thread, when concurrent.max does not say
 _HEADER = struct.Struct('>IIB')
 _NUMBER = struct.Struct('>I')
-_SKIP_MAX = 1 << 30  # a longer body is no frame
+_BODY_MAX = 1 << 30  # a longer body is no frame, whatever the limit of messages
 _HELLO_SECONDS = 20
 
 
@@ -38,7 +38,7 @@ class Server(object):
         """Opens the port of config.Server. Raises calls.AddressError."""
         most = config.concurrent or _CALLS_MAX
         self._gate = calls.Gate(most, calls.workers(config))
-        self.most, self.limit = most + 1, config.message_length
+        self.most, self.limit = most + 1, min(config.message_length, _BODY_MAX)
         host, _, port = config.address.rpartition(':')
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(host.strip('[]') or None, int(port), 0, socket.SOCK_STREAM,
@@ -149,8 +149,12 @@ class _Connection(object):
         """The next call. Frames that take one back, or cannot be read, are dealt with here."""
         while True:
             size, number, code = _HEADER.unpack(self._take(_HEADER.size))
+            if size > _BODY_MAX:
+                raise EOFError
             if size > self._server.limit:
                 self._skip(size)
+                if code:
+                    continue  # it takes a call back which was refused
                 self._refuse(number, calls.RESOURCE_EXHAUSTED, 'message larger than max (%d vs. %d)' % (size, self._server.limit))
                 continue
             body = self._take(size)
@@ -212,8 +216,6 @@ class _Connection(object):
         return taken
 
     def _skip(self, size):
-        if size > _SKIP_MAX:
-            raise EOFError
         while size > len(self._buffer):
             size -= len(self._buffer)
             del self._buffer[:]

@@ -76,7 +76,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		grpc.WithIdleTimeout(0), // Lost tells idle from lost
 		grpc.WithNoProxy(),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(!cfg.FailFast),
-			grpc.MaxCallRecvMsgSize(int(cfg.Message.Length.Max)), grpc.MaxCallSendMsgSize(int(cfg.Message.Length.Max))))
+			grpc.MaxCallRecvMsgSize(cfg.Message.Length.Max.Int()), grpc.MaxCallSendMsgSize(cfg.Message.Length.Max.Int())))
 	if err != nil {
 		return nil, fmt.Errorf("make function client of %s: %w", cfg.Address, err)
 	}
@@ -118,7 +118,7 @@ func (c *Client) dial(ctx context.Context) (*protocol.Pipe, error) {
 		if err == nil {
 			p, err := hello(ctx, conn)
 			if err == nil {
-				p.Max, p.Timeout = int(c.cfg.Message.Length.Max), c.cfg.Timeout
+				p.Max, p.Timeout = c.cfg.Message.Length.Max.Int(), c.cfg.Timeout
 				return p, nil
 			}
 			conn.Close()

@@ -57,7 +57,7 @@ func (c *pipeCalls) read(f protocol.Frame) pipeAnswer {
 	case f.TooLarge > 0:
 		return pipeAnswer{err: protocol.TooLarge(f.TooLarge, c.pipe.Max)}
 	case f.Code != codes.OK:
-		return pipeAnswer{err: status.Error(f.Code, string(f.Body))}
+		return pipeAnswer{err: status.Error(f.Code, f.Detail())}
 	}
 	m := new(Message)
 	if err := proto.Unmarshal(f.Body, m); err != nil {

@@ -3,6 +3,7 @@ package function
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"sync"
 	"time"
@@ -56,7 +57,7 @@ func (m *mux) sort(conn net.Conn) {
 	defer context.AfterFunc(m.kill, func() { conn.Close() })()
 	_ = conn.SetDeadline(time.Time{})
 	if p != nil {
-		p.Max, p.Timeout = int(m.server.cfg.Message.Length.Max), m.server.cfg.Timeout
+		p.Max, p.Timeout = m.server.cfg.Message.Length.Max.Int(), m.server.cfg.Timeout
 		s := pipeServer{server: m.server, pipe: p, calls: map[uint32]context.CancelFunc{}}
 		s.run(m.ctx, m.kill)
 		return
@@ -121,7 +122,7 @@ func (s *pipeServer) run(stop, kill context.Context) {
 func (s *pipeServer) begin(call uint32, end context.CancelFunc) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := int(s.server.cfg.Concurrent.Max)
+	most := int(min(s.server.cfg.Concurrent.Max, math.MaxInt32))
 	if most == 0 {
 		most = pipeMax
 	}

@@ -85,7 +85,7 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Serve answers calls until ctx ends, then waits some seconds for those that run.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.listener.Close() // also where Serve below is not reached
-	opts := []grpc.ServerOption{grpc.MaxRecvMsgSize(int(s.cfg.Message.Length.Max)), grpc.MaxSendMsgSize(int(s.cfg.Message.Length.Max))}
+	opts := []grpc.ServerOption{grpc.MaxRecvMsgSize(s.cfg.Message.Length.Max.Int()), grpc.MaxSendMsgSize(s.cfg.Message.Length.Max.Int())}
 	if s.cfg.Concurrent.Max > 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(s.cfg.Concurrent.Max))
 	}
