@@ -37,8 +37,8 @@ func target(t testing.TB, node string) functiontest.Target {
 	}
 }
 
-// each runs test with the Node of this machine and with 8.17, the last of the generation that the module is named for; with
-// BAETYL_TEST_ALL=1 with every generation since.
+// each runs test with the Node of this machine and with 8.17, the last of the generation that the module is named
+// for; with BAETYL_TEST_ALL=1 with every generation since.
 func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 	versions := []string{"", "8.17.0"}
 	if functiontest.All {
@@ -79,7 +79,8 @@ func read(t testing.TB, dir string) map[string]string {
 
 func TestSuite(t *testing.T) { each(t, functiontest.Suite) }
 
-// TestDocuments runs the sources of "How to write a javascript" and "Message handling with Local Function Service" unchanged.
+// TestDocuments runs the sources of "How to write a javascript" and "Message handling with Local Function Service"
+// unchanged.
 func TestDocuments(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
 		files := map[string]string{functiontest.Config: `
@@ -101,7 +102,11 @@ functions:
 		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,"functionName":"node85-sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
 		assert.JSONEq(t, `{"id":1,`+context+`}`, r.MustCall(t, "node85-sayhi", `{"id":1}`))
 		assert.JSONEq(t, `{"bytes":"text",`+context+`}`, r.MustCall(t, "node85-sayhi", `text`))
-		assert.Equal(t, "Exception calling application: ('[UserCodeInvoke]', TypeError: x)", r.UserError(t, "node85-sayhi", `{"err":"x"}`))
+		assert.Equal(
+			t,
+			"Exception calling application: ('[UserCodeInvoke]', TypeError: x)",
+			r.UserError(t, "node85-sayhi", `{"err":"x"}`),
+		)
 		// "err" in 5 throws: not the sample's finest hour, but an error of its own and not of the instance.
 		assert.Contains(t, r.UserError(t, "node85-sayhi", `5`), "('[UserCodeInvoke]', TypeError: ")
 
@@ -191,7 +196,11 @@ func TestNotPrepared(t *testing.T) {
 
 	code, out = functiontest.Fail(t, functiontest.Options{Entry: entry, Env: []string{"NODE=/nowhere/node"}})
 	assert.Equal(t, 127, code)
-	assert.Contains(t, out, name+": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path")
+	assert.Contains(
+		t,
+		out,
+		name+": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path",
+	)
 }
 
 func BenchmarkCall(b *testing.B) { functiontest.Benchmark(b, target(b, functiontest.Node(b, ""))) }
@@ -252,15 +261,21 @@ func TestLodash(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
 		dir := t.TempDir()
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl/function-sayhi"), 0o755))
-		require.NoError(t, os.Symlink(filepath.Join(cache, "node_modules"), filepath.Join(dir, "var/db/baetyl/function-sayhi/node_modules")))
-		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Dir: dir, Files: map[string]string{
-			"var/db/baetyl/function-sayhi/index.js": read(t, "testdata/documents")["lodash.js"],
-			functiontest.Config: `
+		require.NoError(
+			t,
+			os.Symlink(filepath.Join(cache, "node_modules"), filepath.Join(dir, "var/db/baetyl/function-sayhi/node_modules")),
+		)
+		r := functiontest.Start(
+			t,
+			functiontest.Options{Entry: target.Entry, Env: target.Env, Dir: dir, Files: map[string]string{
+				"var/db/baetyl/function-sayhi/index.js": read(t, "testdata/documents")["lodash.js"],
+				functiontest.Config: `
 functions:
 - name: 'sayhi'
   handler: 'index.handler'
   codedir: 'var/db/baetyl/function-sayhi'
-`}})
+`}},
+		)
 		assert.JSONEq(t, `{
   "unique_array": ["Jane", 1, 2],
   "sorted_users": [
@@ -289,5 +304,9 @@ func TestPrepare(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	assert.Equal(t, 3, cmd.ProcessState.ExitCode())
-	assert.Contains(t, string(out), "node85: /bin/false is not a Node of 8.13 or later\nnode85: to remedy: install a later one and set NODE to its path\n")
+	assert.Contains(
+		t,
+		string(out),
+		"node85: /bin/false is not a Node of 8.13 or later\nnode85: to remedy: install a later one and set NODE to its path\n",
+	)
 }

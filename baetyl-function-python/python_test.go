@@ -96,7 +96,8 @@ func text(payload string) string { return strings.Trim(payload, `"`) }
 
 func TestSuite(t *testing.T) { each(t, functiontest.Suite) }
 
-// TestDocuments runs the sources of "How to write a python script" and "Message handling with Local Function Service" unchanged.
+// TestDocuments runs the sources of "How to write a python script" and "Message handling with Local Function Service"
+// unchanged.
 func TestDocuments(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
 		files := map[string]string{functiontest.Config: `
@@ -119,13 +120,20 @@ functions:
 		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,"functionName":"sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
 		assert.JSONEq(t, `{"id":1,`+context+`}`, r.MustCall(t, "sayhi", `{"id":1}`))
 		assert.JSONEq(t, `{"bytes":"text",`+context+`}`, r.MustCall(t, "sayhi", `text`))
-		assert.Contains(t, r.UserError(t, "sayhi", `{"err":"x"}`), "Exception calling application: ('[UserCodeInvoke] ', TypeError(")
+		assert.Contains(
+			t,
+			r.UserError(t, "sayhi", `{"err":"x"}`),
+			"Exception calling application: ('[UserCodeInvoke] ', TypeError(",
+		)
 
 		assert.JSONEq(t, `{"msg":{"id":5},"type":"dict","say":"hello world"}`, r.MustCall(t, "sayhi3", `{"id":5}`))
 		assert.JSONEq(t, `{"msg":"MQTTBox","type":"non-dict","say":"hello world"}`, r.MustCall(t, "sayhi3", `MQTTBox`))
 
-		assert.JSONEq(t, `{"functionName":"design","functionInvokeID":"id","messageQOS":0,"messageTopic":"t","sayhi":"hello, world"}`,
-			r.MustCall(t, "design", ""))
+		assert.JSONEq(
+			t,
+			`{"functionName":"design","functionInvokeID":"id","messageQOS":0,"messageTopic":"t","sayhi":"hello, world"}`,
+			r.MustCall(t, "design", ""),
+		)
 	})
 }
 
@@ -169,8 +177,8 @@ server: {workers: {max: 1}}
 	})
 }
 
-// TestInterrupt calls many functions whose deadline passes about when they return: none of the next calls gets the end of the
-// one before.
+// TestInterrupt calls many functions whose deadline passes about when they return: none of the next calls gets the
+// end of the one before.
 func TestInterrupt(t *testing.T) {
 	eachWay(t, func(t *testing.T, target functiontest.Target) {
 		r := functiontest.Start(t, target.Options("server: {workers: {max: 1}}\nlogger: {level: error}"))
@@ -231,7 +239,11 @@ func TestWorkers(t *testing.T) {
 			o.Files["other/cases.py"] = "raise ValueError('not today')\n"
 			code, out := functiontest.Fail(t, o)
 			assert.Equal(t, 1, code)
-			assert.Contains(t, out, "functions[11].handler: import 'cases.echo' of function 'other' from other: ValueError: not today")
+			assert.Contains(
+				t,
+				out,
+				"functions[11].handler: import 'cases.echo' of function 'other' from other: ValueError: not today",
+			)
 		})
 	})
 }
@@ -332,15 +344,27 @@ while True:
 	})
 }
 
-// TestThirdParty follows "How to import third-party libraries for Python runtime" step by step; the page is fetched from a server
-// of the test.
+// TestThirdParty follows "How to import third-party libraries for Python runtime" step by step; the page is fetched
+// from a server of the test.
 func TestThirdParty(t *testing.T) {
-	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Page", "yes") }))
+	page := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Page", "yes") }),
+	)
 	t.Cleanup(page.Close)
 	each(t, func(t *testing.T, target functiontest.Target) {
 		cache := filepath.Join(functiontest.Cache(t), "requests-"+filepath.Base(filepath.Dir(filepath.Dir(target.Entry))))
 		if _, err := os.Stat(filepath.Join(cache, "__init__.py")); err != nil {
-			download := exec.Command(python(target), "-m", "pip", "download", "-q", "--disable-pip-version-check", "-d", cache, "requests")
+			download := exec.Command(
+				python(target),
+				"-m",
+				"pip",
+				"download",
+				"-q",
+				"--disable-pip-version-check",
+				"-d",
+				cache,
+				"requests",
+			)
 			if out, err := download.CombinedOutput(); err != nil {
 				requires.Missing(t, "requests from the package index", string(out))
 			}
@@ -355,12 +379,15 @@ func TestThirdParty(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 		source := strings.ReplaceAll(read(t, "testdata/documents")["get.py"], "https://baidu.com", page.URL)
 		functiontest.Write(t, code, map[string]string{"get.py": source})
-		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Dir: dir, Files: map[string]string{functiontest.Config: `
+		r := functiontest.Start(
+			t,
+			functiontest.Options{Entry: target.Entry, Dir: dir, Files: map[string]string{functiontest.Config: `
 functions:
 - name: 'sayhi3'
   handler: 'get.handler'
   codedir: 'var/db/baetyl/function-sayhi'
-`}})
+`}},
+		)
 		assert.Contains(t, r.MustCall(t, "sayhi3", `{"action":"A"}`), `"X-Page": "yes"`)
 		assert.JSONEq(t, `{"action":"B","info":"action error"}`, r.MustCall(t, "sayhi3", `{"action":"B"}`))
 		assert.JSONEq(t, `{"error":"action not found"}`, r.MustCall(t, "sayhi3", ``))

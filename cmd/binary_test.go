@@ -52,7 +52,9 @@ func masterUpdate(t *testing.T, d *device) {
 
 	// One that falls while its services run: the old one ends them, and runs its own.
 	d.write(t, "var/db/baetyl/m/bin/baetyl", fmt.Sprintf(
-		"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\n%s \"$@\" 3>/dev/null &\nsleep 4\nkill -9 $!\nexit 1\n", mustVersion(t, "2.0.0")), 0o644)
+		"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\n%s \"$@\" 3>/dev/null &\nsleep 4\nkill -9 $!\nexit 1\n",
+		mustVersion(t, "2.0.0"),
+	), 0o644)
 	require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t4")))
 	require.Equal(t, masterapi.StepRolledBack, d.awaitFinal(t, "t4").Step)
 	d.awaitIdle(t, "v2", "1.0.0")
@@ -147,7 +149,12 @@ func TestMasterUpdateRolledBack(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newUpdatedDevice(t)
-			d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 1s\nupdate: {healthy: 300ms, deadline: 2s}\n", 0o644)
+			d.write(
+				t,
+				"etc/baetyl/conf.yml",
+				"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 1s\nupdate: {healthy: 300ms, deadline: 2s}\n",
+				0o644,
+			)
 			d.write(t, "var/db/baetyl/m/bin/baetyl", c.script, 0o644)
 			s := d.supervise(t, "")
 			d.await(t, 3)
@@ -165,38 +172,66 @@ func TestMasterUpdateRolledBack(t *testing.T) {
 	}
 }
 
-// What breaks after the check: the configuration is no longer one that the new master takes, or the application does not run.
+// What breaks after the check: the configuration is no longer one that the new master takes, or the application does
+// not run.
 func TestMasterUpdateAndItsSurroundings(t *testing.T) {
 	t.Run("the application does not run", func(t *testing.T) {
 		d := newUpdatedDevice(t)
 		d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", "fall"), 0o644)
 		s := d.supervise(t, "")
-		require.Eventually(t, func() bool { return len(d.processes()) > 0 }, 10*time.Second, 10*time.Millisecond, "service loop does not run")
+		require.Eventually(
+			t,
+			func() bool { return len(d.processes()) > 0 },
+			10*time.Second,
+			10*time.Millisecond,
+			"service loop does not run",
+		)
 		require.NoError(t, s.put(toMaster(newMaster, "t1")))
 		require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step, "that is not the binary's fault")
 		d.awaitIdle(t, "v1", "2.0.0")
 	})
 	t.Run("a signal while it is tried", func(t *testing.T) {
 		d := newUpdatedDevice(t)
-		d.write(t, "var/db/baetyl/m/bin/baetyl", "#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\ntouch begun; exec sleep 60\n", 0o644)
-		d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1m}\n", 0o644)
+		d.write(
+			t,
+			"var/db/baetyl/m/bin/baetyl",
+			"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\ntouch begun; exec sleep 60\n",
+			0o644,
+		)
+		d.write(
+			t,
+			"etc/baetyl/conf.yml",
+			"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1m}\n",
+			0o644,
+		)
 		s := d.supervise(t, "")
 		d.await(t, 3)
 		require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t1")))
-		require.Eventually(t, func() bool { _, err := os.Stat(d.path("begun")); return err == nil }, 10*time.Second, 10*time.Millisecond, "it is not tried")
+		require.Eventually(
+			t,
+			func() bool { _, err := os.Stat(d.path("begun")); return err == nil },
+			10*time.Second,
+			10*time.Millisecond,
+			"it is not tried",
+		)
 		s.stop()
 		record, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
 		require.NoError(t, err)
 		require.NotContains(t, string(record), "starts", "it does not count")
-		d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1s}\n", 0o644)
+		d.write(
+			t,
+			"etc/baetyl/conf.yml",
+			"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1s}\n",
+			0o644,
+		)
 		d.supervise(t, "")
 		require.Equal(t, masterapi.StepRolledBack, d.awaitFinal(t, "t1").Step)
 		d.awaitIdle(t, "v1", "1.0.0")
 	})
 }
 
-// The old or the new master is killed at each point of an update. One of them serves afterwards, the application runs, the log has one
-// end, and the next update works. This is the table of docs/reliability.md.
+// The old or the new master is killed at each point of an update. One of them serves afterwards, the application
+// runs, the log has one end, and the next update works. This is the table of docs/reliability.md.
 func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
 	for point, want := range map[string]string{ // version of the master afterwards
 		"staged":              "1.0.0",
@@ -241,7 +276,12 @@ func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
 // A candidate that takes the whole machine down each time is not tried for ever.
 func TestMasterUpdateCountsStarts(t *testing.T) {
 	d := newUpdatedDevice(t)
-	d.write(t, "var/db/baetyl/m/bin/baetyl", "#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\nkill -9 $PPID\nexec sleep 60\n", 0o644)
+	d.write(
+		t,
+		"var/db/baetyl/m/bin/baetyl",
+		"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\nkill -9 $PPID\nexec sleep 60\n",
+		0o644,
+	)
 	s := d.supervise(t, "")
 	d.await(t, 3)
 	require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t1")))
@@ -252,7 +292,8 @@ func TestMasterUpdateCountsStarts(t *testing.T) {
 	d.await(t, 3)
 }
 
-// A second master in the directory is refused before it touches anything, also what an update of the first one has on disk.
+// A second master in the directory is refused before it touches anything, also what an update of the first one has on
+// disk.
 func TestSecondMasterTouchesNothing(t *testing.T) {
 	d := newBusyDevice(t)
 	c, _ := d.start(t)

@@ -31,8 +31,15 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	path := filepath.Join(dir, "baetyl")
-	out, err := exec.Command("go", "build", "-o", path, "-ldflags",
-		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef", "..").CombinedOutput()
+	out, err := exec.Command(
+		"go",
+		"build",
+		"-o",
+		path,
+		"-ldflags",
+		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef",
+		"..",
+	).CombinedOutput()
 	if err != nil {
 		return "", &exec.Error{Name: string(out), Err: err}
 	}
@@ -122,8 +129,8 @@ volumes:
   - {name: out, path: var/db/baetyl/out}
 `
 
-// script writes its token, and runs until it is ended; with the argument child, a child of it does too, and ignores SIGTERM when
-// there is a file out/deaf.
+// script writes its token, and runs until it is ended; with the argument child, a child of it does too, and ignores
+// SIGTERM when there is a file out/deaf.
 const script = `#!/bin/sh
 echo "$BAETYL_SERVICE_TOKEN" > "out/token-$BAETYL_SERVICE_INSTANCE_NAME"
 if [ "$1" = child ]; then
@@ -167,7 +174,11 @@ func TestVersion(t *testing.T) {
 	d := newDevice(t, "")
 	out, code := d.run("version")
 	require.Zero(t, code)
-	require.Regexp(t, `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`, out)
+	require.Regexp(
+		t,
+		`^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`,
+		out,
+	)
 }
 
 func TestCheck(t *testing.T) {
@@ -197,7 +208,12 @@ func TestCheck(t *testing.T) {
 // A master whose docker daemon is away stays up, says so once, and ends when it is asked to.
 func TestDockerDaemonAway(t *testing.T) {
 	d := newDevice(t, "services: [{name: a, image: i, replica: 1}, {name: b, image: i, replica: 1}]\n")
-	d.write(t, "etc/baetyl/conf.yml", "mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n", 0o644)
+	d.write(
+		t,
+		"etc/baetyl/conf.yml",
+		"mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n",
+		0o644,
+	)
 	t.Setenv("DOCKER_HOST", "unix://"+d.path("no.sock"))
 	c, out := d.start(t)
 	logged := func(text string) int {
@@ -257,8 +273,8 @@ func TestSignalDuringStart(t *testing.T) {
 	}
 }
 
-// kill -9 of the master, again and again: the next one ends what is left, grandchildren that ignore SIGTERM included, and
-// one copy of each service runs.
+// kill -9 of the master, again and again: the next one ends what is left, grandchildren that ignore SIGTERM included,
+// and one copy of each service runs.
 func TestKilledMaster(t *testing.T) {
 	d := newBusyDevice(t)
 	d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
@@ -266,7 +282,10 @@ func TestKilledMaster(t *testing.T) {
 	c, _ := d.start(t)
 	before := d.await(t, copies)
 	api := d.client(t, "loop")
-	require.NoError(t, api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
+	require.NoError(
+		t,
+		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil),
+	)
 	before = d.await(t, copies+1)
 	stranger := exec.Command("sleep", "1000") // has nothing to do with it
 	require.NoError(t, stranger.Start())

@@ -52,7 +52,8 @@ func (d *device) inContainers(t *testing.T) *device {
 		d.write(t, path, strings.ReplaceAll(string(data), old, new), 0o644)
 	}
 	rewrite("etc/baetyl/conf.yml", "mode: native", "mode: docker")
-	rewrite("etc/baetyl/conf.yml", "healthy: 700ms, deadline: 3s", "healthy: 3s, deadline: 1m") // the daemon has other work too
+	// the daemon has other work too
+	rewrite("etc/baetyl/conf.yml", "healthy: 700ms, deadline: 3s", "healthy: 3s, deadline: 1m")
 	rewrite("var/db/baetyl/app/bad/application.yml", "replica: 2", "replica: 2, restart: {policy: no}")
 	for _, app := range []string{"application.yml", "app/good/application.yml", "app/bad/application.yml", "app/next/application.yml"} {
 		path := "var/db/baetyl/" + app
@@ -66,6 +67,7 @@ func (d *device) inContainers(t *testing.T) *device {
 
 // docker runs a command on the containers of the device and returns its lines.
 func (d *device) docker(args ...string) []string {
-	out, _ := exec.Command("docker", append(args, "--filter", "name=^/"+d.containers)...).Output() // empty: none, or no daemon
+	// empty: none, or no daemon
+	out, _ := exec.Command("docker", append(args, "--filter", "name=^/"+d.containers)...).Output()
 	return strings.Fields(string(out))
 }

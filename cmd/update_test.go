@@ -40,7 +40,12 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 700ms, deadline: 3s}\n", 0o644)
+	d.write(
+		t,
+		"etc/baetyl/conf.yml",
+		"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 700ms, deadline: 3s}\n",
+		0o644,
+	)
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "fall"), 0o644)
@@ -84,8 +89,8 @@ func (d *device) workers() []string {
 	return out
 }
 
-// A real master is killed (SIGKILL) at each point of an update, good and bad. The old or the new application runs afterwards, whole,
-// the log has one end, and the next update works. This is the table of docs/reliability.md.
+// A real master is killed (SIGKILL) at each point of an update, good and bad. The old or the new application runs
+// afterwards, whole, the log has one end, and the next update works. This is the table of docs/reliability.md.
 func TestUpdateKilledAtEachPoint(t *testing.T) {
 	const done, back = masterapi.StepUpdated, masterapi.StepRolledBack
 	for _, c := range []struct{ point, good, bad string }{ // how the update ends; empty: the point is not passed
@@ -123,7 +128,8 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 func killedAt(t *testing.T, d *device, point, kind, want string) {
 	s := d.supervise(t, point)
 	d.await(t, 3)
-	_ = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + kind, Trace: "t1"}) // killed, perhaps before it has answered
+	// killed, perhaps before it has answered
+	_ = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + kind, Trace: "t1"})
 	require.Equal(t, want, d.awaitFinal(t, "t1").Step)
 	version := map[string]string{masterapi.StepUpdated: "v2", masterapi.StepRolledBack: "v1"}[want]
 	in := d.awaitIdle(t, version, "1.0.0")
@@ -170,7 +176,10 @@ func TestUpdateOnAFullDisk(t *testing.T) {
 		return nil
 	}
 	data := d.path("var/db/baetyl")
-	if err := sh(`mv "$1" "$1.full" && mkdir "$1" && mount -t tmpfs -o size=64m none "$1" && cp -a "$1.full/." "$1"`, data); err != nil {
+	if err := sh(
+		`mv "$1" "$1.full" && mkdir "$1" && mount -t tmpfs -o size=64m none "$1" && cp -a "$1.full/." "$1"`,
+		data,
+	); err != nil {
 		requires.Missing(t, "the right to mount a tmpfs", "run as root: "+err.Error())
 	}
 	t.Cleanup(func() { _ = sh(`umount -l "$1"`, data) })

@@ -27,14 +27,22 @@ const (
 
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
 type Config struct {
-	Mode   string            `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
-	Docker Docker            `yaml:"docker" json:"docker"`                                                                    // of the docker engine
-	Server http.ServerConfig `yaml:"server" json:"server"`                                                                    // of the API
-	Logger log.Config        `yaml:"logger" json:"logger"`                                                                    // of the master; its limits hold for the output of services too
-	OTALog log.Config        `yaml:"otalog" json:"otalog" default:"{\"path\":\"var/db/baetyl/ota.log\",\"format\":\"json\"}"` // masterapi.OTALog: where the progress of updates is written, and the agent reads it. Of its keys the path counts; the others are those of 2019
-	Update Update            `yaml:"update" json:"update"`                                                                    // when an update counts as done
-	Grace  time.Duration     `yaml:"grace" json:"grace" default:"30s" validate:"min=1"`                                       // between asking services to end and killing them
-	SNFile string            `yaml:"snfile" json:"snfile"`                                                                    // file with the serial number of the device, for BAETYL_HOST_SN
+	Mode string `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
+	// of the docker engine
+	Docker Docker `yaml:"docker" json:"docker"`
+	// of the API
+	Server http.ServerConfig `yaml:"server" json:"server"`
+	// of the master; its limits hold for the output of services too
+	Logger log.Config `yaml:"logger" json:"logger"`
+	// masterapi.OTALog: where the progress of updates is written, and the agent reads it. Of its keys the path counts;
+	// the others are those of 2019
+	OTALog log.Config `yaml:"otalog" json:"otalog" default:"{\"path\":\"var/db/baetyl/ota.log\",\"format\":\"json\"}"`
+	// when an update counts as done
+	Update Update `yaml:"update" json:"update"`
+	// between asking services to end and killing them
+	Grace time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"`
+	// file with the serial number of the device, for BAETYL_HOST_SN
+	SNFile string `yaml:"snfile" json:"snfile"`
 }
 
 // Docker is what the docker engine is told. Where its daemon is comes from the environment, as for the docker command.
@@ -64,8 +72,10 @@ func (c *Config) Complete() {
 
 // Update says when an update counts as done; otherwise what was before is put back.
 type Update struct {
-	Healthy  time.Duration `yaml:"healthy" json:"healthy" default:"10s" validate:"min=0s"` // that every new instance has to stay up
-	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"` // for that, from the stop of the old ones
+	// that every new instance has to stay up
+	Healthy time.Duration `yaml:"healthy" json:"healthy" default:"10s" validate:"min=0s"`
+	// for that, from the stop of the old ones
+	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"`
 }
 
 // LoadConfig reads the configuration at path; a missing file means the defaults. It changes nothing.
@@ -81,7 +91,11 @@ func LoadConfig(path string) (Config, error) {
 // Validate checks what spans keys.
 func (c *Config) Validate() error {
 	if c.Update.Deadline <= c.Update.Healthy {
-		return fmt.Errorf("update.deadline: %s is not more than update.healthy, %s; raise it or lower that", c.Update.Deadline, c.Update.Healthy)
+		return fmt.Errorf(
+			"update.deadline: %s is not more than update.healthy, %s; raise it or lower that",
+			c.Update.Deadline,
+			c.Update.Healthy,
+		)
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)

@@ -14,7 +14,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// What each service may do: by its image, or by its api list. Whatever is not allowed is 403 and says what to write where.
+// What each service may do: by its image, or by its api list. Whatever is not allowed is 403 and says what to write
+// where.
 func TestRights(t *testing.T) {
 	const all = "inspect update ports start stop report"
 	services := []struct{ name, definition, allowed string }{
@@ -33,7 +34,13 @@ func TestRights(t *testing.T) {
 	}
 	d.write(t, application.File, text)
 	d.boot(t)
-	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, 10*time.Second, time.Millisecond, "not booted")
+	require.Eventually(
+		t,
+		func() bool { return len(d.fake.Running()) == len(services) },
+		10*time.Second,
+		time.Millisecond,
+		"not booted",
+	)
 	for _, s := range services {
 		c := d.clientAs(t, s.name, d.fake.Env(s.name)[masterapi.EnvServiceToken])
 		for _, version := range []string{"/" + masterapi.Version, ""} { // clients before 0.1.4 know no version
@@ -43,13 +50,23 @@ func TestRights(t *testing.T) {
 				"ports":   func() error { return c.Get(t.Context(), path(masterapi.PathPortAvailable), nil) },
 				"update":  func() error { return c.Put(t.Context(), path(masterapi.PathUpdate), masterapi.UpdateRequest{}, nil) },
 				"start": func() error {
-					return c.Put(t.Context(), path(masterapi.PathInstance("f", "f.1", masterapi.ActionStart)), map[string]string{}, nil)
+					return c.Put(
+						t.Context(),
+						path(masterapi.PathInstance("f", "f.1", masterapi.ActionStart)),
+						map[string]string{},
+						nil,
+					)
 				},
 				"stop": func() error {
 					return c.Put(t.Context(), path(masterapi.PathInstance("f", "f.1", masterapi.ActionStop)), nil, nil)
 				},
 				"report": func() error {
-					return c.Put(t.Context(), path(masterapi.PathInstance(s.name, s.name, masterapi.ActionReport)), map[string]int{"n": 1}, nil)
+					return c.Put(
+						t.Context(),
+						path(masterapi.PathInstance(s.name, s.name, masterapi.ActionReport)),
+						map[string]int{"n": 1},
+						nil,
+					)
 				},
 			}
 			for _, right := range strings.Fields(all) {

@@ -16,7 +16,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// versioned is an application that has a service that differs from version to version, and that nothing starts again in v2.
+// versioned is an application that has a service that differs from version to version, and that nothing starts again
+// in v2.
 func versioned(version string) string {
 	policy := "always"
 	if version == "v2" {
@@ -34,14 +35,26 @@ func bootVersions(t *testing.T) (*device, *master.Master) {
 	}
 	d.write(t, application.File, versioned("v1"))
 	m := d.boot(t)
-	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, 10*time.Second, time.Millisecond, "not booted")
+	require.Eventually(
+		t,
+		func() bool { return len(d.fake.Running()) == 2 },
+		10*time.Second,
+		time.Millisecond,
+		"not booted",
+	)
 	return d, m
 }
 
 // accepted asks until the master is no longer busy.
 func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
 	t.Helper()
-	require.Eventually(t, func() bool { return m.Update(r) == nil }, 10*time.Second, time.Millisecond, "the update is not taken")
+	require.Eventually(
+		t,
+		func() bool { return m.Update(r) == nil },
+		10*time.Second,
+		time.Millisecond,
+		"the update is not taken",
+	)
 }
 
 // records are those of the OTA log, none while there is no log.
@@ -74,7 +87,8 @@ func stepsOf(records []masterapi.OTARecord) (steps []string) {
 	return steps
 }
 
-// A version that starts and does not stay up is not done: it is put back, and the reason stands in inspect and in the log.
+// A version that starts and does not stay up is not done: it is put back, and the reason stands in inspect and in the
+// log.
 func TestUpdateHasToStayUp(t *testing.T) {
 	d, m := bootVersions(t)
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t2"})
@@ -87,7 +101,11 @@ func TestUpdateHasToStayUp(t *testing.T) {
 	records := d.ended(t)
 	require.Equal(t, []string{"UPDATING", "ROLLINGBACK", "ROLLEDBACK"}, stepsOf(records))
 	require.Equal(t, m.Inspect().Error, records[2].Error)
-	require.Contains(t, records[2].Error, `update application to version "v2" (the old one is put back): instance worker of service worker: boom`)
+	require.Contains(
+		t,
+		records[2].Error,
+		`update application to version "v2" (the old one is put back): instance worker of service worker: boom`,
+	)
 	require.Equal(t, "v1", m.Inspect().Software.ConfVersion)
 	require.Equal(t, versioned("v1"), d.read(t, application.File))
 	require.Equal(t, 1, d.fake.Starts("probe"))
@@ -135,6 +153,13 @@ func TestOneUpdateAtATime(t *testing.T) {
 		}, 10*time.Second, time.Millisecond, "none is taken")
 		require.Equal(t, 1, taken)
 		d.ended(t)
-		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, 10*time.Second, time.Millisecond, "%s does not run", v)
+		require.Eventually(
+			t,
+			func() bool { return m.Inspect().Software.ConfVersion == v },
+			10*time.Second,
+			time.Millisecond,
+			"%s does not run",
+			v,
+		)
 	}
 }

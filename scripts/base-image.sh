@@ -1,12 +1,14 @@
 #!/bin/sh
-# base-image.sh: base images for the function runtimes, made without a registry, for tests. Each is Debian by debootstrap with
+# base-image.sh: base images for the function runtimes, made without a registry, for tests. Each is Debian by
+# debootstrap with
 #
 #   python36   pyenv's Python 3.6 where it is installed, as python:3.6-slim has it; otherwise Debian's own Python 3
 #   python27   pyenv's Python 2.7; without it there is no such image
 #   node85     Node 8.17 and npm 6, as node:8-slim has them
 #
-# and what bin/prepare will ask a package index for, so that images are built with no network. Prints what scripts/image.sh takes, a
-# line for each: BASE_PYTHON36=baetyl-test/base-python36. What takes long is kept in output/cache/base. Needs root on Debian or Ubuntu.
+# and what bin/prepare will ask a package index for, so that images are built with no network. Prints what
+# scripts/image.sh takes, a line for each: BASE_PYTHON36=baetyl-test/base-python36. What takes long is kept in
+# output/cache/base. Needs root on Debian or Ubuntu.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -51,7 +53,8 @@ pyenv_tree() {
 	[ -n "$found" ] && echo "$found"
 }
 
-# copy_pyenv VERSION TREE PIP DIR: the tree, the shared libraries that it has from this machine and Debian's root lacks, and that pip.
+# copy_pyenv VERSION TREE PIP DIR: the tree, the shared libraries that it has from this machine and Debian's root
+# lacks, and that pip.
 copy_pyenv() {
 	mkdir -p "$4/usr/local/lib/host"
 	tar -C "$2" --exclude=test --exclude=tests --exclude=__pycache__ --exclude='*.a' --exclude='*.pyc' -c . | tar -C "$4/usr/local" -x

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measures functions beside plain scripts that do the same: make bench-functions [TIME=3s] [MODE=docker]. It installs into
-# output/bench-site, or output/bench-docker.
+# Measures functions beside plain scripts that do the same: make bench-functions [TIME=3s] [MODE=docker]. It installs
+# into output/bench-site, or output/bench-docker.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

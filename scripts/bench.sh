@@ -1,7 +1,8 @@
 #!/bin/sh
-# Measures baetyl-hub beside other brokers in one run: make bench [ROWS=<pattern>] [BROKERS=<pattern>] [TIME=3s] [ROUNDS=1].
-# The peers come from apt (mosquitto) and the Go module proxy (nats-server, mochi-mqtt), into output/cache/bench. A name hub@REV
-# in BROKERS makes the hub of that commit a peer: BROKERS='hub|hub@HEAD~1' measures nothing but this hub and the one before.
+# Measures baetyl-hub beside other brokers in one run: make bench [ROWS=<pattern>] [BROKERS=<pattern>] [TIME=3s]
+# [ROUNDS=1]. The peers come from apt (mosquitto) and the Go module proxy (nats-server, mochi-mqtt), into
+# output/cache/bench. A name hub@REV in BROKERS makes the hub of that commit a peer: BROKERS='hub|hub@HEAD~1' measures
+# nothing but this hub and the one before.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -1,5 +1,6 @@
 #!/bin/sh
-# dockerd.sh start | stop | kill | host: a docker daemon of our own for tests, where none answers or where one is to be killed.
+# dockerd.sh start | stop | kill | host: a docker daemon of our own for tests, where none answers or where one is to
+# be killed.
 #
 #   start   starts dockerd unless it runs, waits until it answers, and prints its DOCKER_HOST
 #   kill    kill -9 of the daemon; its containers run on (live-restore), start brings it back
@@ -9,7 +10,8 @@
 #   BAETYL_DOCKERD_DIR   its folder, absolute and short: output/dockerd of the repository by default
 #   BAETYL_DOCKERD_ARGS  further options of dockerd
 #
-# It needs root and the packages docker.io, iptables and iproute2. It shares no data, socket or bridge with a daemon of the machine.
+# It needs root and the packages docker.io, iptables and iproute2. It shares no data, socket or bridge with a daemon
+# of the machine.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -41,8 +43,8 @@ await() {
 
 gone() { ! pid >/dev/null; }
 
-# alone tells whether the containerd of a killed daemon has gone with it. Where nobody collects it, its number looks alive to the next
-# daemon, which would wait for it in vain.
+# alone tells whether the containerd of a killed daemon has gone with it. Where nobody collects it, its number looks
+# alive to the next daemon, which would wait for it in vain.
 alone() {
 	[ -f "$dir/exec/containerd/containerd.pid" ] || return 0
 	number=$(cat "$dir/exec/containerd/containerd.pid")

@@ -24,8 +24,8 @@ if ! answer=$(docker version 2>&1); then
 fi
 mkdir -p "$out"
 
-# build ARGUMENT…: docker build, whose words are of interest only when it fails. buildx is taken where it is installed, otherwise the
-# builder that every daemon has.
+# build ARGUMENT…: docker build, whose words are of interest only when it fails. buildx is taken where it is
+# installed, otherwise the builder that every daemon has.
 if docker buildx version >/dev/null 2>&1; then
 	run_build() { docker buildx build --load --provenance=false "$@"; }
 	several=$(docker info --format '{{.DriverStatus}}' | grep io.containerd.snapshotter || true) # keeps images of several platforms
@@ -75,8 +75,9 @@ context() {
 	done
 }
 
-# dockerfile MODULE PLATFORM: a runtime has its own, Go modules share one. The old builder does not know TARGETPLATFORM, and a step that
-# is the same for all platforms would mix them up in its cache; so it gets the platform in writing.
+# dockerfile MODULE PLATFORM: a runtime has its own, Go modules share one. The old builder does not know
+# TARGETPLATFORM, and a step that is the same for all platforms would mix them up in its cache; so it gets the
+# platform in writing.
 dockerfile() {
 	if [ -f "$1/Dockerfile" ]; then
 		cat "$1/Dockerfile"

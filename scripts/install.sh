@@ -1,7 +1,7 @@
 #!/bin/sh
-# install.sh PREFIX EXAMPLE MODULE…: the binary, the example's etc and var, a package for each module with its runtime prepared
-# inside, and the test certificates. Files that the user changed are kept. A runtime that can't be prepared is named, and the rest
-# is installed: its function then shows as failed.
+# install.sh PREFIX EXAMPLE MODULE…: the binary, the example's etc and var, a package for each module with its runtime
+# prepared inside, and the test certificates. Files that the user changed are kept. A runtime that can't be prepared
+# is named, and the rest is installed: its function then shows as failed.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

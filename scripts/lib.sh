@@ -26,8 +26,8 @@ apt_install() {
 	$as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null 2>&1
 }
 
-# want NAME PACKAGES CONSEQUENCE CHECK…: where the command CHECK fails, installs PACKAGES with apt where that is possible, and
-# otherwise says the command to type and what will be missing. Returns whether CHECK holds in the end.
+# want NAME PACKAGES CONSEQUENCE CHECK…: where the command CHECK fails, installs PACKAGES with apt where that is
+# possible, and otherwise says the command to type and what will be missing. Returns whether CHECK holds in the end.
 want() {
 	want_name=$1 want_packages=$2 want_consequence=$3
 	shift 3

@@ -1,5 +1,6 @@
 #!/bin/sh
-# gofmt, go vet (also of the end-to-end tests), golangci-lint at the version of tools/go.mod and, where it is installed, shellcheck.
+# gofmt, go vet (also of the end-to-end tests), golangci-lint at the version of tools/go.mod and, where it is
+# installed, shellcheck.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

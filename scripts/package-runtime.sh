@@ -3,9 +3,10 @@
 #
 #   RUNTIME   python27, python36 or node85
 #
-# Copies package.yml, the launcher and the source, then runs the package's own bin/prepare, which fetches what the runtime needs
-# (venv, node_modules) into the package and nowhere else. May be run again; what is prepared already is kept.
-# Exit status: 0 ready; 3 its interpreter or its libraries can't be had, reason and remedy are on stderr; 2 wrong arguments.
+# Copies package.yml, the launcher and the source, then runs the package's own bin/prepare, which fetches what the
+# runtime needs (venv, node_modules) into the package and nowhere else. May be run again; what is prepared already is
+# kept. Exit status: 0 ready; 3 its interpreter or its libraries can't be had, reason and remedy are on stderr; 2
+# wrong arguments.
 set -eu
 
 case $#:${1:-} in

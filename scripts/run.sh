@@ -1,5 +1,6 @@
 #!/bin/sh
-# run.sh PREFIX: runs the installed example in the foreground. What a newcomer types next is printed once the hub listens.
+# run.sh PREFIX: runs the installed example in the foreground. What a newcomer types next is printed once the hub
+# listens.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

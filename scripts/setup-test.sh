@@ -1,8 +1,7 @@
 #!/bin/sh
 # Makes sure of the real parts that tests use: mosquitto and its clients, MQTT.js, paho for Python, docker, a C
-# compiler for the race detector.
-# They go to output/cache, nothing is global but what apt installs. In CI (CI=true) a missing part is an error; elsewhere
-# the tests that need it are skipped and say so.
+# compiler for the race detector. They go to output/cache, nothing is global but what apt installs. In CI (CI=true) a
+# missing part is an error; elsewhere the tests that need it are skipped and say so.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -31,7 +30,8 @@ own_docker() { command -v docker && command -v dockerd && command -v iptables &&
 
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
 want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' command -v mosquitto_pub || missing=1
-# The packages of these would start them at once, the broker on the port that the example uses: here they are parts of tests alone.
+# The packages of these would start them at once, the broker on the port that the example uses: here they are parts of
+# tests alone.
 if ! command -v mosquitto >/dev/null 2>&1; then
 	asleep mosquitto.service
 	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1

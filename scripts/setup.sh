@@ -1,6 +1,7 @@
 #!/bin/sh
-# Makes sure of what `make run` needs beyond Go, make and git. Installs it with apt where it may, and otherwise names the exact
-# command. Only a missing Go ends with an error: without Python or Node their functions are shown as failed, the rest runs.
+# Makes sure of what `make run` needs beyond Go, make and git. Installs it with apt where it may, and otherwise names
+# the exact command. Only a missing Go ends with an error: without Python or Node their functions are shown as failed,
+# the rest runs.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

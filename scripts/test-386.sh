@@ -1,9 +1,9 @@
 #!/bin/sh
-# The unit tests as a program of 386, which a processor of amd64 runs as it is: an int has 32 bits there. go vet for the other
-# processors finds what does not compile. GOTESTFLAG adds flags to go test.
+# The unit tests as a program of 386, which a processor of amd64 runs as it is: an int has 32 bits there. go vet for
+# the other processors finds what does not compile. GOTESTFLAG adds flags to go test.
 #
-# Left out are the tests that start the installed system or containers, and those of the Python and Node runtimes: they test other
-# programs, which have no 386 here. The race detector does not know 386.
+# Left out are the tests that start the installed system or containers, and those of the Python and Node runtimes:
+# they test other programs, which have no 386 here. The race detector does not know 386.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

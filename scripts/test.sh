@@ -1,8 +1,9 @@
 #!/bin/sh
 # The tests in three sizes: test.sh everyday | ci | all. Every stage prints its time, the first failure ends it.
 #
-# What runs every day finds the same each time: it searches nothing at random. A random search (fuzz tests) would refuse a
-# change for a fault that was there before it, so it belongs to `all`; the seeds of the fuzz tests are unit tests.
+# What runs every day finds the same each time: it searches nothing at random. A random search (fuzz tests) would
+# refuse a change for a fault that was there before it, so it belongs to `all`; the seeds of the fuzz tests are unit
+# tests.
 set -eu
 size=${1:?everyday, ci or all}
 cd "$(dirname "$0")/.."

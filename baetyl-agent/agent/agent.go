@@ -53,7 +53,10 @@ func serve(ctx baetyl.Context) error {
 	if _, err := os.Stat(dataDir); err != nil {
 		return fmt.Errorf("%w; mount a volume with the path %s there", err, cloud.Root)
 	}
-	events, err := eventstore.Open(ctx.Done(), eventstore.Config{Dir: filepath.Join(dataDir, volume.Private), Log: ctx.Log()})
+	events, err := eventstore.Open(
+		ctx.Done(),
+		eventstore.Config{Dir: filepath.Join(dataDir, volume.Private), Log: ctx.Log()},
+	)
 	if ctx.Done().Err() != nil { // while it waited for an agent that ended
 		return nil
 	}
@@ -73,14 +76,24 @@ func serve(ctx baetyl.Context) error {
 		},
 	}
 	volumes, err := volume.Open(volume.Config{
-		Dir: dataDir, Client: packages, Limits: cfg.OTA.Limits, Timeout: cfg.OTA.Timeout, Offline: reporter.Away, Log: ctx.Log(),
+		Dir:     dataDir,
+		Client:  packages,
+		Limits:  cfg.OTA.Limits,
+		Timeout: cfg.OTA.Timeout,
+		Offline: reporter.Away,
+		Log:     ctx.Log(),
 	})
 	if err != nil {
 		return err
 	}
 	defer volumes.Close()
 	updater := &update.Updater{
-		Events: events, Volumes: volumes, Master: master, LogPath: cfg.OTA.Logger.Path, Timeout: cfg.OTA.Timeout, Log: ctx.Log(),
+		Events:  events,
+		Volumes: volumes,
+		Master:  master,
+		LogPath: cfg.OTA.Logger.Path,
+		Timeout: cfg.OTA.Timeout,
+		Log:     ctx.Log(),
 	}
 	channel, err := mqtt.NewDispatcher(cfg.Remote.MQTT, mqtt.WithLogger(ctx.Log()))
 	if err != nil {

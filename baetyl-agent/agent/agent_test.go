@@ -22,7 +22,11 @@ const updated = " RECEIVED UPDATING UPDATED"
 
 func TestReportsAndUpdates(t *testing.T) {
 	r := newRig(t)
-	mqtttest.Until(t, "three reports on the interval", func() bool { reports, _ := r.cloud.Reports(); return len(reports) >= 3 })
+	mqtttest.Until(
+		t,
+		"three reports on the interval",
+		func() bool { reports, _ := r.cloud.Reports(); return len(reports) >= 3 },
+	)
 	reports, headers := r.cloud.Reports()
 	require.Nil(t, reports[0].OTA)
 	require.WithinDuration(t, time.Now(), reports[0].Time, time.Minute)
@@ -76,7 +80,11 @@ func TestEventIsAcknowledgedWhenItIsStored(t *testing.T) {
 	record := filepath.Join(r.dir, dataDir, volume.Private, "jobs.json")
 	require.NoError(t, os.Mkdir(record, 0o755)) // nothing can be written there
 	r.push(r.app("t1", "v1"))
-	mqtttest.Until(t, "the event has come", func() bool { return strings.Contains(r.output.String(), "event can't be stored") })
+	mqtttest.Until(
+		t,
+		"the event has come",
+		func() bool { return strings.Contains(r.output.String(), "event can't be stored") },
+	)
 	r.kill()
 	require.NoError(t, os.Remove(record))
 	r.start()

@@ -20,18 +20,24 @@ type config struct {
 		MQTT   mqtt.ClientInfo   `yaml:"mqtt" json:"mqtt"`
 		HTTP   http.ClientConfig `yaml:"http" json:"http"` // its address may follow from that of MQTT
 		Report struct {
-			URL      string        `yaml:"url" json:"url" default:"/v3/edge/info" zero:"default"`                       // cloud.ReportURL
-			Topic    string        `yaml:"topic" json:"topic" default:"$baidu/iot/edge/%s/core/forward" zero:"default"` // cloud.ReportTopic; accepted, nothing is published, as in 2019
+			// cloud.ReportURL
+			URL string `yaml:"url" json:"url" default:"/v3/edge/info" zero:"default"`
+			// cloud.ReportTopic; accepted, nothing is published, as in 2019
+			Topic    string        `yaml:"topic" json:"topic" default:"$baidu/iot/edge/%s/core/forward" zero:"default"`
 			Interval time.Duration `yaml:"interval" json:"interval" default:"20s" validate:"min=1"`
 		} `yaml:"report" json:"report"`
 		Desire struct {
-			Topic string `yaml:"topic" json:"topic" default:"$baidu/iot/edge/%s/core/backward" zero:"default"` // cloud.DesireTopic; %s is the client id
+			// cloud.DesireTopic; %s is the client id
+			Topic string `yaml:"topic" json:"topic" default:"$baidu/iot/edge/%s/core/backward" zero:"default"`
 		} `yaml:"desire" json:"desire"`
 	} `yaml:"remote" json:"remote"`
 	OTA struct {
-		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`                                       // without progress after which an update is given up
-		Logger  log.Config    `yaml:"logger" json:"logger" default:"{\"path\":\"var/db/baetyl/volumes/ota.log\"}" zero:"default"` // path of the master's log of updates; the rest is the master's
-		Limits  volume.Limits `yaml:"limits" json:"limits"`                                                                       // newer than the documents
+		// without progress after which an update is given up
+		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`
+		// path of the master's log of updates; the rest is the master's
+		Logger log.Config `yaml:"logger" json:"logger" default:"{\"path\":\"var/db/baetyl/volumes/ota.log\"}" zero:"default"`
+		// newer than the documents
+		Limits volume.Limits `yaml:"limits" json:"limits"`
 	} `yaml:"ota" json:"ota"`
 }
 
@@ -85,7 +91,11 @@ func (c *config) Validate() error {
 		return errors.New("remote.http.ca: remote http ca missing, must enable ssl; name the PEM file of the server's CA")
 	}
 	if !strings.HasPrefix(r.Report.URL, "/") {
-		return fmt.Errorf("remote.report.url: %q does not begin with /; write a path such as %s", r.Report.URL, cloud.ReportURL)
+		return fmt.Errorf(
+			"remote.report.url: %q does not begin with /; write a path such as %s",
+			r.Report.URL,
+			cloud.ReportURL,
+		)
 	}
 	if err := mqtt.CheckFilter(c.desireTopic()); err != nil {
 		return fmt.Errorf("remote.desire.topic: %q: %w", r.Desire.Topic, err)

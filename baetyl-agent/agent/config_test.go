@@ -27,12 +27,21 @@ func TestConfig(t *testing.T) {
 	dev := ca.Issue("dev1", big.NewInt(7))
 	files := fmt.Sprintf("ca: %s, cert: %s, key: %s", ca.CA, dev.Cert, dev.Key)
 	// As the documents have it: everything that is not required is left out.
-	c, err := load(fmt.Sprintf("remote: {mqtt: {address: 'ssl://x.mqtt.iot.gz.baidubce.com:1884', clientid: dev1, username: u, %s}, http: {ca: %s}}", files, ca.CA))
+	c, err := load(
+		fmt.Sprintf(
+			"remote: {mqtt: {address: 'ssl://x.mqtt.iot.gz.baidubce.com:1884', clientid: dev1, username: u, %s}, http: {ca: %s}}",
+			files,
+			ca.CA,
+		),
+	)
 	require.NoError(t, err)
 	r := c.Remote
 	require.Equal(t, "https://iotedge.gz.baidubce.com", r.HTTP.Address)
-	require.Equal(t, []time.Duration{30 * time.Second, time.Minute, time.Minute, 5 * time.Minute, 20 * time.Second, 5 * time.Minute},
-		[]time.Duration{r.MQTT.Timeout, r.MQTT.Interval, r.MQTT.KeepAlive, r.HTTP.Timeout, r.Report.Interval, c.OTA.Timeout})
+	require.Equal(
+		t,
+		[]time.Duration{30 * time.Second, time.Minute, time.Minute, 5 * time.Minute, 20 * time.Second, 5 * time.Minute},
+		[]time.Duration{r.MQTT.Timeout, r.MQTT.Interval, r.MQTT.KeepAlive, r.HTTP.Timeout, r.Report.Interval, c.OTA.Timeout},
+	)
 	require.Equal(t, "/v3/edge/info", r.Report.URL)
 	require.Equal(t, "$baidu/iot/edge/%s/core/forward", r.Report.Topic)
 	require.Equal(t, []mqtt.TopicInfo{{Topic: "$baidu/iot/edge/dev1/core/backward", QOS: 1}}, r.MQTT.Subscriptions)

@@ -25,7 +25,18 @@ func TestSamplesOfTheDocuments(t *testing.T) {
 
 	ca := agenttest.NewAuthority(t)
 	dev := ca.Issue("dev1", big.NewInt(1))
-	c, err := load(strings.NewReplacer("var/db/baetyl/cert/ca.pem", ca.CA, "var/db/baetyl/cert/client.pem", dev.Cert, "var/db/baetyl/cert/client.key", dev.Key).Replace(sample(2)))
+	c, err := load(
+		strings.NewReplacer(
+			"var/db/baetyl/cert/ca.pem",
+			ca.CA,
+			"var/db/baetyl/cert/client.pem",
+			dev.Cert,
+			"var/db/baetyl/cert/client.key",
+			dev.Key,
+		).Replace(
+			sample(2),
+		),
+	)
 	require.NoError(t, err)
 	require.Equal(t, "$baidu/iot/edge/dev1/core/backward", c.desireTopic())
 }

@@ -53,8 +53,14 @@ func newRig(t *testing.T) *rig {
 	device, server := ca.Issue("dev1", n), ca.Issue("cloud", big.NewInt(2))
 	port := mqtttest.FreePort(t)
 	r := &rig{t: t, dir: t.TempDir()}
-	r.broker = mqtttest.Mosquitto(t, fmt.Sprintf("listener %d 127.0.0.1", port), "cafile "+ca.CA, "certfile "+server.Cert, "keyfile "+server.Key,
-		"require_certificate true")
+	r.broker = mqtttest.Mosquitto(
+		t,
+		fmt.Sprintf("listener %d 127.0.0.1", port),
+		"cafile "+ca.CA,
+		"certfile "+server.Cert,
+		"keyfile "+server.Key,
+		"require_certificate true",
+	)
 	r.cloud = agenttest.NewCloud(t, server, device.Public)
 	r.server = agenttest.NewServer(t, false)
 	data := filepath.Join(r.dir, dataDir)
@@ -94,7 +100,13 @@ func (r *rig) start() {
 	require.NoError(r.t, err)
 	r.agent = exec.Command(self)
 	r.agent.Dir, r.agent.Stderr = r.dir, &r.output
-	r.agent.Env = append(os.Environ(), "RUN_AGENT=1", masterapi.EnvAPIAddress+"="+r.api, masterapi.EnvServiceName+"=agent", masterapi.EnvInstanceName+"=agent")
+	r.agent.Env = append(
+		os.Environ(),
+		"RUN_AGENT=1",
+		masterapi.EnvAPIAddress+"="+r.api,
+		masterapi.EnvServiceName+"=agent",
+		masterapi.EnvInstanceName+"=agent",
+	)
 	require.NoError(r.t, r.agent.Start())
 }
 
@@ -113,7 +125,13 @@ func (r *rig) stop() error {
 }
 
 func (r *rig) send(payload []byte) {
-	require.NoError(r.t, r.mqtt.PublishWait(r.t.Context(), mqtt.Message{Topic: cloud.Topic(cloud.DesireTopic, "dev1"), Payload: payload, QOS: 1}))
+	require.NoError(
+		r.t,
+		r.mqtt.PublishWait(
+			r.t.Context(),
+			mqtt.Message{Topic: cloud.Topic(cloud.DesireTopic, "dev1"), Payload: payload, QOS: 1},
+		),
+	)
 }
 
 func (r *rig) push(o cloud.OTA) {
@@ -124,10 +142,21 @@ func (r *rig) push(o cloud.OTA) {
 
 // app puts an application on the server.
 func (r *rig) app(trace, version string) cloud.OTA {
-	text := fmt.Sprintf("version: %s\nservices: [{name: a, image: a}]\nvolumes: [{name: agent, path: var/db/baetyl}]\n", version)
+	text := fmt.Sprintf(
+		"version: %s\nservices: [{name: a, image: a}]\nvolumes: [{name: agent, path: var/db/baetyl}]\n",
+		version,
+	)
 	padding := agenttest.Entry{Name: "padding", Data: string(bytes.Repeat([]byte(version), 5000))}
-	return cloud.OTA{Type: masterapi.UpdateApp, Trace: trace, Version: version,
-		Volume: r.server.Put("app", "var/db/baetyl/app/"+version, agenttest.Zip(r.t, agenttest.Entry{Name: "application.yml", Data: text}, padding))}
+	return cloud.OTA{
+		Type:    masterapi.UpdateApp,
+		Trace:   trace,
+		Version: version,
+		Volume: r.server.Put(
+			"app",
+			"var/db/baetyl/app/"+version,
+			agenttest.Zip(r.t, agenttest.Entry{Name: "application.yml", Data: text}, padding),
+		),
+	}
 }
 
 // reported waits until the cloud knows of these steps.

@@ -53,18 +53,28 @@ func NewAuthority(t testing.TB) *Authority {
 func (a *Authority) Issue(name string, serial *big.Int) Certificate {
 	a.t.Helper()
 	key := newKey(a.t, name)
-	template := &x509.Certificate{SerialNumber: serial, Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
+	template := &x509.Certificate{
+		SerialNumber: serial,
+		Subject:      pkix.Name{CommonName: name},
+		NotAfter:     time.Now().Add(time.Hour),
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage:     x509.KeyUsageDigitalSignature | x509.KeyUsageKeyEncipherment,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	if err != nil {
 		a.t.Fatal(err)
 	}
-	return Certificate{Cert: WritePEM(a.t, "CERTIFICATE", der), Key: WritePEM(a.t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)),
-		Pair: tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, Public: &key.PublicKey}
+	return Certificate{
+		Cert:   WritePEM(a.t, "CERTIFICATE", der),
+		Key:    WritePEM(a.t, "RSA PRIVATE KEY", x509.MarshalPKCS1PrivateKey(key)),
+		Pair:   tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key},
+		Public: &key.PublicKey,
+	}
 }
 
-// keys are those of this process by owner: making one takes a second, and each test is to have its own authority all the same.
+// keys are those of this process by owner: making one takes a second, and each test is to have its own authority all
+// the same.
 var keys = struct {
 	sync.Mutex
 	by map[string]*rsa.PrivateKey

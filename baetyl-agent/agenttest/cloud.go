@@ -58,7 +58,8 @@ func (c *Cloud) Reports() ([]cloud.Report, []http.Header) {
 	return append([]cloud.Report{}, c.reports...), append([]http.Header{}, c.headers...)
 }
 
-// Steps returns the steps of trace as the newest report that has them gives them, and whether two reports contradict each other.
+// Steps returns the steps of trace as the newest report that has them gives them, and whether two reports contradict
+// each other.
 func (c *Cloud) Steps(trace string) (steps string, contradiction error) {
 	reports, _ := c.Reports()
 	for _, r := range reports {

@@ -6,7 +6,8 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// Disk is file.OS without its fsyncs, for the process after a power cut: a test of all faults starts a thousand of them.
+// Disk is file.OS without its fsyncs, for the process after a power cut: a test of all faults starts a thousand of
+// them.
 func Disk() file.Disk { return file.Disk{FS: hasty{file.OS}} }
 
 type hasty struct{ file.FS }

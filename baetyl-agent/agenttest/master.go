@@ -21,8 +21,8 @@ import (
 // ErrLost is the error of a call whose answer got lost.
 var ErrLost = errors.New("answer got lost")
 
-// Master stands for the master: it takes updates, writes its log and has the application in its report. Its knobs may be turned
-// between updates.
+// Master stands for the master: it takes updates, writes its log and has the application in its report. Its knobs may
+// be turned between updates.
 type Master struct {
 	Dir string // its var/db/baetyl
 

@@ -1,4 +1,5 @@
-// Package agenttest gives the tests of the agent packages, a server that gives them out, badly where asked, and certificates.
+// Package agenttest gives the tests of the agent packages, a server that gives them out, badly where asked, and
+// certificates.
 package agenttest
 
 import (

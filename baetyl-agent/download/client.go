@@ -11,8 +11,8 @@ import (
 	"github.com/baetyl/baetyl/utils/cert"
 )
 
-// NewClient returns a client for downloads. Packages may lie with anybody on the net, so the system's authorities are trusted
-// beside c.CA. Each step up to the head of an answer has its limit; the body may take as long as it comes.
+// NewClient returns a client for downloads. Packages may lie with anybody on the net, so the system's authorities are
+// trusted beside c.CA. Each step up to the head of an answer has its limit; the body may take as long as it comes.
 func NewClient(c cert.Config) (*http.Client, error) {
 	tls, err := cert.Client(c)
 	if err != nil {

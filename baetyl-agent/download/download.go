@@ -4,8 +4,8 @@
 //	         ▲                  │
 //	         └── broken, silent ┘ after a growing delay, or with the next start
 //
-// It promises that what Fetch returns has the digests that were asked for, that no address is in an error or in the log, and that a
-// network that is away is waited for.
+// It promises that what Fetch returns has the digests that were asked for, that no address is in an error or in the
+// log, and that a network that is away is waited for.
 //
 // It does not know what a package is for, nor whether it is a zip.
 package download
@@ -40,13 +40,14 @@ var (
 
 // Downloader is a folder for one download. Its fields are set before the first Fetch and not changed.
 type Downloader struct {
-	Dir          string    // is there, and nobody else's
-	Disk         file.Disk // where Dir lies
-	Client       *http.Client
-	Limit        int64          // bytes of a package, at most
-	Free         uint64         // bytes that must be left on the disk
-	Timeout      time.Duration  // without a byte after which a download is given up
-	Offline      func() bool    // tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	Dir     string    // is there, and nobody else's
+	Disk    file.Disk // where Dir lies
+	Client  *http.Client
+	Limit   int64         // bytes of a package, at most
+	Free    uint64        // bytes that must be left on the disk
+	Timeout time.Duration // without a byte after which a download is given up
+	// tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	Offline      func() bool
 	StallTimeout time.Duration  // a connection that brings no byte for so long is given up and made anew
 	Retry        backoff.Policy // time between attempts, counted anew after each one that brought something
 	Log          log.Logger
@@ -63,8 +64,8 @@ type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// Fetch returns the path of m's package, which is whole. It goes on with what an earlier call left, and leaves what it got when
-// ctx ends or the network stays away. One call at a time.
+// Fetch returns the path of m's package, which is whole. It goes on with what an earlier call left, and leaves what
+// it got when ctx ends or the network stays away. One call at a time.
 func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 	name := digestName(m)
 	if err := d.forget(name); err != nil {

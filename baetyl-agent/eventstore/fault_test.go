@@ -31,8 +31,8 @@ var story = []func(*eventstore.Store) error{
 	func(s *eventstore.Store) error { return s.Reported(s.Jobs()) },
 }
 
-// Whatever the disk does, and when: what a method has returned without an error is there after a restart, an error has changed
-// nothing for the process that goes on, and the story goes on from there.
+// Whatever the disk does, and when: what a method has returned without an error is there after a restart, an error
+// has changed nothing for the process that goes on, and the story goes on from there.
 func TestFaults(t *testing.T) {
 	states := [][]eventstore.Job{nil} // after each act
 	plain := open(t, t.TempDir())
@@ -43,7 +43,10 @@ func TestFaults(t *testing.T) {
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
 		require.NoError(t, os.Mkdir(filepath.Join(d.Dir(), "volumes"), 0o755))
 		start := func(disk file.Disk) (*eventstore.Store, error) {
-			return eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(d.Dir(), "volumes/.agent"), Disk: disk, Log: log.Discard()})
+			return eventstore.Open(
+				bg,
+				eventstore.Config{Dir: filepath.Join(d.Dir(), "volumes/.agent"), Disk: disk, Log: log.Discard()},
+			)
 		}
 		d.Start()
 		done := 0

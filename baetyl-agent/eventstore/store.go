@@ -2,8 +2,8 @@
 //
 //	event ─► Add ─► waiting ─► Next ─► Step, Step … final ─► Cleaned ─► Reported ─► gone (its trace is remembered)
 //
-// It promises that each method has its effect on stable storage when it returns, that a trace is taken once, that a job leaves
-// only when all its steps have been reported, and that there are at most Max jobs.
+// It promises that each method has its effect on stable storage when it returns, that a trace is taken once, that a
+// job leaves only when all its steps have been reported, and that there are at most Max jobs.
 //
 // It does not know what an update is.
 package eventstore
@@ -51,7 +51,8 @@ type Config struct {
 	Log  log.Logger
 }
 
-// Open reads the store. Two agents on one folder would do everything twice: the second one waits until the first has ended, or ctx.
+// Open reads the store. Two agents on one folder would do everything twice: the second one waits until the first has
+// ended, or ctx.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	disk := cfg.Disk.Or()
 	if err := disk.MakeDir(cfg.Dir, 0o700); err != nil {
@@ -65,8 +66,16 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{lock: lock, changed: make(chan struct{}, 1), wake: make(chan struct{}), file: state.File[content]{
-		Path: filepath.Join(cfg.Dir, "jobs.json"), What: "record of updates", Then: "updates that were under way are forgotten",
-		Version: 1, Perm: 0o600, Disk: disk, Log: cfg.Log, // URLs of packages may hold secrets
+		Path: filepath.Join(
+			cfg.Dir,
+			"jobs.json",
+		),
+		What:    "record of updates",
+		Then:    "updates that were under way are forgotten",
+		Version: 1,
+		Perm:    0o600,
+		Disk:    disk,
+		Log:     cfg.Log, // URLs of packages may hold secrets
 	}}
 	if err := s.load(); err != nil {
 		_ = lock.Close()
@@ -93,7 +102,8 @@ func (s *Store) Close() error { return s.lock.Close() }
 // Changed delivers when there are steps that were not reported yet.
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
-// Add takes an update. When it returns without an error the update will be carried out, or was taken before (added is false).
+// Add takes an update. When it returns without an error the update will be carried out, or was taken before (added is
+// false).
 func (s *Store) Add(ctx context.Context, o cloud.OTA, now time.Time) (added bool, err error) {
 	err = s.when(ctx, func(c *content) (ready, dirty bool) {
 		if slices.Contains(c.Recent, o.Trace) || c.find(o.Trace) != nil {
@@ -103,7 +113,10 @@ func (s *Store) Add(ctx context.Context, o cloud.OTA, now time.Time) (added bool
 			return false, false
 		}
 		added = true
-		c.Jobs = append(c.Jobs, Job{OTA: o, Steps: []cloud.Progress{{Time: now.UTC(), Step: masterapi.StepReceived, Trace: o.Trace}}})
+		c.Jobs = append(
+			c.Jobs,
+			Job{OTA: o, Steps: []cloud.Progress{{Time: now.UTC(), Step: masterapi.StepReceived, Trace: o.Trace}}},
+		)
 		return true, true
 	})
 	if err != nil || !added {
@@ -134,8 +147,8 @@ func (s *Store) Next(ctx context.Context) (job Job, err error) {
 	return job, err
 }
 
-// Step adds steps to a job that has not ended. seen is the number of steps that are from the master's log, now; clean says that
-// old volumes are to be removed, which Cleaned takes back.
+// Step adds steps to a job that has not ended. seen is the number of steps that are from the master's log, now; clean
+// says that old volumes are to be removed, which Cleaned takes back.
 func (s *Store) Step(trace string, seen int, clean bool, steps ...cloud.Progress) error {
 	err := s.change(trace, func(job *Job) {
 		if job.Done() {
@@ -204,7 +217,8 @@ func (s *Store) change(trace string, f func(*Job)) error {
 	})
 }
 
-// when calls f now and after each change until it is ready, and writes what it changed. If that fails, nothing has changed.
+// when calls f now and after each change until it is ready, and writes what it changed. If that fails, nothing has
+// changed.
 func (s *Store) when(ctx context.Context, f func(*content) (ready, dirty bool)) error {
 	for {
 		s.mu.Lock()

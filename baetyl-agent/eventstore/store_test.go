@@ -62,9 +62,16 @@ func TestEverythingSurvives(t *testing.T) {
 	require.False(t, add(t, s, "a"))
 	job, err := s.Next(bg)
 	require.NoError(t, err)
-	require.Equal(t, eventstore.Job{OTA: ota("a"), Steps: []cloud.Progress{{Time: now, Step: "RECEIVED", Trace: "a"}}}, job)
+	require.Equal(
+		t,
+		eventstore.Job{OTA: ota("a"), Steps: []cloud.Progress{{Time: now, Step: "RECEIVED", Trace: "a"}}},
+		job,
+	)
 	require.NoError(t, s.HandOver("a", eventstore.App{Version: "v1", Volumes: []string{"x"}}))
-	require.NoError(t, s.Step("a", 2, true, cloud.Progress{Step: "UPDATING", Trace: "a"}, cloud.Progress{Step: "UPDATED", Trace: "a"}))
+	require.NoError(
+		t,
+		s.Step("a", 2, true, cloud.Progress{Step: "UPDATING", Trace: "a"}, cloud.Progress{Step: "UPDATED", Trace: "a"}),
+	)
 	again()
 	job, err = s.Next(bg)
 	require.NoError(t, err)
@@ -177,8 +184,13 @@ func TestFilesOfOlderVersions(t *testing.T) {
 		return cloud.Progress{Time: now, Step: name, Trace: trace, Error: failure}
 	}
 	want := []eventstore.Job{
-		{OTA: ota("a"), Steps: []cloud.Progress{step("a", "RECEIVED", ""), step("a", "UPDATING", ""), step("a", "UPDATED", "e")}, Seen: 2, Clean: true,
-			App: eventstore.App{Version: "v1", Volumes: []string{"var/db/baetyl/a/v1", "var/db/baetyl/hub/v1"}}},
+		{
+			OTA:   ota("a"),
+			Steps: []cloud.Progress{step("a", "RECEIVED", ""), step("a", "UPDATING", ""), step("a", "UPDATED", "e")},
+			Seen:  2,
+			Clean: true,
+			App:   eventstore.App{Version: "v1", Volumes: []string{"var/db/baetyl/a/v1", "var/db/baetyl/hub/v1"}},
+		},
 		{OTA: ota("b"), Steps: []cloud.Progress{step("b", "RECEIVED", "")}},
 	}
 	require.Equal(t, want, s.Jobs())
@@ -207,7 +219,9 @@ func TestOneAgentAtATime(t *testing.T) {
 
 // Whatever is in the file, the store opens, takes updates, and gives out only those that can be carried out.
 func FuzzStore(f *testing.F) {
-	f.Add(`{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"name":"v","path":"var/db/baetyl/v","meta":{"url":"http://c/v","md5":"1B2M2Y8AsgTpgAmY7PhCfg=="}}},"steps":[]}]}`)
+	f.Add(
+		`{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"name":"v","path":"var/db/baetyl/v","meta":{"url":"http://c/v","md5":"1B2M2Y8AsgTpgAmY7PhCfg=="}}},"steps":[]}]}`,
+	)
 	f.Add(`{"jobs":[{"steps":[{"step":"UPDATED"}]}],"recent":["a"]}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()

@@ -4,8 +4,8 @@
 //	                 ├─► Report ─► Seal ─► POST ─► 2xx: steps are reported
 //	eventstore ─steps┘                       └──► else: again after a growing delay, with what is true then
 //
-// It promises that a report always has the newest state, so that nothing piles up while the cloud is away, and that a step of an
-// update is in every report until one with it has arrived.
+// It promises that a report always has the newest state, so that nothing piles up while the cloud is away, and that a
+// step of an update is in every report until one with it has arrived.
 package report
 
 import (

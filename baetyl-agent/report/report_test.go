@@ -35,8 +35,17 @@ func newReporter(t *testing.T) (*report.Reporter, *agenttest.Cloud, *bytes.Buffe
 	t.Cleanup(func() { j.Close() })
 	var text bytes.Buffer
 	m := agenttest.NewMaster(t.TempDir())
-	return &report.Reporter{Client: client, URL: cloud.ReportURL, Interval: time.Hour, ClientID: "dev", Serial: "7",
-		Key: device.Pair.PrivateKey.(*rsa.PrivateKey), Inspect: m.Inspect, Events: j, Log: log.NewTo(&text, log.Config{Level: "debug"})}, c, &text
+	return &report.Reporter{
+		Client:   client,
+		URL:      cloud.ReportURL,
+		Interval: time.Hour,
+		ClientID: "dev",
+		Serial:   "7",
+		Key:      device.Pair.PrivateKey.(*rsa.PrivateKey),
+		Inspect:  m.Inspect,
+		Events:   j,
+		Log:      log.NewTo(&text, log.Config{Level: "debug"}),
+	}, c, &text
 }
 
 func TestAReportWithoutTheMaster(t *testing.T) {
@@ -55,7 +64,11 @@ func TestProgressIsReportedAtOnce(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
 	mqtttest.Until(t, "the first report", func() bool { return c.Tried() == 1 })
-	o := cloud.OTA{Type: "APP", Trace: "t", Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v", Meta: agenttest.Meta("http://c/v", nil)}}
+	o := cloud.OTA{
+		Type:   "APP",
+		Trace:  "t",
+		Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v", Meta: agenttest.Meta("http://c/v", nil)},
+	}
 	_, err := r.Events.Add(bg, o, time.Now())
 	require.NoError(t, err)
 	mqtttest.Until(t, "RECEIVED", func() bool { s, _ := c.Steps("t"); return s == " RECEIVED" })
@@ -75,7 +88,11 @@ func TestBackoff(t *testing.T) {
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
-	o := cloud.OTA{Type: "APP", Trace: "t", Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v", Meta: agenttest.Meta("http://c/v", nil)}}
+	o := cloud.OTA{
+		Type:   "APP",
+		Trace:  "t",
+		Volume: cloud.Volume{Name: "v", Path: "var/db/baetyl/v", Meta: agenttest.Meta("http://c/v", nil)},
+	}
 	_, err := r.Events.Add(bg, o, time.Now())
 	require.NoError(t, err)
 	begin := time.Now()

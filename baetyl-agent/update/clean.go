@@ -7,8 +7,9 @@ import (
 	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 )
 
-// clean removes downloaded volumes that neither the application that job brought, nor the one that runs, nor a waiting update
-// needs. It runs between two updates; if the application is another one by now, the next update's end cleans.
+// clean removes downloaded volumes that neither the application that job brought, nor the one that runs, nor a
+// waiting update needs. It runs between two updates; if the application is another one by now, the next update's end
+// cleans.
 func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 	i, err := u.Master.Inspect(ctx)
 	if err != nil {

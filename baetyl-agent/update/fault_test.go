@@ -25,8 +25,8 @@ func steps(j eventstore.Job) (text string) {
 	return text
 }
 
-// store is what the agent does with an event until it may acknowledge it: nothing else has come to the disk then. It returns false
-// if the process has ended before.
+// store is what the agent does with an event until it may acknowledge it: nothing else has come to the disk then. It
+// returns false if the process has ended before.
 func (r *rig) store(o cloud.OTA, d *faultfs.FS) bool {
 	for {
 		_, err := r.events.Add(bg, o, time.Now())
@@ -40,9 +40,10 @@ func (r *rig) store(o cloud.OTA, d *faultfs.FS) bool {
 	}
 }
 
-// Whatever the disk does, and when, during an update of the application with its cleaning: an event that was acknowledged comes to
-// its end; that is UPDATED, or FAILURE where a disk that does not work is the reason; the master is asked once; the volumes are
-// whole; and the next update finds nothing that would hinder it, nor leaves anything of the ones before.
+// Whatever the disk does, and when, during an update of the application with its cleaning: an event that was
+// acknowledged comes to its end; that is UPDATED, or FAILURE where a disk that does not work is the reason; the
+// master is asked once; the volumes are whole; and the next update finds nothing that would hinder it, nor leaves
+// anything of the ones before.
 func TestFaults(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {

@@ -14,8 +14,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// ask hands the update over. A master that is busy or away is asked again until the timeout; one that took the update although
-// its answer was lost has it in its log.
+// ask hands the update over. A master that is busy or away is asked again until the timeout; one that took the update
+// although its answer was lost has it in its log.
 func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	deadline := time.Now().Add(u.Timeout)
 	for n := 0; ; n++ {
@@ -38,8 +38,8 @@ func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	}
 }
 
-// follow copies the steps of the master's log into the store until the last one. A master that answers is given twice the time: by
-// default its own deadline is as long as ours, and putting the old application back comes after it.
+// follow copies the steps of the master's log into the store until the last one. A master that answers is given twice
+// the time: by default its own deadline is as long as ours, and putting the old application back comes after it.
 func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) error {
 	o, seen := job.OTA, job.Seen
 	alive, limit := time.Now(), u.Timeout
@@ -71,7 +71,12 @@ func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) 
 		if time.Since(alive) >= limit {
 			if limit > u.Timeout || !u.answers(ctx) {
 				l.Errorf("update is given up: no step for %s", limit)
-				return u.Events.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)))
+				return u.Events.Step(
+					o.Trace,
+					seen,
+					false,
+					step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)),
+				)
 			}
 			limit = 2 * u.Timeout
 		}

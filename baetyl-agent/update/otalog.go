@@ -27,8 +27,8 @@ type otaLog struct {
 
 func (u *Updater) otaLog() otaLog { return otaLog{u.Disk.Or(), u.LogPath, u.Log} }
 
-// of returns the records of trace. A log that is missing has none, a damaged one those before the damage. An error says that the
-// disk did not read it now.
+// of returns the records of trace. A log that is missing has none, a damaged one those before the damage. An error
+// says that the disk did not read it now.
 func (o otaLog) of(trace string) ([]masterapi.OTARecord, error) {
 	all, err := o.read()
 	switch {
@@ -41,8 +41,8 @@ func (o otaLog) of(trace string) ([]masterapi.OTARecord, error) {
 	return slices.DeleteFunc(all, func(r masterapi.OTARecord) bool { return r.Trace != trace }), nil
 }
 
-// idle returns nil when no update runs, also none that somebody else asked for. A log that does not say so for certain counts as
-// one in which an update runs.
+// idle returns nil when no update runs, also none that somebody else asked for. A log that does not say so for
+// certain counts as one in which an update runs.
 func (o otaLog) idle() error {
 	all, err := o.read()
 	switch {

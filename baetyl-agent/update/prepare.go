@@ -30,8 +30,8 @@ const (
 // maxVolumes is how many volumes an application may have.
 const maxVolumes = 1000
 
-// prepare downloads everything that the update needs. It returns what the master is to be handed, a path relative to its working
-// directory, and the application in it.
+// prepare downloads everything that the update needs. It returns what the master is to be handed, a path relative to
+// its working directory, and the application in it.
 func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a eventstore.App, err error) {
 	if err := u.Volumes.Ensure(ctx, o.Volume, u.live); err != nil {
 		return "", a, err
@@ -82,7 +82,8 @@ func (u *Updater) live(ctx context.Context) (paths []string, err error) {
 	}
 }
 
-// metadata is which volumes an application has and where they come from. Version is the one that the master will report.
+// metadata is which volumes an application has and where they come from. Version is the one that the master will
+// report.
 type metadata struct {
 	Version string         `yaml:"-" json:"-"`
 	Volumes []cloud.Volume `yaml:"volumes" json:"volumes"`

@@ -11,7 +11,8 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
-// One after the other, in their order; what waits keeps its folder, and nothing is removed while somebody else updates [W45, W47].
+// One after the other, in their order; what waits keeps its folder, and nothing is removed while somebody else
+// updates [W45, W47].
 func TestQueue(t *testing.T) {
 	r := newRig(t)
 	r.master.Steps("UPDATING")
@@ -30,7 +31,8 @@ func TestQueue(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v2"))
 }
 
-// [W47] Cleaning waits for the master, is not forgotten by a restart, and leaves everything while somebody else updates.
+// [W47] Cleaning waits for the master, is not forgotten by a restart, and leaves everything while somebody else
+// updates.
 func TestCleaningWaits(t *testing.T) {
 	for _, other := range []bool{false, true} {
 		r := newRig(t)

@@ -4,8 +4,9 @@
 //	                   │                            │                  │
 //	                   └── FAILURE                  └── FAILURE        └── TIMEOUT, or what the log says
 //
-// It promises that an update is resumed after a crash at any point: what was done is found done (volumes by their digest, the
-// hand-over by the master's log), the rest is done then. The master alone writes its log; here it is only read.
+// It promises that an update is resumed after a crash at any point: what was done is found done (volumes by their
+// digest, the hand-over by the master's log), the rest is done then. The master alone writes its log; here it is only
+// read.
 package update
 
 import (

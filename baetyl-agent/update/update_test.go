@@ -51,7 +51,15 @@ func newRig(t *testing.T) *rig {
 // prepareRig is newRig without the start.
 func prepareRig(t *testing.T, dir string, s *agenttest.Server) *rig {
 	require.NoError(t, os.MkdirAll(dir, 0o755))
-	r := &rig{t: t, dir: dir, server: s, master: agenttest.NewMaster(dir), timeout: 10 * time.Second, stop: func() {}, log: &bytes.Buffer{}}
+	r := &rig{
+		t:       t,
+		dir:     dir,
+		server:  s,
+		master:  agenttest.NewMaster(dir),
+		timeout: 10 * time.Second,
+		stop:    func() {},
+		log:     &bytes.Buffer{},
+	}
 	r.logger = log.NewTo(r.log, log.Config{Level: "debug"})
 	t.Cleanup(func() {
 		r.stop()
@@ -68,11 +76,27 @@ func (r *rig) start() {
 
 // open is the first part of start.
 func (r *rig) open() (err error) {
-	if r.events, err = eventstore.Open(bg, eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Disk: r.disk, Log: r.logger}); err != nil {
+	if r.events, err = eventstore.Open(
+		bg,
+		eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Disk: r.disk, Log: r.logger},
+	); err != nil {
 		return err
 	}
-	r.volumes, err = volume.Open(volume.Config{Dir: r.dir, Disk: r.disk, Client: http.DefaultClient, Timeout: r.timeout, Log: r.logger,
-		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100}, Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}})
+	r.volumes, err = volume.Open(
+		volume.Config{
+			Dir:     r.dir,
+			Disk:    r.disk,
+			Client:  http.DefaultClient,
+			Timeout: r.timeout,
+			Log:     r.logger,
+			Limits: volume.Limits{
+				Package:  1 << 20,
+				Unpacked: 1 << 20,
+				Files:    100,
+			},
+			Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond},
+		},
+	)
 	if err != nil {
 		return errors.Join(err, r.events.Close())
 	}
@@ -86,8 +110,16 @@ func (r *rig) open() (err error) {
 
 // run is the second part of start.
 func (r *rig) run() {
-	u := &update.Updater{Events: r.events, Volumes: r.volumes, Master: r.master, LogPath: filepath.Join(r.dir, "ota.log"), Disk: r.disk,
-		Timeout: r.timeout, Poll: 2 * time.Millisecond, Log: r.logger}
+	u := &update.Updater{
+		Events:  r.events,
+		Volumes: r.volumes,
+		Master:  r.master,
+		LogPath: filepath.Join(r.dir, "ota.log"),
+		Disk:    r.disk,
+		Timeout: r.timeout,
+		Poll:    2 * time.Millisecond,
+		Log:     r.logger,
+	}
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
 	go func() { ended <- u.Run(ctx) }()
@@ -111,7 +143,11 @@ func (r *rig) add(o cloud.OTA) {
 
 // app puts an application of one service and its configuration on the server.
 func (r *rig) app(trace, version string) cloud.OTA {
-	conf := r.server.Put("hub-conf", "var/db/baetyl/hub-conf/"+version, agenttest.Zip(r.t, agenttest.Entry{Name: "service.yml", Data: version}))
+	conf := r.server.Put(
+		"hub-conf",
+		"var/db/baetyl/hub-conf/"+version,
+		agenttest.Zip(r.t, agenttest.Entry{Name: "service.yml", Data: version}),
+	)
 	text := fmt.Sprintf(`version: %s
 services: [{name: hub, image: hub, mounts: [{name: hub-conf, path: etc/baetyl}]}]
 volumes: [{name: hub-conf, path: %s, meta: {url: "%s", md5: "%s", version: %s}}, {name: agent, path: var/db/baetyl}]
@@ -120,7 +156,12 @@ volumes: [{name: hub-conf, path: %s, meta: {url: "%s", md5: "%s", version: %s}},
 }
 
 func (r *rig) pack(trace, version string, files ...agenttest.Entry) cloud.OTA {
-	return cloud.OTA{Type: masterapi.UpdateApp, Trace: trace, Version: version, Volume: r.server.Put("app", "var/db/baetyl/app/"+version, agenttest.Zip(r.t, files...))}
+	return cloud.OTA{
+		Type:    masterapi.UpdateApp,
+		Trace:   trace,
+		Version: version,
+		Volume:  r.server.Put("app", "var/db/baetyl/app/"+version, agenttest.Zip(r.t, files...)),
+	}
 }
 
 // job waits until the job of trace is done and cleaned up, and returns its steps and its last error.
@@ -152,7 +193,11 @@ func TestApplicationUpdates(t *testing.T) {
 	r.add(r.app("t1", "v1"))
 	steps, _ := r.job("t1")
 	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
-	require.Equal(t, []masterapi.UpdateRequest{{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1"}}, r.master.Calls())
+	require.Equal(
+		t,
+		[]masterapi.UpdateRequest{{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1"}},
+		r.master.Calls(),
+	)
 	require.Equal(t, "v1", r.read("hub-conf/v1/service.yml"))
 
 	r.add(r.app("t2", "v2"))
@@ -190,7 +235,11 @@ func TestMasterUpdates(t *testing.T) {
 	r.master.Log("MST", "m1", "UPDATED")
 	steps, _ := r.job("m1")
 	require.Equal(t, "RECEIVED UPDATING RESTARTING UPDATED", steps)
-	require.Equal(t, []masterapi.UpdateRequest{{Type: "MST", Path: "var/db/baetyl/app/v9/bin/baetyl", Trace: "m1"}}, r.master.Calls())
+	require.Equal(
+		t,
+		[]masterapi.UpdateRequest{{Type: "MST", Path: "var/db/baetyl/app/v9/bin/baetyl", Trace: "m1"}},
+		r.master.Calls(),
+	)
 
 	o = r.pack("m2", "v10", agenttest.Entry{Name: "baetyl", Data: "x"})
 	o.Type = masterapi.UpdateMaster

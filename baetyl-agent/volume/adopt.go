@@ -11,7 +11,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
-// adopt takes dir into the record if it has everything that was unpacked into stagedNew; it may have more. dir stays as it is.
+// adopt takes dir into the record if it has everything that was unpacked into stagedNew; it may have more. dir stays
+// as it is.
 func (s *Store) adopt(dir string, m app.VolumeMeta) error {
 	if err := s.contains(dir, stagedNew); err != nil {
 		_ = s.root.RemoveAll(stage)

@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// Choose returns those of downloaded, paths relative to cloud.Root, that can go: they neither are, nor contain, nor lie in one of
-// keep, paths as the master takes them. The order of the lists does not matter.
+// Choose returns those of downloaded, paths relative to cloud.Root, that can go: they neither are, nor contain, nor
+// lie in one of keep, paths as the master takes them. The order of the lists does not matter.
 func Choose(downloaded, keep []string) []string {
 	var out []string
 	for _, d := range downloaded {
@@ -22,8 +22,8 @@ func Choose(downloaded, keep []string) []string {
 	return out
 }
 
-// Clean removes the folders that were downloaded and that keep, paths of volumes as the master takes them, does not need. It
-// returns the paths that are gone for good; one that can't be removed does not keep the others.
+// Clean removes the folders that were downloaded and that keep, paths of volumes as the master takes them, does not
+// need. It returns the paths that are gone for good; one that can't be removed does not keep the others.
 func (s *Store) Clean(keep []string) (removed []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,7 +44,10 @@ func TestChoose(t *testing.T) {
 func TestCleanRemovesOnlyDownloads(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	for _, p := range []string{"hub/v1", "hub/v2", "app"} {
-		require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/"+p, agenttest.Zip(t, agenttest.Entry{Name: "f", Data: p})), none))
+		require.NoError(
+			t,
+			d.Ensure(bg, s.Put("v", "var/db/baetyl/"+p, agenttest.Zip(t, agenttest.Entry{Name: "f", Data: p})), none),
+		)
 	}
 	outside := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(outside, "f"), []byte("x"), 0o600))

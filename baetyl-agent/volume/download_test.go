@@ -49,7 +49,11 @@ func TestDownloadGoesOnAfterTheAgentsEnd(t *testing.T) {
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
 	go func() { ended <- d.Ensure(ctx, v, none) }()
-	mqtttest.Until(t, "3000 bytes are there", func() bool { st, err := os.Stat(part); return err == nil && st.Size() == 3000 })
+	mqtttest.Until(
+		t,
+		"3000 bytes are there",
+		func() bool { st, err := os.Stat(part); return err == nil && st.Size() == 3000 },
+	)
 	cancel()
 	select {
 	case err := <-ended:
@@ -64,7 +68,10 @@ func TestDownloadGoesOnAfterTheAgentsEnd(t *testing.T) {
 
 	// A download that was whole when the power failed is not asked for again.
 	v2 := s.Put("v", "var/db/baetyl/v2", agenttest.Zip(t, letters(500)))
-	require.NoError(t, os.WriteFile(filepath.Join(d.cfg.Dir, ".agent/download", v2.Meta.SHA256), agenttest.Zip(t, letters(500)), 0o600))
+	require.NoError(
+		t,
+		os.WriteFile(filepath.Join(d.cfg.Dir, ".agent/download", v2.Meta.SHA256), agenttest.Zip(t, letters(500)), 0o600),
+	)
 	require.NoError(t, d.Ensure(bg, v2, none))
 	require.Len(t, s.Ranges(), 2)
 }

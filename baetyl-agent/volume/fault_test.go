@@ -41,8 +41,8 @@ func (f faulty) open(disk file.Disk) (*volume.Store, error) {
 		Retry:  backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}, Log: log.Discard()})
 }
 
-// run does act on the disk with the fault, and then, after the reboot or in the same process, returns a store that works, and what
-// act returned.
+// run does act on the disk with the fault, and then, after the reboot or in the same process, returns a store that
+// works, and what act returned.
 func (f faulty) run(act func(*volume.Store) error) (*volume.Store, error) {
 	f.disk.Start()
 	s, err := f.open(f.disk.Disk())
@@ -92,8 +92,12 @@ func (f faulty) holds(dir string) string {
 }
 
 func pack(t *testing.T, s *agenttest.Server, path, text string) cloud.Volume {
-	return s.Put("v", "var/db/baetyl/"+path, agenttest.Zip(t, agenttest.Entry{Name: "a", Data: text}, agenttest.Entry{Name: "sub/b", Data: text},
-		agenttest.Entry{Name: "sub/deep/c", Data: text}))
+	return s.Put(
+		"v",
+		"var/db/baetyl/"+path,
+		agenttest.Zip(t, agenttest.Entry{Name: "a", Data: text}, agenttest.Entry{Name: "sub/b", Data: text},
+			agenttest.Entry{Name: "sub/deep/c", Data: text}),
+	)
 }
 
 // A volume that comes for the first time is whole or not there; once Ensure has said that it is there, it is.
@@ -128,7 +132,8 @@ func TestFaultsOfAReplacement(t *testing.T) {
 		switch has := f.holds("conf"); {
 		case err == nil:
 			require.Equal(t, "new", has)
-		case has == "": // a disk that does not take the new one may not take the old one back; then the next start puts it there
+		// a disk that does not take the new one may not take the old one back; then the next start puts it there
+		case has == "":
 			require.Equal(t, faultfs.Full, d.Fault().Kind)
 			s = f.again()
 			require.Equal(t, "old", f.holds("conf"))
@@ -194,11 +199,30 @@ func TestFaultsOfATakeoverOfNewFiles(t *testing.T) {
 	})
 }
 
-// A volume that is removed does not come back, in whole or in parts, and what could not be removed is removed the next time.
+// A volume that is removed does not come back, in whole or in parts, and what could not be removed is removed the
+// next time.
 func TestFaultsOfCleaning(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
-		f, v1, v2, v3 := newFaulty(t, d), pack(t, server, "hub/v1", "1"), pack(t, server, "hub/v2", "2"), pack(t, server, "app", "3")
+		f, v1, v2, v3 := newFaulty(
+			t,
+			d,
+		), pack(
+			t,
+			server,
+			"hub/v1",
+			"1",
+		), pack(
+			t,
+			server,
+			"hub/v2",
+			"2",
+		), pack(
+			t,
+			server,
+			"app",
+			"3",
+		)
 		s := f.again()
 		for _, v := range []cloud.Volume{v1, v2, v3} {
 			require.NoError(t, s.Ensure(bg, v, none))

@@ -20,8 +20,8 @@ const (
 	recordFile = Private + "/volumes.json"
 )
 
-// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below it. The root itself, which the
-// agent mounts, and what contains it are not: they would make everything live for ever.
+// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below it. The root itself,
+// which the agent mounts, and what contains it are not: they would make everything live for ever.
 func below(p string) string {
 	p, err := app.CleanPath(p)
 	if err != nil {

@@ -37,8 +37,8 @@ func (s *Store) swap(dir string) error {
 	return s.root.Rename(stagedNew, dir)
 }
 
-// settle ends the rename that the record names: it counts as done, or what was there before is put back. If it fails the record
-// still has the rename, and the next method or start does the rest.
+// settle ends the rename that the record names: it counts as done, or what was there before is put back. If it fails
+// the record still has the rename, and the next method or start does the rest.
 func (s *Store) settle() error {
 	p := s.record.Placing
 	if p == nil {
@@ -89,7 +89,8 @@ func (s *Store) exists(name string) (bool, error) {
 // syncParent makes the entry of p durable.
 func (s *Store) syncParent(p string) error { return s.root.SyncDir(path.Dir(p)) }
 
-// syncAbove makes the entries of p and of all folders above it durable: who made them may have been killed before it did that.
+// syncAbove makes the entries of p and of all folders above it durable: who made them may have been killed before it
+// did that.
 func (s *Store) syncAbove(p string) error {
 	for p != "." {
 		p = path.Dir(p)

@@ -10,8 +10,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// record says what was downloaded to where. It is written before and after each change of a folder, so that it can tell after
-// a crash on which side of the rename the power failed.
+// record says what was downloaded to where. It is written before and after each change of a folder, so that it can
+// tell after a crash on which side of the rename the power failed.
 type record struct {
 	Volumes map[string]entry `json:"volumes"` // by path relative to Dir
 	Placing *placing         `json:"placing,omitempty"`
@@ -37,7 +37,8 @@ func newEntry(m app.VolumeMeta) entry {
 
 // holds tells whether the package is the one that m asks for, by all digests that m gives.
 func (e entry) holds(m app.VolumeMeta) bool {
-	return (m.MD5 != "" || m.SHA256 != "") && (m.MD5 == "" || m.MD5 == e.MD5) && (m.SHA256 == "" || strings.EqualFold(m.SHA256, e.SHA256))
+	return (m.MD5 != "" || m.SHA256 != "") && (m.MD5 == "" || m.MD5 == e.MD5) &&
+		(m.SHA256 == "" || strings.EqualFold(m.SHA256, e.SHA256))
 }
 
 func (r record) clone() record {

@@ -18,8 +18,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// The states of the disk in which a power failure may leave the replacement of v/old by v/new, in their order. Each is made by
-// hand, since the steps between them are single system calls.
+// The states of the disk in which a power failure may leave the replacement of v/old by v/new, in their order. Each
+// is made by hand, since the steps between them are single system calls.
 func TestPowerFailureWhileAVolumeIsReplaced(t *testing.T) {
 	for _, c := range []struct {
 		state string
@@ -61,30 +61,45 @@ func TestPowerFailureWhileAVolumeIsReplaced(t *testing.T) {
 	}
 }
 
-// A record that somebody has damaged costs its knowledge, and nothing else: what it does not know is neither replaced nor removed.
+// A record that somebody has damaged costs its knowledge, and nothing else: what it does not know is neither replaced
+// nor removed.
 func TestDamagedRecord(t *testing.T) {
 	for _, text := range []string{"", "{", "[]", `{"volumes":null}`, `{"volumes":{"../..":{},"":{},"a/../b":{},".agent":{},"/etc":{}},"placing":{"path":"../../x"}}`} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
 		d.write("v/f", "old")
 		d.write(".agent/volumes.json", text)
 		d.open()
-		require.ErrorIs(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f"})), none), volume.ErrForeign)
+		require.ErrorIs(
+			t,
+			d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f"})), none),
+			volume.ErrForeign,
+		)
 		removed, err := d.Clean(nil)
 		require.NoError(t, err)
 		require.Empty(t, removed)
 		require.Equal(t, "old", d.read("v/f"))
 
 		// Except for what is just the same: an update that leaves this volume alone goes through.
-		require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), live("var/db/baetyl/v")))
+		require.NoError(
+			t,
+			d.Ensure(
+				bg,
+				s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})),
+				live("var/db/baetyl/v"),
+			),
+		)
 		before := len(s.Ranges())
 		d.open()
-		require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none))
+		require.NoError(
+			t,
+			d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none),
+		)
 		require.Len(t, s.Ranges(), before)
 	}
 }
 
-// What the versions before there was a first line with version and checksum have written: which package a folder holds, also while
-// another one was taking its place.
+// What the versions before there was a first line with version and checksum have written: which package a folder
+// holds, also while another one was taking its place.
 func TestRecordsOfOlderVersions(t *testing.T) {
 	v1 := app.VolumeMeta{URL: "http://127.0.0.1:1/x", MD5: "Yj+dA79F3k6TnEvGBpNA+w=="}
 	v2 := app.VolumeMeta{URL: "http://127.0.0.1:1/x", MD5: "1B2M2Y8AsgTpgAmY7PhCfg=="}

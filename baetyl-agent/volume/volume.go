@@ -3,9 +3,9 @@
 //	url ─► .agent/download/<digest> ─► digest, size, space ─► .agent/stage/new ─► rename ─► <path> ─► record
 //	         resumed after a break                              fsync             one step
 //
-// It promises that a folder has a whole package or what it had before, whenever the power fails; that a folder of the running
-// application and a folder that did not come from the cloud are not replaced; that nothing is written or removed outside of
-// Dir; and that Clean removes only what the record says was downloaded here.
+// It promises that a folder has a whole package or what it had before, whenever the power fails; that a folder of the
+// running application and a folder that did not come from the cloud are not replaced; that nothing is written or
+// removed outside of Dir; and that Clean removes only what the record says was downloaded here.
 //
 // It does not know what is in a package, nor when an update begins or ends: its caller says what must stay.
 package volume
@@ -31,7 +31,9 @@ import (
 
 // Errors of this package; errors.Is decides.
 var (
-	ErrLive    = errors.New("folder belongs to the running application and has another content; give the new content a folder of its own")
+	ErrLive = errors.New(
+		"folder belongs to the running application and has another content; give the new content a folder of its own",
+	)
 	ErrForeign = errors.New("folder is there already and did not come from the cloud")
 )
 
@@ -45,15 +47,17 @@ type Limits struct {
 
 // Config is what a Store needs.
 type Config struct {
-	Dir          string    // what the master knows as cloud.Root
-	Disk         file.Disk // where Dir lies; zero: file.OS
-	Client       *http.Client
-	Limits       Limits
-	Timeout      time.Duration  // without a byte after which a download is given up
-	Offline      func() bool    // tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
-	StallTimeout time.Duration  // a connection that brings no byte for so long is given up and made anew; 0: a minute
-	Retry        backoff.Policy // time between attempts, counted anew after each one that brought something; zero: 1s to 1m
-	Log          log.Logger
+	Dir     string    // what the master knows as cloud.Root
+	Disk    file.Disk // where Dir lies; zero: file.OS
+	Client  *http.Client
+	Limits  Limits
+	Timeout time.Duration // without a byte after which a download is given up
+	// tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	Offline      func() bool
+	StallTimeout time.Duration // a connection that brings no byte for so long is given up and made anew; 0: a minute
+	// time between attempts, counted anew after each one that brought something; zero: 1s to 1m
+	Retry backoff.Policy
+	Log   log.Logger
 }
 
 // Live returns the paths of the volumes of the running application, as the master's inspect gives them.
@@ -71,8 +75,8 @@ type Store struct {
 	record record     // as it is on disk, unless writing it has failed
 }
 
-// Open reads the record and finishes or undoes what a crash has interrupted. One process may have a Dir open; the caller sees
-// to that.
+// Open reads the record and finishes or undoes what a crash has interrupted. One process may have a Dir open; the
+// caller sees to that.
 func Open(cfg Config) (*Store, error) {
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = time.Minute
@@ -89,9 +93,18 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{Config: cfg, root: file.Disk{FS: root}, close: root.Close, download: &download.Downloader{
-		Dir: filepath.Join(cfg.Dir, downloads), Disk: cfg.Disk, Client: cfg.Client, Limit: int64(cfg.Limits.Package),
-		Free: uint64(cfg.Limits.Free), Timeout: cfg.Timeout, Offline: cfg.Offline, StallTimeout: cfg.StallTimeout, Retry: cfg.Retry,
-		Log: cfg.Log,
+		Dir:    filepath.Join(cfg.Dir, downloads),
+		Disk:   cfg.Disk,
+		Client: cfg.Client,
+		Limit:  int64(cfg.Limits.Package),
+		Free: uint64(
+			cfg.Limits.Free,
+		),
+		Timeout:      cfg.Timeout,
+		Offline:      cfg.Offline,
+		StallTimeout: cfg.StallTimeout,
+		Retry:        cfg.Retry,
+		Log:          cfg.Log,
 	}}
 	s.file = state.File[record]{
 		Path: filepath.Join(cfg.Dir, recordFile), What: "record of volumes",
@@ -121,8 +134,8 @@ func (s *Store) recover() error {
 // Close gives the folder back.
 func (s *Store) Close() error { return s.close() }
 
-// Ensure makes v's folder hold v's package. It returns at once if it does. live is asked only if a folder has to be replaced.
-// A network that is away is waited for; errors are final otherwise, and carry no URL.
+// Ensure makes v's folder hold v's package. It returns at once if it does. live is asked only if a folder has to be
+// replaced. A network that is away is waited for; errors are final otherwise, and carry no URL.
 func (s *Store) Ensure(ctx context.Context, v cloud.Volume, live Live) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

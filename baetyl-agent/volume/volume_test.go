@@ -33,10 +33,16 @@ type device struct {
 func newDevice(t *testing.T) *device {
 	d := &device{t: t, log: &bytes.Buffer{}}
 	d.cfg = volume.Config{
-		Dir: filepath.Join(t.TempDir(), "volumes"), Client: http.DefaultClient, Timeout: 10 * time.Second, StallTimeout: 10 * time.Second,
-		Limits: volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100, Free: 1},
-		Retry:  backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond},
-		Log:    log.NewTo(d.log, log.Config{Level: "debug"}),
+		Dir: filepath.Join(
+			t.TempDir(),
+			"volumes",
+		),
+		Client:       http.DefaultClient,
+		Timeout:      10 * time.Second,
+		StallTimeout: 10 * time.Second,
+		Limits:       volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100, Free: 1},
+		Retry:        backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond},
+		Log:          log.NewTo(d.log, log.Config{Level: "debug"}),
 	}
 	d.open()
 	t.Cleanup(func() {
@@ -117,7 +123,10 @@ func TestWrongPackagesChangeNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, s := newDevice(t), agenttest.NewServer(t, false)
-			require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/v1", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none))
+			require.NoError(
+				t,
+				d.Ensure(bg, s.Put("v", "var/db/baetyl/v1", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none),
+			)
 			err := d.Ensure(bg, s.Put("v", "var/db/baetyl/v1", c.data), none)
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, "prepare volume (v): ")
@@ -143,7 +152,11 @@ func TestUnpackedSizeIsCapped(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	d.cfg.Limits.Unpacked = 1000
 	d.open()
-	err := d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "a", Data: strings.Repeat("0", 1001)})), none)
+	err := d.Ensure(
+		bg,
+		s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "a", Data: strings.Repeat("0", 1001)})),
+		none,
+	)
 	require.ErrorIs(t, err, file.ErrLimit)
 }
 
@@ -178,7 +191,10 @@ func TestWhatMayBeReplaced(t *testing.T) {
 		{"var/db/other/a/v", nil},
 	} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
-		require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/a/v", agenttest.Zip(t, agenttest.Entry{Name: "old", Data: "old"})), none))
+		require.NoError(
+			t,
+			d.Ensure(bg, s.Put("v", "var/db/baetyl/a/v", agenttest.Zip(t, agenttest.Entry{Name: "old", Data: "old"})), none),
+		)
 		v2 := s.Put("v", "var/db/baetyl/a/v", agenttest.Zip(t, agenttest.Entry{Name: "new", Data: "new"}))
 		err := d.Ensure(bg, v2, live(c.live))
 		if c.want != nil {
@@ -199,7 +215,11 @@ func TestWhatMayBeReplaced(t *testing.T) {
 	require.ErrorIs(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/hand", data), none), volume.ErrForeign)
 	require.ErrorIs(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/file", data), none), volume.ErrForeign)
 	require.Error(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/file/x", data), none))
-	require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/empty", data), none), "the master makes folders that are missing")
+	require.NoError(
+		t,
+		d.Ensure(bg, s.Put("v", "var/db/baetyl/empty", data), none),
+		"the master makes folders that are missing",
+	)
 	require.Equal(t, "x", d.read("hand/made"))
 }
 

@@ -5,8 +5,8 @@
 //	functions:  which service runs a function, in how many instances
 //	server:     the gRPC front door, off without an address
 //
-// The documents indent message, backoff and timeout of a function below instance, the program of 2019 read them beside it:
-// both places are read, the one beside instance wins. Nothing here opens anything.
+// The documents indent message, backoff and timeout of a function below instance, the program of 2019 read them
+// beside it: both places are read, the one beside instance wins. Nothing here opens anything.
 package config
 
 import (
@@ -34,7 +34,8 @@ type Config struct {
 // Message is the limit of the hub that results go to.
 type Message struct {
 	Length struct {
-		Max conf.Size `yaml:"max" json:"max" default:"32k" validate:"min=256"` // largest packet that the hub takes: its message.length.max
+		// largest packet that the hub takes: its message.length.max
+		Max conf.Size `yaml:"max" json:"max" default:"32k" validate:"min=256"`
 	} `yaml:"length" json:"length"`
 }
 
@@ -48,8 +49,9 @@ type Metrics struct {
 
 // Rule sends the messages of one subscription through a function.
 type Rule struct {
-	ClientID  string         `yaml:"clientid" json:"clientid" derived:"hub.clientid"`
-	SampleID  string         `yaml:"clientId" json:"clientId" legacy:"rules[].clientid"` // as one rendering of the documents' samples spells it
+	ClientID string `yaml:"clientid" json:"clientid" derived:"hub.clientid"`
+	// as one rendering of the documents' samples spells it
+	SampleID  string         `yaml:"clientId" json:"clientId" legacy:"rules[].clientid"`
 	Subscribe mqtt.TopicInfo `yaml:"subscribe" json:"subscribe"`
 	Function  struct {
 		Name string `yaml:"name" json:"name" validate:"nonzero"`
@@ -67,26 +69,30 @@ type DeadLetter struct {
 	QOS   uint32 `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
-// Function is a function with the service that runs it. The documents indent Message, Backoff and Timeout below instance: there their
-// defaults are, and Complete brings them from there.
+// Function is a function with the service that runs it. The documents indent Message, Backoff and Timeout below
+// instance: there their defaults are, and Complete brings them from there.
 type Function struct {
-	Name     string        `yaml:"name" json:"name" validate:"nonzero"`
-	Service  string        `yaml:"service" json:"service" validate:"nonzero"`
-	Instance Instance      `yaml:"instance" json:"instance"`
-	Message  Limits        `yaml:"message" json:"message"`
-	Backoff  Backoff       `yaml:"backoff" json:"backoff"`
-	Timeout  time.Duration `yaml:"timeout" json:"timeout" validate:"min=0s" derived:"functions[].instance.timeout"` // of the connection to a started instance, and of each call
-	Order    Order         `yaml:"order" json:"order"`
+	Name     string   `yaml:"name" json:"name" validate:"nonzero"`
+	Service  string   `yaml:"service" json:"service" validate:"nonzero"`
+	Instance Instance `yaml:"instance" json:"instance"`
+	Message  Limits   `yaml:"message" json:"message"`
+	Backoff  Backoff  `yaml:"backoff" json:"backoff"`
+	// of the connection to a started instance, and of each call
+	Timeout time.Duration `yaml:"timeout" json:"timeout" validate:"min=0s" derived:"functions[].instance.timeout"`
+	Order   Order         `yaml:"order" json:"order"`
 }
 
 // Instance says how many instances a function has.
 type Instance struct {
-	Min       int           `yaml:"min" json:"min" default:"0" validate:"min=0, max=100"`
-	Max       int           `yaml:"max" json:"max" default:"1" validate:"min=1, max=100"`
-	IdleTime  time.Duration `yaml:"idletime" json:"idletime" default:"10m" validate:"min=0s"` // after which an unused instance is stopped
-	EvictTime time.Duration `yaml:"evicttime" json:"evicttime" default:"1m" validate:"min=1"` // between two searches for unused instances
+	Min int `yaml:"min" json:"min" default:"0" validate:"min=0, max=100"`
+	Max int `yaml:"max" json:"max" default:"1" validate:"min=1, max=100"`
+	// after which an unused instance is stopped
+	IdleTime time.Duration `yaml:"idletime" json:"idletime" default:"10m" validate:"min=0s"`
+	// between two searches for unused instances
+	EvictTime time.Duration `yaml:"evicttime" json:"evicttime" default:"1m" validate:"min=1"`
 
-	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"` // calls at once of one instance; 0: what its runtime wants
+	// calls at once of one instance; 0: what its runtime wants
+	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"`
 
 	Message Limits        `yaml:"message" json:"message" default:"{\"length\":{\"max\":\"4m\"},\"backoff\":{\"max\":60000000000}}" zero:"default" legacy:"functions[].message"`
 	Backoff Backoff       `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
@@ -144,7 +150,12 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s.%w", at, err)
 		}
 		if _, ok := known[r.Function.Name]; !ok {
-			return fmt.Errorf("%s.function.name: function (%s) not found; functions has %s", at, r.Function.Name, names(c.Functions))
+			return fmt.Errorf(
+				"%s.function.name: function (%s) not found; functions has %s",
+				at,
+				r.Function.Name,
+				names(c.Functions),
+			)
 		}
 	}
 	for _, a := range []struct{ key, address string }{{"server.address", c.Server.Address}, {"metrics.address", c.Metrics.Address}} {
@@ -160,7 +171,11 @@ func (c *Config) Validate() error {
 
 func (f Function) check() error {
 	if f.Instance.Min > f.Instance.Max {
-		return fmt.Errorf("instance.min: %d is more than instance.max, which is %d; lower it or raise that", f.Instance.Min, f.Instance.Max)
+		return fmt.Errorf(
+			"instance.min: %d is more than instance.max, which is %d; lower it or raise that",
+			f.Instance.Min,
+			f.Instance.Max,
+		)
 	}
 	if _, err := ParseOrder(f.Order.Key); err != nil {
 		return fmt.Errorf("order.key: %w", err)
@@ -213,7 +228,8 @@ func names(functions []Function) string {
 	return strings.Join(out, ", ")
 }
 
-// ClientIDs returns the MQTT client id of each rule. Two rules with the same id would end each other's connection for ever.
+// ClientIDs returns the MQTT client id of each rule. Two rules with the same id would end each other's connection for
+// ever.
 func (c *Config) ClientIDs(hub mqtt.ClientInfo) ([]string, error) {
 	ids, owner := make([]string, len(c.Rules)), map[string]int{}
 	for i, r := range c.Rules {
@@ -225,7 +241,12 @@ func (c *Config) ClientIDs(hub mqtt.ClientInfo) ([]string, error) {
 			continue
 		}
 		if j, ok := owner[ids[i]]; ok {
-			return nil, fmt.Errorf("rules[%d].clientid: %q is the client id of rules[%d] too; give each rule its own", i, ids[i], j)
+			return nil, fmt.Errorf(
+				"rules[%d].clientid: %q is the client id of rules[%d] too; give each rule its own",
+				i,
+				ids[i],
+				j,
+			)
 		}
 		owner[ids[i]] = i
 	}

@@ -59,7 +59,12 @@ func TestPlacesOfKeys(t *testing.T) {
 		c, err := load(base + text)
 		require.NoError(t, err, text)
 		f := c.Functions[0]
-		require.Equal(t, []any{conf.Size(1 << 20), 2 * time.Second, 3 * time.Second}, []any{f.Message.Length.Max, f.Backoff.Max, f.Timeout}, text)
+		require.Equal(
+			t,
+			[]any{conf.Size(1 << 20), 2 * time.Second, 3 * time.Second},
+			[]any{f.Message.Length.Max, f.Backoff.Max, f.Timeout},
+			text,
+		)
 	}
 }
 
@@ -111,7 +116,9 @@ func TestClientIDs(t *testing.T) {
 	require.ErrorContains(t, err, "rules[1].clientid: is empty, as is hub.clientid")
 	_, err = c.ClientIDs(mqtt.ClientInfo{CleanSession: true})
 	require.NoError(t, err)
-	spelt, err := load("rules: [{clientId: s, subscribe: {topic: t}, function: {name: f}, publish: {topic: u}}]\nfunctions: [{name: f, service: s}]")
+	spelt, err := load(
+		"rules: [{clientId: s, subscribe: {topic: t}, function: {name: f}, publish: {topic: u}}]\nfunctions: [{name: f, service: s}]",
+	)
 	require.NoError(t, err)
 	ids, err = spelt.ClientIDs(mqtt.ClientInfo{ClientID: "h"})
 	require.NoError(t, err)

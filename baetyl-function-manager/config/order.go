@@ -12,8 +12,8 @@ import (
 // OrderKey finds the key of a message: messages with the same key are handled one after the other.
 type OrderKey func(topic string, payload []byte) string
 
-// ParseOrder reads order.key: empty for no order (a nil OrderKey), topic, or a path into the JSON payload, such as device.id or
-// items[0].name. Messages without the path, or whose payload is no JSON, share one key.
+// ParseOrder reads order.key: empty for no order (a nil OrderKey), topic, or a path into the JSON payload, such as
+// device.id or items[0].name. Messages without the path, or whose payload is no JSON, share one key.
 func ParseOrder(key string) (OrderKey, error) {
 	switch key {
 	case "":

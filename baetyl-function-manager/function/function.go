@@ -22,7 +22,8 @@ import (
 // parting is how long a function that ends waits for its instances to stop.
 const parting = 8 * time.Second
 
-// starts are the delays after a failed start. They are short, since a message that waits gets its error after some of them.
+// starts are the delays after a failed start. They are short, since a message that waits gets its error after some of
+// them.
 var starts = backoff.Policy{Min: 500 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.2}
 
 // Stats are the numbers of a function since its start.
@@ -72,7 +73,9 @@ type instance struct {
 func New(cfg config.Function, l *Launcher, logger log.Logger) *Function {
 	f := &Function{cfg: cfg, launcher: l, log: logger.WithField("function", cfg.Name), instances: map[int]*instance{}}
 	f.alive, f.kill = context.WithCancel(context.Background())
-	f.pool = pool.New[*waiter](pool.Config{Min: cfg.Instance.Min, Max: cfg.Instance.Max, Idle: cfg.Instance.IdleTime, Backoff: starts})
+	f.pool = pool.New[*waiter](
+		pool.Config{Min: cfg.Instance.Min, Max: cfg.Instance.Max, Idle: cfg.Instance.IdleTime, Backoff: starts},
+	)
 	return f
 }
 
@@ -105,14 +108,15 @@ func (f *Function) Run(ctx context.Context) error {
 	return nil
 }
 
-// Concurrency is how many calls at once one instance gets: what the configuration says, else what the runtime has announced.
+// Concurrency is how many calls at once one instance gets: what the configuration says, else what the runtime has
+// announced.
 func (f *Function) Concurrency() int {
 	return cmp.Or(f.cfg.Instance.Concurrency, int(f.room.Load()), 1)
 }
 
-// Call handles one message with one instance. It waits for an instance until wait ends; work bounds the call itself beside the
-// function's timeout. alone keeps other calls away from the instance meanwhile: a message that ends its instance should not
-// take others along again and again. An error has a gRPC status, which Judge reads.
+// Call handles one message with one instance. It waits for an instance until wait ends; work bounds the call itself
+// beside the function's timeout. alone keeps other calls away from the instance meanwhile: a message that ends its
+// instance should not take others along again and again. An error has a gRPC status, which Judge reads.
 func (f *Function) Call(wait, work context.Context, m *rpc.Message, alone bool) (*rpc.Message, error) {
 	w := &waiter{got: make(chan grant, 1)}
 	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, alone, now) })
@@ -161,8 +165,14 @@ func (f *Function) end(g grant, tell func(id int, now time.Time) []pool.Action[*
 func (f *Function) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	s := Stats{Waiting: f.pool.Waiting(), Instances: map[string]int{}, ColdStarts: f.started.Load(), Failed: f.failed.Load(),
-		Calls: map[string]uint64{}, Busy: time.Duration(f.busy.Load())}
+	s := Stats{
+		Waiting:    f.pool.Waiting(),
+		Instances:  map[string]int{},
+		ColdStarts: f.started.Load(),
+		Failed:     f.failed.Load(),
+		Calls:      map[string]uint64{},
+		Busy:       time.Duration(f.busy.Load()),
+	}
 	for _, state := range []pool.State{pool.Starting, pool.Idle, pool.Busy, pool.Stopping} {
 		s.Instances[state.String()] = f.pool.Count(state)
 	}
@@ -214,7 +224,15 @@ func (f *Function) start(id int) {
 	}
 	f.started.Add(1)
 	f.room.Store(int64(client.Concurrent()))
-	f.log.WithField(log.KeyInstance, name).WithField("took", time.Since(began).Round(time.Millisecond)).Infof("instance started")
+	f.log.WithField(
+		log.KeyInstance,
+		name,
+	).WithField(
+		"took",
+		time.Since(began).Round(time.Millisecond),
+	).Infof(
+		"instance started",
+	)
 	watch, drop := context.WithCancel(f.alive)
 	i := &instance{client: client, drop: drop}
 	f.mu.Lock()

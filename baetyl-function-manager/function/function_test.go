@@ -31,7 +31,11 @@ func TestJudge(t *testing.T) {
 	} {
 		require.Equal(t, want, function.Judge(status.Error(code, "x")), code)
 	}
-	require.Equal(t, function.Refused, function.Judge(status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")))
+	require.Equal(
+		t,
+		function.Refused,
+		function.Judge(status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")),
+	)
 }
 
 // api answers the master's routes and notes the calls.
@@ -77,7 +81,11 @@ func TestStartProtocol(t *testing.T) {
 		}
 		require.ErrorContains(t, err, "connect function instance at "+dial+": context deadline exceeded")
 		require.Equal(t, []string{
-			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStart) + " map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " BAETYL_SERVICE_INSTANCE_PIPE:1 OPENEDGE_SERVICE_ADDRESS:" + address +
+			masterapi.PathInstance(
+				"svc",
+				"svc.f.3",
+				masterapi.ActionStart,
+			) + " map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " BAETYL_SERVICE_INSTANCE_PIPE:1 OPENEDGE_SERVICE_ADDRESS:" + address +
 				" OPENEDGE_SERVICE_INSTANCE_ADDRESS:" + address + "]",
 			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStop) + " map[]",
 		}, calls())
@@ -95,7 +103,17 @@ func TestCleanStopsWhatIsOurs(t *testing.T) {
 		return s
 	}
 	m, calls := api(t, masterapi.Inspect{Services: []masterapi.Service{
-		service("svc", "svc", "svc.i1", "svc.f.1", "svc.f.77", "svc.f.x", "svc.g.1", "svc.f.1.1"), service("other", "svc.f.1", "other.f.1"),
+		service(
+			"svc",
+			"svc",
+			"svc.i1",
+			"svc.f.1",
+			"svc.f.77",
+			"svc.f.x",
+			"svc.g.1",
+			"svc.f.1.1",
+		),
+		service("other", "svc.f.1", "other.f.1"),
 	}})
 	l := &function.Launcher{Master: m, Log: log.Discard()}
 	require.NoError(t, l.Clean(context.Background(), []config.Function{{Name: "f", Service: "svc"}}))
@@ -111,8 +129,16 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	require.NoError(t, err)
 	defer hang.Close()
 	m, _ := api(t, masterapi.Inspect{})
-	f := function.New(config.Function{Name: "f", Service: "svc", Timeout: time.Minute, Instance: config.Instance{Max: 1, EvictTime: time.Minute}},
-		&function.Launcher{Master: m, Native: true, Log: log.Discard()}, log.Discard())
+	f := function.New(
+		config.Function{
+			Name:     "f",
+			Service:  "svc",
+			Timeout:  time.Minute,
+			Instance: config.Instance{Max: 1, EvictTime: time.Minute},
+		},
+		&function.Launcher{Master: m, Native: true, Log: log.Discard()},
+		log.Discard(),
+	)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()

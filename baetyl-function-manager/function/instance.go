@@ -142,8 +142,8 @@ func (l *Launcher) ended(ctx context.Context, service, name string) error {
 	return nil
 }
 
-// Stop stops an instance, whether it runs or not. It tries a few times, then leaves it: the next start of the same name stops
-// it, and so does the next start of the manager.
+// Stop stops an instance, whether it runs or not. It tries a few times, then leaves it: the next start of the same
+// name stops it, and so does the next start of the manager.
 func (l *Launcher) Stop(f config.Function, id int) {
 	if l.Master == nil {
 		return
@@ -164,8 +164,8 @@ func (l *Launcher) Stop(f config.Function, id int) {
 	l.Log.WithError(err).Warnf("instance is not stopped")
 }
 
-// Clean stops the instances that an earlier manager left, for example because it was killed. Their names are those that this
-// manager would give, whatever the number.
+// Clean stops the instances that an earlier manager left, for example because it was killed. Their names are those
+// that this manager would give, whatever the number.
 func (l *Launcher) Clean(ctx context.Context, functions []config.Function) error {
 	if l.Master == nil {
 		return l.Err
@@ -180,7 +180,15 @@ func (l *Launcher) Clean(ctx context.Context, functions []config.Function) error
 			if !left(functions, s.Name, i.Name) {
 				continue
 			}
-			l.Log.WithField(log.KeyService, s.Name).WithField(log.KeyInstance, i.Name).Infof("stopping an instance of an earlier manager")
+			l.Log.WithField(
+				log.KeyService,
+				s.Name,
+			).WithField(
+				log.KeyInstance,
+				i.Name,
+			).Infof(
+				"stopping an instance of an earlier manager",
+			)
 			if err := l.Master.StopInstance(ctx, s.Name, i.Name); err != nil {
 				failed = append(failed, err)
 			}

@@ -25,8 +25,15 @@ func Judge(err error) Verdict {
 	}
 	s := status.Convert(err)
 	switch s.Code() {
-	case codes.Unknown, codes.InvalidArgument, codes.NotFound, codes.AlreadyExists, codes.PermissionDenied, codes.FailedPrecondition,
-		codes.OutOfRange, codes.Unimplemented, codes.Unauthenticated:
+	case codes.Unknown,
+		codes.InvalidArgument,
+		codes.NotFound,
+		codes.AlreadyExists,
+		codes.PermissionDenied,
+		codes.FailedPrecondition,
+		codes.OutOfRange,
+		codes.Unimplemented,
+		codes.Unauthenticated:
 		return Refused
 	case codes.ResourceExhausted:
 		if strings.Contains(s.Message(), "larger than max") { // gRPC's words, in every language

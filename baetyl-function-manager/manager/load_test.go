@@ -148,7 +148,10 @@ functions:
 	sent := make(chan error, 1)
 	go func() {
 		for i := range n {
-			if err := m.out.PublishWait(context.Background(), mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))}); err != nil {
+			if err := m.out.PublishWait(
+				context.Background(),
+				mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))},
+			); err != nil {
 				sent <- err
 				return
 			}
@@ -181,7 +184,13 @@ functions:
 		return out
 	}
 	mqtttest.Until(t, "a result of every message", func() bool { return len(seen()) == n })
-	t.Logf("killed %v; of %d messages %d have a result, %d results came twice or more", killed, n, len(seen()), m.count("out")-n)
+	t.Logf(
+		"killed %v; of %d messages %d have a result, %d results came twice or more",
+		killed,
+		n,
+		len(seen()),
+		m.count("out")-n,
+	)
 	require.NoError(t, m.cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-m.ended)
 	require.Empty(t, m.living(), "instances that nobody owns")

@@ -59,7 +59,10 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
 	}
-	m := &manager{launcher: &function.Launcher{Native: ctx.IsNative(), Log: ctx.Log()}, byName: map[string]*function.Function{}}
+	m := &manager{
+		launcher: &function.Launcher{Native: ctx.IsNative(), Log: ctx.Log()},
+		byName:   map[string]*function.Function{},
+	}
 	m.launcher.Master, m.launcher.Err = ctx.Master()
 	for _, f := range cfg.Functions {
 		fn := function.New(f, m.launcher, ctx.Log())
@@ -68,7 +71,12 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 	}
 	for i, r := range cfg.Rules {
 		if mqtt.Match(r.Subscribe.Topic, r.Publish.Topic) {
-			ctx.Log().Warnf("rules[%d] subscribes to %s, which its own results on %s match: they go round until the function returns nothing", i, r.Subscribe.Topic, r.Publish.Topic)
+			ctx.Log().Warnf(
+				"rules[%d] subscribes to %s, which its own results on %s match: they go round until the function returns nothing",
+				i,
+				r.Subscribe.Topic,
+				r.Publish.Topic,
+			)
 		}
 		fn := m.byName[r.Function.Name]
 		info := hub

@@ -74,8 +74,10 @@ func handler(ctx context.Context, m *rpc.Message) ([]byte, error) {
 	case "big":
 		return bytes.Repeat([]byte("x"), 40<<10), nil
 	}
-	return json.Marshal(map[string]any{"in": string(m.Payload), "instance": os.Getenv("BAETYL_SERVICE_INSTANCE_NAME"), "topic": m.Topic,
-		"qos": m.QOS, "id": m.FunctionInvokeID, "function": m.FunctionName, "time": m.Timestamp})
+	return json.Marshal(
+		map[string]any{"in": string(m.Payload), "instance": os.Getenv("BAETYL_SERVICE_INSTANCE_NAME"), "topic": m.Topic,
+			"qos": m.QOS, "id": m.FunctionInvokeID, "function": m.FunctionName, "time": m.Timestamp},
+	)
 }
 
 // system is a running function manager with its surroundings.
@@ -105,7 +107,13 @@ var hubBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "baetyl-hub")
-	if out, err := exec.Command("go", "build", "-o", path, "github.com/baetyl/baetyl/baetyl-hub").CombinedOutput(); err != nil {
+	if out, err := exec.Command(
+		"go",
+		"build",
+		"-o",
+		path,
+		"github.com/baetyl/baetyl/baetyl-hub",
+	).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the hub: %w: %s", err, out)
 	}
 	return path, nil
@@ -173,8 +181,18 @@ func start(t testing.TB, broker, config string) *system {
 	if strings.Contains(config, "#narrow") {
 		user = "narrow"
 	}
-	write(t, filepath.Join(m.dir, baetyl.ConfigFile), fmt.Sprintf("hub: {address: %q, username: %s, password: hahaha, interval: 100ms}\n%s", broker, user, config))
-	client := mqtt.ClientInfo{Address: broker, Username: "test", Password: "hahaha", Interval: 100 * time.Millisecond, MaxInflight: 20}
+	write(
+		t,
+		filepath.Join(m.dir, baetyl.ConfigFile),
+		fmt.Sprintf("hub: {address: %q, username: %s, password: hahaha, interval: 100ms}\n%s", broker, user, config),
+	)
+	client := mqtt.ClientInfo{
+		Address:     broker,
+		Username:    "test",
+		Password:    "hahaha",
+		Interval:    100 * time.Millisecond,
+		MaxInflight: 20,
+	}
 	in := client
 	in.ClientID, in.Subscriptions = "test-in", []mqtt.TopicInfo{{Topic: "#", QOS: 1}}
 	var err error
@@ -207,8 +225,15 @@ func (m *system) run() {
 	require.NoError(m.t, err)
 	m.cmd = exec.Command(self)
 	m.cmd.Dir = m.dir
-	m.cmd.Env = []string{"MODULE=manager", "PATH=" + os.Getenv("PATH"), "BAETYL_SERVICE_MODE=native", "BAETYL_SERVICE_NAME=fm", "BAETYL_SERVICE_INSTANCE_NAME=fm",
-		"BAETYL_SERVICE_TOKEN=x", "BAETYL_MASTER_API_ADDRESS=" + m.address}
+	m.cmd.Env = []string{
+		"MODULE=manager",
+		"PATH=" + os.Getenv("PATH"),
+		"BAETYL_SERVICE_MODE=native",
+		"BAETYL_SERVICE_NAME=fm",
+		"BAETYL_SERVICE_INSTANCE_NAME=fm",
+		"BAETYL_SERVICE_TOKEN=x",
+		"BAETYL_MASTER_API_ADDRESS=" + m.address,
+	}
 	m.stderr = &mqtttest.Output{}
 	m.cmd.Stderr = m.stderr
 	if testing.Verbose() {
@@ -382,11 +407,19 @@ functions:
 
 // A runtime that knows nothing but gRPC is served by gRPC.
 func TestForeignRuntime(t *testing.T) {
-	m := start(t, startHub(t).address, strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: foreign", 1))
+	m := start(
+		t,
+		startHub(t).address,
+		strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: foreign", 1),
+	)
 	m.publish("in", 1, "hello")
 	require.Equal(t, "hello", m.await("out", 1)[0]["in"])
 	m.publish("in", 1, "error x")
-	require.Equal(t, "rpc error: code = Unknown desc = Exception calling application: x", m.await("out", 2)[1]["errorMessage"])
+	require.Equal(
+		t,
+		"rpc error: code = Unknown desc = Exception calling application: x",
+		m.await("out", 2)[1]["errorMessage"],
+	)
 	m.publish("in", 1, "crash")
 	m.await("out", 3)
 	m.publish("in", 1, "again")
@@ -433,7 +466,11 @@ functions:
 	require.Contains(t, m.await("dead", 1)[0]["errorMessage"], "the hub refuses the result")
 	// A hub that takes not even the error message may have a full disk: nothing is given up, and it takes the result
 	// later.
-	mqtttest.Until(t, "the third message waits", func() bool { return strings.Contains(m.stderr.String(), "takes neither result nor error message") })
+	mqtttest.Until(
+		t,
+		"the third message waits",
+		func() bool { return strings.Contains(m.stderr.String(), "takes neither result nor error message") },
+	)
 	h.kill()
 	path := filepath.Join(h.dir, baetyl.ConfigFile)
 	config, err := os.ReadFile(path)
@@ -475,7 +512,11 @@ functions:
 
 func TestServerAndMetrics(t *testing.T) {
 	door, page := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
-	m := start(t, startHub(t).address, fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page))
+	m := start(
+		t,
+		startHub(t).address,
+		fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page),
+	)
 	c, err := rpc.NewClient(rpc.ClientConfig{Address: door})
 	require.NoError(t, err)
 	defer c.Close()
@@ -489,7 +530,11 @@ func TestServerAndMetrics(t *testing.T) {
 	m.publish("in", 1, "x")
 	m.await("out", 1)
 	var resp *nethttp.Response
-	mqtttest.Until(t, "the page of metrics", func() bool { resp, err = nethttp.Get("http://" + page + "/metrics"); return err == nil })
+	mqtttest.Until(
+		t,
+		"the page of metrics",
+		func() bool { resp, err = nethttp.Get("http://" + page + "/metrics"); return err == nil },
+	)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)

@@ -97,7 +97,10 @@ func (m *master) routes() nethttp.Handler {
 			http.WriteError(w, http.Errorf(500, "internal", "%v", err))
 		}
 	})
-	mux.HandleFunc(masterapi.RouteStop.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) { m.stop(r.PathValue("instance")) })
+	mux.HandleFunc(
+		masterapi.RouteStop.Pattern(),
+		func(w nethttp.ResponseWriter, r *nethttp.Request) { m.stop(r.PathValue("instance")) },
+	)
 	mux.HandleFunc(masterapi.RouteReport.Pattern(), func(nethttp.ResponseWriter, *nethttp.Request) {})
 	return mux
 }
@@ -109,7 +112,12 @@ func (m *master) start(service, name string, env map[string]string) error {
 	}
 	cmd := exec.Command(self)
 	cmd.Dir = m.dir
-	cmd.Env = []string{"MODULE=function", "PATH=" + os.Getenv("PATH"), "BAETYL_SERVICE_NAME=" + service, "BAETYL_SERVICE_INSTANCE_NAME=" + name}
+	cmd.Env = []string{
+		"MODULE=function",
+		"PATH=" + os.Getenv("PATH"),
+		"BAETYL_SERVICE_NAME=" + service,
+		"BAETYL_SERVICE_INSTANCE_NAME=" + name,
+	}
 	for _, kind := range []string{"ending", "foreign"} {
 		if strings.HasPrefix(service, kind) {
 			cmd.Env[0] = "MODULE=" + kind
@@ -194,7 +202,11 @@ func (m *master) inspect() masterapi.Inspect {
 	for name, p := range m.procs {
 		i := masterapi.Instance{Name: name, Status: masterapi.StatusRunning}
 		if !p.alive() {
-			i.Status, i.Error, i.Output = masterapi.StatusRestarting, fmt.Sprint(p.cmd.ProcessState), []string{"no interpreter here"}
+			i.Status, i.Error, i.Output = masterapi.StatusRestarting, fmt.Sprint(
+				p.cmd.ProcessState,
+			), []string{
+				"no interpreter here",
+			}
 		}
 		out.Services = append(out.Services, masterapi.Service{Name: p.service, Instances: []masterapi.Instance{i}})
 	}

@@ -24,13 +24,22 @@ func (m *manager) report() map[string]any {
 	functions, rules := map[string]any{}, []any{}
 	for _, f := range m.functions {
 		s := f.Stats()
-		functions[f.Config().Name] = map[string]any{"waiting": s.Waiting, "instances": s.Instances, "cold_starts": s.ColdStarts,
-			"failed_starts": s.Failed, "calls": s.Calls, "call_seconds": s.Busy.Seconds()}
+		functions[f.Config().Name] = map[string]any{
+			"waiting":       s.Waiting,
+			"instances":     s.Instances,
+			"cold_starts":   s.ColdStarts,
+			"failed_starts": s.Failed,
+			"calls":         s.Calls,
+			"call_seconds":  s.Busy.Seconds(),
+		}
 	}
 	for _, r := range m.rules {
 		s := r.Stats()
-		rules = append(rules, map[string]any{"connected": s.Connected, "received": s.Received, "results": s.Results, "empty": s.Empty,
-			"errors": s.Errors, "retries": s.Retries, "refused": s.Refused, "dropped": s.Dropped, "underway": s.Underway})
+		rules = append(
+			rules,
+			map[string]any{"connected": s.Connected, "received": s.Received, "results": s.Results, "empty": s.Empty,
+				"errors": s.Errors, "retries": s.Retries, "refused": s.Refused, "dropped": s.Dropped, "underway": s.Underway},
+		)
 	}
 	return map[string]any{"function_stats": functions, "rule_stats": rules}
 }
@@ -38,14 +47,29 @@ func (m *manager) report() map[string]any {
 var (
 	functionLabels = []string{"function"}
 	waitingDesc    = prometheus.NewDesc("baetyl_function_waiting", "Calls that wait for an instance.", functionLabels, nil)
-	instancesDesc  = prometheus.NewDesc("baetyl_function_instances", "Instances by state.", []string{"function", "state"}, nil)
-	startsDesc     = prometheus.NewDesc("baetyl_function_cold_starts_total", "Instances started.", functionLabels, nil)
-	failedDesc     = prometheus.NewDesc("baetyl_function_failed_starts_total", "Starts that failed.", functionLabels, nil)
-	callsDesc      = prometheus.NewDesc("baetyl_function_calls_total", "Calls by result.", []string{"function", "result"}, nil)
-	secondsDesc    = prometheus.NewDesc("baetyl_function_call_seconds_total", "Time that calls took.", functionLabels, nil)
-	ruleLabels     = []string{"rule", "function"}
-	messagesDesc   = prometheus.NewDesc("baetyl_rule_messages_total", "Messages by what became of them.", append(ruleLabels, "kind"), nil)
-	underwayDesc   = prometheus.NewDesc("baetyl_rule_underway", "Messages under way.", ruleLabels, nil)
+	instancesDesc  = prometheus.NewDesc(
+		"baetyl_function_instances",
+		"Instances by state.",
+		[]string{"function", "state"},
+		nil,
+	)
+	startsDesc = prometheus.NewDesc("baetyl_function_cold_starts_total", "Instances started.", functionLabels, nil)
+	failedDesc = prometheus.NewDesc("baetyl_function_failed_starts_total", "Starts that failed.", functionLabels, nil)
+	callsDesc  = prometheus.NewDesc(
+		"baetyl_function_calls_total",
+		"Calls by result.",
+		[]string{"function", "result"},
+		nil,
+	)
+	secondsDesc  = prometheus.NewDesc("baetyl_function_call_seconds_total", "Time that calls took.", functionLabels, nil)
+	ruleLabels   = []string{"rule", "function"}
+	messagesDesc = prometheus.NewDesc(
+		"baetyl_rule_messages_total",
+		"Messages by what became of them.",
+		append(ruleLabels, "kind"),
+		nil,
+	)
+	underwayDesc = prometheus.NewDesc("baetyl_rule_underway", "Messages under way.", ruleLabels, nil)
 )
 
 // Describe implements prometheus.Collector.

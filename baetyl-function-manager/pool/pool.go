@@ -1,5 +1,5 @@
-// Package pool decides which instances of a function run and who gets one. It is pure logic: values and times go in, actions
-// come out; it starts no process, no goroutine and no timer, and holds no lock.
+// Package pool decides which instances of a function run and who gets one. It is pure logic: values and times go in,
+// actions come out; it starts no process, no goroutine and no timer, and holds no lock.
 //
 //	         Start                Started              Grant
 //	free ───────────► starting ───────────► idle ◄───────────────► busy
@@ -145,8 +145,8 @@ func (p *Pool[W]) Started(id, room int, now time.Time) []Action[W] {
 	return p.settle(now)
 }
 
-// StartFailed notes that the start of an instance has failed and left nothing behind. random is for the jitter of the delay
-// before the next start, in [0,1).
+// StartFailed notes that the start of an instance has failed and left nothing behind. random is for the jitter of the
+// delay before the next start, in [0,1).
 func (p *Pool[W]) StartFailed(id int, err error, random float64, now time.Time) (out []Action[W]) {
 	if p.State(id) != Starting {
 		return nil
@@ -181,8 +181,8 @@ func (p *Pool[W]) Release(id int, now time.Time) []Action[W] {
 	return p.settle(now)
 }
 
-// Broken notes that an instance is of no use any more: its process ended, or it did not answer in time. Nobody has a place there
-// any more: no Release follows.
+// Broken notes that an instance is of no use any more: its process ended, or it did not answer in time. Nobody has a
+// place there any more: no Release follows.
 func (p *Pool[W]) Broken(id int, now time.Time) []Action[W] {
 	if s := p.State(id); s != Busy && s != Idle {
 		return nil
@@ -220,7 +220,8 @@ func (p *Pool[W]) Wake() (at time.Time, ok bool) {
 	return p.retryAt, !p.closed && p.wanted() > 0 && !p.retryAt.IsZero()
 }
 
-// Close fails all waiters and stops all instances, busy ones too; an instance that is starting is stopped when it has started.
+// Close fails all waiters and stops all instances, busy ones too; an instance that is starting is stopped when it has
+// started.
 func (p *Pool[W]) Close(now time.Time) (out []Action[W]) {
 	if p.closed {
 		return nil
@@ -238,15 +239,16 @@ func (p *Pool[W]) Close(now time.Time) (out []Action[W]) {
 	return out
 }
 
-// wanted is how many more instances ought to run: as many as those who wait need beside the starting ones, and up to Min.
+// wanted is how many more instances ought to run: as many as those who wait need beside the starting ones, and up to
+// Min.
 func (p *Pool[W]) wanted() int {
 	need := (len(p.waiting) + p.room - 1) / p.room
 	n := max(need-p.count[Starting], p.cfg.Min-p.count[Starting]-p.count[Idle]-p.count[Busy])
 	return min(n, p.count[Free])
 }
 
-// settle serves waiters: from idle instances, the one used last first, then from the busy one that has the fewest calls. It
-// starts what is wanted.
+// settle serves waiters: from idle instances, the one used last first, then from the busy one that has the fewest
+// calls. It starts what is wanted.
 func (p *Pool[W]) settle(now time.Time) (out []Action[W]) {
 	if p.closed {
 		return nil

@@ -108,12 +108,17 @@ func TestCancel(t *testing.T) {
 	require.False(t, p.Cancel("b"))
 }
 
-// Several calls at once: the room of an instance is filled before another is started, and who wants to be alone waits until it is
-// empty, with all others behind it.
+// Several calls at once: the room of an instance is filled before another is started, and who wants to be alone waits
+// until it is empty, with all others behind it.
 func TestRoom(t *testing.T) {
 	p := pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
 	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", false, at(0))))
-	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(0))), "nobody knows yet how much room there will be")
+	require.Equal(
+		t,
+		[]string{"start 2"},
+		text(p.Acquire("b", false, at(0))),
+		"nobody knows yet how much room there will be",
+	)
 	require.Equal(t, []string{"a gets 1", "b gets 1"}, text(p.Started(1, 3, at(1))))
 	require.Equal(t, []string{"c gets 1"}, text(p.Acquire("c", false, at(1))))
 	require.Empty(t, p.Acquire("d", false, at(1)), "full")

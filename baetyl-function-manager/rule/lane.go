@@ -5,8 +5,8 @@ import "sync"
 // job does the work of one message; what it returns is run when the jobs before it in its lane have done the same.
 type job func() (finish func())
 
-// lanes runs jobs. Those with the same key begin in the order of add, at most width of them at once, and finish in that order;
-// others run side by side. The number of jobs is bounded by who adds them.
+// lanes runs jobs. Those with the same key begin in the order of add, at most width of them at once, and finish in
+// that order; others run side by side. The number of jobs is bounded by who adds them.
 type lanes struct {
 	width func() int // asked whenever a job might begin
 

@@ -31,11 +31,15 @@ type functionInput struct {
 	FunctionInvokeID string `json:",omitempty"`
 }
 
-// report makes the error message of cause in a packet of at most limit bytes: what does not fit is left out, first the payload,
-// then the end of the cause.
+// report makes the error message of cause in a packet of at most limit bytes: what does not fit is left out, first
+// the payload, then the end of the cause.
 func report(m *rpc.Message, cause error, topic string, qos uint32, limit int) mqtt.Message {
-	f := failure{Message: cause.Error(), Type: errorType, Function: functionInput{ID: m.ID, QOS: m.QOS, Topic: m.Topic, Payload: m.Payload,
-		Timestamp: m.Timestamp, FunctionName: m.FunctionName, FunctionInvokeID: m.FunctionInvokeID}}
+	f := failure{
+		Message: cause.Error(),
+		Type:    errorType,
+		Function: functionInput{ID: m.ID, QOS: m.QOS, Topic: m.Topic, Payload: m.Payload,
+			Timestamp: m.Timestamp, FunctionName: m.FunctionName, FunctionInvokeID: m.FunctionInvokeID},
+	}
 	out := mqtt.Message{Topic: topic, QOS: qos, Payload: f.json()}
 	if out.PacketSize() > limit && len(f.Function.Payload) > 0 {
 		f.Function.Payload = nil

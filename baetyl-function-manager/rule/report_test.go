@@ -13,13 +13,21 @@ import (
 
 // The documents' sample ("baetyl-function-manager"), plus the time stamp that the program of 2019 added.
 func TestReport(t *testing.T) {
-	m := &rpc.Message{Topic: "t", Payload: []byte(`{"id":1,"device":"111"}`), FunctionName: "sayhi", FunctionInvokeID: "50f8f102"}
+	m := &rpc.Message{
+		Topic:            "t",
+		Payload:          []byte(`{"id":1,"device":"111"}`),
+		FunctionName:     "sayhi",
+		FunctionInvokeID: "50f8f102",
+	}
 	out := report(m, errors.New("rpc error: code = Unknown desc = Exception calling application"), "t/hi", 1, 32<<10)
 	require.Equal(t, "t/hi", out.Topic)
 	require.Equal(t, uint32(1), out.QOS)
-	require.Equal(t, `{"errorMessage":"rpc error: code = Unknown desc = Exception calling application","errorType":"*errors.Err",`+
-		`"functionMessage":{"ID":0,"QOS":0,"Topic":"t","Payload":"eyJpZCI6MSwiZGV2aWNlIjoiMTExIn0=","FunctionName":"sayhi","FunctionInvokeID":"50f8f102"}}`,
-		string(out.Payload))
+	require.Equal(
+		t,
+		`{"errorMessage":"rpc error: code = Unknown desc = Exception calling application","errorType":"*errors.Err",`+
+			`"functionMessage":{"ID":0,"QOS":0,"Topic":"t","Payload":"eyJpZCI6MSwiZGV2aWNlIjoiMTExIn0=","FunctionName":"sayhi","FunctionInvokeID":"50f8f102"}}`,
+		string(out.Payload),
+	)
 }
 
 // An error message fits the hub's limit although base64 makes the payload larger, and the cause may be long.

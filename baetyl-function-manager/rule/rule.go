@@ -19,8 +19,8 @@ import (
 )
 
 const (
-	// underway is how many messages of a rule are handled or wait for the hub's acknowledgement of their result. It is more
-	// than the hub sends without an answer (100), so that the hub's window is what bounds QoS 1.
+	// underway is how many messages of a rule are handled or wait for the hub's acknowledgement of their result. It is
+	// more than the hub sends without an answer (100), so that the hub's window is what bounds QoS 1.
 	underway = 128
 	// poison is how often the hub may close the connection because of one result.
 	poison = 3
@@ -74,9 +74,16 @@ type Rule struct {
 	received, results, empty, errors, retried, refused atomic.Uint64
 }
 
-// New returns a rule that runs over a connection of its own. hub is the `hub` section with the rule's client id. limit is the
-// largest packet that the hub takes. It connects to nothing.
-func New(cfg config.Rule, fc config.Function, fn Caller, hub mqtt.ClientInfo, limit int, logger log.Logger) (*Rule, error) {
+// New returns a rule that runs over a connection of its own. hub is the `hub` section with the rule's client id.
+// limit is the largest packet that the hub takes. It connects to nothing.
+func New(
+	cfg config.Rule,
+	fc config.Function,
+	fn Caller,
+	hub mqtt.ClientInfo,
+	limit int,
+	logger log.Logger,
+) (*Rule, error) {
 	key, err := config.ParseOrder(fc.Order.Key)
 	if err != nil {
 		return nil, err
@@ -93,8 +100,8 @@ func New(cfg config.Rule, fc config.Function, fn Caller, hub mqtt.ClientInfo, li
 	return r, nil
 }
 
-// Run handles messages until ctx ends. Then it gives calls that run some time to end; what is not acknowledged by then stays
-// with the hub.
+// Run handles messages until ctx ends. Then it gives calls that run some time to end; what is not acknowledged by
+// then stays with the hub.
 func (r *Rule) Run(ctx context.Context) error {
 	if err := r.hub.Start(r); err != nil {
 		return err
@@ -144,8 +151,17 @@ func (r *Rule) Function() string { return r.cfg.Function.Name }
 // Stats returns the numbers of this moment.
 func (r *Rule) Stats() Stats {
 	h := r.hub.Stats()
-	return Stats{Connected: h.Connected, Received: r.received.Load(), Results: r.results.Load(), Empty: r.empty.Load(), Errors: r.errors.Load(),
-		Retries: r.retried.Load(), Refused: r.refused.Load(), Dropped: h.Dropped, Underway: len(r.room)}
+	return Stats{
+		Connected: h.Connected,
+		Received:  r.received.Load(),
+		Results:   r.results.Load(),
+		Empty:     r.empty.Load(),
+		Errors:    r.errors.Load(),
+		Retries:   r.retried.Load(),
+		Refused:   r.refused.Load(),
+		Dropped:   h.Dropped,
+		Underway:  len(r.room),
+	}
 }
 
 // OnError implements mqtt.Handler. The client has logged the error.
@@ -197,8 +213,15 @@ func (r *Rule) finish(o *outcome) {
 	default:
 		result := mqtt.Message{Topic: r.cfg.Publish.Topic, QOS: min(d.QOS, r.cfg.Publish.QOS), Payload: out.Payload}
 		if size := result.PacketSize(); size > r.limit {
-			r.fail(o, fmt.Errorf("result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), which the hub would refuse",
-				len(out.Payload), size, r.limit))
+			r.fail(
+				o,
+				fmt.Errorf(
+					"result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), which the hub would refuse",
+					len(out.Payload),
+					size,
+					r.limit,
+				),
+			)
 			return
 		}
 		r.publish(result, func(err error) {
@@ -217,8 +240,8 @@ func (r *Rule) finish(o *outcome) {
 	}
 }
 
-// call calls the function, up to retry.max times if the instance breaks or does not start; from the second time on with an
-// instance for itself.
+// call calls the function, up to retry.max times if the instance breaks or does not start; from the second time on
+// with an instance for itself.
 func (r *Rule) call(m *rpc.Message) (*rpc.Message, error) {
 	for attempt := 1; ; attempt++ {
 		out, err := r.fn.Call(r.wait, r.work, m, attempt > 1)
@@ -275,13 +298,20 @@ func (r *Rule) report(o *outcome, cause error, targets []mqtt.TopicInfo) {
 	})
 }
 
-// again publishes the result once more, later: a hub that takes not even a small message is ill, its disk full perhaps, or does not
-// permit the topics of this rule, which is true for all of its messages. None is given up for that.
+// again publishes the result once more, later: a hub that takes not even a small message is ill, its disk full
+// perhaps, or does not permit the topics of this rule, which is true for all of its messages. None is given up for
+// that.
 func (r *Rule) again(o *outcome, cause error) {
 	delay := refusals.Delay(o.refused, mathrand.Float64())
 	o.refused++
 	r.refused.Add(1)
-	r.log.WithError(cause).Errorf("the hub takes neither result nor error message of %s; again in %s", o.m.FunctionInvokeID, delay.Round(time.Second))
+	r.log.WithError(
+		cause,
+	).Errorf(
+		"the hub takes neither result nor error message of %s; again in %s",
+		o.m.FunctionInvokeID,
+		delay.Round(time.Second),
+	)
 	time.AfterFunc(delay, func() { r.late <- func() { r.finish(o) } })
 }
 

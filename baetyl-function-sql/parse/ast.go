@@ -2,8 +2,9 @@
 //
 //	text ──lex──► tokens ──Parse──► Statement
 //
-// It promises never to panic, that size and depth of a statement are bounded, and that an error names line, column, what was found
-// and what was expected. It does not know which functions there are; forms with words in them (trim(both 'x' from a)) become calls.
+// It promises never to panic, that size and depth of a statement are bounded, and that an error names line, column,
+// what was found and what was expected. It does not know which functions there are; forms with words in them
+// (trim(both 'x' from a)) become calls.
 package parse
 
 import "fmt"
@@ -120,7 +121,8 @@ type (
 		Pos
 		X    Expr
 		Type string // a value of types
-		// Size is the length of a varchar or char, the precision of a decimal; Scale that of a decimal. -1 if it is not given.
+		// Size is the length of a varchar or char, the precision of a decimal; Scale that of a decimal. -1 if it is not
+		// given.
 		Size, Scale int
 	}
 )
@@ -151,8 +153,32 @@ var types = map[string]string{
 
 // reserved words are fields only in quotes, or behind a point.
 var reserved = map[string]bool{
-	"select": true, "distinct": true, "as": true, "from": true, "where": true, "group": true, "having": true, "order": true,
-	"limit": true, "union": true, "and": true, "or": true, "not": true, "in": true, "between": true, "like": true, "escape": true,
-	"is": true, "null": true, "true": true, "false": true, "unknown": true, "case": true, "when": true, "then": true, "else": true,
-	"end": true, "cast": true,
+	"select":   true,
+	"distinct": true,
+	"as":       true,
+	"from":     true,
+	"where":    true,
+	"group":    true,
+	"having":   true,
+	"order":    true,
+	"limit":    true,
+	"union":    true,
+	"and":      true,
+	"or":       true,
+	"not":      true,
+	"in":       true,
+	"between":  true,
+	"like":     true,
+	"escape":   true,
+	"is":       true,
+	"null":     true,
+	"true":     true,
+	"false":    true,
+	"unknown":  true,
+	"case":     true,
+	"when":     true,
+	"then":     true,
+	"else":     true,
+	"end":      true,
+	"cast":     true,
 }

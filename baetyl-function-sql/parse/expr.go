@@ -17,10 +17,26 @@ const (
 )
 
 var powers = map[string]int{
-	"or": orPower, "and": andPower,
-	"=": comparePower, "<>": comparePower, "!=": comparePower, "<": comparePower, "<=": comparePower, ">": comparePower, ">=": comparePower,
-	"in": comparePower, "between": comparePower, "like": comparePower, "not": comparePower, "is": comparePower,
-	"||": concatPower, "+": sumPower, "-": sumPower, "*": productPower, "/": productPower, "%": productPower,
+	"or":      orPower,
+	"and":     andPower,
+	"=":       comparePower,
+	"<>":      comparePower,
+	"!=":      comparePower,
+	"<":       comparePower,
+	"<=":      comparePower,
+	">":       comparePower,
+	">=":      comparePower,
+	"in":      comparePower,
+	"between": comparePower,
+	"like":    comparePower,
+	"not":     comparePower,
+	"is":      comparePower,
+	"||":      concatPower,
+	"+":       sumPower,
+	"-":       sumPower,
+	"*":       productPower,
+	"/":       productPower,
+	"%":       productPower,
 }
 
 // expr reads operators that bind more strongly than floor.

@@ -108,7 +108,10 @@ func (l *lexer) token() (token, error) {
 		n := numberLength(rest)
 		t.kind, t.text = number, rest[:n]
 		if next, _ := utf8.DecodeRuneInString(rest[n:]); isLetter(next) {
-			return t, &Error{t.pos, fmt.Sprintf("unexpected %q behind a number; a field that begins with a digit needs quotes", next)}
+			return t, &Error{
+				t.pos,
+				fmt.Sprintf("unexpected %q behind a number; a field that begins with a digit needs quotes", next),
+			}
 		}
 	case isLetter(r):
 		t.kind, t.text = word, rest[:len(rest)-len(strings.TrimLeftFunc(rest, isLetterOrDigit))]

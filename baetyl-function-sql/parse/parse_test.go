@@ -33,7 +33,9 @@ func TestBounds(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	_, err := parse.Parse("select a" + strings.Repeat("+a", 1000) + " where " + strings.Repeat("(", 99) + "a" + strings.Repeat(")", 99))
+	_, err := parse.Parse(
+		"select a" + strings.Repeat("+a", 1000) + " where " + strings.Repeat("(", 99) + "a" + strings.Repeat(")", 99),
+	)
 	require.NoError(t, err)
 }
 

@@ -48,7 +48,11 @@ func options(config string) functiontest.Options {
 	if err != nil {
 		panic(err)
 	}
-	return functiontest.Options{Entry: self, Env: []string{"RUN_SQL=1"}, Files: map[string]string{functiontest.Config: config}}
+	return functiontest.Options{
+		Entry: self,
+		Env:   []string{"RUN_SQL=1"},
+		Files: map[string]string{functiontest.Config: config},
+	}
 }
 
 // The runtime as the function manager sees it.
@@ -71,8 +75,11 @@ func TestCalls(t *testing.T) {
 			require.Empty(t, r.MustCall(t, "divide", `{}`))
 			const failed = "Exception calling application: "
 			require.Equal(t, failed+"('[UserCodeInvoke]', 1:10: /: division by zero)", r.UserError(t, "divide", `{"a":1,"b":0}`))
-			require.Equal(t, failed+"('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)",
-				r.UserError(t, "divide", "not JSON"))
+			require.Equal(
+				t,
+				failed+"('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)",
+				r.UserError(t, "divide", "not JSON"),
+			)
 			require.Equal(t, failed+"function not found", r.UserError(t, "nowhere", `{}`))
 
 			require.Less(t, len(r.UserError(t, "path", `{"p":"`+strings.Repeat("ü", 1<<20)+`["}`)), 4200)

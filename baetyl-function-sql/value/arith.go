@@ -9,8 +9,9 @@ import (
 // quotientDigits is how many significant digits a quotient has at least when it does not end, as in PostgreSQL.
 const quotientDigits = 20
 
-// Arith computes a op b, op being one of + - * / %. Numbers are exact unless one of them is a float64. Sums have the larger number of
-// digits behind the point, products the sum of both, as SQL-92 says; the quotient of 7 and 2 is 3.5. The rest has the sign of a.
+// Arith computes a op b, op being one of + - * / %. Numbers are exact unless one of them is a float64. Sums have the
+// larger number of digits behind the point, products the sum of both, as SQL-92 says; the quotient of 7 and 2 is 3.5.
+// The rest has the sign of a.
 func Arith(op byte, a, b any) (any, error) {
 	a, err := Number(a)
 	if err != nil {
@@ -136,7 +137,8 @@ const (
 	Ceil
 )
 
-// Round returns v with places digits behind the point; negative places round to tens, hundreds and so on. The result is exact.
+// Round returns v with places digits behind the point; negative places round to tens, hundreds and so on. The result
+// is exact.
 func Round(v any, places int, how Rounding) (any, error) {
 	n, err := Number(v)
 	if err != nil {
@@ -175,7 +177,8 @@ func Scaled(v any, places int) (any, error) {
 	return exact(new(big.Int).Mul(d.coef, pow10(places-d.scale)), places)
 }
 
-// Power returns a to the power of b: exact where b is a whole number that is not negative and the result is not too long.
+// Power returns a to the power of b: exact where b is a whole number that is not negative and the result is not too
+// long.
 func Power(a, b any) (any, error) {
 	a, err := Number(a)
 	if err != nil {
@@ -212,9 +215,9 @@ func Sign(v any) (int, error) {
 	return decimal(n).coef.Sign(), nil
 }
 
-// Whole returns v as an int; ErrForm if it is not a whole number, ErrRange if it is too large for 64 bits. What is too large
-// for 32 bits comes as the largest or smallest of those: it counts or measures something, and the answer is the same on
-// every processor.
+// Whole returns v as an int; ErrForm if it is not a whole number, ErrRange if it is too large for 64 bits. What is
+// too large for 32 bits comes as the largest or smallest of those: it counts or measures something, and the answer is
+// the same on every processor.
 func Whole(v any) (int, error) {
 	n, err := Number(v)
 	if err != nil {

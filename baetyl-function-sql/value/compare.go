@@ -2,8 +2,8 @@ package value
 
 import "strings"
 
-// Compare orders a and b: numbers by size, texts by character code, false before true. A text beside a number counts as the number
-// that it spells. ok is false where there is no order: null, an object, an array, other pairs of types.
+// Compare orders a and b: numbers by size, texts by character code, false before true. A text beside a number counts
+// as the number that it spells. ok is false where there is no order: null, an object, an array, other pairs of types.
 func Compare(a, b any) (c int, ok bool) {
 	switch x := a.(type) {
 	case nil, Object, []any:
@@ -62,8 +62,8 @@ func order[T int64 | float64](x, y T) int {
 	return 0
 }
 
-// Equal tells whether a and b are equal; known is false where that is unknown: one of them is null, or they are of different types.
-// Objects and arrays are equal if all that is in them is; nulls in them equal each other.
+// Equal tells whether a and b are equal; known is false where that is unknown: one of them is null, or they are of
+// different types. Objects and arrays are equal if all that is in them is; nulls in them equal each other.
 func Equal(a, b any) (equal, known bool) {
 	switch x := a.(type) {
 	case Object:

@@ -55,8 +55,8 @@ func (d *Decimal) String() string {
 	return sign + s[:len(s)-d.scale] + "." + s[len(s)-d.scale:]
 }
 
-// Number returns v as int64, *Decimal or float64. A string is taken if it has the form of a number. A number with an exponent is a
-// float64, as SQL-92 has it; every other one is exact.
+// Number returns v as int64, *Decimal or float64. A string is taken if it has the form of a number. A number with an
+// exponent is a float64, as SQL-92 has it; every other one is exact.
 func Number(v any) (any, error) {
 	switch v := v.(type) {
 	case int64, *Decimal, float64:
@@ -73,7 +73,8 @@ func Number(v any) (any, error) {
 	return nil, ErrForm
 }
 
-// numeric tells whether s is [sign] digits [. digits] [e [sign] digits]; on one side of the point the digits may be missing.
+// numeric tells whether s is [sign] digits [. digits] [e [sign] digits]; on one side of the point the digits may be
+// missing.
 func numeric(s string) bool {
 	d := decoder{s: strings.TrimLeft(s, "+-")}
 	if len(s)-len(d.s) > 1 {

@@ -65,13 +65,32 @@ func TestArithmeticIsExact(t *testing.T) {
 		require.NoError(t, err)
 		n, _ := new(big.Rat).SetString(value.Text(rest))
 		require.Negative(t, new(big.Rat).Abs(n).Cmp(new(big.Rat).Abs(y)), "%s %% %s, seed %d", a, b, seed)
-		require.True(t, new(big.Rat).Quo(new(big.Rat).Sub(x, n), y).IsInt(), "%s %% %s is %s, seed %d", a, b, value.Text(rest), seed)
+		require.True(
+			t,
+			new(big.Rat).Quo(new(big.Rat).Sub(x, n), y).IsInt(),
+			"%s %% %s is %s, seed %d",
+			a,
+			b,
+			value.Text(rest),
+			seed,
+		)
 	}
 }
 
 // Numbers at the edge of int64, where the fast path ends.
 func TestArithmeticAtTheEdge(t *testing.T) {
-	edge := []string{"0", "1", "-1", "2", "9223372036854775807", "-9223372036854775808", "9223372036854775808", "4294967296", "-4294967296", "3037000500"}
+	edge := []string{
+		"0",
+		"1",
+		"-1",
+		"2",
+		"9223372036854775807",
+		"-9223372036854775808",
+		"9223372036854775808",
+		"4294967296",
+		"-4294967296",
+		"3037000500",
+	}
 	for _, a := range edge {
 		for _, b := range edge {
 			x, _ := new(big.Int).SetString(a, 10)

@@ -1,8 +1,8 @@
 // Package auth tells who may connect to the hub and which topics he may use (`principals` of the configuration).
 //
-// A principal with a password is an account: it logs in with user name and password, over any transport. A principal without is a
-// certificate principal: its clients log in with its user name, no password, and a client certificate that the configured CA
-// issued; it may be bound to one certificate by common name or serial number.
+// A principal with a password is an account: it logs in with user name and password, over any transport. A principal
+// without is a certificate principal: its clients log in with its user name, no password, and a client certificate
+// that the configured CA issued; it may be bound to one certificate by common name or serial number.
 package auth
 
 import (
@@ -27,10 +27,13 @@ const (
 
 // Principal is an entry of `principals`.
 type Principal struct {
-	Username     string       `yaml:"username" json:"username" validate:"nonzero"`
-	Password     string       `yaml:"password" json:"password"`         // plain text, or a bcrypt hash ($2a$, $2b$, $2y$); empty: certificate principal
-	CN           string       `yaml:"cn" json:"cn"`                     // certificate principal: common name that the certificate must have
-	SerialNumber string       `yaml:"serialnumber" json:"serialnumber"` // certificate principal: decimal serial number that it must have
+	Username string `yaml:"username" json:"username" validate:"nonzero"`
+	// plain text, or a bcrypt hash ($2a$, $2b$, $2y$); empty: certificate principal
+	Password string `yaml:"password" json:"password"`
+	// certificate principal: common name that the certificate must have
+	CN string `yaml:"cn" json:"cn"`
+	// certificate principal: decimal serial number that it must have
+	SerialNumber string       `yaml:"serialnumber" json:"serialnumber"`
 	Permissions  []Permission `yaml:"permissions" json:"permissions"`
 }
 
@@ -65,7 +68,10 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 		u := &User{Name: p.Username, cn: p.CN, serial: p.SerialNumber, permits: map[string][]string{}}
 		if p.Password != "" {
 			if p.CN != "" || p.SerialNumber != "" {
-				return nil, fmt.Errorf("principals[%d]: cn and serialnumber are for principals without password; leave out the password or both of them", i)
+				return nil, fmt.Errorf(
+					"principals[%d]: cn and serialnumber are for principals without password; leave out the password or both of them",
+					i,
+				)
 			}
 			u.password = []byte(p.Password)
 		}

@@ -231,7 +231,12 @@ func TestNoEscalation(t *testing.T) {
 		{"a/#", "a", true}, {"a/#", "a/+", true}, {"a/#", "a/+/#", true}, {"a/#", "+/b", false}, {"#", "#", true}, {"#", "$SYS/#", false},
 		{"$SYS/#", "$SYS/broker/+", true}, {"a", "+", false}, {"a/b", "a/+", false},
 	} {
-		u := book(t, auth.Principal{Username: "u", Permissions: []auth.Permission{{Action: "sub", Permit: []string{c.permit}}}}).User("u")
+		u := book(
+			t,
+			auth.Principal{Username: "u", Permissions: []auth.Permission{{Action: "sub", Permit: []string{c.permit}}}},
+		).User(
+			"u",
+		)
 		require.Equal(t, c.want, u.MaySubscribe(c.filter), "%s for %s", c.permit, c.filter)
 		require.False(t, u.MayPublish("a/b"))
 	}

@@ -132,7 +132,8 @@ type Connection struct {
 	Write struct {
 		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1ms"`
 	} `yaml:"write" json:"write"`
-	Origins []string `yaml:"origins" json:"origins"` // of web pages that may connect over ws and wss beside the hub's own host; "*": any
+	// of web pages that may connect over ws and wss beside the hub's own host; "*": any
+	Origins []string `yaml:"origins" json:"origins"`
 }
 
 // Storage is where messages are kept, and how much.
@@ -218,8 +219,8 @@ func (c *Config) checkRoutes() error {
 		}
 		seen[key] = i
 	}
-	// A message that a route has put on its target may take every route whose source matches that target. A cycle in this graph
-	// would send it round for ever.
+	// A message that a route has put on its target may take every route whose source matches that target. A cycle in
+	// this graph would send it round for ever.
 	const fresh, open, closed = 0, 1, 2
 	state := make([]int, len(c.Subscriptions))
 	var visit func(i int) error
@@ -228,7 +229,12 @@ func (c *Config) checkRoutes() error {
 		case closed:
 			return nil
 		case open:
-			return fmt.Errorf("subscriptions[%d]: its target %q leads back to its source %q, so that messages would go round for ever; change one of the two", i, c.Subscriptions[i].Target.Topic, c.Subscriptions[i].Source.Topic)
+			return fmt.Errorf(
+				"subscriptions[%d]: its target %q leads back to its source %q, so that messages would go round for ever; change one of the two",
+				i,
+				c.Subscriptions[i].Target.Topic,
+				c.Subscriptions[i].Source.Topic,
+			)
 		}
 		state[i] = open
 		for j, next := range c.Subscriptions {
@@ -254,7 +260,10 @@ func (c *Config) Routes() []router.StaticRoute {
 	out := make([]router.StaticRoute, len(c.Subscriptions))
 	for i, r := range c.Subscriptions {
 		out[i] = router.StaticRoute{
-			Source: r.Source.Topic, SourceQOS: packet.QOS(r.Source.QOS), Target: r.Target.Topic, TargetQOS: packet.QOS(r.Target.QOS),
+			Source:    r.Source.Topic,
+			SourceQOS: packet.QOS(r.Source.QOS),
+			Target:    r.Target.Topic,
+			TargetQOS: packet.QOS(r.Target.QOS),
 		}
 	}
 	return out

@@ -98,7 +98,8 @@ func TestShippedExamples(t *testing.T) {
 	}
 }
 
-// The configuration that used to slip through in 34 of 200 loads never does: a wildcard source that matches several targets.
+// The configuration that used to slip through in 34 of 200 loads never does: a wildcard source that matches several
+// targets.
 func TestCircleIsFoundEveryTime(t *testing.T) {
 	var text string
 	for i := range 200 {
@@ -116,7 +117,11 @@ subscriptions:
 		}
 		require.Equal(t, text, err.Error())
 	}
-	require.Equal(t, `service.yml: subscriptions[0]: its target "x" leads back to its source "a/+", so that messages would go round for ever; change one of the two`, text)
+	require.Equal(
+		t,
+		`service.yml: subscriptions[0]: its target "x" leads back to its source "a/+", so that messages would go round for ever; change one of the two`,
+		text,
+	)
 }
 
 // Random routes against a reference: there is a circle if and only if some message would come by a place twice.

@@ -44,8 +44,8 @@ func within(permits []string, filter string, world []string) bool {
 	return false
 }
 
-// Random permits, random filters, all topics of a small world: nobody ever gets a message, live or retained, that no permit of his
-// covers, and everybody gets all that his granted filters match.
+// Random permits, random filters, all topics of a small world: nobody ever gets a message, live or retained, that no
+// permit of his covers, and everybody gets all that his granted filters match.
 func TestPermissionsThroughTheHub(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewSource(4))
@@ -77,7 +77,12 @@ func TestPermissionsThroughTheHub(t *testing.T) {
 		for range 1 + r.Intn(3) {
 			permits[i] = append(permits[i], filter())
 		}
-		yml += fmt.Sprintf("- username: u%d\n  password: u%d\n  permissions: [{action: sub, permit: ['%s']}]\n", i, i, strings.Join(permits[i], "', '"))
+		yml += fmt.Sprintf(
+			"- username: u%d\n  password: u%d\n  permissions: [{action: sub, permit: ['%s']}]\n",
+			i,
+			i,
+			strings.Join(permits[i], "', '"),
+		)
 	}
 	b := start(t, yml)
 	by := b.clean("by")
@@ -109,7 +114,14 @@ func TestPermissionsThroughTheHub(t *testing.T) {
 				}
 			}
 			peers[i].send(s)
-			require.Equal(t, (&packet.Suback{ID: 1, ReturnCodes: codes}).String(), peers[i].recv().String(), "permits %q: %s", permits[i], s)
+			require.Equal(
+				t,
+				(&packet.Suback{ID: 1, ReturnCodes: codes}).String(),
+				peers[i].recv().String(),
+				"permits %q: %s",
+				permits[i],
+				s,
+			)
 			for range len(old) {
 				m := peers[i].take()
 				require.True(t, m.Message.Retain)
@@ -164,7 +176,11 @@ func TestPermissionForSys(t *testing.T) {
   password: all
   permissions: [{action: sub, permit: ['#']}]
 `)
-	require.Equal(t, []packet.QOS{packet.QOSFailure, packet.QOSFailure}, b.login(as("all", "all", true)).trySub(0, "$SYS/#", "$SYS/broker/uptime"))
+	require.Equal(
+		t,
+		[]packet.QOS{packet.QOSFailure, packet.QOSFailure},
+		b.login(as("all", "all", true)).trySub(0, "$SYS/#", "$SYS/broker/uptime"),
+	)
 	require.Equal(t, []packet.QOS{0}, b.clean("p").trySub(0, "$SYS/never/there"))
 }
 
@@ -172,7 +188,10 @@ func TestHashedPassword(t *testing.T) {
 	t.Parallel()
 	hash, err := bcrypt.GenerateFromPassword([]byte("hidden"), bcrypt.MinCost)
 	require.NoError(t, err)
-	b := start(t, anyone+fmt.Sprintf("- username: hidden\n  password: '%s'\n  permissions: [{action: pub, permit: [x]}]\n", hash))
+	b := start(
+		t,
+		anyone+fmt.Sprintf("- username: hidden\n  password: '%s'\n  permissions: [{action: pub, permit: [x]}]\n", hash),
+	)
 	b.login(as("hidden", "x", true)).pub("x", "m", 1)
 	c := as("hidden", "x", true)
 	c.Password = string(hash)
@@ -181,8 +200,8 @@ func TestHashedPassword(t *testing.T) {
 	b.refused(c, packet.BadUsernameOrPassword)
 }
 
-// A permission that a reload takes away is gone at once, also for a session whose client is away, and for a route that a publisher
-// has in its memory.
+// A permission that a reload takes away is gone at once, also for a session whose client is away, and for a route
+// that a publisher has in its memory.
 func TestReloadTakesPermissionsAway(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -193,7 +212,10 @@ func TestReloadTakesPermissionsAway(t *testing.T) {
 	away.close()
 	eventually(t, "her connection's end", func() bool { return b.stat("connections") == 2 })
 	var cfg config.Config
-	require.NoError(t, conf.Parse("service.yml", []byte(strings.Replace(anyone, "'ann/+', '+/open', 'shared'", "'shared'", 1)), &cfg))
+	require.NoError(
+		t,
+		conf.Parse("service.yml", []byte(strings.Replace(anyone, "'ann/+', '+/open', 'shared'", "'shared'", 1)), &cfg),
+	)
 	require.NoError(t, b.Reload(cfg))
 	here.end()
 	by.pub("ann/x", "secret", 1)

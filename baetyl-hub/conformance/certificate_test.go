@@ -33,8 +33,15 @@ func newAuthority(t *testing.T, name string) *authority {
 	require.NoError(t, err)
 	a := &authority{t: t, key: key}
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		SerialNumber: big.NewInt(
+			1,
+		),
+		Subject:               pkix.Name{CommonName: name},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, a.cert, a.cert, &key.PublicKey, key)
 	require.NoError(t, err)
@@ -49,8 +56,14 @@ func (a *authority) issue(cn string, serial int64, change ...func(*x509.Certific
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: cn}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		SerialNumber: big.NewInt(
+			serial,
+		),
+		Subject:     pkix.Name{CommonName: cn},
+		NotBefore:   time.Now().Add(-time.Hour),
+		NotAfter:    time.Now().Add(time.Hour),
+		KeyUsage:    x509.KeyUsageDigitalSignature,
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	for _, f := range change {
@@ -197,11 +210,17 @@ func TestCertificatePrincipals(t *testing.T) {
 	// The hub proves who it is with its own certificate, and speaks nothing older than TLS 1.2.
 	_, err := b.tryTLS(t, 0, &tls.Config{RootCAs: theirs.pool()}, hello("x", true))
 	require.Error(t, err)
-	_, err = b.tryTLS(t, 0, &tls.Config{RootCAs: ours.pool(), MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, hello("x", true))
+	_, err = b.tryTLS(
+		t,
+		0,
+		&tls.Config{RootCAs: ours.pool(), MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10},
+		hello("x", true),
+	)
 	require.Error(t, err)
 }
 
-// Without a configured CA no certificate is trusted: not even one that the system trusts. SSL_CERT_FILE makes our CA such a one.
+// Without a configured CA no certificate is trusted: not even one that the system trusts. SSL_CERT_FILE makes our CA
+// such a one.
 func TestSystemAuthoritiesAreNotTrusted(t *testing.T) {
 	public, own := newAuthority(t, "public"), newAuthority(t, "own")
 	dir := t.TempDir()

@@ -59,7 +59,8 @@ func TestExactlyOnceIn(t *testing.T) {
 	}
 }
 
-// A QoS 2 message from the hub is sent until PUBREC, then released until PUBCOMP, and never published again after PUBREC.
+// A QoS 2 message from the hub is sent until PUBREC, then released until PUBCOMP, and never published again after
+// PUBREC.
 func TestExactlyOnceOut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -169,7 +170,8 @@ type receiver struct {
 	seen map[string]int
 }
 
-// A client drops its connection at random moments, and the hub is restarted now and then: each message is seen once, in order.
+// A client drops its connection at random moments, and the hub is restarted now and then: each message is seen once,
+// in order.
 func TestExactlyOnceWithInterruptions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -290,13 +292,17 @@ func TestExactlyOncePublisherWithInterruptions(t *testing.T) {
 	watch.quiet()
 }
 
-// A QoS 2 exchange goes over two connections, whatever of it is still being stored when the first one ends: the second gets an answer
-// for each packet that asks for one, in their order, and no other. What is stored when is left to chance here; session
-// TestExchangeOverTwoConnections holds the store still.
+// A QoS 2 exchange goes over two connections, whatever of it is still being stored when the first one ends: the
+// second gets an answer for each packet that asks for one, in their order, and no other. What is stored when is left
+// to chance here; session TestExchangeOverTwoConnections holds the store still.
 func TestQOS2OverTwoConnections(t *testing.T) {
 	t.Parallel()
 	const id = 5
-	publish, rel := packet.Generic(&packet.Publish{ID: id, Message: message("t", "m", 2)}), packet.Generic(&packet.Pubrel{ID: id})
+	publish, rel := packet.Generic(
+		&packet.Publish{ID: id, Message: message("t", "m", 2)},
+	), packet.Generic(
+		&packet.Pubrel{ID: id},
+	)
 	answers := map[packet.Generic]packet.Generic{publish: &packet.Pubrec{ID: id}, rel: &packet.Pubcomp{ID: id}}
 	b := start(t, anyone)
 	watch := b.keep("watch")

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that subscribes, publishes and does not read stops nobody: not the other publishers, not the hub, not its own successor.
+// A client that subscribes, publishes and does not read stops nobody: not the other publishers, not the hub, not its
+// own successor.
 func TestReaderThatStopsReading(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos0: {buffer: {bytes: 64k}}}}")
@@ -94,7 +95,9 @@ func TestNoGoroutineIsLeft(t *testing.T) { // not parallel: it counts goroutines
 	}()
 	for i := range 200 {
 		p := b.login(hello(fmt.Sprint("p", i%20), i%2 == 0))
-		p.send(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: packet.QOS(i % 3)}, {Topic: "#"}}})
+		p.send(
+			&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: packet.QOS(i % 3)}, {Topic: "#"}}},
+		)
 		for range 1 + i%5 {
 			p.recv()
 		}
@@ -164,7 +167,8 @@ func TestReconnectLoop(t *testing.T) {
 	<-done
 }
 
-// Above the limit of what waits for a reader QoS 0 messages are dropped; what it gets is in order, and it gets on when it reads.
+// Above the limit of what waits for a reader QoS 0 messages are dropped; what it gets is in order, and it gets on
+// when it reads.
 func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos0: {buffer: {size: 10}}}}")
@@ -196,10 +200,15 @@ func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 	require.Less(t, last, count)
 }
 
-// A crowd of idle clients, a topic tree of 100,000 filters, and one that wants everything and reads nothing stop nobody.
+// A crowd of idle clients, a topic tree of 100,000 filters, and one that wants everything and reads nothing stop
+// nobody.
 func TestCrowd(t *testing.T) {
-	const idlers, holders, filters = 2000, 20, 5000 // both ends of each connection are in this process: see also make bench
-	b := start(t, anyone+"session: {subscriptions: {max: 5000}}\nmessage: {topic: {levels: 10}, egress: {qos0: {buffer: {bytes: 64k}}}}")
+	// both ends of each connection are in this process: see also make bench
+	const idlers, holders, filters = 2000, 20, 5000
+	b := start(
+		t,
+		anyone+"session: {subscriptions: {max: 5000}}\nmessage: {topic: {levels: 10}, egress: {qos0: {buffer: {bytes: 64k}}}}",
+	)
 	for i := range idlers {
 		b.clean(fmt.Sprint("idle", i))
 	}

@@ -33,7 +33,8 @@ func (p *page) String() string {
 	return p.b.String()
 }
 
-// At the most talkative level too the log has no payload, no will and no password, right or wrong; it says who was refused what.
+// At the most talkative level too the log has no payload, no will and no password, right or wrong; it says who was
+// refused what.
 func TestNoSecretsInTheLog(t *testing.T) {
 	t.Parallel()
 	var cfg config.Config

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message is delivered with the lower of the qualities that it was published and subscribed with, to sessions that end with their
-// connection as to those that don't.
+// A message is delivered with the lower of the qualities that it was published and subscribed with, to sessions that
+// end with their connection as to those that don't.
 func TestQualityOfDelivery(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -84,8 +84,8 @@ func TestOwnMessages(t *testing.T) {
 	}
 }
 
-// Messages of one publisher come in the order in which they were sent, whatever their quality, while the subscriber's window has
-// room.
+// Messages of one publisher come in the order in which they were sent, whatever their quality, while the subscriber's
+// window has room.
 func TestOrderOfMixedQualities(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -168,7 +168,8 @@ func TestOrderOfReceipts(t *testing.T) {
 	}
 }
 
-// An id names one message of one exchange. A QoS 2 message that comes twice counts once until it is released; then its id is free.
+// An id names one message of one exchange. A QoS 2 message that comes twice counts once until it is released; then
+// its id is free.
 func TestRepeatedPublish(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -283,7 +284,8 @@ func TestAcknowledgedIsStored(t *testing.T) {
 	eventually(t, "nothing stored", func() bool { return b.stat("stored_messages") == 0 })
 }
 
-// An unacknowledged message is sent again after retry.interval, with DUP and the same id; each by itself, not only the oldest.
+// An unacknowledged message is sent again after retry.interval, with DUP and the same id; each by itself, not only
+// the oldest.
 func TestRetryInterval(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos1: {retry: {interval: 1s}}}}")

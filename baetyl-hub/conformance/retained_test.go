@@ -53,7 +53,12 @@ func TestRetainedOncePerSubscribe(t *testing.T) {
 	b := start(t, anyone)
 	b.clean("by").retain("r/x", "m", 2)
 	p := b.clean("p")
-	p.send(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "r/+", QOS: 0}, {Topic: "#", QOS: 1}, {Topic: "r/x", QOS: 0}}})
+	p.send(
+		&packet.Subscribe{
+			ID:            1,
+			Subscriptions: []packet.Subscription{{Topic: "r/+", QOS: 0}, {Topic: "#", QOS: 1}, {Topic: "r/x", QOS: 0}},
+		},
+	)
 	p.expect(&packet.Suback{ID: 1, ReturnCodes: []packet.QOS{0, 1, 0}})
 	p.wantRetained("r/x", "m", 1)
 	p.quiet()

@@ -16,7 +16,15 @@ func TestRouteQuality(t *testing.T) {
 	list := ""
 	for s := range 2 {
 		for g := range 2 {
-			list += fmt.Sprintf("- {source: {topic: 's/%d/%d', qos: %d}, target: {topic: 't/%d/%d', qos: %d}}\n", s, g, s, s, g, g)
+			list += fmt.Sprintf(
+				"- {source: {topic: 's/%d/%d', qos: %d}, target: {topic: 't/%d/%d', qos: %d}}\n",
+				s,
+				g,
+				s,
+				s,
+				g,
+				g,
+			)
 		}
 	}
 	b := start(t, routed(list))
@@ -98,8 +106,8 @@ func TestRoutesToOneTarget(t *testing.T) {
 	p.fence(by, "f")
 }
 
-// Permissions are those of clients: a route leads a message where its publisher may not publish, and wildcards of routes do not
-// match what is the server's.
+// Permissions are those of clients: a route leads a message where its publisher may not publish, and wildcards of
+// routes do not match what is the server's.
 func TestRoutesAndPermissions(t *testing.T) {
 	t.Parallel()
 	b := start(t, routed(`
@@ -114,7 +122,8 @@ func TestRoutesAndPermissions(t *testing.T) {
 	p.quiet()
 }
 
-// The copies of a route are stored for who is away, and are there after a restart; with the message they are one transaction.
+// The copies of a route are stored for who is away, and are there after a restart; with the message they are one
+// transaction.
 func TestRouteIsStored(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -146,7 +155,10 @@ func TestRouteKeepsOrder(t *testing.T) {
 	p.sub(1, "b")
 	var all []packet.Generic
 	for i := range 90 {
-		all = append(all, &packet.Publish{ID: packet.ID(i + 1), Message: message(fmt.Sprint("a/", i%7), fmt.Sprint(i), packet.QOS(i%3))})
+		all = append(
+			all,
+			&packet.Publish{ID: packet.ID(i + 1), Message: message(fmt.Sprint("a/", i%7), fmt.Sprint(i), packet.QOS(i%3))},
+		)
 	}
 	by.send(all...)
 	for i := range 90 {

@@ -1,8 +1,8 @@
 // Package conformance_test shows, through the network door, that the hub keeps the standard and what docs/hub.md says.
 // docs/mqtt-conformance.md names the test of each normative statement.
 //
-// A test is a script: what a client sends and what it must get, in order. No test waits to see that nothing comes: it makes
-// something come that would stand behind it (fence), or asks for a PINGRESP (quiet).
+// A test is a script: what a client sends and what it must get, in order. No test waits to see that nothing comes: it
+// makes something come that would stand behind it (fence), or asks for a PINGRESP (quiet).
 package conformance_test
 
 import (

@@ -100,7 +100,8 @@ func TestCleanSessionKeepsNothing(t *testing.T) {
 	}
 }
 
-// A clean session discards a kept one: subscriptions, what waits, what is in flight, and the ids of what it was sending.
+// A clean session discards a kept one: subscriptions, what waits, what is in flight, and the ids of what it was
+// sending.
 func TestCleanSessionDiscardsTheKeptOne(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -137,8 +138,8 @@ func TestCleanSessionDiscardsTheKeptOne(t *testing.T) {
 	p.quiet()
 }
 
-// A client may take a session over from its own connection at any moment, also while that has a window full of messages and reads
-// nothing.
+// A client may take a session over from its own connection at any moment, also while that has a window full of
+// messages and reads nothing.
 func TestTakeover(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -175,7 +176,10 @@ func TestTakeoverByHundredAtOnce(t *testing.T) {
 		got := make(chan *peer, count)
 		for i := range count {
 			p := b.dial()
-			p.send(hello("same", (i+round)%2 == 0), &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 1}}})
+			p.send(
+				hello("same", (i+round)%2 == 0),
+				&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 1}}},
+			)
 			wg.Go(func() {
 				subscribed := false
 				for {
@@ -199,7 +203,11 @@ func TestTakeoverByHundredAtOnce(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "99 connections ended, the last subscribed", func() bool { return ended.Load() == count-1 && ready.Load() == 1 })
+		eventually(
+			t,
+			"99 connections ended, the last subscribed",
+			func() bool { return ended.Load() == count-1 && ready.Load() == 1 },
+		)
 		require.EqualValues(t, 2, b.stat("sessions"))
 		by.pub("t", "m", 1)
 		wg.Wait()
@@ -252,7 +260,8 @@ func TestClientIDOfAnotherUserWhileConnected(t *testing.T) {
 	b.login(as("bob", "device", true)).quiet()
 }
 
-// A new configuration: a subscription that its user may no longer have brings nothing; a user who is gone leaves his ids to others.
+// A new configuration: a subscription that its user may no longer have brings nothing; a user who is gone leaves his
+// ids to others.
 func TestSessionAfterChangeOfPermissions(t *testing.T) {
 	t.Parallel()
 	const narrow = `
@@ -349,7 +358,8 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// 150 messages wait, 50 of them are acknowledged in odd order, the connection drops: the other 100 come, and nothing twice.
+// 150 messages wait, 50 of them are acknowledged in odd order, the connection drops: the other 100 come, and nothing
+// twice.
 func TestAcknowledgedInOddOrder(t *testing.T) {
 	t.Parallel()
 	for _, restart := range []bool{false, true} {

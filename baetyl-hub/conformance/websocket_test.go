@@ -20,7 +20,12 @@ connection: {origins: ['https://app.example'], connect: {timeout: 500ms}}
 `
 
 func withWeb(more string) string {
-	return strings.Replace(anyone, "['tcp://127.0.0.1:0']", "['tcp://127.0.0.1:0', 'ws://127.0.0.1:0/mqtt', 'ws://127.0.0.1:0/other']", 1) + more
+	return strings.Replace(
+		anyone,
+		"['tcp://127.0.0.1:0']",
+		"['tcp://127.0.0.1:0', 'ws://127.0.0.1:0/mqtt', 'ws://127.0.0.1:0/other']",
+		1,
+	) + more
 }
 
 func (b *broker) dialAt(listener int) *peer {
@@ -92,7 +97,8 @@ func TestWebSocket(t *testing.T) {
 		p.want("t", "m", 1)
 		p.bye()
 	}
-	conn, answer, err := websocket.DefaultDialer.Dial("ws://"+b.addrs[1]+"/mqtt", nil) // a client need not name the protocol
+	// a client need not name the protocol
+	conn, answer, err := websocket.DefaultDialer.Dial("ws://"+b.addrs[1]+"/mqtt", nil)
 	require.NoError(t, err)
 	require.Empty(t, answer.Header.Get("Sec-WebSocket-Protocol"))
 	p := newPeer(t, &webStream{Conn: conn})
@@ -216,6 +222,13 @@ func TestWebSocketCloseIsNoDisconnect(t *testing.T) {
 	p.send(testament("x", true, 0))
 	p.expect(packet.NewConnack())
 	ws := p.conn.(*webStream)
-	require.NoError(t, ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(patience)))
+	require.NoError(
+		t,
+		ws.WriteControl(
+			websocket.CloseMessage,
+			websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
+			time.Now().Add(patience),
+		),
+	)
 	watch.want("will/x", "of x", 0)
 }

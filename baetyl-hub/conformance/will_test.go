@@ -108,7 +108,8 @@ func TestForbiddenWill(t *testing.T) {
 	watch.want("ann/w", "w", 0)
 }
 
-// A stop of the hub is no fault of its clients: their wills wait for the next start, and are published then if they stay away.
+// A stop of the hub is no fault of its clients: their wills wait for the next start, and are published then if they
+// stay away.
 func TestWillAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -116,7 +117,13 @@ func TestWillAfterRestart(t *testing.T) {
 	b := startIn(t, dir, yml)
 	watch := b.keep("watch")
 	watch.sub(1, "will/+", "f")
-	away, back, other := b.login(testament("away", true, 1)), b.login(testament("back", true, 1)), b.login(testament("other", false, 1))
+	away, back, other := b.login(
+		testament("away", true, 1),
+	), b.login(
+		testament("back", true, 1),
+	), b.login(
+		testament("other", false, 1),
+	)
 	anonymous := testament("", true, 1)
 	anonymous.Will.Topic = "will/anonymous"
 	nameless := b.login(anonymous)

@@ -148,7 +148,8 @@ func TestDefaultPacketLimit(t *testing.T) {
 	b := start(t, anyone)
 	p := b.clean("p")
 	p.sub(0, "t")
-	for _, size := range []int{126, 127, 128, 129, 16382, 16383, 16384, 16385, 32768} { // the ends of the forms of the remaining length
+	// the ends of the forms of the remaining length
+	for _, size := range []int{126, 127, 128, 129, 16382, 16383, 16384, 16385, 32768} {
 		m := message("t", "", 0)
 		for length := func() int { return (&packet.Publish{Message: m}).Len() }; length() != size; {
 			m.Payload = make([]byte, len(m.Payload)+size-length())

@@ -57,8 +57,8 @@ func serve(dir, address string) error {
 	return h.Run(ctx)
 }
 
-// peer is a client with a session that outlives its connections, as the standard describes one: what it has sent and not seen
-// acknowledged it sends again, and a QoS 2 message counts once.
+// peer is a client with a session that outlives its connections, as the standard describes one: what it has sent and
+// not seen acknowledged it sends again, and a QoS 2 message counts once.
 type peer struct {
 	t       *testing.T
 	id      string
@@ -79,7 +79,17 @@ type peer struct {
 }
 
 func newPeer(t *testing.T, id, address string) *peer {
-	return &peer{t: t, id: id, address: address, window: 100, flying: map[packet.ID]string{}, released: map[packet.ID]bool{}, acked: map[string]bool{}, receipts: map[packet.ID]bool{}, seen: map[string]int{}}
+	return &peer{
+		t:        t,
+		id:       id,
+		address:  address,
+		window:   100,
+		flying:   map[packet.ID]string{},
+		released: map[packet.ID]bool{},
+		acked:    map[string]bool{},
+		receipts: map[packet.ID]bool{},
+		seen:     map[string]int{},
+	}
 }
 
 // run keeps the peer connected until ctx ends.
@@ -230,8 +240,8 @@ func (p *peer) count() (acked int) {
 	return len(p.acked)
 }
 
-// TestKill kills the hub under load, again and again: no acknowledged message is missing, no QoS 2 message comes twice. HUB_KILLS
-// sets how often (make crash: 200).
+// TestKill kills the hub under load, again and again: no acknowledged message is missing, no QoS 2 message comes
+// twice. HUB_KILLS sets how often (make crash: 200).
 func TestKill(t *testing.T) {
 	kills := 5
 	if v := os.Getenv("HUB_KILLS"); v != "" {
@@ -322,7 +332,13 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d kills, %d acknowledged at QoS 1, %d at QoS 2, %d deliveries at QoS 1 repeated", kills, pub1.count(), pub2.count(), twice)
+	t.Logf(
+		"%d kills, %d acknowledged at QoS 1, %d at QoS 2, %d deliveries at QoS 1 repeated",
+		kills,
+		pub1.count(),
+		pub2.count(),
+		twice,
+	)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
 }

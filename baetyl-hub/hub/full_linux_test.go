@@ -55,8 +55,8 @@ func publisher(t *testing.T, address string) *packet.Stream {
 	return s
 }
 
-// The disk runs full under the hub, with and without a reserve that it keeps: QoS 1 is refused without a false PUBACK, QoS 0 goes
-// on, and when there is space again all goes on; what was acknowledged arrives.
+// The disk runs full under the hub, with and without a reserve that it keeps: QoS 1 is refused without a false
+// PUBACK, QoS 0 goes on, and when there is space again all goes on; what was acknowledged arrives.
 func TestFullDisk(t *testing.T) {
 	for name, storage := range map[string]string{"to the last byte": "storage: {free: 0}\n", "with a reserve": "storage: {free: 6m}\n"} {
 		t.Run(name, func(t *testing.T) {

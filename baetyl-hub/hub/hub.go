@@ -44,8 +44,14 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 		return nil, err
 	}
 	st, err := store.Open(store.Options{
-		Dir: cfg.Storage.Dir, Sync: cfg.Storage.Sync, Interval: cfg.Storage.Interval, BatchOps: cfg.Message.Ingress.QOS1.Batch.Max,
-		MaxBytes: int64(cfg.Storage.Max), MinFree: uint64(cfg.Storage.Free), FreeSpace: file.Free, Log: l,
+		Dir:       cfg.Storage.Dir,
+		Sync:      cfg.Storage.Sync,
+		Interval:  cfg.Storage.Interval,
+		BatchOps:  cfg.Message.Ingress.QOS1.Batch.Max,
+		MaxBytes:  int64(cfg.Storage.Max),
+		MinFree:   uint64(cfg.Storage.Free),
+		FreeSpace: file.Free,
+		Log:       l,
 	})
 	if err != nil {
 		return nil, err
@@ -74,9 +80,12 @@ func (h *Hub) open() error {
 			return fmt.Errorf("certificate: %w", err)
 		}
 		h.tls.Store(secure)
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return h.tls.Load(), nil
-		}}
+		o.TLS = &tls.Config{
+			MinVersion: tls.VersionTLS12,
+			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+				return h.tls.Load(), nil
+			},
+		}
 	}
 	var err error
 	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.sessions.Serve)
@@ -86,7 +95,8 @@ func (h *Hub) open() error {
 // Addrs are the bound addresses of the listeners, in their order.
 func (h *Hub) Addrs() []net.Addr { return h.listeners.Addrs() }
 
-// Run serves until ctx ends, then ends connections, writes what is queued and closes the store. It returns why it ended early.
+// Run serves until ctx ends, then ends connections, writes what is queued and closes the store. It returns why it
+// ended early.
 func (h *Hub) Run(ctx context.Context) error {
 	var g run.Group
 	g.Add("store", func(ctx context.Context) error {

@@ -38,7 +38,14 @@ func TestMetricsAndHealth(t *testing.T) {
 	metrics := freeAddress(t)
 	start(t, strings.Replace(open, "address: ''", "address: '"+metrics+"'", 1))
 	var last error
-	require.Eventually(t, func() bool { _, last = http.Get("http://" + metrics + "/healthz"); return last == nil }, 20*time.Second, time.Millisecond, "%v", last)
+	require.Eventually(
+		t,
+		func() bool { _, last = http.Get("http://" + metrics + "/healthz"); return last == nil },
+		20*time.Second,
+		time.Millisecond,
+		"%v",
+		last,
+	)
 	require.Equal(t, "ok\n", get(t, "http://"+metrics+"/readyz"))
 	text := get(t, "http://"+metrics+"/metrics")
 	for _, want := range []string{"baetyl_hub_connections 0", "# TYPE baetyl_hub_publish_received_total counter", "baetyl_hub_store_errors_total 0"} {
@@ -129,7 +136,15 @@ func TestReloadIsAtomic(t *testing.T) {
 	default:
 	}
 
-	next := parse(head + user("stays", "#") + user("changes", "only/#") + "subscriptions:\n- {source: {topic: a}, target: {topic: b}}\n")
+	next := parse(
+		head + user(
+			"stays",
+			"#",
+		) + user(
+			"changes",
+			"only/#",
+		) + "subscriptions:\n- {source: {topic: a}, target: {topic: b}}\n",
+	)
 	require.NoError(t, h.Reload(next))
 	select {
 	case _, more := <-kicked:

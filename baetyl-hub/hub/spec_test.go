@@ -10,7 +10,8 @@ import (
 	"github.com/256dpi/gomqtt/spec"
 )
 
-// The race detector is kept out of this file: gomqtt's client, with which the suite talks to the hub, races with itself.
+// The race detector is kept out of this file: gomqtt's client, with which the suite talks to the hub, races with
+// itself.
 
 // The suite that gomqtt offers for brokers, over tcp and WebSocket.
 func TestSpec(t *testing.T) {

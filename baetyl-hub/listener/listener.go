@@ -1,5 +1,5 @@
-// Package listener accepts connections over tcp, ssl, ws and wss and hands them on as byte streams. It knows nobody: what is done
-// with a connection is a function that it is given.
+// Package listener accepts connections over tcp, ssl, ws and wss and hands them on as byte streams. It knows nobody:
+// what is done with a connection is a function that it is given.
 package listener
 
 import (
@@ -19,15 +19,16 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Handler serves a connection until it ends. cert is the certificate that the client has proved to own and that comes from the
-// configured CA; nil without.
+// Handler serves a connection until it ends. cert is the certificate that the client has proved to own and that comes
+// from the configured CA; nil without.
 type Handler func(conn net.Conn, cert *x509.Certificate)
 
 // Options of a Set.
 type Options struct {
-	TLS       *tls.Config   // of ssl and wss
-	Handshake time.Duration // limit for TLS and WebSocket handshakes, and for an HTTP connection that idles after an answer
-	Origins   []string      // allowed beside the hub's own host; "*" allows all
+	TLS *tls.Config // of ssl and wss
+	// limit for TLS and WebSocket handshakes, and for an HTTP connection that idles after an answer
+	Handshake time.Duration
+	Origins   []string // allowed beside the hub's own host; "*" allows all
 	Log       log.Logger
 }
 
@@ -104,8 +105,8 @@ func (s *Set) Close() {
 	}
 }
 
-// Serve accepts until ctx ends and then closes the listeners. Connections run on goroutines that belong to the handler, which ends
-// and awaits them; one that is still in its TLS handshake ends with the limit of that.
+// Serve accepts until ctx ends and then closes the listeners. Connections run on goroutines that belong to the
+// handler, which ends and awaits them; one that is still in its TLS handshake ends with the limit of that.
 func (s *Set) Serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()

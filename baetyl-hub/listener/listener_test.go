@@ -17,7 +17,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// What the listeners do with connections is shown through the hub in ../conformance; here is what a hub can't be made to meet.
+// What the listeners do with connections is shown through the hub in ../conformance; here is what a hub can't be made
+// to meet.
 
 func options() Options { return Options{Handshake: time.Second, Log: log.Discard()} }
 

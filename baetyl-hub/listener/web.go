@@ -16,8 +16,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// serveWeb answers HTTP requests with a WebSocket. The path of the request is not looked at: the documents' samples name one, and
-// clients have always been let in with any.
+// serveWeb answers HTTP requests with a WebSocket. The path of the request is not looked at: the documents' samples
+// name one, and clients have always been let in with any.
 func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 	upgrader := websocket.Upgrader{
 		HandshakeTimeout: s.o.Handshake,
@@ -56,7 +56,8 @@ func (l httpLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// webConn makes the binary messages of a WebSocket a byte stream: MQTT packets may share messages or span them. [MQTT-6.0.0-2]
+// webConn makes the binary messages of a WebSocket a byte stream: MQTT packets may share messages or span them.
+// [MQTT-6.0.0-2]
 type webConn struct {
 	*websocket.Conn
 	message  io.Reader                 // what is left of the current message
@@ -71,7 +72,12 @@ func (c *webConn) Read(b []byte) (int, error) {
 		if c.message == nil {
 			kind, r, err := c.NextReader()
 			if err != nil {
-				if websocket.IsCloseError(err, websocket.CloseNormalClosure, websocket.CloseGoingAway, websocket.CloseNoStatusReceived) {
+				if websocket.IsCloseError(
+					err,
+					websocket.CloseNormalClosure,
+					websocket.CloseGoingAway,
+					websocket.CloseNoStatusReceived,
+				) {
 					err = io.EOF
 				}
 				return 0, err
@@ -103,8 +109,8 @@ func (c *webConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// SetWriteDeadline implements net.Conn. It may be called while another goroutine writes, which the WebSocket's own does not allow: that
-// one is left to the writer, and the connection below is told at once.
+// SetWriteDeadline implements net.Conn. It may be called while another goroutine writes, which the WebSocket's own
+// does not allow: that one is left to the writer, and the connection below is told at once.
 func (c *webConn) SetWriteDeadline(t time.Time) error {
 	c.deadline.Store(&t)
 	return c.NetConn().SetWriteDeadline(t)

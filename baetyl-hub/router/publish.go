@@ -19,7 +19,8 @@ type Publication struct {
 	// Of a will: the client whose stored will this is, removed with the message.
 	Will string
 
-	// Done is told once when the message is safe, or why it is not, before the message is delivered; may be nil. It must not block.
+	// Done is told once when the message is safe, or why it is not, before the message is delivered; may be nil. It must
+	// not block.
 	Done func(p *Publication, err error, w *Waker)
 	// Slot, if not nil, has one token taken out when the publication is finished: told and delivered, or refused.
 	Slot <-chan struct{}
@@ -37,8 +38,8 @@ type part struct {
 	seq     uint64
 }
 
-// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and w gathers the
-// connections to wake. Otherwise w gathers it for the store, whose goroutine goes on with it.
+// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and w
+// gathers the connections to wake. Otherwise w gathers it for the store, whose goroutine goes on with it.
 func (r *Router) Publish(p *Publication, w *Waker) {
 	p.r = r
 	if !r.Fresh(p.Route) {
@@ -52,8 +53,8 @@ func (r *Router) Publish(p *Publication, w *Waker) {
 	w.Later(p)
 }
 
-// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the DUP nor the
-// retain flag, and rt is Direct.
+// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the
+// DUP nor the retain flag, and rt is Direct.
 func (rt *Route) Forward(frames []byte, n int, w *Waker) {
 	all := len(rt.subs) > 0
 	for i := range rt.subs {

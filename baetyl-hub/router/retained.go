@@ -55,11 +55,13 @@ func (r *Router) Announce(name string, payload []byte) {
 // LoadRetained takes over a retained message from the store, at start.
 func (r *Router) LoadRetained(m packet.Message) { r.retain(m, 0) }
 
-// SendRetained gives s the retained messages that match the subscriptions which it just made. [MQTT-3.3.1-6] Each goes once
-// per SUBSCRIBE, at the highest quality that a matching filter has. Shared subscriptions get none, as usual.
+// SendRetained gives s the retained messages that match the subscriptions which it just made. [MQTT-3.3.1-6] Each
+// goes once per SUBSCRIBE, at the highest quality that a matching filter has. Shared subscriptions get none, as
+// usual.
 //
-// since is what Subscribe returned. SendRetained returns when they are sent or queued, and keeps them in line with what is published
-// meanwhile: who subscribes misses no newer message, gets none twice, and none that is older than one which he got already.
+// since is what Subscribe returned. SendRetained returns when they are sent or queued, and keeps them in line with
+// what is published meanwhile: who subscribes misses no newer message, gets none twice, and none that is older than
+// one which he got already.
 func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 	// What was matched before s subscribed is retained when it is stored. After this barrier it is.
 	if !r.await(&barrier{done: make(chan struct{})}) {
@@ -166,7 +168,10 @@ func (d *redelivery) Write(tx *store.Tx) error {
 		if e.Position, ok = d.s.Reserve(); !ok {
 			continue
 		}
-		e.Seq = tx.PutMessage(e.Message, []store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}})
+		e.Seq = tx.PutMessage(
+			e.Message,
+			[]store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}},
+		)
 	}
 	return nil
 }

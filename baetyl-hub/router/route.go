@@ -32,11 +32,12 @@ func (r *Router) Route(name string) *Route {
 // Fresh tells whether the subscriptions are still those of the match.
 func (r *Router) Fresh(rt *Route) bool { return rt.version == r.version.Load() }
 
-// Direct tells whether QoS 0 messages of the topic may be sent on as they came, to all alike: there is no static route and no
-// shared subscription.
+// Direct tells whether QoS 0 messages of the topic may be sent on as they came, to all alike: there is no static
+// route and no shared subscription.
 func (rt *Route) Direct() bool { return len(rt.groups) == 0 && len(rt.copies) == 0 }
 
-// maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got through.
+// maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got
+// through.
 const maxHops = 32
 
 // match runs with r.mu held. hops are the static routes that led here.

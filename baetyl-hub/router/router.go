@@ -6,9 +6,10 @@
 //	                          └─ Waker ─Flush─► store: p.Write ─► p.Committed ──────► p.Done ─► Subscribers
 //	        ──── Route.Forward: QoS 0 packets as they came ───────────────────────────────────► Subscribers
 //
-// Whom it delivers to notes his connection in a Waker, too; Flush wakes it. It promises that a message is matched once, not once per session; that a session gets one copy of it however many of its
-// filters match; that Done(nil) means on stable storage for everyone whose session outlives its connection; and that messages of
-// one publisher keep their order. It knows sessions only as Subscribers, and nothing of connections, users or packets on a wire.
+// Whom it delivers to notes his connection in a Waker, too; Flush wakes it. It promises that a message is matched
+// once, not once per session; that a session gets one copy of it however many of its filters match; that Done(nil)
+// means on stable storage for everyone whose session outlives its connection; and that messages of one publisher keep
+// their order. It knows sessions only as Subscribers, and nothing of connections, users or packets on a wire.
 package router
 
 import (
@@ -25,11 +26,11 @@ import (
 type Subscriber interface {
 	// Number identifies a session that outlives its connection; 0 for one that doesn't, which is never stored for.
 	Number() uint64
-	// Reserve returns the next position in the session's queue; ok is false if the queue is full or the session gone: then nothing is
-	// stored for it. It is called by the store's goroutine alone, for numbered sessions.
+	// Reserve returns the next position in the session's queue; ok is false if the queue is full or the session gone:
+	// then nothing is stored for it. It is called by the store's goroutine alone, for numbered sessions.
 	Reserve() (position uint64, ok bool)
-	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. The bytes are the caller's again
-	// afterwards. The result is the connection if its buffer is more than half full, else nil.
+	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. The bytes are the
+	// caller's again afterwards. The result is the connection if its buffer is more than half full, else nil.
 	SendNow(frames []byte, n int, w *Waker) Crowded
 	// Enqueue appends a message of QoS 1 or 2. Entries of a numbered session come in the order of their positions.
 	Enqueue(e Entry, w *Waker)
@@ -44,19 +45,19 @@ type Entry struct {
 	Retained bool            // sent with the retain flag
 }
 
-// Waker gathers what the packets of one read, or the messages of one batch, cause: ops for the store, which so come into one
-// batch, and connections that have something to write, which so are woken once for many messages.
+// Waker gathers what the packets of one read, or the messages of one batch, cause: ops for the store, which so come
+// into one batch, and connections that have something to write, which so are woken once for many messages.
 type Waker struct {
 	store Store
 	ops   []store.Op
 	list  []Writer
-	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who floods them
-	// waits for one of them, since what he sends would only be dropped.
+	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who
+	// floods them waits for one of them, since what he sends would only be dropped.
 	Full Crowded
 }
 
-// Writer is a connection that has something to write. It must not wait for the socket in Wake; alone says that few others are woken
-// with it, so that a goroutine for its write would cost more time than it saves.
+// Writer is a connection that has something to write. It must not wait for the socket in Wake; alone says that few
+// others are woken with it, so that a goroutine for its write would cost more time than it saves.
 type Writer interface{ Wake(alone bool) }
 
 // few is how many connections are woken with alone set, at most.
@@ -171,8 +172,8 @@ type Subscription struct {
 	QOS    packet.QOS
 }
 
-// Subscribe adds or replaces subscriptions of s. before is called at a moment when none of them can have brought a message
-// yet and after which none is missed; it must not block. The result is for SendRetained.
+// Subscribe adds or replaces subscriptions of s. before is called at a moment when none of them can have brought a
+// message yet and after which none is missed; it must not block. The result is for SendRetained.
 func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) (since uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

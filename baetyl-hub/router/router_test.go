@@ -54,7 +54,14 @@ func (r *rig) settle() {
 func (r *rig) publish(m packet.Message) chan error {
 	done := make(chan error, 1)
 	w := router.NewWaker(r.store)
-	r.Publish(&router.Publication{Message: m, Route: r.Route(m.Topic), Done: func(_ *router.Publication, err error, _ *router.Waker) { done <- err }}, &w)
+	r.Publish(
+		&router.Publication{
+			Message: m,
+			Route:   r.Route(m.Topic),
+			Done:    func(_ *router.Publication, err error, _ *router.Waker) { done <- err },
+		},
+		&w,
+	)
 	w.Flush()
 	return done
 }

@@ -16,7 +16,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// client is one connection: it reads packets and answers them. Its fields belong to the goroutine of serve unless said otherwise.
+// client is one connection: it reads packets and answers them. Its fields belong to the goroutine of serve unless
+// said otherwise.
 type client struct {
 	g    *Registry
 	conn net.Conn
@@ -34,8 +35,8 @@ type client struct {
 	staleWill bool // the store has a will of this client from the last run of the hub
 	routes    map[string]*known
 	run       flock
-	// slots holds a token for each message that is not stored yet. When it is full the read loop waits, and with it, through TCP, the
-	// publisher: the documented `ingress.qos1.buffer.size`.
+	// slots holds a token for each message that is not stored yet. When it is full the read loop waits, and with it,
+	// through TCP, the publisher: the documented `ingress.qos1.buffer.size`.
 	slots chan struct{}
 	done  chan struct{} // closed when the session has been let go
 }
@@ -52,7 +53,8 @@ var (
 	errForbidden  = errors.New("not permitted")
 )
 
-// Serve runs a connection from its first byte to its end. cert is the client's verified certificate, nil if it has none.
+// Serve runs a connection from its first byte to its end. cert is the client's verified certificate, nil if it has
+// none.
 func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 	c := &client{
 		g: g, conn: conn, cert: cert,
@@ -61,7 +63,13 @@ func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 		w:    router.NewWaker(g.store),
 		done: make(chan struct{}),
 	}
-	c.out = outbox{conn: conn, direct: direct(conn), timeout: g.o.WriteTimeout, limits: g.o.outbox(), drop: func(n int) { g.stats.Dropped.Add(uint64(n)) }}
+	c.out = outbox{
+		conn:    conn,
+		direct:  direct(conn),
+		timeout: g.o.WriteTimeout,
+		limits:  g.o.outbox(),
+		drop:    func(n int) { g.stats.Dropped.Add(uint64(n)) },
+	}
 	if !g.enter(c) {
 		_ = conn.Close()
 		return
@@ -153,7 +161,8 @@ func (c *client) send(p packet.Generic, w *router.Waker) {
 	})
 }
 
-// sendID sends a packet that is nothing but its id: PUBACK, PUBREC, PUBREL, PUBCOMP. It may be called from any goroutine.
+// sendID sends a packet that is nothing but its id: PUBACK, PUBREC, PUBREL, PUBCOMP. It may be called from any
+// goroutine.
 func (c *client) sendID(kind packet.Type, id packet.ID, w *router.Waker) {
 	c.out.send(w, func(b []byte) []byte {
 		first := byte(kind) << 4

@@ -64,7 +64,10 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 		return false, connectFault{packet.NotAuthorized, "user has no permission at all"}
 	}
 	if !c.g.o.clientID(p.ClientID) {
-		return false, connectFault{packet.IdentifierRejected, "client id has other characters than 0-9A-Za-z_- or is too long"}
+		return false, connectFault{
+			packet.IdentifierRejected,
+			"client id has other characters than 0-9A-Za-z_- or is too long",
+		}
 	}
 	if p.Will != nil {
 		if err := c.g.o.Topic.CheckName(p.Will.Topic); err != nil {
@@ -122,8 +125,8 @@ func (s *Session) attach(c *client, w *router.Waker) {
 	s.pump(w)
 }
 
-// recheck compares the subscriptions of a session that was found with what its user may do today: the configuration may have
-// changed. What is not permitted any more is removed, the rest is active afterwards.
+// recheck compares the subscriptions of a session that was found with what its user may do today: the configuration
+// may have changed. What is not permitted any more is removed, the rest is active afterwards.
 func (g *Registry) recheck(s *Session, user *auth.User) error {
 	var keep []router.Subscription
 	var gone []string
@@ -148,8 +151,8 @@ func (g *Registry) recheck(s *Session, user *auth.User) error {
 	return g.remove(s, gone)
 }
 
-// endWill publishes the client's will, or forgets it after DISCONNECT [MQTT-3.1.2-10]. When the hub stops, the stored will stays:
-// it is published after the next start if the client has not come back by then.
+// endWill publishes the client's will, or forgets it after DISCONNECT [MQTT-3.1.2-10]. When the hub stops, the stored
+// will stays: it is published after the next start if the client has not come back by then.
 func (c *client) endWill(goodbye bool) {
 	if c.will == nil {
 		return

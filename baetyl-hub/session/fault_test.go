@@ -28,7 +28,8 @@ func newDevice(t *testing.T, g *rig, id string) *device {
 	return &device{t: t, g: g, id: id, open: map[packet.ID]bool{}, seen: map[string]int{}}
 }
 
-// tries is how many connections an exchange may take: one for a fault, and one for a will or an acknowledgement that it costs, too.
+// tries is how many connections an exchange may take: one for a fault, and one for a will or an acknowledgement that
+// it costs, too.
 const tries = 4
 
 // do sends x until want is the answer, and takes what comes meanwhile. It tells whether the answer came.
@@ -122,7 +123,10 @@ func (d *device) take() { d.do(packet.NewPingreq(), packet.NewPingresp()) }
 func (d *device) publish(acked map[string]bool) {
 	for i := range 6 {
 		id, payload := packet.ID(i%2+1), fmt.Sprint("message ", i)
-		x := &packet.Publish{ID: id, Message: packet.Message{Topic: "t", Payload: []byte(payload), QOS: packet.QOS(1 + i/2%2), Retain: i == 3}}
+		x := &packet.Publish{
+			ID:      id,
+			Message: packet.Message{Topic: "t", Payload: []byte(payload), QOS: packet.QOS(1 + i/2%2), Retain: i == 3},
+		}
 		if x.Message.QOS == 1 {
 			acked[payload] = d.do(x, &packet.Puback{ID: id})
 			continue
@@ -134,8 +138,9 @@ func (d *device) publish(acked map[string]bool) {
 	}
 }
 
-// Every operation of the disk fails in turn under a publisher and a subscriber. Each of their packets is answered, or the connection is
-// closed; afterwards, on a disk that works, the subscriber has each message that was acknowledged, and those of QoS 2 once.
+// Every operation of the disk fails in turn under a publisher and a subscriber. Each of their packets is answered, or
+// the connection is closed; afterwards, on a disk that works, the subscriber has each message that was acknowledged,
+// and those of QoS 2 once.
 func TestFaultsSeenByClients(t *testing.T) {
 	for name, c := range map[string]struct {
 		always bool
@@ -179,7 +184,10 @@ func clientsAt(t *testing.T, n int, always bool, after func(*faultldb.Disk)) (hi
 	subscribed := false
 	if g, err := openRig(t, on); err == nil {
 		sub.g = g
-		subscribed = sub.do(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 2}}}, &packet.Suback{ID: 1, ReturnCodes: []packet.QOS{2}})
+		subscribed = sub.do(
+			&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 2}}},
+			&packet.Suback{ID: 1, ReturnCodes: []packet.QOS{2}},
+		)
 		newDevice(t, g, "pub").publish(acked)
 		sub.take()
 		after(disk)

@@ -9,13 +9,15 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 )
 
-// inbound is a QoS 2 exchange that a client began, from its first PUBLISH until its id is free. It belongs to the session.
+// inbound is a QoS 2 exchange that a client began, from its first PUBLISH until its id is free. It belongs to the
+// session.
 //
 //	PUBLISH ─► storing ─► stored: PUBREC ─► PUBREL ─► freeing ─► forgotten: PUBCOMP
 //
-// Both steps are answered when they are stored, to the connection that asks, as often as it asked. The session may get another
-// connection meanwhile: it gets no answer before it asks itself, by PUBLISH or PUBREL once more, and then it gets one for certain. If a
-// step can't be stored the connection that asked is closed, so that the client asks again. [MQTT-4.3.3-2] [MQTT-4.4.0-1]
+// Both steps are answered when they are stored, to the connection that asks, as often as it asked. The session may
+// get another connection meanwhile: it gets no answer before it asks itself, by PUBLISH or PUBREL once more, and then
+// it gets one for certain. If a step can't be stored the connection that asked is closed, so that the client asks
+// again. [MQTT-4.3.3-2] [MQTT-4.4.0-1]
 type inbound struct {
 	state   inboundState
 	asker   *client // waits for an answer; nil: nobody does
@@ -65,8 +67,8 @@ func (x *inbound) refuse() {
 	x.asker, x.pubrec, x.pubcomp = nil, 0, 0
 }
 
-// begin tells whether a QoS 2 PUBLISH with this id is a new message. A repetition is answered, not published again. An error says that
-// the client uses the id for another message before it may.
+// begin tells whether a QoS 2 PUBLISH with this id is a new message. A repetition is answered, not published again.
+// An error says that the client uses the id for another message before it may.
 func (s *Session) begin(id packet.ID, c *client) (fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,8 +91,8 @@ func (s *Session) begin(id packet.ID, c *client) (fresh bool, err error) {
 	return fresh, nil
 }
 
-// arrived says that the message of an exchange is stored, or why it is not. The goroutine is that of the read loop or of the store, to
-// which w belongs.
+// arrived says that the message of an exchange is stored, or why it is not. The goroutine is that of the read loop or
+// of the store, to which w belongs.
 func (s *Session) arrived(id packet.ID, err error, w *router.Waker) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,7 +47,8 @@ func (p *sender) nothingMore() {
 	p.expect(&packet.Puback{ID: 999})
 }
 
-// An exchange goes over two connections while the store stands still: each asks, is answered as often as it asked, and nobody else is.
+// An exchange goes over two connections while the store stands still: each asks, is answered as often as it asked,
+// and nobody else is.
 func TestExchangeOverTwoConnections(t *testing.T) {
 	const id = 5
 	publish, rel := exactlyOnce(id, "first"), &packet.Pubrel{ID: id}
@@ -103,7 +104,8 @@ func TestExchangeOverTwoConnections(t *testing.T) {
 	}
 }
 
-// Who uses an id again without waiting for PUBCOMP is cut off: his message is neither lost in silence nor published twice.
+// Who uses an id again without waiting for PUBCOMP is cut off: his message is neither lost in silence nor published
+// twice.
 func TestIDUsedTooEarly(t *testing.T) {
 	g := newRig(t)
 	p := g.again(nil)

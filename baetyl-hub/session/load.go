@@ -51,8 +51,8 @@ func (l *loader) session(x store.Session) {
 	l.activate(s)
 }
 
-// will takes over the will of a client that the last run left behind. New clients without id get keys above those of old ones, or
-// the end of one would touch the will of another.
+// will takes over the will of a client that the last run left behind. New clients without id get keys above those of
+// old ones, or the end of one would touch the will of another.
 func (l *loader) will(client string, will packet.Message) {
 	l.g.wills[client] = will
 	if n, err := strconv.ParseUint(strings.TrimPrefix(client, "$"), 10, 64); err == nil && strings.HasPrefix(client, "$") {
@@ -60,7 +60,8 @@ func (l *loader) will(client string, will packet.Message) {
 	}
 }
 
-// activate makes the subscriptions of a session live, if its user may have them still; else they wait for the user to come.
+// activate makes the subscriptions of a session live, if its user may have them still; else they wait for the user to
+// come.
 func (l *loader) activate(s *Session) {
 	user := l.g.users.Load().User(s.user)
 	list := make([]router.Subscription, 0, len(s.subs))
@@ -74,8 +75,8 @@ func (l *loader) activate(s *Session) {
 	l.g.router.Subscribe(s, list, func() {})
 }
 
-// message appends a stored message to the queues of the sessions that still need it. Messages come in order, and with them the
-// positions of each session.
+// message appends a stored message to the queues of the sessions that still need it. Messages come in order, and with
+// them the positions of each session.
 func (l *loader) message(seq uint64, rec *store.Record) (needed int) {
 	for _, t := range rec.Targets {
 		s := l.number[t.Session]
@@ -115,7 +116,8 @@ func (l *loader) finish() {
 	}
 }
 
-// RunWills publishes the wills of clients that were connected when the hub last ended, and have not come back in Options.WillDelay.
+// RunWills publishes the wills of clients that were connected when the hub last ended, and have not come back in
+// Options.WillDelay.
 func (g *Registry) RunWills(ctx context.Context) error {
 	t := time.NewTimer(g.o.WillDelay)
 	defer t.Stop()

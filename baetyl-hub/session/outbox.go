@@ -15,8 +15,8 @@ import (
 //	                                                                           └─ writer: one write of all that is pending,
 //	                                                                              again while there is more, ends
 //
-// The writer is a goroutine that lives only while there is something to send: an idle connection has none. Nobody but the writer
-// waits for the socket; who floods crowded readers alone waits for the writer, in Drain.
+// The writer is a goroutine that lives only while there is something to send: an idle connection has none. Nobody but
+// the writer waits for the socket; who floods crowded readers alone waits for the writer, in Drain.
 type outbox struct {
 	conn    net.Conn
 	direct  syscall.RawConn // of conn, if bytes written there are bytes of the protocol; else nil
@@ -24,7 +24,8 @@ type outbox struct {
 	drop    func(n int)     // counts dropped QoS 0 messages
 	limits  outboxLimits
 
-	// Publishers take publishers before mu: a hundred may wait for one subscriber, and the writer must not queue behind them.
+	// Publishers take publishers before mu: a hundred may wait for one subscriber, and the writer must not queue behind
+	// them.
 	publishers sync.Mutex
 
 	mu      sync.Mutex
@@ -76,8 +77,8 @@ func (o *outbox) crowded() bool {
 // patience is how long a write may take before its reader counts as dead and is not waited for.
 const patience = time.Second
 
-// Drain waits until the writer has taken what is pending, or the reader turns out to be dead. Who sends to crowded readers alone is
-// so held to the pace of the first of them.
+// Drain waits until the writer has taken what is pending, or the reader turns out to be dead. Who sends to crowded
+// readers alone is so held to the pace of the first of them.
 func (o *outbox) Drain() {
 	o.mu.Lock()
 	left := patience
@@ -127,15 +128,16 @@ func (o *outbox) note(w *router.Waker) {
 	}
 }
 
-// Wake implements router.Writer: it writes a little at once if the socket takes it, else starts the writer. It is called once for
-// each note.
+// Wake implements router.Writer: it writes a little at once if the socket takes it, else starts the writer. It is
+// called once for each note.
 func (o *outbox) Wake(alone bool) {
 	if !alone || o.direct == nil || !o.writeNow() {
 		go o.write()
 	}
 }
 
-// writeNow writes what is pending if it is little and the socket takes it without waiting. It tells whether nothing is left to write.
+// writeNow writes what is pending if it is little and the socket takes it without waiting. It tells whether nothing
+// is left to write.
 func (o *outbox) writeNow() bool {
 	o.mu.Lock()
 	if len(o.pending) > keep || o.closed {
@@ -211,8 +213,8 @@ func (o *outbox) swap(written []byte, err error) (buf []byte, timeout time.Durat
 	return o.take(), o.timeout
 }
 
-// finish sends what is pending if flush is set, closes the connection and waits for the writer. Wakers that hold the outbox must
-// not depend on the caller.
+// finish sends what is pending if flush is set, closes the connection and waits for the writer. Wakers that hold the
+// outbox must not depend on the caller.
 func (o *outbox) finish(flush bool) {
 	var w router.Waker
 	o.mu.Lock()
@@ -234,7 +236,8 @@ func (o *outbox) finish(flush bool) {
 	_ = o.conn.Close()
 }
 
-// direct returns the way to the socket of a connection that has nothing between its bytes and the socket's, nil for others.
+// direct returns the way to the socket of a connection that has nothing between its bytes and the socket's, nil for
+// others.
 func direct(conn net.Conn) syscall.RawConn {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {

@@ -16,7 +16,10 @@ import (
 func BenchmarkOutbox(b *testing.B) {
 	for _, publishers := range []int{1, 10, 100} {
 		for _, size := range []int{100, 4 << 10, 60 << 10} {
-			b.Run(fmt.Sprintf("publishers=%d/bytes=%d", publishers, size), func(b *testing.B) { benchmarkOutbox(b, publishers, size) })
+			b.Run(
+				fmt.Sprintf("publishers=%d/bytes=%d", publishers, size),
+				func(b *testing.B) { benchmarkOutbox(b, publishers, size) },
+			)
 		}
 	}
 }
@@ -34,7 +37,12 @@ func benchmarkOutbox(b *testing.B, publishers, size int) {
 		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, reader, make([]byte, 256<<10))
 		read <- n
 	}()
-	o := outbox{conn: conn, direct: direct(conn), limits: outboxLimits{messages: 10000, bytes: 16 << 20, hard: 64 << 20}, drop: func(int) {}}
+	o := outbox{
+		conn:   conn,
+		direct: direct(conn),
+		limits: outboxLimits{messages: 10000, bytes: 16 << 20, hard: 64 << 20},
+		drop:   func(int) {},
+	}
 	frames := make([]byte, size)
 	b.SetBytes(int64(size))
 	b.ResetTimer()

@@ -12,9 +12,9 @@ import (
 
 // publish handles a PUBLISH of the client.
 //
-// The short way, QoS 0 to subscribers that need no more, passes the packet on as it came, together with those of the same topic
-// that follow it: no copy but into the outboxes. Everything else is decoded and becomes a Publication, whose receipt follows when
-// the router says that it is safe.
+// The short way, QoS 0 to subscribers that need no more, passes the packet on as it came, together with those of the
+// same topic that follow it: no copy but into the outboxes. Everything else is decoded and becomes a Publication,
+// whose receipt follows when the router says that it is safe.
 func (c *client) publish(frame []byte) error {
 	c.g.stats.Received.Add(1)
 	name := topicOf(frame)
@@ -36,7 +36,8 @@ func (c *client) publish(frame []byte) error {
 	return c.accept(&p, k.route)
 }
 
-// isPlain tells whether a PUBLISH has QoS 0 and no flags, and a remaining length without padding: not every client reads those.
+// isPlain tells whether a PUBLISH has QoS 0 and no flags, and a remaining length without padding: not every client
+// reads those.
 func isPlain(frame []byte) bool {
 	_, size := binary.Uvarint(frame[1:])
 	return frame[0] == byte(packet.PUBLISH)<<4 && (size == 1 || frame[size] != 0)
@@ -54,7 +55,8 @@ type flock struct {
 func (c *client) joins(frame []byte) bool {
 	f := &c.run
 	// A flock is not so large that a reader with room for a part of it would get nothing.
-	if f.n == 0 || !isPlain(frame) || f.n >= c.out.limits.messages/8 || !bytes.Equal(topicOf(frame), f.name) || !c.g.router.Fresh(f.route) {
+	if f.n == 0 || !isPlain(frame) || f.n >= c.out.limits.messages/8 || !bytes.Equal(topicOf(frame), f.name) ||
+		!c.g.router.Fresh(f.route) {
 		return false
 	}
 	f.end = c.in.r

@@ -17,9 +17,9 @@ import (
 //	… done │ sent · sent · done · released │ waiting · waiting · … │
 //	       └────────── in flight ──────────┘
 //
-// Each entry has a position, one more than the entry before; the packet id is the position modulo 65535, plus one. So an id
-// outlives connection and hub without being stored, and an acknowledgement finds its entry by arithmetic. What is in flight
-// spans less than 65535 positions, so that ids don't meet.
+// Each entry has a position, one more than the entry before; the packet id is the position modulo 65535, plus one. So
+// an id outlives connection and hub without being stored, and an acknowledgement finds its entry by arithmetic. What
+// is in flight spans less than 65535 positions, so that ids don't meet.
 type queue struct {
 	entries []entry // ring; its length is a power of two
 	first   int     // index of head in entries
@@ -162,7 +162,8 @@ func (q *queue) rewind() {
 	q.next, q.flying = q.head, 0
 }
 
-// encodeAcked describes what is done: the position of head, and the entries behind it that are done or hold a PUBREC already.
+// encodeAcked describes what is done: the position of head, and the entries behind it that are done or hold a PUBREC
+// already.
 func (q *queue) encodeAcked(b []byte) []byte {
 	b = binary.AppendUvarint(b, q.head)
 	last := q.head

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The queue is compared with a list that says the same slowly. Internal, because all that a queue does for a client can be shown
-// through the hub, but not in thousands of random orders.
+// The queue is compared with a list that says the same slowly. Internal, because all that a queue does for a client
+// can be shown through the hub, but not in thousands of random orders.
 type model struct {
 	entries []modelEntry // by position
 	first   int          // all before it are done
@@ -161,7 +161,20 @@ func check(t *testing.T, q *queue, m *model, at func(int) uint64, fail func(stri
 	head := m.head()
 	m.next = max(m.next, head)
 	if at(len(m.entries)) != q.tail || at(head) != q.head || m.flying() != q.flying || q.next > q.tail {
-		t.Fatal(fail(fmt.Sprintf("head %d next %d tail %d flying %d, want %d %d %d", q.head, q.next, q.tail, q.flying, at(head), at(len(m.entries)), m.flying())))
+		t.Fatal(
+			fail(
+				fmt.Sprintf(
+					"head %d next %d tail %d flying %d, want %d %d %d",
+					q.head,
+					q.next,
+					q.tail,
+					q.flying,
+					at(head),
+					at(len(m.entries)),
+					m.flying(),
+				),
+			),
+		)
 	}
 	ids := map[packet.ID]bool{}
 	for i := head; i < len(m.entries); i++ {

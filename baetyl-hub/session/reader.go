@@ -13,8 +13,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// reader cuts a stream into packets. It waits with a small buffer and borrows a large one while there is much to read, so that
-// an idle connection costs little and a busy one few system calls.
+// reader cuts a stream into packets. It waits with a small buffer and borrows a large one while there is much to
+// read, so that an idle connection costs little and a busy one few system calls.
 type reader struct {
 	conn    net.Conn
 	limit   int // largest packet, in bytes, header included
@@ -148,7 +148,8 @@ func decode(frame []byte) (packet.Generic, error) {
 	return p, nil
 }
 
-// wellFormed tells whether a string of a packet may be there at all; if not, the connection ends. [MQTT-1.5.3-1] [MQTT-1.5.3-2]
+// wellFormed tells whether a string of a packet may be there at all; if not, the connection ends. [MQTT-1.5.3-1]
+// [MQTT-1.5.3-2]
 func wellFormed(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
 // decodeUnsubscribe stands in for gomqtt 0.14.3, whose decoder loses filters at the end of a list of short ones.
@@ -185,8 +186,8 @@ type connectFault struct {
 
 func (f connectFault) Error() string { return f.text }
 
-// decodeConnect decodes the first packet of a connection. gomqtt refuses an unknown protocol level and an empty client id as
-// malformed; the standard wants them answered, so they are looked at first.
+// decodeConnect decodes the first packet of a connection. gomqtt refuses an unknown protocol level and an empty
+// client id as malformed; the standard wants them answered, so they are looked at first.
 func decodeConnect(frame []byte) (*packet.Connect, error) {
 	if packet.Type(frame[0]>>4) != packet.CONNECT {
 		return nil, fmt.Errorf("%w: first packet is not CONNECT", errMalformed) // [MQTT-3.1.0-1]
@@ -202,7 +203,8 @@ func decodeConnect(frame []byte) (*packet.Connect, error) {
 	switch {
 	case name == "MQTT" && level == 4, name == "MQIsdp" && level == 3:
 	case name == "MQTT" || name == "MQIsdp":
-		return nil, connectFault{packet.InvalidProtocolVersion, fmt.Sprintf("protocol level %d is not supported", level)} // [MQTT-3.1.2-2]
+		// [MQTT-3.1.2-2]
+		return nil, connectFault{packet.InvalidProtocolVersion, fmt.Sprintf("protocol level %d is not supported", level)}
 	default:
 		return nil, fmt.Errorf("%w: protocol name %q", errMalformed, name) // [MQTT-3.1.2-1]
 	}

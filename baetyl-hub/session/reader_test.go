@@ -81,7 +81,30 @@ func whole(data []byte, limit int) (frames [][]byte, err error) {
 
 func TestReaderWithAnyChunks(t *testing.T) {
 	r := rand.New(rand.NewSource(5))
-	sizes := []int{0, 1, 2, 100, 123, 124, 125, 126, 127, 128, 129, 200, smallBuffer - 3, smallBuffer, smallBuffer + 1, 5000, 16380, 16384, largeBuffer - 4, largeBuffer, largeBuffer + 1, 200000}
+	sizes := []int{
+		0,
+		1,
+		2,
+		100,
+		123,
+		124,
+		125,
+		126,
+		127,
+		128,
+		129,
+		200,
+		smallBuffer - 3,
+		smallBuffer,
+		smallBuffer + 1,
+		5000,
+		16380,
+		16384,
+		largeBuffer - 4,
+		largeBuffer,
+		largeBuffer + 1,
+		200000,
+	}
 	for round := range 300 {
 		var data []byte
 		for range 1 + r.Intn(20) {
@@ -151,7 +174,8 @@ func TestReaderGivesTheLargeBufferBack(t *testing.T) {
 	require.Nil(t, r.borrows)
 }
 
-// FuzzReader feeds a connection from its first byte: nothing that comes may panic, and no packet over the limit may pass.
+// FuzzReader feeds a connection from its first byte: nothing that comes may panic, and no packet over the limit may
+// pass.
 func FuzzReader(f *testing.F) {
 	add := func(list ...packet.Generic) {
 		var all []byte
@@ -169,7 +193,11 @@ func FuzzReader(f *testing.F) {
 	connect.Will = &packet.Message{Topic: "w", Payload: []byte("w"), QOS: 2, Retain: true}
 	add(connect, &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "a/+", QOS: 1}, {Topic: "#"}}})
 	add(&packet.Unsubscribe{ID: 1, Topics: []string{"a", "b", "c", "d", "e"}}, packet.NewPingreq(), packet.NewDisconnect())
-	add(&packet.Publish{ID: 3, Message: packet.Message{Topic: "t", QOS: 2, Payload: []byte("m")}}, &packet.Pubrel{ID: 3}, &packet.Puback{ID: 4})
+	add(
+		&packet.Publish{ID: 3, Message: packet.Message{Topic: "t", QOS: 2, Payload: []byte("m")}},
+		&packet.Pubrel{ID: 3},
+		&packet.Puback{ID: 4},
+	)
 	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0xff, 1}, uint8(1))
 	f.Add([]byte{0x10, 0x0c, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 0}, uint8(1))
 	f.Add([]byte{0xa2, 5, 0, 1, 0, 9, 'x'}, uint8(2))
@@ -251,7 +279,8 @@ func FuzzDecodeConnect(f *testing.F) {
 			}
 			return
 		}
-		if c.ClientID == "" && !c.CleanSession || c.Version != 3 && c.Version != 4 || c.Password != "" && c.Username == "" && frames[0][9]&0x80 == 0 && c.Version == 4 {
+		if c.ClientID == "" && !c.CleanSession || c.Version != 3 && c.Version != 4 ||
+			c.Password != "" && c.Username == "" && frames[0][9]&0x80 == 0 && c.Version == 4 {
 			t.Fatalf("accepted %s of %x", c, frames[0])
 		}
 	})

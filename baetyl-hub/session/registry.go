@@ -6,9 +6,10 @@
 //	              │                ▼
 //	           outbox ◄──────── Session: queue ◄──Enqueue── router
 //
-// One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something. Nobody else
-// waits for a socket. It promises: PUBACK, PUBREC and PUBCOMP follow the store, and go to the connection that asked; a session has one connection at a time, and a newcomer waits
-// until the old one has let go; a slow reader loses QoS 0 messages (counted) and is held by its window for the others.
+// One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something.
+// Nobody else waits for a socket. It promises: PUBACK, PUBREC and PUBCOMP follow the store, and go to the connection
+// that asked; a session has one connection at a time, and a newcomer waits until the old one has let go; a slow
+// reader loses QoS 0 messages (counted) and is held by its window for the others.
 //
 // Locks, outer first: Registry.mu, router, Session.mu, outbox.mu, store.
 package session
@@ -59,7 +60,11 @@ func (o *Options) clientID(id string) bool {
 
 func (o *Options) outbox() outboxLimits {
 	// Above what QoS 0 may fill, room for a whole window and the answers to the client.
-	return outboxLimits{messages: o.EgressQOS0, bytes: o.EgressBytes, hard: o.EgressBytes + (o.Window+1)*o.PacketMax + 1<<20}
+	return outboxLimits{
+		messages: o.EgressQOS0,
+		bytes:    o.EgressBytes,
+		hard:     o.EgressBytes + (o.Window+1)*o.PacketMax + 1<<20,
+	}
 }
 
 // Store is what sessions need of the store.
@@ -106,7 +111,15 @@ type Registry struct {
 
 // New returns a registry without sessions.
 func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
-	g := &Registry{o: o, store: st, router: r, waker: r.StoreWaker(), sessions: map[string]*Session{}, clients: map[*client]struct{}{}, wills: map[string]packet.Message{}}
+	g := &Registry{
+		o:        o,
+		store:    st,
+		router:   r,
+		waker:    r.StoreWaker(),
+		sessions: map[string]*Session{},
+		clients:  map[*client]struct{}{},
+		wills:    map[string]packet.Message{},
+	}
 	g.users.Store(users)
 	g.left.L = &g.mu
 	return g
@@ -115,8 +128,8 @@ func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
 // Stats returns the counters.
 func (g *Registry) Stats() *Stats { return &g.stats }
 
-// SetUsers replaces the principals. Connections of users that are gone or changed are ended, and what a user may no longer subscribe
-// to brings his sessions nothing from now on.
+// SetUsers replaces the principals. Connections of users that are gone or changed are ended, and what a user may no
+// longer subscribe to brings his sessions nothing from now on.
 func (g *Registry) SetUsers(users *auth.Book) {
 	g.users.Store(users)
 	var kicked []*client
@@ -143,8 +156,8 @@ func (g *Registry) SetUsers(users *auth.Book) {
 	}
 }
 
-// park makes the subscriptions inactive that the user, nil if he is gone, may not have. They are removed, or become active again,
-// when the client comes: see recheck.
+// park makes the subscriptions inactive that the user, nil if he is gone, may not have. They are removed, or become
+// active again, when the client comes: see recheck.
 func (s *Session) park(user *auth.User) {
 	var gone []string
 	s.mu.Lock()
@@ -193,7 +206,8 @@ func (g *Registry) stopping() bool {
 	return g.closed
 }
 
-// Close ends all connections and waits until their sessions are let go. Wills are kept for the next start. New connections are refused.
+// Close ends all connections and waits until their sessions are let go. Wills are kept for the next start. New
+// connections are refused.
 func (g *Registry) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -207,8 +221,8 @@ func (g *Registry) Close() {
 	g.tasks.Wait()
 }
 
-// take gives c the session of its client id. A connection that holds it is ended first; whoever of several newcomers gets it next
-// is one alone, and the others end it in turn. [MQTT-3.1.4-2]
+// take gives c the session of its client id. A connection that holds it is ended first; whoever of several newcomers
+// gets it next is one alone, and the others end it in turn. [MQTT-3.1.4-2]
 func (g *Registry) take(c *client, id string, clean bool) (s *Session, present bool, err error) {
 	for {
 		g.mu.Lock()

@@ -20,8 +20,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// rig is a registry on a real store whose goroutine the test can hold, so that ops come into one batch. Internal tests are for what
-// depends on that; everything else is shown through the network door in ../conformance.
+// rig is a registry on a real store whose goroutine the test can hold, so that ops come into one batch. Internal
+// tests are for what depends on that; everything else is shown through the network door in ../conformance.
 type rig struct {
 	*Registry
 	t     *testing.T
@@ -50,8 +50,20 @@ func openRig(t *testing.T, on store.Options, change ...func(*Options)) (*rig, er
 	}}}, topic.DefaultLimits)
 	require.NoError(t, err)
 	o := Options{
-		Log: log.Discard(), Topic: topic.DefaultLimits, ClientIDMax: 128, PacketMax: 32 << 10, ConnectTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second,
-		ConnectionsMax: 100, SubscriptionsMax: 100, Ingress: 100, EgressQOS0: 1000, EgressBytes: 1 << 20, Window: 100, QueueMax: 1000, Batch: 50,
+		Log:              log.Discard(),
+		Topic:            topic.DefaultLimits,
+		ClientIDMax:      128,
+		PacketMax:        32 << 10,
+		ConnectTimeout:   10 * time.Second,
+		WriteTimeout:     10 * time.Second,
+		ConnectionsMax:   100,
+		SubscriptionsMax: 100,
+		Ingress:          100,
+		EgressQOS0:       1000,
+		EgressBytes:      1 << 20,
+		Window:           100,
+		QueueMax:         1000,
+		Batch:            50,
 	}
 	for _, f := range change {
 		f(&o)

@@ -12,8 +12,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Session is the state that a client has at the hub: its subscriptions and what is still to be delivered or completed. It lives as
-// long as the connection (transient), or until a clean session replaces it (durable).
+// Session is the state that a client has at the hub: its subscriptions and what is still to be delivered or
+// completed. It lives as long as the connection (transient), or until a clean session replaces it (durable).
 type Session struct {
 	g      *Registry
 	id     string // client id, or a made-up key for a client without one
@@ -136,7 +136,8 @@ func (s *Session) publish(c *client, e *entry, position uint64, w *router.Waker)
 	s.g.stats.Sent.Add(1)
 }
 
-// prefetch fetches messages that only the store has before their turn comes, outside of the lock. It runs with s.mu held.
+// prefetch fetches messages that only the store has before their turn comes, outside of the lock. It runs with s.mu
+// held.
 func (s *Session) prefetch() {
 	if s.loading {
 		return
@@ -245,8 +246,8 @@ func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, w *rout
 		s.save(w)
 		s.pump(w)
 	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
-		// The payload is the client's now; what remains is to release the id. That must be stored first: after PUBREL the client
-		// forgets the id, and a PUBLISH repeated by a restarted hub would count as new. [MQTT-4.3.3-1]
+		// The payload is the client's now; what remains is to release the id. That must be stored first: after PUBREL the
+		// client forgets the id, and a PUBLISH repeated by a restarted hub would count as new. [MQTT-4.3.3-1]
 		s.free(e.seq, w)
 		*e = entry{qos: 2, state: received, sent: seconds()}
 		if s.number == 0 {

@@ -10,7 +10,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
 
-// subscribe handles SUBSCRIBE: each filter is granted or refused by itself; retained messages follow for the granted ones only.
+// subscribe handles SUBSCRIBE: each filter is granted or refused by itself; retained messages follow for the granted
+// ones only.
 func (c *client) subscribe(p *packet.Subscribe) error {
 	ack := packet.NewSuback()
 	ack.ID = p.ID // [MQTT-3.8.4-2]
@@ -62,7 +63,11 @@ func (c *client) maySubscribe(full string) error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if _, has := c.s.subs[full]; !has && len(c.s.subs) >= c.g.o.SubscriptionsMax {
-		return fmt.Errorf("subscribe to %q: client has %d subscriptions already (session.subscriptions.max)", full, len(c.s.subs))
+		return fmt.Errorf(
+			"subscribe to %q: client has %d subscriptions already (session.subscriptions.max)",
+			full,
+			len(c.s.subs),
+		)
 	}
 	return nil
 }

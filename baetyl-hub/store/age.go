@@ -8,8 +8,8 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
-// clock counts the time that the hub has been running, over its restarts. The age of a message is measured by it: a device whose
-// wall clock jumps from 1970 to today must not find all its messages expired.
+// clock counts the time that the hub has been running, over its restarts. The age of a message is measured by it: a
+// device whose wall clock jumps from 1970 to today must not find all its messages expired.
 type clock struct {
 	base  time.Duration // running time before this start
 	start time.Time     // monotonic
@@ -40,8 +40,8 @@ func (g *freeGuard) enough(o Options) bool {
 	return g.ok
 }
 
-// RunExpiry removes messages older than retention, in running time, every interval until ctx ends. It is the documented cap
-// `cleanup`, and removes also what a session still needs; Stats.Expired counts.
+// RunExpiry removes messages older than retention, in running time, every interval until ctx ends. It is the
+// documented cap `cleanup`, and removes also what a session still needs; Stats.Expired counts.
 func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration) error {
 	t := time.NewTicker(interval)
 	defer t.Stop()
@@ -76,7 +76,8 @@ const expiryStep = 1000
 func (e *expiry) Write(tx *Tx) error {
 	s := e.s
 	tx.putClock()
-	// It begins where the last one ended: what was removed before that leaves marks in the database for a while, which are slow to pass.
+	// It begins where the last one ended: what was removed before that leaves marks in the database for a while, which
+	// are slow to pass.
 	r := util.BytesPrefix([]byte{kindMessage})
 	r.Start = key8(kindMessage, s.oldest)
 	it := s.db.Load().NewIterator(r, nil)

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// makeDir makes a folder, and those above it that are missing, each 0700, and brings their names to the disk: a database in a folder
-// whose name is lost with the power is lost. sync is called for each folder that has a new name.
+// makeDir makes a folder, and those above it that are missing, each 0700, and brings their names to the disk: a
+// database in a folder whose name is lost with the power is lost. sync is called for each folder that has a new name.
 func makeDir(dir string, sync func(dir string) error) error {
 	parent := filepath.Dir(dir)
 	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {

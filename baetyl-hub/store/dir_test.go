@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every folder that has got a new name is synced after it: the database's parent each time, since a hub may have been killed before.
-// Internal, because only a power cut shows it from outside.
+// Every folder that has got a new name is synced after it: the database's parent each time, since a hub may have been
+// killed before. Internal, because only a power cut shows it from outside.
 func TestMakeDir(t *testing.T) {
 	root := t.TempDir()
 	var synced []string

@@ -22,8 +22,8 @@ type facts map[string]string
 // change is what an op does to the facts; "" removes one.
 type change map[string]string
 
-// model knows what may be in the store. What was stored and told so is there; what was refused may be there until the store has taken
-// the next change, and not afterwards.
+// model knows what may be in the store. What was stored and told so is there; what was refused may be there until the
+// store has taken the next change, and not afterwards.
 type model struct {
 	sure  facts
 	maybe []change            // told to be stored but not synced, or refused, since the last sync that went well
@@ -240,8 +240,18 @@ func (d *onDisk) work() {
 	first := d.last
 	d.batch(fixed(change{"rr": "old"}, func(tx *store.Tx) { tx.PutRetained(message("r", "old")) }))
 	d.batch(d.release(1, first))
-	d.batch(fixed(change{"rr": "new", "i1 7": ""}, func(tx *store.Tx) { tx.PutRetained(message("r", "new")); tx.DeleteReceived(1, 7) }))
-	d.batch(d.put(8, 1), d.put(9, 1), fixed(change{"f1a": ""}, func(tx *store.Tx) { tx.DeleteFilter(1, "a") }), d.put(0, 1))
+	d.batch(
+		fixed(
+			change{"rr": "new", "i1 7": ""},
+			func(tx *store.Tx) { tx.PutRetained(message("r", "new")); tx.DeleteReceived(1, 7) },
+		),
+	)
+	d.batch(
+		d.put(8, 1),
+		d.put(9, 1),
+		fixed(change{"f1a": ""}, func(tx *store.Tx) { tx.DeleteFilter(1, "a") }),
+		d.put(0, 1),
+	)
 	d.batch(fixed(change{"s2": "", "a2": "", "f2a": "", "wtwo": ""}, func(tx *store.Tx) {
 		tx.DeleteSession(2, []string{"a"}, nil)
 		tx.DeleteWill("two")
@@ -250,9 +260,9 @@ func (d *onDisk) work() {
 	d.batch(d.put(0, 1))
 }
 
-// Every operation of the disk fails in turn, once or from then on, or the power fails at it, under a store that lives on and is opened
-// again. No change that was stored is missing, none that was refused is there after the next one was stored, every op is told.
-// HUB_FAULTS=1 does it with more errors, and with the write buffer that a hub has.
+// Every operation of the disk fails in turn, once or from then on, or the power fails at it, under a store that lives
+// on and is opened again. No change that was stored is missing, none that was refused is there after the next one was
+// stored, every op is told. HUB_FAULTS=1 does it with more errors, and with the write buffer that a hub has.
 func TestFaults(t *testing.T) {
 	type plan struct {
 		name   string

@@ -7,9 +7,10 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// A transaction that failed may be on the disk all the same: whole, if only its sync failed. Its ops are told that they are not stored,
-// and what is in memory goes on from there. So the first thing that is written when the store is open again is the inverse of the
-// batch. If the hub ends before, nothing has been built on the failure: then the batch may be there, as after any crash.
+// A transaction that failed may be on the disk all the same: whole, if only its sync failed. Its ops are told that
+// they are not stored, and what is in memory goes on from there. So the first thing that is written when the store is
+// open again is the inverse of the batch. If the hub ends before, nothing has been built on the failure: then the
+// batch may be there, as after any crash.
 
 // remember is called before a transaction that is not the last one of its batch is written.
 func (tx *Tx) remember() {
@@ -85,9 +86,9 @@ func (v *inverse) Put(key, _ []byte) {
 	}
 }
 
-// Delete implements leveldb.BatchReplay. A message that is deleted was acknowledged, expired, or belonged to a session that was to be
-// discarded: it may be gone, and a million of them would not fit into memory. What is acknowledged stays so with it: of a QoS 2 message
-// it says that PUBREL must follow.
+// Delete implements leveldb.BatchReplay. A message that is deleted was acknowledged, expired, or belonged to a
+// session that was to be discarded: it may be gone, and a million of them would not fit into memory. What is
+// acknowledged stays so with it: of a QoS 2 message it says that PUBREL must follow.
 func (v *inverse) Delete(key []byte) {
 	if key[0] != kindMessage {
 		v.restore(key)

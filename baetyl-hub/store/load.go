@@ -27,13 +27,13 @@ type Visitor struct {
 	Session  func(Session)
 	Retained func(packet.Message)
 	Will     func(client string, will packet.Message)
-	// Message is called for each message in the order of their numbers, after the sessions. needed tells how many of its targets still
-	// need it, which is how often Release must be called for it; one that nobody needs is removed.
+	// Message is called for each message in the order of their numbers, after the sessions. needed tells how many of its
+	// targets still need it, which is how often Release must be called for it; one that nobody needs is removed.
 	Message func(seq uint64, rec *Record) (needed int)
 }
 
-// Load hands the content to v. It is called once, before Run. A record that can't be decoded is reported, removed and skipped:
-// the rest is served.
+// Load hands the content to v. It is called once, before Run. A record that can't be decoded is reported, removed and
+// skipped: the rest is served.
 func (s *Store) Load(v Visitor) error {
 	damaged := 0
 	drop := func(key []byte) {
@@ -159,14 +159,17 @@ func (s *Store) scan(kind byte, fn func(key, value []byte)) error {
 	return nil
 }
 
-// Messages returns the messages of the given numbers, which rise, for a session that has them in the store only; nil for one that is
-// gone or damaged. An error says that they can't be read now. It may be called from any goroutine.
+// Messages returns the messages of the given numbers, which rise, for a session that has them in the store only; nil
+// for one that is gone or damaged. An error says that they can't be read now. It may be called from any goroutine.
 func (s *Store) Messages(seqs []uint64) ([]*packet.Message, error) {
 	out := make([]*packet.Message, len(seqs))
 	if len(seqs) == 0 {
 		return out, nil
 	}
-	it := s.db.Load().NewIterator(&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)}, nil)
+	it := s.db.Load().NewIterator(
+		&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)},
+		nil,
+	)
 	defer it.Release()
 	ok := it.First()
 	for i, seq := range seqs {

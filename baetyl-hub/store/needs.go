@@ -1,7 +1,7 @@
 package store
 
-// needs counts, for each stored message, the sessions that still need it. Messages are numbered in order and mostly go in that
-// order, so the counts stand in pages that come and go with them: about eight bytes a message.
+// needs counts, for each stored message, the sessions that still need it. Messages are numbered in order and mostly
+// go in that order, so the counts stand in pages that come and go with them: about eight bytes a message.
 type needs struct{ pages map[uint64]*page }
 
 const pageBits = 12

@@ -6,8 +6,9 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
-// ordered is a storage in which the sync of a journal says that all that was written to earlier journals is safe, too. goleveldb leaves
-// a full journal without a sync, and so the first transactions of a batch whose last one, in the next journal, is synced.
+// ordered is a storage in which the sync of a journal says that all that was written to earlier journals is safe,
+// too. goleveldb leaves a full journal without a sync, and so the first transactions of a batch whose last one, in
+// the next journal, is synced.
 type ordered struct {
 	storage.Storage
 	mu   sync.Mutex
@@ -35,7 +36,8 @@ func (o *ordered) Create(fd storage.FileDesc) (storage.Writer, error) {
 	return o.last, nil
 }
 
-// dirtyJournal knows whether it has something to sync. goleveldb uses it, and creates the next, from one goroutine at a time.
+// dirtyJournal knows whether it has something to sync. goleveldb uses it, and creates the next, from one goroutine at
+// a time.
 type dirtyJournal struct {
 	storage.Writer
 	dirty bool

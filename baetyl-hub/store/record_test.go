@@ -8,10 +8,17 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// FuzzDecodeRecord is internal: a record has no door but the store's files, which are checksummed. Nothing may panic, allocate
-// more than the record can justify, or change what it reads back.
+// FuzzDecodeRecord is internal: a record has no door but the store's files, which are checksummed. Nothing may panic,
+// allocate more than the record can justify, or change what it reads back.
 func FuzzDecodeRecord(f *testing.F) {
-	f.Add(appendRecord(nil, time.Hour, &packet.Message{Topic: "t", Payload: []byte("m"), QOS: 2, Retain: true}, []Target{{1, 2, 1, true}, {1 << 60, 1 << 60, 2, false}}))
+	f.Add(
+		appendRecord(
+			nil,
+			time.Hour,
+			&packet.Message{Topic: "t", Payload: []byte("m"), QOS: 2, Retain: true},
+			[]Target{{1, 2, 1, true}, {1 << 60, 1 << 60, 2, false}},
+		),
+	)
 	f.Add(appendRecord(nil, 0, &packet.Message{}, nil))
 	f.Add([]byte{})
 	f.Add(bytes.Repeat([]byte{0xff}, 20))
@@ -26,8 +33,10 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Fatalf("%d bytes gave %+v", len(b), rec)
 		}
 		again, err := decodeRecord(appendRecord(nil, -rec.Age, &rec.Message, rec.Targets), 0)
-		if err != nil || again.Message.Topic != rec.Message.Topic || !bytes.Equal(again.Message.Payload, rec.Message.Payload) ||
-			again.Message.QOS != rec.Message.QOS || len(again.Targets) != len(rec.Targets) {
+		if err != nil || again.Message.Topic != rec.Message.Topic ||
+			!bytes.Equal(again.Message.Payload, rec.Message.Payload) ||
+			again.Message.QOS != rec.Message.QOS ||
+			len(again.Targets) != len(rec.Targets) {
 			t.Fatalf("%+v came back as %+v, %v", rec, again, err)
 		}
 		for i, x := range rec.Targets {

@@ -4,13 +4,14 @@
 //	                                  ▲                                      │
 //	                                  └── the next batch forms meanwhile ◄───┘
 //
-// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent after a crash, and
-// that ops are written, and told so, in the order of Append. Of an op that was told an error nothing is left when the next one is
-// stored, but what it acknowledged and the messages that it deleted. There is no timer: a batch is what came while the previous one was
-// written. Write and Committed run on one goroutine, so that an op may use state that only ops touch.
+// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent
+// after a crash, and that ops are written, and told so, in the order of Append. Of an op that was told an error
+// nothing is left when the next one is stored, but what it acknowledged and the messages that it deleted. There is no
+// timer: a batch is what came while the previous one was written. Write and Committed run on one goroutine, so that
+// an op may use state that only ops touch.
 //
-// A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when the last
-// one is released the message goes with the next batch. It knows nothing of topics, clients or connections.
+// A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when
+// the last one is released the message goes with the next batch. It knows nothing of topics, clients or connections.
 package store
 
 import (
@@ -35,9 +36,10 @@ import (
 
 // How far a batch is pushed before Committed.
 const (
-	SyncAlways   = "always"   // fsync: survives power loss
-	SyncInterval = "interval" // fsync at least every Options.Interval: survives kill -9, power loss costs the last interval
-	SyncNone     = "none"     // the operating system decides: survives kill -9
+	SyncAlways = "always" // fsync: survives power loss
+	// fsync at least every Options.Interval: survives kill -9, power loss costs the last interval
+	SyncInterval = "interval"
+	SyncNone     = "none" // the operating system decides: survives kill -9
 )
 
 // Options of a store.
@@ -109,8 +111,8 @@ type Stats struct {
 	Expired  atomic.Uint64 // messages removed by age
 }
 
-// Open opens the database in o.Dir, or makes it. A damaged tail, as a power loss leaves it, is cut and reported in the log; a
-// damaged database is repaired as far as it can be read.
+// Open opens the database in o.Dir, or makes it. A damaged tail, as a power loss leaves it, is cut and reported in
+// the log; a damaged database is repaired as far as it can be read.
 func Open(o Options) (*Store, error) {
 	if o.BatchOps <= 0 {
 		o.BatchOps = 1000
@@ -152,8 +154,8 @@ func (s *Store) open() error {
 	options := &opt.Options{
 		Filter:      filter.NewBloomFilter(10),
 		WriteBuffer: s.o.WriteBuffer,
-		// A batch above the write buffer goes the way of all others. goleveldb's own way for it takes locks that it never gives back
-		// when the disk fails.
+		// A batch above the write buffer goes the way of all others. goleveldb's own way for it takes locks that it never
+		// gives back when the disk fails.
 		DisableLargeBatchTransaction: true,
 		// Block cache and open files sized for small machines.
 		BlockCacheCapacity:     4 << 20,
@@ -183,8 +185,8 @@ func (s *Store) Stats() *Stats { return &s.stats }
 // Writable tells whether the last write went well. It may be called from any goroutine.
 func (s *Store) Writable() bool { return !s.broken.Load() }
 
-// Append queues ops, side by side. It does not block: whoever makes ops bounds how many of his are under way. It reports false, and
-// the ops are neither kept nor told, once Run has ended.
+// Append queues ops, side by side. It does not block: whoever makes ops bounds how many of his are under way. It
+// reports false, and the ops are neither kept nor told, once Run has ended.
 func (s *Store) Append(ops ...Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,9 +200,9 @@ func (s *Store) Append(ops ...Op) bool {
 	return true
 }
 
-// Run commits ops until ctx ends; what is queued then, and what that causes, is still committed: the last acknowledgement of a client
-// is not forgotten because the hub stops. Who else makes ops has to end before. flush is called after the ops of a batch have been
-// told, so that they can gather what they cause.
+// Run commits ops until ctx ends; what is queued then, and what that causes, is still committed: the last
+// acknowledgement of a client is not forgotten because the hub stops. Who else makes ops has to end before. flush is
+// called after the ops of a batch have been told, so that they can gather what they cause.
 func (s *Store) Run(ctx context.Context, flush func()) error {
 	ending := false // guarded by s.mu
 	stop := context.AfterFunc(ctx, func() {
@@ -266,8 +268,8 @@ func (s *Store) commit(ops []Op) {
 	}
 }
 
-// write writes a transaction; last says that it is the last one of its batch, with which the batch goes to the disk. What went wrong
-// is in tx.fail, for all ops of the batch.
+// write writes a transaction; last says that it is the last one of its batch, with which the batch goes to the disk.
+// What went wrong is in tx.fail, for all ops of the batch.
 func (s *Store) write(tx *Tx, last bool) {
 	if tx.fail != nil {
 		return
@@ -314,7 +316,8 @@ func (s *Store) due(tx *Tx) bool {
 	return false
 }
 
-// reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a full disk.
+// reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a
+// full disk.
 func (s *Store) reopen() error {
 	if err := s.Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) && !errors.Is(err, storage.ErrClosed) {
 		s.o.Log.WithError(err).Warnf("close store")

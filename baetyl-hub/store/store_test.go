@@ -132,8 +132,8 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// Ops are written, and told, in the order of Append, however many goroutines append; those of one batch are told after all of it
-// is written; a transaction has no more than its limit, and all of a batch share a sync.
+// Ops are written, and told, in the order of Append, however many goroutines append; those of one batch are told
+// after all of it is written; a transaction has no more than its limit, and all of a batch share a sync.
 func TestOrderAndBatches(t *testing.T) {
 	r := open(t, store.Options{BatchOps: 7}, store.Visitor{})
 	type event struct {
@@ -180,7 +180,10 @@ func TestSyncOfEmptyTransaction(t *testing.T) {
 	r := open(t, store.Options{BatchOps: 2}, store.Visitor{})
 	before := r.Stats().Syncs.Load()
 	release := storetest.Hold(r.Store)
-	put := &op{func(tx *store.Tx) error { tx.PutRetained(message("t", "x")); return nil }, func(err error) { require.NoError(t, err) }}
+	put := &op{
+		func(tx *store.Tx) error { tx.PutRetained(message("t", "x")); return nil },
+		func(err error) { require.NoError(t, err) },
+	}
 	none := &op{func(*store.Tx) error { return nil }, func(err error) { require.NoError(t, err) }}
 	require.True(t, r.Append(put, put, none))
 	release()
@@ -275,7 +278,10 @@ func TestNeedsAgainstModel(t *testing.T) {
 	random := rand.New(rand.NewSource(6))
 	dir := t.TempDir()
 	need := map[uint64]map[uint64]bool{} // message → sessions
-	visitor := store.Visitor{Session: func(store.Session) {}, Message: func(seq uint64, rec *store.Record) int { return len(need[seq]) }}
+	visitor := store.Visitor{
+		Session: func(store.Session) {},
+		Message: func(seq uint64, rec *store.Record) int { return len(need[seq]) },
+	}
 	for range 6 {
 		r := open(t, store.Options{Dir: dir, Sync: store.SyncNone}, visitor)
 		require.EqualValues(t, len(need), r.Stats().Messages.Load())
@@ -402,11 +408,26 @@ func TestRoundTrip(t *testing.T) {
 		var c content
 		r = open(t, store.Options{Dir: dir}, c.visitor())
 		require.Equal(t, map[uint64]store.Session{
-			1:   {Number: 1, Client: "one", User: "user", Filters: map[string]packet.QOS{"a/+/#": 2, "$share/g/x": 0}, Acked: []byte{1, 2, 3}, Received: []packet.ID{7, 65535}},
+			1: {
+				Number:   1,
+				Client:   "one",
+				User:     "user",
+				Filters:  map[string]packet.QOS{"a/+/#": 2, "$share/g/x": 0},
+				Acked:    []byte{1, 2, 3},
+				Received: []packet.ID{7, 65535},
+			},
 			300: {Number: 300, Filters: map[string]packet.QOS{"b": 1}},
 		}, c.sessions)
-		require.Equal(t, map[string]packet.Message{"r/ü": {Topic: "r/ü", Payload: []byte{0, 255}, QOS: 2, Retain: true}}, c.retained)
-		require.Equal(t, map[string]packet.Message{"one": {Topic: "w", QOS: 1, Retain: true}, "$7": *message("w", "x")}, c.wills)
+		require.Equal(
+			t,
+			map[string]packet.Message{"r/ü": {Topic: "r/ü", Payload: []byte{0, 255}, QOS: 2, Retain: true}},
+			c.retained,
+		)
+		require.Equal(
+			t,
+			map[string]packet.Message{"one": {Topic: "w", QOS: 1, Retain: true}, "$7": *message("w", "x")},
+			c.wills,
+		)
 		require.Equal(t, []string{"t=m at 2 1:1099511627776:2:false 300:0:1:true", "u= at 0 1:3:1:false"}, c.messages)
 		require.EqualValues(t, 2, r.Stats().Messages.Load())
 		r.stop()
@@ -472,7 +493,11 @@ func TestFreeSpace(t *testing.T) {
 	mu.Lock()
 	free = 1<<20 - 1
 	mu.Unlock()
-	eventually(t, "refusal within the second that the answer is kept", func() bool { return errors.Is(room(), store.ErrFull) })
+	eventually(
+		t,
+		"refusal within the second that the answer is kept",
+		func() bool { return errors.Is(room(), store.ErrFull) },
+	)
 	mu.Lock()
 	fault = errors.New("can't be asked")
 	mu.Unlock()
@@ -482,10 +507,14 @@ func TestFreeSpace(t *testing.T) {
 // age is how old a message is at the next start.
 func age(t *testing.T, dir string) (out time.Duration) {
 	t.Helper()
-	r := open(t, store.Options{Dir: dir}, store.Visitor{Session: func(store.Session) {}, Message: func(_ uint64, rec *store.Record) int {
-		out = rec.Age
-		return 1
-	}})
+	r := open(
+		t,
+		store.Options{Dir: dir},
+		store.Visitor{Session: func(store.Session) {}, Message: func(_ uint64, rec *store.Record) int {
+			out = rec.Age
+			return 1
+		}},
+	)
 	r.stop()
 	return out
 }
@@ -512,7 +541,8 @@ func TestExpiry(t *testing.T) {
 	r.expire(time.Hour, "a few rounds", func() bool { return r.Stats().Batches.Load() > 5 })
 	require.EqualValues(t, 3500, r.Stats().Messages.Load())
 	begin := time.Now()
-	eventually(t, "two seconds of age", func() bool { return time.Since(begin) > 2100*time.Millisecond }) // ages are whole seconds
+	// ages are whole seconds
+	eventually(t, "two seconds of age", func() bool { return time.Since(begin) > 2100*time.Millisecond })
 	young := r.put("young", 1)
 	r.expire(2*time.Second, "the old ones gone", func() bool { return r.Stats().Expired.Load() == 3500 })
 	require.EqualValues(t, 1, r.Stats().Messages.Load())
@@ -522,8 +552,8 @@ func TestExpiry(t *testing.T) {
 	require.Zero(t, r.Stats().Bytes.Load())
 }
 
-// Age is running time: what the wall clock did while the hub was down, or does while it runs, is nothing. The record of the clock
-// alone says how long the hub has been running.
+// Age is running time: what the wall clock did while the hub was down, or does while it runs, is nothing. The record
+// of the clock alone says how long the hub has been running.
 func TestAgeIsRunningTime(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})
@@ -567,7 +597,8 @@ func TestDamagedRecords(t *testing.T) {
 		it.Release()
 		count++
 	}
-	for _, key := range []string{"s", "s1234567", "f1", "i12345678", "i12345678x", "a1", "m1", "m123456789", "r", "w"} { // keys that are none
+	// keys that are none
+	for _, key := range []string{"s", "s1234567", "f1", "i12345678", "i12345678x", "a1", "m1", "m123456789", "r", "w"} {
 		require.NoError(t, db.Put([]byte(key), nil, nil))
 	}
 	require.NoError(t, db.Put([]byte("unknown kind"), []byte("stays"), nil))
@@ -622,7 +653,8 @@ func TestSyncWhereItIsNeeded(t *testing.T) {
 	require.EqualValues(t, 1, interval.Stats().Syncs.Load())
 }
 
-// A damaged end of the database, as a power loss leaves it, is cut and reported; what stands before it is served, and the store works.
+// A damaged end of the database, as a power loss leaves it, is cut and reported; what stands before it is served, and
+// the store works.
 func TestDamagedTail(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})

@@ -51,8 +51,8 @@ func (tx *Tx) undo() {
 	}
 }
 
-// Sync demands that this batch is on stable storage before its ops are told. Batches without it, such as acknowledgements of
-// QoS 1, survive the end of the process and go to the disk with the next batch that demands it.
+// Sync demands that this batch is on stable storage before its ops are told. Batches without it, such as
+// acknowledgements of QoS 1, survive the end of the process and go to the disk with the next batch that demands it.
 func (tx *Tx) Sync() { tx.sync = true }
 
 // Room tells whether a message of that size may be stored, ErrFull if not. An op asks before it writes anything.
@@ -160,7 +160,8 @@ func (tx *Tx) PutReceived(session uint64, id packet.ID) {
 	tx.sync = true
 }
 
-// DeleteReceived ends the exchange of the QoS 2 message id. It must be on disk before PUBCOMP: the client uses the id again.
+// DeleteReceived ends the exchange of the QoS 2 message id. It must be on disk before PUBCOMP: the client uses the id
+// again.
 func (tx *Tx) DeleteReceived(session uint64, id packet.ID) {
 	tx.batch.Delete(keyReceived(session, id))
 	tx.sync = true

@@ -1,5 +1,5 @@
-// Package topic is the grammar of MQTT topic names and filters: what is valid, what matches what, which filter covers which,
-// and a tree that answers the same for many at once. It knows nothing of messages or clients.
+// Package topic is the grammar of MQTT topic names and filters: what is valid, what matches what, which filter covers
+// which, and a tree that answers the same for many at once. It knows nothing of messages or clients.
 package topic
 
 import (
@@ -37,7 +37,12 @@ func (l Limits) CheckName(s string) error {
 // CheckFilter tells why s is no filter to subscribe to; nil if it is one. $share/<group>/ is not part of s: see Share.
 func (l Limits) CheckFilter(s string) error {
 	if strings.HasPrefix(s, "$") && !strings.HasPrefix(s, SysPrefix) {
-		return fmt.Errorf("filter %q: filters that start with $ are not supported, except %s and %s", s, SysPrefix, SharePrefix)
+		return fmt.Errorf(
+			"filter %q: filters that start with $ are not supported, except %s and %s",
+			s,
+			SysPrefix,
+			SharePrefix,
+		)
 	}
 	if err := l.check("filter", s); err != nil {
 		return err
@@ -73,7 +78,8 @@ func (l Limits) check(kind, s string) error {
 	return nil
 }
 
-// Share splits a shared subscription into its group and filter. ok is false if s is not one; a malformed one gives an error.
+// Share splits a shared subscription into its group and filter. ok is false if s is not one; a malformed one gives an
+// error.
 func Share(s string) (group, filter string, ok bool, err error) {
 	rest, ok := strings.CutPrefix(s, SharePrefix)
 	if !ok {
@@ -86,8 +92,8 @@ func Share(s string) (group, filter string, ok bool, err error) {
 	return group, filter, true, nil
 }
 
-// Match tells whether the topic name falls under the filter, both valid. A wildcard in the first level does not match names
-// that start with $. [MQTT-4.7.2-1]
+// Match tells whether the topic name falls under the filter, both valid. A wildcard in the first level does not match
+// names that start with $. [MQTT-4.7.2-1]
 func Match(filter, name string) bool {
 	if strings.HasPrefix(name, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
 		return false
@@ -113,8 +119,8 @@ func Match(filter, name string) bool {
 	}
 }
 
-// Covers tells whether every name that matches filter matches permit too, so that a permit never lets through a wider filter.
-// A name is a filter that matches itself: Covers(permit, name) is Match(permit, name).
+// Covers tells whether every name that matches filter matches permit too, so that a permit never lets through a wider
+// filter. A name is a filter that matches itself: Covers(permit, name) is Match(permit, name).
 func Covers(permit, filter string) bool {
 	if strings.HasPrefix(filter, "$") && (strings.HasPrefix(permit, "+") || strings.HasPrefix(permit, "#")) {
 		return false

@@ -3,8 +3,9 @@ package topic
 import "strings"
 
 // Tree maps topics to values. Used with filters as keys it answers Match(name); used with names as keys it answers
-// Select(filter). It has no lock: its owner has one. The cost of a lookup follows the levels of the topic and the wildcards met,
-// not the number of entries. A branch without values is removed, so that the tree never outgrows its entries.
+// Select(filter). It has no lock: its owner has one. The cost of a lookup follows the levels of the topic and the
+// wildcards met, not the number of entries. A branch without values is removed, so that the tree never outgrows its
+// entries.
 type Tree[V any] struct {
 	root node[V]
 	len  int

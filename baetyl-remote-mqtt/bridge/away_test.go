@@ -12,7 +12,8 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
-// C3: a far side that is away holds up neither the connection to the hub, nor another rule, nor, when it is back, anything.
+// C3: a far side that is away holds up neither the connection to the hub, nor another rule, nor, when it is back,
+// anything.
 func TestRemoteThatIsAway(t *testing.T) {
 	near, far, other := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
 	l := link(near.Address, far.Address, "up", "down")
@@ -37,7 +38,11 @@ func TestRemoteThatIsAway(t *testing.T) {
 	mqtttest.Until(t, "that is noticed", func() bool { return b.Stats().Hub.Since.IsZero() })
 	near.Start()
 	far.Start()
-	mqtttest.Until(t, "everything came", func() bool { absent, _ := missing(atFar.payloads(), want); return len(absent) == 0 })
+	mqtttest.Until(
+		t,
+		"everything came",
+		func() bool { absent, _ := missing(atFar.payloads(), want); return len(absent) == 0 },
+	)
 	_, twice := missing(atFar.payloads(), want)
 	require.LessOrEqual(t, twice, 100, "copies of what was in flight, nothing else")
 }

@@ -44,7 +44,8 @@ func New(l config.Link, letters DeadLetters, tries int, logger log.Logger) (*Bri
 		down: newDirection(l.Rule, l.Remote, "hub", l.Down, hub, letters, logger)}, nil
 }
 
-// Run passes messages on until ctx ends. What is under way then gets some time to be acknowledged; the rest stays where it is.
+// Run passes messages on until ctx ends. What is under way then gets some time to be acknowledged; the rest stays
+// where it is.
 func (b *Bridge) Run(ctx context.Context) error {
 	if err := errors.Join(b.hub.Start(b.up), b.far.Start(b.down)); err != nil {
 		return err

@@ -21,12 +21,14 @@ import (
 )
 
 func info(address, id string) mqtt.ClientInfo {
-	return mqtt.ClientInfo{Address: address, ClientID: id, Interval: 50 * time.Millisecond} // so that reconnects don't make a test slow
+	// so that reconnects don't make a test slow
+	return mqtt.ClientInfo{Address: address, ClientID: id, Interval: 50 * time.Millisecond}
 }
 
 var ids atomic.Int64
 
-// unique makes a client id that no other client of the tests has: two with one id at one broker would end each other's connections.
+// unique makes a client id that no other client of the tests has: two with one id at one broker would end each
+// other's connections.
 func unique(name string) string { return fmt.Sprint(name, "-", ids.Add(1)) }
 
 // link joins two brokers with one subscription a direction; "" is none.
@@ -156,7 +158,11 @@ func TestBothDirections(t *testing.T) {
 	want := numbers(0, 300)
 	publish(t, client(t, near.Address), "up/x", 1, want...)
 	publish(t, client(t, far.Address), "down/y", 1, want...)
-	mqtttest.Until(t, "all came, both ways", func() bool { return len(atFar.payloads()) >= 300 && len(atNear.payloads()) >= 300 })
+	mqtttest.Until(
+		t,
+		"all came, both ways",
+		func() bool { return len(atFar.payloads()) >= 300 && len(atNear.payloads()) >= 300 },
+	)
 	require.Equal(t, want, atFar.payloads(), "in order, once")
 	require.Equal(t, want, atNear.payloads())
 	require.Equal(t, mqtt.Message{Topic: "edge/1/up/x", QOS: 1, Payload: []byte("0")}, atFar.got[0])
@@ -170,8 +176,8 @@ func TestBothDirections(t *testing.T) {
 	require.Zero(t, s.Up.DeadLetters+s.Up.Dropped+s.Up.Unwanted+s.Down.DeadLetters)
 }
 
-// The source's copy lives until the far side has acknowledged: a bridge that ends before has lost nothing, one that ends in order
-// repeats nothing.
+// The source's copy lives until the far side has acknowledged: a bridge that ends before has lost nothing, one that
+// ends in order repeats nothing.
 func TestAcknowledgedOnlyAfterTheFarSide(t *testing.T) {
 	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
 	l := link(near.Address, far.Address, "up", "")

@@ -53,12 +53,20 @@ func TestPoison(t *testing.T) {
 	b.connected(t)
 	publish(t, client(t, near.Address), "up/x", 1, "a", "b", "poison", "c", "d")
 	mqtttest.Until(t, "the poison is a dead letter", func() bool { return b.Stats().Up.DeadLetters == 1 })
-	mqtttest.Until(t, "the others passed", func() bool { absent, _ := missing(far.Got(), []string{"a", "b", "c", "d"}); return len(absent) == 0 })
+	mqtttest.Until(
+		t,
+		"the others passed",
+		func() bool { absent, _ := missing(far.Got(), []string{"a", "b", "c", "d"}); return len(absent) == 0 },
+	)
 	kept := lines(t, p)
 	require.Len(t, kept, 1)
 	require.Equal(t, mqtt.ErrPoison.Error(), kept[0].Reason)
 	e := kept[0]
-	require.Equal(t, []string{"hub", "far", "up/x", "edge/up/x", "poison"}, []string{e.From, e.To, e.Topic, e.Target, string(e.Payload)})
+	require.Equal(
+		t,
+		[]string{"hub", "far", "up/x", "edge/up/x", "poison"},
+		[]string{e.From, e.To, e.Topic, e.Target, string(e.Payload)},
+	)
 	b.stop()
 	again := start(t, l, p, 3)
 	again.connected(t)
@@ -129,6 +137,10 @@ func TestTopicThatCanNotBe(t *testing.T) {
 	c := client(t, near.Address)
 	publish(t, c, "up", 1, "bad")
 	publish(t, c, "up/x", 1, "good")
-	mqtttest.Until(t, "both are dealt with", func() bool { return b.Stats().Up.DeadLetters == 1 && b.Stats().Up.Forwarded == 1 })
+	mqtttest.Until(
+		t,
+		"both are dealt with",
+		func() bool { return b.Stats().Up.DeadLetters == 1 && b.Stats().Up.Forwarded == 1 },
+	)
 	require.Contains(t, lines(t, p)[0].Reason, "topic is empty")
 }

@@ -13,7 +13,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// DeadLetters keeps messages that can't be passed on. Keep may be called from any goroutine; without an error the message is on disk.
+// DeadLetters keeps messages that can't be passed on. Keep may be called from any goroutine; without an error the
+// message is on disk.
 type DeadLetters interface {
 	Keep(deadletter.Entry) error
 }
@@ -51,9 +52,24 @@ type direction struct {
 	received, resent, forwarded, dead, known, unwanted, dropped atomic.Uint64
 }
 
-func newDirection(rule int, from, to string, subs []config.Subscription, target *mqtt.Dispatcher, letters DeadLetters, logger log.Logger) *direction {
-	dir := &direction{rule: rule, from: from, to: to, subs: subs, target: target, letters: letters, log: logger.WithField("from", from).WithField("to", to),
-		retained: newMemory()}
+func newDirection(
+	rule int,
+	from, to string,
+	subs []config.Subscription,
+	target *mqtt.Dispatcher,
+	letters DeadLetters,
+	logger log.Logger,
+) *direction {
+	dir := &direction{
+		rule:     rule,
+		from:     from,
+		to:       to,
+		subs:     subs,
+		target:   target,
+		letters:  letters,
+		log:      logger.WithField("from", from).WithField("to", to),
+		retained: newMemory(),
+	}
 	dir.ctx, dir.quit = context.WithCancel(context.Background())
 	return dir
 }
@@ -74,7 +90,12 @@ func (dir *direction) OnMessage(d *mqtt.Delivery) {
 	switch {
 	case !wanted:
 		if dir.unwanted.Add(1) == 1 {
-			dir.log.WithField(log.KeyTopic, d.Topic).Warnf("message of a subscription that is not in the configuration any more; such messages are dropped")
+			dir.log.WithField(
+				log.KeyTopic,
+				d.Topic,
+			).Warnf(
+				"message of a subscription that is not in the configuration any more; such messages are dropped",
+			)
 		}
 	case d.Retain && !dir.retained.add(d.Topic, d.Payload) && !d.Dup: // one that is sent again was not acknowledged
 		dir.known.Add(1)
@@ -119,11 +140,13 @@ func (dir *direction) forward(d *mqtt.Delivery, m mqtt.Message) {
 	}
 }
 
-// keep makes a message that the target does not take a dead letter. One that can't be kept is tried again, so that it is not lost; at
-// QoS 0 it is dropped.
+// keep makes a message that the target does not take a dead letter. One that can't be kept is tried again, so that it
+// is not lost; at QoS 0 it is dropped.
 func (dir *direction) keep(d *mqtt.Delivery, m mqtt.Message, cause error) {
-	err := dir.letters.Keep(deadletter.Entry{Time: time.Now(), Rule: dir.rule, From: dir.from, To: dir.to, Topic: d.Topic, Target: m.Topic,
-		QOS: d.QOS, Retain: d.Retain, Payload: d.Payload, Reason: cause.Error()})
+	err := dir.letters.Keep(
+		deadletter.Entry{Time: time.Now(), Rule: dir.rule, From: dir.from, To: dir.to, Topic: d.Topic, Target: m.Topic,
+			QOS: d.QOS, Retain: d.Retain, Payload: d.Payload, Reason: cause.Error()},
+	)
 	line := dir.log.WithField(log.KeyTopic, d.Topic).WithField("bytes", len(d.Payload)).WithField(log.KeyReason, cause)
 	switch {
 	case err == nil:
@@ -186,6 +209,14 @@ func (dir *direction) stats(source mqtt.Stats) Direction {
 	dir.mu.Lock()
 	queue := dir.inFlight
 	dir.mu.Unlock()
-	return Direction{Received: dir.received.Load(), Resent: dir.resent.Load(), Forwarded: dir.forwarded.Load(), DeadLetters: dir.dead.Load(),
-		Known: dir.known.Load(), Unwanted: dir.unwanted.Load(), Dropped: dir.dropped.Load() + source.Dropped, Queue: queue + source.Waiting}
+	return Direction{
+		Received:    dir.received.Load(),
+		Resent:      dir.resent.Load(),
+		Forwarded:   dir.forwarded.Load(),
+		DeadLetters: dir.dead.Load(),
+		Known:       dir.known.Load(),
+		Unwanted:    dir.unwanted.Load(),
+		Dropped:     dir.dropped.Load() + source.Dropped,
+		Queue:       queue + source.Waiting,
+	}
 }

@@ -2,11 +2,12 @@ package bridge
 
 import "hash/maphash"
 
-// remembered is the number of topics whose retained message is remembered; what exceeds it is forwarded with each connection.
+// remembered is the number of topics whose retained message is remembered; what exceeds it is forwarded with each
+// connection.
 const remembered = 10000
 
-// memory knows the retained messages that were forwarded: with each subscription, so with each connection, a broker sends them all
-// again. It is used by one goroutine. A restart forgets it.
+// memory knows the retained messages that were forwarded: with each subscription, so with each connection, a broker
+// sends them all again. It is used by one goroutine. A restart forgets it.
 type memory struct {
 	seed maphash.Seed
 	last map[string]uint64 // topic ─► hash of the payload

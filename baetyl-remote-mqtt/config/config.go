@@ -5,8 +5,8 @@
 //	remotes:  the far sides
 //	rules:    which topics go from the hub to a remote, and back
 //
-// Plan makes of it what runs: two clients for each rule, with the topics of each direction. It refuses what would go round for ever.
-// Nothing here opens anything but certificate files.
+// Plan makes of it what runs: two clients for each rule, with the topics of each direction. It refuses what would go
+// round for ever. Nothing here opens anything but certificate files.
 package config
 
 import (
@@ -21,7 +21,8 @@ import (
 
 // Config is service.yml without `hub` and `logger`.
 type Config struct {
-	Name       string      `yaml:"name" json:"name" derived:"name of the service instance"` // starts the client ids that are not given
+	// starts the client ids that are not given
+	Name       string      `yaml:"name" json:"name" derived:"name of the service instance"`
 	Rules      []Rule      `yaml:"rules" json:"rules"`
 	Remotes    []Remote    `yaml:"remotes" json:"remotes"`
 	DeadLetter *DeadLetter `yaml:"deadletter" json:"deadletter"` // nil: not given; see DeadLetters
@@ -63,9 +64,11 @@ type Will struct {
 	Retain  bool   `yaml:"retain" json:"retain"`
 }
 
-// DeadLetter says what happens to a message that the other side never takes. The name of the folder is older than that of the section.
+// DeadLetter says what happens to a message that the other side never takes. The name of the folder is older than
+// that of the section.
 type DeadLetter struct {
-	After int       `yaml:"after" json:"after" default:"3" validate:"min=1, max=1000"`          // connections that the peer closes on it
+	// connections that the peer closes on it
+	After int       `yaml:"after" json:"after" default:"3" validate:"min=1, max=1000"`
 	Path  string    `yaml:"path" json:"path" default:"var/db/baetyl/parked" validate:"nonzero"` // folder of messages.jsonl
 	Size  conf.Size `yaml:"size" json:"size" default:"16m"`                                     // of that file, at most
 }
@@ -131,7 +134,13 @@ func (r Rule) check() error {
 			}
 			for j, o := range side.subs[:i] {
 				if _, both := intersect(s.filter(), o.filter()); both && (s.Strip != o.Strip || s.Prefix != o.Prefix) {
-					return fmt.Errorf("%s.topic: %s has topics in common with subscriptions[%d] (%s), which changes them in another way", at, s.Topic, j, o.Topic)
+					return fmt.Errorf(
+						"%s.topic: %s has topics in common with subscriptions[%d] (%s), which changes them in another way",
+						at,
+						s.Topic,
+						j,
+						o.Topic,
+					)
 				}
 			}
 		}

@@ -79,8 +79,15 @@ func TestTutorial(t *testing.T) {
 func TestDefaults(t *testing.T) {
 	_, cfg, err := load("remotes: [{name: r, address: 'tcp://r'}]")
 	require.NoError(t, err)
-	want := mqtt.ClientInfo{Address: "tcp://r", Timeout: 30 * time.Second, Interval: time.Minute, KeepAlive: time.Minute, BufferSize: 10,
-		MaxInflight: 20, Message: mqtt.Limits{Length: mqtt.Length{Max: 4 << 20}}}
+	want := mqtt.ClientInfo{
+		Address:     "tcp://r",
+		Timeout:     30 * time.Second,
+		Interval:    time.Minute,
+		KeepAlive:   time.Minute,
+		BufferSize:  10,
+		MaxInflight: 20,
+		Message:     mqtt.Limits{Length: mqtt.Length{Max: 4 << 20}},
+	}
 	require.Equal(t, want, cfg.Remotes[0].ClientInfo)
 	require.Equal(t, time.Minute, cfg.Metrics.Report.Interval)
 }
@@ -223,7 +230,9 @@ func TestCheckRemotes(t *testing.T) {
 }
 
 func TestWill(t *testing.T) {
-	links, err := plan(head + "rules: [{hub: {subscriptions: [{topic: x}]}, remote: {name: a, will: {topic: gone, payload: p, qos: 1, retain: true}}}]")
+	links, err := plan(
+		head + "rules: [{hub: {subscriptions: [{topic: x}]}, remote: {name: a, will: {topic: gone, payload: p, qos: 1, retain: true}}}]",
+	)
 	require.NoError(t, err)
 	require.Equal(t, &mqtt.Message{Topic: "gone", Payload: []byte("p"), QOS: 1, Retain: true}, links[0].Will)
 }

@@ -67,9 +67,9 @@ func infos(subs []Subscription) (out []mqtt.TopicInfo) {
 	return out
 }
 
-// clientIDs gives each connection its id: that of the rule; else that of hub or remote; else <name>-<remote>. Two connections with
-// one id to one broker would end each other for ever, so what is not given by a rule gets a number where it would be the second:
-// the same at each start with the same rules.
+// clientIDs gives each connection its id: that of the rule; else that of hub or remote; else <name>-<remote>. Two
+// connections with one id to one broker would end each other for ever, so what is not given by a rule gets a number
+// where it would be the second: the same at each start with the same rules.
 func (c *Config) clientIDs(links []Link, name string) error {
 	type client struct{ address, id string }
 	taken := map[client]string{}
@@ -123,8 +123,9 @@ type hop struct {
 	sub      Subscription
 }
 
-// findLoop tells of messages that would come back to where the bridge took them from. It follows the topics of each subscription
-// from broker to broker, through all rules. What others do with a message, a route of the hub for example, it can't see.
+// findLoop tells of messages that would come back to where the bridge took them from. It follows the topics of each
+// subscription from broker to broker, through all rules. What others do with a message, a route of the hub for
+// example, it can't see.
 func findLoop(links []Link) error {
 	var hops []hop
 	for _, l := range links {
@@ -132,7 +133,10 @@ func findLoop(links []Link) error {
 			hops = append(hops, hop{l.Near.Address, l.Far.Address, fmt.Sprintf("rules[%d].hub.subscriptions[%d]", l.Rule, i), s})
 		}
 		for i, s := range l.Down {
-			hops = append(hops, hop{l.Far.Address, l.Near.Address, fmt.Sprintf("rules[%d].remote.subscriptions[%d]", l.Rule, i), s})
+			hops = append(
+				hops,
+				hop{l.Far.Address, l.Near.Address, fmt.Sprintf("rules[%d].remote.subscriptions[%d]", l.Rule, i), s},
+			)
 		}
 	}
 	for i, l := range hops {

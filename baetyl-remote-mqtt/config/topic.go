@@ -8,7 +8,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/mqtt"
 )
 
-// Subscription is a filter with the change that the topics of its messages undergo on their way: first strip, then prefix.
+// Subscription is a filter with the change that the topics of its messages undergo on their way: first strip, then
+// prefix.
 //
 //	topic: sensors/#                                      sensors/a ─► sensors/a
 //	topic: sensors/#, prefix: plant/7                     sensors/a ─► plant/7/sensors/a
@@ -20,8 +21,8 @@ type Subscription struct {
 	Prefix         string `yaml:"prefix" json:"prefix"` // levels that are put in front
 }
 
-// Target is the topic that a message on topic gets on the other side, and whether the subscription covers topic. It may be one that
-// can't be published to: "" for the topic that is just Strip when there is no Prefix.
+// Target is the topic that a message on topic gets on the other side, and whether the subscription covers topic. It
+// may be one that can't be published to: "" for the topic that is just Strip when there is no Prefix.
 func (s Subscription) Target(topic string) (string, bool) {
 	if !mqtt.Match(s.filter(), topic) {
 		return "", false
@@ -45,7 +46,8 @@ func (s Subscription) change(topic string) string {
 	return s.Prefix + topic
 }
 
-// filter is what topics are compared with: that of a shared subscription, $share/group/filter, without its first two levels.
+// filter is what topics are compared with: that of a shared subscription, $share/group/filter, without its first two
+// levels.
 func (s Subscription) filter() string {
 	if rest, ok := strings.CutPrefix(s.Topic, "$share/"); ok {
 		if _, filter, ok := strings.Cut(rest, "/"); ok && filter != "" {

@@ -61,13 +61,19 @@ func TestLoops(t *testing.T) {
 		{"through two remotes: passed on, not back", []rule{{"a", "{topic: x}", "{topic: y}"}, {"b", "{topic: y}", "{topic: x2}"}}, ""},
 		{"through two remotes and back", []rule{{"a", "{topic: x, strip: x, prefix: y}", "{topic: y, strip: y, prefix: z}"},
 			{"b", "{topic: z}", "{topic: z, strip: z, prefix: x}"}}, "would go round"},
-		{"the rest of # after strip", []rule{{"a", "{topic: 'a/#', strip: a}", "{topic: 'b/#', strip: b}"}}, "would go round"}, // a/b/a/x
+		// a/b/a/x
+		{"the rest of # after strip", []rule{{"a", "{topic: 'a/#', strip: a}", "{topic: 'b/#', strip: b}"}}, "would go round"},
 		{"$ is not in #", []rule{{"a", "{topic: '#', prefix: up}", "{topic: '$SYS/#', strip: $SYS, prefix: sys}"}}, ""},
 		{"one direction", []rule{{"a", "{topic: '#'}", ""}}, ""},
 	} {
 		text := head + "rules:\n"
 		for _, r := range c.rules {
-			text += fmt.Sprintf(" - {hub: {subscriptions: [%s]}, remote: {name: %s, subscriptions: [%s]}}\n", r.up, r.remote, r.down)
+			text += fmt.Sprintf(
+				" - {hub: {subscriptions: [%s]}, remote: {name: %s, subscriptions: [%s]}}\n",
+				r.up,
+				r.remote,
+				r.down,
+			)
 		}
 		_, err := plan(text)
 		if c.want == "" {

@@ -1,7 +1,8 @@
-// Package deadletter keeps messages that a broker never takes, with the reason, so that they hold up nothing and are not lost unseen.
+// Package deadletter keeps messages that a broker never takes, with the reason, so that they hold up nothing and are
+// not lost unseen.
 //
-// It promises that a message which Keep took is on disk, that the file has an end, and that a write that does not succeed leaves
-// the file as it was. It does not read the file; that is for people: one JSON object a line.
+// It promises that a message which Keep took is on disk, that the file has an end, and that a write that does not
+// succeed leaves the file as it was. It does not read the file; that is for people: one JSON object a line.
 package deadletter
 
 import (

@@ -17,8 +17,17 @@ import (
 )
 
 func entry(payload string) deadletter.Entry {
-	return deadletter.Entry{Time: time.Unix(1569248128, 0).UTC(), Rule: 1, From: "hub", To: "iothub", Topic: "t", Target: "p/t", QOS: 1,
-		Payload: []byte(payload), Reason: "why"}
+	return deadletter.Entry{
+		Time:    time.Unix(1569248128, 0).UTC(),
+		Rule:    1,
+		From:    "hub",
+		To:      "iothub",
+		Topic:   "t",
+		Target:  "p/t",
+		QOS:     1,
+		Payload: []byte(payload),
+		Reason:  "why",
+	}
 }
 
 func TestForm(t *testing.T) {
@@ -26,8 +35,12 @@ func TestForm(t *testing.T) {
 	require.NoError(t, f.Keep(entry("\x00ü")))
 	data, err := os.ReadFile(f.Path())
 	require.NoError(t, err)
-	require.Equal(t, `{"time":"2019-09-23T14:15:28Z","rule":1,"from":"hub","to":"iothub","topic":"t","target":"p/t","qos":1,"retain":false,`+
-		`"payload":"AMO8","reason":"why"}`+"\n", string(data))
+	require.Equal(
+		t,
+		`{"time":"2019-09-23T14:15:28Z","rule":1,"from":"hub","to":"iothub","topic":"t","target":"p/t","qos":1,"retain":false,`+
+			`"payload":"AMO8","reason":"why"}`+"\n",
+		string(data),
+	)
 }
 
 // The file has an end, a full one keeps what it has, and many writers leave whole lines.
@@ -57,7 +70,11 @@ func TestBound(t *testing.T) {
 func TestFolderThatCanNotBe(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
 	require.NoError(t, os.WriteFile(blocked, nil, 0o600))
-	require.ErrorContains(t, deadletter.New(file.OS, filepath.Join(blocked, "x"), 1000).Keep(entry("x")), "keep dead letter in "+blocked)
+	require.ErrorContains(
+		t,
+		deadletter.New(file.OS, filepath.Join(blocked, "x"), 1000).Keep(entry("x")),
+		"keep dead letter in "+blocked,
+	)
 }
 
 // A message that was kept is in the file, on a line of its own, whatever the disk did to the one before.

@@ -13,8 +13,9 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
-// kill -9 of the bridge, the hub and the far broker, a hub too, at random moments while messages flow both ways at QoS 1: nothing is
-// lost, and what comes twice was in flight. REMOTE_KILLS sets the number of kills (make remote-crash).
+// kill -9 of the bridge, the hub and the far broker, a hub too, at random moments while messages flow both ways at
+// QoS 1: nothing is lost, and what comes twice was in flight. REMOTE_KILLS sets the number of kills (make
+// remote-crash).
 func TestKill(t *testing.T) {
 	kills := 9
 	if n, err := strconv.Atoi(os.Getenv("REMOTE_KILLS")); err == nil {
@@ -31,7 +32,8 @@ func TestKill(t *testing.T) {
 		v.end(syscall.SIGKILL)
 		v.start()
 	}
-	// With each kill a window can come again, each way: of the publisher (100), of a hub (100), of the bridge (20, and 10 in its queue).
+	// With each kill a window can come again, each way: of the publisher (100), of a hub (100), of the bridge (20, and
+	// 10 in its queue).
 	require.LessOrEqual(t, x.end(), kills*2*230)
 }
 

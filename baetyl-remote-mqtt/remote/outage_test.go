@@ -15,8 +15,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/mqtt"
 )
 
-// The far broker is away while messages come in at the hub, then it is back: all arrive, each once. REMOTE_OUTAGE sets how many
-// (make outage: 1,000,000).
+// The far broker is away while messages come in at the hub, then it is back: all arrive, each once. REMOTE_OUTAGE
+// sets how many (make outage: 1,000,000).
 func TestOutage(t *testing.T) {
 	n := 20_000
 	if m, err := strconv.Atoi(os.Getenv("REMOTE_OUTAGE")); err == nil {

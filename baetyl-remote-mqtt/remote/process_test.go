@@ -69,7 +69,8 @@ func (p *process) start() {
 	defer out.Close()
 	p.cmd = exec.Command(p.binary)
 	p.cmd.Dir, p.cmd.Stdout, p.cmd.Stderr = p.dir, out, out
-	p.cmd.Env = append(os.Environ(), envBridge+"=1", "GORACE=atexit_sleep_ms=0") // the race detector would sleep a second at each end
+	// the race detector would sleep a second at each end
+	p.cmd.Env = append(os.Environ(), envBridge+"=1", "GORACE=atexit_sleep_ms=0")
 	require.NoError(p.t, p.cmd.Start())
 	ended := make(chan struct{})
 	p.ended = ended
@@ -138,13 +139,27 @@ rules:
 // connected waits until the bridge has subscribed at both sides.
 func connected(t *testing.T, b *process) {
 	t.Helper()
-	mqtttest.Until(t, "the bridge is connected on both sides", func() bool { return strings.Count(b.said(), "msg=connected") == 2 })
+	mqtttest.Until(
+		t,
+		"the bridge is connected on both sides",
+		func() bool { return strings.Count(b.said(), "msg=connected") == 2 },
+	)
 }
 
 func client(t *testing.T, address, id string, h mqtt.Handler, subs ...mqtt.TopicInfo) *mqtt.Dispatcher {
 	t.Helper()
-	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: address, ClientID: id, Username: "test", Password: "hahaha", Interval: 200 * time.Millisecond,
-		MaxInflight: 100, BufferSize: 100, Subscriptions: subs})
+	d, err := mqtt.NewDispatcher(
+		mqtt.ClientInfo{
+			Address:       address,
+			ClientID:      id,
+			Username:      "test",
+			Password:      "hahaha",
+			Interval:      200 * time.Millisecond,
+			MaxInflight:   100,
+			BufferSize:    100,
+			Subscriptions: subs,
+		},
+	)
 	require.NoError(t, err)
 	require.NoError(t, d.Start(h))
 	t.Cleanup(func() { d.Close() })

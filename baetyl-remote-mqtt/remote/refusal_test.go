@@ -14,12 +14,16 @@ import (
 	"github.com/baetyl/baetyl/protocol/mqtt"
 )
 
-// Real refusals of a real hub: what is larger than its limit, and what its permissions forbid, becomes a dead letter; the rest passes, and the
-// process says what it did.
+// Real refusals of a real hub: what is larger than its limit, and what its permissions forbid, becomes a dead letter;
+// the rest passes, and the process says what it did.
 func TestHubRefuses(t *testing.T) {
-	_, at := hubs(t, `principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['down/ok']}, {action: sub, permit: ['#']}]}]
+	_, at := hubs(
+		t,
+		`principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['down/ok']}, {action: sub, permit: ['#']}]}]
 logger: {level: warn}
-`, openHub+"message: {length: {max: 1m}}\n")
+`,
+		openHub+"message: {length: {max: 1m}}\n",
+	)
 	b := between(t, at[0], at[1])
 	b.configure(func(text string) string {
 		return strings.Replace(text, "{topic: down,", "{topic: 'down/#',", 1) + "deadletter: {after: 2}\n"
@@ -39,12 +43,16 @@ logger: {level: warn}
 	d := client(t, at[1], "writer", nil)
 	for _, m := range []struct{ topic, payload string }{
 		{"down/ok", "a"},
-		{"down/ok", "L" + strings.Repeat("x", 600_000)}, // more than a socket takes at once: the hub closes while it is being written
+		// more than a socket takes at once: the hub closes while it is being written
+		{"down/ok", "L" + strings.Repeat("x", 600_000)},
 		{"down/ok", "b"},
 		{"down/forbidden", "F"},
 		{"down/ok", "c"},
 	} {
-		require.NoError(t, d.PublishWait(context.Background(), mqtt.Message{Topic: m.topic, QOS: 1, Payload: []byte(m.payload)}))
+		require.NoError(
+			t,
+			d.PublishWait(context.Background(), mqtt.Message{Topic: m.topic, QOS: 1, Payload: []byte(m.payload)}),
+		)
 	}
 	mqtttest.Until(t, "two are dead letters", func() bool {
 		data, _ := os.ReadFile(filepath.Join(b.dir, "var/db/baetyl/parked/messages.jsonl"))
@@ -55,5 +63,9 @@ logger: {level: warn}
 	defer mu.Unlock()
 	require.Subset(t, got, []string{"a", "b", "c"})
 	require.NotContains(t, got, "L")
-	mqtttest.Until(t, "the log tells of both", func() bool { return strings.Count(b.said(), `msg="message is kept as a dead letter"`) == 2 })
+	mqtttest.Until(
+		t,
+		"the log tells of both",
+		func() bool { return strings.Count(b.said(), `msg="message is kept as a dead letter"`) == 2 },
+	)
 }

@@ -66,8 +66,11 @@ func report(bridges []*bridge.Bridge) map[string]any {
 	rules := []any{}
 	for _, b := range bridges {
 		s := b.Stats()
-		rules = append(rules, map[string]any{"remote": s.Remote, "hub_connection": side(s.Hub), "remote_connection": side(s.Far),
-			"hub_to_remote": direction(s.Up), "remote_to_hub": direction(s.Down)})
+		rules = append(
+			rules,
+			map[string]any{"remote": s.Remote, "hub_connection": side(s.Hub), "remote_connection": side(s.Far),
+				"hub_to_remote": direction(s.Up), "remote_to_hub": direction(s.Down)},
+		)
 	}
 	return map[string]any{"rule_stats": rules}
 }
@@ -82,6 +85,15 @@ func side(s bridge.Side) map[string]any {
 
 // direction has the dead letters twice: `parked` is the older name.
 func direction(d bridge.Direction) map[string]any {
-	return map[string]any{"received": d.Received, "resent": d.Resent, "forwarded": d.Forwarded, "dead_letters": d.DeadLetters,
-		"parked": d.DeadLetters, "known": d.Known, "unwanted": d.Unwanted, "dropped": d.Dropped, "queue": d.Queue}
+	return map[string]any{
+		"received":     d.Received,
+		"resent":       d.Resent,
+		"forwarded":    d.Forwarded,
+		"dead_letters": d.DeadLetters,
+		"parked":       d.DeadLetters,
+		"known":        d.Known,
+		"unwanted":     d.Unwanted,
+		"dropped":      d.Dropped,
+		"queue":        d.Queue,
+	}
 }

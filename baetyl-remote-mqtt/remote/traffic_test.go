@@ -54,7 +54,13 @@ func (x *traffic) end() (copies int) {
 	lostUp, copiesUp := x.up.of(x.sentUp)
 	lostDown, copiesDown := x.down.of(x.sentDown)
 	require.Zero(x.t, lostUp+lostDown)
-	x.t.Logf("up %d messages, %d copies; down %d messages, %d copies; nothing lost", x.sentUp, copiesUp, x.sentDown, copiesDown)
+	x.t.Logf(
+		"up %d messages, %d copies; down %d messages, %d copies; nothing lost",
+		x.sentUp,
+		copiesUp,
+		x.sentDown,
+		copiesDown,
+	)
 	return copiesUp + copiesDown
 }
 
@@ -68,16 +74,22 @@ type tally struct {
 func count(t *testing.T, address, topic string, most int) *tally {
 	t.Helper()
 	c, ready := &tally{times: make([]int, most)}, make(chan struct{}, 1000)
-	client(t, address, "tally-"+topic, mqtt.Funcs{Connect: func(bool) { ready <- struct{}{} }, Message: func(m *mqtt.Delivery) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		var n int
-		fmt.Sscan(string(m.Payload), &n)
-		if c.times[n]++; c.times[n] == 1 {
-			c.kinds++
-		}
-		m.Ack()
-	}}, mqtt.TopicInfo{Topic: topic, QOS: 1})
+	client(
+		t,
+		address,
+		"tally-"+topic,
+		mqtt.Funcs{Connect: func(bool) { ready <- struct{}{} }, Message: func(m *mqtt.Delivery) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			var n int
+			fmt.Sscan(string(m.Payload), &n)
+			if c.times[n]++; c.times[n] == 1 {
+				c.kinds++
+			}
+			m.Ack()
+		}},
+		mqtt.TopicInfo{Topic: topic, QOS: 1},
+	)
 	<-ready
 	return c
 }

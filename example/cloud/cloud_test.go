@@ -27,7 +27,11 @@ func TestUpdate(t *testing.T) {
 	f.serve()
 	a := f.addDevice("dev1") // while it serves
 	events := a.listen()
-	dir := write(t, t.TempDir(), map[string]string{"application.yml": application, "agent-conf/service.yml": "x: 1", "agent-conf/run": "#!"})
+	dir := write(
+		t,
+		t.TempDir(),
+		map[string]string{"application.yml": application, "agent-conf/service.yml": "x: 1", "agent-conf/run": "#!"},
+	)
 	trace := strings.TrimSpace(strings.TrimPrefix(f.run("push", "dev1", dir), "pushed as "))
 	require.Equal(t, http.StatusOK, a.post(reported("v0", ""), nil))
 	event := next(t, events)

@@ -19,8 +19,8 @@ import (
 // publisher is the name with which the cloud itself connects to its hub. It has a dot, so no device can have it.
 const publisher = "baetyl.cloud"
 
-// desireTopic is where a device gets its events. The agent's default begins with $, which baetyl-hub, as MQTT asks of a server, keeps
-// for itself [MQTT-4.7.2-1].
+// desireTopic is where a device gets its events. The agent's default begins with $, which baetyl-hub, as MQTT asks of
+// a server, keeps for itself [MQTT-4.7.2-1].
 const desireTopic = "edge/%s/desire"
 
 // agentConfig is the service.yml of an agent: device, address of MQTT, address of HTTPS, topic of events.
@@ -45,7 +45,8 @@ logger:
   level: info
 `
 
-// addDevice makes a key with its certificate and writes what the agent needs into a new folder. The key is nowhere else.
+// addDevice makes a key with its certificate and writes what the agent needs into a new folder. The key is nowhere
+// else.
 func (s *store) addDevice(name, folder string) error {
 	if err := app.CheckName(name); err != nil {
 		return fmt.Errorf("device name: %w", err)

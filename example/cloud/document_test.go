@@ -69,7 +69,12 @@ func TestDocumentedSeal(t *testing.T) {
 	block, _ := pem.Decode([]byte(b["pem"][0]))
 	cert, err := x509.ParseCertificate(block.Bytes)
 	require.NoError(t, err)
-	data, err := cloud.Sealed{Key: strings.TrimSpace(b["key"][0]), Body: strings.TrimSpace(b["body"][0])}.Open(cert.PublicKey.(*rsa.PublicKey))
+	data, err := cloud.Sealed{
+		Key:  strings.TrimSpace(b["key"][0]),
+		Body: strings.TrimSpace(b["body"][0]),
+	}.Open(
+		cert.PublicKey.(*rsa.PublicKey),
+	)
 	require.NoError(t, err)
 	require.Equal(t, strings.TrimSpace(b["content"][0]), string(data))
 

@@ -39,7 +39,12 @@ func (v *server) https(ctx context.Context) error {
 		return err
 	}
 	// No time limit for answers: a package over a slow link takes as long as it takes.
-	s := &http.Server{Handler: v.handler(), ReadTimeout: time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	s := &http.Server{
+		Handler:        v.handler(),
+		ReadTimeout:    time.Minute,
+		IdleTimeout:    2 * time.Minute,
+		MaxHeaderBytes: 64 << 10,
+	}
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	select {
@@ -59,7 +64,8 @@ func (v *server) handler() http.Handler {
 	return mux
 }
 
-// identified finds out which device asks. A certificate counts as long as it is the one that was made for a device that is there.
+// identified finds out which device asks. A certificate counts as long as it is the one that was made for a device
+// that is there.
 func (v *server) identified(serve func(w http.ResponseWriter, r *http.Request, device string)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		shown := r.TLS.VerifiedChains[0][0]
@@ -84,7 +90,11 @@ func (v *server) takeReport(w http.ResponseWriter, r *http.Request, device strin
 func (v *server) openReport(w http.ResponseWriter, r *http.Request, device string) (int, error) {
 	shown := r.TLS.VerifiedChains[0][0]
 	if r.Header.Get(cloud.HeaderSerial) != cloud.Serial(shown) || r.Header.Get(cloud.HeaderClientID) != device {
-		return http.StatusForbidden, fmt.Errorf("%s and %s are not those of the certificate", cloud.HeaderSerial, cloud.HeaderClientID)
+		return http.StatusForbidden, fmt.Errorf(
+			"%s and %s are not those of the certificate",
+			cloud.HeaderSerial,
+			cloud.HeaderClientID,
+		)
 	}
 	key, ok := shown.PublicKey.(*rsa.PublicKey)
 	if !ok {
@@ -117,14 +127,16 @@ func (v *server) openReport(w http.ResponseWriter, r *http.Request, device strin
 // merge adds the steps that are new. A device repeats what it has reported, and may have forgotten the oldest.
 func merge(known, reported []cloud.Progress) []cloud.Progress {
 	for _, r := range reported {
-		if len(known) < maxSteps && !slices.ContainsFunc(known, func(k cloud.Progress) bool { return k.Step == r.Step && k.Time.Equal(r.Time) }) {
+		if len(known) < maxSteps &&
+			!slices.ContainsFunc(known, func(k cloud.Progress) bool { return k.Step == r.Step && k.Time.Equal(r.Time) }) {
 			known = append(known, r)
 		}
 	}
 	return known
 }
 
-// servePackage sends one, or the part of it that is asked for. A device sees its own folder of packages, and nothing but names of packages.
+// servePackage sends one, or the part of it that is asked for. A device sees its own folder of packages, and nothing
+// but names of packages.
 func (v *server) servePackage(w http.ResponseWriter, r *http.Request, device string) {
 	name := r.PathValue("name")
 	if !packageName.MatchString(name) {

@@ -71,13 +71,15 @@ func (s *store) push(device, path, version string, master bool) (string, error) 
 	return ota.Trace, file.WriteAtomic(s.device(device, "pushes", ota.Trace+".json"), data, 0o600)
 }
 
-// packer makes packages in dir, each named for its SHA-256: what has not changed is the same package, at the same path of the device.
+// packer makes packages in dir, each named for its SHA-256: what has not changed is the same package, at the same
+// path of the device.
 type packer struct {
 	dir string
 	url string // of dir, with a slash
 }
 
-// application packs application.yml [and metadata.yml], and each volume that has a folder beside them. It returns the version too.
+// application packs application.yml [and metadata.yml], and each volume that has a folder beside them. It returns the
+// version too.
 func (p packer) application(dir, version string) (cloud.Volume, string, error) {
 	none := func(err error) (cloud.Volume, string, error) { return cloud.Volume{}, "", err }
 	files := map[string][]byte{}
@@ -89,7 +91,8 @@ func (p packer) application(dir, version string) (cloud.Volume, string, error) {
 			return none(err)
 		}
 	}
-	// In the list form application.yml names the volumes. In the compose form it has something else under that key, hence metadata.yml.
+	// In the list form application.yml names the volumes. In the compose form it has something else under that key,
+	// hence metadata.yml.
 	list := "application.yml"
 	if files["metadata.yml"] != nil {
 		list = "metadata.yml"
@@ -100,7 +103,9 @@ func (p packer) application(dir, version string) (cloud.Volume, string, error) {
 		Volumes []cloud.Volume
 	}
 	if err := errors.Join(yaml.Unmarshal(files[list], &top), yaml.Unmarshal(files[list], &known)); err != nil {
-		return none(fmt.Errorf("%s: %w; the compose form needs a metadata.yml beside it, with version and volumes", list, err))
+		return none(
+			fmt.Errorf("%s: %w; the compose form needs a metadata.yml beside it, with version and volumes", list, err),
+		)
 	}
 	if version != "" {
 		known.Version = version
@@ -135,7 +140,11 @@ func (p packer) application(dir, version string) (cloud.Volume, string, error) {
 		return none(err)
 	}
 	if !hasAgent(parsed) {
-		return none(errors.New("application.yml: no service has the image baetyl-agent, so nothing would be heard of the device afterwards"))
+		return none(
+			errors.New(
+				"application.yml: no service has the image baetyl-agent, so nothing would be heard of the device afterwards",
+			),
+		)
 	}
 	packed, err := p.pack("app", func(z *zip.Writer) error {
 		for _, name := range slices.Sorted(maps.Keys(files)) {
@@ -177,7 +186,8 @@ func (p packer) binary(path string) (cloud.Volume, error) {
 	return p.pack("master", func(z *zip.Writer) error { return addFile(z, "bin/baetyl", 0o755, f) })
 }
 
-// pack makes the package of a volume. Its path on the device holds a part of the digest: a new content never touches an old one.
+// pack makes the package of a volume. Its path on the device holds a part of the digest: a new content never touches
+// an old one.
 func (p packer) pack(name string, fill func(z *zip.Writer) error) (cloud.Volume, error) {
 	tmp, err := os.CreateTemp(p.dir, ".package.*")
 	if err != nil {
@@ -195,11 +205,25 @@ func (p packer) pack(name string, fill func(z *zip.Writer) error) (cloud.Volume,
 	}
 	sum := hex.EncodeToString(strong.Sum(nil))
 	version := sum[:12]
-	return cloud.Volume{Name: name, Path: cloud.Root + "/" + name + "/" + version, Meta: app.VolumeMeta{URL: p.url + sum + ".zip",
-		MD5: base64.StdEncoding.EncodeToString(weak.Sum(nil)), SHA256: sum, Version: version}}, os.Rename(tmp.Name(), filepath.Join(p.dir, sum+".zip"))
+	return cloud.Volume{
+			Name: name,
+			Path: cloud.Root + "/" + name + "/" + version,
+			Meta: app.VolumeMeta{
+				URL: p.url + sum + ".zip",
+				MD5: base64.StdEncoding.EncodeToString(
+					weak.Sum(nil),
+				),
+				SHA256:  sum,
+				Version: version,
+			},
+		}, os.Rename(
+			tmp.Name(),
+			filepath.Join(p.dir, sum+".zip"),
+		)
 }
 
-// addFolder adds what lies in dir, in the order of names and without times, so that the same content gives the same package.
+// addFolder adds what lies in dir, in the order of names and without times, so that the same content gives the same
+// package.
 func addFolder(z *zip.Writer, dir string) error {
 	return filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || path == dir {

@@ -159,7 +159,15 @@ func (f fixture) addDevice(name string) *agent {
 	require.NoError(f, err)
 	leaf, err := readCertificate(m.Cert)
 	require.NoError(f, err)
-	return &agent{f, name, m, h.Address, &http.Client{Transport: &http.Transport{TLSClientConfig: settings, DisableKeepAlives: true}}, key, leaf}
+	return &agent{
+		f,
+		name,
+		m,
+		h.Address,
+		&http.Client{Transport: &http.Transport{TLSClientConfig: settings, DisableKeepAlives: true}},
+		key,
+		leaf,
+	}
 }
 
 // listen receives events as the agent does.

@@ -22,8 +22,9 @@ import (
 )
 
 const (
-	look  = time.Second     // between two looks for new devices and pushes
-	again = 5 * time.Second // a device that reports and does not know of a push so long after it was published gets it once more
+	look = time.Second // between two looks for new devices and pushes
+	// a device that reports and does not know of a push so long after it was published gets it once more
+	again = 5 * time.Second
 )
 
 // server is `cloud serve`.
@@ -47,9 +48,22 @@ func serve(ctx context.Context, s *store, stderr io.Writer) error {
 		return err
 	}
 	// The publisher is a client like any other: with its own certificate, over TLS.
-	v.dispatcher, err = mqtt.NewDispatcher(mqtt.ClientInfo{Address: "ssl://localhost:" + strconv.Itoa(s.MQTT), ClientID: "cloud", Username: publisher,
-		CA: s.path("ca.pem"), Cert: s.path("cloud.pem"), Key: s.path("cloud.key"), CleanSession: true, KeepAlive: time.Minute, Interval: 2 * time.Second},
-		mqtt.WithLogger(logs))
+	v.dispatcher, err = mqtt.NewDispatcher(
+		mqtt.ClientInfo{
+			Address:  "ssl://localhost:" + strconv.Itoa(s.MQTT),
+			ClientID: "cloud",
+			Username: publisher,
+			CA: s.path(
+				"ca.pem",
+			),
+			Cert:         s.path("cloud.pem"),
+			Key:          s.path("cloud.key"),
+			CleanSession: true,
+			KeepAlive:    time.Minute,
+			Interval:     2 * time.Second,
+		},
+		mqtt.WithLogger(logs),
+	)
 	if err != nil {
 		return err
 	}
@@ -164,8 +178,9 @@ func (v *server) publishTo(ctx context.Context, name string) error {
 	return nil
 }
 
-// due returns the updates to publish. Of each type only the newest counts. It is due when it was never published, or when the device
-// has reported some time after that and still does not know of it: an event is lost on a device that had never connected before.
+// due returns the updates to publish. Of each type only the newest counts. It is due when it was never published, or
+// when the device has reported some time after that and still does not know of it: an event is lost on a device that
+// had never connected before.
 func due(pushes []cloud.OTA, st state) []cloud.OTA {
 	var seen time.Time
 	if n := len(st.Reports); n > 0 {

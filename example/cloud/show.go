@@ -34,7 +34,14 @@ func (s *store) show(device string, out io.Writer, now time.Time) error {
 		}
 		fmt.Fprintf(w, "%s\tseen %s ago\n", device, now.Sub(st.Reports[n-1].Time).Round(time.Second))
 		fmt.Fprintf(w, "application\t%s\n", plain(r.Software.ConfVersion))
-		fmt.Fprintf(w, "master\t%s\t%s\t%s/%s\n", plain(r.Software.BinVersion), plain(r.Software.Mode), plain(r.Software.OS), plain(r.Software.Arch))
+		fmt.Fprintf(
+			w,
+			"master\t%s\t%s\t%s/%s\n",
+			plain(r.Software.BinVersion),
+			plain(r.Software.Mode),
+			plain(r.Software.OS),
+			plain(r.Software.Arch),
+		)
 		if r.Error != "" {
 			fmt.Fprintf(w, "error\t%s\n", plain(r.Error))
 		}
@@ -84,7 +91,10 @@ func (s *store) wait(ctx context.Context, device, trace string, out io.Writer) e
 }
 
 func line(p cloud.Progress) string {
-	return strings.TrimRight(fmt.Sprintf("  %-12s %s  %s", plain(p.Step), p.Time.Local().Format(time.DateTime), plain(p.Error)), " ") + "\n"
+	return strings.TrimRight(
+		fmt.Sprintf("  %-12s %s  %s", plain(p.Step), p.Time.Local().Format(time.DateTime), plain(p.Error)),
+		" ",
+	) + "\n"
 }
 
 // plain keeps what a device says from steering the terminal.

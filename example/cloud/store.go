@@ -26,7 +26,8 @@ import (
 // keepReports is how many reports of a device are kept.
 const keepReports = 20
 
-// store is the folder of a cloud. Commands and `serve` use it at once: each file has one writer, and is replaced in one go.
+// store is the folder of a cloud. Commands and `serve` use it at once: each file has one writer, and is replaced in
+// one go.
 //
 //	cloud.yml, ca.*, server.*, cloud.*       settings; certificates of the CA, of the server, of the publisher
 //	hub/                                     what the hub keeps
@@ -64,7 +65,8 @@ type progress struct {
 	Steps     []cloud.Progress // as reported
 }
 
-// final returns the step that ended the update. Of several the last counts: a device that was slow may finish after its TIMEOUT.
+// final returns the step that ended the update. Of several the last counts: a device that was slow may finish after
+// its TIMEOUT.
 func (p *progress) final() (cloud.Progress, bool) {
 	for _, s := range slices.Backward(p.Steps) {
 		if masterapi.Final(s.Step) {
@@ -92,7 +94,8 @@ func initStore(dir string, s settings) error {
 	if err != nil {
 		return err
 	}
-	server, err1 := cert.Issue(cert.ForServer(s.Host[0], append(s.Host, "localhost")...), nil, ca) // the publisher comes over localhost
+	// the publisher comes over localhost
+	server, err1 := cert.Issue(cert.ForServer(s.Host[0], append(s.Host, "localhost")...), nil, ca)
 	own, err2 := cert.Issue(cert.ForClient(publisher), nil, ca)
 	if err := errors.Join(err1, err2); err != nil {
 		return err

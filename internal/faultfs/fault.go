@@ -42,8 +42,18 @@ const (
 	CutTorn              // … names are there; of contents that were not synced the second half is zeros
 )
 
-var kinds = map[Kind]string{None: "none", Error: "error", NoSpace: "no space", Full: "full", Short: "short write", Kill: "kill", Cut: "cut",
-	CutNames: "cut, names lost", CutData: "cut, contents lost", CutTorn: "cut, contents torn"}
+var kinds = map[Kind]string{
+	None:     "none",
+	Error:    "error",
+	NoSpace:  "no space",
+	Full:     "full",
+	Short:    "short write",
+	Kill:     "kill",
+	Cut:      "cut",
+	CutNames: "cut, names lost",
+	CutData:  "cut, contents lost",
+	CutTorn:  "cut, contents torn",
+}
 
 func (k Kind) String() string { return kinds[k] }
 

@@ -219,7 +219,11 @@ func TestKinds(t *testing.T) {
 		names = append(names, op.Name)
 	}
 	dir := filepath.Base(count.Dir())
-	require.Equal(t, []string{"create .f.N", "write .f.N", "chmod .f.N", "sync .f.N", "rename to f", "open " + dir, "sync " + dir}, names)
+	require.Equal(
+		t,
+		[]string{"create .f.N", "write .f.N", "chmod .f.N", "sync .f.N", "rename to f", "open " + dir, "sync " + dir},
+		names,
+	)
 
 	for _, c := range []struct {
 		fault faultfs.Fault

@@ -1,13 +1,14 @@
-// Package faultldb is a storage for goleveldb in memory, on a disk that can be made to fail at any operation and to forget what was
-// not synced. It needs no root and no real disk, so a test can try every operation in turn.
+// Package faultldb is a storage for goleveldb in memory, on a disk that can be made to fail at any operation and to
+// forget what was not synced. It needs no root and no real disk, so a test can try every operation in turn.
 //
 //	d := faultldb.New()
 //	d.Fail(func(op faultldb.Op) error { … })   // op.N counts from 1
 //	… open d.Storage(), work, reopen …
 //	d.Kill() or d.Cut()                        // the process ends; the power fails
 //
-// What it promises of the disk is what store/journal and goleveldb's files do: the name of a journal is durable when it has been
-// created, that of a table or manifest with its sync; CURRENT and all names with SetMeta. A removed file may be back after Cut.
+// What it promises of the disk is what store/journal and goleveldb's files do: the name of a journal is durable when
+// it has been created, that of a table or manifest with its sync; CURRENT and all names with SetMeta. A removed file
+// may be back after Cut.
 package faultldb
 
 import (

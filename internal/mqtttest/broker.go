@@ -45,7 +45,12 @@ func Mosquitto(t testing.TB, extra ...string) *Broker {
 		"set_tcp_nodelay true",
 		"log_type error", "log_type warning", "log_type notice",
 	}, extra...)
-	b := &Broker{Address: fmt.Sprintf("tcp://127.0.0.1:%d", port), t: t, binary: binary, config: filepath.Join(dir, "mosquitto.conf")}
+	b := &Broker{
+		Address: fmt.Sprintf("tcp://127.0.0.1:%d", port),
+		t:       t,
+		binary:  binary,
+		config:  filepath.Join(dir, "mosquitto.conf"),
+	}
 	if os.Getuid() == 0 {
 		lines = append(lines, "user root") // it would drop to a user who can't write to dir
 	}

@@ -20,8 +20,9 @@ var (
 	ports   = map[int]bool{} // given out by this process
 )
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, for a server that takes an address and no listener. The kernel gives
-// it to no outgoing connection meanwhile, as it may do with a port that net.Listen chose, and FreePort gives it out once.
+// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, for a server that takes an address and no
+// listener. The kernel gives it to no outgoing connection meanwhile, as it may do with a port that net.Listen chose,
+// and FreePort gives it out once.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	from, to := outgoingPorts()
@@ -42,7 +43,13 @@ func FreePort(t testing.TB) int {
 		ports[port] = true
 		return port
 	}
-	t.Fatalf("no free port between %d and %d outside of net.ipv4.ip_local_port_range (%d to %d): make that range smaller", lowestPort, highestPort, from, to)
+	t.Fatalf(
+		"no free port between %d and %d outside of net.ipv4.ip_local_port_range (%d to %d): make that range smaller",
+		lowestPort,
+		highestPort,
+		from,
+		to,
+	)
 	return 0
 }
 

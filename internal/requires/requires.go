@@ -1,5 +1,5 @@
-// Package requires lets a test name the real part that it needs. On a user's machine a missing part skips the test with a line
-// that says so; in CI (CI=true) it fails, so that no test is lost unseen.
+// Package requires lets a test name the real part that it needs. On a user's machine a missing part skips the test
+// with a line that says so; in CI (CI=true) it fails, so that no test is lost unseen.
 package requires
 
 import (
@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// Command returns the path of the program name, or ends the test. hint says how to get it, for example "apt-get install x".
+// Command returns the path of the program name, or ends the test. hint says how to get it, for example "apt-get
+// install x".
 func Command(t testing.TB, name, hint string) string {
 	t.Helper()
 	path, err := exec.LookPath(name)

@@ -53,7 +53,10 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	h := &handler{services, system, l.WithField("api", "server")}
 	mux := nethttp.NewServeMux()
 	mux.HandleFunc("/", func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		http.WriteError(w, http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path))
+		http.WriteError(
+			w,
+			http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path),
+		)
 	})
 	route := func(r masterapi.Route, f func(*nethttp.Request) (any, error)) {
 		for _, path := range paths(r) {

@@ -1,6 +1,6 @@
-// Package engine is what the master needs from a way of running services. The supervisor (master/service) is the consumer;
-// master/engine/docker runs containers, master/engine/native runs processes, master/engine/enginetest has the suite that every
-// engine passes and an engine for tests. What both engines need is in folder and output.
+// Package engine is what the master needs from a way of running services. The supervisor (master/service) is the
+// consumer; master/engine/docker runs containers, master/engine/native runs processes, master/engine/enginetest has
+// the suite that every engine passes and an engine for tests. What both engines need is in folder and output.
 //
 //	service ──Open──► Sandbox ──Start──► Instance ──► Done, Exit
 //	(mounts, network: what the instances share)     └─ Record: written down, so that a later master finds what is left
@@ -24,8 +24,8 @@ type Engine interface {
 	// Prepare makes ready what a service needs and takes long (images), while nothing has been stopped yet. An error means
 	// that starting it would fail.
 	Prepare(ctx context.Context, s Service) error
-	// Open builds what the instances of a service share, from nothing: what an earlier master left is removed. A service is
-	// opened once at a time.
+	// Open builds what the instances of a service share, from nothing: what an earlier master left is removed. A service
+	// is opened once at a time.
 	Open(ctx context.Context, s Service) (Sandbox, error)
 	// Reap ends what records of this engine describe and an earlier master left running, and waits for it. What cannot be
 	// told to be an instance of ours is left alone.
@@ -57,8 +57,8 @@ type Spec struct {
 	Env  map[string]string // complete, but for what the engine takes from the host
 }
 
-// Instance is one started process or container. One goroutine of the engine waits for its end; everyone else learns it from
-// Done.
+// Instance is one started process or container. One goroutine of the engine waits for its end; everyone else learns
+// it from Done.
 type Instance interface {
 	// Record identifies the instance to a later master.
 	Record() Record
@@ -82,11 +82,12 @@ type Exit struct {
 
 // Record is what identifies an instance after the master that started it is gone.
 type Record struct {
-	Engine    string               `json:"engine"`
-	Service   string               `json:"service"`
-	Instance  string               `json:"instance"`
-	Process   *masterapi.Process   `json:"process,omitempty"`
-	Started   string               `json:"started,omitempty"` // start of the process as the system counts it; with Boot it tells pids apart
-	Boot      string               `json:"boot,omitempty"`    // which run of the system the process belongs to
+	Engine   string             `json:"engine"`
+	Service  string             `json:"service"`
+	Instance string             `json:"instance"`
+	Process  *masterapi.Process `json:"process,omitempty"`
+	// start of the process as the system counts it; with Boot it tells pids apart
+	Started   string               `json:"started,omitempty"`
+	Boot      string               `json:"boot,omitempty"` // which run of the system the process belongs to
 	Container *masterapi.Container `json:"container,omitempty"`
 }

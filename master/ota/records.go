@@ -46,7 +46,12 @@ type Records struct {
 func NewRecords(record, otalog string, disk file.Disk, l log.Logger) *Records {
 	disk = disk.Or()
 	return &Records{log: otaLog{otalog, disk}, record: state.File[Update]{
-		Path: record, What: "record of the update", Then: "an update that has not ended has failed", Version: 1, Disk: disk, Log: l,
+		Path:    record,
+		What:    "record of the update",
+		Then:    "an update that has not ended has failed",
+		Version: 1,
+		Disk:    disk,
+		Log:     l,
 	}}
 }
 

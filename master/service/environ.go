@@ -7,8 +7,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// environ merges the variables of an instance, the later ones win: the service's `env`, what the caller of a dynamic start
-// gives, and the system's. Each system variable stands under its older names too.
+// environ merges the variables of an instance, the later ones win: the service's `env`, what the caller of a dynamic
+// start gives, and the system's. Each system variable stands under its older names too.
 func environ(service, dynamic, system map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, vars := range []map[string]string{service, dynamic} {

@@ -12,8 +12,8 @@ import (
 // lookout is how often instances are looked at that have to stay up.
 const lookout = 50 * time.Millisecond
 
-// AwaitHealthy returns nil when every replica of the services has been up for so long, or has done its work and may end. It returns
-// the reason as soon as one was given up, and when ctx ends. Services are those of Start.
+// AwaitHealthy returns nil when every replica of the services has been up for so long, or has done its work and may
+// end. It returns the reason as soon as one was given up, and when ctx ends. Services are those of Start.
 func (m *Manager) AwaitHealthy(ctx context.Context, healthy time.Duration, services ...string) error {
 	ticker := time.NewTicker(lookout)
 	defer ticker.Stop()
@@ -30,8 +30,8 @@ func (m *Manager) AwaitHealthy(ctx context.Context, healthy time.Duration, servi
 	}
 }
 
-// unhealthy describes a replica that has not been up for long enough, empty when there is none. The error is that of one which
-// never will.
+// unhealthy describes a replica that has not been up for long enough, empty when there is none. The error is that of
+// one which never will.
 func (m *Manager) unhealthy(healthy time.Duration, services []string) (waiting string, err error) {
 	for _, name := range services {
 		s, err := m.service(name)

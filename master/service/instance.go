@@ -204,7 +204,8 @@ const (
 	maxReportsBytes = 8 << 20 // of all instances of a master
 )
 
-// report merges the first layer of report into what was reported before. others is what the other instances have reported, in bytes.
+// report merges the first layer of report into what was reported before. others is what the other instances have
+// reported, in bytes.
 func (i *instance) report(report map[string]json.RawMessage, others int) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -220,7 +221,12 @@ func (i *instance) report(report map[string]json.RawMessage, others int) error {
 	}
 	size := sizeOf(merged)
 	if len(merged) > maxReportKeys || size > maxReportBytes {
-		return fmt.Errorf("%w: an instance may report %d keys and %d bytes altogether", ErrLimit, maxReportKeys, maxReportBytes)
+		return fmt.Errorf(
+			"%w: an instance may report %d keys and %d bytes altogether",
+			ErrLimit,
+			maxReportKeys,
+			maxReportBytes,
+		)
 	}
 	if others+size > maxReportsBytes {
 		return fmt.Errorf("%w: all instances together may report %d bytes", ErrLimit, maxReportsBytes)

@@ -1,12 +1,12 @@
-// Package service keeps the services of an application running: it starts their instances, starts again what ends as the
-// restart policy says, and stops them.
+// Package service keeps the services of an application running: it starts their instances, starts again what ends as
+// the restart policy says, and stops them.
 //
 //	Manager ─► service (one per name) ─► slot (one per instance name) ─► instance: the supervisor's loop ─► engine
 //	             token, sandbox              one start or stop at a time       state for inspect            └► Records
 //
-// It promises that an instance name has one instance at most, that nothing is started after its service was stopped, that
-// Stop returns when nothing of the service is left, and that a service which cannot start costs no other one anything. It
-// knows nothing of files of applications, updates or HTTP.
+// It promises that an instance name has one instance at most, that nothing is started after its service was stopped,
+// that Stop returns when nothing of the service is left, and that a service which cannot start costs no other one
+// anything. It knows nothing of files of applications, updates or HTTP.
 package service
 
 import (
@@ -71,8 +71,8 @@ func New(opts Options) *Manager {
 // Run measures the instances when somebody inspects, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }
 
-// Reap ends what an earlier master left running, as far as this engine can; what another engine left is kept on record and
-// told.
+// Reap ends what an earlier master left running, as far as this engine can; what another engine left is kept on
+// record and told.
 func (m *Manager) Reap(ctx context.Context) error {
 	left, err := m.opts.Records.Left()
 	if err != nil {
@@ -87,15 +87,18 @@ func (m *Manager) Reap(ctx context.Context) error {
 		}
 	}
 	if len(foreign) > 0 {
-		m.opts.Log.Warnf("%d instances were left in mode %s and may still run; start the master once in that mode to end them",
-			len(foreign), foreign[0].Engine)
+		m.opts.Log.Warnf(
+			"%d instances were left in mode %s and may still run; start the master once in that mode to end them",
+			len(foreign),
+			foreign[0].Engine,
+		)
 	}
 	err = m.opts.Engine.Reap(ctx, own)
 	return errors.Join(err, m.opts.Records.Reset(foreign))
 }
 
-// Start starts the replicas of a service and returns how their first starts went; the service is there in any case and what
-// failed is tried again by its restart policy. Only ErrExists means that nothing was done.
+// Start starts the replicas of a service and returns how their first starts went; the service is there in any case
+// and what failed is tried again by its restart policy. Only ErrExists means that nothing was done.
 func (m *Manager) Start(ctx context.Context, spec engine.Service) error {
 	s := newService(m, spec)
 	m.mu.Lock()
@@ -122,8 +125,8 @@ func replicaName(service string, n int) string {
 	return fmt.Sprintf("%s.i%d", service, n)
 }
 
-// Stop stops services: together, but each after those that depend on it. What has not ended when until ends is killed. It
-// returns when nothing is left; a name that is not there is fine.
+// Stop stops services: together, but each after those that depend on it. What has not ended when until ends is
+// killed. It returns when nothing is left; a name that is not there is fine.
 func (m *Manager) Stop(until context.Context, names ...string) error {
 	stopping := map[string]*service{}
 	gone := map[string]chan struct{}{}
@@ -186,15 +189,19 @@ func (m *Manager) service(name string) (*service, error) {
 	return nil, fmt.Errorf("service (%s) %w", name, ErrNotFound)
 }
 
-// StartInstance starts an instance on demand; one with the same name is stopped first. vars go into its environment. It gets
-// no token.
+// StartInstance starts an instance on demand; one with the same name is stopped first. vars go into its environment.
+// It gets no token.
 func (m *Manager) StartInstance(ctx context.Context, service, instance string, vars map[string]string) error {
 	s, err := m.service(service)
 	if err != nil {
 		return err
 	}
 	if len(instance) > 128 || !instanceRule.MatchString(instance) {
-		return fmt.Errorf("%w: name of instance %q: use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit", ErrInvalid, instance)
+		return fmt.Errorf(
+			"%w: name of instance %q: use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit",
+			ErrInvalid,
+			instance,
+		)
 	}
 	if err := checkDynamic(vars); err != nil {
 		return err
@@ -211,8 +218,9 @@ func (m *Manager) StopInstance(ctx context.Context, service, instance string) er
 	return s.stop(ctx, instance)
 }
 
-// Report keeps what an instance tells of itself; each key replaces the one of the report before. Values are JSON that has been checked
-// (master/api), since they stand in inspect as they are. ErrInvalid: a key of the master's own; ErrLimit: too much.
+// Report keeps what an instance tells of itself; each key replaces the one of the report before. Values are JSON that
+// has been checked (master/api), since they stand in inspect as they are. ErrInvalid: a key of the master's own;
+// ErrLimit: too much.
 func (m *Manager) Report(service, instance string, report map[string]json.RawMessage) error {
 	s, err := m.service(service)
 	if err != nil {

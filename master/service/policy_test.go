@@ -73,12 +73,22 @@ func TestHealthyHasBounds(t *testing.T) {
 func TestEnviron(t *testing.T) {
 	got := environ(
 		map[string]string{"A": "service", "B": "service", "C": "service", "BAETYL_SERVICE_TOKEN": "service"},
-		map[string]string{"B": "dynamic", "C": "dynamic", "OPENEDGE_SERVICE_TOKEN": "dynamic", "BAETYL_SERVICE_INSTANCE_ADDRESS": "a:1"},
+		map[string]string{
+			"B":                               "dynamic",
+			"C":                               "dynamic",
+			"OPENEDGE_SERVICE_TOKEN":          "dynamic",
+			"BAETYL_SERVICE_INSTANCE_ADDRESS": "a:1",
+		},
 		map[string]string{"C": "system", "BAETYL_SERVICE_NAME": "n"},
 	)
 	require.Equal(t, map[string]string{
-		"A": "service", "B": "dynamic", "C": "system",
-		"BAETYL_SERVICE_NAME": "n", "OPENEDGE_SERVICE_NAME": "n",
-		"BAETYL_SERVICE_INSTANCE_ADDRESS": "a:1", "OPENEDGE_SERVICE_INSTANCE_ADDRESS": "a:1", "OPENEDGE_SERVICE_ADDRESS": "a:1",
+		"A":                                 "service",
+		"B":                                 "dynamic",
+		"C":                                 "system",
+		"BAETYL_SERVICE_NAME":               "n",
+		"OPENEDGE_SERVICE_NAME":             "n",
+		"BAETYL_SERVICE_INSTANCE_ADDRESS":   "a:1",
+		"OPENEDGE_SERVICE_INSTANCE_ADDRESS": "a:1",
+		"OPENEDGE_SERVICE_ADDRESS":          "a:1",
 	}, got)
 }

@@ -24,7 +24,12 @@ type Records struct {
 // with the file is told to l.
 func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 	return &Records{all: map[string]engine.Record{}, file: state.File[[]engine.Record]{
-		Path: path, What: "list of running instances", Then: "instances of an earlier master may still run", Version: 1, Disk: disk, Log: l,
+		Path:    path,
+		What:    "list of running instances",
+		Then:    "instances of an earlier master may still run",
+		Version: 1,
+		Disk:    disk,
+		Log:     l,
 	}}
 }
 

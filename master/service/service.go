@@ -21,8 +21,8 @@ const (
 	recovered  = 10 * time.Second // an instance up for so long ends the failure of its service
 )
 
-// instanceRule is that of names, up to 128 characters, and '.', which sets off the number of a replica. The length is checked
-// beside it: {0,127} would cost 110 KB at each start.
+// instanceRule is that of names, up to 128 characters, and '.', which sets off the number of a replica. The length is
+// checked beside it: {0,127} would cost 110 KB at each start.
 var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // service is one service with its instances.
@@ -45,7 +45,8 @@ type service struct {
 	failedAt time.Time
 }
 
-// slot is the place of one instance name. Who took the value of free may start or stop the instance in it; the others wait.
+// slot is the place of one instance name. Who took the value of free may start or stop the instance in it; the others
+// wait.
 type slot struct {
 	free     chan struct{} // holds a value while nobody starts or stops the instance
 	users    int           // that took the value or wait for it; guarded by service.mu
@@ -113,8 +114,9 @@ func (s *service) acquire(ctx context.Context, name string, create bool) (*slot,
 	}
 }
 
-// start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic instance
-// that cannot start is gone then, since its caller will try again its own way; a static one stays and is tried again.
+// start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic
+// instance that cannot start is gone then, since its caller will try again its own way; a static one stays and is
+// tried again.
 func (s *service) start(ctx context.Context, name string, dynamic bool, vars map[string]string) error {
 	sl, release, err := s.acquire(ctx, name, true)
 	if err != nil {
@@ -176,7 +178,8 @@ func (s *service) stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// clear ends what is in the slot. Its grace is the same when ctx ends: a caller who goes away does not turn a stop into a kill.
+// clear ends what is in the slot. Its grace is the same when ctx ends: a caller who goes away does not turn a stop
+// into a kill.
 func (s *service) clear(ctx context.Context, sl *slot) {
 	i := sl.instance
 	if i == nil {

@@ -38,8 +38,11 @@ func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{fake: enginetest.NewFake(), records: path}
 		b.Manager = service.New(service.Options{
-			Engine: b.fake, Records: service.NewRecords(path, file.OS, log.Discard()), Grace: 30 * time.Second, Log: log.Discard(),
-			Env: map[string]string{masterapi.EnvServiceMode: "native"},
+			Engine:  b.fake,
+			Records: service.NewRecords(path, file.OS, log.Discard()),
+			Grace:   30 * time.Second,
+			Log:     log.Discard(),
+			Env:     map[string]string{masterapi.EnvServiceMode: "native"},
 		})
 		test(t, b)
 		b.stopAll(t)
@@ -56,8 +59,13 @@ func (b *bench) stopAll(t *testing.T) {
 
 func spec(name string, replica int, change ...func(*app.Service)) engine.Service {
 	s := app.Service{
-		Name: name, Image: "i", Replica: replica,
-		Restart: app.Restart{Policy: app.RestartAlways, Backoff: app.Backoff{Min: time.Second, Max: 5 * time.Minute, Factor: 2}},
+		Name:    name,
+		Image:   "i",
+		Replica: replica,
+		Restart: app.Restart{
+			Policy:  app.RestartAlways,
+			Backoff: app.Backoff{Min: time.Second, Max: 5 * time.Minute, Factor: 2},
+		},
 	}
 	for _, c := range change {
 		c(&s)
@@ -244,8 +252,8 @@ func TestDynamicInstancesAreCapped(t *testing.T) {
 	})
 }
 
-// Many callers start and stop the same few names, services stop in between: the fake fails when a name runs twice or when
-// something starts after its sandbox was closed, and bubble checks that nothing is left.
+// Many callers start and stop the same few names, services stop in between: the fake fails when a name runs twice or
+// when something starts after its sandbox was closed, and bubble checks that nothing is left.
 func TestConcurrentCallers(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		b.fake.SlowStart(10 * time.Millisecond)
@@ -362,8 +370,12 @@ func TestReports(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, b.Report("a", "a", map[string]json.RawMessage{"big": big}), service.ErrLimit)
 		require.Len(t, b.instance(t, "a", "a").Reported, 2, "a refused report changes nothing")
-		require.ErrorIs(t, b.Report("a", "a", map[string]json.RawMessage{strings.Repeat("<", 200<<10): []byte("1")}), service.ErrLimit,
-			"a key is counted as JSON writes it")
+		require.ErrorIs(
+			t,
+			b.Report("a", "a", map[string]json.RawMessage{strings.Repeat("<", 200<<10): []byte("1")}),
+			service.ErrLimit,
+			"a key is counted as JSON writes it",
+		)
 	})
 }
 
@@ -381,7 +393,11 @@ func TestAllReportsTogetherAreLimited(t *testing.T) {
 		require.ErrorIs(t, last, service.ErrLimit)
 		require.ErrorContains(t, last, "all instances together may report 8388608 bytes")
 		require.NoError(t, b.Report("z", "z", map[string]json.RawMessage{"small": []byte("1")}), "what fits is taken")
-		require.NoError(t, b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}), "an instance may shrink its own")
+		require.NoError(
+			t,
+			b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}),
+			"an instance may shrink its own",
+		)
 		data, err := json.Marshal(b.Inspect())
 		require.NoError(t, err)
 		require.Less(t, len(data), 9<<20)
@@ -425,8 +441,8 @@ func TestReap(t *testing.T) {
 	})
 }
 
-// What masters wrote before the list had a version is read: the file is from a real one that was killed. The other way round, a master
-// of before finds what a new one left, and one record that says nothing.
+// What masters wrote before the list had a version is read: the file is from a real one that was killed. The other
+// way round, a master of before finds what a new one left, and one record that says nothing.
 func TestRecordsOfTheVersionBefore(t *testing.T) {
 	want := engine.Record{
 		Engine: "native", Service: "loop", Instance: "loop", Process: &masterapi.Process{ID: 1505, Name: "run.sh"},

@@ -29,17 +29,18 @@ type State string
 
 // The states. A backup is application.yml.old, a candidate is <program>.new.
 const (
-	Idle            State = "idle"             // nothing
-	StrayBackup     State = "stray backup"     // a backup that no record wants, as when it could not be put back
-	DamagedBackup   State = "damaged backup"   // a backup that is no application
-	StrayCandidate  State = "stray candidate"  // a candidate that was not accepted, or was given up
-	Announced       State = "announced"        // the log has begun, there is no record, or a damaged one
-	AppAccepted     State = "app accepted"     // record; the application is the old one
-	AppSwapped      State = "app swapped"      // record, backup; the application is the old or the new one
-	AppCommitted    State = "app committed"    // record; the application is the new one
-	AppUndoing      State = "app undoing"      // record with the reason, backup
-	AppUndone       State = "app undone"       // record with the reason; the application is the old one
-	AppStuck        State = "app stuck"        // record with the reason; the application is the new one: its backup was damaged
+	Idle           State = "idle"            // nothing
+	StrayBackup    State = "stray backup"    // a backup that no record wants, as when it could not be put back
+	DamagedBackup  State = "damaged backup"  // a backup that is no application
+	StrayCandidate State = "stray candidate" // a candidate that was not accepted, or was given up
+	Announced      State = "announced"       // the log has begun, there is no record, or a damaged one
+	AppAccepted    State = "app accepted"    // record; the application is the old one
+	AppSwapped     State = "app swapped"     // record, backup; the application is the old or the new one
+	AppCommitted   State = "app committed"   // record; the application is the new one
+	AppUndoing     State = "app undoing"     // record with the reason, backup
+	AppUndone      State = "app undone"      // record with the reason; the application is the old one
+	// record with the reason; the application is the new one: its backup was damaged
+	AppStuck        State = "app stuck"
 	MasterAccepted  State = "master accepted"  // record, candidate
 	MasterTried     State = "master tried"     // record with starts, candidate
 	MasterExhausted State = "master exhausted" // record with maxStarts, candidate: the last try runs, or has been cut off

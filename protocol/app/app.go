@@ -23,8 +23,9 @@ import (
 
 // Config is an application. Its tags are those of the list form.
 type Config struct {
-	Name     string             `yaml:"name,omitempty" json:"name,omitempty"`         // of the application; for people
-	Version  string             `yaml:"version,omitempty" json:"version,omitempty"`   // shown as conf_version by inspect; never compared
+	Name string `yaml:"name,omitempty" json:"name,omitempty"` // of the application; for people
+	// shown as conf_version by inspect; never compared
+	Version  string             `yaml:"version,omitempty" json:"version,omitempty"`
 	Services []Service          `yaml:"services,omitempty" json:"services,omitempty"` // in the order of start
 	Volumes  []Volume           `yaml:"volumes,omitempty" json:"volumes,omitempty"`   //
 	Networks map[string]Network `yaml:"networks,omitempty" json:"networks,omitempty"` // docker mode
@@ -32,36 +33,53 @@ type Config struct {
 
 // Service is one service and what its instances get.
 type Service struct {
-	Name        string            `yaml:"name" json:"name"`                                                                          // unique; also the name of its first instance
-	Image       string            `yaml:"image" json:"image"`                                                                        // docker: image; native: package below lib/baetyl
-	Hostname    string            `yaml:"hostname,omitempty" json:"hostname,omitempty"`                                              // docker mode
-	Replica     int               `yaml:"replica,omitempty" json:"replica,omitempty" validate:"min=0, max=1000"`                     // instances that the master starts; 0: only on demand
-	Mounts      []Mount           `yaml:"mounts,omitempty" json:"mounts,omitempty"`                                                  //
-	NetworkMode string            `yaml:"network_mode,omitempty" json:"network_mode,omitempty" validate:"oneof=bridge|host|none"`    // docker mode
-	Networks    Aliases           `yaml:"networks,omitempty" json:"networks,omitempty"`                                              // docker mode
-	Ports       []string          `yaml:"ports,omitempty" json:"ports,omitempty"`                                                    // docker mode: [ip:]host:container[/protocol]
-	Devices     []string          `yaml:"devices,omitempty" json:"devices,omitempty"`                                                // docker mode: host[:container[:rwm]]
-	DependsOn   []string          `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`                                          // services that start before and stop after this one
-	Entrypoint  []string          `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`                                          // docker mode: in place of the image's own
-	Args        []string          `yaml:"args,omitempty" json:"args,omitempty"`                                                      // arguments of the program, without arg[0]
-	Env         map[string]string `yaml:"env,omitempty" json:"env,omitempty"`                                                        //
-	Restart     Restart           `yaml:"restart,omitempty" json:"restart"`                                                          //
-	Resources   Resources         `yaml:"resources,omitempty" json:"resources"`                                                      // docker mode
-	Runtime     string            `yaml:"runtime,omitempty" json:"runtime,omitempty"`                                                // docker mode, for example nvidia
-	API         []string          `yaml:"api,omitempty" json:"api,omitzero" validate:"oneof=inspect|update|ports|start|stop|report"` // what its token allows; nil: see Rights
+	// unique; also the name of its first instance
+	Name string `yaml:"name" json:"name"`
+	// docker: image; native: package below lib/baetyl
+	Image string `yaml:"image" json:"image"`
+	// docker mode
+	Hostname string `yaml:"hostname,omitempty" json:"hostname,omitempty"`
+	// instances that the master starts; 0: only on demand
+	Replica int     `yaml:"replica,omitempty" json:"replica,omitempty" validate:"min=0, max=1000"`
+	Mounts  []Mount `yaml:"mounts,omitempty" json:"mounts,omitempty"` //
+	// docker mode
+	NetworkMode string `yaml:"network_mode,omitempty" json:"network_mode,omitempty" validate:"oneof=bridge|host|none"`
+	// docker mode
+	Networks Aliases `yaml:"networks,omitempty" json:"networks,omitempty"`
+	// docker mode: [ip:]host:container[/protocol]
+	Ports []string `yaml:"ports,omitempty" json:"ports,omitempty"`
+	// docker mode: host[:container[:rwm]]
+	Devices []string `yaml:"devices,omitempty" json:"devices,omitempty"`
+	// services that start before and stop after this one
+	DependsOn []string `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`
+	// docker mode: in place of the image's own
+	Entrypoint []string `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`
+	// arguments of the program, without arg[0]
+	Args    []string          `yaml:"args,omitempty" json:"args,omitempty"`
+	Env     map[string]string `yaml:"env,omitempty" json:"env,omitempty"` //
+	Restart Restart           `yaml:"restart,omitempty" json:"restart"`   //
+	// docker mode
+	Resources Resources `yaml:"resources,omitempty" json:"resources"`
+	// docker mode, for example nvidia
+	Runtime string `yaml:"runtime,omitempty" json:"runtime,omitempty"`
+	// what its token allows; nil: see Rights
+	API []string `yaml:"api,omitempty" json:"api,omitzero" validate:"oneof=inspect|update|ports|start|stop|report"`
 }
 
 // Mount shows a volume to a service.
 type Mount struct {
-	Name     string `yaml:"name" json:"name"`                             // of the volume
-	Path     string `yaml:"path" json:"path"`                             // in the container, or below the service's directory
+	Name string `yaml:"name" json:"name"` // of the volume
+	// in the container, or below the service's directory
+	Path     string `yaml:"path" json:"path"`
 	ReadOnly bool   `yaml:"readonly,omitempty" json:"readonly,omitempty"` //
 }
 
 // Volume is a folder of the host, or a volume that docker manages (compose form only).
 type Volume struct {
-	Name string     `yaml:"name" json:"name"`                     // unique; a host path in the compose form is its own name
-	Path string     `yaml:"path" json:"path,omitempty"`           // relative to the master's working directory, which it cannot leave; empty: managed
+	// unique; a host path in the compose form is its own name
+	Name string `yaml:"name" json:"name"`
+	// relative to the master's working directory, which it cannot leave; empty: managed
+	Path string     `yaml:"path" json:"path,omitempty"`
 	Meta VolumeMeta `yaml:"meta,omitempty" json:"meta,omitempty"` // where the agent gets it from
 
 	Driver     string            `yaml:"-" json:"driver,omitempty"`      // managed volumes
@@ -122,8 +140,9 @@ type Resources struct {
 
 // CPU limits processor time.
 type CPU struct {
-	Cpus    float64 `yaml:"cpus,omitempty" json:"cpus,omitempty" validate:"min=0"` // cores, for example 1.5; 0: without limit
-	SetCPUs string  `yaml:"setcpus,omitempty" json:"setcpus,omitempty"`            // which cores, for example 0-2 or 0,3
+	// cores, for example 1.5; 0: without limit
+	Cpus    float64 `yaml:"cpus,omitempty" json:"cpus,omitempty" validate:"min=0"`
+	SetCPUs string  `yaml:"setcpus,omitempty" json:"setcpus,omitempty"` // which cores, for example 0-2 or 0,3
 }
 
 // Memory limits memory; 0 is without limit.
@@ -137,8 +156,8 @@ type Pids struct {
 	Limit int64 `yaml:"limit,omitempty" json:"limit,omitempty" validate:"min=0"`
 }
 
-// Load reads and validates the file at path. An error names file and key. A missing file is os.ErrNotExist, an empty one an
-// empty application.
+// Load reads and validates the file at path. An error names file and key. A missing file is os.ErrNotExist, an empty
+// one an empty application.
 func Load(path string) (*Config, error) {
 	data, err := conf.ReadFile(path)
 	if err != nil {
@@ -159,8 +178,8 @@ func Parse(name string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// lookupEnv offers {{.NAME}} the variables of this product only: an application comes from outside and must not read what
-// else the master's environment holds.
+// lookupEnv offers {{.NAME}} the variables of this product only: an application comes from outside and must not read
+// what else the master's environment holds.
 func lookupEnv(name string) (string, bool) {
 	if strings.HasPrefix(name, "BAETYL_") || strings.HasPrefix(name, "OPENEDGE_") {
 		return os.LookupEnv(name)
@@ -170,8 +189,8 @@ func lookupEnv(name string) (string, bool) {
 
 var template = regexp.MustCompile(`\{\{[^}]*\}\}`)
 
-// isCompose tells the forms apart by what `services` is: a list, or a mapping of names. A file without services is told by
-// the keys that only one form has.
+// isCompose tells the forms apart by what `services` is: a list, or a mapping of names. A file without services is
+// told by the keys that only one form has.
 func isCompose(data []byte) (compose bool) {
 	defer func() {
 		if recover() != nil { // yaml.v2 panics on a few malformed inputs; conf.Parse will say what is wrong

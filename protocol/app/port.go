@@ -18,7 +18,11 @@ type Port struct {
 // ParsePort reads [[ip:]host:]container[/protocol], the short syntax of docker.
 func ParsePort(text string) (Port, error) {
 	bad := func(why string) (Port, error) {
-		return Port{}, fmt.Errorf("port %q: %s; write [ip:]host:container[/protocol], for example 0.0.0.0:1883:1883/tcp", text, why)
+		return Port{}, fmt.Errorf(
+			"port %q: %s; write [ip:]host:container[/protocol], for example 0.0.0.0:1883:1883/tcp",
+			text,
+			why,
+		)
 	}
 	rest, protocol, ok := strings.Cut(text, "/")
 	if !ok {
@@ -79,7 +83,8 @@ func ParseDevice(text string) (Device, error) {
 	if len(parts) > 2 {
 		d.Permissions = parts[2]
 	}
-	if len(parts) > 3 || d.Host == "" || d.Container == "" || d.Permissions == "" || strings.Trim(d.Permissions, "rwm") != "" {
+	if len(parts) > 3 || d.Host == "" || d.Container == "" || d.Permissions == "" ||
+		strings.Trim(d.Permissions, "rwm") != "" {
 		return Device{}, fmt.Errorf("device %q: write host[:container[:permissions]], for example /dev/sda:/dev/xvdc:r", text)
 	}
 	return d, nil

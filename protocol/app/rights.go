@@ -16,15 +16,16 @@ const (
 	RightReport  = "report"  // for its own instances; nobody has more
 )
 
-// Rights returns what the service may ask of the master: its `api`, also when that is empty, or else what the module that its
-// image names is known to need.
+// Rights returns what the service may ask of the master: its `api`, also when that is empty, or else what the module
+// that its image names is known to need.
 func (s Service) Rights() []string {
 	if s.API != nil {
 		return s.API
 	}
 	switch module(s.Image) {
 	case "baetyl-function-manager", legacyFunctionManager:
-		return []string{RightReport, RightInspect, RightStart, RightStop, RightPorts} // it looks for what an earlier one has left
+		// it looks for what an earlier one has left
+		return []string{RightReport, RightInspect, RightStart, RightStop, RightPorts}
 	case "baetyl-agent", legacyAgent:
 		return []string{RightReport, RightInspect, RightUpdate}
 	}

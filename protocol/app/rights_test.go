@@ -61,7 +61,11 @@ func TestRightsOfTheFile(t *testing.T) {
 func TestRightsOfTheSchema(t *testing.T) {
 	for k := range conf.Schema[app.Config]().All() {
 		if k.Path == "services[].api[]" {
-			require.Equal(t, []string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport}, k.Allowed)
+			require.Equal(
+				t,
+				[]string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport},
+				k.Allowed,
+			)
 			return
 		}
 	}

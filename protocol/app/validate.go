@@ -93,8 +93,8 @@ func (v Volume) check() error {
 	return nil
 }
 
-// CleanPath returns p as a path relative to the folder that it must stay in; a leading slash means that folder. "." is the
-// folder itself. A ".." is an error, not something to be resolved: who writes it expects to get out.
+// CleanPath returns p as a path relative to the folder that it must stay in; a leading slash means that folder. "."
+// is the folder itself. A ".." is an error, not something to be resolved: who writes it expects to get out.
 func CleanPath(p string) (string, error) {
 	if p == "" {
 		return "", errors.New("must not be empty")

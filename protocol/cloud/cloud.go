@@ -1,11 +1,11 @@
-// Package cloud is what an agent on a device and the cloud that manages it must agree on: events, reports, topics, headers, and
-// how a report is sealed (the wire format of 2019).
+// Package cloud is what an agent on a device and the cloud that manages it must agree on: events, reports, topics,
+// headers, and how a report is sealed (the wire format of 2019).
 //
 //	cloud ──event: {"event": "OTA", …}──► MQTT, desire topic ──► agent ──GET url of a volume──► packages of the cloud
 //	      ◄── POST ReportURL, three headers, Seal(Report) ─────────┘
 //
-// It promises that what Parse returns is safe to work with: known type, a trace, a volume below Root that cannot leave it, a
-// URL of http or https, a digest. It opens no connection.
+// It promises that what Parse returns is safe to work with: known type, a trace, a volume below Root that cannot
+// leave it, a URL of http or https, a digest. It opens no connection.
 package cloud
 
 import (
@@ -15,7 +15,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// Root is the folder, relative to the master's working directory, below which every volume lies that comes from the cloud.
+// Root is the folder, relative to the master's working directory, below which every volume lies that comes from the
+// cloud.
 const Root = "var/db/baetyl"
 
 // Defaults of the agent's configuration (remote.report, remote.desire).
@@ -39,7 +40,8 @@ func Topic(pattern, clientID string) string { return strings.ReplaceAll(pattern,
 // Report is the content of a report: what the master says of the system, and how far updates are.
 type Report struct {
 	masterapi.Inspect
-	OTA map[string][]Progress `json:"ota,omitempty"` // steps by trace, oldest first; each report has all steps of the trace so far
+	// steps by trace, oldest first; each report has all steps of the trace so far
+	OTA map[string][]Progress `json:"ota,omitempty"`
 }
 
 // Progress is one step of an update.

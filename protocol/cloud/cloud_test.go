@@ -16,7 +16,10 @@ import (
 const md5sum = "1B2M2Y8AsgTpgAmY7PhCfg=="
 
 var sample = cloud.OTA{Type: "APP", Trace: "t-1", Version: "v2", Volume: cloud.Volume{
-	Name: "app", Path: "var/db/baetyl/app/v2", Meta: app.VolumeMeta{URL: "https://cloud/app.zip?sig=secret", MD5: md5sum, Version: "v2"}}}
+	Name: "app",
+	Path: "var/db/baetyl/app/v2",
+	Meta: app.VolumeMeta{URL: "https://cloud/app.zip?sig=secret", MD5: md5sum, Version: "v2"},
+}}
 
 func TestEventsOfBothKinds(t *testing.T) {
 	volume := `{"name":"app","path":"var/db/baetyl/app/v2","meta":{"url":"https://cloud/app.zip?sig=secret","md5":"` + md5sum + `","version":"v2"},"x":1}`

@@ -27,7 +27,8 @@ const MaxEvent = 64 << 10
 // maxText is the longest trace, version or URL, in bytes.
 const maxText = 2048
 
-// Event is what the cloud publishes to the desire topic. Both kinds have the same content here; JSON is written as EventOTA.
+// Event is what the cloud publishes to the desire topic. Both kinds have the same content here; JSON is written as
+// EventOTA.
 type Event struct {
 	Time time.Time
 	OTA  OTA
@@ -41,8 +42,8 @@ type OTA struct {
 	Volume  Volume `json:"volume"`  // the package with application.yml [and metadata.yml], or with bin/baetyl
 }
 
-// Volume is a folder of the device and the package that fills it. The path holds the version, so that a new one does not touch
-// the old one: var/db/baetyl/localhub-conf/v2.
+// Volume is a folder of the device and the package that fills it. The path holds the version, so that a new one does
+// not touch the old one: var/db/baetyl/localhub-conf/v2.
 type Volume struct {
 	Name string         `yaml:"name" json:"name"`
 	Path string         `yaml:"path" json:"path"` // relative to the master's working directory, below Root
@@ -147,8 +148,8 @@ func (v Volume) Check() error {
 	return nil
 }
 
-// Dir returns the path relative to Root. A path that is absolute, not below Root, or has a '..', an empty or a hidden part is an
-// error: hidden ones are the agent's own.
+// Dir returns the path relative to Root. A path that is absolute, not below Root, or has a '..', an empty or a hidden
+// part is an error: hidden ones are the agent's own.
 func (v Volume) Dir() (string, error) {
 	rest, ok := strings.CutPrefix(strings.TrimSuffix(strings.TrimPrefix(v.Path, "./"), "/"), Root+"/")
 	if !ok || len(v.Path) > maxText || printable(v.Path) != v.Path {

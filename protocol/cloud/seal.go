@@ -13,8 +13,9 @@ import (
 	"math/big"
 )
 
-// Sealed is a report on its way: Key is the header HeaderKey, Body the body. It is what clouds of 2019 read, and it adds little to
-// the TLS around it: everybody who has the device's certificate can open it, nothing but TLS protects it from changes.
+// Sealed is a report on its way: Key is the header HeaderKey, Body the body. It is what clouds of 2019 read, and it
+// adds little to the TLS around it: everybody who has the device's certificate can open it, nothing but TLS protects
+// it from changes.
 type Sealed struct {
 	Key  string // base64 of the AES key, in PKCS#1 v1.5 type 1 padding under the device's private key
 	Body string // base64 of the content in AES-256-CBC with a zero IV and PKCS#7 padding

@@ -17,8 +17,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/cloud"
 )
 
-// The files of testdata were made with openssl pkeyutl -sign (padding pkcs1, no digest) and openssl enc -aes-256-cbc (iv 0): what
-// is sealed elsewhere in the format of 2019 opens here.
+// The files of testdata were made with openssl pkeyutl -sign (padding pkcs1, no digest) and openssl enc -aes-256-cbc
+// (iv 0): what is sealed elsewhere in the format of 2019 opens here.
 func TestOpenWhatOpensslSealed(t *testing.T) {
 	read := func(name string) []byte {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -28,7 +28,12 @@ func TestOpenWhatOpensslSealed(t *testing.T) {
 	block, _ := pem.Decode(read("device-public.txt"))
 	pub, err := x509.ParsePKIXPublicKey(block.Bytes)
 	require.NoError(t, err)
-	plain, err := cloud.Sealed{Key: string(read("sealed-key.txt")), Body: string(read("sealed-body.txt"))}.Open(pub.(*rsa.PublicKey))
+	plain, err := cloud.Sealed{
+		Key:  string(read("sealed-key.txt")),
+		Body: string(read("sealed-body.txt")),
+	}.Open(
+		pub.(*rsa.PublicKey),
+	)
 	require.NoError(t, err)
 	require.Equal(t, `{"time":"2019-09-24T00:00:00Z","software":{},"hardware":{}}`, string(plain))
 }

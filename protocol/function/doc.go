@@ -5,6 +5,7 @@
 //	                          ├──► baetyl-function-python/lib/…          (the Python runtimes' stub)
 //	                          └──► baetyl-function-node85/lib/…          (the Node runtime's stub)
 //
-// It promises the wire format of Baetyl 0.1: names, numbers and types of the fields never change; a runtime that knows gRPC
-// alone is served by gRPC. It knows nothing of limits, pools or configuration; those are the SDK's and the manager's.
+// It promises the wire format of Baetyl 0.1: names, numbers and types of the fields never change; a runtime that
+// knows gRPC alone is served by gRPC. It knows nothing of limits, pools or configuration; those are the SDK's and the
+// manager's.
 package function

@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Hello is what both sides of a pipe begin with. It is as long as the preface of HTTP/2, so that a server knows after that many
-// bytes which of the two it has, and a gRPC server refuses it at once.
+// Hello is what both sides of a pipe begin with. It is as long as the preface of HTTP/2, so that a server knows after
+// that many bytes which of the two it has, and a gRPC server refuses it at once.
 const Hello = "BAETYL-FUNCTION-PIPE/1\r\n"
 
 // ErrNoPipe is what Dial returns when the other side speaks something else, gRPC most likely.
@@ -28,8 +28,8 @@ var ErrNoPipe = errors.New("the other side has no pipe")
 // headerSize is that of a frame: length of the body, number of the call, code.
 const headerSize = 4 + 4 + 1
 
-// BodyMax is the largest body of a frame, in bytes, whatever the limit of messages: a longer one is no frame of ours, and
-// ends the pipe.
+// BodyMax is the largest body of a frame, in bytes, whatever the limit of messages: a longer one is no frame of ours,
+// and ends the pipe.
 const BodyMax = 1 << 30
 
 // concurrentMax is the most calls at once that a runtime is taken at its word for; sums of it fit into 32 bits.
@@ -40,7 +40,8 @@ const concurrentMax = 1 << 20
 //	caller ──► runtime   code OK: a FunctionMessage, begins the call; code Canceled: the caller waits no longer
 //	runtime ──► caller   code OK: a FunctionMessage, the answer; any other code of gRPC: the failure, its detail as text
 //
-// docs/function-pipe.md describes the bytes; testdata/pipe.json has some of each kind, which every implementation is tested with.
+// docs/function-pipe.md describes the bytes; testdata/pipe.json has some of each kind, which every implementation is
+// tested with.
 type Frame struct {
 	Call     uint32
 	Code     codes.Code
@@ -48,11 +49,12 @@ type Frame struct {
 	TooLarge int    // length of a body that was read over, since it is larger than the limit
 }
 
-// Detail returns the text of a failure. Bytes that are not UTF-8 are replaced by U+FFFD: a gRPC status may not have them.
+// Detail returns the text of a failure. Bytes that are not UTF-8 are replaced by U+FFFD: a gRPC status may not have
+// them.
 func (f Frame) Detail() string { return strings.ToValidUTF8(string(f.Body), "\ufffd") }
 
-// Pipe carries many calls at once over one connection, in the place of gRPC, which costs a runtime in Python or Node several
-// times the work of a call. Send may be used from any goroutine, Read from one.
+// Pipe carries many calls at once over one connection, in the place of gRPC, which costs a runtime in Python or Node
+// several times the work of a call. Send may be used from any goroutine, Read from one.
 type Pipe struct {
 	Concurrent int           // calls at once that the runtime wants; its side sets it, the caller's side learns it
 	Max        int           // largest FunctionMessage, in bytes; never more than BodyMax
@@ -89,8 +91,8 @@ func Dial(conn net.Conn) (*Pipe, error) {
 	return p, nil
 }
 
-// Accept turns a connection into the runtime's end of a pipe, or returns what was read when the caller speaks something else.
-// concurrent is how many calls at once the runtime wants.
+// Accept turns a connection into the runtime's end of a pipe, or returns what was read when the caller speaks
+// something else. concurrent is how many calls at once the runtime wants.
 func Accept(conn net.Conn, concurrent int) (*Pipe, []byte, error) {
 	in := bufio.NewReaderSize(conn, 64<<10)
 	first, err := in.Peek(len(Hello))
@@ -116,7 +118,8 @@ func newPipe(conn net.Conn, in *bufio.Reader) *Pipe {
 	return &Pipe{conn: conn, in: in, Max: 4 << 20}
 }
 
-// SendMessage sends a request or an answer. It fails with RESOURCE_EXHAUSTED when m is too large; the pipe is still good then.
+// SendMessage sends a request or an answer. It fails with RESOURCE_EXHAUSTED when m is too large; the pipe is still
+// good then.
 func (p *Pipe) SendMessage(call uint32, m *FunctionMessage) error {
 	size := proto.Size(m)
 	if limit := p.limit(); size > limit {
@@ -139,8 +142,8 @@ func header(out []byte, size int, call uint32, code codes.Code) []byte {
 	return append(binary.BigEndian.AppendUint32(out, call), byte(code))
 }
 
-// send adds a frame to what is to be written. Who finds nobody writing writes for all, until nothing is left: frames that come
-// meanwhile share a write.
+// send adds a frame to what is to be written. Who finds nobody writing writes for all, until nothing is left: frames
+// that come meanwhile share a write.
 func (p *Pipe) send(add func([]byte) ([]byte, error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -185,7 +188,8 @@ func (p *Pipe) Read() (Frame, error) {
 		return Frame{}, err
 	}
 	f := Frame{Call: binary.BigEndian.Uint32(head[4:]), Code: codes.Code(head[8])}
-	length := binary.BigEndian.Uint32(head[:]) // compared before it is an int, which has 31 bits for it on small processors
+	// compared before it is an int, which has 31 bits for it on small processors
+	length := binary.BigEndian.Uint32(head[:])
 	if length > BodyMax {
 		return Frame{}, fmt.Errorf("read frame: %d bytes are more than any frame has (%d)", length, BodyMax)
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStubs: the stubs in the repository are those of function.proto. It needs the generators that `make proto` has installed
-// under output/cache, and is skipped without them: fetching them takes longer than all other tests here.
+// TestStubs: the stubs in the repository are those of function.proto. It needs the generators that `make proto` has
+// installed under output/cache, and is skipped without them: fetching them takes longer than all other tests here.
 func TestStubs(t *testing.T) {
 	root := filepath.Join("..", "..")
 	ready, err := filepath.Glob(filepath.Join(root, "output/cache/proto-*/ready"))

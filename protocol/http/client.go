@@ -22,9 +22,12 @@ const maxAnswer = 16 << 20
 
 // ClientConfig says how to reach a server.
 type ClientConfig struct {
-	Address     string                          `yaml:"address" json:"address"`                                    // unix://path, tcp://host:port, http://…, https://…
-	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`      // for one call; 0 in code means the default
-	KeepAlive   time.Duration                   `yaml:"keepalive" json:"keepalive" default:"10m" validate:"min=1"` // that an unused connection is kept; 0 in code means the default
+	// unix://path, tcp://host:port, http://…, https://…
+	Address string `yaml:"address" json:"address"`
+	// for one call; 0 in code means the default
+	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`
+	// that an unused connection is kept; 0 in code means the default
+	KeepAlive   time.Duration                   `yaml:"keepalive" json:"keepalive" default:"10m" validate:"min=1"`
 	Username    string                          `yaml:"username" json:"username"`
 	Password    string                          `yaml:"password" json:"password"`
 	cert.Config `yaml:",inline" json:",inline"` // with tcp, any of them turns TLS on
@@ -85,8 +88,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 // Close drops the connections that are kept. The client may be used again.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Get asks for path, which is escaped already, and decodes the JSON answer into out, unless out is nil. A status of 300 or
-// more is an *Error.
+// Get asks for path, which is escaped already, and decodes the JSON answer into out, unless out is nil. A status of
+// 300 or more is an *Error.
 func (c *Client) Get(ctx context.Context, path string, out any) error {
 	return c.do(ctx, nethttp.MethodGet, path, nil, out)
 }
@@ -96,7 +99,8 @@ func (c *Client) Put(ctx context.Context, path string, in, out any) error {
 	return c.do(ctx, nethttp.MethodPut, path, in, out)
 }
 
-// Post sends body, whatever it is, to path with header added; the rest is as in Get, but for the answer, which is ignored.
+// Post sends body, whatever it is, to path with header added; the rest is as in Get, but for the answer, which is
+// ignored.
 func (c *Client) Post(ctx context.Context, path string, header nethttp.Header, body []byte) error {
 	_, err := c.send(ctx, nethttp.MethodPost, path, header, body)
 	return err

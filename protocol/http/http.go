@@ -4,9 +4,9 @@
 //	Client ──PUT /path, two headers, JSON──► unix socket or tcp ──► Server ──► handler
 //	       ◄──JSON, or {"code", "message"} with a status of 400 or more──
 //
-// It promises that one server owns one socket (a second one gets an error, a stale file is replaced), that a body is at
-// most MaxBody bytes, that no request holds a connection for ever, and that credentials never follow a redirect. It knows
-// nothing of routes or rights.
+// It promises that one server owns one socket (a second one gets an error, a stale file is replaced), that a body is
+// at most MaxBody bytes, that no request holds a connection for ever, and that credentials never follow a redirect.
+// It knows nothing of routes or rights.
 package http
 
 import (

@@ -170,8 +170,16 @@ func TestServerConfigIsValidated(t *testing.T) {
 	} {
 		require.ErrorContains(t, http.ServerConfig{Address: address}.Validate(), want)
 	}
-	require.ErrorContains(t, http.ServerConfig{Address: "tcp://x:1", Config: cert.Config{Cert: "c"}}.Validate(), "must be set together")
-	require.ErrorContains(t, http.ServerConfig{Address: "unix://x", Config: cert.Config{Cert: "c", Key: "k"}}.Validate(), "is for tcp:// and https:// addresses only")
+	require.ErrorContains(
+		t,
+		http.ServerConfig{Address: "tcp://x:1", Config: cert.Config{Cert: "c"}}.Validate(),
+		"must be set together",
+	)
+	require.ErrorContains(
+		t,
+		http.ServerConfig{Address: "unix://x", Config: cert.Config{Cert: "c", Key: "k"}}.Validate(),
+		"is for tcp:// and https:// addresses only",
+	)
 }
 
 // A handler that is busy when the server stops finds its context ended, and Serve waits for it.
@@ -200,18 +208,26 @@ func TestServeWaitsForHandlers(t *testing.T) {
 }
 
 func TestPostSendsWhatItIsGiven(t *testing.T) {
-	s, _ := serve(t, http.ServerConfig{Address: "tcp://127.0.0.1:0"}, nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil || r.Method != "POST" || r.Header.Get("X-Key") != "k" || r.Header.Get("Content-Type") != "text/x" || string(body) != "not JSON" {
-			http.WriteError(w, http.Errorf(400, "bad_request", "%s %v %q", r.Method, r.Header, body))
-			return
-		}
-		_, _ = w.Write([]byte("nor this"))
-	}))
+	s, _ := serve(
+		t,
+		http.ServerConfig{Address: "tcp://127.0.0.1:0"},
+		nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil || r.Method != "POST" || r.Header.Get("X-Key") != "k" || r.Header.Get("Content-Type") != "text/x" ||
+				string(body) != "not JSON" {
+				http.WriteError(w, http.Errorf(400, "bad_request", "%s %v %q", r.Method, r.Header, body))
+				return
+			}
+			_, _ = w.Write([]byte("nor this"))
+		}),
+	)
 	c, err := http.NewClient(http.ClientConfig{Address: "tcp://" + s.Addr().String()})
 	require.NoError(t, err)
 	defer c.Close()
-	require.NoError(t, c.Post(context.Background(), "/x", nethttp.Header{"X-Key": {"k"}, "Content-Type": {"text/x"}}, []byte("not JSON")))
+	require.NoError(
+		t,
+		c.Post(context.Background(), "/x", nethttp.Header{"X-Key": {"k"}, "Content-Type": {"text/x"}}, []byte("not JSON")),
+	)
 	require.ErrorContains(t, c.Post(context.Background(), "/x", nil, nil), "[400]")
 }
 

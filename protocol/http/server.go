@@ -27,12 +27,15 @@ const (
 
 // ServerConfig is the `server` section of a configuration.
 type ServerConfig struct {
-	Address     string        `yaml:"address" json:"address"`                               // unix://path, tcp://host:port, or https://host:port
-	Timeout     time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"` // for one request, handler included; 0 in code means the default
+	// unix://path, tcp://host:port, or https://host:port
+	Address string `yaml:"address" json:"address"`
+	// for one request, handler included; 0 in code means the default
+	Timeout     time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`
 	cert.Config `yaml:",inline" json:",inline"`
 }
 
-// Validate checks the address and which certificate keys go together; it touches no file. The error starts with the key's name.
+// Validate checks the address and which certificate keys go together; it touches no file. The error starts with the
+// key's name.
 func (c ServerConfig) Validate() error {
 	a, err := addr.Listen(c.Address, addr.Server...)
 	switch {
@@ -70,8 +73,8 @@ func NewServer(cfg ServerConfig, handler nethttp.Handler) *Server {
 	return &Server{cfg: cfg, handler: handler}
 }
 
-// Listen opens the address. From then on callers wait in the queue of the system until Serve takes them. The folder of a
-// unix socket is created; the socket may be used by the same user only.
+// Listen opens the address. From then on callers wait in the queue of the system until Serve takes them. The folder
+// of a unix socket is created; the socket may be used by the same user only.
 func (s *Server) Listen() error {
 	if err := s.cfg.Validate(); err != nil {
 		return err
@@ -103,8 +106,8 @@ func (s *Server) Listen() error {
 // Addr is where the server listens; with port 0 the system has chosen the port.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// listenUnix opens the socket at path. A file that nobody answers on was left by a killed server and is replaced; a file
-// that somebody answers on, or that is no socket, is an error.
+// listenUnix opens the socket at path. A file that nobody answers on was left by a killed server and is replaced; a
+// file that somebody answers on, or that is no socket, is an error.
 func listenUnix(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -140,8 +143,8 @@ func listenUnix(path string) (net.Listener, error) {
 	return l, nil
 }
 
-// Serve answers requests until ctx ends, then lets running requests finish for some seconds, ends their contexts, waits for
-// their handlers and removes the socket.
+// Serve answers requests until ctx ends, then lets running requests finish for some seconds, ends their contexts,
+// waits for their handlers and removes the socket.
 func (s *Server) Serve(ctx context.Context) error {
 	srv := &nethttp.Server{
 		Handler:           nethttp.HandlerFunc(s.serve),

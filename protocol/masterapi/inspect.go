@@ -63,8 +63,8 @@ const (
 	StatusExited     = "exited"     // has ended, and its restart policy leaves it at that
 )
 
-// Instance is one process or container. What the instance reported itself stands beside these keys in JSON and can replace
-// none of them.
+// Instance is one process or container. What the instance reported itself stands beside these keys in JSON and can
+// replace none of them.
 type Instance struct {
 	Name      string     `json:"name"`
 	Status    string     `json:"status"`

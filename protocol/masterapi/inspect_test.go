@@ -14,8 +14,15 @@ import (
 // What an instance reports stands beside the master's keys and cannot pose as one of them.
 func TestReportedKeys(t *testing.T) {
 	in := masterapi.Instance{
-		Name: "a", Status: masterapi.StatusRunning, Process: &masterapi.Process{ID: 7, Name: "x"},
-		Reported: map[string]json.RawMessage{"stats": []byte(`{"n":1}`), "process": []byte(`{"id":1}`), "error": []byte(`"forged"`), "Status": []byte(`"x"`)},
+		Name:    "a",
+		Status:  masterapi.StatusRunning,
+		Process: &masterapi.Process{ID: 7, Name: "x"},
+		Reported: map[string]json.RawMessage{
+			"stats":   []byte(`{"n":1}`),
+			"process": []byte(`{"id":1}`),
+			"error":   []byte(`"forged"`),
+			"Status":  []byte(`"x"`),
+		},
 	}
 	data, err := json.Marshal(in)
 	require.NoError(t, err)

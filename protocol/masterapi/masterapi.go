@@ -1,6 +1,6 @@
-// Package masterapi is what the master and its services must agree on: the names of environment variables, the routes of the
-// RESTful API with their headers and bodies, and the report of the system (documents: Baetyl Design, "RESTful API" and
-// "Environment Variable").
+// Package masterapi is what the master and its services must agree on: the names of environment variables, the routes
+// of the RESTful API with their headers and bodies, and the report of the system (documents: Baetyl Design, "RESTful
+// API" and "Environment Variable").
 //
 //	master ──environment──► service instance ──HTTP over unix socket or tcp, two headers──► master
 package masterapi
@@ -23,7 +23,8 @@ const (
 	EnvServiceToken    = "BAETYL_SERVICE_TOKEN"            // absent from dynamic instances
 	EnvInstanceName    = "BAETYL_SERVICE_INSTANCE_NAME"    //
 	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; set by who starts it
-	EnvInstancePipe    = "BAETYL_SERVICE_INSTANCE_PIPE"    // 1: who starts it would rather have a pipe there (protocol/function) than gRPC
+	// 1: who starts it would rather have a pipe there (protocol/function) than gRPC
+	EnvInstancePipe = "BAETYL_SERVICE_INSTANCE_PIPE"
 )
 
 // Modes of running services.
@@ -40,8 +41,9 @@ const (
 
 // UpdateRequest is the body of RouteUpdate.
 type UpdateRequest struct {
-	Type   string `json:"type,omitempty"`   // UpdateApp when empty
-	Path   string `json:"path,omitempty"`   // on the host: application.yml or its folder, or the candidate binary or the folder of its bin/baetyl
+	Type string `json:"type,omitempty"` // UpdateApp when empty
+	// on the host: application.yml or its folder, or the candidate binary or the folder of its bin/baetyl
+	Path   string `json:"path,omitempty"`
 	Trace  string `json:"trace,omitempty"`  // id under which progress is logged
 	SHA256 string `json:"sha256,omitempty"` // of the file, in hex; newer than the documents. Empty: not compared
 	File   string `json:"file,omitempty"`   // name of Path before 0.1.4

@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// OTALog is the log of the last update, relative to the master's working directory: one OTARecord a line, written by the master
-// alone. It begins anew with the first record of an update with another trace and stays when the update has ended.
+// OTALog is the log of the last update, relative to the master's working directory: one OTARecord a line, written by
+// the master alone. It begins anew with the first record of an update with another trace and stays when the update
+// has ended.
 const OTALog = "var/db/baetyl/ota.log"
 
 // Steps of an update, with who writes them.
@@ -50,8 +51,8 @@ type OTARecord struct {
 // maxOTALine is more than the master writes in one record, in bytes.
 const maxOTALine = 1 << 20
 
-// ReadOTALog returns the records of r. A last line without its end is still being written, or was cut off by a power failure: it
-// is left out. A whole line that is no record is an error; what stands before it is returned.
+// ReadOTALog returns the records of r. A last line without its end is still being written, or was cut off by a power
+// failure: it is left out. A whole line that is no record is an error; what stands before it is returned.
 func ReadOTALog(r io.Reader) ([]OTARecord, error) {
 	var records []OTARecord
 	lines := bufio.NewReaderSize(r, maxOTALine)

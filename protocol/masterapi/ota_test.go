@@ -46,7 +46,22 @@ func TestReadOTALog(t *testing.T) {
 	records, err := masterapi.ReadOTALog(strings.NewReader(last))
 	require.NoError(t, err)
 	require.Equal(t, masterapi.OTARecord{
-		Time: time.Date(2019, 9, 24, 3, 4, 6, 0, time.UTC), Level: "error", Msg: "m", Step: "ROLLEDBACK", Type: "APP", Trace: "t", Error: "e",
+		Time: time.Date(
+			2019,
+			9,
+			24,
+			3,
+			4,
+			6,
+			0,
+			time.UTC,
+		),
+		Level: "error",
+		Msg:   "m",
+		Step:  "ROLLEDBACK",
+		Type:  "APP",
+		Trace: "t",
+		Error: "e",
 	}, records[0])
 }
 

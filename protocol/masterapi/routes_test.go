@@ -33,7 +33,11 @@ func TestRoutes(t *testing.T) {
 // Whatever a name holds, it stays one segment of the path.
 func TestPathInstance(t *testing.T) {
 	require.Equal(t, "/v1/services/s/instances/s.i1/stop", masterapi.PathInstance("s", "s.i1", masterapi.ActionStop))
-	require.Equal(t, "/v1/services/svc%25s%2Fx/instances/a%20b/start", masterapi.PathInstance("svc%s/x", "a b", masterapi.ActionStart))
+	require.Equal(
+		t,
+		"/v1/services/svc%25s%2Fx/instances/a%20b/start",
+		masterapi.PathInstance("svc%s/x", "a b", masterapi.ActionStart),
+	)
 	odd := masterapi.PathInstance("{instance}", "../{service}?", masterapi.ActionReport)
 	require.Equal(t, "/v1/services/%7Binstance%7D/instances/..%2F%7Bservice%7D%3F/report", odd)
 	require.Equal(t, 6, strings.Count(odd, "/"))

@@ -34,8 +34,8 @@ type Client struct {
 	cause   error // set before done is closed
 }
 
-// Connect dials, sends CONNECT, waits for CONNACK and sends SUBSCRIBE if there is something to subscribe to. will may be
-// nil. Each wait lasts cfg.Timeout at most; the end of ctx interrupts all of them.
+// Connect dials, sends CONNECT, waits for CONNACK and sends SUBSCRIBE if there is something to subscribe to. will may
+// be nil. Each wait lasts cfg.Timeout at most; the end of ctx interrupts all of them.
 func Connect(ctx context.Context, cfg ClientInfo, will *Message) (*Client, error) {
 	c := &Client{cfg: cfg.withDefaults(), writing: make(chan struct{}, 1), done: make(chan struct{}), start: time.Now()}
 	dctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
@@ -128,8 +128,8 @@ func (c *Client) send(timeout time.Duration, pkts ...packet.Generic) error {
 	return nil
 }
 
-// Serve reads until the connection ends and returns why. It answers for pings; every other packet goes to recv, which must not
-// block, since nothing is read meanwhile. An error of recv ends the connection. Serve is called once.
+// Serve reads until the connection ends and returns why. It answers for pings; every other packet goes to recv, which
+// must not block, since nothing is read meanwhile. An error of recv ends the connection. Serve is called once.
 func (c *Client) Serve(recv func(packet.Generic) error) error {
 	var keeper sync.WaitGroup
 	keeper.Go(c.keepAlive)
@@ -141,7 +141,11 @@ func (c *Client) Serve(recv func(packet.Generic) error) error {
 		} else {
 			err = readable(c.reason(err))
 			if errors.Is(err, packet.ErrReadLimitExceeded) {
-				err = fmt.Errorf("a packet came that is larger than message.length.max (%d bytes): %w", c.cfg.Message.Length.Max, err)
+				err = fmt.Errorf(
+					"a packet came that is larger than message.length.max (%d bytes): %w",
+					c.cfg.Message.Length.Max,
+					err,
+				)
 			}
 		}
 		if err != nil {
@@ -188,7 +192,14 @@ func (c *Client) keepAlive() {
 			c.fail(ErrSubAck)
 			return
 		}
-		ping, dead, wait := keepAliveDue(now, time.Duration(c.sent.Load()), time.Duration(c.heard.Load()), pinged, c.cfg.KeepAlive, c.cfg.Timeout)
+		ping, dead, wait := keepAliveDue(
+			now,
+			time.Duration(c.sent.Load()),
+			time.Duration(c.heard.Load()),
+			pinged,
+			c.cfg.KeepAlive,
+			c.cfg.Timeout,
+		)
 		switch {
 		case dead:
 			c.fail(ErrNoPong)
@@ -213,9 +224,9 @@ func (c *Client) keepAlive() {
 	}
 }
 
-// keepAliveDue says what keep-alive demands at now: a ping, the end, or nothing for wait. sent and heard are the times of the
-// last byte in each direction, pinged that of the last ping. A connection on which nothing comes in is pinged also while
-// this side keeps sending: only so is a half-open one found by a busy publisher.
+// keepAliveDue says what keep-alive demands at now: a ping, the end, or nothing for wait. sent and heard are the
+// times of the last byte in each direction, pinged that of the last ping. A connection on which nothing comes in is
+// pinged also while this side keeps sending: only so is a half-open one found by a busy publisher.
 func keepAliveDue(now, sent, heard, pinged, interval, timeout time.Duration) (ping, dead bool, wait time.Duration) {
 	if interval <= 0 {
 		return false, false, time.Hour
@@ -264,8 +275,8 @@ func (c *Client) fail(cause error) {
 	})
 }
 
-// reason is err, unless err only says that this side has closed the connection: a Send or Receive that goes wrong closes it before it
-// tells, so the other one waits a moment for it to tell why.
+// reason is err, unless err only says that this side has closed the connection: a Send or Receive that goes wrong
+// closes it before it tells, so the other one waits a moment for it to tell why.
 func (c *Client) reason(err error) error {
 	if !errors.Is(err, net.ErrClosed) {
 		return err

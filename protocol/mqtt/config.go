@@ -17,28 +17,36 @@ type TopicInfo struct {
 	QOS   uint32 `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
-// ClientInfo is the `hub` or `remote` section of a module ("Baetyl Configuration Interpretation"). Values that are zero in a
-// literal mean the documented default, but for KeepAlive, where zero turns pings off.
+// ClientInfo is the `hub` or `remote` section of a module ("Baetyl Configuration Interpretation"). Values that are
+// zero in a literal mean the documented default, but for KeepAlive, where zero turns pings off.
 type ClientInfo struct {
 	Address  string `yaml:"address" json:"address"` // tcp, mqtt, ssl, tls, mqtts, ws or wss://host[:port][/path]
 	Username string `yaml:"username" json:"username"`
 	Password string `yaml:"password" json:"password"`
 
-	CA       string `yaml:"ca" json:"ca"`             // PEM file of the authorities that the peer's certificate must come from
+	// PEM file of the authorities that the peer's certificate must come from
+	CA       string `yaml:"ca" json:"ca"`
 	Key      string `yaml:"key" json:"key"`           // PEM file of the client's private key
 	Cert     string `yaml:"cert" json:"cert"`         // PEM file of the client's certificate
 	Insecure bool   `yaml:"insecure" json:"insecure"` // do not verify the peer
 
-	ClientID      string        `yaml:"clientid" json:"clientid"`                                                 // may be empty with a clean session only
-	CleanSession  bool          `yaml:"cleansession" json:"cleansession"`                                         // the peer forgets the client when the connection ends
-	Timeout       time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`                    // of dial, of CONNACK, of SUBACK, of a write: each
-	Interval      time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`                   // longest delay between attempts to connect; they start at 500ms
-	KeepAlive     time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0s, max=18h12m15s"` // silence after which a ping is sent; whole seconds, 0 is off
-	BufferSize    int           `yaml:"buffersize" json:"buffersize" default:"10" validate:"min=1"`
-	ValidateSubs  bool          `yaml:"validatesubs" json:"validatesubs"` // a refused subscription ends the connection; else it is logged
-	Subscriptions []TopicInfo   `yaml:"subscriptions" json:"subscriptions"`
+	// may be empty with a clean session only
+	ClientID string `yaml:"clientid" json:"clientid"`
+	// the peer forgets the client when the connection ends
+	CleanSession bool `yaml:"cleansession" json:"cleansession"`
+	// of dial, of CONNACK, of SUBACK, of a write: each
+	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`
+	// longest delay between attempts to connect; they start at 500ms
+	Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`
+	// silence after which a ping is sent; whole seconds, 0 is off
+	KeepAlive  time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0s, max=18h12m15s"`
+	BufferSize int           `yaml:"buffersize" json:"buffersize" default:"10" validate:"min=1"`
+	// a refused subscription ends the connection; else it is logged
+	ValidateSubs  bool        `yaml:"validatesubs" json:"validatesubs"`
+	Subscriptions []TopicInfo `yaml:"subscriptions" json:"subscriptions"`
 
-	MaxInflight int    `yaml:"maxinflight" json:"maxinflight" default:"20" validate:"min=1, max=65000"` // QoS 1 and 2 messages sent and not yet acknowledged; mosquitto takes no more than 20 at QoS 2
+	// QoS 1 and 2 messages sent and not yet acknowledged; mosquitto takes no more than 20 at QoS 2
+	MaxInflight int    `yaml:"maxinflight" json:"maxinflight" default:"20" validate:"min=1, max=65000"`
 	Message     Limits `yaml:"message" json:"message"`
 }
 
@@ -86,7 +94,9 @@ func (c ClientInfo) Check() error {
 		return fmt.Errorf("address: %w", err)
 	}
 	if c.ClientID == "" && !c.CleanSession {
-		return errors.New("clientid: is empty; set one, or cleansession: true, since without an id the peer can't keep a session")
+		return errors.New(
+			"clientid: is empty; set one, or cleansession: true, since without an id the peer can't keep a session",
+		)
 	}
 	if c.Password != "" && c.Username == "" {
 		return errors.New("username: is empty, but password is set; MQTT needs both or the name alone")

@@ -14,8 +14,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// firstDelay is the delay before the first attempt after one that went wrong. The documents say 500 microseconds, which is a
-// misprint: it would be a storm.
+// firstDelay is the delay before the first attempt after one that went wrong. The documents say 500 microseconds,
+// which is a misprint: it would be a storm.
 const firstDelay = 500 * time.Millisecond
 
 // batch is how many packets are written at once.
@@ -49,8 +49,8 @@ func (d *Dispatcher) run() {
 	}
 }
 
-// connection opens one connection and serves it to its end. It returns how long the connection lived, whether a publication was given
-// up with its end, and why it ended.
+// connection opens one connection and serves it to its end. It returns how long the connection lived, whether a
+// publication was given up with its end, and why it ended.
 func (d *Dispatcher) connection(told *string) (lived time.Duration, relieved bool, err error) {
 	c, err := Connect(d.ctx, d.cfg, d.will)
 	if err != nil {
@@ -85,13 +85,20 @@ func (d *Dispatcher) connection(told *string) (lived time.Duration, relieved boo
 	d.settled()
 	d.mu.Unlock()
 	if poison != nil {
-		d.log.WithField(log.KeyTopic, poison.msg.Topic).Warnf("message of %d bytes given up: the peer closes the connection whenever it is sent", poison.msg.PacketSize())
+		d.log.WithField(
+			log.KeyTopic,
+			poison.msg.Topic,
+		).Warnf(
+			"message of %d bytes given up: the peer closes the connection whenever it is sent",
+			poison.msg.PacketSize(),
+		)
 		poison.finish(ErrPoison)
 	}
 	return time.Since(began), poison != nil, err
 }
 
-// connected tells the handler and the log of a connection that is ready: subscribed, if there is something to subscribe to.
+// connected tells the handler and the log of a connection that is ready: subscribed, if there is something to
+// subscribe to.
 func (d *Dispatcher) connected(c *Client) {
 	d.log.Infof("connected")
 	d.event(func(h Handler) {
@@ -201,8 +208,17 @@ func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
 		d.refuse(p)
 		return nil
 	}
-	m := &Delivery{Message: Message{Topic: p.Message.Topic, Payload: p.Message.Payload, QOS: uint32(p.Message.QOS), Retain: p.Message.Retain},
-		ID: uint16(p.ID), Dup: p.Dup, Received: time.Now()}
+	m := &Delivery{
+		Message: Message{
+			Topic:   p.Message.Topic,
+			Payload: p.Message.Payload,
+			QOS:     uint32(p.Message.QOS),
+			Retain:  p.Message.Retain,
+		},
+		ID:       uint16(p.ID),
+		Dup:      p.Dup,
+		Received: time.Now(),
+	}
 	switch m.QOS {
 	case 1:
 		if p.Dup && d.in.first[p.ID] {

@@ -23,7 +23,8 @@ type carrier interface {
 	Close() error
 }
 
-// activity notes when bytes last came in, so that a large packet on a slow line counts as a sign of life before it is whole.
+// activity notes when bytes last came in, so that a large packet on a slow line counts as a sign of life before it is
+// whole.
 type activity struct {
 	net.Conn
 	last *atomic.Int64 // nanoseconds since the start of the Client's clock
@@ -77,7 +78,12 @@ func dial(ctx context.Context, cfg ClientInfo, watch func(net.Conn) net.Conn) (t
 	return transport.NewNetConn(c), c, nil
 }
 
-func dialWeb(ctx context.Context, e addr.Address, secrets *tls.Config, open func(context.Context, string, string) (net.Conn, error)) (transport.Conn, carrier, error) {
+func dialWeb(
+	ctx context.Context,
+	e addr.Address,
+	secrets *tls.Config,
+	open func(context.Context, string, string) (net.Conn, error),
+) (transport.Conn, carrier, error) {
 	d := websocket.Dialer{
 		NetDialContext:  open,
 		Proxy:           http.ProxyFromEnvironment,

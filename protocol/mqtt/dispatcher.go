@@ -25,17 +25,19 @@ func WithWill(m Message) Option { return func(d *Dispatcher) { d.will = &m } }
 // publishes in its main loop is not held up at its end by a hub that is away.
 func WithContext(ctx context.Context) Option { return func(d *Dispatcher) { d.patience = ctx } }
 
-// WithPoisonLimit gives a message of QoS 1 or 2 up, with ErrPoison, when the peer has closed n connections in a row while it was
-// the only one unanswered. Without it a message that the peer never takes is tried for ever, and all behind it wait.
+// WithPoisonLimit gives a message of QoS 1 or 2 up, with ErrPoison, when the peer has closed n connections in a row
+// while it was the only one unanswered. Without it a message that the peer never takes is tried for ever, and all
+// behind it wait.
 func WithPoisonLimit(n int) Option { return func(d *Dispatcher) { d.poison = n } }
 
-// WithWitness makes sure that it is the message and not the peer that is to blame: what has reached the poison limit is given up
-// only if the peer, which closed on it again, had taken another message in between; else at four times the limit. So a peer that
-// closes on everything, because its disk is full for example, costs no messages for a long time.
+// WithWitness makes sure that it is the message and not the peer that is to blame: what has reached the poison limit
+// is given up only if the peer, which closed on it again, had taken another message in between; else at four times
+// the limit. So a peer that closes on everything, because its disk is full for example, costs no messages for a long
+// time.
 func WithWitness() Option { return func(d *Dispatcher) { d.witness = true } }
 
-// Dispatcher keeps a connection to the peer up and passes messages in both directions. All methods may be called from any
-// goroutine.
+// Dispatcher keeps a connection to the peer up and passes messages in both directions. All methods may be called from
+// any goroutine.
 type Dispatcher struct {
 	cfg      ClientInfo
 	log      log.Logger
@@ -88,8 +90,8 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 	return d, nil
 }
 
-// Start begins to connect and returns at once. h may be nil for a client that only publishes: it does not subscribe, and what
-// an older session of it still brings is acknowledged and dropped.
+// Start begins to connect and returns at once. h may be nil for a client that only publishes: it does not subscribe,
+// and what an older session of it still brings is acknowledged and dropped.
 func (d *Dispatcher) Start(h Handler) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -118,15 +120,16 @@ func (d *Dispatcher) Run(ctx context.Context, h Handler) error {
 	return d.Close()
 }
 
-// Publish hands a message over; payload must not be changed afterwards. It returns once the message is in the queue, and
-// blocks while that is full (buffersize), so a caller can't outrun the peer. At QoS 1 the message is kept in memory and resent
-// until the peer acknowledges it; at QoS 0 it is written once. An error means that it was not taken.
+// Publish hands a message over; payload must not be changed afterwards. It returns once the message is in the queue,
+// and blocks while that is full (buffersize), so a caller can't outrun the peer. At QoS 1 the message is kept in
+// memory and resent until the peer acknowledges it; at QoS 0 it is written once. An error means that it was not
+// taken.
 func (d *Dispatcher) Publish(t TopicInfo, payload []byte) error {
 	return d.PublishAsync(context.Background(), Message{Topic: t.Topic, QOS: t.QOS, Payload: payload}, nil)
 }
 
-// PublishWait is Publish, but returns only when the peer has acknowledged the message, at QoS 0 when it is written. When ctx
-// ends before that, the message may still arrive.
+// PublishWait is Publish, but returns only when the peer has acknowledged the message, at QoS 0 when it is written.
+// When ctx ends before that, the message may still arrive.
 func (d *Dispatcher) PublishWait(ctx context.Context, m Message) error {
 	result := make(chan error, 1)
 	if err := d.PublishAsync(ctx, m, func(err error) { result <- err }); err != nil {
@@ -186,8 +189,8 @@ func (d *Dispatcher) Drain(ctx context.Context) error {
 	}
 }
 
-// Close ends the connection with DISCONNECT, interrupts every wait, and fails what is unacknowledged with ErrClosed. It does
-// not wait for a handler's call that runs, so a handler may call it; Wait does.
+// Close ends the connection with DISCONNECT, interrupts every wait, and fails what is unacknowledged with ErrClosed.
+// It does not wait for a handler's call that runs, so a handler may call it; Wait does.
 func (d *Dispatcher) Close() error {
 	d.mu.Lock()
 	d.cancel()

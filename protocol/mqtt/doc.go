@@ -1,5 +1,5 @@
-// Package mqtt is the MQTT 3.1.1 client of every module: Client is one connection, Dispatcher keeps one up for as long as the
-// module runs. The bytes are gomqtt's.
+// Package mqtt is the MQTT 3.1.1 client of every module: Client is one connection, Dispatcher keeps one up for as
+// long as the module runs. The bytes are gomqtt's.
 //
 //	Publish ─► queue (buffersize) ─► in flight (maxinflight) ─► writer ─► Client ─► hub
 //	             blocks when full      resent with DUP after a              │

@@ -19,8 +19,8 @@ type entry struct {
 
 // inbox holds what the handler has not yet got, and the ids of QoS 2. It is pure logic, as outbox is.
 //
-// The peer bounds QoS 1 and 2 itself: it sends a limited number of messages without an answer. So they are never dropped;
-// a peer that exceeds receiveBytes loses the connection.
+// The peer bounds QoS 1 and 2 itself: it sends a limited number of messages without an answer. So they are never
+// dropped; a peer that exceeds receiveBytes loses the connection.
 type inbox struct {
 	entries []entry
 	bytes   int
@@ -40,8 +40,8 @@ func newInbox(clean bool) *inbox {
 	return &inbox{clean: clean, first: map[packet.ID]bool{}, second: map[packet.ID]bool{}}
 }
 
-// connected starts a new epoch. Of what came on an earlier connection and still waits, the peer sends QoS 1 messages again if
-// it kept the session; if it did not, they are here only and stay.
+// connected starts a new epoch. Of what came on an earlier connection and still waits, the peer sends QoS 1 messages
+// again if it kept the session; if it did not, they are here only and stay.
 func (in *inbox) connected(present bool) {
 	in.epoch++
 	in.online = true
@@ -94,8 +94,8 @@ func (in *inbox) addEvent(f func()) {
 	in.entries = append(in.entries, entry{event: f})
 }
 
-// next takes the first entry that may be handled now. A QoS 1 message of a persistent session whose connection has ended
-// waits for the next one, which tells whether it comes again; what is behind it waits too, events excepted.
+// next takes the first entry that may be handled now. A QoS 1 message of a persistent session whose connection has
+// ended waits for the next one, which tells whether it comes again; what is behind it waits too, events excepted.
 func (in *inbox) next() (entry, bool) {
 	for i, e := range in.entries {
 		if e.event == nil && i > 0 {

@@ -36,7 +36,8 @@ func (m Message) check() error {
 // size is the remaining length of the packet that carries m, at most.
 func (m Message) size() int { return 4 + len(m.Topic) + len(m.Payload) }
 
-// PacketSize is the length, in bytes, of the PUBLISH packet that carries m: what a peer's limit on packets is compared with.
+// PacketSize is the length, in bytes, of the PUBLISH packet that carries m: what a peer's limit on packets is
+// compared with.
 func (m Message) PacketSize() int {
 	p := packet.Publish{Message: m.packet()}
 	return p.Len()
@@ -56,13 +57,13 @@ type Delivery struct {
 	ack func() bool
 }
 
-// Ack tells the peer that the message is dealt with. It may be called from any goroutine, later, and more than once; only the
-// first call counts, and at QoS 0 none does. It tells whether the acknowledgement is on its way: not if the connection on
-// which the message came has ended, since then the peer sends the message again.
+// Ack tells the peer that the message is dealt with. It may be called from any goroutine, later, and more than once;
+// only the first call counts, and at QoS 0 none does. It tells whether the acknowledgement is on its way: not if the
+// connection on which the message came has ended, since then the peer sends the message again.
 func (d *Delivery) Ack() bool { return d.ack != nil && d.ack() }
 
-// Handler gets what the peer sends. Its methods are called one at a time, in order, from a goroutine that does nothing else:
-// they may take minutes, and may call any method of the Dispatcher but Wait.
+// Handler gets what the peer sends. Its methods are called one at a time, in order, from a goroutine that does
+// nothing else: they may take minutes, and may call any method of the Dispatcher but Wait.
 type Handler interface {
 	// OnMessage gets a message. A message of QoS 1 or 2 that is not acknowledged stays with the peer, counts against the
 	// number of messages that the peer sends without an answer, and comes again after a reconnect.
@@ -74,12 +75,13 @@ type Handler interface {
 
 // ConnectHandler is implemented by a Handler that wants to know of each new connection.
 type ConnectHandler interface {
-	// OnConnect is called when the peer has accepted the connection and answered the subscriptions. Messages may come before.
-	// sessionPresent tells whether the peer knew the session.
+	// OnConnect is called when the peer has accepted the connection and answered the subscriptions. Messages may come
+	// before. sessionPresent tells whether the peer knew the session.
 	OnConnect(sessionPresent bool)
 }
 
-// Funcs is a Handler made of functions; those that are nil are not called. Without Message, messages stay unacknowledged.
+// Funcs is a Handler made of functions; those that are nil are not called. Without Message, messages stay
+// unacknowledged.
 type Funcs struct {
 	Message func(*Delivery)
 	Error   func(error)

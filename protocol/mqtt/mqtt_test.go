@@ -115,7 +115,11 @@ func connect(id string) *packet.Connect {
 }
 
 func publish(id int, qos int, payload string, dup bool) *packet.Publish {
-	return &packet.Publish{ID: packet.ID(id), Dup: dup, Message: packet.Message{Topic: "t", QOS: packet.QOS(qos), Payload: []byte(payload)}}
+	return &packet.Publish{
+		ID:      packet.ID(id),
+		Dup:     dup,
+		Message: packet.Message{Topic: "t", QOS: packet.QOS(qos), Payload: []byte(payload)},
+	}
 }
 
 func TestRoundTripThroughMosquitto(t *testing.T) {
@@ -194,7 +198,10 @@ func TestResend(t *testing.T) {
 			Receive(publish(5, 1, "d", false)).Send(&packet.Puback{ID: 5}).Receive(packet.NewDisconnect()).End()))
 	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c"}, nil)
 	for i, p := range []string{"a", "b", "c"} {
-		require.NoError(t, d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: []uint32{1, 1, 2}[i], Payload: []byte(p)}, nil))
+		require.NoError(
+			t,
+			d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: []uint32{1, 1, 2}[i], Payload: []byte(p)}, nil),
+		)
 	}
 	<-again
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -241,16 +248,32 @@ func TestExactlyOnceInward(t *testing.T) {
 	suback := &packet.Suback{ID: 1, ReturnCodes: []packet.QOS{2}}
 	pending := make(chan *mqtt.Delivery, 10)
 	ack, finished := make(chan struct{}), make(chan struct{})
-	address := peer(t,
-		play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).Send(suback, publish(9, 2, "x", false)).Close()),
+	address := peer(
+		t,
+		play(
+			t,
+			flow.New().Receive(
+				connect("c"),
+			).Send(
+				packet.NewConnack(),
+			).Receive(
+				sub,
+			).Send(
+				suback,
+				publish(9, 2, "x", false),
+			).Close(),
+		),
 		play(t, flow.New().Receive(connect("c")).Send(&packet.Connack{SessionPresent: true}).Receive(sub).
 			Send(suback, publish(9, 2, "x", true)).
 			Send(&packet.Pubrec{ID: 77}).Receive(&packet.Pubrel{ID: 77}). // now the client has read all of it
 			Run(func() { close(ack) }).
 			Receive(&packet.Pubrec{ID: 9}).Send(publish(9, 2, "x", true)).Receive(&packet.Pubrec{ID: 9}).
 			Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
-			Send(publish(9, 2, "y", false)).Receive(&packet.Pubrec{ID: 9}).Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
-			Run(func() { close(finished) })))
+			Send(
+				publish(9, 2, "y", false),
+			).Receive(&packet.Pubrec{ID: 9}).Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
+			Run(func() { close(finished) })),
+	)
 	start(t, mqtt.ClientInfo{Address: address, ClientID: "c", Subscriptions: []mqtt.TopicInfo{{Topic: "t", QOS: 2}}},
 		mqtt.Funcs{Message: func(m *mqtt.Delivery) {
 			if string(m.Payload) == "y" {
@@ -290,8 +313,16 @@ func TestSlowHandlerKeepsTheConnection(t *testing.T) {
 			}
 		}
 	})
-	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c", KeepAlive: time.Second, Subscriptions: []mqtt.TopicInfo{{Topic: "t"}}},
-		mqtt.Funcs{Message: func(*mqtt.Delivery) { close(busy); <-release }})
+	d := start(
+		t,
+		mqtt.ClientInfo{
+			Address:       address,
+			ClientID:      "c",
+			KeepAlive:     time.Second,
+			Subscriptions: []mqtt.TopicInfo{{Topic: "t"}},
+		},
+		mqtt.Funcs{Message: func(*mqtt.Delivery) { close(busy); <-release }},
+	)
 	<-busy
 	for range 3 {
 		<-pings
@@ -336,7 +367,8 @@ func TestHalfOpenLinkIsFound(t *testing.T) {
 	d.Close()
 }
 
-// A peer that stops reading, and a peer that resets: a write that blocks ends, and the reason is the write's or the peer's.
+// A peer that stops reading, and a peer that resets: a write that blocks ends, and the reason is the write's or the
+// peer's.
 func TestWriteThatGoesWrong(t *testing.T) {
 	hold := make(chan struct{})
 	stuck := func(c net.Conn) { // reads CONNECT, then nothing
@@ -357,7 +389,17 @@ func TestWriteThatGoesWrong(t *testing.T) {
 		scripts = append(scripts, reset)
 	}
 	var r recorder
-	d := start(t, mqtt.ClientInfo{Address: peer(t, scripts...), ClientID: "c", Timeout: time.Second, KeepAlive: 0, Interval: time.Millisecond}, &r)
+	d := start(
+		t,
+		mqtt.ClientInfo{
+			Address:   peer(t, scripts...),
+			ClientID:  "c",
+			Timeout:   time.Second,
+			KeepAlive: 0,
+			Interval:  time.Millisecond,
+		},
+		&r,
+	)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -400,7 +442,11 @@ func TestValidateSubs(t *testing.T) {
 			script.Receive(packet.NewDisconnect())
 		}
 		var r recorder
-		d := start(t, mqtt.ClientInfo{Address: peer(t, play(t, script.End())), ClientID: "c", ValidateSubs: validate, Subscriptions: subs}, &r)
+		d := start(
+			t,
+			mqtt.ClientInfo{Address: peer(t, play(t, script.End())), ClientID: "c", ValidateSubs: validate, Subscriptions: subs},
+			&r,
+		)
 		mqtttest.Until(t, "refusal reaches the handler", func() bool { return len(r.failures()) > 0 })
 		require.ErrorIs(t, r.failures()[0], mqtt.ErrRefused)
 		require.ErrorContains(t, r.failures()[0], "secret")
@@ -447,8 +493,10 @@ func TestHandlerMayPublishAcknowledgeAndClose(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	done := make(chan struct{})
 	var d *mqtt.Dispatcher
-	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: b.Address, ClientID: "c", CleanSession: true, BufferSize: 1, MaxInflight: 1,
-		Subscriptions: []mqtt.TopicInfo{{Topic: "loop", QOS: 1}}})
+	d, err := mqtt.NewDispatcher(
+		mqtt.ClientInfo{Address: b.Address, ClientID: "c", CleanSession: true, BufferSize: 1, MaxInflight: 1,
+			Subscriptions: []mqtt.TopicInfo{{Topic: "loop", QOS: 1}}},
+	)
 	require.NoError(t, err)
 	n := 0
 	require.NoError(t, d.Start(mqtt.Funcs{
@@ -460,7 +508,10 @@ func TestHandlerMayPublishAcknowledgeAndClose(t *testing.T) {
 				return
 			}
 			m.Ack()
-			if err := d.PublishWait(context.Background(), mqtt.Message{Topic: "loop", QOS: 1, Payload: []byte("go")}); err != nil {
+			if err := d.PublishWait(
+				context.Background(),
+				mqtt.Message{Topic: "loop", QOS: 1, Payload: []byte("go")},
+			); err != nil {
 				t.Error(err)
 			}
 		}}))
@@ -501,7 +552,12 @@ func TestPoison(t *testing.T) {
 	for i := range scripts {
 		scripts[i] = serve
 	}
-	d := start(t, mqtt.ClientInfo{Address: peer(t, scripts...), ClientID: "c", Interval: time.Millisecond}, nil, mqtt.WithPoisonLimit(3))
+	d := start(
+		t,
+		mqtt.ClientInfo{Address: peer(t, scripts...), ClientID: "c", Interval: time.Millisecond},
+		nil,
+		mqtt.WithPoisonLimit(3),
+	)
 	type result struct {
 		payload string
 		err     error
@@ -513,7 +569,14 @@ func TestPoison(t *testing.T) {
 		if i%20 == 5 {
 			p = "poison" + p
 		}
-		require.NoError(t, d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: 1, Payload: []byte(p)}, func(err error) { results <- result{p, err} }))
+		require.NoError(
+			t,
+			d.PublishAsync(
+				context.Background(),
+				mqtt.Message{Topic: "t", QOS: 1, Payload: []byte(p)},
+				func(err error) { results <- result{p, err} },
+			),
+		)
 	}
 	for range n {
 		select {
@@ -533,7 +596,13 @@ func TestPoison(t *testing.T) {
 }
 
 func TestOversizePacketFromThePeer(t *testing.T) {
-	address := peer(t, play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack(), publish(0, 0, strings.Repeat("x", 100), false)).End()))
+	address := peer(
+		t,
+		play(
+			t,
+			flow.New().Receive(connect("c")).Send(packet.NewConnack(), publish(0, 0, strings.Repeat("x", 100), false)).End(),
+		),
+	)
 	cfg := mqtt.ClientInfo{Address: address, ClientID: "c"}
 	cfg.Message.Length.Max = 64
 	var r recorder
@@ -566,7 +635,10 @@ func TestPoisonInARow(t *testing.T) {
 	d := start(t, mqtt.ClientInfo{Address: f.Address, ClientID: "c", Interval: time.Minute}, nil, mqtt.WithPoisonLimit(1))
 	results := make(chan error, 10)
 	for range 5 {
-		require.NoError(t, d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: 1}, func(err error) { results <- err }))
+		require.NoError(
+			t,
+			d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: 1}, func(err error) { results <- err }),
+		)
 		require.ErrorIs(t, <-results, mqtt.ErrPoison) // with delays that grow, the last would take 15 s
 	}
 	require.Equal(t, 5, f.Connects())

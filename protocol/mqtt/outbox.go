@@ -34,13 +34,14 @@ func (p *publication) finish(err error) {
 //
 // Order: publications are written in the order of add; a full window holds up what comes behind it, QoS 0 included.
 //
-// Suspicion: when the peer closes a connection with several publications unanswered, one of them may be the cause (too large
-// for the peer, not permitted). Then the unanswered ones are resent one by one, so that the guilty one is alone when it
-// happens again.
+// Suspicion: when the peer closes a connection with several publications unanswered, one of them may be the cause
+// (too large for the peer, not permitted). Then the unanswered ones are resent one by one, so that the guilty one is
+// alone when it happens again.
 //
-// Witness: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With witness set, a
-// publication that has been blamed poison times lets another one go first. Once that is acknowledged the peer is known to be well,
-// and the next blame is the last. Without such a witness the last one is the blame number 4 * poison.
+// Witness: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With
+// witness set, a publication that has been blamed poison times lets another one go first. Once that is acknowledged
+// the peer is known to be well, and the next blame is the last. Without such a witness the last one is the blame
+// number 4 * poison.
 type outbox struct {
 	window   int // most publications in flight
 	poison   int // blames after which a publication is given up; 0: never
@@ -61,8 +62,8 @@ func (o *outbox) add(p *publication) { o.queue = append(o.queue, p) }
 
 func (o *outbox) empty() bool { return len(o.queue) == 0 && len(o.flight) == 0 }
 
-// next takes up to limit packets to write. taken counts those that left the queue; loose are the QoS 0 ones among them, which
-// end with the writing.
+// next takes up to limit packets to write. taken counts those that left the queue; loose are the QoS 0 ones among
+// them, which end with the writing.
 func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, loose []*publication) {
 	if o.suspects && len(o.flight) > 0 {
 		if o.unsent < len(o.flight) {
@@ -100,7 +101,8 @@ func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, loose []*pub
 	return pkts, taken, loose
 }
 
-// single chooses the suspect that is tried next: the first one, unless it needs a witness and there is another to be one.
+// single chooses the suspect that is tried next: the first one, unless it needs a witness and there is another to be
+// one.
 func (o *outbox) single() (p *publication, taken int) {
 	for _, p := range o.flight {
 		if !o.witness || p.blames < o.poison || p.outlived {
@@ -149,8 +151,8 @@ func (o *outbox) freeID() packet.ID {
 	}
 }
 
-// acked ends the publication with this id: PUBACK at QoS 1, PUBCOMP at QoS 2. It returns nil for an answer that nothing waits
-// for.
+// acked ends the publication with this id: PUBACK at QoS 1, PUBCOMP at QoS 2. It returns nil for an answer that
+// nothing waits for.
 func (o *outbox) acked(id packet.ID, qos uint32) *publication {
 	p := o.byID[id]
 	if p == nil || p.msg.QOS != qos || !p.written || qos == 2 && !p.released {
@@ -176,16 +178,16 @@ func (o *outbox) received(id packet.ID) {
 	}
 }
 
-// connected notes a new connection. A peer that forgot the session may have forgotten what it answered with PUBREC, and some
-// pass a message on only at PUBREL: it is sent once more from the start, since a copy is better than a loss.
+// connected notes a new connection. A peer that forgot the session may have forgotten what it answered with PUBREC,
+// and some pass a message on only at PUBREL: it is sent once more from the start, since a copy is better than a loss.
 func (o *outbox) connected(present bool) {
 	for _, p := range o.flight {
 		p.released = p.released && present
 	}
 }
 
-// lost notes the end of a connection; byPeer says that the peer closed it. It returns the publication that is given up, if
-// there is one.
+// lost notes the end of a connection; byPeer says that the peer closed it. It returns the publication that is given
+// up, if there is one.
 func (o *outbox) lost(byPeer bool) *publication {
 	var open []*publication
 	for _, p := range o.flight {

@@ -25,12 +25,17 @@ func TestOutboxAgainstAModel(t *testing.T) {
 			next++
 			n := next
 			sent = append(sent, n)
-			o.add(&publication{msg: Message{Topic: "t", QOS: uint32(r.IntN(3)), Payload: []byte(fmt.Sprint(n))}, done: func(err error) {
-				if err != nil {
-					t.Fatalf("seed %d: message %d: %v", seed, n, err)
-				}
-				done = append(done, n)
-			}})
+			o.add(
+				&publication{
+					msg: Message{Topic: "t", QOS: uint32(r.IntN(3)), Payload: []byte(fmt.Sprint(n))},
+					done: func(err error) {
+						if err != nil {
+							t.Fatalf("seed %d: message %d: %v", seed, n, err)
+						}
+						done = append(done, n)
+					},
+				},
+			)
 		}
 		step := func(lossy bool) {
 			switch k := r.IntN(10); {
@@ -167,7 +172,8 @@ func TestInboxBounds(t *testing.T) {
 	require.True(t, ok)
 }
 
-// With a witness, a peer that closes on everything does not cost a message at the limit; one that takes the others does.
+// With a witness, a peer that closes on everything does not cost a message at the limit; one that takes the others
+// does.
 func TestWitness(t *testing.T) {
 	const limit = 3
 	guilty := &publication{msg: Message{Topic: "t", QOS: 1}}

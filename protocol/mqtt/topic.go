@@ -50,8 +50,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// Match tells whether a topic is one of those that filter asks for. Wildcards at the start of a filter don't cover topics
-// that start with $ [MQTT-4.7.2-1].
+// Match tells whether a topic is one of those that filter asks for. Wildcards at the start of a filter don't cover
+// topics that start with $ [MQTT-4.7.2-1].
 func Match(filter, topic string) bool {
 	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(filter, "$") {
 		return false

@@ -109,11 +109,25 @@ func TestSchemes(t *testing.T) {
 	a.make("client", a.cert)
 	other := newAuthority(t)
 	other.make("stranger", other.cert)
-	secrets, err := cert.Server(cert.Config{CA: a.path("ca", "crt"), Cert: a.path("server", "crt"), Key: a.path("server", "key")})
+	secrets, err := cert.Server(
+		cert.Config{CA: a.path("ca", "crt"), Cert: a.path("server", "crt"), Key: a.path("server", "key")},
+	)
 	require.NoError(t, err)
 	mutual := secrets.Clone()
 	mutual.ClientAuth = tls.RequireAndVerifyClientCert
-	plain, secure, two := serve(t, "tcp://127.0.0.1:0", nil), serve(t, "tls://127.0.0.1:0", secrets), serve(t, "tls://127.0.0.1:0", mutual)
+	plain, secure, two := serve(
+		t,
+		"tcp://127.0.0.1:0",
+		nil,
+	), serve(
+		t,
+		"tls://127.0.0.1:0",
+		secrets,
+	), serve(
+		t,
+		"tls://127.0.0.1:0",
+		mutual,
+	)
 	web, wss := serve(t, "ws://127.0.0.1:0", nil), serve(t, "wss://127.0.0.1:0", secrets)
 	port := func(address string) string { _, p, _ := net.SplitHostPort(address); return p }
 	ca := a.path("ca", "crt")
@@ -148,7 +162,11 @@ func TestSchemes(t *testing.T) {
 		require.NoError(t, cli.Close())
 		d := start(t, c.cfg, nil)
 		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-		require.NoError(t, d.PublishWait(ctx, mqtt.Message{Topic: "t", QOS: 1, Payload: []byte(strings.Repeat("x", 100000))}), c.address)
+		require.NoError(
+			t,
+			d.PublishWait(ctx, mqtt.Message{Topic: "t", QOS: 1, Payload: []byte(strings.Repeat("x", 100000))}),
+			c.address,
+		)
 		cancel()
 		require.NoError(t, d.Close())
 	}
@@ -160,7 +178,11 @@ func TestTimeouts(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	for scheme, what := range map[string]string{"tcp": "wait for CONNACK: timeout", "ssl": "TLS handshake", "ws": "websocket handshake"} {
-		_, err := mqtt.Connect(context.Background(), mqtt.ClientInfo{Address: scheme + "://" + l.Addr().String(), ClientID: "c", Timeout: 50 * time.Millisecond}, nil)
+		_, err := mqtt.Connect(
+			context.Background(),
+			mqtt.ClientInfo{Address: scheme + "://" + l.Addr().String(), ClientID: "c", Timeout: 50 * time.Millisecond},
+			nil,
+		)
 		require.ErrorContains(t, err, what, scheme)
 	}
 }
@@ -187,9 +209,24 @@ func TestConfigErrors(t *testing.T) {
 		Hub mqtt.ClientInfo `yaml:"hub" json:"hub"`
 	}
 	require.NoError(t, conf.Parse("x", []byte("hub: {address: 'tcp://x:1'}"), &cfg))
-	require.Equal(t, mqtt.ClientInfo{Address: "tcp://x:1", Timeout: 30 * time.Second, Interval: time.Minute, KeepAlive: time.Minute, BufferSize: 10,
-		MaxInflight: 20, Message: mqtt.Limits{Length: mqtt.Length{Max: 4 << 20}}}, cfg.Hub)
-	require.ErrorContains(t, conf.Parse("x", []byte("hub: {subscriptions: [{topic: a, qos: 2}]}"), &cfg), "hub.subscriptions[0].qos")
+	require.Equal(
+		t,
+		mqtt.ClientInfo{
+			Address:     "tcp://x:1",
+			Timeout:     30 * time.Second,
+			Interval:    time.Minute,
+			KeepAlive:   time.Minute,
+			BufferSize:  10,
+			MaxInflight: 20,
+			Message:     mqtt.Limits{Length: mqtt.Length{Max: 4 << 20}},
+		},
+		cfg.Hub,
+	)
+	require.ErrorContains(
+		t,
+		conf.Parse("x", []byte("hub: {subscriptions: [{topic: a, qos: 2}]}"), &cfg),
+		"hub.subscriptions[0].qos",
+	)
 }
 
 // The delay between attempts grows, and is short again after a connection that was healthy (C1).
@@ -262,7 +299,8 @@ func FuzzTopics(f *testing.F) {
 		if !mqtt.Match(topic, topic) {
 			t.Fatal("each topic matches itself")
 		}
-		if mqtt.CheckFilter(filter) == nil && mqtt.Match(filter, topic) && strings.Count(filter, "/") > strings.Count(topic, "/")+1 {
+		if mqtt.CheckFilter(filter) == nil && mqtt.Match(filter, topic) &&
+			strings.Count(filter, "/") > strings.Count(topic, "/")+1 {
 			t.Fatal("a filter has at most one level more than what it matches")
 		}
 	})

@@ -16,8 +16,9 @@ const (
 	announceLimit = 20 * time.Second       // after the hub listens, a log that is never quiet is not waited for longer
 )
 
-// announce prints the text of its input once the address answers and the log has become quiet, so that it is the last thing on
-// the console of a master that has just started. It ends with the process pid in any case: it leaves nothing behind.
+// announce prints the text of its input once the address answers and the log has become quiet, so that it is the last
+// thing on the console of a master that has just started. It ends with the process pid in any case: it leaves nothing
+// behind.
 func announce(args []string, out io.Writer) error {
 	fset := flag.NewFlagSet("announce", flag.ContinueOnError)
 	pid := fset.Int("pid", 0, "end with this process")

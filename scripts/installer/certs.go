@@ -14,12 +14,12 @@ import (
 // testCerts is where the certificates of the example live, relative to the prefix.
 const testCerts = "var/db/baetyl/localhub-cert-only-for-test"
 
-// certFiles are the files of testCerts. The CA's key is not among them: it is forgotten as soon as both certificates are signed,
-// so nobody can make a third one that the hub accepts.
+// certFiles are the files of testCerts. The CA's key is not among them: it is forgotten as soon as both certificates
+// are signed, so nobody can make a third one that the hub accepts.
 var certFiles = []string{"ca.pem", "server.pem", "server.key", "client.pem", "client.key"}
 
-// certs makes the CA, a server certificate for this host and a client certificate for the principal two-way-tls, each signed
-// with ECDSA P-256. Where all five files exist it does nothing; removing the folder renews them.
+// certs makes the CA, a server certificate for this host and a client certificate for the principal two-way-tls, each
+// signed with ECDSA P-256. Where all five files exist it does nothing; removing the folder renews them.
 func certs(args []string, out io.Writer) error {
 	args, err := positional(args, "dir")
 	if err != nil {

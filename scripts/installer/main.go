@@ -1,5 +1,5 @@
-// Command installer is the part of `make` that a shell would do badly: it packs and unpacks module packages, copies the example
-// without touching what a user changed, makes the test certificates, and removes what was installed.
+// Command installer is the part of `make` that a shell would do badly: it packs and unpacks module packages, copies
+// the example without touching what a user changed, makes the test certificates, and removes what was installed.
 //
 //	pack     <module dir> <zip>           module dir ─► package.zip (package.yml, bin/, …)
 //	unpack   <zip> <package dir>          package.zip ─► package dir, whole or not at all
@@ -9,8 +9,9 @@
 //	remove   [-purge] <prefix> <module>…  the way back
 //	announce -pid <master> -address <host:port> -log <file>   text of stdin, once the hub listens and the log is quiet
 //
-// It promises that a second run changes nothing that is as it should be, and that no file of the user is overwritten or deleted
-// without `-purge`. It needs nothing but itself: no zip, unzip or openssl. It does not build, and knows no network.
+// It promises that a second run changes nothing that is as it should be, and that no file of the user is overwritten
+// or deleted without `-purge`. It needs nothing but itself: no zip, unzip or openssl. It does not build, and knows no
+// network.
 package main
 
 import (

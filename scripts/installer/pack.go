@@ -17,9 +17,9 @@ import (
 // limits of a package: the largest of ours holds one Go binary of about 20 MB.
 var limits = file.Limits{Bytes: 512 << 20, Files: 20000}
 
-// pack writes the package of a module: its package.yml, its bin/ and the files that a runtime needs beside them. A Go module
-// needs no package.yml of its own: the entry is the binary of the same name that was built in its folder. The same input gives
-// the same bytes.
+// pack writes the package of a module: its package.yml, its bin/ and the files that a runtime needs beside them. A Go
+// module needs no package.yml of its own: the entry is the binary of the same name that was built in its folder. The
+// same input gives the same bytes.
 func pack(args []string, _ io.Writer) error {
 	args, err := positional(args, "module dir", "zip")
 	if err != nil {
@@ -57,8 +57,8 @@ func addModule(w *zip.Writer, dir string) error {
 	return addFile(w, filepath.Join(dir, name), "bin/"+name, 0o755)
 }
 
-// addRuntime takes the whole folder of a function runtime but its tests and what installing leaves behind. Links are followed:
-// python27 shares the handler of python36.
+// addRuntime takes the whole folder of a function runtime but its tests and what installing leaves behind. Links are
+// followed: python27 shares the handler of python36.
 func addRuntime(w *zip.Writer, dir string) error {
 	if !file.Exists(filepath.Join(dir, "package.yml")) {
 		return errors.New("package.yml is missing, and main.go too: it is neither a runtime nor a Go module")
@@ -100,7 +100,16 @@ func walk(dir, prefix string, visit func(source, name string, info fs.FileInfo) 
 
 func leftOut(name string) bool {
 	switch name {
-	case "test", "tests", "testdata", "node_modules", "venv", "__pycache__", "package.zip", "README.md", "Makefile", "Dockerfile":
+	case "test",
+		"tests",
+		"testdata",
+		"node_modules",
+		"venv",
+		"__pycache__",
+		"package.zip",
+		"README.md",
+		"Makefile",
+		"Dockerfile":
 		return true
 	}
 	return strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".pyc")
@@ -127,8 +136,8 @@ func add(w *zip.Writer, name string, perm fs.FileMode, r io.Reader) error {
 	return err
 }
 
-// unpack replaces the package folder by what the archive holds. What was prepared beside it at an earlier install (a venv,
-// node_modules) moves along, so that a second install does not fetch it again.
+// unpack replaces the package folder by what the archive holds. What was prepared beside it at an earlier install (a
+// venv, node_modules) moves along, so that a second install does not fetch it again.
 func unpack(args []string, _ io.Writer) error {
 	args, err := positional(args, "zip", "package dir")
 	if err != nil {

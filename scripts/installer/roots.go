@@ -10,9 +10,9 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// roots writes Mozilla's CA roots, as golang.org/x/crypto has them, to a PEM file for an image. The store of the building machine would
-// be easier to have, but may hold authorities that only its owner trusts. Roots that Mozilla trusts with limits are left out: a PEM file
-// cannot express those.
+// roots writes Mozilla's CA roots, as golang.org/x/crypto has them, to a PEM file for an image. The store of the
+// building machine would be easier to have, but may hold authorities that only its owner trusts. Roots that Mozilla
+// trusts with limits are left out: a PEM file cannot express those.
 func roots(args []string, _ io.Writer) error {
 	args, err := positional(args, "file")
 	if err != nil {

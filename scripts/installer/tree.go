@@ -16,15 +16,15 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// manifestPath is where an install notes what it wrote, relative to the prefix: a line "<sha256>  <path>" each, as sha256sum
-// reads it. A file that no longer has its digest was changed by the user, and is the user's.
+// manifestPath is where an install notes what it wrote, relative to the prefix: a line "<sha256>  <path>" each, as
+// sha256sum reads it. A file that no longer has its digest was changed by the user, and is the user's.
 const manifestPath = "var/db/baetyl/.installed"
 
 // dataDirs are the folders of a prefix that belong to baetyl alone.
 var dataDirs = []string{"etc/baetyl", "var/db/baetyl", "var/log/baetyl", "var/run/baetyl"}
 
-// tree installs the files under etc and var of an example. A missing file is written, one that is as it was installed is
-// replaced by a newer sample, one that the user changed is kept, and named.
+// tree installs the files under etc and var of an example. A missing file is written, one that is as it was installed
+// is replaced by a newer sample, one that the user changed is kept, and named.
 func tree(args []string, out io.Writer) error {
 	args, err := positional(args, "example dir", "prefix")
 	if err != nil {
@@ -93,7 +93,8 @@ func readManifest(prefix string) (map[string]string, error) {
 	return parseManifest(string(data))
 }
 
-// parseManifest reads the lines of a manifest. A path that leaves the prefix is an error, since remove deletes what it reads.
+// parseManifest reads the lines of a manifest. A path that leaves the prefix is an error, since remove deletes what
+// it reads.
 func parseManifest(text string) (map[string]string, error) {
 	known := map[string]string{}
 	for i, line := range strings.Split(strings.TrimSuffix(text, "\n"), "\n") {
@@ -126,8 +127,8 @@ func writeManifest(prefix string, known map[string]string) error {
 	return file.WriteAtomic(path, []byte(b.String()), 0o644)
 }
 
-// remove takes the binary, the packages, the test certificates and the unchanged files of the example away. Data, logs and
-// changed files stay and are named, unless purge.
+// remove takes the binary, the packages, the test certificates and the unchanged files of the example away. Data,
+// logs and changed files stay and are named, unless purge.
 func remove(args []string, out io.Writer) error {
 	fset := flag.NewFlagSet("remove", flag.ContinueOnError)
 	purge := fset.Bool("purge", false, "delete data, logs and changed configuration too")
@@ -189,7 +190,8 @@ func removeFile(path string) error {
 	return nil
 }
 
-// removeEmpty removes the folders under dir that hold nothing, and dir itself. A folder that is not empty stays: rmdir decides.
+// removeEmpty removes the folders under dir that hold nothing, and dir itself. A folder that is not empty stays:
+// rmdir decides.
 func removeEmpty(dir string) error {
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {

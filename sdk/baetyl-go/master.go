@@ -23,7 +23,13 @@ func NewMaster() (*Master, error) {
 	if address == "" {
 		return nil, ErrNoMaster
 	}
-	c, err := http.NewClient(http.ClientConfig{Address: address, Username: masterapi.Getenv(masterapi.EnvServiceName), Password: masterapi.Getenv(masterapi.EnvServiceToken)})
+	c, err := http.NewClient(
+		http.ClientConfig{
+			Address:  address,
+			Username: masterapi.Getenv(masterapi.EnvServiceName),
+			Password: masterapi.Getenv(masterapi.EnvServiceToken),
+		},
+	)
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}
@@ -62,7 +68,12 @@ func (m *Master) AvailablePort(ctx context.Context) (string, error) {
 
 // Report sets numbers of an instance.
 func (m *Master) Report(ctx context.Context, service, instance string, stats map[string]any) error {
-	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionReport), stats, nil); err != nil {
+	if err := m.client.Put(
+		ctx,
+		masterapi.PathInstance(service, instance, masterapi.ActionReport),
+		stats,
+		nil,
+	); err != nil {
 		return fmt.Errorf("report instance %s of service %s: %w", instance, service, err)
 	}
 	return nil

@@ -31,7 +31,12 @@ func RunContext(ctx context.Context, main func(Context) error) error {
 	return runModule(ctx, nil, main, os.Stderr)
 }
 
-func runModule(parent context.Context, signals <-chan os.Signal, main func(Context) error, stderr io.Writer) (err error) {
+func runModule(
+	parent context.Context,
+	signals <-chan os.Signal,
+	main func(Context) error,
+	stderr io.Writer,
+) (err error) {
 	ctx, err := newContext()
 	defer func() {
 		if p := recover(); p != nil {

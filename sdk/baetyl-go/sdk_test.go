@@ -199,7 +199,14 @@ func TestPartingSendsWhatIsQueued(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	var mu sync.Mutex
 	var got []string
-	sub, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: b.Address, ClientID: "sub", CleanSession: true, Subscriptions: []mqtt.TopicInfo{{Topic: "parting", QOS: 1}}})
+	sub, err := mqtt.NewDispatcher(
+		mqtt.ClientInfo{
+			Address:       b.Address,
+			ClientID:      "sub",
+			CleanSession:  true,
+			Subscriptions: []mqtt.TopicInfo{{Topic: "parting", QOS: 1}},
+		},
+	)
 	require.NoError(t, err)
 	up := make(chan struct{})
 	require.NoError(t, sub.Start(mqtt.Funcs{Connect: func(bool) { close(up) }, Message: func(d *mqtt.Delivery) {
@@ -210,7 +217,11 @@ func TestPartingSendsWhatIsQueued(t *testing.T) {
 	}}))
 	defer sub.Close()
 	<-up
-	out, err := module(t, "parting", "hub:\n  address: "+b.Address+"\n  clientid: x\n  cleansession: true\nmine: 1\n").CombinedOutput()
+	out, err := module(
+		t,
+		"parting",
+		"hub:\n  address: "+b.Address+"\n  clientid: x\n  cleansession: true\nmine: 1\n",
+	).CombinedOutput()
 	require.NoError(t, err, string(out))
 	mqtttest.Until(t, "all ten messages", func() bool { mu.Lock(); defer mu.Unlock(); return len(got) >= 10 })
 }
@@ -220,11 +231,22 @@ func TestDocumentedSample(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	binary := build(t, "./testdata/timer")
 	got := make(chan mqtt.Message, 10)
-	sub, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: b.Address, ClientID: "sub", CleanSession: true, Subscriptions: []mqtt.TopicInfo{{Topic: "#"}}})
+	sub, err := mqtt.NewDispatcher(
+		mqtt.ClientInfo{
+			Address:       b.Address,
+			ClientID:      "sub",
+			CleanSession:  true,
+			Subscriptions: []mqtt.TopicInfo{{Topic: "#"}},
+		},
+	)
 	require.NoError(t, err)
 	require.NoError(t, sub.Start(mqtt.Funcs{Message: func(d *mqtt.Delivery) { got <- d.Message }}))
 	defer sub.Close()
-	cmd := module(t, "", "hub:\n  address: "+b.Address+"\n  clientid: timer\ntimer:\n  interval: 20ms\nlogger:\n  level: debug\n")
+	cmd := module(
+		t,
+		"",
+		"hub:\n  address: "+b.Address+"\n  clientid: timer\ntimer:\n  interval: 20ms\nlogger:\n  level: debug\n",
+	)
 	cmd.Path, cmd.Args = binary, []string{binary}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
@@ -274,7 +296,17 @@ func TestMaster(t *testing.T) {
 			}
 		}
 		text, _ := json.Marshal(body)
-		calls = append(calls, fmt.Sprintf("%s %s %s %s:%s", r.Method, r.URL.EscapedPath(), text, r.Header.Get("x-openedge-username"), r.Header.Get("x-openedge-password")))
+		calls = append(
+			calls,
+			fmt.Sprintf(
+				"%s %s %s %s:%s",
+				r.Method,
+				r.URL.EscapedPath(),
+				text,
+				r.Header.Get("x-openedge-username"),
+				r.Header.Get("x-openedge-password"),
+			),
+		)
 		switch r.URL.Path {
 		case masterapi.PathPortAvailable:
 			http.WriteJSON(w, 200, map[string]string{"port": "4711"})
@@ -291,8 +323,17 @@ func TestMaster(t *testing.T) {
 	wg.Go(func() { s.Serve(ctx) })
 	defer wg.Wait()
 	defer cancel()
-	out, err := module(t, "master", "", "BAETYL_MASTER_API_ADDRESS=tcp://"+s.Addr().String(), "BAETYL_MASTER_API_VERSION=v1",
-		"BAETYL_SERVICE_NAME=me", "BAETYL_SERVICE_INSTANCE_NAME=me", "BAETYL_SERVICE_TOKEN=secret", "BAETYL_SERVICE_MODE=native").Output()
+	out, err := module(
+		t,
+		"master",
+		"",
+		"BAETYL_MASTER_API_ADDRESS=tcp://"+s.Addr().String(),
+		"BAETYL_MASTER_API_VERSION=v1",
+		"BAETYL_SERVICE_NAME=me",
+		"BAETYL_SERVICE_INSTANCE_NAME=me",
+		"BAETYL_SERVICE_TOKEN=secret",
+		"BAETYL_SERVICE_MODE=native",
+	).Output()
 	require.NoError(t, err)
 	var report map[string]any
 	require.NoError(t, json.Unmarshal(out, &report))

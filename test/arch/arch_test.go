@@ -231,9 +231,16 @@ func TestTheRulesBite(t *testing.T) {
 	}
 }
 
-// What only tests need is in no program: the checker of the API's description brings a YAML parser and a router with it.
+// What only tests need is in no program: the checker of the API's description brings a YAML parser and a router with
+// it.
 func TestNoProgramLinksWhatTestsNeed(t *testing.T) {
-	cmd := exec.Command("go", "list", "-f", `{{if eq .Name "main"}}{{.ImportPath}} {{join .Deps " "}}{{end}}`, module+"/...")
+	cmd := exec.Command(
+		"go",
+		"list",
+		"-f",
+		`{{if eq .Name "main"}}{{.ImportPath}} {{join .Deps " "}}{{end}}`,
+		module+"/...",
+	)
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)

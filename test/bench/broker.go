@@ -18,7 +18,9 @@ type broker struct {
 	user    string // to log in with; "": nobody asks
 	address string
 	setup   func(dir string, port int) (command []string, err error)
-	limit   bool // no broker: it shows what the machine and the load generator can do, in the rows with one publisher and one subscriber
+	// no broker: it shows what the machine and the load generator can do, in the rows with one publisher and one
+	// subscriber
+	limit bool
 
 	cmd *exec.Cmd
 }
@@ -39,10 +41,21 @@ func brokers(cache string) ([]*broker, error) {
 		{name: "mosquitto, persistence", setup: mosquitto("persistence true\nautosave_interval 1\n")},
 		{name: "nats-server", setup: func(dir string, port int) ([]string, error) {
 			return []string{filepath.Join(cache, "nats-server"), "-c", "nats.conf"}, write(dir, "nats.conf", fmt.Sprintf(
-				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", max_ack_pending: 65535 }\n", dir, port))
+				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", max_ack_pending: 65535 }\n",
+				dir,
+				port,
+			))
 		}},
 		{name: "mochi-mqtt, memory", setup: func(dir string, port int) ([]string, error) {
-			return []string{filepath.Join(cache, "mochi"), "-tcp", fmt.Sprintf("127.0.0.1:%d", port), "-ws", "127.0.0.1:0", "-info", "127.0.0.1:0"}, nil
+			return []string{
+				filepath.Join(cache, "mochi"),
+				"-tcp",
+				fmt.Sprintf("127.0.0.1:%d", port),
+				"-ws",
+				"127.0.0.1:0",
+				"-info",
+				"127.0.0.1:0",
+			}, nil
 		}},
 		{name: "bare relay", limit: true, setup: func(_ string, port int) ([]string, error) {
 			self, err := os.Executable()

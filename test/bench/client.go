@@ -12,8 +12,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// client is a connection of the load generator. It encodes each message once and looks at no more of what comes in than it must,
-// so that its own share of the machine stays small: the column "bare relay" shows what it could do.
+// client is a connection of the load generator. It encodes each message once and looks at no more of what comes in
+// than it must, so that its own share of the machine stays small: the column "bare relay" shows what it could do.
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader

@@ -18,8 +18,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// The comparison of functions: what arrives on <name>/in is handled and published on <name>/out, by the function manager with its
-// runtimes, or by a plain script that subscribes, handles and publishes: what people write instead.
+// The comparison of functions: what arrives on <name>/in is handled and published on <name>/out, by the function
+// manager with its runtimes, or by a plain script that subscribes, handles and publishes: what people write instead.
 
 // language is a way to run a function.
 type language struct {
@@ -61,7 +61,9 @@ func functions(prefix, images string, d time.Duration) error {
 		return err
 	}
 	defer s.stop()
-	fmt.Println("| row | unit | function | plain script | ratio | durable plain script | ratio |\n|---|---|---|---|---|---|---|")
+	fmt.Println(
+		"| row | unit | function | plain script | ratio | durable plain script | ratio |\n|---|---|---|---|---|---|---|",
+	)
 	for _, r := range runtimes {
 		if !s.has(r.module) {
 			continue
@@ -312,11 +314,12 @@ func (s *site) has(module string) bool {
 	return err == nil
 }
 
-// pid finds a process that runs in the folder of a service whose name ends so, or the container of an instance of its function; 0 if
-// there is none.
+// pid finds a process that runs in the folder of a service whose name ends so, or the container of an instance of its
+// function; 0 if there is none.
 func (s *site) pid(service, function string) int {
 	if s.images != "" {
-		out, _ := exec.Command("docker", "inspect", "--format", "{{.State.Pid}}", service+"."+function+".1").Output() // it may be gone
+		// it may be gone
+		out, _ := exec.Command("docker", "inspect", "--format", "{{.State.Pid}}", service+"."+function+".1").Output()
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
 		return pid
 	}
@@ -409,7 +412,14 @@ metrics: {address: ''}
 		} {
 			name := r.name + kind.suffix
 			service(kind.service, r.module, 0, "conf-"+r.module+":etc/baetyl", "code:code")
-			fmt.Fprintf(&rules, "- clientid: %s\n  subscribe: {topic: %s/in, qos: 1}\n  function: {name: %s}\n  publish: {topic: %s/out, qos: 1}\n", name, name, name, name)
+			fmt.Fprintf(
+				&rules,
+				"- clientid: %s\n  subscribe: {topic: %s/in, qos: 1}\n  function: {name: %s}\n  publish: {topic: %s/out, qos: 1}\n",
+				name,
+				name,
+				name,
+				name,
+			)
 			fmt.Fprintf(&list, "- {name: %s, service: %s, instance: %s}\n", name, kind.service, kind.instance)
 			fmt.Fprintf(&named, "- {name: %s, handler: '%s'", name, r.handler)
 			if r.file != "" {
@@ -420,9 +430,20 @@ metrics: {address: ''}
 		volume("conf-"+r.module, conf+"/"+r.module)
 		file(conf+"/"+r.module+"/service.yml", "functions:\n"+named.String())
 	}
-	file(conf+"/manager-conf/service.yml", fmt.Sprintf("hub: {address: 'tcp://%s', username: test, password: hahaha}\nrules:\n%sfunctions:\n%s", hub, &rules, &list))
+	file(
+		conf+"/manager-conf/service.yml",
+		fmt.Sprintf(
+			"hub: {address: 'tcp://%s', username: test, password: hahaha}\nrules:\n%sfunctions:\n%s",
+			hub,
+			&rules,
+			&list,
+		),
+	)
 	file("var/db/baetyl/application.yml", fmt.Sprintf("version: bench\nservices:\n%svolumes:\n%s", &app, &volumes))
-	file("etc/baetyl/conf.yml", "mode: "+map[bool]string{true: "native", false: "docker"}[s.images == ""]+"\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: var/log/baetyl/baetyl.log}\n")
+	file(
+		"etc/baetyl/conf.yml",
+		"mode: "+map[bool]string{true: "native", false: "docker"}[s.images == ""]+"\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: var/log/baetyl/baetyl.log}\n",
+	)
 	if err != nil {
 		return err
 	}

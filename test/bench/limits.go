@@ -70,8 +70,8 @@ func syncTimes(again bool, between, d time.Duration) ([]float64, error) {
 	return times, nil
 }
 
-// relay is the least that a broker in Go could do: one goroutine for each connection, no parsing but of the first byte of what was
-// read, everything that is published goes to the newest subscriber.
+// relay is the least that a broker in Go could do: one goroutine for each connection, no parsing but of the first
+// byte of what was read, everything that is published goes to the newest subscriber.
 func relay(address string) error {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {

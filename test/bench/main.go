@@ -1,5 +1,5 @@
-// Command bench measures baetyl-hub beside other brokers, in one run on one machine, and prints each figure with its ratio to
-// theirs. `make bench` prepares the brokers and runs it; docs/benchmarks.md explains the rows.
+// Command bench measures baetyl-hub beside other brokers, in one run on one machine, and prints each figure with its
+// ratio to theirs. `make bench` prepares the brokers and runs it; docs/benchmarks.md explains the rows.
 package main
 
 import (

@@ -26,7 +26,12 @@ type row struct {
 
 func rows() []row {
 	flow := func(name string, o load) row {
-		return row{name: name, unit: "msg/s", pair: o.pubs == 1 && o.subs == 1 && o.qos == 0, run: func(b *broker, d time.Duration) (float64, error) { return o.run(b, d) }}
+		return row{
+			name: name,
+			unit: "msg/s",
+			pair: o.pubs == 1 && o.subs == 1 && o.qos == 0,
+			run:  func(b *broker, d time.Duration) (float64, error) { return o.run(b, d) },
+		}
 	}
 	return []row{
 		flow("QoS 0, 1 → 1, 64 B, pipelined", load{pubs: 1, subs: 1, size: 64}),
@@ -36,7 +41,10 @@ func rows() []row {
 		flow("QoS 1, window 20, 1 KiB, durable", load{pubs: 1, subs: 1, size: 1024, qos: 1, window: 20}),
 		flow("QoS 1, window 1, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 1}),
 		flow("QoS 1, window 500, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 500}),
-		flow("QoS 1, 50 → 50 pairwise, window 20, durable", load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20}),
+		flow(
+			"QoS 1, 50 → 50 pairwise, window 20, durable",
+			load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20},
+		),
 		{name: "latency at 500 msg/s, QoS 0, p50", unit: "µs", small: true, pair: true, run: latency(0, 0.5)},
 		{name: "latency at 500 msg/s, QoS 0, p99", unit: "µs", small: true, pair: true, run: latency(0, 0.99)},
 		{name: "latency at 500 msg/s, QoS 1 durable, p50", unit: "µs", small: true, run: latency(1, 0.5)},
@@ -195,7 +203,12 @@ func retained(b *broker, _ time.Duration) (float64, error) {
 		}
 		x := packet.NewPublish()
 		x.ID = packet.ID(i%60000 + 1)
-		x.Message = packet.Message{Topic: fmt.Sprintf("retained/%d/%d", i%317, i), Payload: make([]byte, 64), QOS: 1, Retain: true}
+		x.Message = packet.Message{
+			Topic:   fmt.Sprintf("retained/%d/%d", i%317, i),
+			Payload: make([]byte, 64),
+			QOS:     1,
+			Retain:  true,
+		}
 		n := len(buf)
 		buf = append(buf, make([]byte, x.Len())...)
 		if _, err := x.Encode(buf[n:]); err != nil {

@@ -13,7 +13,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// What docs/module-authors.md tells an author works as it stands there: its blocks are taken from the page, built and run.
+// What docs/module-authors.md tells an author works as it stands there: its blocks are taken from the page, built and
+// run.
 func TestModuleAuthors(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root, "docs/module-authors.md"))
 	must(t, err)

@@ -39,7 +39,8 @@ func TestCheckAcceptsTheExample(t *testing.T) {
 	}
 }
 
-// What is wrong with the master's own files is found by `baetyl check` and by `baetyl start`, each error with file and key.
+// What is wrong with the master's own files is found by `baetyl check` and by `baetyl start`, each error with file
+// and key.
 func TestBadInputOfTheMaster(t *testing.T) {
 	nativeOnly(t, "the files are the same")
 	for name, c := range map[string]struct {
@@ -133,8 +134,8 @@ func TestStartWithABrokenApplication(t *testing.T) {
 	s.logged("application.yml", "services[0].replica")
 }
 
-// What is wrong with a service's files stops that service alone. The error is where a user looks: in the logs, with file and key, and
-// the service is shown as failed in inspect.
+// What is wrong with a service's files stops that service alone. The error is where a user looks: in the logs, with
+// file and key, and the service is shown as failed in inspect.
 func TestBadInputOfServices(t *testing.T) {
 	nativeOnly(t, "it starts systems beside each other, whose containers would have the same names")
 	for name, c := range map[string]struct {

@@ -41,7 +41,8 @@ type subscriber struct {
 // marker starts the lines that are messages; mosquitto_sub -d prints its own among them.
 const marker = "\x1f"
 
-// subscribe starts mosquitto_sub as the user test of the documents and returns once the hub has acknowledged the subscription.
+// subscribe starts mosquitto_sub as the user test of the documents and returns once the hub has acknowledged the
+// subscription.
 func (s *system) subscribe(filter string, args ...string) *subscriber {
 	s.t.Helper()
 	program := requires.Command(s.t, "mosquitto_sub", aptClients)
@@ -135,7 +136,8 @@ func (b *subscriber) waitJSON(topic string, parts ...string) map[string]any {
 // publish is mosquitto_pub as the user test.
 func (s *system) publish(topic, payload string, args ...string) {
 	s.t.Helper()
-	out, err := s.mosquittoPub(append([]string{"-p", s.port["1883"], "-u", "test", "-P", "hahaha", "-t", topic, "-m", payload}, args...)...)
+	out, err := s.mosquittoPub(
+		append([]string{"-p", s.port["1883"], "-u", "test", "-P", "hahaha", "-t", topic, "-m", payload}, args...)...)
 	if err != nil {
 		s.t.Fatalf("mosquitto_pub: %v\n%s", err, out)
 	}
@@ -149,8 +151,8 @@ func (s *system) mosquittoPub(args ...string) (string, error) {
 	return string(out), err
 }
 
-// visit is one short visit of a client to the hub: connect, subscribe, publish a message to the own subscription, receive it. The
-// scripts of MQTT.js and paho take it as JSON and print an outcome as JSON.
+// visit is one short visit of a client to the hub: connect, subscribe, publish a message to the own subscription,
+// receive it. The scripts of MQTT.js and paho take it as JSON and print an outcome as JSON.
 type visit struct {
 	URL      string `json:"url"` // mqtt, mqtts, ws, wss
 	Username string `json:"username,omitempty"`

@@ -75,8 +75,8 @@ publish:
 `)), 0o644))
 }
 
-// application makes the folder of an application that differs from the device's first one in the timer's configuration. A broken one has
-// a timer that ends at once.
+// application makes the folder of an application that differs from the device's first one in the timer's
+// configuration. A broken one has a timer that ends at once.
 func (c *cloud) application(version string, broken bool) string {
 	c.s.t.Helper()
 	dir := c.s.path("app-" + version)
@@ -170,7 +170,8 @@ func (c *cloud) steps(trace string) []string {
 	return out
 }
 
-// ended waits for the final step of an update and returns it. A master that ends meanwhile is started again, as systemd does.
+// ended waits for the final step of an update and returns it. A master that ends meanwhile is started again, as
+// systemd does.
 func (c *cloud) ended(trace string) string {
 	c.s.t.Helper()
 	var last string
@@ -194,7 +195,8 @@ func (c *cloud) ended(trace string) string {
 	return last
 }
 
-// runs waits until the application of a version runs, and nothing else: conf_version, the file, and what the timer publishes.
+// runs waits until the application of a version runs, and nothing else: conf_version, the file, and what the timer
+// publishes.
 func (c *cloud) runs(version string) {
 	c.s.t.Helper()
 	c.s.waitHub()
@@ -235,7 +237,8 @@ func (c *cloud) killEverything() {
 	c.s.t.Helper()
 	c.kill()
 	c.s.killMaster()
-	c.s.eventually("nothing runs", func() error { // again and again: the docker daemon may be starting what the master asked for
+	// again and again: the docker daemon may be starting what the master asked for
+	c.s.eventually("nothing runs", func() error {
 		left := c.s.processes()
 		for _, p := range left {
 			syscall.Kill(p.pid, syscall.SIGKILL)

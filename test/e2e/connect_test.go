@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// Tutorial "Device connect to Baetyl with Hub service": every transport, each with real clients, and those that must not get in.
+// Tutorial "Device connect to Baetyl with Hub service": every transport, each with real clients, and those that must
+// not get in.
 func TestDeviceConnect(t *testing.T) {
 	s := newSystem(t).withoutTimer().start()
 	certs := s.path("var/db/baetyl/localhub-cert-only-for-test")
@@ -17,7 +18,13 @@ func TestDeviceConnect(t *testing.T) {
 	strangers := makeStranger(t)
 
 	user := func(url string) visit {
-		v := visit{URL: s.ports(url), Username: "test", Password: "hahaha", Topic: "connect/test", Payload: "This is a new message."}
+		v := visit{
+			URL:      s.ports(url),
+			Username: "test",
+			Password: "hahaha",
+			Topic:    "connect/test",
+			Payload:  "This is a new message.",
+		}
 		if strings.HasPrefix(url, "mqtts") || strings.HasPrefix(url, "wss") {
 			v.CA = ca
 		}
@@ -42,16 +49,28 @@ func TestDeviceConnect(t *testing.T) {
 		"wss mutual":         mutual("wss://localhost:8884/mqtt"),
 	}
 	refused := map[string]visit{
-		"wrong password":              change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "wrong" }),
-		"no password":                 change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "" }),
-		"unknown user":                change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Username = "nobody" }),
-		"no user":                     change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Username, v.Password = "", "" }),
-		"wrong password over ws":      change(user("ws://127.0.0.1:8080/mqtt"), func(v *visit) { v.Password = "wrong" }),
-		"wrong password over ssl":     change(user("mqtts://localhost:8883"), func(v *visit) { v.Password = "wrong" }),
-		"certificate user, none":      change(mutual("mqtts://localhost:8883"), func(v *visit) { v.Cert, v.Key = "", "" }),
-		"certificate user over tcp":   change(mutual("mqtt://127.0.0.1:1883"), func(v *visit) { v.CA, v.Cert, v.Key = "", "", "" }),
-		"certificate of another CA":   change(mutual("mqtts://localhost:8883"), func(v *visit) { v.Cert, v.Key = strangers+"/client.pem", strangers+"/client.key" }),
-		"hub not of the expected CA":  change(user("mqtts://localhost:8883"), func(v *visit) { v.CA = strangers + "/ca.pem" }),
+		"wrong password": change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "wrong" }),
+		"no password":    change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "" }),
+		"unknown user":   change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Username = "nobody" }),
+		"no user": change(
+			user("mqtt://127.0.0.1:1883"),
+			func(v *visit) { v.Username, v.Password = "", "" },
+		),
+		"wrong password over ws":  change(user("ws://127.0.0.1:8080/mqtt"), func(v *visit) { v.Password = "wrong" }),
+		"wrong password over ssl": change(user("mqtts://localhost:8883"), func(v *visit) { v.Password = "wrong" }),
+		"certificate user, none":  change(mutual("mqtts://localhost:8883"), func(v *visit) { v.Cert, v.Key = "", "" }),
+		"certificate user over tcp": change(
+			mutual("mqtt://127.0.0.1:1883"),
+			func(v *visit) { v.CA, v.Cert, v.Key = "", "", "" },
+		),
+		"certificate of another CA": change(
+			mutual("mqtts://localhost:8883"),
+			func(v *visit) { v.Cert, v.Key = strangers+"/client.pem", strangers+"/client.key" },
+		),
+		"hub not of the expected CA": change(
+			user("mqtts://localhost:8883"),
+			func(v *visit) { v.CA = strangers + "/ca.pem" },
+		),
 		"topic that is not permitted": change(mutual("mqtts://localhost:8883"), func(v *visit) { v.Topic = "t" }),
 	}
 	for _, lib := range libraries() {

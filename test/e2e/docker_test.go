@@ -18,8 +18,9 @@ import (
 // imagePrefix keeps the images of these tests apart from those of the user of this machine.
 const imagePrefix = "baetyl-test/"
 
-// installDocker builds the images and installs the docker example. There is no registry here: the runtimes get bases that are made of what
-// this machine has. A runtime without a base (Python 2.7 on a machine that has none) gets no image.
+// installDocker builds the images and installs the docker example. There is no registry here: the runtimes get bases
+// that are made of what this machine has. A runtime without a base (Python 2.7 on a machine that has none) gets no
+// image.
 func installDocker() error {
 	prefix = filepath.Join(root, "output", "e2e-docker")
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
@@ -37,14 +38,22 @@ func installDocker() error {
 		name, _, _ := strings.Cut(strings.TrimPrefix(base, "BASE_"), "=")
 		runtimes = append(runtimes, "baetyl-function-"+strings.ToLower(name))
 	}
-	err = run(append(bases, "BUILD_NETWORK=none"), "make", "--no-print-directory", "image", "IMAGE_PREFIX="+imagePrefix, "RUNTIMES="+strings.Join(runtimes, " "))
+	err = run(
+		append(bases, "BUILD_NETWORK=none"),
+		"make",
+		"--no-print-directory",
+		"image",
+		"IMAGE_PREFIX="+imagePrefix,
+		"RUNTIMES="+strings.Join(runtimes, " "),
+	)
 	if err != nil {
 		return err
 	}
 	return run(nil, "make", "--no-print-directory", "install", "PREFIX="+prefix)
 }
 
-// missing ends the tests because a real part is not there: with success on the machine of a user, who is told, and as an error in CI.
+// missing ends the tests because a real part is not there: with success on the machine of a user, who is told, and as
+// an error in CI.
 func missing(err error) error {
 	if os.Getenv("CI") != "true" {
 		fmt.Fprintf(os.Stderr, "nothing is tested in docker mode: %v\n", err)
@@ -60,8 +69,8 @@ var (
 	hubOfNative  = regexp.MustCompile(`(?m)^( *)(image: \S*baetyl-hub\n *replica: 1\n)( *mounts:)`)
 )
 
-// inDocker turns a file of the documents' native mode into that of their docker mode: no packages, a port of the hub, its name as its
-// address. And it puts in what differs in these tests: names of images, ports of the host.
+// inDocker turns a file of the documents' native mode into that of their docker mode: no packages, a port of the hub,
+// its name as its address. And it puts in what differs in these tests: names of images, ports of the host.
 func (s *system) inDocker(text string) string {
 	text = packageEntry.ReplaceAllString(text, "")
 	text = imageName.ReplaceAllString(text, "${1}"+imagePrefix+"${2}")
@@ -118,7 +127,14 @@ func TestImages(t *testing.T) {
 	if mode != masterapi.ModeDocker {
 		t.Skip("docker mode only")
 	}
-	out, err := exec.Command("docker", "image", "ls", "--quiet", "--filter", "reference="+imagePrefix+"baetyl-*:latest").Output()
+	out, err := exec.Command(
+		"docker",
+		"image",
+		"ls",
+		"--quiet",
+		"--filter",
+		"reference="+imagePrefix+"baetyl-*:latest",
+	).Output()
 	must(t, err)
 	data, err := exec.Command("docker", append([]string{"image", "inspect"}, strings.Fields(string(out))...)...).Output()
 	must(t, err)
@@ -138,7 +154,8 @@ func TestImages(t *testing.T) {
 	}
 	for _, image := range all {
 		module := image.Config.Labels["org.opencontainers.image.title"]
-		if len(image.Config.Entrypoint) != 1 || image.Config.Entrypoint[0] != module || image.RepoTags[0] != imagePrefix+module+":latest" {
+		if len(image.Config.Entrypoint) != 1 || image.Config.Entrypoint[0] != module ||
+			image.RepoTags[0] != imagePrefix+module+":latest" {
 			t.Errorf("%v has the title %q and starts %v", image.RepoTags, module, image.Config.Entrypoint)
 		}
 		for _, label := range []string{"version", "revision", "source", "licenses"} {
@@ -159,7 +176,8 @@ func TestImages(t *testing.T) {
 	}
 }
 
-// `docker ps` shows what the documents show: containers named after services and instances, the program of each, the ports of the hub.
+// `docker ps` shows what the documents show: containers named after services and instances, the program of each, the
+// ports of the hub.
 func TestDockerPS(t *testing.T) {
 	if mode != masterapi.ModeDocker {
 		t.Skip("docker mode only")

@@ -56,8 +56,8 @@ func TestSecondMasterIsRefused(t *testing.T) {
 	}
 }
 
-// startFlow runs the system with the timer publishing to t five times a second, so that messages flow through the hub, the function
-// manager and the functions.
+// startFlow runs the system with the timer publishing to t five times a second, so that messages flow through the
+// hub, the function manager and the functions.
 func startFlow(t *testing.T) *system {
 	t.Helper()
 	s := newSystem(t)
@@ -199,7 +199,8 @@ func alive(pid int) error {
 	return fmt.Errorf("%d still runs", pid)
 }
 
-// A stranger's process that happens to have a recorded pid is never touched; here: one that runs in the same folder tree.
+// A stranger's process that happens to have a recorded pid is never touched; here: one that runs in the same folder
+// tree.
 func TestStrangersAreLeftAlone(t *testing.T) {
 	nativeOnly(t, "a container has no pid that could be recycled")
 	s := newSystem(t).withoutTimer().start()
@@ -216,8 +217,8 @@ func TestStrangersAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A service whose package is missing is shown as failed with its reason, in inspect and in the log, while the others run; with the
-// package back it is started again without help.
+// A service whose package is missing is shown as failed with its reason, in inspect and in the log, while the others
+// run; with the package back it is started again without help.
 func TestMissingPackage(t *testing.T) {
 	nativeOnly(t, "there are no packages")
 	s := newSystem(t)
@@ -265,7 +266,8 @@ func TestMissingFunctionPackage(t *testing.T) {
 	s.publish("t", `{"id":1}`)
 	sub.wait("t/node8hi", "Hello Baetyl")
 	got := sub.waitJSON("t/py3hi", "errorMessage")
-	if message, _ := got["functionMessage"].(map[string]any); message["FunctionName"] != "python36-sayhi" || got["errorType"] == nil {
+	if message, _ := got["functionMessage"].(map[string]any); message["FunctionName"] != "python36-sayhi" ||
+		got["errorType"] == nil {
 		t.Errorf("the rule answers %v", got)
 	}
 	s.logged("function-python36-sayhi", "var/db/baetyl/baetyl-function-python36")

@@ -1,16 +1,16 @@
 //go:build e2e
 
-// Package e2e_test uses Baetyl as its users do: it installs an example with make, boots it, and talks to it with mosquitto_pub,
-// mosquitto_sub, MQTT.js and paho.
+// Package e2e_test uses Baetyl as its users do: it installs an example with make, boots it, and talks to it with
+// mosquitto_pub, mosquitto_sub, MQTT.js and paho.
 //
 //	make install-native PREFIX=output/e2e   once; with E2E_MODE=docker: make image, make install
 //	     │ hard-linked copy, free ports in its configuration
 //	     ▼
 //	output/e/<test>  ──► bin/baetyl start ◄── real clients, kill -9, Ctrl-C, bad configuration
 //
-// A test sees what a user sees: messages, the API, log files, processes. It knows nothing of the Go packages inside. Nothing stays
-// behind: every system is stopped, and a process or container that outlives its master fails the test that made it. Both modes run the
-// same tests; one that is about native mode alone says so (nativeOnly).
+// A test sees what a user sees: messages, the API, log files, processes. It knows nothing of the Go packages inside.
+// Nothing stays behind: every system is stopped, and a process or container that outlives its master fails the test
+// that made it. Both modes run the same tests; one that is about native mode alone says so (nativeOnly).
 package e2e_test
 
 import (

@@ -33,14 +33,27 @@ type farBroker struct {
 func newFarBroker(t *testing.T, extra ...string) farBroker {
 	t.Helper()
 	c := farBroker{port: strconv.Itoa(mqtttest.FreePort(t)), certs: makeStranger(t)}
-	c.Broker = mqtttest.Mosquitto(t, append(extra, "listener "+c.port+" 127.0.0.1", "cafile "+c.certs+"/ca.pem", "certfile "+c.certs+"/server.pem",
-		"keyfile "+c.certs+"/server.key", "require_certificate true")...)
+	c.Broker = mqtttest.Mosquitto(
+		t,
+		append(extra, "listener "+c.port+" 127.0.0.1", "cafile "+c.certs+"/ca.pem", "certfile "+c.certs+"/server.pem",
+			"keyfile "+c.certs+"/server.key", "require_certificate true")...)
 	return c
 }
 
 // args are what mosquitto's clients need to get in.
 func (c farBroker) args(more ...string) []string {
-	return append([]string{"-p", c.port, "--cafile", c.certs + "/ca.pem", "--cert", c.certs + "/client.pem", "--key", c.certs + "/client.key"}, more...)
+	return append(
+		[]string{
+			"-p",
+			c.port,
+			"--cafile",
+			c.certs + "/ca.pem",
+			"--cert",
+			c.certs + "/client.pem",
+			"--key",
+			c.certs + "/client.key",
+		},
+		more...)
 }
 
 // pageBlock takes a file from a page of the documentation.
@@ -82,7 +95,8 @@ func withCloud(t *testing.T, c farBroker, change func(service string) string) *s
 	return s
 }
 
-// Tutorial "Message Synchronize between Baetyl-Hub and Baidu IoTHub via Baetyl-Remote-MQTT module", with mosquitto for the cloud.
+// Tutorial "Message Synchronize between Baetyl-Hub and Baidu IoTHub via Baetyl-Remote-MQTT module", with mosquitto
+// for the cloud.
 func TestRemote(t *testing.T) {
 	c := newFarBroker(t)
 	s := withCloud(t, c, func(text string) string { return text + "metrics: {report: {interval: 1s}}\n" }).start()
@@ -131,14 +145,16 @@ func TestRemoteSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// kill -9 of the bridge, the hub and the cloud while messages flow at QoS 1: each arrives. REMOTE_ROUNDS sets how often.
+// kill -9 of the bridge, the hub and the cloud while messages flow at QoS 1: each arrives. REMOTE_ROUNDS sets how
+// often.
 func TestRemoteKill9(t *testing.T) {
 	rounds := 1
 	if n, err := strconv.Atoi(os.Getenv("REMOTE_ROUNDS")); err == nil {
 		rounds = n
 	}
-	// mosquitto keeps messages in memory only until it saves, so a killed one loses what waits in it. A subscriber at QoS 0 gets a message
-	// before mosquitto acknowledges it, and its session is saved before the first kill: then what is lost, the bridge has lost.
+	// mosquitto keeps messages in memory only until it saves, so a killed one loses what waits in it. A subscriber at
+	// QoS 0 gets a message before mosquitto acknowledges it, and its session is saved before the first kill: then what
+	// is lost, the bridge has lost.
 	c := newFarBroker(t, "queue_qos0_messages true")
 	s := withCloud(t, c, func(text string) string {
 		text = strings.Replace(text, "- topic: t1\n", "- topic: t1\n          qos: 1\n", 1)
@@ -147,7 +163,11 @@ func TestRemoteKill9(t *testing.T) {
 		return strings.Replace(text, "  - name: iothub\n", "  - name: iothub\n    interval: 1s\n", 1)
 	})
 	s.edit(appFile, func(text string) string { // or the master waits longer with each kill
-		return strings.ReplaceAll(text, "    replica: 1\n", "    replica: 1\n    restart: {policy: always, backoff: {max: 1s}}\n")
+		return strings.ReplaceAll(
+			text,
+			"    replica: 1\n",
+			"    replica: 1\n    restart: {policy: always, backoff: {max: 1s}}\n",
+		)
 	})
 	s.start()
 	s.logged("msg=connected", "side=hub")
@@ -155,8 +175,10 @@ func TestRemoteKill9(t *testing.T) {
 	sub := c.count(t, "t1")
 	must(t, exec.Command("kill", "-USR1", strconv.Itoa(c.PID())).Run())
 
-	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: "tcp://127.0.0.1:" + s.port["1883"], ClientID: "load", Username: "test", Password: "hahaha",
-		Interval: time.Second})
+	d, err := mqtt.NewDispatcher(
+		mqtt.ClientInfo{Address: "tcp://127.0.0.1:" + s.port["1883"], ClientID: "load", Username: "test", Password: "hahaha",
+			Interval: time.Second},
+	)
 	must(t, err)
 	must(t, d.Start(nil))
 	defer d.Close()
@@ -227,8 +249,17 @@ type counter struct {
 func (c farBroker) count(t *testing.T, topic string) *counter {
 	t.Helper()
 	n := &counter{seen: map[string]int{}}
-	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{Address: "ssl://127.0.0.1:" + c.port, ClientID: "counter", CA: c.certs + "/ca.pem",
-		Cert: c.certs + "/client.pem", Key: c.certs + "/client.key", Interval: 200 * time.Millisecond, Subscriptions: []mqtt.TopicInfo{{Topic: topic}}})
+	d, err := mqtt.NewDispatcher(
+		mqtt.ClientInfo{
+			Address:       "ssl://127.0.0.1:" + c.port,
+			ClientID:      "counter",
+			CA:            c.certs + "/ca.pem",
+			Cert:          c.certs + "/client.pem",
+			Key:           c.certs + "/client.key",
+			Interval:      200 * time.Millisecond,
+			Subscriptions: []mqtt.TopicInfo{{Topic: topic}},
+		},
+	)
 	must(t, err)
 	must(t, d.Start(mqtt.Funcs{Connect: func(bool) { n.connects.Add(1) }, Message: func(m *mqtt.Delivery) {
 		n.mu.Lock()
@@ -253,7 +284,8 @@ func (n *counter) came() (kinds, copies int) {
 	return len(n.seen), n.all - len(n.seen)
 }
 
-// An outage of the cloud: what comes in meanwhile waits at the hub, and a bridge that is replaced meanwhile changes nothing.
+// An outage of the cloud: what comes in meanwhile waits at the hub, and a bridge that is replaced meanwhile changes
+// nothing.
 func TestRemoteOutage(t *testing.T) {
 	c := newFarBroker(t)
 	s := withCloud(t, c, func(text string) string {

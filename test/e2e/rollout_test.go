@@ -53,8 +53,8 @@ func TestRollout(t *testing.T) {
 	}
 }
 
-// kill -9 of everything at ten moments of a rollout, of a good version and of a broken one in turn: the update is finished or rolled
-// back, the cloud is told which, and that application runs.
+// kill -9 of everything at ten moments of a rollout, of a good version and of a broken one in turn: the update is
+// finished or rolled back, the cloud is told which, and that application runs.
 func TestRolloutKilled(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t)
@@ -72,8 +72,9 @@ func TestRolloutKilled(t *testing.T) {
 	for i := 0; i < moments; i += step {
 		version, broken := fmt.Sprintf("k%d", i), i%2 == 1
 		trace := c.push(c.application(version, broken))
-		after := took * time.Duration(i*i) / ((moments - 1) * (moments - 1)) // closer together at the beginning, where more happens
-		<-time.After(after)                                                  // the moment
+		// closer together at the beginning, where more happens
+		after := took * time.Duration(i*i) / ((moments - 1) * (moments - 1))
+		<-time.After(after) // the moment
 		c.killEverything()
 		c.start()
 		s.startMaster()
@@ -90,7 +91,8 @@ func TestRolloutKilled(t *testing.T) {
 	c.update("v2")
 }
 
-// A cloud replaces the master by another one, which then runs, and by one that says that it is fine and does not come up.
+// A cloud replaces the master by another one, which then runs, and by one that says that it is fine and does not come
+// up.
 func TestMasterRollout(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t)

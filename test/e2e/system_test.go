@@ -33,7 +33,8 @@ type system struct {
 	ended chan struct{} // closed when the master has ended
 }
 
-// besideOthers is for tests that wait most of the time. In docker mode each runs alone: all systems have the same names of containers.
+// besideOthers is for tests that wait most of the time. In docker mode each runs alone: all systems have the same
+// names of containers.
 func besideOthers(t *testing.T) {
 	if mode == masterapi.ModeNative {
 		t.Parallel()
@@ -79,7 +80,8 @@ func freePorts(t *testing.T, names ...string) map[string]string {
 	return out
 }
 
-// adapt makes what the documents tell to write into a file fit this system. The tests inspect it as one of its services.
+// adapt makes what the documents tell to write into a file fit this system. The tests inspect it as one of its
+// services.
 func (s *system) adapt(text string) string {
 	if mode == masterapi.ModeDocker {
 		text = s.inDocker(text)
@@ -109,8 +111,8 @@ func (s *system) read(name string) string {
 	return string(data)
 }
 
-// write replaces a file; what the documents say becomes what fits this system. The old file is unlinked first, because it
-// may be a hard link to the installed one.
+// write replaces a file; what the documents say becomes what fits this system. The old file is unlinked first,
+// because it may be a hard link to the installed one.
 func (s *system) write(name, text string) {
 	s.t.Helper()
 	must(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
@@ -179,8 +181,8 @@ func (s *system) withProbe() *system {
 	return s
 }
 
-// start boots the system and waits until the hub listens and the rules of the function manager have subscribed: a message of QoS 0
-// that is published before goes nowhere.
+// start boots the system and waits until the hub listens and the rules of the function manager have subscribed: a
+// message of QoS 0 that is published before goes nowhere.
 func (s *system) start() *system {
 	s.t.Helper()
 	s.startMaster()
@@ -231,7 +233,8 @@ func (s *system) waitHub() {
 	})
 }
 
-// interrupt is Ctrl-C: SIGINT to the foreground process group. It waits until the master has ended and returns its exit code.
+// interrupt is Ctrl-C: SIGINT to the foreground process group. It waits until the master has ended and returns its
+// exit code.
 func (s *system) interrupt() int {
 	s.t.Helper()
 	must(s.t, syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT))
@@ -308,7 +311,10 @@ func (s *system) processes() []process {
 		name, _ := os.ReadFile(proc + "/comm")
 		args, _ := os.ReadFile(proc + "/cmdline")
 		service, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(cwd, services), " (deleted)"), "/")
-		out = append(out, process{pid, strings.TrimSpace(string(name)), service, strings.ReplaceAll(string(args), "\x00", " ")})
+		out = append(
+			out,
+			process{pid, strings.TrimSpace(string(name)), service, strings.ReplaceAll(string(args), "\x00", " ")},
+		)
 	}
 	return out
 }

@@ -21,7 +21,8 @@ var sayhi = map[string]string{
 	"t/node8hi": "node85-sayhi",
 }
 
-// answering are the topics whose runtime could be prepared here. In CI none may be missing but Python 2.7, which Debian has no more.
+// answering are the topics whose runtime could be prepared here. In CI none may be missing but Python 2.7, which
+// Debian has no more.
 func answering(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -41,7 +42,8 @@ func answering(t *testing.T) []string {
 	return out
 }
 
-// Tutorial "Message handling with Local Function Service", with the configuration as shipped but for the timer's interval.
+// Tutorial "Message handling with Local Function Service", with the configuration as shipped but for the timer's
+// interval.
 func TestMessageHandling(t *testing.T) {
 	s := newSystem(t).withoutTimer().start()
 	topics := answering(t)
@@ -108,12 +110,16 @@ func TestSQLFilter(t *testing.T) {
 	}
 	s.publish("t", "not json")
 	got := sub.waitJSON("t/sqlfilter", "errorMessage")
-	if text, _ := got["errorMessage"].(string); !strings.Contains(text, "Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object") {
+	if text, _ := got["errorMessage"].(string); !strings.Contains(
+		text,
+		"Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object",
+	) {
 		t.Errorf("what is not JSON gives %v", got)
 	}
 }
 
-// The instances are started by the function manager with the first message, seen in inspect, and stopped after their idle time.
+// The instances are started by the function manager with the first message, seen in inspect, and stopped after their
+// idle time.
 func TestInstancesComeAndGo(t *testing.T) {
 	s := newSystem(t).withoutTimer()
 	answering(t)
@@ -140,7 +146,8 @@ func TestInstancesComeAndGo(t *testing.T) {
 		if !strings.HasPrefix(found.Name, service+".python36-sayhi.") {
 			t.Errorf("inspect shows %s", found.all)
 		}
-		if mode == masterapi.ModeNative && found.Process.ID == 0 || mode == masterapi.ModeDocker && found.Container.Name != found.Name {
+		if mode == masterapi.ModeNative && found.Process.ID == 0 ||
+			mode == masterapi.ModeDocker && found.Container.Name != found.Name {
 			t.Errorf("inspect shows %s", found.all)
 		}
 		s.waitStatus(service, "running", 0)
@@ -319,7 +326,10 @@ functions:
 func TestPythonScript(t *testing.T) {
 	s := newSystem(t)
 	answering(t)
-	s.write(appFile, application("function-sayhi3", "baetyl-function-python36", "function-sayhi-conf", "function-sayhi-code"))
+	s.write(
+		appFile,
+		application("function-sayhi3", "baetyl-function-python36", "function-sayhi-conf", "function-sayhi-code"),
+	)
 	s.write(hubFile, hubOfTutorial)
 	s.write(managerFile, managerOf("py", "sayhi3", "function-sayhi3", "py/hi"))
 	s.write("var/db/baetyl/function-sayhi-conf/service.yml", `functions:
@@ -350,7 +360,10 @@ def handler(event, context):
 		t.Errorf("a dict message gives %s", got)
 	}
 	s.publish("py", "MQTTBox")
-	if got := sub.wait("py/hi", "non-dict").Payload; got != `{"msg": "MQTTBox", "type": "non-dict", "say": "hello world"}` {
+	if got := sub.wait(
+		"py/hi",
+		"non-dict",
+	).Payload; got != `{"msg": "MQTTBox", "type": "non-dict", "say": "hello world"}` {
 		t.Errorf("a non-dict message gives %s", got)
 	}
 }

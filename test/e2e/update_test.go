@@ -28,7 +28,11 @@ func (s *system) update(version string, change func(text string) string) mastera
 	text := strings.Replace(s.read(appFile), "version: v0", "version: "+version, 1)
 	must(s.t, os.WriteFile(s.path(dir+"/application.yml"), []byte(change(text)), 0o644))
 	s.eventually("the update is accepted", func() error {
-		status, answer, err := s.api(http.MethodPut, masterapi.PathUpdate, fmt.Sprintf(`{"type":"APP","path":%q,"trace":%q}`, dir, version))
+		status, answer, err := s.api(
+			http.MethodPut,
+			masterapi.PathUpdate,
+			fmt.Sprintf(`{"type":"APP","path":%q,"trace":%q}`, dir, version),
+		)
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("%d: %s", status, answer)
 		}
@@ -115,8 +119,8 @@ func (s *system) routes() {
 	topic.wait("t/topic")
 }
 
-// in1970 builds a program of this repository whose wall clock stands at the beginning of 1970: Go's own time.Now is told to answer so.
-// The clock of the machine is one for all, and no namespace has another.
+// in1970 builds a program of this repository whose wall clock stands at the beginning of 1970: Go's own time.Now is
+// told to answer so. The clock of the machine is one for all, and no namespace has another.
 func in1970(t *testing.T, target, pkg string) {
 	t.Helper()
 	source := filepath.Join(runtime.GOROOT(), "src/time/time.go")
@@ -138,8 +142,9 @@ func in1970(t *testing.T, target, pkg string) {
 		"-tags", "grpcnotrace,nethttpomithttp2", "-o", target, pkg))
 }
 
-// After a power cut the last good application boots without any network and with a clock that has forgotten the time. In native mode
-// the hub and the timer live in 1970, too; in docker mode the containers have the clock of the machine.
+// After a power cut the last good application boots without any network and with a clock that has forgotten the time.
+// In native mode the hub and the timer live in 1970, too; in docker mode the containers have the clock of the
+// machine.
 func TestColdBoot(t *testing.T) {
 	besideOthers(t)
 	if err := exec.Command("unshare", "--net", "true").Run(); err != nil {

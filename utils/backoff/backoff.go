@@ -1,5 +1,5 @@
-// Package backoff says how long to wait before the next attempt. It is a pure function of values: the loop that sleeps is the
-// caller's.
+// Package backoff says how long to wait before the next attempt. It is a pure function of values: the loop that
+// sleeps is the caller's.
 package backoff
 
 import (
@@ -15,8 +15,8 @@ type Policy struct {
 	Jitter float64       // share of the delay that is random, 0…1; 0 means none
 }
 
-// Delay returns the delay before retry n, counted from 0. random is a number in [0,1), for example rand.Float64(); it is not
-// used without Jitter.
+// Delay returns the delay before retry n, counted from 0. random is a number in [0,1), for example rand.Float64(); it
+// is not used without Jitter.
 func (p Policy) Delay(n int, random float64) time.Duration {
 	factor := p.Factor
 	if factor < 1 {

@@ -1,5 +1,5 @@
-// Package cert makes TLS settings from certificate files. TLS is 1.2 or newer everywhere, and whom to trust is said by the
-// configuration alone: where `ca` is given, the system's authorities are not trusted beside it.
+// Package cert makes TLS settings from certificate files. TLS is 1.2 or newer everywhere, and whom to trust is said
+// by the configuration alone: where `ca` is given, the system's authorities are not trusted beside it.
 package cert
 
 import (
@@ -10,9 +10,11 @@ import (
 	"os"
 )
 
-// Config is the certificate part of a server's or a client's configuration. Paths are relative to the working directory.
+// Config is the certificate part of a server's or a client's configuration. Paths are relative to the working
+// directory.
 type Config struct {
-	CA       string `yaml:"ca" json:"ca"`             // PEM file of the authorities that the other side's certificate must come from
+	// PEM file of the authorities that the other side's certificate must come from
+	CA       string `yaml:"ca" json:"ca"`
 	Key      string `yaml:"key" json:"key"`           // PEM file of the private key
 	Cert     string `yaml:"cert" json:"cert"`         // PEM file of the certificate, with its chain
 	Insecure bool   `yaml:"insecure" json:"insecure"` // client only: do not verify the server
@@ -21,8 +23,8 @@ type Config struct {
 // Empty tells whether nothing is configured.
 func (c Config) Empty() bool { return c.CA == "" && c.Key == "" && c.Cert == "" && !c.Insecure }
 
-// Server returns the settings of a server: key and cert are needed. With CA a client may present a certificate, which must
-// then come from CA; without CA none is asked for.
+// Server returns the settings of a server: key and cert are needed. With CA a client may present a certificate, which
+// must then come from CA; without CA none is asked for.
 func Server(c Config) (*tls.Config, error) {
 	if c.Key == "" || c.Cert == "" {
 		return nil, errors.New("a TLS server needs both cert and key")
@@ -40,7 +42,8 @@ func Server(c Config) (*tls.Config, error) {
 	return out, nil
 }
 
-// Client returns the settings of a client. Without CA the system's authorities are trusted; with Insecure nothing is verified.
+// Client returns the settings of a client. Without CA the system's authorities are trusted; with Insecure nothing is
+// verified.
 func Client(c Config) (*tls.Config, error) {
 	out, err := base(c)
 	if err != nil {

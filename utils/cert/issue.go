@@ -24,8 +24,13 @@ const lifetime = 10 * 365 * 24 * time.Hour
 
 // Authority is the template of a CA's certificate.
 func Authority(name string) *x509.Certificate {
-	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true, MaxPathLenZero: true,
-		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign}
+	return &x509.Certificate{
+		Subject:               pkix.Name{CommonName: name},
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+		MaxPathLenZero:        true,
+		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign,
+	}
 }
 
 // ForServer is the template of a server's certificate; hosts are names and addresses.
@@ -48,8 +53,8 @@ func ForClient(name string) *x509.Certificate {
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
 }
 
-// Issue completes the template with serial number and time, and signs it by issuer, or by itself where issuer is nil. Without key it gets
-// a new one, ECDSA P-256.
+// Issue completes the template with serial number and time, and signs it by issuer, or by itself where issuer is nil.
+// Without key it gets a new one, ECDSA P-256.
 func Issue(template *x509.Certificate, key crypto.Signer, issuer *tls.Certificate) (*tls.Certificate, error) {
 	var err error
 	if key == nil {
@@ -61,7 +66,8 @@ func Issue(template *x509.Certificate, key crypto.Signer, issuer *tls.Certificat
 		return nil, err
 	}
 	now := time.Now()
-	template.NotBefore, template.NotAfter = now.Add(-24*time.Hour), now.Add(lifetime) // the clock of a device may be behind
+	// the clock of a device may be behind
+	template.NotBefore, template.NotAfter = now.Add(-24*time.Hour), now.Add(lifetime)
 	if issuer == nil {
 		issuer = &tls.Certificate{Leaf: template, PrivateKey: key}
 	}
@@ -73,7 +79,8 @@ func Issue(template *x509.Certificate, key crypto.Signer, issuer *tls.Certificat
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }
 
-// Write stores base.pem and base.key, which only its owner may read. An RSA key is written as PKCS#1, as readers of 2019 want it.
+// Write stores base.pem and base.key, which only its owner may read. An RSA key is written as PKCS#1, as readers of
+// 2019 want it.
 func Write(base string, pair *tls.Certificate) error {
 	kind, der, err := "PRIVATE KEY", []byte(nil), error(nil)
 	if key, ok := pair.PrivateKey.(*rsa.PrivateKey); ok {

@@ -48,7 +48,9 @@ func parse(text string, opts ...conf.Option) (sample, error) {
 }
 
 func TestDefaultsReachOnlyAbsentKeys(t *testing.T) {
-	s, err := parse("mode: native\nkeep: 0s\nrules:\n- subscribe: {topic: t}\n- subscribe: {topic: u, qos: 1}\n  retry: {max: 0}\nlength: {max: 4m}\nnets: {a: , b: {driver: x}}\n")
+	s, err := parse(
+		"mode: native\nkeep: 0s\nrules:\n- subscribe: {topic: t}\n- subscribe: {topic: u, qos: 1}\n  retry: {max: 0}\nlength: {max: 4m}\nnets: {a: , b: {driver: x}}\n",
+	)
 	require.NoError(t, err)
 	require.Zero(t, s.Keep)
 	require.Equal(t, 3, s.Rules[0].Retry.Max)
@@ -92,7 +94,10 @@ func TestAllowKeys(t *testing.T) {
 func TestSchema(t *testing.T) {
 	var got []string
 	for k := range conf.Schema[sample]().All() {
-		got = append(got, fmt.Sprintf("%s | %s | %s | %v | %s..%s | %v", k.Path, k.Kind, k.Default, k.Allowed, k.Min, k.Max, k.Required))
+		got = append(
+			got,
+			fmt.Sprintf("%s | %s | %s | %v | %s..%s | %v", k.Path, k.Kind, k.Default, k.Allowed, k.Min, k.Max, k.Required),
+		)
 	}
 	require.Equal(t, []string{
 		" | mapping |  | [] | .. | false",
@@ -155,8 +160,17 @@ func TestTags(t *testing.T) {
 			Max int `yaml:"max" default:"15"`
 		}{n}
 	}
-	empty := tags{Log: log{"x", age(7)}, Bare: log{"log", age(15)}, Old: log{"y", age(15)}, Ports: []int{1, 2}, Env: map[string]int{"a": 1}, Ptr: &five,
-		Wait: time.Second, Code: "abc", Half: 0.5}
+	empty := tags{
+		Log:   log{"x", age(7)},
+		Bare:  log{"log", age(15)},
+		Old:   log{"y", age(15)},
+		Ports: []int{1, 2},
+		Env:   map[string]int{"a": 1},
+		Ptr:   &five,
+		Wait:  time.Second,
+		Code:  "abc",
+		Half:  0.5,
+	}
 	var got tags
 	require.NoError(t, conf.Parse("f", nil, &got))
 	require.Equal(t, empty, got)
@@ -168,9 +182,32 @@ func TestTags(t *testing.T) {
 	require.Equal(t, empty, conf.Default[tags](), "defaults are copies")
 
 	got = tags{}
-	require.NoError(t, conf.Parse("f", []byte("log: {path: ''}\nold: {path: ''}\nports: []\nenv: {}\nptr: 0\nother: o\nhalf: 1\nnone: {age: {}}"), &got))
-	require.Equal(t, tags{Log: log{"", age(7)}, Bare: log{"log", age(15)}, Old: log{"y", age(15)}, Ports: []int{}, Env: map[string]int{}, Ptr: new(int),
-		None: &log{"log", age(15)}, Wait: time.Second, Code: "abc", Half: 1, Main: "o", Other: "o"}, got)
+	require.NoError(
+		t,
+		conf.Parse(
+			"f",
+			[]byte("log: {path: ''}\nold: {path: ''}\nports: []\nenv: {}\nptr: 0\nother: o\nhalf: 1\nnone: {age: {}}"),
+			&got,
+		),
+	)
+	require.Equal(
+		t,
+		tags{
+			Log:   log{"", age(7)},
+			Bare:  log{"log", age(15)},
+			Old:   log{"y", age(15)},
+			Ports: []int{},
+			Env:   map[string]int{},
+			Ptr:   new(int),
+			None:  &log{"log", age(15)},
+			Wait:  time.Second,
+			Code:  "abc",
+			Half:  1,
+			Main:  "o",
+			Other: "o",
+		},
+		got,
+	)
 
 	for text, want := range map[string]string{
 		"ports: [1, 2, 3]": "f: ports: must be at most 2 entries long; found 3",
@@ -188,7 +225,9 @@ func TestTags(t *testing.T) {
 
 // What a merge key brings in counts as present, and is checked.
 func TestMergedKeys(t *testing.T) {
-	s, err := parse("rules:\n- &a\n  subscribe: {topic: t}\n  retry: &r {max: 0}\n- <<: *a\n- subscribe: {topic: u}\n  retry: {<<: *r}\n")
+	s, err := parse(
+		"rules:\n- &a\n  subscribe: {topic: t}\n  retry: &r {max: 0}\n- <<: *a\n- subscribe: {topic: u}\n  retry: {<<: *r}\n",
+	)
 	require.NoError(t, err)
 	for i := range s.Rules {
 		require.Zero(t, s.Rules[i].Retry.Max, "rule %d", i)
@@ -202,7 +241,11 @@ func TestLoadReportsWhatIsNoFile(t *testing.T) {
 	locked := filepath.Join(dir, "locked.yml")
 	require.NoError(t, os.WriteFile(locked, nil, 0o000))
 	if os.Geteuid() != 0 { // root reads everything
-		require.EqualError(t, conf.Load(locked, &s), locked+": open: permission denied; let the user that runs this program read it")
+		require.EqualError(
+			t,
+			conf.Load(locked, &s),
+			locked+": open: permission denied; let the user that runs this program read it",
+		)
 	}
 }
 

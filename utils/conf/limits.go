@@ -57,7 +57,8 @@ var errEmpty = errors.New("must not be empty; the key is required")
 func (k *Key) rules(v reflect.Value) error {
 	found := fmt.Sprint(v)
 	if len(k.Allowed) > 0 && !slices.Contains(k.Allowed, found) && (found != "" || k.Default != "" || k.Name == "") {
-		return k.outOf(show(v)) // an empty text means that the key is not set, unless it has a default or is an entry of a list
+		// an empty text means that the key is not set, unless it has a default or is an entry of a list
+		return k.outOf(show(v))
 	}
 	switch {
 	case k.check == "":

@@ -13,7 +13,8 @@ import (
 // fractional size is an error.
 type Size int64
 
-// Int returns s as an int, the largest int where s is larger: an int has 32 bits on small processors, and 4g would be 0.
+// Int returns s as an int, the largest int where s is larger: an int has 32 bits on small processors, and 4g would be
+// 0.
 func (s Size) Int() int { return int(min(s, math.MaxInt)) }
 
 // UnmarshalYAML reads a size from YAML.

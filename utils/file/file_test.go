@@ -40,7 +40,14 @@ var ample = file.Limits{Bytes: 1 << 20, Files: 100}
 
 func TestUnzipKeepsPermissionsWithoutSetuid(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "v")
-	require.NoError(t, file.Unzip(archive(t, zipped{"bin/run", 0o755 | fs.ModeSetuid, "x"}, zipped{"d/", fs.ModeDir | 0o755, ""}), dir, ample))
+	require.NoError(
+		t,
+		file.Unzip(
+			archive(t, zipped{"bin/run", 0o755 | fs.ModeSetuid, "x"}, zipped{"d/", fs.ModeDir | 0o755, ""}),
+			dir,
+			ample,
+		),
+	)
 	st, err := os.Stat(filepath.Join(dir, "bin/run"))
 	require.NoError(t, err)
 	require.Equal(t, fs.FileMode(0o755), st.Mode())

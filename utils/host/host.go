@@ -1,7 +1,8 @@
-// Package host is what is known of a machine and of its processes, one value per kind, ready for JSON. The package measure below
-// it fills them in; who only passes them on does not link what measuring needs.
+// Package host is what is known of a machine and of its processes, one value per kind, ready for JSON. The package
+// measure below it fills them in; who only passes them on does not link what measuring needs.
 //
-// Percentages are 0…100 and never NaN, sizes are bytes. A part that cannot be measured carries its error; the others stay.
+// Percentages are 0…100 and never NaN, sizes are bytes. A part that cannot be measured carries its error; the others
+// stay.
 package host
 
 import "time"

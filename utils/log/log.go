@@ -3,8 +3,9 @@
 //	program ─► Logger ─► console (stderr), always
 //	                └──► file, when path is set: rotated by size, kept by age and count, compressed
 //
-// A line carries fields; the names that are used in more than one place are the constants below. Secrets (tokens, passwords,
-// payloads) are never passed to a Logger. A log file that cannot be written costs its lines, never the program.
+// A line carries fields; the names that are used in more than one place are the constants below. Secrets (tokens,
+// passwords, payloads) are never passed to a Logger. A log file that cannot be written costs its lines, never the
+// program.
 package log
 
 import (
@@ -33,12 +34,17 @@ const (
 
 // Config is the `logger` section ("Baetyl Configuration Interpretation").
 type Config struct {
-	Path   string `yaml:"path" json:"path"`                                                         // file; empty: console only
-	Level  string `yaml:"level" json:"level" default:"info" validate:"oneof=debug|info|warn|error"` // least level that is written
-	Format string `yaml:"format" json:"format" default:"text" validate:"oneof=text|json"`           // of file and console
-	Age    Max    `yaml:"age" json:"age" default:"{\"max\":15}"`                                    // days that a rotated file is kept
-	Size   Max    `yaml:"size" json:"size" default:"{\"max\":50}"`                                  // megabytes after which the file is rotated
-	Backup Max    `yaml:"backup" json:"backup" default:"{\"max\":15}"`                              // rotated files that are kept
+	// file; empty: console only
+	Path string `yaml:"path" json:"path"`
+	// least level that is written
+	Level  string `yaml:"level" json:"level" default:"info" validate:"oneof=debug|info|warn|error"`
+	Format string `yaml:"format" json:"format" default:"text" validate:"oneof=text|json"` // of file and console
+	// days that a rotated file is kept
+	Age Max `yaml:"age" json:"age" default:"{\"max\":15}"`
+	// megabytes after which the file is rotated
+	Size Max `yaml:"size" json:"size" default:"{\"max\":50}"`
+	// rotated files that are kept
+	Backup Max `yaml:"backup" json:"backup" default:"{\"max\":15}"`
 }
 
 // Max is a limit, at least 1.
@@ -68,8 +74,8 @@ type Root struct {
 	file *lumberjack.Logger // nil: console only
 }
 
-// New returns the log described by c. fields are pairs of a key and a value that every line carries. Zero values in c mean
-// the documented defaults.
+// New returns the log described by c. fields are pairs of a key and a value that every line carries. Zero values in c
+// mean the documented defaults.
 func New(c Config, fields ...string) *Root { return NewTo(os.Stderr, c, fields...) }
 
 // NewTo is New with another console.
@@ -98,8 +104,13 @@ func NewTo(console io.Writer, c Config, fields ...string) *Root {
 // File returns a writer to the rotated file at path with the limits of c. It opens the file at the first write.
 func File(path string, c Config) *lumberjack.Logger {
 	d := conf.Default[Config]()
-	return &lumberjack.Logger{Filename: path, MaxSize: cmp.Or(c.Size.Max, d.Size.Max), MaxAge: cmp.Or(c.Age.Max, d.Age.Max),
-		MaxBackups: cmp.Or(c.Backup.Max, d.Backup.Max), Compress: true}
+	return &lumberjack.Logger{
+		Filename:   path,
+		MaxSize:    cmp.Or(c.Size.Max, d.Size.Max),
+		MaxAge:     cmp.Or(c.Age.Max, d.Age.Max),
+		MaxBackups: cmp.Or(c.Backup.Max, d.Backup.Max),
+		Compress:   true,
+	}
 }
 
 // SetLevel changes the least level that is written; an unknown level means info.

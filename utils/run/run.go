@@ -23,9 +23,9 @@ func (g *Group) Add(name string, run func(ctx context.Context) error) {
 	g.parts = append(g.parts, part{name, run})
 }
 
-// Run starts the parts in the order of Add and blocks until ctx ends or one part returns. Then each is stopped and waited for
-// in the reverse order, since a later part uses the earlier ones. It returns the first part's error, nil after the end of ctx,
-// joined with what went wrong while stopping.
+// Run starts the parts in the order of Add and blocks until ctx ends or one part returns. Then each is stopped and
+// waited for in the reverse order, since a later part uses the earlier ones. It returns the first part's error, nil
+// after the end of ctx, joined with what went wrong while stopping.
 func (g *Group) Run(ctx context.Context) error {
 	type result struct {
 		i   int

@@ -27,7 +27,13 @@ type Cache[T any] struct {
 
 // New returns a cache of what measure returns. Get waits at most patience for a value that is younger than age.
 func New[T any](age, patience time.Duration, measure func(ctx context.Context) T) *Cache[T] {
-	return &Cache[T]{age: age, patience: patience, measure: measure, wanted: make(chan struct{}, 1), fresh: make(chan struct{})}
+	return &Cache[T]{
+		age:      age,
+		patience: patience,
+		measure:  measure,
+		wanted:   make(chan struct{}, 1),
+		fresh:    make(chan struct{}),
+	}
 }
 
 // Run measures when somebody asks, until ctx ends.

@@ -45,7 +45,19 @@ func (f File[T]) setAside(cause error) error {
 			f.Log.WithError(err).Warnf("remove an old damaged %s", f.What)
 		}
 	}
-	f.Log.WithField("file", f.Path).WithField("aside", aside).WithError(cause).Errorf("%s is damaged and was moved aside; %s", f.What, f.Then)
+	f.Log.WithField(
+		"file",
+		f.Path,
+	).WithField(
+		"aside",
+		aside,
+	).WithError(
+		cause,
+	).Errorf(
+		"%s is damaged and was moved aside; %s",
+		f.What,
+		f.Then,
+	)
 	return fmt.Errorf("%s: %w and was moved to %s: %w", f.What, ErrDamaged, aside, cause)
 }
 

@@ -156,7 +156,9 @@ type head struct {
 const maxHead = 256
 
 var (
-	headLine = regexp.MustCompile(`^(\[?)[{]"statefile":[{]"version":([1-9][0-9]{0,8}),"sha256":"([0-9a-f]{64})"[}]([}]?)\n`)
+	headLine = regexp.MustCompile(
+		`^(\[?)[{]"statefile":[{]"version":([1-9][0-9]{0,8}),"sha256":"([0-9a-f]{64})"[}]([}]?)\n`,
+	)
 	// traces of a first line that is damaged, which files from before there was one do not have
 	headTrace = regexp.MustCompile(`"statefile"|[{]"version":[0-9]+,"sha256":"`)
 )
@@ -235,6 +237,12 @@ func (f File[T]) decode(data []byte) (v T, err error) {
 }
 
 func (f File[T]) newer(version int) error {
-	return fmt.Errorf("%s: %w: %s has version %d, this program reads up to %d; install the program that wrote it, or move the file away",
-		f.What, ErrNewer, f.Path, version, f.Version)
+	return fmt.Errorf(
+		"%s: %w: %s has version %d, this program reads up to %d; install the program that wrote it, or move the file away",
+		f.What,
+		ErrNewer,
+		f.Path,
+		version,
+		f.Version,
+	)
 }

@@ -30,8 +30,13 @@ type bench struct {
 
 func newBench(t testing.TB) *bench {
 	b := &bench{}
-	b.File = state.File[value]{Path: filepath.Join(t.TempDir(), "f.json"), What: "list of parts", Then: "there are none", Version: 1,
-		Log: log.NewTo(&b.log, log.Config{Level: "debug"})}
+	b.File = state.File[value]{
+		Path:    filepath.Join(t.TempDir(), "f.json"),
+		What:    "list of parts",
+		Then:    "there are none",
+		Version: 1,
+		Log:     log.NewTo(&b.log, log.Config{Level: "debug"}),
+	}
 	return b
 }
 
@@ -156,9 +161,18 @@ func TestDamage(t *testing.T) {
 	require.NoError(t, b.Save(value{Name: "x", Parts: map[string]string{"a": "b"}}))
 	whole := b.read(t)
 	cases := map[string]string{
-		"empty": "", "zeros": string(make([]byte, len(whole))), "half": `{"name":`, "text": "hello", "number": "1", "more": `{"name":"x"} {}`,
-		"not UTF-8": "{\"name\":\"\xff\"}", "huge": whole[:len(whole)-1] + strings.Repeat(" ", state.MaxSize), "other type": `{"name":1}`,
-		"list": `[]`, "written by hand": strings.Replace(whole, `"x"`, `"y"`, 1), "formatted": strings.Replace(whole, "\n", " ", 1),
+		"empty":                 "",
+		"zeros":                 string(make([]byte, len(whole))),
+		"half":                  `{"name":`,
+		"text":                  "hello",
+		"number":                "1",
+		"more":                  `{"name":"x"} {}`,
+		"not UTF-8":             "{\"name\":\"\xff\"}",
+		"huge":                  whole[:len(whole)-1] + strings.Repeat(" ", state.MaxSize),
+		"other type":            `{"name":1}`,
+		"list":                  `[]`,
+		"written by hand":       strings.Replace(whole, `"x"`, `"y"`, 1),
+		"formatted":             strings.Replace(whole, "\n", " ", 1),
 		"newer, wrong checksum": strings.Replace(whole, `"version":1`, `"version":2`, 1),
 	}
 	for name, data := range cases {
@@ -211,7 +225,11 @@ func TestDamagedFilesThatAreKept(t *testing.T) {
 		_, err := b.Load()
 		require.ErrorIs(t, err, state.ErrDamaged)
 	}
-	require.Equal(t, []string{"f.json.damaged-10", "f.json.damaged-11", "f.json.damaged-12", "f.json.damaged-x"}, b.asides(t))
+	require.Equal(
+		t,
+		[]string{"f.json.damaged-10", "f.json.damaged-11", "f.json.damaged-12", "f.json.damaged-x"},
+		b.asides(t),
+	)
 }
 
 // What cannot be read may be whole.

@@ -1,17 +1,18 @@
-// Package journal is goleveldb's storage of files with two differences: the sync of a table carries its name to the disk, too, and
-// journals are written over, not made anew.
+// Package journal is goleveldb's storage of files with two differences: the sync of a table carries its name to the
+// disk, too, and journals are written over, not made anew.
 //
 //	spare ──Create: new mark, rename──► NNNNNN.log ──Remove: rename──► spare
 //
-// Each sync of a file that grows makes the file system commit its own journal, too: more writes to wait for, and on flash several
-// times the wear. A file that is written over needs its data written and nothing else. What an earlier use left behind is told from
-// what belongs to this one by a mark, a random number that each use draws:
+// Each sync of a file that grows makes the file system commit its own journal, too: more writes to wait for, and on
+// flash several times the wear. A file that is written over needs its data written and nothing else. What an earlier
+// use left behind is told from what belongs to this one by a mark, a random number that each use draws:
 //
 //	file   magic (8) · mark (8) · frames · anything
 //	frame  mark (8) · length (4) · CRC-32C of mark, length and data (4) · data
 //
-// The data ends at the first frame that is not whole. A power loss may leave later ones on the disk without it, but the sync of those
-// had not ended: nobody was told that they are safe. A file without the magic is a journal as goleveldb itself writes it.
+// The data ends at the first frame that is not whole. A power loss may leave later ones on the disk without it, but
+// the sync of those had not ended: nobody was told that they are safe. A file without the magic is a journal as
+// goleveldb itself writes it.
 package journal
 
 import (
@@ -45,7 +46,8 @@ type disk struct {
 const (
 	magic     = "baetylj1"
 	frameHead = 16
-	// growth is by how much a journal grows, with zeros: so the sizes change with one sync in hundreds until it is as large as it gets.
+	// growth is by how much a journal grows, with zeros: so the sizes change with one sync in hundreds until it is as
+	// large as it gets.
 	growth = 128 << 10
 	// spareFiles is how many are kept: goleveldb has two journals at a time.
 	spareFiles = 2
@@ -53,8 +55,8 @@ const (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Open opens the storage in dir, or makes it. Journals may grow to a size of about writeBuffer. What is cut from a damaged journal is
-// reported to l. It fails if another process has it open.
+// Open opens the storage in dir, or makes it. Journals may grow to a size of about writeBuffer. What is cut from a
+// damaged journal is reported to l. It fails if another process has it open.
 func Open(dir string, writeBuffer int64, l log.Logger) (storage.Storage, error) {
 	files, err := storage.OpenFile(dir, false)
 	if err != nil {
@@ -103,7 +105,8 @@ func (d *disk) Create(fd storage.FileDesc) (storage.Writer, error) {
 	return j, nil
 }
 
-// table is a table that is being written. A manifest that names it may be on the disk before the next sync of the folder.
+// table is a table that is being written. A manifest that names it may be on the disk before the next sync of the
+// folder.
 type table struct {
 	storage.Writer
 	dir string
@@ -174,7 +177,8 @@ type journal struct {
 	buf  []byte
 }
 
-// start makes the file at from an empty journal and gives it its name. Until then nobody takes what it had for a journal's content.
+// start makes the file at from an empty journal and gives it its name. Until then nobody takes what it had for a
+// journal's content.
 func (j *journal) start(from, to string) error {
 	info, err := j.f.Stat()
 	if err != nil {
@@ -234,8 +238,8 @@ func appendFrame(b []byte, mark uint64, data []byte) []byte {
 	return append(b, data...)
 }
 
-// readJournal returns the data of a journal file, and how many bytes that belong to it are lost behind a damaged frame. It uses the
-// memory of b.
+// readJournal returns the data of a journal file, and how many bytes that belong to it are lost behind a damaged
+// frame. It uses the memory of b.
 func readJournal(b []byte) (data []byte, cut int) {
 	if !bytes.HasPrefix(b, []byte(magic)) {
 		if bytes.HasPrefix([]byte(magic), b) || len(bytes.Trim(b[:min(len(b), frameHead)], "\x00")) == 0 {

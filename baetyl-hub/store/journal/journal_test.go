@@ -110,8 +110,8 @@ func TestPlainJournal(t *testing.T) {
 	}
 }
 
-// A power loss writes some of what was not synced, sector by sector, and not the rest. What was synced is read, what follows is read up
-// to a point or not at all, and nothing of an earlier use shows up.
+// A power loss writes some of what was not synced, sector by sector, and not the rest. What was synced is read, what
+// follows is read up to a point or not at all, and nothing of an earlier use shows up.
 func TestPowerLoss(t *testing.T) {
 	const sector = 512
 	dir := t.TempDir()

@@ -3,8 +3,8 @@ package storetest
 
 import "github.com/baetyl/baetyl/baetyl-hub/store"
 
-// Hold returns when the goroutine of s.Run stands still; what is queued until the result is called comes into the next batch. s must
-// be running.
+// Hold returns when the goroutine of s.Run stands still; what is queued until the result is called comes into the
+// next batch. s must be running.
 func Hold(s *store.Store) (release func()) {
 	g := gate{make(chan struct{}), make(chan struct{})}
 	s.Append(g)

@@ -69,7 +69,8 @@ type endpoint struct {
 	Settings *network.EndpointSettings
 }
 
-// configure makes the configuration of a container. It is a pure function: the same request gives the same plan, on every host.
+// configure makes the configuration of a container. It is a pure function: the same request gives the same plan, on
+// every host.
 func configure(r request) (plan, error) {
 	s := r.Service
 	p := plan{
@@ -110,8 +111,8 @@ func configure(r request) (plan, error) {
 	return p, nil
 }
 
-// socketFor is the API's socket, for those who may ask something: an instance that another service has started has no token, and a
-// service may have no right.
+// socketFor is the API's socket, for those who may ask something: an instance that another service has started has no
+// token, and a service may have no right.
 func socketFor(r request) string {
 	if r.Spec.Env[masterapi.EnvServiceToken] == "" || len(r.Service.Rights()) == 0 {
 		return ""
@@ -129,8 +130,8 @@ func environ(vars map[string]string) []string {
 	return out
 }
 
-// binds are the mounts of a container. As mounts, not as binds in the old syntax: a source that has gone is an error then, not an empty
-// folder that belongs to root.
+// binds are the mounts of a container. As mounts, not as binds in the old syntax: a source that has gone is an error
+// then, not an empty folder that belongs to root.
 func binds(points []mountPoint, socket string) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range points {
@@ -174,7 +175,10 @@ func devices(texts []string) ([]container.DeviceMapping, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, container.DeviceMapping{PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions})
+		out = append(
+			out,
+			container.DeviceMapping{PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions},
+		)
 	}
 	return out, nil
 }
@@ -218,8 +222,9 @@ func limit(to *container.Resources, r app.Resources, can kernel) (warnings []str
 	return warnings
 }
 
-// endpoints are the networks of a service in order: without any, and without a network mode, the one that every application has. In a
-// network of its own docker resolves names of containers, and the first instance is called like its service.
+// endpoints are the networks of a service in order: without any, and without a network mode, the one that every
+// application has. In a network of its own docker resolves names of containers, and the first instance is called like
+// its service.
 func endpoints(s engine.Service) []endpoint {
 	if s.NetworkMode != "" {
 		return nil

@@ -29,12 +29,22 @@ func TestConfigure(t *testing.T) {
 		t.Run(s.Name, func(t *testing.T) {
 			r := request{
 				Service: engine.Service{Service: s, Networks: c.Networks},
-				Spec:    engine.Spec{Name: s.Name, Env: map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"}},
-				Master:  "master", Run: "run", Kernel: able,
+				Spec: engine.Spec{
+					Name: s.Name,
+					Env:  map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"},
+				},
+				Master: "master",
+				Run:    "run",
+				Kernel: able,
 			}
 			for _, m := range s.Mounts {
 				v := c.Volume(m.Name)
-				p := mountPoint{Source: "/usr/local/" + v.Path, Managed: v.Managed(), Target: "/" + strings.TrimPrefix(m.Path, "/"), ReadOnly: m.ReadOnly}
+				p := mountPoint{
+					Source:   "/usr/local/" + v.Path,
+					Managed:  v.Managed(),
+					Target:   "/" + strings.TrimPrefix(m.Path, "/"),
+					ReadOnly: m.ReadOnly,
+				}
 				if p.Managed {
 					p.Source = v.Name
 				}
@@ -75,8 +85,11 @@ func TestSocketOnlyForThoseWhoMayAsk(t *testing.T) {
 		"without rights":           {"token", []string{}, false},
 		"started by somebody else": {"", nil, false},
 	} {
-		r := request{Service: engine.Service{Service: app.Service{Name: "s", Image: "i", API: c.api}}, Socket: "/run/api.sock",
-			Spec: engine.Spec{Name: "s", Env: map[string]string{masterapi.EnvServiceToken: c.token}}}
+		r := request{
+			Service: engine.Service{Service: app.Service{Name: "s", Image: "i", API: c.api}},
+			Socket:  "/run/api.sock",
+			Spec:    engine.Spec{Name: "s", Env: map[string]string{masterapi.EnvServiceToken: c.token}},
+		}
 		p, err := configure(r)
 		require.NoError(t, err)
 		require.Equal(t, c.want, len(p.Host.Mounts) == 1, name)
@@ -188,8 +201,16 @@ echo '{"ServerURL":"x","Username":"helped","Secret":"pass"}'
 		"credHelpers": {"help.example.com": "test", "none.example.com": "test", "evil.example.com": "../x"}
 	}`), 0o600))
 	require.Equal(t, `{"username":"hub","password":"pw","serveraddress":"https://index.docker.io/v1/"}`, get("alpine"))
-	require.Equal(t, `{"username":"u","password":"p:w","serveraddress":"r.example.com:5000"}`, get("r.example.com:5000/x/y:1"))
-	require.Equal(t, `{"username":"helped","password":"pass","serveraddress":"help.example.com"}`, get("help.example.com/x"))
+	require.Equal(
+		t,
+		`{"username":"u","password":"p:w","serveraddress":"r.example.com:5000"}`,
+		get("r.example.com:5000/x/y:1"),
+	)
+	require.Equal(
+		t,
+		`{"username":"helped","password":"pass","serveraddress":"help.example.com"}`,
+		get("help.example.com/x"),
+	)
 	require.Empty(t, get("none.example.com/x"))
 	require.Empty(t, get("other.example.com/x"))
 	for _, image := range []string{"bad.example.com/x", "evil.example.com/x", "UPPER"} {
@@ -207,9 +228,21 @@ func decoded(t *testing.T, header string) string {
 }
 
 func TestFollow(t *testing.T) {
-	require.NoError(t, follow(strings.NewReader(`{"status":"Pulling","id":"1"}{"status":"Downloading","id":"1","progressDetail":{"current":1,"total":2}}
-{"status":"Download complete","id":"1"}`), nil))
-	require.EqualError(t, follow(strings.NewReader(`{"status":"a"}{"errorDetail":{},"error":"no space left on device"}`), nil), "no space left on device")
+	require.NoError(
+		t,
+		follow(
+			strings.NewReader(
+				`{"status":"Pulling","id":"1"}{"status":"Downloading","id":"1","progressDetail":{"current":1,"total":2}}
+{"status":"Download complete","id":"1"}`,
+			),
+			nil,
+		),
+	)
+	require.EqualError(
+		t,
+		follow(strings.NewReader(`{"status":"a"}{"errorDetail":{},"error":"no space left on device"}`), nil),
+		"no space left on device",
+	)
 	require.Error(t, follow(strings.NewReader(`{"status":`), nil))
 }
 

@@ -28,7 +28,8 @@ type sandbox struct {
 	output  io.WriteCloser
 }
 
-// Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by others.
+// Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by
+// others.
 func (s *sandbox) Close() error { return s.output.Close() }
 
 // Start creates and starts a container.
@@ -76,7 +77,9 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 func (e *Engine) create(ctx context.Context, name string, p plan) (string, error) {
 	var first *network.NetworkingConfig
 	if len(p.Endpoints) > 0 {
-		first = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{p.Endpoints[0].Network: p.Endpoints[0].Settings}}
+		first = &network.NetworkingConfig{
+			EndpointsConfig: map[string]*network.EndpointSettings{p.Endpoints[0].Network: p.Endpoints[0].Settings},
+		}
 	}
 	for tries := 0; ; tries++ {
 		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, nil, name)
@@ -114,11 +117,18 @@ func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
 	case lives:
 		return fmt.Errorf("an instance of service %s has the name %s already", have.Config.Labels[labelService], name)
 	case have.Config.Labels[labelMaster] == "":
-		return fmt.Errorf("a container that is not ours has the name %s (id %s, image %s): remove or rename it, or rename the service",
-			name, short(have.ID), have.Config.Image)
+		return fmt.Errorf(
+			"a container that is not ours has the name %s (id %s, image %s): remove or rename it, or rename the service",
+			name,
+			short(have.ID),
+			have.Config.Image,
+		)
 	case have.Config.Labels[labelMaster] != master:
-		return fmt.Errorf("another master on this docker daemon has a container called %s (id %s): rename the service of one of them",
-			name, short(have.ID))
+		return fmt.Errorf(
+			"another master on this docker daemon has a container called %s (id %s): rename the service of one of them",
+			name,
+			short(have.ID),
+		)
 	}
 	return e.remove(ctx, have.ID)
 }

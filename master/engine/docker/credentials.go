@@ -37,8 +37,8 @@ type dockerConfig struct {
 	HelperOfAll string                         `json:"credsStore"`
 }
 
-// credentials returns what the registry of an image is to be told, encoded for the daemon; empty when `docker login` has left nothing
-// for it.
+// credentials returns what the registry of an image is to be told, encoded for the daemon; empty when `docker login`
+// has left nothing for it.
 func credentials(ctx context.Context, image string) (string, error) {
 	key, err := registryOf(image)
 	if err != nil {

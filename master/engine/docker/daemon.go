@@ -41,8 +41,8 @@ func (e *Engine) ping(ctx context.Context) error {
 	return err
 }
 
-// await returns when the daemon is there. The first time that it is not, for a key, is an error, so that it shows in inspect; then
-// await waits for the daemon, so that its return is no matter of the backoff.
+// await returns when the daemon is there. The first time that it is not, for a key, is an error, so that it shows in
+// inspect; then await waits for the daemon, so that its return is no matter of the backoff.
 func (e *Engine) await(ctx context.Context, key string) error {
 	err := e.ping(ctx)
 	e.mu.Lock()

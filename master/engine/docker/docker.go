@@ -8,9 +8,9 @@
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
 //	Stop     SIGTERM ─► grace ─► SIGKILL ─► remove
 //
-// It promises that a container is removed by its exact id and only when its labels say that this master made it, and that a
-// daemon that is away or slow is not the end of a service: a container has ended when the daemon says so. It restarts nothing; the
-// supervisor does, with a new container.
+// It promises that a container is removed by its exact id and only when its labels say that this master made it, and
+// that a daemon that is away or slow is not the end of a service: a container has ended when the daemon says so. It
+// restarts nothing; the supervisor does, with a new container.
 package docker
 
 import (
@@ -33,8 +33,8 @@ import (
 // hostName is the name of the host in containers that reach the API over tcp.
 const hostName = "host.docker.internal"
 
-// Options are what the engine needs to know of the master. Where the daemon is comes from DOCKER_HOST and its companions, as for the
-// docker command.
+// Options are what the engine needs to know of the master. Where the daemon is comes from DOCKER_HOST and its
+// companions, as for the docker command.
 type Options struct {
 	Workdir string     // absolute
 	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
@@ -77,8 +77,8 @@ func New(opts Options) (*Engine, error) {
 // Name is docker.
 func (e *Engine) Name() string { return masterapi.ModeDocker }
 
-// Address gives the path of the mounted socket. An address of the loopback, or of all interfaces, becomes the name that the host has in
-// the containers; other addresses are reachable as they are.
+// Address gives the path of the mounted socket. An address of the loopback, or of all interfaces, becomes the name
+// that the host has in the containers; other addresses are reachable as they are.
 func (e *Engine) Address(address string) string {
 	a, err := addr.Listen(address, addr.Server...)
 	if err != nil {
@@ -98,7 +98,8 @@ func (e *Engine) Address(address string) string {
 // Close ends the connections to the daemon.
 func (e *Engine) Close() error { return e.api.Close() }
 
-// Prepare pulls the image of the service as far as that is wanted, and tells what else would keep the service from starting.
+// Prepare pulls the image of the service as far as that is wanted, and tells what else would keep the service from
+// starting.
 func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if err := e.ping(ctx); err != nil {
 		return err
@@ -109,8 +110,8 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	return e.pull(ctx, s.Image, e.opts.Pull.Policy)
 }
 
-// Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is missing is pulled
-// here too: the daemon may have come after Prepare.
+// Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
+// missing is pulled here too: the daemon may have come after Prepare.
 func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, error) {
 	if err := e.await(ctx, s.Name); err != nil {
 		return nil, err

@@ -67,7 +67,9 @@ func makeImage(ctx context.Context, api *client.Client) error {
 	}
 	var root bytes.Buffer
 	w := tar.NewWriter(&root)
-	if err := w.WriteHeader(&tar.Header{Name: "actor", Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg}); err != nil {
+	if err := w.WriteHeader(
+		&tar.Header{Name: "actor", Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg},
+	); err != nil {
 		return err
 	}
 	if _, err := w.Write(data); err != nil {
@@ -116,7 +118,11 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	api, err := daemon()
 	if err != nil {
-		requires.Missing(t, "a docker daemon ("+err.Error()+")", "scripts/dockerd.sh start, and export the DOCKER_HOST that it prints")
+		requires.Missing(
+			t,
+			"a docker daemon ("+err.Error()+")",
+			"scripts/dockerd.sh start, and export the DOCKER_HOST that it prints",
+		)
 	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
@@ -150,7 +156,10 @@ func socket(t *testing.T, dir string) string {
 
 // containers returns those that carry the id of the bench's master.
 func (b *bench) containers(t *testing.T) (ids []string) {
-	list, err := b.api.ContainerList(context.Background(), container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))})
+	list, err := b.api.ContainerList(
+		context.Background(),
+		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))},
+	)
 	require.NoError(t, err)
 	for _, c := range list {
 		for _, m := range c.Mounts {

@@ -112,7 +112,8 @@ type message struct {
 	Error string `json:"error"`
 }
 
-// follow reads the progress of a pull to its end, and returns the error that it ended with. report is called now and then.
+// follow reads the progress of a pull to its end, and returns the error that it ended with. report is called now and
+// then.
 func follow(r io.Reader, report func(done, total int64)) error {
 	type layer struct{ done, total int64 }
 	layers := map[string]layer{}

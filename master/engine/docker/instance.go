@@ -101,8 +101,9 @@ func (i *instance) Stop(ctx context.Context) {
 	}
 }
 
-// terminate sends SIGTERM and tells whether the container has ended before ctx does. The kernel hides from the first process of a
-// container a signal that it has no handler for yet: one that has just begun is asked again, at growing intervals.
+// terminate sends SIGTERM and tells whether the container has ended before ctx does. The kernel hides from the first
+// process of a container a signal that it has no handler for yet: one that has just begun is asked again, at growing
+// intervals.
 func (i *instance) terminate(ctx context.Context) bool {
 	i.signal(ctx, "SIGTERM")
 	for wait := 500 * time.Millisecond; time.Since(i.began) < settling; wait *= 2 {
@@ -173,7 +174,8 @@ var (
 	errGivenUp = errors.New("docker daemon does not answer; the container may still run")
 )
 
-// awaitEnd returns the state of the container when it runs no more. A daemon that is away is asked again until it is back.
+// awaitEnd returns the state of the container when it runs no more. A daemon that is away is asked again until it is
+// back.
 func (i *instance) awaitEnd() (*container.State, error) {
 	api := i.engine.api
 	for n := 0; ; n++ {
@@ -200,7 +202,12 @@ func (i *instance) awaitEnd() (*container.State, error) {
 			n = 0
 		}
 		if n == 0 {
-			i.log.WithField(log.KeyReason, fmt.Sprint(errors.Join(err, inspectErr))).Warnf("docker daemon is away or slow; its container is taken to run on")
+			i.log.WithField(
+				log.KeyReason,
+				fmt.Sprint(errors.Join(err, inspectErr)),
+			).Warnf(
+				"docker daemon is away or slow; its container is taken to run on",
+			)
 		}
 		select {
 		case <-i.ctx.Done():
@@ -223,7 +230,10 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 	}
 	switch {
 	case s.OOMKilled:
-		out.Err = fmt.Errorf("container exit code: %d, killed by the kernel: out of memory (OOM), see resources.memory.limit", s.ExitCode)
+		out.Err = fmt.Errorf(
+			"container exit code: %d, killed by the kernel: out of memory (OOM), see resources.memory.limit",
+			s.ExitCode,
+		)
 	case s.ExitCode != 0 && s.Error != "":
 		out.Err = fmt.Errorf("container exit code: %d: %s", s.ExitCode, s.Error)
 	case s.ExitCode != 0:
@@ -232,8 +242,8 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 	return out
 }
 
-// read follows the output until the container has ended or ctx ends. After a daemon was away it goes on from then: what the daemon had
-// read but not handed on in that moment is missing in the file, and is in `docker logs`.
+// read follows the output until the container has ended or ctx ends. After a daemon was away it goes on from then:
+// what the daemon had read but not handed on in that moment is missing in the file, and is in `docker logs`.
 func (i *instance) read(ctx context.Context) {
 	var lines sync.WaitGroup
 	defer lines.Wait()
@@ -248,7 +258,11 @@ func (i *instance) read(ctx context.Context) {
 	since := ""
 	for n := 0; ctx.Err() == nil; n++ {
 		opened := time.Now()
-		stream, err := i.engine.api.ContainerLogs(ctx, i.id, container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true, Since: since})
+		stream, err := i.engine.api.ContainerLogs(
+			ctx,
+			i.id,
+			container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true, Since: since},
+		)
 		if errdefs.IsNotFound(err) {
 			return
 		}

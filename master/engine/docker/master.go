@@ -25,8 +25,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// idFile holds what makes the master's id its own, relative to the working directory. It lies with the data, since containers outlive
-// a restart of the machine, which may empty var/run.
+// idFile holds what makes the master's id its own, relative to the working directory. It lies with the data, since
+// containers outlive a restart of the machine, which may empty var/run.
 const idFile = "var/db/baetyl/master.id"
 
 // reapGrace is between SIGTERM and SIGKILL for what an earlier master left.
@@ -38,8 +38,8 @@ func randomID() string {
 	return hex.EncodeToString(b)
 }
 
-// masterID returns the id of this master. It depends on the working directory too: a copy of the directory on the same machine is
-// another master.
+// masterID returns the id of this master. It depends on the working directory too: a copy of the directory on the
+// same machine is another master.
 func (e *Engine) masterID() (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -95,7 +95,10 @@ func (e *Engine) reap(ctx context.Context, recorded map[string]bool) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelMaster+"="+id))})
+	list, err := e.api.ContainerList(
+		ctx,
+		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelMaster+"="+id))},
+	)
 	if err != nil {
 		return fmt.Errorf("look for containers of an earlier master: %w", err)
 	}

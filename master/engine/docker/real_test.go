@@ -74,7 +74,8 @@ func TestStopOfWhatHasJustBegun(t *testing.T) {
 	require.NoError(t, i.Exit().Err)
 }
 
-// Services find each other by name in the network that every application has, and in networks of their own also by aliases.
+// Services find each other by name in the network that every application has, and in networks of their own also by
+// aliases.
 func TestNames(t *testing.T) {
 	b := newBench(t)
 	b.start(t, service("t-hub", "run"))
@@ -127,7 +128,14 @@ func TestOutputIsLive(t *testing.T) {
 // A container that is not ours is never touched, whatever its name; the error tells what to do.
 func TestStrangersKeepTheirNames(t *testing.T) {
 	b := newBench(t)
-	c, err := b.api.ContainerCreate(t.Context(), &container.Config{Image: testImage, Cmd: []string{"run"}}, nil, nil, nil, "t-taken")
+	c, err := b.api.ContainerCreate(
+		t.Context(),
+		&container.Config{Image: testImage, Cmd: []string{"run"}},
+		nil,
+		nil,
+		nil,
+		"t-taken",
+	)
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = b.api.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})
@@ -163,7 +171,8 @@ func TestTwoMasters(t *testing.T) {
 	requireRunning(t, first, "the other master ended it")
 }
 
-// A master that is killed leaves containers; the next one in its directory removes them, with no record, and without a word to it.
+// A master that is killed leaves containers; the next one in its directory removes them, with no record, and without
+// a word to it.
 func TestOrphans(t *testing.T) {
 	killed := newBench(t)
 	orphan := killed.start(t, service("t-orphan", "run"))
@@ -214,7 +223,10 @@ func TestPullWithoutRegistry(t *testing.T) {
 
 	require.NoError(t, b.api.ImageTag(t.Context(), testImage, "localhost:1/here:latest"))
 	s.Image = "localhost:1/here:latest"
-	require.NoError(t, with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s))
+	require.NoError(
+		t,
+		with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s),
+	)
 	require.Contains(t, b.log.String(), "could not be pulled; the one that is here is used")
 }
 
@@ -241,7 +253,8 @@ func (d *ownDaemon) run(t *testing.T, command string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// kill -9 of the daemon is no end of a service, and its output goes on when the daemon is back. An end in the meantime is seen.
+// kill -9 of the daemon is no end of a service, and its output goes on when the daemon is back. An end in the
+// meantime is seen.
 func TestDaemonKilled(t *testing.T) {
 	newBench(t) // the daemon of the other tests is there; this one kills its own
 	if os.Getuid() != 0 {

@@ -1,4 +1,5 @@
-// Package enginetest has the suite that every engine passes, and an engine without processes for tests of the supervisor.
+// Package enginetest has the suite that every engine passes, and an engine without processes for tests of the
+// supervisor.
 package enginetest
 
 import (

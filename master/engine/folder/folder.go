@@ -1,11 +1,12 @@
 //go:build unix
 
-// Package folder finds the folder of the host that a volume names, and keeps it below the working directory of the master.
+// Package folder finds the folder of the host that a volume names, and keeps it below the working directory of the
+// master.
 //
 //	volume ─► CleanPath ─► <workdir>/<path> ─► links followed ─► still below a root? ─► mounted, or linked, by the engine
 //
-// It promises that no path, and no link that a service may have put there, leads to another place of the host at the time of
-// the look; who can replace a folder by a link just then belongs to the host.
+// It promises that no path, and no link that a service may have put there, leads to another place of the host at the
+// time of the look; who can replace a folder by a link just then belongs to the host.
 package folder
 
 import (
@@ -22,7 +23,8 @@ import (
 // Data is the folder of the master's data, relative to its working directory.
 const Data = "var/db/baetyl"
 
-// Source returns where path, relative to workdir, is, without links. A missing folder is created for who may write to it.
+// Source returns where path, relative to workdir, is, without links. A missing folder is created for who may write to
+// it.
 func Source(workdir, path string, readonly bool) (string, error) {
 	clean, err := app.CleanPath(path)
 	if err != nil {
@@ -71,8 +73,8 @@ func create(path string, roots []string) error {
 	}
 }
 
-// roots are the folders that volumes stay in: the working directory, and where its owner put its data by a link. Services
-// can write below these folders at most, so none can add a root.
+// roots are the folders that volumes stay in: the working directory, and where its owner put its data by a link.
+// Services can write below these folders at most, so none can add a root.
 func roots(workdir string) ([]string, error) {
 	var out []string
 	for _, dir := range []string{"", "etc", "var", "var/db", Data, "var/log"} {

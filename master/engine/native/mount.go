@@ -48,7 +48,11 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 	for i, l := range out {
 		for _, outer := range out[:i] {
 			if strings.HasPrefix(l.target+"/", outer.target+"/") {
-				return nil, fmt.Errorf("%s lies inside %s; native mode cannot nest them: choose a path beside it", l.what, outer.what)
+				return nil, fmt.Errorf(
+					"%s lies inside %s; native mode cannot nest them: choose a path beside it",
+					l.what,
+					outer.what,
+				)
 			}
 		}
 	}
@@ -66,8 +70,8 @@ func source(workdir string, v app.Volume, readonly bool) (string, error) {
 	return folder.Source(workdir, filepath.Join(folder.Data, v.Name), readonly)
 }
 
-// build makes the directory with its links. Parents are created in the directory only: links has seen to it that no target
-// lies behind another one.
+// build makes the directory with its links. Parents are created in the directory only: links has seen to it that no
+// target lies behind another one.
 func build(dir string, links []link) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -84,8 +88,8 @@ func build(dir string, links []link) error {
 	return nil
 }
 
-// protected returns the sources that are to be read-only. One that the service also gets writable, by another mount that
-// contains it, is left out: a link cannot be both.
+// protected returns the sources that are to be read-only. One that the service also gets writable, by another mount
+// that contains it, is left out: a link cannot be both.
 func protected(links []link) (paths []string) {
 	for _, l := range links {
 		writable := !l.readonly

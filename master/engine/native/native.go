@@ -11,10 +11,10 @@
 //	         stdout, stderr ─► var/log/baetyl/services/<service>.log
 //	Stop   SIGTERM to the group ─► grace ─► SIGKILL to the group
 //
-// It promises that a process and everything in its process group is gone when Done is closed, and that a later master finds
-// by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and files of
-// the host, and one that runs as root can undo what keeps it from writing. What a process moves into another session
-// escapes it.
+// It promises that a process and everything in its process group is gone when Done is closed, and that a later master
+// finds by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and
+// files of the host, and one that runs as root can undo what keeps it from writing. What a process moves into another
+// session escapes it.
 package native
 
 import (
@@ -44,8 +44,9 @@ type Options struct {
 	Workdir string     // absolute
 	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
 	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
-	Shim    bool       // this program calls Shim when its first argument is ShimArg: read-only mounts are made so, where the system lets us
-	Log     log.Logger
+	// this program calls Shim when its first argument is ShimArg: read-only mounts are made so, where the system lets us
+	Shim bool
+	Log  log.Logger
 }
 
 // Engine implements engine.Engine.
@@ -63,7 +64,8 @@ func New(opts Options) *Engine { return &Engine{opts: opts} }
 // Name is native.
 func (e *Engine) Name() string { return masterapi.ModeNative }
 
-// Address gives the path of the linked socket, which is the same in every service; other addresses are those of the host.
+// Address gives the path of the linked socket, which is the same in every service; other addresses are those of the
+// host.
 func (e *Engine) Address(address string) string {
 	if a, err := addr.Listen(address, addr.Server...); err == nil && a.Scheme == "unix" {
 		return "unix://" + socketPath
@@ -124,7 +126,12 @@ func (e *Engine) canProtect() bool {
 		}
 		err := tryShim(e.opts.Workdir)
 		if err != nil {
-			e.opts.Log.WithField(log.KeyReason, err.Error()).Warnf("read-only mounts are links only: nothing keeps services from writing to them")
+			e.opts.Log.WithField(
+				log.KeyReason,
+				err.Error(),
+			).Warnf(
+				"read-only mounts are links only: nothing keeps services from writing to them",
+			)
 		}
 		e.protects = err == nil
 	})

@@ -168,7 +168,11 @@ func TestReadOnly(t *testing.T) {
 	try := func(file string) string {
 		return "(echo x > " + file + ") 2>/dev/null && echo wrote " + file + " || echo kept " + file + "\n"
 	}
-	s := h.service(t, "svc", try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"))
+	s := h.service(
+		t,
+		"svc",
+		try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"),
+	)
 	s = with(s, "conf", "var/db/baetyl/conf", "etc/baetyl", true)
 	s = with(s, "one", "var/db/baetyl/one", "one", true)
 	s = with(s, "log", "var/db/baetyl/log", "log", false)
@@ -183,7 +187,8 @@ func TestReadOnly(t *testing.T) {
 	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
 }
 
-// What a shim tells of the program is explained as without one; what keeps the shim itself from its work is told as it is.
+// What a shim tells of the program is explained as without one; what keeps the shim itself from its work is told as
+// it is.
 func TestWhyAShimCannotStart(t *testing.T) {
 	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {
 		t.Skip("this host does not let us mount")
@@ -342,7 +347,11 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("LC_ALL", "C")
 	t.Setenv("https_proxy", "http://proxy:1")
 	h := newHost(t)
-	_, i := h.start(t, h.service(t, "svc", "env; echo args $0 $1 $2"), map[string]string{"PATH": "/bin:/usr/bin", "X": "y"})
+	_, i := h.start(
+		t,
+		h.service(t, "svc", "env; echo args $0 $1 $2"),
+		map[string]string{"PATH": "/bin:/usr/bin", "X": "y"},
+	)
 	enginetest.Ended(t, i)
 	out := i.Output()
 	require.Contains(t, out, "PATH=/bin:/usr/bin")

@@ -32,7 +32,12 @@ func findEntry(dir, image string) (string, error) {
 	file := filepath.Join(rel, "package.yml")
 	data, err := conf.ReadFile(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("open %s: no such file or directory; mount the volume that holds package %q at %s", file, image, rel)
+		return "", fmt.Errorf(
+			"open %s: no such file or directory; mount the volume that holds package %q at %s",
+			file,
+			image,
+			rel,
+		)
 	}
 	if err != nil {
 		return "", err

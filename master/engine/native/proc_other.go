@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// awaitEnd returns when the child pid has ended, and leaves it to be reaped. There is no call for that here, so it looks.
+// awaitEnd returns when the child pid has ended, and leaves it to be reaped. There is no call for that here, so it
+// looks.
 func awaitEnd(pid int) {
 	for startOf(pid) != "" {
 		time.Sleep(200 * time.Millisecond)

@@ -115,8 +115,8 @@ func environ(dir string, vars map[string]string) []string {
 	return out
 }
 
-// inherited tells which variables of the master its services get: those that say where things are, in which language, and
-// how to get to the network. The rest may hold secrets that are not theirs.
+// inherited tells which variables of the master its services get: those that say where things are, in which language,
+// and how to get to the network. The rest may hold secrets that are not theirs.
 func inherited(name string) bool {
 	switch strings.ToUpper(name) {
 	case "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY":
@@ -133,8 +133,8 @@ func inherited(name string) bool {
 //
 //	running ──leader ends──► group is asked to end ─► killed if it does not ─► leader reaped ─► Done
 //
-// The leader stays a zombie until the group is empty: so long no other process can get its pid, and a signal to the group
-// reaches nobody else.
+// The leader stays a zombie until the group is empty: so long no other process can get its pid, and a signal to the
+// group reaches nobody else.
 type instance struct {
 	cmd    *exec.Cmd
 	began  time.Time
@@ -207,8 +207,8 @@ func (i *instance) wait(r *os.File) {
 	close(i.done)
 }
 
-// clearGroup ends what the leader left in its group. While the instance is being stopped its grace is that of Stop, which
-// kills in the end.
+// clearGroup ends what the leader left in its group. While the instance is being stopped its grace is that of Stop,
+// which kills in the end.
 func (i *instance) clearGroup() {
 	pid := i.cmd.Process.Pid
 	if len(groupOf(pid)) == 0 {

@@ -33,8 +33,19 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	}
 	left := e.left(groups)
 	for pid, owner := range left {
-		e.opts.Log.WithField(log.KeyService, owner.Service).WithField(log.KeyInstance, owner.Instance).WithField(log.KeyPID, pid).
-			Warnf("process was left by an earlier master and is stopped")
+		e.opts.Log.WithField(
+			log.KeyService,
+			owner.Service,
+		).WithField(
+			log.KeyInstance,
+			owner.Instance,
+		).WithField(
+			log.KeyPID,
+			pid,
+		).
+			Warnf(
+				"process was left by an earlier master and is stopped",
+			)
 		_ = syscall.Kill(pid, syscall.SIGTERM) // gone by now is what we want
 	}
 	tick := time.NewTicker(orphanPoll)
@@ -59,8 +70,8 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	return nil
 }
 
-// left returns the living processes that an earlier master started, with the instance that each belongs to. It looks at every
-// process of the host once.
+// left returns the living processes that an earlier master started, with the instance that each belongs to. It looks
+// at every process of the host once.
 func (e *Engine) left(groups map[int]engine.Record) map[int]engine.Record {
 	root, err := filepath.EvalSymlinks(filepath.Join(e.opts.Workdir, servicesDir))
 	if err != nil {

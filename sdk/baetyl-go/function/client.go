@@ -27,9 +27,13 @@ type ClientConfig struct {
 	Backoff struct {
 		Max time.Duration `yaml:"max" json:"max" default:"1m" validate:"min=1"` // longest delay between attempts to connect
 	} `yaml:"backoff" json:"backoff"`
-	Timeout     time.Duration                   `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"` // of Connect, and of each call
-	FailFast    bool                            `yaml:"-" json:"-"`                                            // Call fails at once while there is no connection, instead of waiting for one
-	Pipe        bool                            `yaml:"-" json:"-"`                                            // Connect tries the pipe of protocol/function before gRPC; there is one connection then, which is not made again. Not with TLS
+	// of Connect, and of each call
+	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`
+	// Call fails at once while there is no connection, instead of waiting for one
+	FailFast bool `yaml:"-" json:"-"`
+	// Connect tries the pipe of protocol/function before gRPC; there is one connection then, which is not made again.
+	// Not with TLS
+	Pipe        bool                            `yaml:"-" json:"-"`
 	cert.Config `yaml:",inline" json:",inline"` // any of them turns TLS on
 }
 
@@ -67,7 +71,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		creds = credentials.NewTLS(tls)
 	}
 	delays := grpcbackoff.DefaultConfig
-	delays.BaseDelay = 10 * time.Millisecond // an instance that starts is there in a moment; gRPC's second would be the cold start
+	// an instance that starts is there in a moment; gRPC's second would be the cold start
+	delays.BaseDelay = 10 * time.Millisecond
 	delays.MaxDelay = cfg.Backoff.Max
 	// passthrough: the name is resolved at each attempt, since a container's name appears when it starts.
 	conn, err := grpc.NewClient("passthrough:///"+cfg.Address,

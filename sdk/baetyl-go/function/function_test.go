@@ -46,7 +46,10 @@ func TestGoFunction(t *testing.T) {
 	defer cmd.Process.Kill()
 	c := connect(t, function.ClientConfig{Address: address})
 	require.NoError(t, c.Connect(context.Background()))
-	answer, err := c.Call(context.Background(), &function.Message{ID: 3, Topic: "t", Payload: []byte("you"), FunctionInvokeID: "x"})
+	answer, err := c.Call(
+		context.Background(),
+		&function.Message{ID: 3, Topic: "t", Payload: []byte("you"), FunctionInvokeID: "x"},
+	)
 	require.NoError(t, err)
 	require.Equal(t, "hello you", string(answer.Payload))
 	require.Equal(t, uint64(3), answer.ID)
@@ -98,22 +101,26 @@ func overBoth(t *testing.T, test func(t *testing.T, dial func(cfg function.Clien
 
 func TestServerStatus(t *testing.T) {
 	overBoth(t, func(t *testing.T, dial func(cfg function.ClientConfig) *function.Client) {
-		address, _ := serve(t, function.ServerConfig{}, func(ctx context.Context, m *function.Message) (*function.Message, error) {
-			switch string(m.Payload) {
-			case "panic":
-				panic("oops")
-			case "late":
-				<-ctx.Done()
-				return nil, ctx.Err()
-			case "status":
-				return nil, status.Error(codes.NotFound, "function (x) not found")
-			case "nothing":
-				return nil, nil
-			case "much":
-				return &function.Message{Payload: make([]byte, 4<<20)}, nil
-			}
-			return m, nil
-		})
+		address, _ := serve(
+			t,
+			function.ServerConfig{},
+			func(ctx context.Context, m *function.Message) (*function.Message, error) {
+				switch string(m.Payload) {
+				case "panic":
+					panic("oops")
+				case "late":
+					<-ctx.Done()
+					return nil, ctx.Err()
+				case "status":
+					return nil, status.Error(codes.NotFound, "function (x) not found")
+				case "nothing":
+					return nil, nil
+				case "much":
+					return &function.Message{Payload: make([]byte, 4<<20)}, nil
+				}
+				return m, nil
+			},
+		)
 		cfg := function.ClientConfig{Address: address, Timeout: 300 * time.Millisecond}
 		c := dial(cfg)
 		for payload, want := range map[string]codes.Code{"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
@@ -141,15 +148,19 @@ func TestServerStatus(t *testing.T) {
 func TestCallsAtOnce(t *testing.T) {
 	overBoth(t, func(t *testing.T, dial func(cfg function.ClientConfig) *function.Client) {
 		began, cancelled := make(chan string, 3), make(chan string, 3)
-		address, _ := serve(t, function.ServerConfig{}, func(ctx context.Context, m *function.Message) (*function.Message, error) {
-			if len(m.Payload) == 0 {
-				return m, nil
-			}
-			began <- string(m.Payload)
-			<-ctx.Done()
-			cancelled <- string(m.Payload)
-			return nil, ctx.Err()
-		})
+		address, _ := serve(
+			t,
+			function.ServerConfig{},
+			func(ctx context.Context, m *function.Message) (*function.Message, error) {
+				if len(m.Payload) == 0 {
+					return m, nil
+				}
+				began <- string(m.Payload)
+				<-ctx.Done()
+				cancelled <- string(m.Payload)
+				return nil, ctx.Err()
+			},
+		)
 		c := dial(function.ClientConfig{Address: address})
 		failed := make(chan error, 3)
 		call := func(payload string) context.CancelFunc {
@@ -179,15 +190,19 @@ func TestCallsAtOnce(t *testing.T) {
 func TestServerEndsWithinBounds(t *testing.T) {
 	overBoth(t, func(t *testing.T, dial func(cfg function.ClientConfig) *function.Client) {
 		entered, finish := make(chan struct{}), make(chan struct{})
-		address, stop := serve(t, function.ServerConfig{}, func(ctx context.Context, m *function.Message) (*function.Message, error) {
-			close(entered)
-			if string(m.Payload) == "short" {
-				<-finish
-				return m, nil
-			}
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
+		address, stop := serve(
+			t,
+			function.ServerConfig{},
+			func(ctx context.Context, m *function.Message) (*function.Message, error) {
+				close(entered)
+				if string(m.Payload) == "short" {
+					<-finish
+					return m, nil
+				}
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		)
 		c := dial(function.ClientConfig{Address: address})
 		result := make(chan error, 1)
 		call := func(payload string) {
@@ -211,11 +226,15 @@ func TestServerEndsWithinBounds(t *testing.T) {
 		require.True(t, c.Lost(context.Background()))
 
 		entered = make(chan struct{})
-		address, stop = serve(t, function.ServerConfig{}, func(ctx context.Context, m *function.Message) (*function.Message, error) {
-			close(entered)
-			<-ctx.Done()
-			return nil, ctx.Err()
-		})
+		address, stop = serve(
+			t,
+			function.ServerConfig{},
+			func(ctx context.Context, m *function.Message) (*function.Message, error) {
+				close(entered)
+				<-ctx.Done()
+				return nil, ctx.Err()
+			},
+		)
 		c = dial(function.ClientConfig{Address: address})
 		go call("endless")
 		<-entered
@@ -227,7 +246,11 @@ func TestServerEndsWithinBounds(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer busy.Close()
-	require.ErrorContains(t, function.NewServer(function.ServerConfig{Address: busy.Addr().String()}, nil).Listen(), "address already in use")
+	require.ErrorContains(
+		t,
+		function.NewServer(function.ServerConfig{Address: busy.Addr().String()}, nil).Listen(),
+		"address already in use",
+	)
 }
 
 func TestCallsOverTLS(t *testing.T) {
@@ -243,9 +266,13 @@ func TestCallsOverTLS(t *testing.T) {
 		return path
 	}
 	crt, key := file("crt", "CERTIFICATE", pair.Certificate[0]), file("key", "PRIVATE KEY", secret)
-	address, _ := serve(t, function.ServerConfig{Cert: crt, Key: key}, func(_ context.Context, m *function.Message) (*function.Message, error) {
-		return m, nil
-	})
+	address, _ := serve(
+		t,
+		function.ServerConfig{Cert: crt, Key: key},
+		func(_ context.Context, m *function.Message) (*function.Message, error) {
+			return m, nil
+		},
+	)
 	c := connect(t, function.ClientConfig{Address: address, Config: cert.Config{CA: crt}})
 	out, err := c.Call(context.Background(), &function.Message{Payload: []byte("x")})
 	require.NoError(t, err)

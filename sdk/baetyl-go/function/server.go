@@ -20,9 +20,10 @@ import (
 
 // ServerConfig is the `server` section of a function runtime.
 type ServerConfig struct {
-	Address    string        `yaml:"address" json:"address"`                               // host:port
-	Timeout    time.Duration `yaml:"timeout" json:"timeout" default:"2m" validate:"min=1"` // of one call: its context ends then
-	Message    Length        `yaml:"message" json:"message"`                               // largest message, in and out
+	Address string `yaml:"address" json:"address"` // host:port
+	// of one call: its context ends then
+	Timeout    time.Duration `yaml:"timeout" json:"timeout" default:"2m" validate:"min=1"`
+	Message    Length        `yaml:"message" json:"message"` // largest message, in and out
 	Concurrent struct {
 		Max uint32 `yaml:"max" json:"max"` // calls at once on one connection; 0: no limit
 	} `yaml:"concurrent" json:"concurrent"`
@@ -85,7 +86,10 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 // Serve answers calls until ctx ends, then waits some seconds for those that run.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.listener.Close() // also where Serve below is not reached
-	opts := []grpc.ServerOption{grpc.MaxRecvMsgSize(s.cfg.Message.Length.Max.Int()), grpc.MaxSendMsgSize(s.cfg.Message.Length.Max.Int())}
+	opts := []grpc.ServerOption{
+		grpc.MaxRecvMsgSize(s.cfg.Message.Length.Max.Int()),
+		grpc.MaxSendMsgSize(s.cfg.Message.Length.Max.Int()),
+	}
 	if s.cfg.Concurrent.Max > 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(s.cfg.Concurrent.Max))
 	}
@@ -146,7 +150,12 @@ func (s *Server) Call(ctx context.Context, m *Message) (out *Message, err error)
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			err = status.Errorf(codes.Unknown, "Exception calling application: ('[UserCodeInvoke]', panic: %v)\n%s", p, debug.Stack())
+			err = status.Errorf(
+				codes.Unknown,
+				"Exception calling application: ('[UserCodeInvoke]', panic: %v)\n%s",
+				p,
+				debug.Stack(),
+			)
 		}
 	}()
 	out, err = s.call(ctx, m)

@@ -40,7 +40,15 @@ func fileSystem(path string) (host.FileSystem, error) {
 		return host.FileSystem{}, err
 	}
 	return host.FileSystem{
-		Path: path, Fstype: u.Fstype, Total: u.Total, Free: u.Free, Used: u.Used, UsedPercent: percent(u.UsedPercent),
-		InodesTotal: u.InodesTotal, InodesUsed: u.InodesUsed, InodesFree: u.InodesFree, InodesUsedPercent: percent(u.InodesUsedPercent),
+		Path:              path,
+		Fstype:            u.Fstype,
+		Total:             u.Total,
+		Free:              u.Free,
+		Used:              u.Used,
+		UsedPercent:       percent(u.UsedPercent),
+		InodesTotal:       u.InodesTotal,
+		InodesUsed:        u.InodesUsed,
+		InodesFree:        u.InodesFree,
+		InodesUsedPercent: percent(u.InodesUsedPercent),
 	}, nil
 }

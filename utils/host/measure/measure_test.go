@@ -34,7 +34,8 @@ func TestThisMachine(t *testing.T) {
 	require.NotEmpty(t, gone.Error)
 }
 
-// A stand-in for the tool shows the columns, a broken line and that a hanging tool is ended; the real one needs the hardware.
+// A stand-in for the tool shows the columns, a broken line and that a hanging tool is ended; the real one needs the
+// hardware.
 func TestGPUs(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", dir)
