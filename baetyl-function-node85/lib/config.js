@@ -246,8 +246,10 @@ function text(value) {
 
 function positive(value) {
   if (!Number.isInteger(value) || value < 1 || value >= Math.pow(2, 32)) {
-    const hint = typeof value === 'string' && /^\d+$/.test(value) ? '; remove the quotes' : '';
-    throw new Error(`expected a whole number of at least 1 and below 2^32, found '${value}'${hint}`);
+    let hint = '';
+    if (typeof value === 'string' && /^\d+$/.test(value)) hint = '; remove the quotes';
+    else if (Number.isInteger(value) && value > 1) hint = '; the largest is 4294967295';
+    throw new Error(`expected a whole number of at least 1, found '${value}'${hint}`);
   }
   return value;
 }

@@ -272,7 +272,9 @@ def _text(value):
 def _positive(value):
     if isinstance(value, bool) or not isinstance(value, _integer) or not 1 <= value < 1 << 32:
         hint = '; remove the quotes' if isinstance(value, (str, _string)) and _NUMBER.match(value) else ''
-        raise ValueError("expected a whole number of at least 1 and below 2^32, found '%s'%s" % (value, hint))
+        if isinstance(value, _integer) and value > 1:
+            hint = '; the largest is 4294967295'
+        raise ValueError("expected a whole number of at least 1, found '%s'%s" % (value, hint))
     return value
 
 
