@@ -201,15 +201,17 @@ const values = ({ file, env }) => {
   try {
     const c = config.load(file, env);
     const { server: s, logger: l } = c;
-    return { name: c.name, address: s.address, concurrent: s.concurrent || 0, message: s.messageLength, timeout: s.timeout / 1000,
-      level: l.level, format: l.format, path: l.path || '', age: l.ageDays, size: l.sizeBytes / 1048576, backup: l.backups,
-      functions: c.functions.map((f) => f.name) };
+    return { name: c.name, address: s.address, concurrent: s.concurrent || 0, message: s.messageLength,
+      timeout: s.timeout / 1000, level: l.level, format: l.format, path: l.path || '',
+      age: l.ageDays, size: l.sizeBytes / 1048576, backup: l.backups, functions: c.functions.map((f) => f.name) };
   } catch (e) {
     if (!(e instanceof config.ConfigError)) throw e;
     return { error: e.message };
   }
 };
-require('readline').createInterface({ input: process.stdin }).on('line', (line) => console.log(JSON.stringify(values(JSON.parse(line)))));
+require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  console.log(JSON.stringify(values(JSON.parse(line))));
+});
 `
 	each(t, func(t *testing.T, target functiontest.Target) {
 		lib := filepath.Join(filepath.Dir(filepath.Dir(target.Entry)), "lib/config.js")

@@ -294,8 +294,9 @@ def values(q):
         c = config.load(native(q['file']), dict((native(k), native(v)) for k, v in q['env'].items()))
     except config.ConfigError as e:
         return {'error': u'%s' % e}
-    return {'name': c.name, 'address': c.server.address, 'concurrent': c.server.concurrent or 0, 'message': c.server.message_length,
-            'timeout': c.server.timeout, 'level': c.logger.level, 'format': c.logger.format, 'path': c.logger.path or '',
+    return {'name': c.name, 'address': c.server.address, 'concurrent': c.server.concurrent or 0,
+            'message': c.server.message_length, 'timeout': c.server.timeout,
+            'level': c.logger.level, 'format': c.logger.format, 'path': c.logger.path or '',
             'age': c.logger.age_days, 'size': c.logger.size_bytes >> 20, 'backup': c.logger.backups,
             'functions': [f.name for f in c.functions]}
 while True:

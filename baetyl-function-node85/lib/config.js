@@ -105,7 +105,8 @@ function parse(file, env) {
 
 // reasonOf says what is wrong in the words of the Python runtimes, where they have better ones.
 function reasonOf(e) {
-  const key = e.reason === 'duplicated mapping key' && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
+  const twice = e.reason === 'duplicated mapping key';
+  const key = twice && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
   return key ? `key '${key[2]}' is there twice` : String(e.reason || e.message);
 }
 

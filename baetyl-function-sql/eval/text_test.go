@@ -16,6 +16,7 @@ func TestReplaceThatIsTooLong(t *testing.T) {
 	require.NoError(t, err)
 	q, err := eval.Compile(s)
 	require.NoError(t, err)
-	_, err = q.Run(eval.Message{Payload: []byte(`{"a":"` + strings.Repeat("x", 65536) + `","b":"` + strings.Repeat("y", 65537) + `"}`)})
+	payload := `{"a":"` + strings.Repeat("x", 65536) + `","b":"` + strings.Repeat("y", 65537) + `"}`
+	_, err = q.Run(eval.Message{Payload: []byte(payload)})
 	require.ErrorContains(t, err, "replace: ")
 }

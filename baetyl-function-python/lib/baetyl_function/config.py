@@ -226,7 +226,8 @@ def _logger(s):
 def size(value):
     """Bytes of 512, "512", "32k", "4m", "1g"."""
     whole = isinstance(value, _integer) and not isinstance(value, bool) and value >= 0
-    m = _SIZE.match(str(value) if whole else value.strip().lower()) if whole or isinstance(value, (str, _string)) else None
+    text = value.strip().lower() if isinstance(value, (str, _string)) else str(value) if whole else ''
+    m = _SIZE.match(text)
     count = int(m.group(1)) << (10 * ' kmgt'.index(m.group(2) or ' ')) if m else _MOST
     if count >= _MOST:
         raise ValueError("invalid size: '%s'; write bytes or a number with k, m or g" % (value,))
