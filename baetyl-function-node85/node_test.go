@@ -28,8 +28,8 @@ func target(t testing.TB, node string) functiontest.Target {
 		// One package for every Node: node_modules holds no compiled code.
 		Entry:   functiontest.Entry(t, functiontest.Package(t, "node85", "node")),
 		Env:     []string{"NODE=" + node},
-		Code:    read(t, "testdata/code"),
-		Other:   read(t, "testdata/other"),
+		Code:    functiontest.Files(t, "testdata/code"),
+		Other:   functiontest.Files(t, "testdata/other"),
 		Fail:    "Exception calling application: ('[UserCodeInvoke]', TypeError: x)",
 		Strange: "Exception calling application: ('[UserCodeReturn]', TypeError: Converting circular structure",
 		Broken:  map[string]string{"broken.js": "throw new Error('not today');\n"},
@@ -55,26 +55,7 @@ func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 
 // eachWay is each, over gRPC and over the pipe.
 func eachWay(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
-	each(t, func(t *testing.T, target functiontest.Target) {
-		t.Run("grpc", func(t *testing.T) { test(t, target) })
-		target.Pipe = true
-		t.Run("pipe", func(t *testing.T) { test(t, target) })
-	})
-}
-
-func read(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	files := map[string]string{}
-	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		b, err := os.ReadFile(path)
-		name, _ := filepath.Rel(dir, path)
-		files[name] = string(b)
-		return err
-	}))
-	return files
+	each(t, func(t *testing.T, target functiontest.Target) { target.EachWay(t, test) })
 }
 
 func TestSuite(t *testing.T) { each(t, functiontest.Suite) }
@@ -95,7 +76,7 @@ functions:
   handler: 'identity.handler'
   codedir: 'var/db/baetyl/function-sayhi'
 `}
-		for name, content := range read(t, "testdata/documents") {
+		for name, content := range functiontest.Files(t, "testdata/documents") {
 			files["var/db/baetyl/function-sayhi/"+name] = content
 		}
 		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Files: files})
@@ -229,15 +210,17 @@ const values = ({ file, env }) => {
   try {
     const c = config.load(file, env);
     const { server: s, logger: l } = c;
-    return { name: c.name, address: s.address, concurrent: s.concurrent || 0, message: s.messageLength, timeout: s.timeout / 1000,
-      level: l.level, format: l.format, path: l.path || '', age: l.ageDays, size: l.sizeBytes / 1048576, backup: l.backups,
-      functions: c.functions.map((f) => f.name) };
+    return { name: c.name, address: s.address, concurrent: s.concurrent || 0, message: s.messageLength,
+      timeout: s.timeout / 1000, level: l.level, format: l.format, path: l.path || '',
+      age: l.ageDays, size: l.sizeBytes / 1048576, backup: l.backups, functions: c.functions.map((f) => f.name) };
   } catch (e) {
     if (!(e instanceof config.ConfigError)) throw e;
     return { error: e.message };
   }
 };
-require('readline').createInterface({ input: process.stdin }).on('line', (line) => console.log(JSON.stringify(values(JSON.parse(line)))));
+require('readline').createInterface({ input: process.stdin }).on('line', (line) => {
+  console.log(JSON.stringify(values(JSON.parse(line))));
+});
 `
 	each(t, func(t *testing.T, target functiontest.Target) {
 		lib := filepath.Join(filepath.Dir(filepath.Dir(target.Entry)), "lib/config.js")
@@ -261,14 +244,12 @@ func TestLodash(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
 		dir := t.TempDir()
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl/function-sayhi"), 0o755))
-		require.NoError(
-			t,
-			os.Symlink(filepath.Join(cache, "node_modules"), filepath.Join(dir, "var/db/baetyl/function-sayhi/node_modules")),
-		)
+		modules := filepath.Join(dir, "var/db/baetyl/function-sayhi/node_modules")
+		require.NoError(t, os.Symlink(filepath.Join(cache, "node_modules"), modules))
 		r := functiontest.Start(
 			t,
 			functiontest.Options{Entry: target.Entry, Env: target.Env, Dir: dir, Files: map[string]string{
-				"var/db/baetyl/function-sayhi/index.js": read(t, "testdata/documents")["lodash.js"],
+				"var/db/baetyl/function-sayhi/index.js": functiontest.Files(t, "testdata/documents")["lodash.js"],
 				functiontest.Config: `
 functions:
 - name: 'sayhi'

@@ -40,8 +40,8 @@ func target(t testing.TB, p functiontest.Python) functiontest.Target {
 	}
 	return functiontest.Target{
 		Entry:   functiontest.Entry(t, functiontest.Package(t, name, p.Version, variable+"="+p.Path)),
-		Code:    read(t, "testdata/code"),
-		Other:   read(t, "testdata/other"),
+		Code:    functiontest.Files(t, "testdata/code"),
+		Other:   functiontest.Files(t, "testdata/other"),
 		Fail:    "Exception calling application: ('[UserCodeInvoke] ', " + exception + ")",
 		Strange: "Exception calling application: ('[UserCodeReturn] ', TypeError(",
 		Broken:  map[string]string{"broken.py": "raise ValueError('not today')\n"},
@@ -61,34 +61,12 @@ func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 
 // eachWay is each, over gRPC and over the pipe.
 func eachWay(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
-	each(t, func(t *testing.T, target functiontest.Target) {
-		t.Run("grpc", func(t *testing.T) { test(t, target) })
-		target.Pipe = true
-		t.Run("pipe", func(t *testing.T) { test(t, target) })
-	})
+	each(t, func(t *testing.T, target functiontest.Target) { target.EachWay(t, test) })
 }
 
 // python returns the interpreter inside of a package.
 func python(target functiontest.Target) string {
 	return filepath.Join(filepath.Dir(filepath.Dir(target.Entry)), "venv/bin/python")
-}
-
-func read(t testing.TB, dir string) map[string]string {
-	t.Helper()
-	files, paths := map[string]string{}, []string{}
-	for _, pattern := range []string{"*", "*/*"} {
-		more, err := filepath.Glob(filepath.Join(dir, pattern))
-		require.NoError(t, err)
-		paths = append(paths, more...)
-	}
-	for _, path := range paths {
-		if b, err := os.ReadFile(path); err == nil {
-			name, err := filepath.Rel(dir, path)
-			require.NoError(t, err)
-			files[name] = string(b)
-		}
-	}
-	return files
 }
 
 // text takes the quotes of JSON away, if there are any: str is bytes in Python 2 and is sent as it is.
@@ -112,7 +90,7 @@ functions:
   handler: 'design.handler'
   codedir: 'var/db/baetyl/function-sayhi'
 `}
-		for name, content := range read(t, "testdata/documents") {
+		for name, content := range functiontest.Files(t, "testdata/documents") {
 			files["var/db/baetyl/function-sayhi/"+name] = content
 		}
 		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Files: files})
@@ -328,8 +306,9 @@ def values(q):
         c = config.load(native(q['file']), dict((native(k), native(v)) for k, v in q['env'].items()))
     except config.ConfigError as e:
         return {'error': u'%s' % e}
-    return {'name': c.name, 'address': c.server.address, 'concurrent': c.server.concurrent or 0, 'message': c.server.message_length,
-            'timeout': c.server.timeout, 'level': c.logger.level, 'format': c.logger.format, 'path': c.logger.path or '',
+    return {'name': c.name, 'address': c.server.address, 'concurrent': c.server.concurrent or 0,
+            'message': c.server.message_length, 'timeout': c.server.timeout,
+            'level': c.logger.level, 'format': c.logger.format, 'path': c.logger.path or '',
             'age': c.logger.age_days, 'size': c.logger.size_bytes >> 20, 'backup': c.logger.backups,
             'functions': [f.name for f in c.functions]}
 while True:
@@ -377,7 +356,7 @@ func TestThirdParty(t *testing.T) {
 		code := filepath.Join(dir, "var/db/baetyl/function-sayhi")
 		out, err := exec.Command("cp", "-R", cache, code).CombinedOutput()
 		require.NoError(t, err, "%s", out)
-		source := strings.ReplaceAll(read(t, "testdata/documents")["get.py"], "https://baidu.com", page.URL)
+		source := strings.ReplaceAll(functiontest.Files(t, "testdata/documents")["get.py"], "https://baidu.com", page.URL)
 		functiontest.Write(t, code, map[string]string{"get.py": source})
 		r := functiontest.Start(
 			t,
@@ -419,7 +398,7 @@ func TestConfigurationOfTheDocument(t *testing.T) {
 	sample, _, _ = strings.Cut(sample, "```")
 	r := functiontest.Start(t, functiontest.Options{Entry: newest(t).Entry, Files: map[string]string{
 		functiontest.Config:                     sample,
-		"var/db/baetyl/function-sayhi/index.py": read(t, "testdata/documents")["index.py"],
+		"var/db/baetyl/function-sayhi/index.py": functiontest.Files(t, "testdata/documents")["index.py"],
 	}})
 	assert.Contains(t, r.MustCall(t, "sayhi", `{"id":1}`), "Hello Baetyl")
 	assert.Contains(t, string(r.Read(t, "var/log/baetyl/service.log")), "functions sayhi at "+r.Addr)

@@ -105,7 +105,8 @@ function parse(file, env) {
 
 // reasonOf says what is wrong in the words of the Python runtimes, where they have better ones.
 function reasonOf(e) {
-  const key = e.reason === 'duplicated mapping key' && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
+  const twice = e.reason === 'duplicated mapping key';
+  const key = twice && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
   return key ? `key '${key[2]}' is there twice` : String(e.reason || e.message);
 }
 
@@ -246,8 +247,10 @@ function text(value) {
 
 function positive(value) {
   if (!Number.isInteger(value) || value < 1 || value >= Math.pow(2, 32)) {
-    const hint = typeof value === 'string' && /^\d+$/.test(value) ? '; remove the quotes' : '';
-    throw new Error(`expected a whole number of at least 1 and below 2^32, found '${value}'${hint}`);
+    let hint = '';
+    if (typeof value === 'string' && /^\d+$/.test(value)) hint = '; remove the quotes';
+    else if (Number.isInteger(value) && value > 1) hint = '; the largest is 4294967295';
+    throw new Error(`expected a whole number of at least 1, found '${value}'${hint}`);
   }
   return value;
 }

@@ -70,7 +70,7 @@ func replace(_ *row, a []any) (any, error) {
 	if from == "" {
 		return s, nil
 	}
-	if len(s)+strings.Count(s, from)*(len(to)-len(from)) > maxText {
+	if int64(len(s))+int64(strings.Count(s, from))*int64(len(to)-len(from)) > maxText { // more than 32 bits may hold
 		return nil, errLong
 	}
 	return strings.ReplaceAll(s, from, to), nil

@@ -17,6 +17,7 @@ package session
 import (
 	"fmt"
 	"maps"
+	"math"
 	"regexp"
 	"slices"
 	"sync"
@@ -60,10 +61,11 @@ func (o *Options) clientID(id string) bool {
 
 func (o *Options) outbox() outboxLimits {
 	// Above what QoS 0 may fill, room for a whole window and the answers to the client.
+	hard := uint64(o.EgressBytes) + uint64(o.Window+1)*uint64(o.PacketMax) + 1<<20 // more than an int of 32 bits holds
 	return outboxLimits{
 		messages: o.EgressQOS0,
 		bytes:    o.EgressBytes,
-		hard:     o.EgressBytes + (o.Window+1)*o.PacketMax + 1<<20,
+		hard:     int(min(hard, math.MaxInt)),
 	}
 }
 

@@ -37,8 +37,8 @@ type ConfigResult struct {
 	Error []string       // else: what the error says, in parts; without both there is nothing to compare
 }
 
-// Values are the values of a configuration that cases compare: name, address, concurrent (0: no limit), message (bytes),
-// timeout (seconds), level, format, path, age (days), size (megabytes), backup and functions (names).
+// Values are the values of a configuration that cases compare: name, address, concurrent (0: no limit),
+// message (bytes), timeout (seconds), level, format, path, age (days), size (megabytes), backup and functions (names).
 type Values map[string]any
 
 // LoadConfigCases reads the cases for one language: "", "sql" or "python".
@@ -95,8 +95,8 @@ func (c ConfigCase) Check(t *testing.T, got Values, failed string) {
 	}
 }
 
-// RunConfigCases asks parser about each case: a program that reads lines {"file": path, "env": {…}} and answers each with a line
-// of Values, or {"error": text}.
+// RunConfigCases asks parser about each case: a program that reads lines {"file": path, "env": {…}} and answers each
+// with a line of Values, or {"error": text}.
 func RunConfigCases(t *testing.T, language string, parser *exec.Cmd) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "code"), 0o755))

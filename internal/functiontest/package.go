@@ -36,6 +36,22 @@ func Package(t testing.TB, name, variant string, env ...string) string {
 	return dir
 }
 
+// Files returns the content of the files below dir by their path from there.
+func Files(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	require.NoError(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		name, _ := filepath.Rel(dir, path)
+		files[name] = string(b)
+		return err
+	}))
+	return files
+}
+
 // Entry returns the program of a package, read from its package.yml as the engine does.
 func Entry(t testing.TB, pkg string) string {
 	t.Helper()

@@ -79,6 +79,13 @@ func (target Target) Options(config string) Options {
 	return Options{Entry: target.Entry, Env: target.Env, Files: files, Pipe: target.Pipe}
 }
 
+// EachWay runs test over gRPC and over the pipe.
+func (target Target) EachWay(t *testing.T, test func(t *testing.T, target Target)) {
+	t.Run("grpc", func(t *testing.T) { test(t, target) })
+	target.Pipe = true
+	t.Run("pipe", func(t *testing.T) { test(t, target) })
+}
+
 // Suite tests what every runtime must do (spec: Function RPC, runtimes; documents: Customize Runtime Module).
 func Suite(t *testing.T, target Target) {
 	for name, test := range map[string]func(*testing.T, Target){

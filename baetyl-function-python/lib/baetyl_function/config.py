@@ -226,7 +226,8 @@ def _logger(s):
 def size(value):
     """Bytes of 512, "512", "32k", "4m", "1g"."""
     whole = isinstance(value, _integer) and not isinstance(value, bool) and value >= 0
-    m = _SIZE.match(str(value) if whole else value.strip().lower()) if whole or isinstance(value, (str, _string)) else None
+    text = value.strip().lower() if isinstance(value, (str, _string)) else str(value) if whole else ''
+    m = _SIZE.match(text)
     count = int(m.group(1)) << (10 * ' kmgt'.index(m.group(2) or ' ')) if m else _MOST
     if count >= _MOST:
         raise ValueError("invalid size: '%s'; write bytes or a number with k, m or g" % (value,))
@@ -272,7 +273,9 @@ def _text(value):
 def _positive(value):
     if isinstance(value, bool) or not isinstance(value, _integer) or not 1 <= value < 1 << 32:
         hint = '; remove the quotes' if isinstance(value, (str, _string)) and _NUMBER.match(value) else ''
-        raise ValueError("expected a whole number of at least 1 and below 2^32, found '%s'%s" % (value, hint))
+        if isinstance(value, _integer) and value > 1:
+            hint = '; the largest is 4294967295'
+        raise ValueError("expected a whole number of at least 1, found '%s'%s" % (value, hint))
     return value
 
 

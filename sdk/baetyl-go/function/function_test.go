@@ -121,7 +121,7 @@ func TestServerStatus(t *testing.T) {
 				return m, nil
 			},
 		)
-		cfg := function.ClientConfig{Address: address, Timeout: 300 * time.Millisecond}
+		cfg := function.ClientConfig{Address: address, Timeout: 3 * time.Second}
 		c := dial(cfg)
 		for payload, want := range map[string]codes.Code{"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
 			"much": codes.ResourceExhausted, strings.Repeat("x", 4<<20+1): codes.ResourceExhausted} {

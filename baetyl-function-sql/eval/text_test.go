@@ -1,0 +1,22 @@
+package eval_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
+	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
+)
+
+// The length of the result is 2^32 more than what 32 bits can say of it.
+func TestReplaceThatIsTooLong(t *testing.T) {
+	s, err := parse.Parse("select replace(a, 'x', b) as c")
+	require.NoError(t, err)
+	q, err := eval.Compile(s)
+	require.NoError(t, err)
+	payload := `{"a":"` + strings.Repeat("x", 65536) + `","b":"` + strings.Repeat("y", 65537) + `"}`
+	_, err = q.Run(eval.Message{Payload: []byte(payload)})
+	require.ErrorContains(t, err, "replace: ")
+}
