@@ -179,51 +179,31 @@ func TestMasterUpdateAndItsSurroundings(t *testing.T) {
 		d := newUpdatedDevice(t)
 		d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", "fall"), 0o644)
 		s := d.supervise(t, "")
-		require.Eventually(
-			t,
-			func() bool { return len(d.processes()) > 0 },
-			10*time.Second,
-			10*time.Millisecond,
-			"service loop does not run",
-		)
+		require.Eventually(t, func() bool { return len(d.processes()) > 0 }, 10*time.Second, 10*time.Millisecond,
+			"service loop does not run")
 		require.NoError(t, s.put(toMaster(newMaster, "t1")))
 		require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step, "that is not the binary's fault")
 		d.awaitIdle(t, "v1", "2.0.0")
 	})
 	t.Run("a signal while it is tried", func(t *testing.T) {
 		d := newUpdatedDevice(t)
-		d.write(
-			t,
-			"var/db/baetyl/m/bin/baetyl",
-			"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\ntouch begun; exec sleep 60\n",
-			0o644,
-		)
-		d.write(
-			t,
-			"etc/baetyl/conf.yml",
+		d.write(t, "var/db/baetyl/m/bin/baetyl",
+			"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\ntouch begun; exec sleep 60\n", 0o644)
+		d.write(t, "etc/baetyl/conf.yml",
 			"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1m}\n",
-			0o644,
-		)
+			0o644)
 		s := d.supervise(t, "")
 		d.await(t, 3)
 		require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t1")))
-		require.Eventually(
-			t,
-			func() bool { _, err := os.Stat(d.path("begun")); return err == nil },
-			10*time.Second,
-			10*time.Millisecond,
-			"it is not tried",
-		)
+		require.Eventually(t, func() bool { _, err := os.Stat(d.path("begun")); return err == nil }, 10*time.Second,
+			10*time.Millisecond, "it is not tried")
 		s.stop()
 		record, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
 		require.NoError(t, err)
 		require.NotContains(t, string(record), "starts", "it does not count")
-		d.write(
-			t,
-			"etc/baetyl/conf.yml",
+		d.write(t, "etc/baetyl/conf.yml",
 			"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nupdate: {healthy: 300ms, deadline: 1s}\n",
-			0o644,
-		)
+			0o644)
 		d.supervise(t, "")
 		require.Equal(t, masterapi.StepRolledBack, d.awaitFinal(t, "t1").Step)
 		d.awaitIdle(t, "v1", "1.0.0")
@@ -276,12 +256,8 @@ func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
 // A candidate that takes the whole machine down each time is not tried for ever.
 func TestMasterUpdateCountsStarts(t *testing.T) {
 	d := newUpdatedDevice(t)
-	d.write(
-		t,
-		"var/db/baetyl/m/bin/baetyl",
-		"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\nkill -9 $PPID\nexec sleep 60\n",
-		0o644,
-	)
+	d.write(t, "var/db/baetyl/m/bin/baetyl",
+		"#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\nkill -9 $PPID\nexec sleep 60\n", 0o644)
 	s := d.supervise(t, "")
 	d.await(t, 3)
 	require.NoError(t, s.put(toMaster("var/db/baetyl/m", "t1")))

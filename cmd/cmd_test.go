@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,15 +32,9 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	path := filepath.Join(dir, "baetyl")
-	out, err := exec.Command(
-		"go",
-		"build",
-		"-o",
-		path,
-		"-ldflags",
+	out, err := exec.Command("go", "build", "-o", path, "-ldflags",
 		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef",
-		"..",
-	).CombinedOutput()
+		"..").CombinedOutput()
 	if err != nil {
 		return "", &exec.Error{Name: string(out), Err: err}
 	}
@@ -85,7 +80,8 @@ func (d *device) write(t *testing.T, rel, content string, mode os.FileMode) {
 func (d *device) run(args ...string) (string, int) {
 	c := exec.Command(d.path("bin/baetyl"), args...)
 	out, err := c.CombinedOutput()
-	if e, ok := err.(*exec.ExitError); ok {
+	var e *exec.ExitError
+	if errors.As(err, &e) {
 		return string(out), e.ExitCode()
 	}
 	if err != nil {
@@ -174,11 +170,9 @@ func TestVersion(t *testing.T) {
 	d := newDevice(t, "")
 	out, code := d.run("version")
 	require.Zero(t, code)
-	require.Regexp(
-		t,
+	require.Regexp(t,
 		`^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`,
-		out,
-	)
+		out)
 }
 
 func TestCheck(t *testing.T) {
@@ -208,12 +202,8 @@ func TestCheck(t *testing.T) {
 // A master whose docker daemon is away stays up, says so once, and ends when it is asked to.
 func TestDockerDaemonAway(t *testing.T) {
 	d := newDevice(t, "services: [{name: a, image: i, replica: 1}, {name: b, image: i, replica: 1}]\n")
-	d.write(
-		t,
-		"etc/baetyl/conf.yml",
-		"mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n",
-		0o644,
-	)
+	d.write(t, "etc/baetyl/conf.yml",
+		"mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n", 0o644)
 	t.Setenv("DOCKER_HOST", "unix://"+d.path("no.sock"))
 	c, out := d.start(t)
 	logged := func(text string) int {
@@ -282,10 +272,8 @@ func TestKilledMaster(t *testing.T) {
 	c, _ := d.start(t)
 	before := d.await(t, copies)
 	api := d.client(t, "loop")
-	require.NoError(
-		t,
-		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil),
-	)
+	require.NoError(t,
+		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
 	before = d.await(t, copies+1)
 	stranger := exec.Command("sleep", "1000") // has nothing to do with it
 	require.NoError(t, stranger.Start())

@@ -28,17 +28,8 @@ var versions = sync.OnceValues(func() (map[string]string, error) {
 	out := map[string]string{}
 	for _, v := range []string{"1.0.0", "2.0.0"} {
 		out[v] = filepath.Join(built, "baetyl-"+v)
-		text, err := exec.Command(
-			"go",
-			"build",
-			"-tags",
-			"faults",
-			"-o",
-			out[v],
-			"-ldflags",
-			"-X github.com/baetyl/baetyl/cmd.Version="+v,
-			"..",
-		).CombinedOutput()
+		text, err := exec.Command("go", "build", "-tags", "faults", "-o", out[v], "-ldflags",
+			"-X github.com/baetyl/baetyl/cmd.Version="+v, "..").CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("build version %s: %w: %s", v, err, text)
 		}

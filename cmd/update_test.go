@@ -40,12 +40,9 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.write(
-		t,
-		"etc/baetyl/conf.yml",
+	d.write(t, "etc/baetyl/conf.yml",
 		"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 700ms, deadline: 3s}\n",
-		0o644,
-	)
+		0o644)
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "fall"), 0o644)

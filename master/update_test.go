@@ -35,26 +35,16 @@ func bootVersions(t *testing.T) (*device, *master.Master) {
 	}
 	d.write(t, application.File, versioned("v1"))
 	m := d.boot(t)
-	require.Eventually(
-		t,
-		func() bool { return len(d.fake.Running()) == 2 },
-		10*time.Second,
-		time.Millisecond,
-		"not booted",
-	)
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, 10*time.Second, time.Millisecond,
+		"not booted")
 	return d, m
 }
 
 // accepted asks until the master is no longer busy.
 func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
 	t.Helper()
-	require.Eventually(
-		t,
-		func() bool { return m.Update(r) == nil },
-		10*time.Second,
-		time.Millisecond,
-		"the update is not taken",
-	)
+	require.Eventually(t, func() bool { return m.Update(r) == nil }, 10*time.Second, time.Millisecond,
+		"the update is not taken")
 }
 
 // records are those of the OTA log, none while there is no log.
@@ -101,11 +91,8 @@ func TestUpdateHasToStayUp(t *testing.T) {
 	records := d.ended(t)
 	require.Equal(t, []string{"UPDATING", "ROLLINGBACK", "ROLLEDBACK"}, stepsOf(records))
 	require.Equal(t, m.Inspect().Error, records[2].Error)
-	require.Contains(
-		t,
-		records[2].Error,
-		`update application to version "v2" (the old one is put back): instance worker of service worker: boom`,
-	)
+	require.Contains(t, records[2].Error,
+		`update application to version "v2" (the old one is put back): instance worker of service worker: boom`)
 	require.Equal(t, "v1", m.Inspect().Software.ConfVersion)
 	require.Equal(t, versioned("v1"), d.read(t, application.File))
 	require.Equal(t, 1, d.fake.Starts("probe"))
@@ -153,13 +140,7 @@ func TestOneUpdateAtATime(t *testing.T) {
 		}, 10*time.Second, time.Millisecond, "none is taken")
 		require.Equal(t, 1, taken)
 		d.ended(t)
-		require.Eventually(
-			t,
-			func() bool { return m.Inspect().Software.ConfVersion == v },
-			10*time.Second,
-			time.Millisecond,
-			"%s does not run",
-			v,
-		)
+		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, 10*time.Second,
+			time.Millisecond, "%s does not run", v)
 	}
 }

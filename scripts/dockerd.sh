@@ -19,7 +19,7 @@ PATH=$PATH:/usr/sbin:/sbin
 dir=${BAETYL_DOCKERD_DIR:-$PWD/output/dockerd}
 host=unix://$dir/docker.sock
 log=$dir/log
-patience=60 # seconds
+timeout=60 # seconds
 bridge=bd$(printf %s "$dir" | cksum | cut -d ' ' -f 1)
 
 answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
@@ -35,7 +35,7 @@ pid() {
 await() {
 	waited=0
 	until "$@"; do
-		[ "$waited" -lt $((patience * 5)) ] || return 1
+		[ "$waited" -lt $((timeout * 5)) ] || return 1
 		waited=$((waited + 1))
 		sleep 0.2
 	done

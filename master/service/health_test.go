@@ -12,8 +12,8 @@ import (
 )
 
 func TestAwaitHealthy(t *testing.T) {
-	await := func(b *bench, patience time.Duration, names ...string) (time.Duration, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+	await := func(b *bench, limit time.Duration, names ...string) (time.Duration, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		began := time.Now()
 		err := b.AwaitHealthy(ctx, 10*time.Second, names...)

@@ -370,12 +370,9 @@ func TestReports(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, b.Report("a", "a", map[string]json.RawMessage{"big": big}), service.ErrLimit)
 		require.Len(t, b.instance(t, "a", "a").Reported, 2, "a refused report changes nothing")
-		require.ErrorIs(
-			t,
+		require.ErrorIs(t,
 			b.Report("a", "a", map[string]json.RawMessage{strings.Repeat("<", 200<<10): []byte("1")}),
-			service.ErrLimit,
-			"a key is counted as JSON writes it",
-		)
+			service.ErrLimit, "a key is counted as JSON writes it")
 	})
 }
 
@@ -393,11 +390,8 @@ func TestAllReportsTogetherAreLimited(t *testing.T) {
 		require.ErrorIs(t, last, service.ErrLimit)
 		require.ErrorContains(t, last, "all instances together may report 8388608 bytes")
 		require.NoError(t, b.Report("z", "z", map[string]json.RawMessage{"small": []byte("1")}), "what fits is taken")
-		require.NoError(
-			t,
-			b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}),
-			"an instance may shrink its own",
-		)
+		require.NoError(t, b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}),
+			"an instance may shrink its own")
 		data, err := json.Marshal(b.Inspect())
 		require.NoError(t, err)
 		require.Less(t, len(data), 9<<20)

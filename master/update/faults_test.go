@@ -134,7 +134,7 @@ func (v *victim) settled(p *process, accepted bool, app, program string) {
 	v.t.Helper()
 	require.Equal(v.t, instances[app], p.fake.Running(), "instances of %q", app)
 	require.Empty(v.t, v.leftOvers())
-	_, state, err := newDisk(v.opts).look()
+	_, state, err := newDisk(v.opts).readState()
 	require.NoError(v.t, err)
 	require.Equal(v.t, Idle, state)
 	changed := app != oldApp || program != oldProgram

@@ -99,14 +99,14 @@ func TestUnreadableRecord(t *testing.T) {
 	record := filepath.Join(d.opts.Workdir, recordFile)
 	d.opts.Disk = file.Disk{FS: unreadable{file.OS, record}}
 	d.disk = newDisk(d.opts)
-	_, state, err := d.look()
+	_, state, err := d.readState()
 	require.Error(t, err)
 	require.Equal(t, StrayBackup, state)
 
 	version, failure := d.start()
 	require.Equal(t, "before", version)
 	require.Empty(t, failure)
-	_, state, err = d.look()
+	_, state, err = d.readState()
 	require.Error(t, err)
 	require.Equal(t, Unreadable, state)
 	require.FileExists(t, d.program.Candidate())

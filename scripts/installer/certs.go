@@ -54,11 +54,8 @@ func makeCerts(dir string) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	return errors.Join(
-		cert.WriteCertificate(filepath.Join(dir, "ca.pem"), ca.Leaf),
-		cert.Write(filepath.Join(dir, "server"), server),
-		cert.Write(filepath.Join(dir, "client"), client),
-	)
+	return errors.Join(cert.WriteCertificate(filepath.Join(dir, "ca.pem"), ca.Leaf),
+		cert.Write(filepath.Join(dir, "server"), server), cert.Write(filepath.Join(dir, "client"), client))
 }
 
 // removeCerts removes what certs made, and nothing that a user put beside it.

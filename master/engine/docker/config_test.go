@@ -201,16 +201,10 @@ echo '{"ServerURL":"x","Username":"helped","Secret":"pass"}'
 		"credHelpers": {"help.example.com": "test", "none.example.com": "test", "evil.example.com": "../x"}
 	}`), 0o600))
 	require.Equal(t, `{"username":"hub","password":"pw","serveraddress":"https://index.docker.io/v1/"}`, get("alpine"))
-	require.Equal(
-		t,
-		`{"username":"u","password":"p:w","serveraddress":"r.example.com:5000"}`,
-		get("r.example.com:5000/x/y:1"),
-	)
-	require.Equal(
-		t,
-		`{"username":"helped","password":"pass","serveraddress":"help.example.com"}`,
-		get("help.example.com/x"),
-	)
+	require.Equal(t, `{"username":"u","password":"p:w","serveraddress":"r.example.com:5000"}`,
+		get("r.example.com:5000/x/y:1"))
+	require.Equal(t, `{"username":"helped","password":"pass","serveraddress":"help.example.com"}`,
+		get("help.example.com/x"))
 	require.Empty(t, get("none.example.com/x"))
 	require.Empty(t, get("other.example.com/x"))
 	for _, image := range []string{"bad.example.com/x", "evil.example.com/x", "UPPER"} {
@@ -238,11 +232,9 @@ func TestFollow(t *testing.T) {
 			nil,
 		),
 	)
-	require.EqualError(
-		t,
+	require.EqualError(t,
 		follow(strings.NewReader(`{"status":"a"}{"errorDetail":{},"error":"no space left on device"}`), nil),
-		"no space left on device",
-	)
+		"no space left on device")
 	require.Error(t, follow(strings.NewReader(`{"status":`), nil))
 }
 

@@ -118,11 +118,8 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	api, err := daemon()
 	if err != nil {
-		requires.Missing(
-			t,
-			"a docker daemon ("+err.Error()+")",
-			"scripts/dockerd.sh start, and export the DOCKER_HOST that it prints",
-		)
+		requires.Missing(t, "a docker daemon ("+err.Error()+")",
+			"scripts/dockerd.sh start, and export the DOCKER_HOST that it prints")
 	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
@@ -156,10 +153,8 @@ func socket(t *testing.T, dir string) string {
 
 // containers returns those that carry the id of the bench's master.
 func (b *bench) containers(t *testing.T) (ids []string) {
-	list, err := b.api.ContainerList(
-		context.Background(),
-		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))},
-	)
+	list, err := b.api.ContainerList(context.Background(),
+		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))})
 	require.NoError(t, err)
 	for _, c := range list {
 		for _, m := range c.Mounts {

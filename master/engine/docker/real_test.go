@@ -128,14 +128,8 @@ func TestOutputIsLive(t *testing.T) {
 // A container that is not ours is never touched, whatever its name; the error tells what to do.
 func TestStrangersKeepTheirNames(t *testing.T) {
 	b := newBench(t)
-	c, err := b.api.ContainerCreate(
-		t.Context(),
-		&container.Config{Image: testImage, Cmd: []string{"run"}},
-		nil,
-		nil,
-		nil,
-		"t-taken",
-	)
+	c, err := b.api.ContainerCreate(t.Context(), &container.Config{Image: testImage, Cmd: []string{"run"}}, nil,
+		nil, nil, "t-taken")
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = b.api.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})
@@ -223,11 +217,9 @@ func TestPullWithoutRegistry(t *testing.T) {
 
 	require.NoError(t, b.api.ImageTag(t.Context(), testImage, "localhost:1/here:latest"))
 	s.Image = "localhost:1/here:latest"
-	require.NoError(
-		t,
-		with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s),
-	)
-	require.Contains(t, b.log.String(), "could not be pulled; the one that is here is used")
+	require.NoError(t,
+		with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s))
+	require.Contains(t, b.log.String(), "could not be pulled; the local one is used")
 }
 
 // ownDaemon is a daemon that a test may do anything to.

@@ -91,7 +91,7 @@ func (f *Fake) Env(instance string) map[string]string {
 	return f.envs[instance]
 }
 
-// Open tells whether a service's sandbox is open.
+// IsOpen tells whether a service's sandbox is open.
 func (f *Fake) IsOpen(service string) bool { f.mu.Lock(); defer f.mu.Unlock(); return f.open[service] }
 
 // Closed returns the services in the order in which their sandboxes were closed.

@@ -168,11 +168,8 @@ func TestReadOnly(t *testing.T) {
 	try := func(file string) string {
 		return "(echo x > " + file + ") 2>/dev/null && echo wrote " + file + " || echo kept " + file + "\n"
 	}
-	s := h.service(
-		t,
-		"svc",
-		try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"),
-	)
+	s := h.service(t, "svc",
+		try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"))
 	s = with(s, "conf", "var/db/baetyl/conf", "etc/baetyl", true)
 	s = with(s, "one", "var/db/baetyl/one", "one", true)
 	s = with(s, "log", "var/db/baetyl/log", "log", false)
@@ -347,11 +344,8 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("LC_ALL", "C")
 	t.Setenv("https_proxy", "http://proxy:1")
 	h := newHost(t)
-	_, i := h.start(
-		t,
-		h.service(t, "svc", "env; echo args $0 $1 $2"),
-		map[string]string{"PATH": "/bin:/usr/bin", "X": "y"},
-	)
+	_, i := h.start(t, h.service(t, "svc", "env; echo args $0 $1 $2"),
+		map[string]string{"PATH": "/bin:/usr/bin", "X": "y"})
 	enginetest.Ended(t, i)
 	out := i.Output()
 	require.Contains(t, out, "PATH=/bin:/usr/bin")
