@@ -32,9 +32,8 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	path := filepath.Join(dir, "baetyl")
-	out, err := exec.Command("go", "build", "-o", path, "-ldflags",
-		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef",
-		"..").CombinedOutput()
+	const flags = "-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef"
+	out, err := exec.Command("go", "build", "-o", path, "-ldflags", flags, "..").CombinedOutput()
 	if err != nil {
 		return "", &exec.Error{Name: string(out), Err: err}
 	}
@@ -118,8 +117,16 @@ func (d *device) await(t *testing.T, n int) []string {
 const application = `
 version: v1
 services:
-  - {name: loop, image: pkg, replica: 2, api: [inspect, start], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
-  - {name: child, image: pkg, replica: 1, args: [child], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+  - name: loop
+    image: pkg
+    replica: 2
+    api: [inspect, start]
+    mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
+  - name: child
+    image: pkg
+    replica: 1
+    args: [child]
+    mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
 volumes:
   - {name: pkg, path: var/db/baetyl/pkg}
   - {name: out, path: var/db/baetyl/out}
@@ -170,9 +177,8 @@ func TestVersion(t *testing.T) {
 	d := newDevice(t, "")
 	out, code := d.run("version")
 	require.Zero(t, code)
-	require.Regexp(t,
-		`^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`,
-		out)
+	const want = `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`
+	require.Regexp(t, want, out)
 }
 
 func TestCheck(t *testing.T) {
@@ -199,7 +205,7 @@ func TestCheck(t *testing.T) {
 	require.NoDirExists(t, d.path("var/run"))
 }
 
-// A master whose docker daemon is away stays up, says so once, and ends when it is asked to.
+// A master whose docker daemon does not answer stays up, logs that once, and stops at SIGTERM.
 func TestDockerDaemonAway(t *testing.T) {
 	d := newDevice(t, "services: [{name: a, image: i, replica: 1}, {name: b, image: i, replica: 1}]\n")
 	d.write(t, "etc/baetyl/conf.yml",
@@ -270,14 +276,14 @@ func TestKilledMaster(t *testing.T) {
 	d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
 	const copies = 4 // loop, loop.i1, child, and its child
 	c, _ := d.start(t)
-	before := d.await(t, copies)
+	d.await(t, copies)
 	api := d.client(t, "loop")
 	require.NoError(t,
 		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
-	before = d.await(t, copies+1)
-	stranger := exec.Command("sleep", "1000") // has nothing to do with it
-	require.NoError(t, stranger.Start())
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
+	before := d.await(t, copies+1)
+	foreign := exec.Command("sleep", "1000") // a process that the master has not started
+	require.NoError(t, foreign.Start())
+	defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
 
 	for round := range 3 {
 		require.NoError(t, c.Process.Kill())
@@ -300,7 +306,7 @@ func TestKilledMaster(t *testing.T) {
 			return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &i) == nil && len(i.Services) == 2
 		}, 20*time.Second, 10*time.Millisecond, "the API does not answer")
 	}
-	require.NoError(t, stranger.Process.Signal(syscall.Signal(0)))
+	require.NoError(t, foreign.Process.Signal(syscall.Signal(0)))
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
 	require.Empty(t, d.processes())

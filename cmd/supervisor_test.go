@@ -70,7 +70,7 @@ func (d *device) supervise(t *testing.T, fault string) *supervisor {
 			}
 			_ = c.Wait() // the state says it
 			s.ended(c.ProcessState.String())
-			armed = armed && !s.fell()
+			armed = armed && !s.killed()
 		}
 	}()
 	t.Cleanup(func() {
@@ -94,8 +94,8 @@ func (s *supervisor) ended(how string) {
 	s.ends = append(s.ends, how)
 }
 
-// fell tells whether a master has been killed.
-func (s *supervisor) fell() bool {
+// killed tells whether a master has been killed.
+func (s *supervisor) killed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Contains(s.output.Bytes(), []byte("fault: "))

@@ -162,8 +162,8 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	}
 	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
 		WithField("workdir", m.opts.Workdir).Infof("master started")
-	// The application is last in and first out: while its services stop they may still need the API, and the measurements
-	// belong to the API.
+	// The application is last in and first out: while its services stop they may still need the API, and the
+	// measurements belong to the API.
 	var g run.Group
 	g.Add("hardware", m.hardware.Run)
 	g.Add("gpus", m.gpus.Run)

@@ -180,11 +180,7 @@ func TestInspectIsFast(t *testing.T) {
 
 func TestInstancesThroughTheAPI(t *testing.T) {
 	d := newDevice(t)
-	d.write(
-		t,
-		application.File,
-		"services: [{name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}, {name: f, image: i}]\n",
-	)
+	d.write(t, application.File, strings.Replace(probe, "}]", "}, {name: f, image: i}]", 1))
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond,
@@ -254,8 +250,8 @@ func TestPortsAreNotGivenTwice(t *testing.T) {
 	}
 }
 
-// A broken application leaves the master up, and the next one can be put in its place. Nobody has a token then, so the
-// master is asked directly.
+// A broken application leaves the master up, and the next one can be put in its place. No service has a token then, so
+// the master is asked directly.
 func TestBrokenApplicationAtBoot(t *testing.T) {
 	for name, text := range map[string]string{
 		"unknown key": "services: [{nam: a}]\n",
@@ -297,11 +293,7 @@ func TestMissingApplicationIsAnEmptyOne(t *testing.T) {
 func TestOneServiceThatCannotStartHoldsUpNobody(t *testing.T) {
 	d := newDevice(t)
 	d.fake.FailOpen("bad", errors.New("no such package"))
-	d.write(
-		t,
-		application.File,
-		"services: [{name: bad, image: i, replica: 1}, {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}]\n",
-	)
+	d.write(t, application.File, strings.Replace(probe, "[{", "[{name: bad, image: i, replica: 1}, {", 1))
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool {

@@ -15,11 +15,11 @@ import (
 // down, and readers in common use stop at 64.
 const maxReportDepth = 50
 
-// parseReport splits a report into its first layer of keys. body is one JSON value, which Go's decoder has checked. What
-// passes here is part of every answer of inspect, so parseReport refuses what a common JSON reader could not read:
+// parseReport splits a report into its first layer of keys. body is one JSON value, which Go's decoder has checked.
+// What passes here is part of every answer of inspect, so parseReport refuses what a common JSON reader could not read:
 // text that is not UTF-8, halves of surrogate pairs, deep nesting, numbers that no 64-bit float holds, and keys that
-// appear twice (RFC 7493). The values that it returns are as inspect shows them: without white space, and with
-// markup characters escaped.
+// appear twice (RFC 7493). The values that it returns are as inspect shows them: without white space, and with markup
+// characters escaped.
 func parseReport(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not UTF-8; encode it as UTF-8")

@@ -24,8 +24,8 @@ type Engine interface {
 	// Prepare does what takes long (pulling images), before an update stops anything. An error means that the service
 	// could not be started.
 	Prepare(ctx context.Context, s Service) error
-	// Open makes what the instances of a service share; what an earlier master left is removed first. A service is opened
-	// once at a time.
+	// Open makes what the instances of a service share; what an earlier master left is removed first. A service is
+	// opened once at a time.
 	Open(ctx context.Context, s Service) (Sandbox, error)
 	// Reap ends the instances that an earlier master left running, and waits for their end. records are those of this
 	// engine. A process or container that is not certain to be such an instance is left alone.

@@ -73,7 +73,8 @@ func (r *Records) Pending() (*Update, error) {
 	return &u, nil
 }
 
-// Tidy removes temporary files of interrupted writes. Only the process that holds the lock of the directory may call it.
+// Tidy removes temporary files of interrupted writes. Only the process that holds the lock of the directory may call
+// it.
 func (r *Records) Tidy() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,8 +13,8 @@ import (
 const healthInterval = 50 * time.Millisecond
 
 // AwaitHealthy returns nil when every replica of the services has been up for the duration healthy, or has ended with
-// success and is not to be started again. It returns an error as soon as one is given up, or when ctx ends. The services
-// are names given to Start.
+// success and is not to be started again. It returns an error as soon as one is given up, or when ctx ends. The
+// services are names given to Start.
 func (m *Manager) AwaitHealthy(ctx context.Context, healthy time.Duration, services ...string) error {
 	ticker := time.NewTicker(healthInterval)
 	defer ticker.Stop()

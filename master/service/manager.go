@@ -71,8 +71,8 @@ func New(opts Options) *Manager {
 // Run measures the instances when Inspect asks for it, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }
 
-// Reap ends what an earlier master left running, as far as this engine can. What was left by another engine stays in the
-// records, and is logged.
+// Reap ends what an earlier master left running, as far as this engine can. What was left by another engine stays in
+// the records, and is logged.
 func (m *Manager) Reap(ctx context.Context) error {
 	left, err := m.opts.Records.Left()
 	if err != nil {
@@ -214,9 +214,9 @@ func (m *Manager) StopInstance(ctx context.Context, service, instance string) er
 	return s.stop(ctx, instance)
 }
 
-// Report keeps what an instance reports for inspect; each key replaces that of earlier reports. The values are JSON that
-// has been checked (master/api), since inspect shows them as they are. ErrInvalid: a key that belongs to the master;
-// ErrLimit: too many keys or bytes.
+// Report keeps what an instance reports for inspect; each key replaces that of earlier reports. The values are JSON
+// that has been checked (master/api), since inspect shows them as they are. ErrInvalid: a key that belongs to the
+// master; ErrLimit: too many keys or bytes.
 func (m *Manager) Report(service, instance string, report map[string]json.RawMessage) error {
 	s, err := m.service(service)
 	if err != nil {

@@ -52,8 +52,8 @@ func decide(p app.Restart, exit engine.Exit, started bool, failures int, random 
 	return d
 }
 
-// healthy is how long an instance has to run until its earlier failures no longer count: as long as its longest backoff,
-// at least a minute and at most ten.
+// healthy is how long an instance has to run until its earlier failures no longer count: as long as its longest
+// backoff, at least a minute and at most ten.
 func healthy(b app.Backoff) time.Duration {
 	return min(max(b.Max, time.Minute), 10*time.Minute)
 }

@@ -20,8 +20,8 @@ type Records struct {
 	all map[string]engine.Record // by instance of service
 }
 
-// NewRecords returns the records in the file at path of disk, by default that of this machine. It reads nothing. What is
-// wrong with the file is logged to l.
+// NewRecords returns the records in the file at path of disk, by default that of this machine. It reads nothing. What
+// is wrong with the file is logged to l.
 func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 	return &Records{all: map[string]engine.Record{}, file: state.File[[]engine.Record]{
 		Path:    path,

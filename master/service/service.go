@@ -79,7 +79,8 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 	return s.box, nil
 }
 
-// acquire waits until no other goroutine starts or stops the instance of that name. The returned func releases the slot.
+// acquire waits until no other goroutine starts or stops the instance of that name. The returned func releases the
+// slot.
 func (s *service) acquire(ctx context.Context, name string, create bool) (*slot, func(), error) {
 	s.mu.Lock()
 	sl := s.slots[name]
@@ -177,8 +178,8 @@ func (s *service) stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// clear ends the instance in the slot. The grace time is the same when ctx ends: a client that disconnects does not turn
-// a stop into a kill.
+// clear ends the instance in the slot. The grace time is the same when ctx ends: a client that disconnects does not
+// turn a stop into a kill.
 func (s *service) clear(ctx context.Context, sl *slot) {
 	i := sl.instance
 	if i == nil {

@@ -28,8 +28,10 @@ func faults(n int) faultfs.Options { return faultfs.Sample("UPDATE_FAULTS", n) }
 
 // Versions of the application, and of the program: it checks itself, says that it is ready, and takes over.
 const (
-	oldApp = "version: old\nservices:\n  - {name: kept, image: i, replica: 1}\n  - {name: worker, image: old, replica: 2}\n"
-	newApp = "version: new\nservices:\n  - {name: kept, image: i, replica: 1}\n  - {name: other, image: new, replica: 1}\n"
+	oldApp = "version: old\nservices:\n  - {name: kept, image: i, replica: 1}\n" +
+		"  - {name: worker, image: old, replica: 2}\n"
+	newApp = "version: new\nservices:\n  - {name: kept, image: i, replica: 1}\n" +
+		"  - {name: other, image: new, replica: 1}\n"
 
 	oldProgram = "#!/bin/sh\nexit 9\n"
 	newProgram = "#!/bin/sh\n[ $1 = check ] && echo OK! && exit\necho ready >&3\nread word <&4\n[ $word = go ]\n"

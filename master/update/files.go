@@ -162,8 +162,8 @@ func (f files) is(path, sum string) (bool, error) {
 	return err == nil && found == sum, err
 }
 
-// open opens a candidate. It has to lie below the data folder, so that no service can name a file elsewhere, also not by
-// a link that it changes meanwhile. If path is a folder, the file named inside in it is opened. name is the path for
+// open opens a candidate. It has to lie below the data folder, so that no service can name a file elsewhere, also not
+// by a link that it changes meanwhile. If path is a folder, the file named inside in it is opened. name is the path for
 // messages.
 func (f files) open(path, inside string) (in file.File, name string, err error) {
 	if path == "" {

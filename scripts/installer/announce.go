@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	announceInterval = 200 * time.Millisecond // between two looks
+	announceInterval = 200 * time.Millisecond // between two checks
 	announceQuiet    = 2 * time.Second        // no line in the log for so long counts as started
 	announceLimit    = 20 * time.Second       // after the hub listens, a log that is never quiet is not waited for longer
 )

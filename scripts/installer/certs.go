@@ -15,7 +15,7 @@ import (
 const testCerts = "var/db/baetyl/localhub-cert-only-for-test"
 
 // certFiles are the files of testCerts. The CA's key is not among them: it is forgotten as soon as both certificates
-// are signed, so nobody can make a third one that the hub accepts.
+// are signed, so that no further certificate can be made that the hub accepts.
 var certFiles = []string{"ca.pem", "server.pem", "server.key", "client.pem", "client.key"}
 
 // certs makes the CA, a server certificate for this host and a client certificate for the principal two-way-tls, each

@@ -130,8 +130,8 @@ func environ(vars map[string]string) []string {
 	return out
 }
 
-// binds returns the mounts of a container. They are mounts, not binds in the old syntax: with mounts a missing source is
-// an error, with binds it becomes an empty folder that belongs to root.
+// binds returns the mounts of a container. They are mounts, not binds in the old syntax: with mounts a missing source
+// is an error, with binds it becomes an empty folder that belongs to root.
 func binds(points []mountPoint, socket string) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range points {

@@ -56,7 +56,8 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 			s.log.Warnf("%s", w)
 		}
 	})
-	// Wait for the answer also when ctx ends: the daemon carries out a cancelled request, and its container would be lost.
+	// Wait for the answer also when ctx ends: the daemon carries out a cancelled request, and its container would be
+	// lost.
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	id, err := e.create(bounded, spec.Name, p)

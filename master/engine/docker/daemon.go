@@ -41,8 +41,8 @@ func (e *Engine) ping(ctx context.Context) error {
 	return err
 }
 
-// await returns when the daemon answers. If it does not, the first call for a key returns an error, so that inspect shows
-// it; later calls wait for the daemon, so that a service starts as soon as it is back, whatever the backoff.
+// await returns when the daemon answers. If it does not, the first call for a key returns an error, so that inspect
+// shows it; later calls wait for the daemon, so that a service starts as soon as it is back, whatever the backoff.
 func (e *Engine) await(ctx context.Context, key string) error {
 	err := e.ping(ctx)
 	e.mu.Lock()

@@ -81,7 +81,8 @@ func (e *Engine) download(ctx context.Context, name string) error {
 	l := e.opts.Log.WithField("image", name)
 	auth, err := credentials(bounded, name)
 	if err != nil {
-		l.WithField(log.KeyReason, err.Error()).Warnf("cannot read the credentials of the registry; the image is pulled without")
+		l.WithField(log.KeyReason, err.Error()).
+			Warnf("cannot read the credentials of the registry; the image is pulled without")
 	}
 	l.Infof("pulling image")
 	body, err := e.api.ImagePull(bounded, name, image.PullOptions{RegistryAuth: auth})

@@ -24,7 +24,7 @@ import (
 const (
 	outputTimeout = 2 * time.Second  // for the rest of the output after the end
 	settleTimeout = 15 * time.Second // for a program to install its signal handlers, on a slow machine too
-	killTimeout   = 15 * time.Second // for the end after SIGKILL; if the daemon does not answer until then, its container stays
+	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
 
 // again is how long to wait before the daemon is asked again.

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// A limit of memory ends who goes over it, and the end says so.
+// A container that exceeds its memory limit is killed, and its error says so.
 func TestMemoryEaterIsKilled(t *testing.T) {
 	s := service("t-eater", "eat")
 	s.Resources.Memory = app.Memory{Limit: 32 << 20, Swap: 32 << 20}
@@ -125,8 +126,8 @@ func TestOutputIsLive(t *testing.T) {
 	requireRunning(t, i, "instance has ended")
 }
 
-// A container that is not ours is never touched, whatever its name; the error tells what to do.
-func TestStrangersKeepTheirNames(t *testing.T) {
+// A container that no master made is never touched, whatever its name; the error says what to do.
+func TestForeignContainersKeepTheirNames(t *testing.T) {
 	b := newBench(t)
 	c, err := b.api.ContainerCreate(t.Context(), &container.Config{Image: testImage, Cmd: []string{"run"}}, nil,
 		nil, nil, "t-taken")
@@ -165,8 +166,7 @@ func TestTwoMasters(t *testing.T) {
 	requireRunning(t, first, "the other master ended it")
 }
 
-// A master that is killed leaves containers; the next one in its directory removes them, with no record, and without
-// a word to it.
+// A master that is killed leaves containers; the next one in its directory removes them, also without a record.
 func TestOrphans(t *testing.T) {
 	killed := newBench(t)
 	orphan := killed.start(t, service("t-orphan", "run"))
@@ -184,7 +184,7 @@ func TestOrphans(t *testing.T) {
 			require.NoError(t, find(newMaster(t, killed.api, killed.dir)))
 			enginetest.Ended(t, orphan)
 			_, err := killed.api.ContainerInspect(t.Context(), orphan.Record().Container.ID)
-			require.True(t, client.IsErrNotFound(err))
+			require.True(t, errdefs.IsNotFound(err))
 		})
 		orphan = killed.start(t, service("t-orphan", "run"))
 	}

@@ -13,8 +13,8 @@
 //
 // It promises that a process and everything in its process group is gone when Done is closed, and that a later master
 // finds by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and
-// files of the host, and one that runs as root can make a read-only mount writable again. A child in a session of its own
-// (setsid) is not stopped.
+// files of the host, and one that runs as root can make a read-only mount writable again. A child in a session of its
+// own (setsid) is not stopped.
 package native
 
 import (

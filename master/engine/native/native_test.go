@@ -303,8 +303,9 @@ func TestPackages(t *testing.T) {
 			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
 			require.NoError(t, os.Symlink("/bin/sh", h.path(dir+"bin/run")))
 		}, "leads out of the package"},
-		"entry is missing": {func(t *testing.T, h *host, s *engine.Service) { require.NoError(t, os.Remove(h.path(dir+"bin/run"))) },
-			"bin/run is not in the package"},
+		"entry is missing": {func(t *testing.T, h *host, s *engine.Service) {
+			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
+		}, "bin/run is not in the package"},
 		"entry is a folder": {func(t *testing.T, h *host, s *engine.Service) {
 			h.write(t, dir+"package.yml", "entry: bin\n", 0o644)
 		}, "bin is not a file"},

@@ -39,7 +39,8 @@ func findEntry(dir, image string) (string, error) {
 		return "", err
 	}
 	var m manifest
-	none := func(string) (string, bool) { return "", false } // a package may come from anywhere, so it must not read the master's variables
+	// A package may come from anywhere, so it must not read the master's variables.
+	none := func(string) (string, bool) { return "", false }
 	if err := conf.Parse(file, data, &m, conf.Env(none)); err != nil {
 		return "", err
 	}

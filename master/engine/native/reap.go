@@ -20,8 +20,8 @@ import (
 const reapGrace = 5 * time.Second
 
 // Reap ends what an earlier master left: the process groups of the records, and any process that works in a service's
-// directory with the variables of an instance, since a master may be killed between starting a process and writing its record. Then it
-// removes the directories.
+// directory with the variables of an instance, since a master may be killed between starting a process and writing its
+// record. Then it removes the directories.
 func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, reapGrace)
 	defer cancel()

@@ -19,9 +19,9 @@ const ShimArg = "native-shim"
 // statusFD is where the shim writes why it cannot become the program; the program does not inherit it.
 const statusFD = 3
 
-// Shim runs at the start of a process with read-only mounts: it is this program, in a mount namespace of its own. It makes
-// the sources read-only there and becomes the service's program. args are the read-only paths, "--", the program, and its
-// arguments from arg[0] on; without a program the shim only tries to mount. It never returns.
+// Shim runs at the start of a process with read-only mounts: it is this program, in a mount namespace of its own. It
+// makes the sources read-only there and becomes the service's program. args are the read-only paths, "--", the program,
+// and its arguments from arg[0] on; without a program the shim only tries to mount. It never returns.
 //
 //	master ──clone(CLONE_NEWNS)──► shim: bind each path on itself, read-only ──exec──► program, same pid
 func Shim(args []string) {
