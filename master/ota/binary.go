@@ -67,7 +67,8 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 	case n > maxBinary:
 		return "", fmt.Errorf("candidate is larger than %d bytes", maxBinary)
 	}
-	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil { // chmod, since the umask may have removed bits
+	// chmod, since the umask may have removed bits
+	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), b.Disk.Or().SyncDir(filepath.Dir(b.Candidate()))

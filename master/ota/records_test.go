@@ -158,7 +158,8 @@ func TestRecordOfTheVersionBefore(t *testing.T) {
 			Type: masterapi.UpdateApp, Trace: "trace-1",
 			SHA256: "915594a7a1d682edaddbf194067618a761782f8bff267dbcfcfa0ae02e701059",
 			Failed: `update application to version "v3" (the old one is put back): ` +
-				`instance loop of service loop (restarting): process exit code: exit status 3: has not stayed up for 1s: context canceled`,
+				`instance loop of service loop (restarting): process exit code: exit status 3: ` +
+				`has not stayed up for 1s: context canceled`,
 		},
 	} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))

@@ -85,7 +85,8 @@ func (u *Updater) commit() error {
 		return err
 	}
 	if err != nil {
-		u.opts.Log.WithError(err).Warnf("the new application.yml is in place, but a power cut now could bring the old one back")
+		u.opts.Log.WithError(err).
+			Warnf("the new application.yml is in place, but a power cut now could bring the old one back")
 	}
 	return nil
 }

@@ -58,10 +58,13 @@ const (
 	putBack  action = "restore the previous application.yml"
 	setAside action = "move the damaged application.yml.old aside"
 	discard  action = "remove the new master that was not accepted"
-	giveUp   action = "reject the new master"                // record why, which makes it a stray candidate
-	try      action = "try the new master"                   // by Try; a candidate that finds this at its own start goes on
-	forget   action = "remove the record of the last update" // when the application has been started, as its failure shows in inspect
-	end      action = "end the update"                       // with the final line, when the application has been started
+	giveUp   action = "reject the new master" // record why, which makes it a stray candidate
+	try      action = "try the new master"    // by Try; a candidate that finds this at its own start goes on
+
+	// When the application has been started: remove the record, since inspect shows the failure from then on, or write
+	// the final line.
+	forget action = "remove the record of the last update"
+	end    action = "end the update"
 )
 
 // restart is what a start does in a state, and the states that this can lead to, also when it is killed or cannot be

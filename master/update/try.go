@@ -37,7 +37,8 @@ func Try(ctx context.Context, opts Options, lock func() (unlock func(), err erro
 	f, state, readErr := d.readState()
 	switch {
 	case state != MasterTried && state != MasterExhausted:
-		return true, 1, errors.Join(errors.New("the files of the update were changed while the new master was tried"), readErr)
+		err := errors.New("the files of the update were changed while the new master was tried")
+		return true, 1, errors.Join(err, readErr)
 	case ctx.Err() != nil: // asked to end: that says nothing about the candidate
 		f.update.Starts--
 		return true, status, d.records.Save(f.update)
@@ -64,6 +65,7 @@ func (d disk) count(lock func() (unlock func(), err error)) (pending bool, err e
 		return false, nil
 	}
 	fault.At("candidate counted")
-	d.step(f.update, masterapi.StepRestarted, fmt.Sprintf("the new master is started to try it, start %d", f.update.Starts), nil)
+	msg := fmt.Sprintf("the new master is started to try it, start %d", f.update.Starts)
+	d.step(f.update, masterapi.StepRestarted, msg, nil)
 	return true, nil
 }

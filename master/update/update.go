@@ -68,7 +68,8 @@ func (u *Updater) Run(ctx context.Context) (err error) {
 			return nil
 		case a := <-u.accepted:
 			if a.Type == masterapi.UpdateMaster {
-				u.step(a.Update, masterapi.StepRestarting, "the master exits; its supervisor starts it again, and it tries the new master", nil)
+				const msg = "the master exits; when it is started again, it tries the new master"
+				u.step(a.Update, masterapi.StepRestarting, msg, nil)
 				fault.At("restarting")
 				return nil
 			}
