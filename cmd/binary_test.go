@@ -105,15 +105,15 @@ func TestMasterUpdateRefused(t *testing.T) {
 	require.NoError(t, os.Mkdir(d.path("var/db/baetyl/m/folder"), 0o755))
 	require.NoError(t, os.Symlink("/bin/true", d.path("var/db/baetyl/m/out")))
 	for name, want := range map[string]string{
-		"garbage": "check master: ",
-		"empty":   "check master: ",
-		"no":      "check master: exit status 1: wrong configuration",
-		"silent":  "OK! expected",
+		"garbage":     "check master: ",
+		"empty":       "check master: ",
+		"no":          "check master: exit status 1: wrong configuration",
+		"silent":      "OK! expected",
 		"contradicts": "check master: exit status 1",
-		"hangs":   "no answer in time",
-		"folder":  "no such file",
-		"out":     "is not below var/db/baetyl",
-		"none":    "no such file",
+		"hangs":       "no answer in time",
+		"folder":      "no such file",
+		"out":         "is not below var/db/baetyl",
+		"none":        "no such file",
 	} {
 		began := time.Now()
 		err := s.put(toMaster("var/db/baetyl/m/"+name, "t"))
@@ -136,15 +136,15 @@ func TestMasterUpdateRefused(t *testing.T) {
 func TestMasterUpdateRolledBack(t *testing.T) {
 	const check = "#!/bin/sh\n[ \"$1\" = check ] && { echo 'OK!'; exit 0; }\n"
 	for name, c := range map[string]struct{ script, want string }{
-		"ends at once":             {check + "exit 0\n", "it ended before it had started the application"},
-		"fails at once":            {check + "exit 7\n", "it ended before it had started the application"},
-		"says why":                 {check + "echo 'error no such key' >&3; exit 1\n", "no such key"},
-		"hangs":                    {check + "exec sleep 60\n", "it has not started the application within 2s"},
-		"hangs, ignores SIGTERM":       {check + "trap '' TERM\nwhile :; do sleep 0.1; done\n", "within 2s"},
-		"ready, and exits":         {check + "echo ready >&3\nexit 1\n", "it did not stay up for 300ms"},
-		"closes its pipe": {check + "exec 3>&-\nexec sleep 60\n", "within 2s"},
-		"writes without end":                  {check + "while :; do echo x; done >&3\n", "within 2s"},
-		"a child holds its pipe":   {check + "sleep 5 & exit 1\n", "it ended before"},
+		"ends at once":           {check + "exit 0\n", "it ended before it had started the application"},
+		"fails at once":          {check + "exit 7\n", "it ended before it had started the application"},
+		"says why":               {check + "echo 'error no such key' >&3; exit 1\n", "no such key"},
+		"hangs":                  {check + "exec sleep 60\n", "it has not started the application within 2s"},
+		"hangs, ignores SIGTERM": {check + "trap '' TERM\nwhile :; do sleep 0.1; done\n", "within 2s"},
+		"ready, and exits":       {check + "echo ready >&3\nexit 1\n", "it did not stay up for 300ms"},
+		"closes its pipe":        {check + "exec 3>&-\nexec sleep 60\n", "within 2s"},
+		"writes without end":     {check + "while :; do echo x; done >&3\n", "within 2s"},
+		"a child holds its pipe": {check + "sleep 5 & exit 1\n", "it ended before"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -259,7 +259,7 @@ func TestSignalDuringStart(t *testing.T) {
 	d := newBusyDevice(t)
 	for _, delay := range []time.Duration{30, 60, 100, 150} {
 		c, out := d.start(t)
-		time.Sleep(delay * time.Millisecond) // not waited for anything: the moment is what is tested
+		time.Sleep(delay * time.Millisecond) // no condition to wait for: the moment of the signal is what is tested
 		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 		err := c.Wait()
 		if err != nil { // so early that Go had not installed its handler yet

@@ -101,7 +101,7 @@ func (s *supervisor) killed() bool {
 	return bytes.Contains(s.output.Bytes(), []byte("fault: "))
 }
 
-// stop ends the master in an orderly way.
+// stop ends the master with SIGTERM.
 func (s *supervisor) stop() {
 	s.cancel()
 	<-s.done

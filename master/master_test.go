@@ -290,7 +290,7 @@ func TestMissingApplicationIsAnEmptyOne(t *testing.T) {
 	require.NoFileExists(t, d.path("var/run/baetyl.sock"))
 }
 
-func TestOneServiceThatCannotStartHoldsUpNobody(t *testing.T) {
+func TestServiceThatCannotStartHoldsUpNoOther(t *testing.T) {
 	d := newDevice(t)
 	d.fake.FailOpen("bad", errors.New("no such package"))
 	d.write(t, application.File, strings.Replace(probe, "[{", "[{name: bad, image: i, replica: 1}, {", 1))
@@ -375,7 +375,7 @@ services:
 		require.Equal(t, v1, d.read(t, application.File))
 		require.NoFileExists(t, d.path(application.File+".old"))
 	})
-	t.Run("what cannot be put back keeps nothing else down", func(t *testing.T) {
+	t.Run("a service that cannot be put back does not stop the others", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.FailStart("new", errors.New("boom"))
@@ -388,7 +388,7 @@ services:
 		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond,
 			"it is not tried again")
 	})
-	t.Run("what could not start is noticed before anything is stopped", func(t *testing.T) {
+	t.Run("a service that could not start is found before anything is stopped", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.FailOpen("new", errors.New("no such image"))
@@ -454,7 +454,7 @@ services:
 	})
 }
 
-// What a master that was killed in an update leaves, and what the next one makes of it.
+// What a master that was killed in an update leaves, and what the next one does with it.
 func TestBootAfterAnUnfinishedUpdate(t *testing.T) {
 	const old, next, bad = "version: old\n" + probe, "version: next\n" + probe, "services: 7\n"
 	for name, c := range map[string]struct{ file, backup, version, failure string }{

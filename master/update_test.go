@@ -77,8 +77,7 @@ func stepsOf(records []masterapi.OTARecord) (steps []string) {
 	return steps
 }
 
-// A version that starts and does not stay up is not done: it is put back, and the reason stands in inspect and in the
-// log.
+// A version that starts and does not stay up is rolled back, and inspect and the log give the reason.
 func TestUpdateHasToStayUp(t *testing.T) {
 	d, m := bootVersions(t)
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t2"})
@@ -105,7 +104,8 @@ func TestUpdateHasToStayUp(t *testing.T) {
 	require.Empty(t, m.Inspect().Error)
 }
 
-// What a user has damaged while it ran is kept for the user, and is not what an update that fails puts back.
+// An application.yml that a user has damaged while the application ran is kept, and a failed update does not restore
+// it.
 func TestDamagedFileIsNotPutBack(t *testing.T) {
 	d, m := bootVersions(t)
 	d.write(t, application.File, "services: [{nam")
@@ -116,7 +116,7 @@ func TestDamagedFileIsNotPutBack(t *testing.T) {
 	require.Equal(t, "services: [{nam", d.read(t, application.File+".damaged"))
 }
 
-// Of many requests at once one is taken, the others hear that it is busy; afterwards the next is taken.
+// Of many requests at once one is accepted, the others get "busy"; afterwards the next one is accepted.
 func TestOneUpdateAtATime(t *testing.T) {
 	d, m := bootVersions(t)
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t0"})

@@ -54,7 +54,7 @@ func TestReportsThatWouldBreakInspect(t *testing.T) {
 	}
 }
 
-// What is unusual but sound passes, and means the same afterwards.
+// What is unusual but valid passes, and keeps its meaning.
 func TestReportsThatAreFine(t *testing.T) {
 	for name, body := range map[string]string{
 		"nothing":            `{}`,

@@ -146,8 +146,8 @@ func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
 	require.Contains(t, string(data), "FAILURE")
 }
 
-// What masters wrote before the record had a version is read: the files are from real ones, killed with an update in
-// hand.
+// What masters wrote before the record had a version is read: the files are from real masters that were killed
+// during an update.
 func TestRecordOfTheVersionBefore(t *testing.T) {
 	for name, want := range map[string]ota.Update{
 		"update-0.json": {

@@ -12,7 +12,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// decide is not exported; as the heart of supervision it has its own table.
+// The restart policy, case by case. decide is not exported, but easier to test than a running instance.
 func TestDecide(t *testing.T) {
 	boom := errors.New("boom")
 	p := func(policy string, max int) app.Restart {

@@ -130,8 +130,7 @@ func (v *victim) final() string {
 	return strings.Join(ends, "")
 }
 
-// settled checks what the promises say of a device whose update has ended: nothing is left over, the log tells what
-// runs.
+// settled checks a device whose update has ended: nothing is left over, and the log says what runs.
 func (v *victim) settled(p *process, accepted bool, app, program string) {
 	v.t.Helper()
 	require.Equal(v.t, instances[app], p.fake.Running(), "instances of %q", app)
@@ -150,7 +149,7 @@ func (v *victim) settled(p *process, accepted bool, app, program string) {
 	}
 }
 
-// leftOvers are files that no device has which is at rest.
+// leftOvers are files that exist only during an update.
 func (v *victim) leftOvers() (names []string) {
 	v.t.Helper()
 	rest := []string{application.File, "var/db/baetyl/next/application.yml", "var/db/baetyl/next/bin/baetyl", "bin/baetyl",
@@ -251,7 +250,7 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 
 	disk := whole(t)
 	next := v.supervised(disk)
-	for next == nil { // the candidate has taken over, and ends as all programs do that are shell scripts
+	for next == nil { // the candidate has taken over, and has ended, since it is a shell script
 		next = v.supervised(disk)
 	}
 	next.idle()

@@ -74,16 +74,16 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-// Who has no token, or no right, does not get to the API.
+// An instance without a token, or without a right, does not get the socket of the API.
 func TestSocketOnlyForThoseWhoMayAsk(t *testing.T) {
 	for name, c := range map[string]struct {
 		token string
 		api   []string
 		want  bool
 	}{
-		"a service":                {"token", nil, true},
-		"without rights":           {"token", []string{}, false},
-		"started by somebody else": {"", nil, false},
+		"a service":                  {"token", nil, true},
+		"without rights":             {"token", []string{}, false},
+		"started by another service": {"", nil, false},
 	} {
 		r := request{
 			Service: engine.Service{Service: app.Service{Name: "s", Image: "i", API: c.api}},
@@ -186,7 +186,7 @@ func TestCredentials(t *testing.T) {
 		require.NoError(t, err)
 		return decoded(t, out)
 	}
-	require.Empty(t, get("a"), "nobody has logged in")
+	require.Empty(t, get("a"), "no login")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker-credential-test"), []byte(`#!/bin/sh
 read -r key
 [ "$key" = help.example.com ] || { echo "credentials not found in native keychain"; exit 1; }

@@ -147,7 +147,7 @@ func newMaster(t *testing.T, api *client.Client, dir string) *bench {
 
 func socket(t *testing.T, dir string) string {
 	path := filepath.Join(dir, "sock")
-	require.NoError(t, os.WriteFile(path, nil, 0o600)) // a file serves: it is mounted only
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // a plain file is enough: it is only mounted
 	return path
 }
 
@@ -190,8 +190,9 @@ func TestSuite(t *testing.T) {
 	newBench(t) // skips as a whole
 	api, _ := daemon()
 	programs := map[enginetest.Program][]string{
-		enginetest.Runs: {"run"}, enginetest.Succeeds: {"succeed"}, enginetest.Fails: {"fail"}, enginetest.Deaf: {"deaf"},
-		enginetest.Leaves: {"leave"}, enginetest.PrintsToken: {"env"},
+		enginetest.Runs: {"run"}, enginetest.Succeeds: {"succeed"}, enginetest.Fails: {"fail"},
+		enginetest.IgnoresTerm: {"deaf"},
+		enginetest.Leaves:      {"leave"}, enginetest.PrintsToken: {"env"},
 	}
 	enginetest.Run(t, enginetest.Factory{
 		New: func(t *testing.T) engine.Engine { return newBench(t).Engine },

@@ -190,7 +190,7 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
-// With no registry a missing image is an error in time, and an image that is here serves.
+// Without a registry a missing image is an error after the timeout, and a local image is used.
 func TestPullWithoutRegistry(t *testing.T) {
 	b := newBench(t)
 	s := service("t-pull", "run")
@@ -208,7 +208,7 @@ func TestPullWithoutRegistry(t *testing.T) {
 	never := with(docker.Pull{Policy: docker.PullNever})
 	require.ErrorContains(t, never.Prepare(t.Context(), s), "docker.pull.policy is never")
 
-	// 10.255.255.1 answers nothing, not even that it is not there.
+	// 10.255.255.1 sends no answer at all.
 	s.Image = "10.255.255.1:5000/none:latest"
 	began = time.Now()
 	err := with(docker.Pull{Policy: docker.PullMissing, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s)
@@ -222,7 +222,7 @@ func TestPullWithoutRegistry(t *testing.T) {
 	require.Contains(t, b.log.String(), "could not be pulled; the local one is used")
 }
 
-// ownDaemon is a daemon that a test may do anything to.
+// ownDaemon is a daemon that one test alone uses, and may kill.
 type ownDaemon struct{ dir, args string }
 
 func newDaemon(t *testing.T, args ...string) *ownDaemon {
@@ -300,7 +300,7 @@ func TestDaemonKilled(t *testing.T) {
 	require.Error(t, i.Exit().Err)
 }
 
-// Without live-restore dockerd ends the containers: that is their end, and the supervisor's turn.
+// Without live-restore dockerd ends the containers: their instances end, and the supervisor starts new ones.
 func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
 	newBench(t)
 	if os.Getuid() != 0 {

@@ -29,7 +29,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// registry serves one image with one layer of size random bytes to who knows user and password.
+// registry serves one image with one layer of size random bytes to clients that send the user and the password.
 func registry(t *testing.T, size int) *httptest.Server {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
