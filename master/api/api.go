@@ -94,7 +94,11 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		}
 		if err != nil {
 			e := statusOf(err)
-			l.WithField("status", e.Status).WithError(err).Warnf("request refused")
+			what := "refused"
+			if e.Status >= nethttp.StatusInternalServerError {
+				what = "failed"
+			}
+			l.WithField("status", e.Status).WithError(err).Warnf("request %s", what)
 			http.WriteError(w, e)
 			return
 		}

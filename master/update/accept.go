@@ -65,6 +65,7 @@ func (u *Updater) accept(r masterapi.UpdateRequest) (accepted, error) {
 	if err := u.records.Begin(a.Update); err != nil {
 		return a, errors.Join(err, u.program.Discard())
 	}
+	u.logOf(a.Update).WithField("path", r.Path).Infof("update accepted")
 	return a, nil
 }
 

@@ -65,7 +65,7 @@ func (d disk) readState() (facts, State, error) {
 // giveUp rejects the candidate because of cause. The program on disk is still the old one, so nothing is put back.
 func (d disk) giveUp(u ota.Update, cause error) error {
 	const msg = "the new master is rejected; the previous master keeps running"
-	d.log.WithError(cause).Errorf(msg)
+	d.logOf(u).WithError(cause).Errorf(msg)
 	err := d.records.Step(u, masterapi.StepRollingBack, msg, cause)
 	u.Failed = cause.Error()
 	err = errors.Join(err, d.records.Save(u))
@@ -73,9 +73,20 @@ func (d disk) giveUp(u ota.Update, cause error) error {
 	return errors.Join(err, d.program.Discard())
 }
 
-// step and end write to the OTA log. end is called when inspect shows the same already. When the line cannot be written
-// (a full disk), the update goes on without it, and the next start settles the record.
+// logOf returns the log of the master with what identifies u.
+func (d disk) logOf(u ota.Update) log.Logger {
+	return d.log.WithField("type", u.Type).WithField("trace", u.Trace)
+}
+
+// step and end write to the OTA log, and to that of the master. end is called when inspect shows the same already. When
+// the line cannot be written (a full disk), the update goes on without it, and the next start settles the record.
 func (d disk) step(u ota.Update, step, msg string, cause error) {
+	l := d.logOf(u).WithField("step", step)
+	if cause == nil {
+		l.Infof("%s", msg)
+	} else {
+		l.WithError(cause).Warnf("%s", msg)
+	}
 	if err := d.records.Step(u, step, msg, cause); err != nil {
 		d.log.WithError(err).Errorf("cannot write step %s of the update to the OTA log; the update continues without", step)
 	}
@@ -87,6 +98,15 @@ func (d disk) end(u ota.Update, step string, cause error) {
 		masterapi.StepRolledBack: "update rolled back, the previous version is running",
 		masterapi.StepFailure:    "update failed, and the previous version could not be restored completely",
 	}[step]
+	l := d.logOf(u).WithField("step", step)
+	switch step {
+	case masterapi.StepUpdated:
+		l.Infof("%s", msg)
+	case masterapi.StepRolledBack:
+		l.Warnf("%s", msg)
+	default:
+		l.Errorf("%s", msg)
+	}
 	if err := d.records.End(u, step, msg, cause); err != nil {
 		d.log.WithError(err).Errorf("cannot record that the update ended with %s; the next start of the master does", step)
 	}

@@ -93,7 +93,7 @@ func (u *Updater) commit() error {
 
 // undo puts the old application back, because of cause.
 func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause error) (undone bool, err error) {
-	u.step(a.Update, masterapi.StepRollingBack, "the old application is put back", cause)
+	u.step(a.Update, masterapi.StepRollingBack, "the update failed; the previous application is put back", cause)
 	fault.At("rolling back")
 	a.Failed = cause.Error()
 	if err := u.records.Save(a.Update); err != nil { // a restart would roll back as well, without the reason

@@ -65,7 +65,7 @@ func (d disk) count(lock func() (unlock func(), err error)) (pending bool, err e
 		return false, nil
 	}
 	fault.At("candidate counted")
-	msg := fmt.Sprintf("the new master is started to try it, start %d", f.update.Starts)
+	msg := fmt.Sprintf("trying the new master, start %d of at most %d", f.update.Starts, maxStarts)
 	d.step(f.update, masterapi.StepRestarted, msg, nil)
 	return true, nil
 }

@@ -144,7 +144,7 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
 	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service goes to its file")
+	l.WithField("file", file).Infof("output of the service is written to a file")
 	return &sandbox{
 		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
 		output: log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),

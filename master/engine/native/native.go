@@ -109,7 +109,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		protect = nil
 	}
 	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service goes to its file")
+	l.WithField("file", file).Infof("output of the service is written to a file")
 	return &sandbox{
 		service:  s,
 		dir:      dir,
