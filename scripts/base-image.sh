@@ -133,7 +133,8 @@ for runtime in python27 python36 node85; do
 		docker image inspect baetyl-test/debian >/dev/null 2>&1 ||
 			docker import "$cache/debian.tar" baetyl-test/debian >/dev/null
 		step "building $image"
-		docker build --quiet --label "stamp=$stamp" --tag "$image" --file - "$dir" >"$cache/build.log" 2>&1 <<END || failed
+		docker build --quiet --label "stamp=$stamp" --tag "$image" --file - "$dir" \
+			>"$cache/build.log" 2>&1 <<END || failed
 FROM baetyl-test/debian
 COPY . /
 RUN echo /usr/local/lib/host >/etc/ld.so.conf.d/zz-host.conf && ldconfig

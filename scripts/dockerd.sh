@@ -43,8 +43,8 @@ await() {
 
 gone() { ! pid >/dev/null; }
 
-# alone tells whether the containerd of a killed daemon has ended with it. If no process reaps it, it stays a zombie: the
-# next daemon would take it for alive and wait for it.
+# alone tells whether the containerd of a killed daemon has ended with it. If no process reaps it, it stays a zombie:
+# the next daemon would take it for alive and wait for it.
 alone() {
 	[ -f "$dir/exec/containerd/containerd.pid" ] || return 0
 	number=$(cat "$dir/exec/containerd/containerd.pid")

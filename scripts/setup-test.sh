@@ -1,7 +1,7 @@
 #!/bin/sh
-# Installs the other programs that tests use, where they are missing: mosquitto and its clients, MQTT.js, paho for Python, docker, a C
-# compiler for the race detector. They go to output/cache; only what apt installs is global. In CI (CI=true) a
-# missing part is an error; elsewhere the tests that need it are skipped and say so.
+# Installs the other programs that tests use, where they are missing: mosquitto and its clients, MQTT.js, paho for
+# Python, docker, a C compiler for the race detector. They go to output/cache; only what apt installs is global. In CI
+# (CI=true) a missing part is an error; elsewhere the tests that need it are skipped and say so.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
