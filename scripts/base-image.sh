@@ -108,7 +108,8 @@ node85() {
 	PATH=$1/usr/local/bin:$PATH npm ci --silent --ignore-scripts --prefix "$1/package" --cache "$1/npm-cache"
 	rm -rf "$1/package"
 	# The keys of the cache are the addresses that its entries came from.
-	printf 'cache=/npm-cache\noffline=true\nregistry=%s\n' "$(npm config get registry 2>/dev/null)" >"$1/usr/local/etc/npmrc"
+	printf 'cache=/npm-cache\noffline=true\nregistry=%s\n' "$(npm config get registry 2>/dev/null)" \
+		>"$1/usr/local/etc/npmrc"
 }
 
 debian
