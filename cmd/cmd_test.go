@@ -3,6 +3,7 @@ package cmd_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,15 +32,8 @@ var build = sync.OnceValues(func() (string, error) {
 	}
 	built = dir
 	path := filepath.Join(dir, "baetyl")
-	out, err := exec.Command(
-		"go",
-		"build",
-		"-o",
-		path,
-		"-ldflags",
-		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef",
-		"..",
-	).CombinedOutput()
+	const flags = "-X github.com/baetyl/baetyl/cmd.Version=9.9.9 -X github.com/baetyl/baetyl/cmd.Revision=git-abcdef"
+	out, err := exec.Command("go", "build", "-o", path, "-ldflags", flags, "..").CombinedOutput()
 	if err != nil {
 		return "", &exec.Error{Name: string(out), Err: err}
 	}
@@ -85,7 +79,8 @@ func (d *device) write(t *testing.T, rel, content string, mode os.FileMode) {
 func (d *device) run(args ...string) (string, int) {
 	c := exec.Command(d.path("bin/baetyl"), args...)
 	out, err := c.CombinedOutput()
-	if e, ok := err.(*exec.ExitError); ok {
+	var e *exec.ExitError
+	if errors.As(err, &e) {
 		return string(out), e.ExitCode()
 	}
 	if err != nil {
@@ -122,8 +117,16 @@ func (d *device) await(t *testing.T, n int) []string {
 const application = `
 version: v1
 services:
-  - {name: loop, image: pkg, replica: 2, api: [inspect, start], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
-  - {name: child, image: pkg, replica: 1, args: [child], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+  - name: loop
+    image: pkg
+    replica: 2
+    api: [inspect, start]
+    mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
+  - name: child
+    image: pkg
+    replica: 1
+    args: [child]
+    mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
 volumes:
   - {name: pkg, path: var/db/baetyl/pkg}
   - {name: out, path: var/db/baetyl/out}
@@ -174,11 +177,8 @@ func TestVersion(t *testing.T) {
 	d := newDevice(t, "")
 	out, code := d.run("version")
 	require.Zero(t, code)
-	require.Regexp(
-		t,
-		`^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`,
-		out,
-	)
+	const want = `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`
+	require.Regexp(t, want, out)
 }
 
 func TestCheck(t *testing.T) {
@@ -205,15 +205,11 @@ func TestCheck(t *testing.T) {
 	require.NoDirExists(t, d.path("var/run"))
 }
 
-// A master whose docker daemon is away stays up, says so once, and ends when it is asked to.
+// A master whose docker daemon does not answer stays up, logs that once, and stops at SIGTERM.
 func TestDockerDaemonAway(t *testing.T) {
 	d := newDevice(t, "services: [{name: a, image: i, replica: 1}, {name: b, image: i, replica: 1}]\n")
-	d.write(
-		t,
-		"etc/baetyl/conf.yml",
-		"mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n",
-		0o644,
-	)
+	d.write(t, "etc/baetyl/conf.yml",
+		"mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n", 0o644)
 	t.Setenv("DOCKER_HOST", "unix://"+d.path("no.sock"))
 	c, out := d.start(t)
 	logged := func(text string) int {
@@ -263,7 +259,7 @@ func TestSignalDuringStart(t *testing.T) {
 	d := newBusyDevice(t)
 	for _, delay := range []time.Duration{30, 60, 100, 150} {
 		c, out := d.start(t)
-		time.Sleep(delay * time.Millisecond) // not waited for anything: the moment is what is tested
+		time.Sleep(delay * time.Millisecond) // no condition to wait for: the moment of the signal is what is tested
 		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 		err := c.Wait()
 		if err != nil { // so early that Go had not installed its handler yet
@@ -280,16 +276,14 @@ func TestKilledMaster(t *testing.T) {
 	d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
 	const copies = 4 // loop, loop.i1, child, and its child
 	c, _ := d.start(t)
-	before := d.await(t, copies)
+	d.await(t, copies)
 	api := d.client(t, "loop")
-	require.NoError(
-		t,
-		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil),
-	)
-	before = d.await(t, copies+1)
-	stranger := exec.Command("sleep", "1000") // has nothing to do with it
-	require.NoError(t, stranger.Start())
-	defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
+	require.NoError(t,
+		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
+	before := d.await(t, copies+1)
+	foreign := exec.Command("sleep", "1000") // a process that the master has not started
+	require.NoError(t, foreign.Start())
+	defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
 
 	for round := range 3 {
 		require.NoError(t, c.Process.Kill())
@@ -312,7 +306,7 @@ func TestKilledMaster(t *testing.T) {
 			return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &i) == nil && len(i.Services) == 2
 		}, 20*time.Second, 10*time.Millisecond, "the API does not answer")
 	}
-	require.NoError(t, stranger.Process.Signal(syscall.Signal(0)))
+	require.NoError(t, foreign.Process.Signal(syscall.Signal(0)))
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
 	require.Empty(t, d.processes())

@@ -34,7 +34,7 @@ var makeWorkerImage = sync.OnceValue(func() error {
 	return nil
 })
 
-// inContainers makes d a device in docker mode, whose names nobody else on the daemon has.
+// inContainers makes d a device in docker mode, whose names are unique on the daemon.
 func (d *device) inContainers(t *testing.T) *device {
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
 		requires.Missing(t, "a docker daemon", "export DOCKER_HOST=$(scripts/dockerd.sh start); "+string(out))
@@ -54,9 +54,9 @@ func (d *device) inContainers(t *testing.T) *device {
 	rewrite("etc/baetyl/conf.yml", "mode: native", "mode: docker")
 	// the daemon has other work too
 	rewrite("etc/baetyl/conf.yml", "healthy: 700ms, deadline: 3s", "healthy: 3s, deadline: 1m")
-	rewrite("var/db/baetyl/app/bad/application.yml", "replica: 2", "replica: 2, restart: {policy: no}")
-	for _, app := range []string{"application.yml", "app/good/application.yml", "app/bad/application.yml", "app/next/application.yml"} {
-		path := "var/db/baetyl/" + app
+	rewrite("var/db/baetyl/app/bad/application.yml", "replica: 2", "replica: 2\n    restart: {policy: no}")
+	for _, folder := range []string{"", "app/good/", "app/bad/", "app/next/"} {
+		path := "var/db/baetyl/" + folder + "application.yml"
 		rewrite(path, "{name: pkg, path: lib/baetyl/pkg, readonly: true}, ", "")
 		rewrite(path, "image: pkg", "image: '"+workerImage+"'")
 		rewrite(path, "name: loop", "name: "+d.containers+"loop")

@@ -9,7 +9,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// newEngine returns the engine of the configured mode. A further engine is added here.
+// newEngine returns the engine of the configured mode. To add an engine, add it here.
 func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
 	if cfg.Mode == masterapi.ModeNative {
 		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil

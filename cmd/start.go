@@ -15,7 +15,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// exitStatus ends the program with the status of another one, which has said what there is to say.
+// exitStatus is the status of a candidate. The program ends with it, and prints no error: the candidate has done so.
 type exitStatus int
 
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
@@ -56,10 +56,10 @@ func findWorkdir(given string) (string, error) {
 
 // runMaster runs the master until a signal ends it, or an update of its binary.
 func runMaster(dir, config string) (err error) {
-	// First of all: a signal during start-up ends what has been started as later.
+	// First, so that a signal during start-up stops what has been started, as later.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a console that goes away is no reason to stop services
+	signal.Ignore(syscall.SIGPIPE) // a console that is closed is no reason to stop services
 	parent := ota.FindParent()
 	defer func() { parent.Fail(err) }()
 
@@ -97,8 +97,8 @@ func runMaster(dir, config string) (err error) {
 	return nil
 }
 
-// tryUpdate runs a new binary that an update has brought, if there is one. done: it has ended, and so does this
-// program.
+// tryUpdate runs a new binary that an update has brought, if there is one. done tells that it has ended, and that this
+// program ends too.
 func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (done bool, err error) {
 	done, status, err := master.Try(ctx, cfg, opts)
 	switch {
@@ -107,7 +107,7 @@ func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (don
 	case done && status != 0:
 		return true, exitStatus(status)
 	case err != nil:
-		opts.Log.WithError(err).Errorf("try a new master")
+		opts.Log.WithError(err).Errorf("cannot record that the new master was rejected; the previous master keeps running")
 	}
 	return done, nil
 }

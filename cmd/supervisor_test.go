@@ -28,17 +28,8 @@ var versions = sync.OnceValues(func() (map[string]string, error) {
 	out := map[string]string{}
 	for _, v := range []string{"1.0.0", "2.0.0"} {
 		out[v] = filepath.Join(built, "baetyl-"+v)
-		text, err := exec.Command(
-			"go",
-			"build",
-			"-tags",
-			"faults",
-			"-o",
-			out[v],
-			"-ldflags",
-			"-X github.com/baetyl/baetyl/cmd.Version="+v,
-			"..",
-		).CombinedOutput()
+		text, err := exec.Command("go", "build", "-tags", "faults", "-o", out[v], "-ldflags",
+			"-X github.com/baetyl/baetyl/cmd.Version="+v, "..").CombinedOutput()
 		if err != nil {
 			return nil, fmt.Errorf("build version %s: %w: %s", v, err, text)
 		}
@@ -79,7 +70,7 @@ func (d *device) supervise(t *testing.T, fault string) *supervisor {
 			}
 			_ = c.Wait() // the state says it
 			s.ended(c.ProcessState.String())
-			armed = armed && !s.fell()
+			armed = armed && !s.killed()
 		}
 	}()
 	t.Cleanup(func() {
@@ -103,14 +94,14 @@ func (s *supervisor) ended(how string) {
 	s.ends = append(s.ends, how)
 }
 
-// fell tells whether a master has been killed.
-func (s *supervisor) fell() bool {
+// killed tells whether a master has been killed.
+func (s *supervisor) killed() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return bytes.Contains(s.output.Bytes(), []byte("fault: "))
 }
 
-// stop ends the master in an orderly way.
+// stop ends the master with SIGTERM.
 func (s *supervisor) stop() {
 	s.cancel()
 	<-s.done

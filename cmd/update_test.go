@@ -22,14 +22,22 @@ import (
 const updated = `
 version: %[1]s
 services:
-  - {name: loop, image: pkg, replica: 1, api: [inspect, update], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
-  - {name: worker, image: pkg, replica: 2, args: [%[1]s, '%[2]s'], mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]}
+  - name: loop
+    image: pkg
+    replica: 1
+    api: [inspect, update]
+    mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
+  - name: worker
+    image: pkg
+    replica: 2
+    args: [%[1]s, '%[2]s']
+    mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
 volumes:
   - {name: pkg, path: var/db/baetyl/pkg}
   - {name: out, path: var/db/baetyl/out}
 `
 
-// worker writes its token, and runs until it is ended; with a second argument it falls at once.
+// worker writes its token, and runs until it is ended; with a second argument it exits at once with status 3.
 const worker = `#!/bin/sh
 echo "$BAETYL_SERVICE_TOKEN" > "out/token-$BAETYL_SERVICE_INSTANCE_NAME"
 [ -n "$2" ] && exit 3
@@ -40,21 +48,22 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.write(
-		t,
-		"etc/baetyl/conf.yml",
-		"mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\nupdate: {healthy: 700ms, deadline: 3s}\n",
-		0o644,
-	)
+	d.configure(t, "grace: 3s\nupdate: {healthy: 700ms, deadline: 3s}")
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
-	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "fall"), 0o644)
+	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "exit"), 0o644)
 	d.write(t, "var/db/baetyl/app/next/application.yml", fmt.Sprintf(updated, "v3", ""), 0o644)
 	d.write(t, "var/db/baetyl/pkg/bin/run", worker, 0o755)
 	require.NoError(t, os.Remove(d.path("bin/baetyl")))
 	d.copy(t, programs["1.0.0"], "bin/baetyl")
 	d.copy(t, programs["2.0.0"], "var/db/baetyl/master/2.0.0/bin/baetyl")
 	return d
+}
+
+// configure writes a conf.yml of native mode with further lines.
+func (d *device) configure(t *testing.T, lines string) {
+	text := "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\n" + lines + "\n"
+	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
 }
 
 func (d *device) copy(t *testing.T, from, to string) {
@@ -72,7 +81,8 @@ func isStatus(err error, status int) bool {
 func (d *device) workers() []string {
 	if d.containers != "" {
 		var out []string
-		for _, v := range d.docker("ps", "--no-trunc", "--format", "{{.Command}}", "--filter", "label=service="+d.containers+"worker") {
+		label := "label=service=" + d.containers + "worker"
+		for _, v := range d.docker("ps", "--no-trunc", "--format", "{{.Command}}", "--filter", label) {
 			if strings.HasPrefix(v, "v") {
 				out = append(out, v)
 			}
@@ -133,7 +143,7 @@ func killedAt(t *testing.T, d *device, point, kind, want string) {
 	require.Equal(t, want, d.awaitFinal(t, "t1").Step)
 	version := map[string]string{masterapi.StepUpdated: "v2", masterapi.StepRolledBack: "v1"}[want]
 	in := d.awaitIdle(t, version, "1.0.0")
-	require.True(t, s.fell(), "the point was not passed")
+	require.True(t, s.killed(), "the point was not passed")
 	require.Equal(t, want == masterapi.StepRolledBack, in.Error != "", in.Error)
 	require.Eventually(t, func() bool { return slices.Equal(d.workers(), []string{version, version}) },
 		10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())

@@ -28,18 +28,18 @@ const (
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
 type Config struct {
 	Mode string `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
-	// of the docker engine
+	// settings of the docker engine
 	Docker Docker `yaml:"docker" json:"docker"`
-	// of the API
+	// address, TLS and limits of the API
 	Server http.ServerConfig `yaml:"server" json:"server"`
-	// of the master; its limits hold for the output of services too
+	// log of the master; its limits of size and number hold for the output files of services too
 	Logger log.Config `yaml:"logger" json:"logger"`
-	// masterapi.OTALog: where the progress of updates is written, and the agent reads it. Of its keys the path counts;
-	// the others are those of 2019
+	// masterapi.OTALog: where the master writes the progress of updates, and the agent reads it. Only the path is used;
+	// the other keys are accepted because configurations of 2019 have them
 	OTALog log.Config `yaml:"otalog" json:"otalog" default:"{\"path\":\"var/db/baetyl/ota.log\",\"format\":\"json\"}"`
 	// when an update counts as done
 	Update Update `yaml:"update" json:"update"`
-	// between asking services to end and killing them
+	// time between SIGTERM and SIGKILL when services are stopped
 	Grace time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"`
 	// file with the serial number of the device, for BAETYL_HOST_SN
 	SNFile string `yaml:"snfile" json:"snfile"`
@@ -57,7 +57,7 @@ type Pull struct {
 	Parallel int           `yaml:"parallel" json:"parallel" default:"3" validate:"min=1"` // images at a time
 }
 
-// Complete gives the address of the API, which depends on the environment and the system.
+// Complete sets the address of the API when it is empty: from the environment, or the default of the system.
 func (c *Config) Complete() {
 	if c.Server.Address == "" {
 		c.Server.Address = os.Getenv(masterapi.EnvAPIAddress)
@@ -70,11 +70,11 @@ func (c *Config) Complete() {
 	}
 }
 
-// Update says when an update counts as done; otherwise what was before is put back.
+// Update says when an update counts as done; otherwise the previous version is put back.
 type Update struct {
-	// that every new instance has to stay up
+	// how long every new instance, or a new master, has to stay up
 	Healthy time.Duration `yaml:"healthy" json:"healthy" default:"10s" validate:"min=0s"`
-	// for that, from the stop of the old ones
+	// time for that, from the stop of the old ones
 	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"`
 }
 
@@ -88,14 +88,11 @@ func LoadConfig(path string) (Config, error) {
 	return c, err
 }
 
-// Validate checks what spans keys.
+// Validate checks rules that concern several keys.
 func (c *Config) Validate() error {
 	if c.Update.Deadline <= c.Update.Healthy {
-		return fmt.Errorf(
-			"update.deadline: %s is not more than update.healthy, %s; raise it or lower that",
-			c.Update.Deadline,
-			c.Update.Healthy,
-		)
+		const text = "update.deadline: %s is not more than update.healthy, %s; raise it or lower that"
+		return fmt.Errorf(text, c.Update.Deadline, c.Update.Healthy)
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)
@@ -112,7 +109,7 @@ func (c Config) Socket(workdir string) string {
 	return inDir(workdir, a.Path)
 }
 
-// Listen is where the API of the master in workdir listens.
+// Listen returns the server settings of the API, with the absolute path of its socket.
 func (c Config) Listen(workdir string) http.ServerConfig {
 	out := c.Server
 	if s := c.Socket(workdir); s != "" {

@@ -9,7 +9,7 @@ import (
 	"github.com/baetyl/baetyl/utils/host"
 )
 
-// Inspect describes the system. It takes some milliseconds: what takes longer to measure is from before.
+// Inspect describes the system. It returns within about 100 ms: what takes longer to measure is an earlier value.
 func (m *Master) Inspect() *masterapi.Inspect {
 	c, _ := m.app.Current()
 	out := &masterapi.Inspect{
@@ -21,7 +21,7 @@ func (m *Master) Inspect() *masterapi.Inspect {
 		},
 	}
 	var gpus []host.GPU
-	var wg sync.WaitGroup // each waits a moment for what it measures
+	var wg sync.WaitGroup // each waits for its measurement, up to inspectTimeout
 	wg.Go(func() { out.Hardware = m.hardware.Get() })
 	wg.Go(func() { gpus = m.gpus.Get() })
 	wg.Go(func() { out.Services = m.services.Inspect() })

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// lock makes this the only master of workdir: a second one would end the first one's services as left-overs. The system
-// gives the lock up when the process ends, however it ends.
+// lock makes this the only master of workdir: a second one would take the services of the first for left-overs, and end
+// them. The system releases the lock when the process ends, however it ends.
 func lock(workdir string) (unlock func(), err error) {
 	path := filepath.Join(workdir, lockFile)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
@@ -27,5 +27,5 @@ func lock(workdir string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return func() { _ = f.Close() }, nil // closing gives the lock up
+	return func() { _ = f.Close() }, nil // closing the file releases the lock
 }

@@ -36,7 +36,7 @@ import (
 // envSerial is the serial number of the device, from the file that snfile names (since 1.0).
 const envSerial = "BAETYL_HOST_SN"
 
-// inspectTimeout is how long Inspect waits for a new measurement before it shows the one from before.
+// inspectTimeout is how long Inspect waits for a new measurement before it shows the previous one.
 const inspectTimeout = 80 * time.Millisecond
 
 // Options are what a Master needs beside its configuration.
@@ -49,8 +49,8 @@ type Options struct {
 
 	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused
 
-	// Ready is set in a candidate binary that has not proved itself: it is called when the application has been started,
-	// and returns when this binary is the one that boots. An error means that it is not wanted.
+	// Ready is set in a candidate: it is called when the application has been started, and returns when this binary is
+	// the one that boots. An error means that this binary was rejected.
 	Ready func(ctx context.Context) error
 }
 
@@ -97,7 +97,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	return m, nil
 }
 
-// systemEnv are the variables that every instance gets.
+// systemEnv returns the variables that every instance gets.
 func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, error) {
 	address := c.Server.Address
 	if a, err := addr.Listen(address, addr.Server...); err == nil && c.Server.Cert != "" {
@@ -135,12 +135,12 @@ func updateOptions(cfg Config, opts Options) update.Options {
 }
 
 // Try runs a new binary that an update has brought, if there is one; a candidate itself does not call it. done tells
-// that the caller is not to be the master any more and ends too, with err or that status.
+// that the caller must not be the master, and has to end with err or that status.
 func Try(ctx context.Context, cfg Config, opts Options) (done bool, status int, err error) {
 	return update.Try(ctx, updateOptions(cfg, opts), func() (func(), error) { return lock(opts.Workdir) })
 }
 
-// Services are those that run, for the API.
+// Services returns the manager of the services, for the API.
 func (m *Master) Services() *service.Manager { return m.services }
 
 // Update checks r and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows in Inspect.
@@ -162,15 +162,15 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	}
 	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
 		WithField("workdir", m.opts.Workdir).Infof("master started")
-	// The application is last in and first out: while its services stop they may still need the API, and the measurements
-	// belong to the API.
+	// The application is last in and first out: while its services stop they may still need the API, and the
+	// measurements belong to the API.
 	var g run.Group
 	g.Add("hardware", m.hardware.Run)
 	g.Add("gpus", m.gpus.Run)
 	g.Add("usage", m.services.Run)
 	g.Add("api", api.Serve)
 	g.Add("application", func(ctx context.Context) error {
-		m.hardware.Get() // so that the first who asks finds something
+		m.hardware.Get() // so that the first request has something to show
 		return m.updater.Run(ctx)
 	})
 	err = errors.Join(g.Run(ctx), m.engine.Close())

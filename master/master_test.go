@@ -59,18 +59,12 @@ func (d *device) master(t *testing.T) *master.Master {
 	if d.server == "" {
 		d.server = "{address: 'unix://var/run/baetyl.sock'}"
 	}
-	d.write(
-		t,
-		master.ConfigFile,
-		"mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n",
-	)
+	d.write(t, master.ConfigFile,
+		"mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
-	m, err := master.New(
-		cfg,
-		d.fake,
-		master.Options{Workdir: d.dir, Version: "1.2.3", Revision: "git-x", Log: log.Discard()},
-	)
+	m, err := master.New(cfg, d.fake,
+		master.Options{Workdir: d.dir, Version: "1.2.3", Revision: "git-x", Log: log.Discard()})
 	require.NoError(t, err)
 	return m
 }
@@ -105,13 +99,8 @@ const probe = "services: [{name: probe, image: i, replica: 1, api: [inspect, upd
 
 // client calls as the service probe, once it runs.
 func (d *device) client(t *testing.T) *http.Client {
-	require.Eventually(
-		t,
-		func() bool { return d.fake.Env("probe") != nil },
-		time.Minute,
-		time.Millisecond,
-		"service probe was not started",
-	)
+	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, time.Minute, time.Millisecond,
+		"service probe was not started")
 	env := d.fake.Env("probe")
 	return d.clientAs(t, "probe", env[masterapi.EnvServiceToken])
 }
@@ -151,13 +140,8 @@ volumes: [{name: v, path: var/db/baetyl/v, meta: {version: v2}}]
 `)
 	d.boot(t)
 	c := d.client(t)
-	require.Eventually(
-		t,
-		func() bool { return len(inspect(t, c).Services) == 2 },
-		10*time.Second,
-		time.Millisecond,
-		"service idle is missing",
-	)
+	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond,
+		"service idle is missing")
 	got := inspect(t, c)
 	require.Empty(t, got.Error)
 	require.Equal(t, "v7", got.Software.ConfVersion)
@@ -167,13 +151,8 @@ volumes: [{name: v, path: var/db/baetyl/v, meta: {version: v2}}]
 	require.Equal(t, []masterapi.Volume{{Name: "v", Path: "var/db/baetyl/v", Version: "v2"}}, got.Volumes)
 	require.Equal(t, "idle", got.Services[0].Name)
 	require.Equal(t, masterapi.StatusRunning, got.Services[1].Instances[0].Status)
-	require.Eventually(
-		t,
-		func() bool { return inspect(t, c).Hardware.Host != nil },
-		10*time.Second,
-		time.Millisecond,
-		"host_stats are missing",
-	)
+	require.Eventually(t, func() bool { return inspect(t, c).Hardware.Host != nil }, 10*time.Second,
+		time.Millisecond, "host_stats are missing")
 
 	raw := map[string]json.RawMessage{}
 	require.NoError(t, c.Get(t.Context(), masterapi.PathInspect, &raw))
@@ -201,20 +180,11 @@ func TestInspectIsFast(t *testing.T) {
 
 func TestInstancesThroughTheAPI(t *testing.T) {
 	d := newDevice(t)
-	d.write(
-		t,
-		application.File,
-		"services: [{name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}, {name: f, image: i}]\n",
-	)
+	d.write(t, application.File, strings.Replace(probe, "}]", "}, {name: f, image: i}]", 1))
 	d.boot(t)
 	c := d.client(t)
-	require.Eventually(
-		t,
-		func() bool { return len(inspect(t, c).Services) == 2 },
-		10*time.Second,
-		time.Millisecond,
-		"service f is missing",
-	)
+	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond,
+		"service f is missing")
 	ctx := t.Context()
 
 	var port masterapi.PortAvailable
@@ -235,52 +205,32 @@ func TestInstancesThroughTheAPI(t *testing.T) {
 	require.Equal(t, []string{"f.x.2", "probe"}, d.fake.Running())
 	require.NoError(
 		t,
-		c.Put(
-			ctx,
+		c.Put(ctx,
 			strings.TrimPrefix(masterapi.PathInstance("f", "f.x.2", masterapi.ActionStop), "/"+masterapi.Version),
-			nil,
-			nil,
-		),
+			nil, nil),
 		"routes without a version are those of old clients",
 	)
 
-	require.NoError(
-		t,
-		c.Put(ctx, masterapi.PathInstance("probe", "probe", "report"), map[string]any{"stats": map[string]int{"n": 1}}, nil),
-	)
+	require.NoError(t,
+		c.Put(ctx, masterapi.PathInstance("probe", "probe", "report"), map[string]any{"stats": map[string]int{"n": 1}}, nil))
 	services := inspect(t, c).Services
 	require.JSONEq(t, `{"n":1}`, string(services[1].Instances[0].Reported["stats"]))
 
 	put := func(path string, in any) error { return c.Put(ctx, path, in, nil) }
 	requireStatus(t, put(masterapi.PathInstance("f", "f.x.1", "report"), map[string]int{}), 403, "may not")
-	requireStatus(
-		t,
-		put(masterapi.PathInstance("probe", "ghost", "report"), map[string]int{"a": 1}),
-		404,
-		"instance (ghost) of service (probe) not found",
-	)
+	requireStatus(t, put(masterapi.PathInstance("probe", "ghost", "report"), map[string]int{"a": 1}), 404,
+		"instance (ghost) of service (probe) not found")
 	requireStatus(t, put(masterapi.PathInstance("probe", "probe", "report"), map[string]int{"name": 1}), 400, `key "name"`)
 	requireStatus(t, put(masterapi.PathInstance("probe", "probe", "report"), &nothing), 400, "expected a JSON object")
-	requireStatus(
-		t,
-		put(masterapi.PathInstance("zzz", "zzz", "start"), map[string]string{}),
-		404,
-		"service (zzz) not found",
-	)
+	requireStatus(t, put(masterapi.PathInstance("zzz", "zzz", "start"), map[string]string{}), 404,
+		"service (zzz) not found")
 	requireStatus(t, put(masterapi.PathInstance("f", "../x", "start"), map[string]string{}), 400, "name of instance")
 	requireStatus(t, put(masterapi.PathInstance("f", "f", "start"), nil), 400, "unexpected end of JSON input")
-	requireStatus(
-		t,
-		put(masterapi.PathInstance("f", "f", "start"), map[string]int{"a": 1}),
-		400,
-		"cannot unmarshal number",
-	)
-	requireStatus(
-		t,
-		put(masterapi.PathInstance("f", "f", "start"), map[string]string{"a": strings.Repeat("x", 1<<20)}),
-		413,
-		"larger than",
-	)
+	requireStatus(t, put(masterapi.PathInstance("f", "f", "start"), map[string]int{"a": 1}), 400,
+		"cannot unmarshal number")
+	requireStatus(t,
+		put(masterapi.PathInstance("f", "f", "start"), map[string]string{"a": strings.Repeat("x", 1<<20)}), 413,
+		"larger than")
 	requireStatus(t, put(masterapi.PathInspect, nil), 405, "use GET")
 	requireStatus(t, put("/v1/nothing", nil), 404, "404 page not found")
 	d.fake.FailStart("f.bad", errors.New("boom"))
@@ -300,8 +250,8 @@ func TestPortsAreNotGivenTwice(t *testing.T) {
 	}
 }
 
-// A broken application leaves the master up, and the next one can be put in its place. Nobody has a token then, so the
-// master is asked directly.
+// A broken application leaves the master up, and the next one can be put in its place. No service has a token then, so
+// the master is asked directly.
 func TestBrokenApplicationAtBoot(t *testing.T) {
 	for name, text := range map[string]string{
 		"unknown key": "services: [{nam: a}]\n",
@@ -324,13 +274,8 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}) == nil
 			}, 10*time.Second, time.Millisecond, "the update is not taken")
 			c := d.client(t)
-			require.Eventually(
-				t,
-				func() bool { return inspect(t, c).Error == "" },
-				10*time.Second,
-				time.Millisecond,
-				"the error stays",
-			)
+			require.Eventually(t, func() bool { return inspect(t, c).Error == "" }, 10*time.Second,
+				time.Millisecond, "the error stays")
 		})
 	}
 }
@@ -338,26 +283,17 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 func TestMissingApplicationIsAnEmptyOne(t *testing.T) {
 	d := newDevice(t)
 	m := d.boot(t)
-	require.Eventually(
-		t,
-		func() bool { return m.Inspect().Hardware.Host != nil },
-		10*time.Second,
-		time.Millisecond,
-		"the master did not come up",
-	)
+	require.Eventually(t, func() bool { return m.Inspect().Hardware.Host != nil }, 10*time.Second, time.Millisecond,
+		"the master did not come up")
 	require.Empty(t, m.Inspect().Error)
 	d.stop()
 	require.NoFileExists(t, d.path("var/run/baetyl.sock"))
 }
 
-func TestOneServiceThatCannotStartHoldsUpNobody(t *testing.T) {
+func TestServiceThatCannotStartHoldsUpNoOther(t *testing.T) {
 	d := newDevice(t)
 	d.fake.FailOpen("bad", errors.New("no such package"))
-	d.write(
-		t,
-		application.File,
-		"services: [{name: bad, image: i, replica: 1}, {name: probe, image: i, replica: 1, api: [inspect, update, ports, start, stop, report]}]\n",
-	)
+	d.write(t, application.File, strings.Replace(probe, "[{", "[{name: bad, image: i, replica: 1}, {", 1))
 	d.boot(t)
 	c := d.client(t)
 	require.Eventually(t, func() bool {
@@ -397,13 +333,8 @@ services:
 		d.write(t, application.File, v1)
 		d.boot(t)
 		c := d.client(t)
-		require.Eventually(
-			t,
-			func() bool { return len(d.fake.Running()) == 3 },
-			10*time.Second,
-			time.Millisecond,
-			"not booted",
-		)
+		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond,
+			"not booted")
 		return d, c
 	}
 	update := func(t *testing.T, c *http.Client, r masterapi.UpdateRequest) error {
@@ -420,13 +351,8 @@ services:
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2/application.yml"}))
-		require.Eventually(
-			t,
-			func() bool { return inspect(t, c).Software.ConfVersion == "v2" },
-			10*time.Second,
-			time.Millisecond,
-			"v2 did not take over",
-		)
+		require.Eventually(t, func() bool { return inspect(t, c).Software.ConfVersion == "v2" }, 10*time.Second,
+			time.Millisecond, "v2 did not take over")
 		require.Equal(t, []string{"changed", "new", "probe"}, d.fake.Running())
 		require.Equal(t, 1, d.fake.Starts("probe"), "what has not changed keeps its process and token")
 		require.Equal(t, 2, d.fake.Starts("changed"))
@@ -441,54 +367,34 @@ services:
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.FailStart("new", errors.New("boom"))
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{File: "var/db/baetyl/app/v2"})) // the key of 0.1.3
-		require.Eventually(
-			t,
-			func() bool { return strings.Contains(inspect(t, c).Error, "boom") },
-			10*time.Second,
-			time.Millisecond,
-			"no error is shown",
-		)
+		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "boom") }, 10*time.Second,
+			time.Millisecond, "no error is shown")
 		require.Equal(t, []string{"changed", "probe", "removed"}, d.fake.Running())
 		require.Equal(t, 1, d.fake.Starts("probe"))
 		require.Equal(t, "v1", inspect(t, c).Software.ConfVersion)
 		require.Equal(t, v1, d.read(t, application.File))
 		require.NoFileExists(t, d.path(application.File+".old"))
 	})
-	t.Run("what cannot be put back keeps nothing else down", func(t *testing.T) {
+	t.Run("a service that cannot be put back does not stop the others", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.FailStart("new", errors.New("boom"))
 		d.fake.FailStart("changed", errors.New("bang"))
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		require.Eventually(
-			t,
-			func() bool { return strings.Contains(inspect(t, c).Error, "bang") },
-			10*time.Second,
-			time.Millisecond,
-			"no error is shown",
-		)
+		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "bang") }, 10*time.Second,
+			time.Millisecond, "no error is shown")
 		require.Equal(t, []string{"probe", "removed"}, d.fake.Running())
 		d.fake.FailStart("changed", nil)
-		require.Eventually(
-			t,
-			func() bool { return len(d.fake.Running()) == 3 },
-			10*time.Second,
-			time.Millisecond,
-			"it is not tried again",
-		)
+		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond,
+			"it is not tried again")
 	})
-	t.Run("what could not start is noticed before anything is stopped", func(t *testing.T) {
+	t.Run("a service that could not start is found before anything is stopped", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.FailOpen("new", errors.New("no such image"))
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		require.Eventually(
-			t,
-			func() bool { return strings.Contains(inspect(t, c).Error, "no such image") },
-			10*time.Second,
-			time.Millisecond,
-			"no error is shown",
-		)
+		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "no such image") },
+			10*time.Second, time.Millisecond, "no error is shown")
 		require.Equal(t, 1, d.fake.Starts("changed"))
 	})
 	t.Run("one at a time", func(t *testing.T) {
@@ -496,25 +402,17 @@ services:
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.SlowStart(300 * time.Millisecond)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		requireStatus(
-			t,
+		requireStatus(t,
 			c.Put(t.Context(), masterapi.PathUpdate, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}, nil),
-			409,
-			"try again later",
-		)
+			409, "try again later")
 	})
 	t.Run("a master that ends meanwhile starts the old application next time", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.SlowStart(time.Minute)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		require.Eventually(
-			t,
-			func() bool { return d.read(t, application.File) == v2 },
-			10*time.Second,
-			time.Millisecond,
-			"the update did not begin",
-		)
+		require.Eventually(t, func() bool { return d.read(t, application.File) == v2 }, 10*time.Second,
+			time.Millisecond, "the update did not begin")
 		d.stop()
 		require.Equal(t, v1, d.read(t, application.File))
 		require.Empty(t, d.fake.Running())
@@ -556,7 +454,7 @@ services:
 	})
 }
 
-// What a master that was killed in an update leaves, and what the next one makes of it.
+// What a master that was killed in an update leaves, and what the next one does with it.
 func TestBootAfterAnUnfinishedUpdate(t *testing.T) {
 	const old, next, bad = "version: old\n" + probe, "version: next\n" + probe, "services: 7\n"
 	for name, c := range map[string]struct{ file, backup, version, failure string }{

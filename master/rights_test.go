@@ -34,13 +34,8 @@ func TestRights(t *testing.T) {
 	}
 	d.write(t, application.File, text)
 	d.boot(t)
-	require.Eventually(
-		t,
-		func() bool { return len(d.fake.Running()) == len(services) },
-		10*time.Second,
-		time.Millisecond,
-		"not booted",
-	)
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, 10*time.Second,
+		time.Millisecond, "not booted")
 	for _, s := range services {
 		c := d.clientAs(t, s.name, d.fake.Env(s.name)[masterapi.EnvServiceToken])
 		for _, version := range []string{"/" + masterapi.Version, ""} { // clients before 0.1.4 know no version
@@ -50,23 +45,15 @@ func TestRights(t *testing.T) {
 				"ports":   func() error { return c.Get(t.Context(), path(masterapi.PathPortAvailable), nil) },
 				"update":  func() error { return c.Put(t.Context(), path(masterapi.PathUpdate), masterapi.UpdateRequest{}, nil) },
 				"start": func() error {
-					return c.Put(
-						t.Context(),
-						path(masterapi.PathInstance("f", "f.1", masterapi.ActionStart)),
-						map[string]string{},
-						nil,
-					)
+					return c.Put(t.Context(), path(masterapi.PathInstance("f", "f.1", masterapi.ActionStart)),
+						map[string]string{}, nil)
 				},
 				"stop": func() error {
 					return c.Put(t.Context(), path(masterapi.PathInstance("f", "f.1", masterapi.ActionStop)), nil, nil)
 				},
 				"report": func() error {
-					return c.Put(
-						t.Context(),
-						path(masterapi.PathInstance(s.name, s.name, masterapi.ActionReport)),
-						map[string]int{"n": 1},
-						nil,
-					)
+					return c.Put(t.Context(), path(masterapi.PathInstance(s.name, s.name, masterapi.ActionReport)),
+						map[string]int{"n": 1}, nil)
 				},
 			}
 			for _, right := range strings.Fields(all) {

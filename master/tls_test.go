@@ -35,13 +35,8 @@ func TestAPIOverTLS(t *testing.T) {
 	d.write(t, application.File, probe)
 	d.server = fmt.Sprintf("{address: 'tcp://%s', cert: '%s', key: '%s'}", address, d.path("cert.pem"), d.path("key.pem"))
 	d.boot(t)
-	require.Eventually(
-		t,
-		func() bool { return d.fake.Env("probe") != nil },
-		10*time.Second,
-		time.Millisecond,
-		"service probe was not started",
-	)
+	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, 10*time.Second, time.Millisecond,
+		"service probe was not started")
 	env := d.fake.Env("probe")
 	require.Equal(t, "https://"+address, env[masterapi.EnvAPIAddress])
 
@@ -52,10 +47,8 @@ func TestAPIOverTLS(t *testing.T) {
 		defer c.Close()
 		return c.Get(t.Context(), masterapi.PathInspect, nil)
 	}
-	require.NoError(
-		t,
-		get(http.ClientConfig{Address: env[masterapi.EnvAPIAddress], Config: cert.Config{CA: d.path("cert.pem")}}),
-	)
+	require.NoError(t,
+		get(http.ClientConfig{Address: env[masterapi.EnvAPIAddress], Config: cert.Config{CA: d.path("cert.pem")}}))
 	require.Error(t, get(http.ClientConfig{Address: env[masterapi.EnvAPIAddress]}), "an unknown CA")
 	require.Error(t, get(http.ClientConfig{Address: "tcp://" + address}), "plain HTTP")
 }

@@ -35,26 +35,16 @@ func bootVersions(t *testing.T) (*device, *master.Master) {
 	}
 	d.write(t, application.File, versioned("v1"))
 	m := d.boot(t)
-	require.Eventually(
-		t,
-		func() bool { return len(d.fake.Running()) == 2 },
-		10*time.Second,
-		time.Millisecond,
-		"not booted",
-	)
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, 10*time.Second, time.Millisecond,
+		"not booted")
 	return d, m
 }
 
 // accepted asks until the master is no longer busy.
 func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
 	t.Helper()
-	require.Eventually(
-		t,
-		func() bool { return m.Update(r) == nil },
-		10*time.Second,
-		time.Millisecond,
-		"the update is not taken",
-	)
+	require.Eventually(t, func() bool { return m.Update(r) == nil }, 10*time.Second, time.Millisecond,
+		"the update is not taken")
 }
 
 // records are those of the OTA log, none while there is no log.
@@ -87,8 +77,7 @@ func stepsOf(records []masterapi.OTARecord) (steps []string) {
 	return steps
 }
 
-// A version that starts and does not stay up is not done: it is put back, and the reason stands in inspect and in the
-// log.
+// A version that starts and does not stay up is rolled back, and inspect and the log give the reason.
 func TestUpdateHasToStayUp(t *testing.T) {
 	d, m := bootVersions(t)
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t2"})
@@ -101,11 +90,8 @@ func TestUpdateHasToStayUp(t *testing.T) {
 	records := d.ended(t)
 	require.Equal(t, []string{"UPDATING", "ROLLINGBACK", "ROLLEDBACK"}, stepsOf(records))
 	require.Equal(t, m.Inspect().Error, records[2].Error)
-	require.Contains(
-		t,
-		records[2].Error,
-		`update application to version "v2" (the old one is put back): instance worker of service worker: boom`,
-	)
+	require.Contains(t, records[2].Error,
+		`update application to version "v2" (the old one is put back): instance worker of service worker: boom`)
 	require.Equal(t, "v1", m.Inspect().Software.ConfVersion)
 	require.Equal(t, versioned("v1"), d.read(t, application.File))
 	require.Equal(t, 1, d.fake.Starts("probe"))
@@ -118,7 +104,8 @@ func TestUpdateHasToStayUp(t *testing.T) {
 	require.Empty(t, m.Inspect().Error)
 }
 
-// What a user has damaged while it ran is kept for the user, and is not what an update that fails puts back.
+// An application.yml that a user has damaged while the application ran is kept, and a failed update does not restore
+// it.
 func TestDamagedFileIsNotPutBack(t *testing.T) {
 	d, m := bootVersions(t)
 	d.write(t, application.File, "services: [{nam")
@@ -129,7 +116,7 @@ func TestDamagedFileIsNotPutBack(t *testing.T) {
 	require.Equal(t, "services: [{nam", d.read(t, application.File+".damaged"))
 }
 
-// Of many requests at once one is taken, the others hear that it is busy; afterwards the next is taken.
+// Of many requests at once one is accepted, the others get "busy"; afterwards the next one is accepted.
 func TestOneUpdateAtATime(t *testing.T) {
 	d, m := bootVersions(t)
 	accepted(t, m, masterapi.UpdateRequest{Path: "var/db/baetyl/v2", Trace: "t0"})
@@ -153,13 +140,7 @@ func TestOneUpdateAtATime(t *testing.T) {
 		}, 10*time.Second, time.Millisecond, "none is taken")
 		require.Equal(t, 1, taken)
 		d.ended(t)
-		require.Eventually(
-			t,
-			func() bool { return m.Inspect().Software.ConfVersion == v },
-			10*time.Second,
-			time.Millisecond,
-			"%s does not run",
-			v,
-		)
+		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, 10*time.Second,
+			time.Millisecond, "%s does not run", v)
 	}
 }

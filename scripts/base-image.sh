@@ -6,13 +6,13 @@
 #   python27   pyenv's Python 2.7; without it there is no such image
 #   node85     Node 8.17 and npm 6, as node:8-slim has them
 #
-# and what bin/prepare will ask a package index for, so that images are built with no network. Prints what
-# scripts/image.sh takes, a line for each: BASE_PYTHON36=baetyl-test/base-python36. What takes long is kept in
+# and what bin/prepare will ask a package index for, so that images are built with no network. Prints the
+# variables for scripts/image.sh, one a line: BASE_PYTHON36=baetyl-test/base-python36. Results are cached in
 # output/cache/base. Needs root on Debian or Ubuntu.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-exec 3>&1 1>&2 # progress is not the answer
+exec 3>&1 1>&2 # progress goes to stderr, only the variables to stdout
 PATH=$PATH:/usr/sbin:/sbin
 cache=$PWD/output/cache/base
 node=8.17.0
@@ -26,14 +26,17 @@ debian() {
 	want debootstrap debootstrap 'base images cannot be made' command -v debootstrap
 	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
 	# shellcheck disable=SC2016
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' | awk -v c="$codename" '$2 == c && $3 == "main" { print $1; exit }')
+	mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' |
+		awk -v c="$codename" '$2 == c && $3 == "main" { print $1; exit }')
 	step "debootstrap $codename"
 	rm -rf "$cache/debian"
-	debootstrap --variant=minbase --include=python3,python3-pip "$codename" "$cache/debian" "$mirror" >"$cache/debootstrap.log" 2>&1 || {
+	debootstrap --variant=minbase --include=python3,python3-pip "$codename" "$cache/debian" "$mirror" \
+		>"$cache/debootstrap.log" 2>&1 || {
 		tail -n 20 "$cache/debootstrap.log"
 		return 1
 	}
-	tar -C "$cache/debian" --exclude=./dev --exclude=./proc --exclude=./sys --exclude=./var/cache/apt --exclude=./var/lib/apt/lists \
+	tar -C "$cache/debian" --exclude=./dev --exclude=./proc --exclude=./sys \
+		--exclude=./var/cache/apt --exclude=./var/lib/apt/lists \
 		--exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale -cf "$cache/debian.tar.new" .
 	mv "$cache/debian.tar.new" "$cache/debian.tar"
 	rm -rf "$cache/debian"
@@ -41,9 +44,16 @@ debian() {
 
 # wheels PYTHON DIR: what requirements.txt names for this Python, and a pip.conf that looks nowhere else.
 wheels() {
-	"$1" -W ignore -m pip download -q --only-binary grpcio,protobuf -d "$2/wheels" -r baetyl-function-python/requirements.txt
+	"$1" -W ignore -m pip download -q --only-binary grpcio,protobuf -d "$2/wheels" \
+		-r baetyl-function-python/requirements.txt
 	mkdir -p "$2/etc"
 	printf '[global]\nno-index = true\nfind-links = /wheels\nbreak-system-packages = true\n' >"$2/etc/pip.conf"
+}
+
+# failed shows why docker could not build an image, and ends the script.
+failed() {
+	cat "$cache/build.log"
+	exit 1
 }
 
 # pyenv_tree VERSION: the folder of pyenv's newest Python of VERSION.
@@ -57,9 +67,11 @@ pyenv_tree() {
 # lacks, and that pip.
 copy_pyenv() {
 	mkdir -p "$4/usr/local/lib/host"
-	tar -C "$2" --exclude=test --exclude=tests --exclude=__pycache__ --exclude='*.a' --exclude='*.pyc' -c . | tar -C "$4/usr/local" -x
+	tar -C "$2" --exclude=test --exclude=tests --exclude=__pycache__ --exclude='*.a' --exclude='*.pyc' -c . |
+		tar -C "$4/usr/local" -x
 	tar -tf "$cache/debian.tar" | sed 's|.*/||' | sort -u >"$cache/debian.names"
-	find "$4/usr/local" \( -name '*.so*' -o -name "python$1" \) -type f -exec ldd {} + | awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
+	find "$4/usr/local" \( -name '*.so*' -o -name "python$1" \) -type f -exec ldd {} + |
+		awk '$2 == "=>" && $3 ~ /^\// { print $3 }' | sort -u |
 		while read -r lib; do
 			grep -qxF "${lib##*/}" "$cache/debian.names" || cp -L "$lib" "$4/usr/local/lib/host"
 		done
@@ -85,7 +97,8 @@ python36() {
 
 node85() {
 	case $(uname -m) in x86_64) arch=x64 ;; aarch64) arch=arm64 ;; *) return 1 ;; esac
-	npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix "$1/fetched" "node-linux-$arch@$node" "npm@$npm"
+	npm install --silent --no-audit --no-fund --no-save --ignore-scripts --prefix "$1/fetched" \
+		"node-linux-$arch@$node" "npm@$npm"
 	mkdir -p "$1/usr/local/bin" "$1/usr/local/lib/node_modules" "$1/usr/local/etc" "$1/package"
 	mv "$1/fetched/node_modules/node-linux-$arch/bin/node" "$1/usr/local/bin/node"
 	mv "$1/fetched/node_modules/npm" "$1/usr/local/lib/node_modules/npm"
@@ -94,8 +107,9 @@ node85() {
 	cp baetyl-function-node85/package.json baetyl-function-node85/package-lock.json "$1/package"
 	PATH=$1/usr/local/bin:$PATH npm ci --silent --ignore-scripts --prefix "$1/package" --cache "$1/npm-cache"
 	rm -rf "$1/package"
-	# The cache knows its entries by the address that they came from.
-	printf 'cache=/npm-cache\noffline=true\nregistry=%s\n' "$(npm config get registry 2>/dev/null)" >"$1/usr/local/etc/npmrc"
+	# The keys of the cache are the addresses that its entries came from.
+	printf 'cache=/npm-cache\noffline=true\nregistry=%s\n' "$(npm config get registry 2>/dev/null)" \
+		>"$1/usr/local/etc/npmrc"
 }
 
 debian
@@ -117,9 +131,11 @@ for runtime in python27 python36 node85; do
 			}
 			echo "$stamp" >"$dir.stamp"
 		fi
-		docker image inspect baetyl-test/debian >/dev/null 2>&1 || docker import "$cache/debian.tar" baetyl-test/debian >/dev/null
+		docker image inspect baetyl-test/debian >/dev/null 2>&1 ||
+			docker import "$cache/debian.tar" baetyl-test/debian >/dev/null
 		step "building $image"
-		docker build --quiet --label "stamp=$stamp" --tag "$image" --file - "$dir" >"$cache/build.log" 2>&1 <<END || { cat "$cache/build.log"; exit 1; }
+		docker build --quiet --label "stamp=$stamp" --tag "$image" --file - "$dir" \
+			>"$cache/build.log" 2>&1 <<END || failed
 FROM baetyl-test/debian
 COPY . /
 RUN echo /usr/local/lib/host >/etc/ld.so.conf.d/zz-host.conf && ldconfig

@@ -12,7 +12,8 @@ PATH=$PATH:/usr/sbin # where Debian has mosquitto
 want mosquitto mosquitto 'its columns stay empty' command -v mosquitto || true
 if [ ! -x "$dir/nats-server" ]; then
 	step 'fetching nats-server'
-	GOBIN=$dir go install github.com/nats-io/nats-server/v2@latest || note 'nats-server could not be fetched: its column stays empty'
+	GOBIN=$dir go install github.com/nats-io/nats-server/v2@latest ||
+		note 'nats-server could not be fetched: its column stays empty'
 fi
 if [ ! -x "$dir/mochi" ]; then
 	step 'fetching mochi-mqtt'

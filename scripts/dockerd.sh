@@ -1,6 +1,6 @@
 #!/bin/sh
-# dockerd.sh start | stop | kill | host: a docker daemon of our own for tests, where none answers or where one is to
-# be killed.
+# dockerd.sh start | stop | kill | host: a docker daemon for tests alone, where none answers or where a test kills
+# the daemon.
 #
 #   start   starts dockerd unless it runs, waits until it answers, and prints its DOCKER_HOST
 #   kill    kill -9 of the daemon; its containers run on (live-restore), start brings it back
@@ -19,12 +19,12 @@ PATH=$PATH:/usr/sbin:/sbin
 dir=${BAETYL_DOCKERD_DIR:-$PWD/output/dockerd}
 host=unix://$dir/docker.sock
 log=$dir/log
-patience=60 # seconds
+timeout=60 # seconds
 bridge=bd$(printf %s "$dir" | cksum | cut -d ' ' -f 1)
 
 answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
 
-# pid prints the process of our daemon, if it lives.
+# pid prints the process id of this daemon, if it runs.
 pid() {
 	[ -f "$dir/pid" ] || return 1
 	number=$(cat "$dir/pid")
@@ -35,7 +35,7 @@ pid() {
 await() {
 	waited=0
 	until "$@"; do
-		[ "$waited" -lt $((patience * 5)) ] || return 1
+		[ "$waited" -lt $((timeout * 5)) ] || return 1
 		waited=$((waited + 1))
 		sleep 0.2
 	done
@@ -43,8 +43,8 @@ await() {
 
 gone() { ! pid >/dev/null; }
 
-# alone tells whether the containerd of a killed daemon has gone with it. Where nobody collects it, its number looks
-# alive to the next daemon, which would wait for it in vain.
+# alone tells whether the containerd of a killed daemon has ended with it. If no process reaps it, it stays a zombie:
+# the next daemon would take it for alive and wait for it.
 alone() {
 	[ -f "$dir/exec/containerd/containerd.pid" ] || return 0
 	number=$(cat "$dir/exec/containerd/containerd.pid")
@@ -57,11 +57,11 @@ alone() {
 # launch DRIVER
 launch() {
 	rm -f "$dir/pid" "$dir/docker.sock"
-	# A bridge of our own: --bridge none would remove docker0, which may be somebody else's.
+	# A bridge of its own: --bridge none would remove docker0, which may belong to another daemon.
 	ip link show "$bridge" >/dev/null 2>&1 || ip link add name "$bridge" type bridge
 	# shellcheck disable=SC2086
-	nohup dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$host" --storage-driver "$1" \
-		--live-restore --bridge "$bridge" ${BAETYL_DOCKERD_ARGS:-} >>"$log" 2>&1 </dev/null &
+	nohup dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$host" \
+		--storage-driver "$1" --live-restore --bridge "$bridge" ${BAETYL_DOCKERD_ARGS:-} >>"$log" 2>&1 </dev/null &
 	child=$!
 	await started
 }
@@ -75,12 +75,12 @@ start() {
 		return
 	fi
 	if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null 2>&1; then
-		echo 'dockerd.sh: a daemon of our own needs root, and the packages docker.io, iptables and iproute2' >&2
+		echo 'dockerd.sh: a daemon for tests needs root, and the packages docker.io, iptables and iproute2' >&2
 		return 1
 	fi
 	mkdir -p "$dir"
 	drivers='overlay2 vfs'
-	[ ! -f "$dir/driver" ] || drivers=$(cat "$dir/driver") # what the data are in
+	[ ! -f "$dir/driver" ] || drivers=$(cat "$dir/driver") # the driver of the existing data
 	for driver in $drivers; do
 		launch "$driver"
 		if answers; then
@@ -105,7 +105,7 @@ stop() {
 	kill "$number" 2>/dev/null || true
 	await gone
 	ip link delete "$bridge" 2>/dev/null || true
-	! mountpoint -q "$dir/data" || umount "$dir/data" # which live-restore leaves
+	! mountpoint -q "$dir/data" || umount "$dir/data" # live-restore leaves it mounted
 }
 
 case ${1:-} in

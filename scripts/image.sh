@@ -3,11 +3,13 @@
 #
 #   IMAGE_PREFIX   what stands before the name, with its slash: registry.example.com/baetyl/
 #   TAG            latest
-#   PLATFORMS      as linux/amd64,linux/arm64,linux/arm/v7,linux/386; by default that of the docker daemon. Of several, each gets the tag
-#                  TAG-linux-<arch>, and TAG is the one of the daemon, or all of them where the daemon keeps such images
+#   PLATFORMS      as linux/amd64,linux/arm64,linux/arm/v7,linux/386; by default that of the docker daemon. Of several,
+#                  each gets the tag TAG-linux-<arch>, and TAG is the one of the daemon, or all of them where the daemon
+#                  keeps such images
 #   BASE_PYTHON27, BASE_PYTHON36, BASE_NODE85   base images of the runtimes; their Dockerfiles name the default
 #   RUNTIME_USER   who runs the code of functions: nobody
-#   BUILD_NETWORK  network of a runtime's build, as docker build --network takes it: none is enough for a base that brings the packages
+#   BUILD_NETWORK  network of a runtime's build, as docker build --network takes it: none is enough for a base that
+#                  brings the packages
 #   GO, LDFLAGS, TAGS, VERSION, REVISION        as the Makefile has them
 #
 # A Go module is compiled here, so its build fetches nothing; that of a runtime fetches what bin/prepare does.
@@ -24,11 +26,12 @@ if ! answer=$(docker version 2>&1); then
 fi
 mkdir -p "$out"
 
-# build ARGUMENT…: docker build, whose words are of interest only when it fails. buildx is taken where it is
-# installed, otherwise the builder that every daemon has.
+# build ARGUMENT…: docker build, whose output is shown only when it fails. buildx is used where it is installed,
+# otherwise the builder that every daemon has.
 if docker buildx version >/dev/null 2>&1; then
 	run_build() { docker buildx build --load --provenance=false "$@"; }
-	several=$(docker info --format '{{.DriverStatus}}' | grep io.containerd.snapshotter || true) # keeps images of several platforms
+	# Only this image store keeps images of several platforms.
+	several=$(docker info --format '{{.DriverStatus}}' | grep io.containerd.snapshotter || true)
 else
 	run_build() { DOCKER_BUILDKIT=0 docker build --force-rm "$@"; }
 	several=''
@@ -54,7 +57,8 @@ compile() {
 	variant=${2#linux/*/}
 	[ "$variant" != "$2" ] || variant=''
 	arch=${2#linux/}
-	CGO_ENABLED=0 GOOS=linux GOARCH="${arch%%/*}" GOARM="${variant#v}" "${GO:-go}" build -buildvcs=false -trimpath -tags "timetzdata${TAGS:+,$TAGS}" \
+	CGO_ENABLED=0 GOOS=linux GOARCH="${arch%%/*}" GOARM="${variant#v}" \
+		"${GO:-go}" build -buildvcs=false -trimpath -tags "timetzdata${TAGS:+,$TAGS}" \
 		-ldflags "${LDFLAGS:-}" -o "$3" "./$1"
 }
 

@@ -4,7 +4,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
-unformatted=$(find . -name '*.go' -not -path './output/*' -not -path './.build/*' -not -path '*/node_modules/*' -exec gofmt -l {} +)
+unformatted=$(find . -name '*.go' -not -path './output/*' -not -path './.build/*' -not -path '*/node_modules/*' \
+	-exec gofmt -l {} +)
 if [ -n "$unformatted" ]; then
 	printf 'gofmt is needed:\n%s\n' "$unformatted"
 	exit 1

@@ -1,5 +1,5 @@
 #!/bin/sh
-# run.sh PREFIX: runs the installed example in the foreground. What a newcomer types next is printed once the hub
+# run.sh PREFIX: runs the installed example in the foreground. The next commands to try are printed once the hub
 # listens.
 set -eu
 cd "$(dirname "$0")/.."

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Makes sure of the real parts that tests use: mosquitto and its clients, MQTT.js, paho for Python, docker, a C
-# compiler for the race detector. They go to output/cache, nothing is global but what apt installs. In CI (CI=true) a
-# missing part is an error; elsewhere the tests that need it are skipped and say so.
+# Installs the other programs that tests use, where they are missing: mosquitto and its clients, MQTT.js, paho for
+# Python, docker, a C compiler for the race detector. They go to output/cache; only what apt installs is global. In CI
+# (CI=true) a missing part is an error; elsewhere the tests that need it are skipped and say so.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
@@ -13,7 +13,8 @@ mqttjs=5.10.1
 paho=2.1.0
 missing=0
 
-# asleep UNIT…: what is installed now is not started by systemd. awake UNIT… is the end of that; it stays disabled.
+# asleep UNIT…: systemd does not start these units when they are installed now. awake UNIT… allows it again; they stay
+# disabled.
 asleep() { system mask "$@"; }
 awake() { system unmask "$@" && system disable "$@"; }
 system() {
@@ -29,22 +30,26 @@ system() {
 own_docker() { command -v docker && command -v dockerd && command -v iptables && command -v ip; }
 
 want 'a C compiler' 'gcc libc6-dev' 'the race detector does not work' command -v gcc || missing=1
-want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' command -v mosquitto_pub || missing=1
-# The packages of these would start them at once, the broker on the port that the example uses: here they are parts of
-# tests alone.
+want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'end-to-end tests are skipped' \
+	command -v mosquitto_pub || missing=1
+# Their packages would start them at once, the broker on the port that the example uses. Only tests need them, so they
+# are not started.
 if ! command -v mosquitto >/dev/null 2>&1; then
 	asleep mosquitto.service
 	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1
 	awake mosquitto.service
 fi
-if ! own_docker >/dev/null && ! docker version >/dev/null 2>&1; then # otherwise there is a daemon, or scripts/dockerd.sh starts one
+# Otherwise there is a daemon, or scripts/dockerd.sh starts one.
+if ! own_docker >/dev/null && ! docker version >/dev/null 2>&1; then
 	asleep docker.service docker.socket containerd.service
-	want 'docker and its daemon' 'docker.io iptables iproute2' 'tests of the docker engine are skipped' own_docker || missing=1
+	want 'docker and its daemon' 'docker.io iptables iproute2' 'tests of the docker engine are skipped' \
+		own_docker || missing=1
 	awake docker.service docker.socket containerd.service
 fi
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 
-if ! node -e "process.exit(require('./$cache/node/node_modules/mqtt/package.json').version === '$mqttjs' ? 0 : 1)" 2>/dev/null; then
+same="require('./$cache/node/node_modules/mqtt/package.json').version === '$mqttjs'"
+if ! node -e "process.exit($same ? 0 : 1)" 2>/dev/null; then
 	step "fetching MQTT.js $mqttjs into $cache/node"
 	mkdir -p "$cache/node"
 	npm install --silent --no-audit --no-fund --no-save --prefix "$cache/node" "mqtt@$mqttjs" || {
@@ -56,7 +61,10 @@ fi
 if ! "$cache/paho/bin/python" -c "import paho.mqtt as p, sys; sys.exit(p.__version__ != '$paho')" 2>/dev/null; then
 	step "fetching paho $paho into $cache/paho"
 	mkdir -p "$cache"
-	{ python3 -m venv "$cache/paho" && "$cache/paho/bin/pip" install --quiet --disable-pip-version-check "paho-mqtt==$paho"; } || {
+	{
+		python3 -m venv "$cache/paho" &&
+			"$cache/paho/bin/pip" install --quiet --disable-pip-version-check "paho-mqtt==$paho"
+	} || {
 		note 'paho is missing: its tests are skipped'
 		missing=1
 	}

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes sure of what `make run` needs beyond Go, make and git. Installs it with apt where it may, and otherwise names
-# the exact command. Only a missing Go ends with an error: without Python or Node their functions are shown as failed,
+# Installs what `make run` needs beyond Go, make and git: with apt where that is possible; otherwise it prints the exact
+# command. Only a missing Go ends with an error: without Python or Node their functions are shown as failed,
 # the rest runs.
 set -eu
 cd "$(dirname "$0")/.."
@@ -18,4 +18,5 @@ node_ready() { node -e 0 && npm --version; }
 step 'looking for what the example needs'
 want 'Python 3 with venv' 'python3 python3-venv' 'functions in Python 3 will not answer (t/py3hi)' python_ready || true
 want 'Node with npm' 'nodejs npm' 'functions in JavaScript will not answer (t/node8hi)' node_ready || true
-want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'any other MQTT client will do' command -v mosquitto_sub || true
+want 'mosquitto_pub and mosquitto_sub' 'mosquitto-clients' 'any other MQTT client will do' \
+	command -v mosquitto_sub || true

@@ -1,6 +1,6 @@
 // Package api is the master's RESTful API (documents: Baetyl Design, "RESTful API").
 //
-//	request ─► who is it? (401) ─► may it? (403) ─► Services or System ─► JSON, or one error shape
+//	request ─► token? (401) ─► right? (403) ─► Services or System ─► JSON, or one error shape
 //
 // It serves the table masterapi.Routes and nothing else. It knows headers and statuses, and nothing of how services
 // run. docs/api/master.yaml describes what it answers; the tests hold each to the other.
@@ -22,8 +22,8 @@ import (
 // take lines of 1 MiB (masterapi.ReadOTALog).
 const maxTrace = 4 << 10
 
-// Services is what acts on instances; service.Manager implements it, with the errors of its package. Its methods are
-// called from the goroutine of each request.
+// Services are the calls that concern instances; service.Manager implements it, with the errors of its package. Its
+// methods are called from the goroutine of each request.
 type Services interface {
 	// Authenticate returns what the service may do; ok is false when token is not its token.
 	Authenticate(service, token string) (rights []string, ok bool)
@@ -32,8 +32,8 @@ type Services interface {
 	Report(service, instance string, report map[string]json.RawMessage) error
 }
 
-// System is what concerns the whole; master.Master implements it. Its methods are called from the goroutine of each
-// request.
+// System are the calls that concern the whole device; master.Master implements it. Its methods are called from the
+// goroutine of each request.
 type System interface {
 	Inspect() *masterapi.Inspect
 	// Update checks the request and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows
@@ -53,10 +53,8 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	h := &handler{services, system, l.WithField("api", "server")}
 	mux := nethttp.NewServeMux()
 	mux.HandleFunc("/", func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		http.WriteError(
-			w,
-			http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path),
-		)
+		err := http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path)
+		http.WriteError(w, err)
 	})
 	route := func(r masterapi.Route, f func(*nethttp.Request) (any, error)) {
 		for _, path := range paths(r) {
@@ -76,7 +74,7 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	return mux
 }
 
-// serve authenticates the caller, asks whether it may, and turns the outcome of f into an answer.
+// serve authenticates the caller, checks its right, and turns the result of f into an answer.
 func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		caller := r.Header.Get(masterapi.HeaderUsername)
@@ -96,7 +94,11 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		}
 		if err != nil {
 			e := statusOf(err)
-			l.WithField("status", e.Status).WithError(err).Warnf("request refused")
+			what := "refused"
+			if e.Status >= nethttp.StatusInternalServerError {
+				what = "failed"
+			}
+			l.WithField("status", e.Status).WithError(err).Warnf("request %s", what)
 			http.WriteError(w, e)
 			return
 		}

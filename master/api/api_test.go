@@ -90,7 +90,7 @@ func (s *system) Update(masterapi.UpdateRequest) error { return s.failure() }
 
 func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
 
-// rig is the real handler, under the eye of the document.
+// rig is the real handler; each answer is checked against the document.
 type rig struct {
 	t       *testing.T
 	spec    *apitest.Spec
@@ -163,7 +163,7 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 	require.Equal(t, routes, apitest.Load(t).Operations())
 }
 
-// Each documented operation is there, with the version and without, for who has the right and for nobody else.
+// Each documented operation is there, with the version and without, for callers with the right and no others.
 func TestEveryDocumentedRouteExists(t *testing.T) {
 	r := newRig(t)
 	for name, o := range r.spec.Operations() {
@@ -267,7 +267,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	require.Empty(t, r.spec.Unseen(), "documented, but given to no request of this test")
 }
 
-// What a service reports cannot keep others from reading inspect: all of it stays JSON that decodes into anything.
+// No report keeps others from reading inspect: the answer stays JSON that every reader can decode.
 func TestInspectOutlivesEveryReport(t *testing.T) {
 	r := newRig(t)
 	for n, body := range []string{

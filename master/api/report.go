@@ -15,11 +15,11 @@ import (
 // down, and readers in common use stop at 64.
 const maxReportDepth = 50
 
-// parseReport takes the first layer of a report apart. body is one JSON value, as Go's decoder has found. What passes
-// here stands in everybody's inspect, so parseReport refuses what would keep a common JSON reader from reading that:
+// parseReport splits a report into its first layer of keys. body is one JSON value, which Go's decoder has checked.
+// What passes here is part of every answer of inspect, so parseReport refuses what a common JSON reader could not read:
 // text that is not UTF-8, halves of surrogate pairs, deep nesting, numbers that no 64-bit float holds, and keys that
-// appear twice (RFC 7493). The values that it returns are as inspect shows them: without white space, and with the
-// escapes that this costs.
+// appear twice (RFC 7493). The values that it returns are as inspect shows them: without white space, and with markup
+// characters escaped.
 func parseReport(body []byte) (map[string]json.RawMessage, error) {
 	if !utf8.Valid(body) {
 		return nil, errors.New("the body is not UTF-8; encode it as UTF-8")
@@ -132,7 +132,7 @@ func escaped(text []byte) (rune, bool) {
 	return rune(code), err == nil
 }
 
-// quote shows the beginning of what a caller has sent; a message is no place for all of it.
+// quote returns the beginning of a text that a caller has sent, short enough for a message.
 func quote(text string) string {
 	const most = 60
 	if len(text) > most {

@@ -3,9 +3,8 @@
 //	Reap: what an earlier master left ─► Start: every service, in its order
 //	Diff(old, new) ─► Plan ─► Prepare ─► Change: stop, start ─► AwaitHealthy
 //
-// It promises that what is wrong with one service costs the others nothing, and that what is wrong with the
-// application shows in Failure. It does not know where an application comes from, nor what an update is; master/update
-// decides that.
+// It promises that an error of one service does not affect the others, and that Failure returns what is wrong with the
+// application. It does not know where an application comes from, nor what an update is; master/update decides that.
 package application
 
 import (
@@ -25,7 +24,7 @@ import (
 // File is where the application lies, relative to the working directory of the master.
 const File = "var/db/baetyl/application.yml"
 
-// How long Start waits for first starts before it goes on: all together, and each at least.
+// How long Start waits for the first start of services before it goes on: of all together, and of each at least.
 const (
 	startTimeout    = 30 * time.Second
 	minStartTimeout = time.Second
@@ -39,7 +38,8 @@ type Options struct {
 	Log      log.Logger
 }
 
-// Application is what runs. One goroutine starts and changes it; Current, Note and Failure may be called from any.
+// Application is what runs. One goroutine starts and changes it; Current, Set, Note
+// and Failure may be called from any.
 type Application struct {
 	opts Options
 
@@ -52,15 +52,16 @@ type Application struct {
 // New returns an application without services. It starts nothing.
 func New(opts Options) *Application { return &Application{opts: opts, conf: &app.Config{}} }
 
-// Reap ends what an earlier master left running.
+// Reap ends the instances that an earlier master left running. If that fails, the application starts all the same.
 func (a *Application) Reap(ctx context.Context) {
 	if err := a.opts.Services.Reap(ctx); err != nil {
-		a.opts.Log.WithError(err).Errorf("end what an earlier master left")
+		a.opts.Log.WithError(err).
+			Warnf("instances of an earlier master may still run; the application is started all the same")
 	}
 }
 
-// Start starts all services of c, which was read from data. It returns early when ctx ends, and does not wait for ever
-// for one that cannot start: the supervisor goes on with that.
+// Start starts all services of c, which was read from data. It returns early when ctx ends. It waits for each
+// service for a limited time (startTimeout, minStartTimeout); the supervisor goes on with one that cannot start.
 func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 	a.Set(c, data)
 	order, err := app.Order(c.Services)
@@ -80,7 +81,7 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 	a.opts.Log.WithField("version", c.Version).Infof("application started, services: %d", len(c.Services))
 }
 
-// Prepare has everything brought that the services need which p starts, as images. It stops nothing.
+// Prepare pulls or checks what the services need that p starts (images, sources of mounts). It stops nothing.
 func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error {
 	for _, c := range p.Start {
 		if err := a.opts.Engine.Prepare(ctx, serviceOf(to, c.Service)); err != nil {
@@ -90,13 +91,13 @@ func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error
 	return nil
 }
 
-// Change carries a plan out. It returns at the first service that cannot start, or with all starts every one and
-// returns what went wrong.
+// Change carries a plan out. It returns at the first service that cannot start; if all is true, it starts the others
+// too, and returns all errors.
 func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bool) error {
 	names := make([]string, 0, len(p.Stop))
 	for _, c := range p.Stop {
 		a.opts.Log.WithField(log.KeyService, c.Service.Name).WithField(log.KeyReason, c.Reason).
-			Infof("service is stopped for the update")
+			Infof("service is stopped by an update")
 		names = append(names, c.Service.Name)
 	}
 	errs := []error{a.stop(names...)}
@@ -112,12 +113,13 @@ func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bo
 	return errors.Join(errs...)
 }
 
-// AwaitHealthy waits until every instance that p started has stayed up for that long, or one is given up, or ctx ends.
+// AwaitHealthy waits until every instance that p started has stayed up for that long, or until one is given
+// up, or ctx ends; then it returns the reason.
 func (a *Application) AwaitHealthy(ctx context.Context, p Plan, healthy time.Duration) error {
 	return a.opts.Services.AwaitHealthy(ctx, healthy, p.Started()...)
 }
 
-// StopAll stops all services within the grace time, whoever waits.
+// StopAll stops all services within Options.Grace; what still runs then is killed.
 func (a *Application) StopAll() error { return a.stop(a.opts.Services.Names()...) }
 
 func (a *Application) stop(names ...string) error {
@@ -126,14 +128,14 @@ func (a *Application) stop(names ...string) error {
 	return a.opts.Services.Stop(until, names...)
 }
 
-// Current is the application that runs, and what its file said.
+// Current returns the application that runs, and the content of its file.
 func (a *Application) Current() (*app.Config, []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.conf, a.data
 }
 
-// Set tells which application runs, after Change.
+// Set records which application runs, after Change.
 func (a *Application) Set(c *app.Config, data []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,18 +149,18 @@ func (a *Application) Note(err error) {
 	a.failure = ""
 	if err != nil {
 		a.failure = err.Error()
-		a.opts.Log.WithError(err).Errorf("the application is not as wanted")
+		a.opts.Log.WithError(err).Errorf("error of the application or its update; inspect shows it until an update succeeds")
 	}
 }
 
-// Failure is what is wrong with the application, empty when nothing is.
+// Failure returns what is wrong with the application, empty when nothing is.
 func (a *Application) Failure() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.failure
 }
 
-// serviceOf is a service with what its definition refers to.
+// serviceOf returns a service with the volumes and networks that its definition refers to.
 func serviceOf(c *app.Config, s app.Service) engine.Service {
 	out := engine.Service{Service: s, Volumes: map[string]app.Volume{}, Networks: map[string]app.Network{}}
 	for _, m := range s.Mounts {

@@ -26,8 +26,7 @@ volumes: [{name: v, path: x/1}, {name: unused, path: y}]
 networks: {net: {}}
 `
 
-// Diff is the pure heart of an update and has its own table: what changes in the file, what is stopped, kept and
-// started.
+// What changes in the file, and which services Diff stops, keeps and starts.
 func TestDiff(t *testing.T) {
 	for name, c := range map[string]struct {
 		new               string

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// portHold is how long a port that was given to one caller is not given to another: the caller needs some time to use
-// it.
+// portHold is how long a port that one caller got is not given to another one, so that the first has time to listen.
 const portHold = time.Minute
 
 // Ports finds free ports of the host. Its zero value is ready; any goroutine may call it.
@@ -18,7 +17,7 @@ type Ports struct {
 	given map[int]time.Time
 }
 
-// Available returns a port of 127.0.0.1 that is free now and was given to nobody within the last minute.
+// Available returns a port of 127.0.0.1 that is free now and that no caller got within the last minute.
 func (p *Ports) Available(now time.Time) (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -49,5 +48,5 @@ func (p *Ports) Available(now time.Time) (string, error) {
 			return strconv.Itoa(port), nil
 		}
 	}
-	return "", errors.New("no port is free that was not given away within the last minute")
+	return "", errors.New("no free port: all that the system offers were handed out within the last minute")
 }

@@ -25,14 +25,14 @@ type Binary struct {
 	Disk file.Disk // where it lies; by default that of this machine
 }
 
-// staged is the suffix of a candidate: what was checked is what runs, wherever it came from.
+// staged is the suffix of a candidate. It is copied beside the binary first, so that what was checked is what runs.
 const staged = ".new"
 
 // maxBinary is the largest candidate, in bytes.
 const maxBinary = 1 << 30
 
-// checkTime is how long a candidate may take to check configuration and application.
-const checkTime = 30 * time.Second
+// checkTimeout is how long a candidate may take to check configuration and application.
+const checkTimeout = 30 * time.Second
 
 // Candidate is where a candidate waits, beside the binary that it is to replace.
 func (b Binary) Candidate() string { return b.Path + staged }
@@ -67,7 +67,8 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 	case n > maxBinary:
 		return "", fmt.Errorf("candidate is larger than %d bytes", maxBinary)
 	}
-	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil { // chmod: whatever the umask is
+	// chmod, since the umask may have removed bits
+	if err := errors.Join(f.Chmod(0o755), f.Sync(), f.Close()); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), b.Disk.Or().SyncDir(filepath.Dir(b.Candidate()))
@@ -76,7 +77,7 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 // Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with
 // status 0, within 30 s or what ctx leaves of them.
 func (b Binary) Check(ctx context.Context, workdir, config string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	out, err := b.runCheck(ctx, workdir, config)
 	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil {
@@ -107,7 +108,7 @@ func (b Binary) runCheck(ctx context.Context, workdir, config string) (string, e
 	return strings.TrimSpace(out.String()), err
 }
 
-// head passes the first bytes on and forgets the rest.
+// head passes the first bytes on and drops the rest.
 type head struct {
 	to   io.Writer
 	left int
@@ -122,8 +123,8 @@ func (h *head) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Commit makes the candidate the binary, in one step. Once it is committed the candidate is what starts; an error with
-// that only says that a power cut now could bring the old one back.
+// Commit makes the candidate the binary, in one step. If committed, the candidate is what starts; an error beside it
+// only says that a power cut now could bring the old one back.
 func (b Binary) Commit() (committed bool, err error) {
 	if err := b.Disk.Or().Rename(b.Candidate(), b.Path); err != nil {
 		return false, fmt.Errorf("replace master: %w", err)

@@ -14,7 +14,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Whatever fails in the commit of a new binary: it is told as committed exactly if it is what boots.
+// Whatever fails in Commit: committed is true exactly if the new binary is what boots.
 func TestCommitTellsWhatBoots(t *testing.T) {
 	late := 0
 	faultfs.Each(t, faultfs.Options{Kinds: []faultfs.Kind{faultfs.Error}}, func(t *testing.T, d *faultfs.FS) {
@@ -35,7 +35,7 @@ func TestCommitTellsWhatBoots(t *testing.T) {
 	require.NotZero(t, late, "no fault came after the rename")
 }
 
-// A candidate whose folder cannot be synced after the rename is in charge all the same.
+// A candidate whose folder cannot be synced after the rename is committed all the same.
 func TestCandidateIsCommittedWithoutTheSync(t *testing.T) {
 	faultfs.Each(t, faultfs.Options{Kinds: []faultfs.Kind{faultfs.Error}}, func(t *testing.T, d *faultfs.FS) {
 		b := ota.Binary{Path: filepath.Join(d.Dir(), "baetyl"), Disk: d.Disk()}

@@ -27,8 +27,9 @@ import (
 //	                   │──────── "go" on fd 4 ──────────────►│ UPDATED, takes updates
 //	                   └ passes signals on, ends as it ends ─┘
 //
-// When it ends before that, or is not ready in time, Run says so, and the program goes on without it. So whatever is
-// killed, and whenever, the supervisor starts a binary that works. parent.go is what a candidate says and hears.
+// When the candidate exits before that, or is not ready in time, Run returns the reason, and the program runs the
+// application itself. So whatever is killed, and whenever, the supervisor starts a binary that works. parent.go is the
+// candidate's side.
 const envCandidate = "BAETYL_MASTER_TRIAL"
 
 // Words between program and candidate. They stay as they are: both sides are of different versions.
@@ -48,8 +49,8 @@ type Candidate struct {
 	Log      log.Logger
 }
 
-// Run runs the candidate until it ends. committed tells that it has proved itself and has become the binary. Otherwise
-// err says why not, or ctx has ended. status is its exit status.
+// Run runs the candidate until it ends. committed tells that it stayed up and has become the binary. Otherwise err says
+// why not, or ctx has ended. status is the exit status of the candidate.
 func (c Candidate) Run(ctx context.Context) (committed bool, status int, err error) {
 	runtime.LockOSThread() // the candidate is killed when the thread that started it ends (endWithParent)
 	defer runtime.UnlockOSThread()
@@ -64,7 +65,7 @@ func (c Candidate) Run(ctx context.Context) (committed bool, status int, err err
 		return false, 0, err
 	}
 	defer toChild.Close()
-	// ps shows what it is going to be.
+	// In ps the candidate has the name that it will have later.
 	child := &exec.Cmd{Path: c.Binary.Candidate(), Args: append([]string{c.Binary.Path}, c.Args...)}
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
 	child.Env = append(os.Environ(), envCandidate+"=1")
@@ -82,7 +83,7 @@ func (c Candidate) Run(ctx context.Context) (committed bool, status int, err err
 		_ = child.Process.Signal(syscall.SIGTERM)
 		select {
 		case <-ended:
-		case <-time.After(c.Grace + stopTime):
+		case <-time.After(c.Grace + stopTimeout):
 			_ = child.Process.Kill()
 			<-ended
 		}
@@ -93,14 +94,14 @@ func (c Candidate) Run(ctx context.Context) (committed bool, status int, err err
 	return committed, status, err
 }
 
-// stopTime is what a master needs beside the grace time of its services.
-const stopTime = 20 * time.Second
+// stopTimeout is how long a master may take to stop, beside the grace time of its services.
+const stopTimeout = 20 * time.Second
 
 // follow commits the candidate when it has proved itself, and returns when it has ended or is to be ended.
 func (c Candidate) follow(
 	ctx context.Context, from io.Reader, to io.Writer, ended <-chan struct{},
 ) (committed bool, err error) {
-	words := make(chan string, 2) // one is said; a candidate that babbles is not listened to
+	words := make(chan string, 2) // a candidate says one or two; more are ignored
 	go func() {
 		defer close(words)
 		in := bufio.NewScanner(io.LimitReader(from, 64<<10))
@@ -132,7 +133,7 @@ func (c Candidate) follow(
 			reason = c.reasonOf(word, reason)
 		case <-healthy:
 			select {
-			case <-ended: // at this very moment
+			case <-ended: // at the same time
 				return false, reason
 			default:
 			}
@@ -141,7 +142,7 @@ func (c Candidate) follow(
 				return false, err
 			}
 			if err != nil {
-				c.Log.WithError(err).Warnf("the new master is in place; a power cut now could bring the old one back")
+				c.Log.WithError(err).Warnf("the new master is in place, but a power cut now could bring the old one back")
 			}
 			fault.At("candidate committed")
 			_, _ = io.WriteString(to, wordGo+"\n") // fails when it has just ended: its supervisor starts it again
@@ -154,7 +155,7 @@ func (c Candidate) follow(
 	}
 }
 
-// lastWord waits a moment for what an ended candidate has said. A child of it may still hold the pipe.
+// lastWord waits up to a second for what an ended candidate has said: a child of it may still hold the pipe.
 func (c Candidate) lastWord(words <-chan string, reason error) error {
 	for {
 		select {
@@ -169,7 +170,7 @@ func (c Candidate) lastWord(words <-chan string, reason error) error {
 	}
 }
 
-// reasonOf is why a candidate is given up that ends after it has said word.
+// reasonOf is why a candidate is rejected that ends after it has said word.
 func (c Candidate) reasonOf(word string, otherwise error) error {
 	if word == wordReady {
 		return fmt.Errorf("it did not stay up for %s", c.Healthy)

@@ -40,8 +40,7 @@ func (l otaLog) begin(r masterapi.OTARecord) error {
 	return l.replace(r)
 }
 
-// last returns the last record, nil when there is none. A damaged file is as none: whoever damaged it is no writer of
-// ours.
+// last returns the last record, nil when there is none. A damaged file counts as empty.
 func (l otaLog) last() (*masterapi.OTARecord, error) {
 	data, err := l.disk.ReadFile(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -64,8 +63,8 @@ func (l otaLog) tidy() error {
 	return nil
 }
 
-// append adds a record after the last whole line, and returns when it is on disk. The file is replaced, so that no
-// power cut tears what stands in it: it is short.
+// append adds a record after the last whole line, and returns when it is on disk. The file is short, and is
+// replaced as a whole, so that a power cut cannot damage the lines before.
 func (l otaLog) append(r masterapi.OTARecord) error {
 	last, err := l.last()
 	if last == nil && err == nil {
@@ -76,7 +75,7 @@ func (l otaLog) append(r masterapi.OTARecord) error {
 		data, err = l.disk.ReadFile(l.path)
 	}
 	if err == nil {
-		whole := data[:bytes.LastIndexByte(data, '\n')+1] // without what a power cut has left of a record
+		whole := data[:bytes.LastIndexByte(data, '\n')+1] // without a line that a power cut has left incomplete
 		err = l.disk.WriteAtomic(l.path, append(whole, line(r)...), 0o644)
 	}
 	if err != nil {

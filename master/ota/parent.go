@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// Parent is the master that has started this one as its candidate.
+// Parent is the master that has started this one as its candidate. A nil Parent is that of a master that is none.
 type Parent struct{ say, hear *os.File }
 
 // FindParent returns the other side of Candidate.Run, nil in a master that is not a candidate. It is called once,
@@ -26,7 +26,8 @@ func FindParent() *Parent {
 	return &Parent{say: os.NewFile(3, "to parent"), hear: os.NewFile(4, "from parent")}
 }
 
-// Ready tells that this master serves and has started the application, and returns when it is the one that boots.
+// Ready tells the parent that this master serves and has started the application. It returns when this master is the
+// one that boots; an error means that the parent has rejected it, or ended.
 func (p *Parent) Ready(ctx context.Context) error {
 	if _, err := io.WriteString(p.say, wordReady+"\n"); err != nil {
 		return fmt.Errorf("tell that this master is ready: %w", err)
@@ -41,13 +42,13 @@ func (p *Parent) Ready(ctx context.Context) error {
 		return ctx.Err()
 	case w := <-word:
 		if w != wordGo {
-			return errors.New("this master was a candidate and is not wanted")
+			return errors.New("this master was a candidate, and the previous master has rejected it")
 		}
 		return nil
 	}
 }
 
-// Fail tells why this master ends.
+// Fail tells the parent why this master ends. It does nothing without a parent or an error.
 func (p *Parent) Fail(err error) {
 	if p != nil && err != nil {
 		_, _ = io.WriteString(p.say, wordError+strings.ReplaceAll(err.Error(), "\n", "; ")+"\n")

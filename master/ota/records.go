@@ -28,7 +28,7 @@ type Update struct {
 	Trace  string `json:"trace"`            // of the request
 	SHA256 string `json:"sha256"`           // of the candidate: application.yml or binary
 	Starts int    `json:"starts,omitempty"` // of a candidate binary, without a commit
-	Failed string `json:"failed,omitempty"` // why it was given up; what was before is put back
+	Failed string `json:"failed,omitempty"` // why it was given up; the previous version is put back
 }
 
 // Records are the record of the update that has not ended, and the log of its steps. They belong to one process at a
@@ -42,13 +42,13 @@ type Records struct {
 }
 
 // NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing. What is
-// wrong with a file is told to l.
+// wrong with a file is logged to l.
 func NewRecords(record, otalog string, disk file.Disk, l log.Logger) *Records {
 	disk = disk.Or()
 	return &Records{log: otaLog{otalog, disk}, record: state.File[Update]{
 		Path:    record,
 		What:    "record of the update",
-		Then:    "an update that has not ended has failed",
+		Then:    "an update that had not ended counts as failed",
 		Version: 1,
 		Disk:    disk,
 		Log:     l,
@@ -73,7 +73,8 @@ func (r *Records) Pending() (*Update, error) {
 	return &u, nil
 }
 
-// Tidy removes what writes that were cut off have left. The caller is the only one who writes.
+// Tidy removes temporary files of interrupted writes. Only the process that holds the lock of the directory may call
+// it.
 func (r *Records) Tidy() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +118,7 @@ func (r *Records) Begin(u Update) error {
 	}
 	r.damaged = ""
 	if err := r.record.Save(u); err != nil {
-		return errors.Join(err, r.log.append(entry(u, masterapi.StepFailure, "update not begun", err)), r.record.Remove())
+		return errors.Join(err, r.log.append(entry(u, masterapi.StepFailure, "update not started", err)), r.record.Remove())
 	}
 	fault.At("accepted")
 	return nil

@@ -146,17 +146,20 @@ func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
 	require.Contains(t, string(data), "FAILURE")
 }
 
-// What masters wrote before the record had a version is read: the files are from real ones, killed with an update in
-// hand.
+// What masters wrote before the record had a version is read: the files are from real masters that were killed
+// during an update.
 func TestRecordOfTheVersionBefore(t *testing.T) {
 	for name, want := range map[string]ota.Update{
 		"update-0.json": {
-			Type: masterapi.UpdateApp, Trace: "trace-1", SHA256: "9921ac7c01ae124186b15291104dfcff0093c29444dd616502bf590b89ec291c",
+			Type: masterapi.UpdateApp, Trace: "trace-1",
+			SHA256: "9921ac7c01ae124186b15291104dfcff0093c29444dd616502bf590b89ec291c",
 		},
 		"update-0-failed.json": {
-			Type: masterapi.UpdateApp, Trace: "trace-1", SHA256: "915594a7a1d682edaddbf194067618a761782f8bff267dbcfcfa0ae02e701059",
-			Failed: `update application to version "v3" (the old one is put back): instance loop of service loop (restarting): ` +
-				`process exit code: exit status 3: has not stayed up for 1s: context canceled`,
+			Type: masterapi.UpdateApp, Trace: "trace-1",
+			SHA256: "915594a7a1d682edaddbf194067618a761782f8bff267dbcfcfa0ae02e701059",
+			Failed: `update application to version "v3" (the old one is put back): ` +
+				`instance loop of service loop (restarting): process exit code: exit status 3: ` +
+				`has not stayed up for 1s: context canceled`,
 		},
 	} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
@@ -166,7 +169,7 @@ func TestRecordOfTheVersionBefore(t *testing.T) {
 		require.Equal(t, &want, b.pending())
 		require.NoError(t, b.Save(want))
 		require.Equal(t, &want, b.pending())
-		// A master of before, which is put back when a new one fails, reads what the new one wrote.
+		// A master of the previous version, which runs again when a new one fails, reads what the new one wrote.
 		data, err = os.ReadFile(b.record)
 		require.NoError(t, err)
 		var old ota.Update

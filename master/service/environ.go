@@ -7,8 +7,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// environ merges the variables of an instance, the later ones win: the service's `env`, what the caller of a dynamic
-// start gives, and the system's. Each system variable stands under its older names too.
+// environ merges the variables of an instance: the service's `env`, those in the request of a dynamic start, and those
+// of the system. Later ones win. Each system variable is set under its older names too.
 func environ(service, dynamic, system map[string]string) map[string]string {
 	out := map[string]string{}
 	for _, vars := range []map[string]string{service, dynamic} {
@@ -43,7 +43,7 @@ func isToken(name string) bool {
 	return false
 }
 
-// checkDynamic refuses what is no environment variable.
+// checkDynamic refuses names and values that cannot be environment variables.
 func checkDynamic(vars map[string]string) error {
 	for k, v := range vars {
 		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {

@@ -9,13 +9,14 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// lookout is how often instances are looked at that have to stay up.
-const lookout = 50 * time.Millisecond
+// healthInterval is how often AwaitHealthy checks the instances.
+const healthInterval = 50 * time.Millisecond
 
-// AwaitHealthy returns nil when every replica of the services has been up for so long, or has done its work and may
-// end. It returns the reason as soon as one was given up, and when ctx ends. Services are those of Start.
+// AwaitHealthy returns nil when every replica of the services has been up for the duration healthy, or has ended with
+// success and is not to be started again. It returns an error as soon as one is given up, or when ctx ends. The
+// services are names given to Start.
 func (m *Manager) AwaitHealthy(ctx context.Context, healthy time.Duration, services ...string) error {
-	ticker := time.NewTicker(lookout)
+	ticker := time.NewTicker(healthInterval)
 	defer ticker.Stop()
 	for {
 		waiting, err := m.unhealthy(healthy, services)
@@ -31,7 +32,7 @@ func (m *Manager) AwaitHealthy(ctx context.Context, healthy time.Duration, servi
 }
 
 // unhealthy describes a replica that has not been up for long enough, empty when there is none. The error is that of
-// one which never will.
+// a replica which never will be.
 func (m *Manager) unhealthy(healthy time.Duration, services []string) (waiting string, err error) {
 	for _, name := range services {
 		s, err := m.service(name)
@@ -41,9 +42,9 @@ func (m *Manager) unhealthy(healthy time.Duration, services []string) (waiting s
 		for n := range s.spec.Replica {
 			i, err := s.find(replicaName(name, n))
 			if err != nil {
-				return "", err // somebody stopped it through the API
+				return "", err // stopped through the API
 			}
-			ended := isClosed(i.done) // first: what the view then shows is how it ended
+			ended := isClosed(i.done) // read before view, so that view shows how it ended
 			v := i.view()
 			switch {
 			case v.Status == masterapi.StatusRunning && time.Since(*v.StartTime) >= healthy:

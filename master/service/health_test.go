@@ -12,8 +12,8 @@ import (
 )
 
 func TestAwaitHealthy(t *testing.T) {
-	await := func(b *bench, patience time.Duration, names ...string) (time.Duration, error) {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+	await := func(b *bench, limit time.Duration, names ...string) (time.Duration, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), limit)
 		defer cancel()
 		began := time.Now()
 		err := b.AwaitHealthy(ctx, 10*time.Second, names...)
@@ -30,7 +30,7 @@ func TestAwaitHealthy(t *testing.T) {
 			require.Equal(t, 10*time.Second, took)
 		})
 	})
-	t.Run("one falls once", func(t *testing.T) {
+	t.Run("one ends once", func(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {
 			require.NoError(t, b.Start(t.Context(), spec("a", 2)))
 			time.AfterFunc(8*time.Second, func() { b.fake.End("a.i1", errBoom) })
@@ -39,7 +39,7 @@ func TestAwaitHealthy(t *testing.T) {
 			require.Equal(t, 19*time.Second, took, "its time begins anew")
 		})
 	})
-	t.Run("one falls again and again", func(t *testing.T) {
+	t.Run("one ends again and again", func(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {
 			require.NoError(t, b.Start(t.Context(), spec("a", 2)))
 			require.NoError(t, b.Start(t.Context(), spec("b", 1)))

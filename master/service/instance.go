@@ -34,7 +34,7 @@ type instance struct {
 
 	ctx    context.Context // ends when the instance is to stop
 	cancel context.CancelFunc
-	first  chan error    // one slot: how the first start went
+	first  chan error    // buffered: the outcome of the first start
 	done   chan struct{} // closed when supervise has returned
 
 	mu       sync.Mutex // guards what follows
@@ -83,7 +83,7 @@ func (i *instance) supervise() {
 			return
 		}
 		d := decide(i.parts.restart, exit, started, failures, rand.Float64())
-		if i.dynamic && !started && failures == 0 { // its caller is told, and will try again with another port
+		if i.dynamic && !started && failures == 0 { // the caller gets the error, and tries again with another port
 			d = decision{status: masterapi.StatusFailed, reason: exit.Err.Error()}
 		}
 		failures = d.failures
@@ -110,7 +110,7 @@ func (i *instance) once() (exit engine.Exit, started, stopped bool) {
 	running, err := i.start()
 	select {
 	case i.first <- err:
-	default: // only the first start has somebody waiting
+	default: // only the first start is waited for
 	}
 	if err != nil {
 		return engine.Exit{Err: fmt.Errorf("start: %w", err)}, false, i.ctx.Err() != nil
@@ -139,7 +139,7 @@ func (i *instance) start() (engine.Instance, error) {
 	}
 	record := running.Record()
 	if err := i.parts.records.put(record); err != nil {
-		i.log.WithError(err).Warnf("write record of the instance; the engine may still find it after a crash")
+		i.log.WithError(err).Warnf("cannot record the instance; if the master is killed now, the next one may not find it")
 	}
 	now := time.Now().UTC()
 	i.mu.Lock()
@@ -153,7 +153,7 @@ func (i *instance) start() (engine.Instance, error) {
 
 func (i *instance) ended(running engine.Instance) {
 	if err := i.parts.records.remove(running.Record()); err != nil {
-		i.log.WithError(err).Warnf("remove record of the instance")
+		i.log.WithError(err).Warnf("cannot remove the record of the instance, which has ended; the next master ignores it")
 	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -162,7 +162,7 @@ func (i *instance) ended(running engine.Instance) {
 	i.state.Output = running.Output()
 }
 
-// note writes down what has been decided, for inspect and the log.
+// note shows the decision in inspect and in the log.
 func (i *instance) note(d decision) {
 	i.mu.Lock()
 	reason := d.reason
@@ -204,8 +204,8 @@ const (
 	maxReportsBytes = 8 << 20 // of all instances of a master
 )
 
-// report merges the first layer of report into what was reported before. others is what the other instances have
-// reported, in bytes.
+// report merges the first layer of report into what was reported before. others is the size of what the other
+// instances have reported, in bytes.
 func (i *instance) report(report map[string]json.RawMessage, others int) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -215,18 +215,14 @@ func (i *instance) report(report map[string]json.RawMessage, others int) error {
 	}
 	for k, v := range report {
 		if masterapi.Reserved(k) {
-			return fmt.Errorf("%w: key %q is the master's; report under another name", ErrInvalid, k)
+			return fmt.Errorf("%w: key %q is the master's; use another name", ErrInvalid, k)
 		}
 		merged[k] = v
 	}
 	size := sizeOf(merged)
 	if len(merged) > maxReportKeys || size > maxReportBytes {
-		return fmt.Errorf(
-			"%w: an instance may report %d keys and %d bytes altogether",
-			ErrLimit,
-			maxReportKeys,
-			maxReportBytes,
-		)
+		const text = "%w: an instance may report %d keys and %d bytes altogether"
+		return fmt.Errorf(text, ErrLimit, maxReportKeys, maxReportBytes)
 	}
 	if others+size > maxReportsBytes {
 		return fmt.Errorf("%w: all instances together may report %d bytes", ErrLimit, maxReportsBytes)
@@ -235,7 +231,7 @@ func (i *instance) report(report map[string]json.RawMessage, others int) error {
 	return nil
 }
 
-// reportedBytes is how much inspect shows of what was reported.
+// reportedBytes is the size of what the instance has reported, as inspect shows it.
 func (i *instance) reportedBytes() int {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -5,8 +5,8 @@
 //	             token, sandbox              one start or stop at a time       state for inspect            └► Records
 //
 // It promises that an instance name has one instance at most, that nothing is started after its service was stopped,
-// that Stop returns when nothing of the service is left, and that a service which cannot start costs no other one
-// anything. It knows nothing of files of applications, updates or HTTP.
+// that Stop returns when nothing of the service is left, and that a service which cannot start does not affect
+// the others. It knows nothing of application files, updates or HTTP.
 package service
 
 import (
@@ -27,7 +27,7 @@ import (
 	"github.com/baetyl/baetyl/utils/sample"
 )
 
-// Errors that callers tell apart.
+// Errors that callers tell apart (errors.Is).
 var (
 	ErrNotFound = errors.New("not found")
 	ErrInvalid  = errors.New("invalid")
@@ -68,15 +68,15 @@ func New(opts Options) *Manager {
 	return m
 }
 
-// Run measures the instances when somebody inspects, until ctx ends.
+// Run measures the instances when Inspect asks for it, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }
 
-// Reap ends what an earlier master left running, as far as this engine can; what another engine left is kept on
-// record and told.
+// Reap ends what an earlier master left running, as far as this engine can. What was left by another engine stays in
+// the records, and is logged.
 func (m *Manager) Reap(ctx context.Context) error {
 	left, err := m.opts.Records.Left()
 	if err != nil {
-		m.opts.Log.WithError(err).Warnf("instances of an earlier master may still run")
+		m.opts.Log.WithError(err).Warnf("cannot read which instances an earlier master left; some may still run")
 	}
 	var own, foreign []engine.Record
 	for _, r := range left {
@@ -87,18 +87,16 @@ func (m *Manager) Reap(ctx context.Context) error {
 		}
 	}
 	if len(foreign) > 0 {
-		m.opts.Log.Warnf(
-			"%d instances were left in mode %s and may still run; start the master once in that mode to end them",
-			len(foreign),
-			foreign[0].Engine,
-		)
+		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
+		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
 	}
 	err = m.opts.Engine.Reap(ctx, own)
 	return errors.Join(err, m.opts.Records.Reset(foreign))
 }
 
-// Start starts the replicas of a service and returns how their first starts went; the service is there in any case
-// and what failed is tried again by its restart policy. Only ErrExists means that nothing was done.
+// Start starts the replicas of a service, waits for the first start of each, and returns their errors. The service
+// exists in any case, and its restart policy decides whether a failed replica is tried again. Only ErrExists means that
+// nothing was done.
 func (m *Manager) Start(ctx context.Context, spec engine.Service) error {
 	s := newService(m, spec)
 	m.mu.Lock()
@@ -126,7 +124,7 @@ func replicaName(service string, n int) string {
 }
 
 // Stop stops services: together, but each after those that depend on it. What has not ended when until ends is
-// killed. It returns when nothing is left; a name that is not there is fine.
+// killed. It returns when nothing is left. Unknown names are ignored.
 func (m *Manager) Stop(until context.Context, names ...string) error {
 	stopping := map[string]*service{}
 	gone := map[string]chan struct{}{}
@@ -146,7 +144,7 @@ func (m *Manager) Stop(until context.Context, names ...string) error {
 			for other, o := range stopping {
 				for _, d := range o.spec.DependsOn {
 					if d == name {
-						<-gone[other] // no circle: the application was validated
+						<-gone[other] // no cycle: the application was validated
 					}
 				}
 			}
@@ -168,7 +166,7 @@ func (m *Manager) Stop(until context.Context, names ...string) error {
 	return errors.Join(errs...)
 }
 
-// Names returns the services that are there, sorted.
+// Names returns the names of the services, sorted.
 func (m *Manager) Names() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -189,19 +187,17 @@ func (m *Manager) service(name string) (*service, error) {
 	return nil, fmt.Errorf("service (%s) %w", name, ErrNotFound)
 }
 
-// StartInstance starts an instance on demand; one with the same name is stopped first. vars go into its environment.
-// It gets no token.
+// StartInstance starts an instance on demand, and returns when it runs or could not be started. One with the same name
+// is stopped first. vars go into its environment. It gets no token. Errors: ErrNotFound, ErrInvalid, ErrLimit,
+// ErrStopped.
 func (m *Manager) StartInstance(ctx context.Context, service, instance string, vars map[string]string) error {
 	s, err := m.service(service)
 	if err != nil {
 		return err
 	}
 	if len(instance) > 128 || !instanceRule.MatchString(instance) {
-		return fmt.Errorf(
-			"%w: name of instance %q: use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit",
-			ErrInvalid,
-			instance,
-		)
+		const rule = "use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit"
+		return fmt.Errorf("%w: name of instance %q: %s", ErrInvalid, instance, rule)
 	}
 	if err := checkDynamic(vars); err != nil {
 		return err
@@ -209,7 +205,7 @@ func (m *Manager) StartInstance(ctx context.Context, service, instance string, v
 	return s.start(ctx, instance, true, maps.Clone(vars))
 }
 
-// StopInstance stops an instance. It succeeds when there is none; a replica that is stopped stays so.
+// StopInstance stops an instance. It succeeds when there is none. A replica that is stopped is not started again.
 func (m *Manager) StopInstance(ctx context.Context, service, instance string) error {
 	s, err := m.service(service)
 	if err != nil {
@@ -218,9 +214,9 @@ func (m *Manager) StopInstance(ctx context.Context, service, instance string) er
 	return s.stop(ctx, instance)
 }
 
-// Report keeps what an instance tells of itself; each key replaces the one of the report before. Values are JSON that
-// has been checked (master/api), since they stand in inspect as they are. ErrInvalid: a key of the master's own;
-// ErrLimit: too much.
+// Report keeps what an instance reports for inspect; each key replaces that of earlier reports. The values are JSON
+// that has been checked (master/api), since inspect shows them as they are. ErrInvalid: a key that belongs to the
+// master; ErrLimit: too many keys or bytes.
 func (m *Manager) Report(service, instance string, report map[string]json.RawMessage) error {
 	s, err := m.service(service)
 	if err != nil {
@@ -247,7 +243,7 @@ func (m *Manager) Report(service, instance string, report map[string]json.RawMes
 	return i.report(report, others)
 }
 
-// Authenticate tells whether token is that of the service, and what the service may ask.
+// Authenticate tells whether token is that of the service, and which rights the service has.
 func (m *Manager) Authenticate(service, token string) (rights []string, ok bool) {
 	s, err := m.service(service)
 	if err != nil || subtle.ConstantTimeCompare([]byte(s.token), []byte(token)) != 1 {
@@ -279,7 +275,7 @@ func (m *Manager) Inspect() []masterapi.Service {
 	return out
 }
 
-// measure asks the engine what each running instance uses.
+// measure asks the engine for the processor time and memory of each running instance.
 func (m *Manager) measure(ctx context.Context) map[*instance]usage {
 	out := map[*instance]usage{}
 	var mu sync.Mutex

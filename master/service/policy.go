@@ -21,7 +21,7 @@ type decision struct {
 
 // decide applies the restart policy. started is false when the instance could not start, which counts as a failed
 // run. failures is that of the decision before. random in [0,1) spreads the delay by a tenth, so that instances which
-// fell together don't rise together.
+// ended together do not start again together.
 func decide(p app.Restart, exit engine.Exit, started bool, failures int, random float64) decision {
 	if exit.Ran >= healthy(p.Backoff) {
 		failures = 0
@@ -52,8 +52,8 @@ func decide(p app.Restart, exit engine.Exit, started bool, failures int, random 
 	return d
 }
 
-// healthy is how long an instance has to run until what was before is forgotten: as long as its longest backoff, at
-// least a minute and at most ten.
+// healthy is how long an instance has to run until its earlier failures no longer count: as long as its longest
+// backoff, at least a minute and at most ten.
 func healthy(b app.Backoff) time.Duration {
 	return min(max(b.Max, time.Minute), 10*time.Minute)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// decide is not exported; as the heart of supervision it has its own table.
+// The restart policy, case by case. decide is not exported, but easier to test than a running instance.
 func TestDecide(t *testing.T) {
 	boom := errors.New("boom")
 	p := func(policy string, max int) app.Restart {
@@ -49,7 +49,8 @@ func TestDecide(t *testing.T) {
 			decision{restart: true, after: time.Second, failures: 1, status: masterapi.StatusRestarting, reason: "boom"}},
 		"on-failure after success": {p("on-failure", 0), engine.Exit{}, true, 0, decision{status: masterapi.StatusExited}},
 		"no after success":         {p("no", 0), engine.Exit{}, true, 0, decision{status: masterapi.StatusExited}},
-		"no after failure":         {p("no", 0), engine.Exit{Err: boom}, true, 0, decision{status: masterapi.StatusFailed, reason: "boom"}},
+		"no after failure": {p("no", 0), engine.Exit{Err: boom}, true, 0,
+			decision{status: masterapi.StatusFailed, reason: "boom"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, decide(c.policy, c.exit, c.started, c.failures, middle))

@@ -11,8 +11,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// Records is the file that tells a later master what this one runs. It holds no secret, and lies in a folder that no
-// volume of the documents covers: who writes it decides what the next master ends.
+// Records is the file that tells a later master what this one runs. It holds no secret. It lies in a folder that no
+// volume should contain: a process that can write it decides what the next master ends.
 type Records struct {
 	file state.File[[]engine.Record]
 
@@ -20,8 +20,8 @@ type Records struct {
 	all map[string]engine.Record // by instance of service
 }
 
-// NewRecords returns the records at path, on disk or by default that of this machine. It reads nothing. What is wrong
-// with the file is told to l.
+// NewRecords returns the records in the file at path of disk, by default that of this machine. It reads nothing. What
+// is wrong with the file is logged to l.
 func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 	return &Records{all: map[string]engine.Record{}, file: state.File[[]engine.Record]{
 		Path:    path,

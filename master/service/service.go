@@ -18,7 +18,7 @@ import (
 
 const (
 	maxDynamic = 200              // instances of a service that were started on demand
-	recovered  = 10 * time.Second // an instance up for so long ends the failure of its service
+	recovered  = 10 * time.Second // when an instance has been up for so long, inspect shows no failure of its service
 )
 
 // instanceRule is that of names, up to 128 characters, and '.', which sets off the number of a replica. The length is
@@ -45,12 +45,12 @@ type service struct {
 	failedAt time.Time
 }
 
-// slot is the place of one instance name. Who took the value of free may start or stop the instance in it; the others
-// wait.
+// slot is the place of one instance name. The goroutine that took the value of free may start or stop the instance in
+// it; the others wait.
 type slot struct {
-	free     chan struct{} // holds a value while nobody starts or stops the instance
-	users    int           // that took the value or wait for it; guarded by service.mu
-	instance *instance     // nil: none; written by who took the value, under service.mu
+	free     chan struct{} // holds a value while no goroutine starts or stops the instance
+	users    int           // goroutines that took the value or wait for it; guarded by service.mu
+	instance *instance     // nil: none; written by the goroutine that took the value, under service.mu
 }
 
 func newService(m *Manager, spec engine.Service) *service {
@@ -79,7 +79,8 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 	return s.box, nil
 }
 
-// acquire waits until nobody starts or stops the instance of that name. The slot is released by the returned func.
+// acquire waits until no other goroutine starts or stops the instance of that name. The returned func releases the
+// slot.
 func (s *service) acquire(ctx context.Context, name string, create bool) (*slot, func(), error) {
 	s.mu.Lock()
 	sl := s.slots[name]
@@ -115,8 +116,7 @@ func (s *service) acquire(ctx context.Context, name string, create bool) (*slot,
 }
 
 // start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic
-// instance that cannot start is gone then, since its caller will try again its own way; a static one stays and is
-// tried again.
+// instance that cannot start is removed, since its caller decides what to do; a replica stays and is tried again.
 func (s *service) start(ctx context.Context, name string, dynamic bool, vars map[string]string) error {
 	sl, release, err := s.acquire(ctx, name, true)
 	if err != nil {
@@ -178,8 +178,8 @@ func (s *service) stop(ctx context.Context, name string) error {
 	return nil
 }
 
-// clear ends what is in the slot. Its grace is the same when ctx ends: a caller who goes away does not turn a stop
-// into a kill.
+// clear ends the instance in the slot. The grace time is the same when ctx ends: a client that disconnects does not
+// turn a stop into a kill.
 func (s *service) clear(ctx context.Context, sl *slot) {
 	i := sl.instance
 	if i == nil {
@@ -255,14 +255,14 @@ func (s *service) list() []*instance {
 	return out
 }
 
-// failed keeps the last failure for inspect: a dynamic instance takes its own with it.
+// failed keeps the last failure for inspect, also that of a dynamic instance, which is removed with its own state.
 func (s *service) failed(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failure, s.failedAt = reason, time.Now()
 }
 
-// view returns what inspect shows. The failure is over when an instance that was started after it has stayed up.
+// view returns what inspect shows. The failure is left out when an instance that was started after it has stayed up.
 func (s *service) view(now time.Time) masterapi.Service {
 	out := masterapi.Service{Name: s.spec.Name}
 	s.mu.Lock()

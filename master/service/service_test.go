@@ -26,7 +26,7 @@ import (
 
 var errBoom = errors.New("boom")
 
-// bench is a manager over a fake engine, in a bubble where time passes only while everybody waits.
+// bench is a manager over a fake engine, in a synctest bubble: time passes only while all goroutines wait.
 type bench struct {
 	*service.Manager
 	fake    *enginetest.Fake
@@ -302,7 +302,7 @@ func TestStopFollowsDependenciesWithinOneGrace(t *testing.T) {
 		require.NoError(t, b.Start(t.Context(), spec("hub", 1)))
 		require.NoError(t, b.Start(t.Context(), spec("manager", 1, on("hub"))))
 		require.NoError(t, b.Start(t.Context(), spec("timer", 1, on("manager", "hub"))))
-		b.fake.Deaf()
+		b.fake.IgnoreStop()
 		began := time.Now()
 		b.stopAll(t)
 		require.Equal(t, []string{"timer", "manager", "hub"}, b.fake.Closed())
@@ -370,12 +370,9 @@ func TestReports(t *testing.T) {
 		require.NoError(t, err)
 		require.ErrorIs(t, b.Report("a", "a", map[string]json.RawMessage{"big": big}), service.ErrLimit)
 		require.Len(t, b.instance(t, "a", "a").Reported, 2, "a refused report changes nothing")
-		require.ErrorIs(
-			t,
+		require.ErrorIs(t,
 			b.Report("a", "a", map[string]json.RawMessage{strings.Repeat("<", 200<<10): []byte("1")}),
-			service.ErrLimit,
-			"a key is counted as JSON writes it",
-		)
+			service.ErrLimit, "a key is counted as JSON writes it")
 	})
 }
 
@@ -393,11 +390,8 @@ func TestAllReportsTogetherAreLimited(t *testing.T) {
 		require.ErrorIs(t, last, service.ErrLimit)
 		require.ErrorContains(t, last, "all instances together may report 8388608 bytes")
 		require.NoError(t, b.Report("z", "z", map[string]json.RawMessage{"small": []byte("1")}), "what fits is taken")
-		require.NoError(
-			t,
-			b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}),
-			"an instance may shrink its own",
-		)
+		require.NoError(t, b.Report("a", "a", map[string]json.RawMessage{"big": []byte("1")}),
+			"an instance may shrink its own")
 		data, err := json.Marshal(b.Inspect())
 		require.NoError(t, err)
 		require.Less(t, len(data), 9<<20)
@@ -442,7 +436,7 @@ func TestReap(t *testing.T) {
 }
 
 // What masters wrote before the list had a version is read: the file is from a real one that was killed. The other
-// way round, a master of before finds what a new one left, and one record that says nothing.
+// way round, a master of the version before reads the records of a new one, and one more that is empty.
 func TestRecordsOfTheVersionBefore(t *testing.T) {
 	want := engine.Record{
 		Engine: "native", Service: "loop", Instance: "loop", Process: &masterapi.Process{ID: 1505, Name: "run.sh"},

@@ -25,9 +25,9 @@ type accepted struct {
 	data []byte      // of its file
 }
 
-// Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is to
-// blame. The new application, or binary, takes over in the background, since the caller may be one of the services
-// that it stops.
+// Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is
+// wrong; any other error is one of this device, as a full disk. The new application, or binary, takes over in the
+// background, since the caller may be one of the services that the update stops.
 func (u *Updater) Request(r masterapi.UpdateRequest) error {
 	select {
 	case <-u.free:
@@ -65,10 +65,11 @@ func (u *Updater) accept(r masterapi.UpdateRequest) (accepted, error) {
 	if err := u.records.Begin(a.Update); err != nil {
 		return a, errors.Join(err, u.program.Discard())
 	}
+	u.logOf(a.Update).WithField("path", r.Path).Infof("update accepted")
 	return a, nil
 }
 
-// refuse tells that the candidate is to blame, not this device.
+// refuse marks an error of the candidate, as opposed to one of this device.
 func refuse(err error) error { return fmt.Errorf("%w: %w", masterapi.ErrRefused, err) }
 
 func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {

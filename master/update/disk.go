@@ -27,9 +27,9 @@ func newDisk(opts Options) disk {
 	}
 }
 
-// look tells in which state the disk is. With an error something could not be read, and the state is told from the
-// rest.
-func (d disk) look() (facts, State, error) {
+// readState tells in which state the disk is. An error means that something could not be read; the state follows from
+// the rest.
+func (d disk) readState() (facts, State, error) {
 	var f facts
 	var errs []error
 	read := func(err error) {
@@ -55,38 +55,59 @@ func (d disk) look() (facts, State, error) {
 		f.inPlace, err = d.files.is(path, f.update.SHA256)
 		read(err)
 	}
-	f.backup, err = d.files.lookAtBackup()
+	f.backup, err = d.files.backupState()
 	read(err)
 	f.candidate, err = d.program.HasCandidate()
 	read(err)
 	return f, f.state(), errors.Join(errs...)
 }
 
-// giveUp puts the old binary back in charge; it has never been anything else on disk.
+// giveUp rejects the candidate because of cause. The program on disk is still the old one, so nothing is put back.
 func (d disk) giveUp(u ota.Update, cause error) error {
-	d.log.WithError(cause).Errorf("the master that was there before goes on")
-	err := d.records.Step(u, masterapi.StepRollingBack, "the master that was there before goes on", cause)
+	const msg = "the new master is rejected; the previous master keeps running"
+	d.logOf(u).WithError(cause).Errorf(msg)
+	err := d.records.Step(u, masterapi.StepRollingBack, msg, cause)
 	u.Failed = cause.Error()
 	err = errors.Join(err, d.records.Save(u))
 	fault.At("candidate failed")
 	return errors.Join(err, d.program.Discard())
 }
 
-// step and end write to the log, end when inspect shows the same already. What cannot be written (a full disk) costs
-// the line; the record is settled at the next start.
+// logOf returns the log of the master with what identifies u.
+func (d disk) logOf(u ota.Update) log.Logger {
+	return d.log.WithField("type", u.Type).WithField("trace", u.Trace)
+}
+
+// step and end write to the OTA log, and to that of the master. end is called when inspect shows the same already. When
+// the line cannot be written (a full disk), the update goes on without it, and the next start settles the record.
 func (d disk) step(u ota.Update, step, msg string, cause error) {
+	l := d.logOf(u).WithField("step", step)
+	if cause == nil {
+		l.Infof("%s", msg)
+	} else {
+		l.WithError(cause).Warnf("%s", msg)
+	}
 	if err := d.records.Step(u, step, msg, cause); err != nil {
-		d.log.WithError(err).Errorf("record step %s of the update", step)
+		d.log.WithError(err).Errorf("cannot write step %s of the update to the OTA log; the update continues without", step)
 	}
 }
 
 func (d disk) end(u ota.Update, step string, cause error) {
 	msg := map[string]string{
 		masterapi.StepUpdated:    "update done",
-		masterapi.StepRolledBack: "what was before is in charge",
-		masterapi.StepFailure:    "update failed, and not all of what was before could be put back",
+		masterapi.StepRolledBack: "update rolled back, the previous version is running",
+		masterapi.StepFailure:    "update failed, and the previous version could not be restored completely",
 	}[step]
+	l := d.logOf(u).WithField("step", step)
+	switch step {
+	case masterapi.StepUpdated:
+		l.Infof("%s", msg)
+	case masterapi.StepRolledBack:
+		l.Warnf("%s", msg)
+	default:
+		l.Errorf("%s", msg)
+	}
 	if err := d.records.End(u, step, msg, cause); err != nil {
-		d.log.WithError(err).Errorf("record the end of the update")
+		d.log.WithError(err).Errorf("cannot record that the update ended with %s; the next start of the master does", step)
 	}
 }

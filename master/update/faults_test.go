@@ -28,8 +28,10 @@ func faults(n int) faultfs.Options { return faultfs.Sample("UPDATE_FAULTS", n) }
 
 // Versions of the application, and of the program: it checks itself, says that it is ready, and takes over.
 const (
-	oldApp = "version: old\nservices:\n  - {name: kept, image: i, replica: 1}\n  - {name: worker, image: old, replica: 2}\n"
-	newApp = "version: new\nservices:\n  - {name: kept, image: i, replica: 1}\n  - {name: other, image: new, replica: 1}\n"
+	oldApp = "version: old\nservices:\n  - {name: kept, image: i, replica: 1}\n" +
+		"  - {name: worker, image: old, replica: 2}\n"
+	newApp = "version: new\nservices:\n  - {name: kept, image: i, replica: 1}\n" +
+		"  - {name: other, image: new, replica: 1}\n"
 
 	oldProgram = "#!/bin/sh\nexit 9\n"
 	newProgram = "#!/bin/sh\n[ $1 = check ] && echo OK! && exit\necho ready >&3\nread word <&4\n[ $word = go ]\n"
@@ -128,13 +130,12 @@ func (v *victim) final() string {
 	return strings.Join(ends, "")
 }
 
-// settled checks what the promises say of a device whose update has ended: nothing is left over, the log tells what
-// runs.
+// settled checks a device whose update has ended: nothing is left over, and the log says what runs.
 func (v *victim) settled(p *process, accepted bool, app, program string) {
 	v.t.Helper()
 	require.Equal(v.t, instances[app], p.fake.Running(), "instances of %q", app)
 	require.Empty(v.t, v.leftOvers())
-	_, state, err := newDisk(v.opts).look()
+	_, state, err := newDisk(v.opts).readState()
 	require.NoError(v.t, err)
 	require.Equal(v.t, Idle, state)
 	changed := app != oldApp || program != oldProgram
@@ -148,7 +149,7 @@ func (v *victim) settled(p *process, accepted bool, app, program string) {
 	}
 }
 
-// leftOvers are files that no device has which is at rest.
+// leftOvers are files that exist only during an update.
 func (v *victim) leftOvers() (names []string) {
 	v.t.Helper()
 	rest := []string{application.File, "var/db/baetyl/next/application.yml", "var/db/baetyl/next/bin/baetyl", "bin/baetyl",
@@ -249,7 +250,7 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 
 	disk := whole(t)
 	next := v.supervised(disk)
-	for next == nil { // the candidate has taken over, and ends as all programs do that are shell scripts
+	for next == nil { // the candidate has taken over, and has ended, since it is a shell script
 		next = v.supervised(disk)
 	}
 	next.idle()

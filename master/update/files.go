@@ -48,17 +48,17 @@ func (f files) swap(data, running []byte) (restored bool, err error) {
 	return false, nil
 }
 
-// keep writes the backup. One that is there already was not put back, for want of space perhaps: then that is what to
-// keep.
+// keep writes the backup. A whole backup that exists already is kept: an earlier update could not put it back, perhaps
+// because the disk was full.
 func (f files) keep(running []byte) error {
-	if state, err := f.lookAtBackup(); err != nil || state == backupWhole {
+	if state, err := f.backupState(); err != nil || state == backupWhole {
 		return err
 	}
 	old, err := f.disk.ReadFile(f.app())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	if _, err := app.Parse(f.app(), old); err != nil { // kept for its author, and never put back
+	if _, err := app.Parse(f.app(), old); err != nil { // kept for whoever wrote it, and never put back
 		if err := f.disk.WriteAtomic(f.app()+damaged, old, 0o644); err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (f files) putBack() (done bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.app()))
 }
 
-// setAside keeps a damaged backup for whoever wants to know what has happened.
+// setAside renames a damaged backup, so that it can be examined later.
 func (f files) setAside() error {
 	if err := f.disk.Rename(f.backup(), f.backup()+damaged); err != nil {
 		return fmt.Errorf("move damaged backup aside: %w", err)
@@ -98,7 +98,7 @@ func (f files) setAside() error {
 	return f.disk.SyncDir(filepath.Dir(f.backup()))
 }
 
-// tidy removes what writes that were cut off have left.
+// tidy removes temporary files of interrupted writes.
 func (f files) tidy() error {
 	var errs []error
 	for _, path := range []string{f.app(), f.backup(), f.app() + damaged} {
@@ -109,7 +109,7 @@ func (f files) tidy() error {
 	return errors.Join(errs...)
 }
 
-// What a backup is.
+// backup is the state of the backup file.
 type backup int
 
 const (
@@ -118,7 +118,7 @@ const (
 	backupDamaged
 )
 
-func (f files) lookAtBackup() (backup, error) {
+func (f files) backupState() (backup, error) {
 	_, err := f.disk.Lstat(f.backup())
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -162,8 +162,9 @@ func (f files) is(path, sum string) (bool, error) {
 	return err == nil && found == sum, err
 }
 
-// open opens a candidate: it lies below the data folder, so that no service can name a file elsewhere, also not by a
-// link that it changes meanwhile. A folder means the file called inside in it. name is its path, for people.
+// open opens a candidate. It has to lie below the data folder, so that no service can name a file elsewhere, also not
+// by a link that it changes meanwhile. If path is a folder, the file named inside in it is opened. name is the path for
+// messages.
 func (f files) open(path, inside string) (in file.File, name string, err error) {
 	if path == "" {
 		return nil, "", errors.New("must not be empty")
@@ -195,7 +196,7 @@ func (f files) open(path, inside string) (in file.File, name string, err error) 
 	if err != nil {
 		return nil, "", err
 	}
-	if !info.Mode().IsRegular() { // to open a pipe would wait for its writer
+	if !info.Mode().IsRegular() { // opening a named pipe would wait for its writer
 		return nil, "", fmt.Errorf("%s is not a file", path)
 	}
 	in, err = root.OpenFile(below, os.O_RDONLY, 0)

@@ -10,12 +10,13 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// start runs the application on disk, after whatever an earlier process has left. Whatever is wrong with it, the
-// master stays up and says so; an error means that this binary was a candidate and is not wanted.
+// start finishes what an earlier process has left, and runs the application on disk. Whatever is wrong with the
+// application, the master stays up and shows it in inspect. An error means that this master is a candidate, and that
+// its parent has rejected it.
 func (u *Updater) start(ctx context.Context) error {
 	u.app.Reap(ctx)
 	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
-		u.log.WithError(err).Warnf("what a write has left that was cut off stays")
+		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}
 	c, data := &app.Config{}, []byte(nil)
 	err := u.recover(u.opts.Ready != nil)
@@ -36,28 +37,31 @@ func (u *Updater) start(ctx context.Context) error {
 	return nil
 }
 
+// unknownOutcome is logged when files of the last update cannot be read.
+const unknownOutcome = "cannot read what the last update left on disk; the master starts with what is readable"
+
 // recover takes the steps of the table restarts until the application can be started. An error means that it must not
-// be started: which one it is, is not known.
+// be started, since application.yml may be the old or the new one.
 func (d disk) recover(candidate bool) error {
 	for range restarts { // no way through the table is longer
-		f, state, err := d.look()
+		f, state, err := d.readState()
 		if err != nil {
-			d.log.WithError(err).Errorf("how the last update went is not known")
+			d.log.WithError(err).Errorf(unknownOutcome)
 		}
 		do := restarts[state].do
 		switch {
 		case do == nothing || do == end || do == forget:
 			return nil
-		case candidate && (do == try || do == giveUp || do == discard): // that is this binary, and its parent decides
+		case candidate && (do == try || do == giveUp || do == discard): // this process is the candidate; its parent decides
 			return nil
 		}
-		d.log.WithField("state", string(state)).Warnf("an update was not finished: %s", do)
+		d.log.WithField("state", string(state)).Warnf("the last update was interrupted; recovery: %s", do)
 		err = d.act(do, f.update)
 		switch {
 		case err != nil && (do == putBack || do == setAside):
 			return err
 		case err != nil:
-			d.log.WithError(err).Errorf("%s; the next start tries again", do)
+			d.log.WithError(err).Errorf("cannot %s; the next start tries again", do)
 			return nil
 		}
 	}
@@ -70,7 +74,7 @@ func (d disk) act(do action, u ota.Update) error {
 	case putBack:
 		done, err := d.files.putBack()
 		if done && err != nil {
-			d.log.WithError(err).Warnf("a power cut now would start the new application once more")
+			d.log.WithError(err).Warnf("application.yml is restored, but a power cut now could bring the new one back")
 			return nil
 		}
 		return err
@@ -80,7 +84,7 @@ func (d disk) act(do action, u ota.Update) error {
 		return d.program.Discard()
 	case giveUp:
 		return d.giveUp(u, fmt.Errorf("try new master: started %d times without becoming ready", u.Starts))
-	case try: // has its chance before: see Try
+	case try: // Try has run before, and has not started the candidate
 		return d.giveUp(u, errors.New("try new master: it could not be started"))
 	}
 	return nil
@@ -89,9 +93,9 @@ func (d disk) act(do action, u ota.Update) error {
 // settle ends an update that an earlier process has begun, as the table restarts says.
 func (u *Updater) settle() {
 	for range restarts {
-		f, state, err := u.look()
+		f, state, err := u.readState()
 		if err != nil {
-			u.log.WithError(err).Errorf("how the last update went is not known")
+			u.log.WithError(err).Errorf(unknownOutcome)
 		}
 		final := restarts[state].final
 		if u.opts.Ready != nil && f.update.Type != "" && !f.ended {
@@ -103,7 +107,7 @@ func (u *Updater) settle() {
 				u.note(errors.New(f.reason))
 			}
 			if err := u.records.Forget(); err != nil {
-				u.log.WithError(err).Errorf("%s; the next start tries again", forget)
+				u.log.WithError(err).Errorf("cannot %s; the next start tries again", forget)
 				return
 			}
 			continue // the log may go on with another update
@@ -118,7 +122,7 @@ func (u *Updater) settle() {
 	}
 }
 
-// note shows why an update failed, beside what is wrong with the application itself.
+// note adds why an update failed to what inspect says about the application.
 func (u *Updater) note(err error) {
 	if broken := u.app.Failure(); broken != "" {
 		err = errors.Join(err, errors.New(broken))
@@ -126,10 +130,10 @@ func (u *Updater) note(err error) {
 	u.app.Note(err)
 }
 
-// cause is why an update that an earlier process has begun is put back.
+// cause is why an update that an earlier process has begun is rolled back.
 func (f facts) cause() error {
 	if f.update.Failed != "" {
 		return errors.New(f.update.Failed)
 	}
-	return errors.New("the master ended before the update had; what was before is put back")
+	return errors.New("the master ended before the update was complete; the previous version is restored")
 }

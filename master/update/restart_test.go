@@ -32,8 +32,8 @@ func TestFinalLineIsTheLastWord(t *testing.T) {
 	require.Equal(t, Idle, d.state())
 }
 
-// One that was given up is not tried again because its record and its file could not be removed: it would be
-// committed, and stand in the log as rolled back.
+// A candidate that was rejected is not tried again when its record and its file could not be removed. Otherwise it
+// would be committed, though the log says that it was rolled back.
 func TestCandidateOfAnEndedUpdateIsNotTried(t *testing.T) {
 	for _, final := range []string{masterapi.StepRolledBack, masterapi.StepFailure} {
 		d := newDevice(t)
@@ -51,8 +51,8 @@ func TestCandidateOfAnEndedUpdateIsNotTried(t *testing.T) {
 	}
 }
 
-// The log goes on before the record does: one killed in between leaves the record of the update before, which is not
-// what fails.
+// An update begins in the log before it replaces the record. A master that is killed in between leaves the record of
+// the update before, and that is not the one that has failed.
 func TestRecordOfTheUpdateBefore(t *testing.T) {
 	d := newDevice(t)
 	d.begin(masterapi.UpdateApp, nil)
@@ -66,8 +66,8 @@ func TestRecordOfTheUpdateBefore(t *testing.T) {
 	require.Equal(t, Idle, d.state())
 }
 
-// A candidate that has heard "go" is in charge, and says so, even if the record was damaged meanwhile.
-func TestCandidateThatIsInCharge(t *testing.T) {
+// A candidate that got "go" is the master, and writes UPDATED even if the record was damaged meanwhile.
+func TestCandidateThatIsCommitted(t *testing.T) {
 	for name, damage := range map[string]bool{"whole record": false, "damaged record": true} {
 		t.Run(name, func(t *testing.T) {
 			d := newDevice(t)
@@ -90,7 +90,8 @@ func TestCandidateThatIsInCharge(t *testing.T) {
 	}
 }
 
-// What cannot be read decides nothing: the application that is known to work runs, and the next start looks again.
+// When the record cannot be read, nothing is decided: the application that is known to work runs, and the next start
+// reads again.
 func TestUnreadableRecord(t *testing.T) {
 	d := newDevice(t)
 	d.beginMaster(nil)
@@ -99,14 +100,14 @@ func TestUnreadableRecord(t *testing.T) {
 	record := filepath.Join(d.opts.Workdir, recordFile)
 	d.opts.Disk = file.Disk{FS: unreadable{file.OS, record}}
 	d.disk = newDisk(d.opts)
-	_, state, err := d.look()
+	_, state, err := d.readState()
 	require.Error(t, err)
 	require.Equal(t, StrayBackup, state)
 
 	version, failure := d.start()
 	require.Equal(t, "before", version)
 	require.Empty(t, failure)
-	_, state, err = d.look()
+	_, state, err = d.readState()
 	require.Error(t, err)
 	require.Equal(t, Unreadable, state)
 	require.FileExists(t, d.program.Candidate())
@@ -158,7 +159,8 @@ func (d *device) tree() map[string]string {
 	return out
 }
 
-// A candidate that ends is given up. The lock is taken for each write, and free while it runs: it needs it itself.
+// A candidate that exits is rejected. The lock is held for each write, and is free while the candidate runs, which
+// needs it.
 func TestCandidateThatEndsIsGivenUp(t *testing.T) {
 	d := newDevice(t)
 	d.beginMaster(nil)

@@ -14,7 +14,7 @@ import (
 // replace replaces the application by a, or leaves the old one running.
 //
 //	accepted ─► prepare ─► backup ─► swap ─► stop, start ─► healthy ─► remove backup: done
-//	              │error     │         └error, or the master ends─► put the file back, stop, start
+//	              │error     │         └ error, or the master ends ─► put the file back, stop, start
 //	              ▼          ▼
 //	            nothing was touched
 func (u *Updater) replace(ctx context.Context, a accepted) {
@@ -31,7 +31,7 @@ func (u *Updater) replace(ctx context.Context, a accepted) {
 	}
 }
 
-// rollOut carries an update out. undone tells that after an error the old application is in charge again.
+// rollOut carries an update out. undone tells that after an error the old application runs again.
 func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err error) {
 	old, running := u.app.Current()
 	p, err := application.Diff(old, a.conf)
@@ -57,8 +57,8 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 	return false, nil
 }
 
-// try changes the services and waits until the new ones have proved themselves. Its time begins when what takes long,
-// as an image that is pulled, is there.
+// try changes the services and waits until the new ones have stayed up. Options.Deadline begins here, when images have
+// been pulled already.
 func (u *Updater) try(ctx context.Context, p application.Plan, to *app.Config) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, u.opts.Deadline, errDeadline)
 	defer cancel()
@@ -85,18 +85,19 @@ func (u *Updater) commit() error {
 		return err
 	}
 	if err != nil {
-		u.opts.Log.WithError(err).Warnf("a power cut now would start the old application")
+		u.opts.Log.WithError(err).
+			Warnf("the new application.yml is in place, but a power cut now could bring the old one back")
 	}
 	return nil
 }
 
 // undo puts the old application back, because of cause.
 func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause error) (undone bool, err error) {
-	u.step(a.Update, masterapi.StepRollingBack, "the old application is put back", cause)
+	u.step(a.Update, masterapi.StepRollingBack, "the update failed; the previous application is put back", cause)
 	fault.At("rolling back")
 	a.Failed = cause.Error()
-	if err := u.records.Save(a.Update); err != nil { // the next start puts back as well, without the reason
-		u.opts.Log.WithError(err).Errorf("record why the update failed")
+	if err := u.records.Save(a.Update); err != nil { // a restart would roll back as well, without the reason
+		u.opts.Log.WithError(err).Errorf("cannot record why the update failed; it is rolled back all the same")
 	}
 	restored, err := u.files.putBack()
 	if err != nil {
@@ -110,7 +111,7 @@ func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause e
 	if err != nil {
 		return false, errors.Join(cause, err)
 	}
-	// One that cannot start now must not keep the rest of the old application down.
+	// A service that cannot start now must not keep the others of the old application down.
 	if err := u.app.Change(ctx, back, old, true); err != nil {
 		return false, errors.Join(cause, err)
 	}

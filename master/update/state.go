@@ -43,7 +43,7 @@ const (
 	AppStuck        State = "app stuck"
 	MasterAccepted  State = "master accepted"  // record, candidate
 	MasterTried     State = "master tried"     // record with starts, candidate
-	MasterExhausted State = "master exhausted" // record with maxStarts, candidate: the last try runs, or has been cut off
+	MasterExhausted State = "master exhausted" // record with maxStarts, candidate: the last try runs, or was interrupted
 	MasterCommitted State = "master committed" // record; the program is the new one
 	MasterGivenUp   State = "master given up"  // record, perhaps with the reason; the program is the old one
 	Ended           State = "ended"            // record of an update that has its final line
@@ -55,13 +55,16 @@ type action string
 
 const (
 	nothing  action = "nothing"
-	putBack  action = "put the backup back"
-	setAside action = "move the damaged backup aside"
-	discard  action = "remove the candidate"
-	giveUp   action = "give the candidate up" // record why, which makes it a stray one
-	try      action = "try the candidate"     // by Try; a candidate that finds this at its own start goes on
-	forget   action = "remove the record"     // when the application has been started, as its failure shows in inspect
-	end      action = "end the update"        // with the final line, when the application has been started
+	putBack  action = "restore the previous application.yml"
+	setAside action = "move the damaged application.yml.old aside"
+	discard  action = "remove the new master that was not accepted"
+	giveUp   action = "reject the new master" // record why, which makes it a stray candidate
+	try      action = "try the new master"    // by Try; a candidate that finds this at its own start goes on
+
+	// When the application has been started: remove the record, since inspect shows the failure from then on, or write
+	// the final line.
+	forget action = "remove the record of the last update"
+	end    action = "end the update"
 )
 
 // restart is what a start does in a state, and the states that this can lead to, also when it is killed or cannot be
@@ -72,8 +75,8 @@ type restart struct {
 	next  []State
 }
 
-// restarts says what a start does in each state. It takes steps until it is told nothing, or what waits for the start
-// of the application.
+// restarts says what a start does in each state. It takes steps until the action is nothing, or one that has to wait
+// until the application has been started.
 var restarts = map[State]restart{
 	Idle:            {do: nothing},
 	Unreadable:      {do: nothing}, // the next start looks again
@@ -103,11 +106,11 @@ var (
 		afterDiscard...)
 )
 
-// maxStarts is how often a candidate is started; more than once only when the machine or the program falls while it is
-// tried.
+// maxStarts is how often a candidate is started. It is started again only when the machine or the program that tries it
+// went down meanwhile.
 const maxStarts = 3
 
-// facts are what a state is told from.
+// facts are what a state follows from.
 type facts struct {
 	unreadable bool // something else could not be read
 	backup     backup
@@ -116,7 +119,7 @@ type facts struct {
 	announced  bool       // there is no record, and the log has no final line
 	ended      bool       // the record is that of an update that has ended
 	reason     string     // why that one failed
-	inPlace    bool       // the application, or the program, is what the update has brought
+	inPlace    bool       // the application, or the program, is that of the update
 }
 
 // state names the facts.

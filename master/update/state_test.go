@@ -123,7 +123,7 @@ func (d *device) start() (version, failure string) {
 
 func (d *device) state() State {
 	d.t.Helper()
-	_, s, err := d.look()
+	_, s, err := d.readState()
 	require.NoError(d.t, err)
 	return s
 }
@@ -234,7 +234,7 @@ func TestRestartsLeadOn(t *testing.T) {
 		t.Run(string(state), func(t *testing.T) {
 			d := newDevice(t)
 			lying[state].lay(d)
-			f, _, err := d.look()
+			f, _, err := d.readState()
 			require.NoError(t, err)
 			require.NoError(t, d.act(r.do, f.update))
 			require.Contains(t, r.next, d.state())

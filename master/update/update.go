@@ -1,8 +1,8 @@
 // Package update changes what master/application runs: it accepts an update, carries it out, and after a crash
-// finishes it or puts back what was before.
+// finishes it or rolls it back.
 //
 //	Request ─► check ─► record ─┬ APP ─► prepare ─► swap files ─► stop, start ─► healthy ─► commit, or put back
-//	                            └ MST ─► end ─► next start: Try ─► ota.Candidate ─► commit, or give up
+//	                            └ MST ─► end ─► next start: Try ─► ota.Candidate ─► commit, or reject
 //	start ─► state of the files ─► table restarts ─► application.Start ─► final line of the log
 //
 // It promises that an update which fails, or a master that is killed in one, leaves the old application or the new one
@@ -34,7 +34,7 @@ type Options struct {
 	Disk     file.Disk // where all this lies; by default that of this machine
 
 	// Ready is set in a candidate that has not proved itself: it is called when the application has been started, and
-	// returns when this binary is the one that boots. An error means that it is not wanted.
+	// returns when this binary is the one that boots. An error means that this binary was rejected.
 	Ready func(ctx context.Context) error
 }
 
@@ -44,7 +44,7 @@ type Updater struct {
 	opts     Options
 	app      *application.Application
 	free     chan struct{} // holds a value while no update and no start of the application runs
-	accepted chan accepted // has room for the one of who took that value
+	accepted chan accepted // has room for the update of the caller that took that value
 }
 
 // New returns an updater of app. It opens nothing.
@@ -68,7 +68,8 @@ func (u *Updater) Run(ctx context.Context) (err error) {
 			return nil
 		case a := <-u.accepted:
 			if a.Type == masterapi.UpdateMaster {
-				u.step(a.Update, masterapi.StepRestarting, "the master restarts to try its new binary", nil)
+				const msg = "the master exits; when it is started again, it tries the new master"
+				u.step(a.Update, masterapi.StepRestarting, msg, nil)
 				fault.At("restarting")
 				return nil
 			}

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	announcePoll  = 200 * time.Millisecond // between two looks
-	announceQuiet = 2 * time.Second        // no line in the log for so long counts as started
-	announceLimit = 20 * time.Second       // after the hub listens, a log that is never quiet is not waited for longer
+	announceInterval = 200 * time.Millisecond // between two checks
+	announceQuiet    = 2 * time.Second        // no line in the log for so long counts as started
+	announceLimit    = 20 * time.Second       // after the hub listens, a log that is never quiet is not waited for longer
 )
 
 // announce prints the text of its input once the address answers and the log has become quiet, so that it is the last
@@ -47,7 +47,7 @@ func announce(args []string, out io.Writer) error {
 
 // poll returns true as soon as done does, false when the process is gone first.
 func poll(pid int, done func() bool) bool {
-	for ; syscall.Kill(pid, 0) == nil; time.Sleep(announcePoll) {
+	for ; syscall.Kill(pid, 0) == nil; time.Sleep(announceInterval) {
 		if done() {
 			return true
 		}

@@ -15,7 +15,7 @@ import (
 const testCerts = "var/db/baetyl/localhub-cert-only-for-test"
 
 // certFiles are the files of testCerts. The CA's key is not among them: it is forgotten as soon as both certificates
-// are signed, so nobody can make a third one that the hub accepts.
+// are signed, so that no further certificate can be made that the hub accepts.
 var certFiles = []string{"ca.pem", "server.pem", "server.key", "client.pem", "client.key"}
 
 // certs makes the CA, a server certificate for this host and a client certificate for the principal two-way-tls, each
@@ -54,11 +54,8 @@ func makeCerts(dir string) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	return errors.Join(
-		cert.WriteCertificate(filepath.Join(dir, "ca.pem"), ca.Leaf),
-		cert.Write(filepath.Join(dir, "server"), server),
-		cert.Write(filepath.Join(dir, "client"), client),
-	)
+	return errors.Join(cert.WriteCertificate(filepath.Join(dir, "ca.pem"), ca.Leaf),
+		cert.Write(filepath.Join(dir, "server"), server), cert.Write(filepath.Join(dir, "client"), client))
 }
 
 // removeCerts removes what certs made, and nothing that a user put beside it.

@@ -67,10 +67,8 @@ func TestTreeFollowsLinks(t *testing.T) {
 	write(t, filepath.Join(example, "native/var/db/baetyl/code/index.py"), "code")
 	require.NoError(t, os.MkdirAll(filepath.Join(example, "docker/etc"), 0o755))
 	require.NoError(t, os.MkdirAll(filepath.Join(example, "docker/var/db/baetyl"), 0o755))
-	require.NoError(
-		t,
-		os.Symlink("../../../../native/var/db/baetyl/code", filepath.Join(example, "docker/var/db/baetyl/code")),
-	)
+	require.NoError(t,
+		os.Symlink("../../../../native/var/db/baetyl/code", filepath.Join(example, "docker/var/db/baetyl/code")))
 	run(t, "tree", filepath.Join(example, "docker"), prefix)
 	for _, path := range []string{"var/db/baetyl/code", "var/db/baetyl/code/index.py"} {
 		info, err := os.Lstat(filepath.Join(prefix, path))

@@ -1,4 +1,4 @@
-// Command installer is the part of `make` that a shell would do badly: it packs and unpacks module packages, copies
+// Command installer does the part of `make` that is hard in shell: it packs and unpacks module packages, copies
 // the example without touching what a user changed, makes the test certificates, and removes what was installed.
 //
 //	pack     <module dir> <zip>           module dir ─► package.zip (package.yml, bin/, …)
@@ -6,11 +6,11 @@
 //	tree     <example dir> <prefix>       etc/ and var/ ─► prefix, new and unchanged files only
 //	certs    <dir>                        CA, server and client certificate for tests, where they are missing
 //	roots    <file>                       CA roots that the public trusts, for images
-//	remove   [-purge] <prefix> <module>…  the way back
+//	remove   [-purge] <prefix> <module>…  undo an install
 //	announce -pid <master> -address <host:port> -log <file>   text of stdin, once the hub listens and the log is quiet
 //
 // It promises that a second run changes nothing that is as it should be, and that no file of the user is overwritten
-// or deleted without `-purge`. It needs nothing but itself: no zip, unzip or openssl. It does not build, and knows no
+// or deleted without `-purge`. It needs no zip, unzip or openssl. It does not build, and uses no
 // network.
 package main
 

@@ -100,15 +100,7 @@ func walk(dir, prefix string, visit func(source, name string, info fs.FileInfo) 
 
 func leftOut(name string) bool {
 	switch name {
-	case "test",
-		"tests",
-		"testdata",
-		"node_modules",
-		"venv",
-		"__pycache__",
-		"package.zip",
-		"README.md",
-		"Makefile",
+	case "test", "tests", "testdata", "node_modules", "venv", "__pycache__", "package.zip", "README.md", "Makefile",
 		"Dockerfile":
 		return true
 	}

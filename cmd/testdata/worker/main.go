@@ -1,5 +1,5 @@
-// Worker is the program in the image of the tests: it does what the script of native mode does. Arguments: version, and what is not
-// empty when it is to fall.
+// Worker is the program in the image of the tests: it does what the script of native mode does. Arguments: the version,
+// and a text; if that is not empty, the worker exits at once with status 3.
 package main
 
 import (

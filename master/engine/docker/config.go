@@ -20,12 +20,12 @@ import (
 
 // Labels of containers, networks and volumes.
 const (
-	labelBaetyl   = "baetyl"          // = baetyl, on everything that a master makes (documents)
+	labelBaetyl   = "baetyl"          // its value is baetyl, on everything that a master makes (documents)
 	labelShort    = "service"         // name of the service (documents)
 	labelMaster   = "baetyl.master"   // id of the master: two on one daemon do not touch each other's containers
-	labelRun      = "baetyl.run"      // which run of the master: what another run made is left over
-	labelService  = "baetyl.service"  //
-	labelInstance = "baetyl.instance" //
+	labelRun      = "baetyl.run"      // one run of the master: containers of other runs are left-overs
+	labelService  = "baetyl.service"  // name of the service
+	labelInstance = "baetyl.instance" // name of the instance
 )
 
 // socketPath is where a container finds the socket of the API.
@@ -34,7 +34,7 @@ const socketPath = "/var/run/baetyl.sock"
 // Limits of docker's own copy of the output, which `docker logs` shows: two files of 5 MB for each container.
 var dockerLog = container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "5m", "max-file": "2"}}
 
-// kernel says which limits the host can keep.
+// kernel says which limits the kernel of the host supports.
 type kernel struct{ CPUs, CPUSet, Memory, Swap, Pids bool }
 
 // mountPoint is a mount with its source found.
@@ -111,8 +111,8 @@ func configure(r request) (plan, error) {
 	return p, nil
 }
 
-// socketFor is the API's socket, for those who may ask something: an instance that another service has started has no
-// token, and a service may have no right.
+// socketFor returns the API's socket for instances that may use it. An instance that another service has started has no
+// token, and some services have no right.
 func socketFor(r request) string {
 	if r.Spec.Env[masterapi.EnvServiceToken] == "" || len(r.Service.Rights()) == 0 {
 		return ""
@@ -130,8 +130,8 @@ func environ(vars map[string]string) []string {
 	return out
 }
 
-// binds are the mounts of a container. As mounts, not as binds in the old syntax: a source that has gone is an error
-// then, not an empty folder that belongs to root.
+// binds returns the mounts of a container. They are mounts, not binds in the old syntax: with mounts a missing source
+// is an error, with binds it becomes an empty folder that belongs to root.
 func binds(points []mountPoint, socket string) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range points {
@@ -175,15 +175,14 @@ func devices(texts []string) ([]container.DeviceMapping, error) {
 		if err != nil {
 			return nil, err
 		}
-		out = append(
-			out,
-			container.DeviceMapping{PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions},
-		)
+		out = append(out, container.DeviceMapping{
+			PathOnHost: d.Host, PathInContainer: d.Container, CgroupPermissions: d.Permissions,
+		})
 	}
 	return out, nil
 }
 
-// limit sets the limits that the host can keep, and returns a warning for each that it cannot.
+// limit sets the limits that the kernel supports, and returns a warning for each other one.
 func limit(to *container.Resources, r app.Resources, can kernel) (warnings []string) {
 	without := func(what, reason string) {
 		warnings = append(warnings, fmt.Sprintf("%s is not limited: the kernel %s", what, reason))
@@ -223,8 +222,8 @@ func limit(to *container.Resources, r app.Resources, can kernel) (warnings []str
 }
 
 // endpoints are the networks of a service in order: without any, and without a network mode, the one that every
-// application has. In a network of its own docker resolves names of containers, and the first instance is called like
-// its service.
+// application has. In such a network docker resolves names of containers, and the first instance has the name of its
+// service.
 func endpoints(s engine.Service) []endpoint {
 	if s.NetworkMode != "" {
 		return nil

@@ -74,16 +74,16 @@ func TestConfigure(t *testing.T) {
 	}
 }
 
-// Who has no token, or no right, does not get to the API.
+// An instance without a token, or without a right, does not get the socket of the API.
 func TestSocketOnlyForThoseWhoMayAsk(t *testing.T) {
 	for name, c := range map[string]struct {
 		token string
 		api   []string
 		want  bool
 	}{
-		"a service":                {"token", nil, true},
-		"without rights":           {"token", []string{}, false},
-		"started by somebody else": {"", nil, false},
+		"a service":                  {"token", nil, true},
+		"without rights":             {"token", []string{}, false},
+		"started by another service": {"", nil, false},
 	} {
 		r := request{
 			Service: engine.Service{Service: app.Service{Name: "s", Image: "i", API: c.api}},
@@ -186,7 +186,7 @@ func TestCredentials(t *testing.T) {
 		require.NoError(t, err)
 		return decoded(t, out)
 	}
-	require.Empty(t, get("a"), "nobody has logged in")
+	require.Empty(t, get("a"), "no login")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "docker-credential-test"), []byte(`#!/bin/sh
 read -r key
 [ "$key" = help.example.com ] || { echo "credentials not found in native keychain"; exit 1; }
@@ -201,16 +201,10 @@ echo '{"ServerURL":"x","Username":"helped","Secret":"pass"}'
 		"credHelpers": {"help.example.com": "test", "none.example.com": "test", "evil.example.com": "../x"}
 	}`), 0o600))
 	require.Equal(t, `{"username":"hub","password":"pw","serveraddress":"https://index.docker.io/v1/"}`, get("alpine"))
-	require.Equal(
-		t,
-		`{"username":"u","password":"p:w","serveraddress":"r.example.com:5000"}`,
-		get("r.example.com:5000/x/y:1"),
-	)
-	require.Equal(
-		t,
-		`{"username":"helped","password":"pass","serveraddress":"help.example.com"}`,
-		get("help.example.com/x"),
-	)
+	require.Equal(t, `{"username":"u","password":"p:w","serveraddress":"r.example.com:5000"}`,
+		get("r.example.com:5000/x/y:1"))
+	require.Equal(t, `{"username":"helped","password":"pass","serveraddress":"help.example.com"}`,
+		get("help.example.com/x"))
 	require.Empty(t, get("none.example.com/x"))
 	require.Empty(t, get("other.example.com/x"))
 	for _, image := range []string{"bad.example.com/x", "evil.example.com/x", "UPPER"} {
@@ -238,11 +232,9 @@ func TestFollow(t *testing.T) {
 			nil,
 		),
 	)
-	require.EqualError(
-		t,
+	require.EqualError(t,
 		follow(strings.NewReader(`{"status":"a"}{"errorDetail":{},"error":"no space left on device"}`), nil),
-		"no space left on device",
-	)
+		"no space left on device")
 	require.Error(t, follow(strings.NewReader(`{"status":`), nil))
 }
 

@@ -56,8 +56,9 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 			s.log.Warnf("%s", w)
 		}
 	})
-	// The daemon would go on with a request that is given up, and nobody would know the container: each is waited for.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	// Wait for the answer also when ctx ends: the daemon carries out a cancelled request, and its container would be
+	// lost.
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 	defer cancel()
 	id, err := e.create(bounded, spec.Name, p)
 	if err != nil {
@@ -73,7 +74,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	return s.watch(id, spec.Name), nil
 }
 
-// create creates the container. What is left of an earlier one with its name is removed, if it is ours.
+// create creates the container. An earlier one with the same name is removed, if this master made it.
 func (e *Engine) create(ctx context.Context, name string, p plan) (string, error) {
 	var first *network.NetworkingConfig
 	if len(p.Endpoints) > 0 {
@@ -117,18 +118,13 @@ func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
 	case lives:
 		return fmt.Errorf("an instance of service %s has the name %s already", have.Config.Labels[labelService], name)
 	case have.Config.Labels[labelMaster] == "":
-		return fmt.Errorf(
-			"a container that is not ours has the name %s (id %s, image %s): remove or rename it, or rename the service",
-			name,
-			short(have.ID),
-			have.Config.Image,
-		)
+		const text = "a container that is not ours has the name %s (id %s, image %s): " +
+			"remove or rename it, or rename the service"
+		return fmt.Errorf(text, name, short(have.ID), have.Config.Image)
 	case have.Config.Labels[labelMaster] != master:
-		return fmt.Errorf(
-			"another master on this docker daemon has a container called %s (id %s): rename the service of one of them",
-			name,
-			short(have.ID),
-		)
+		const text = "another master on this docker daemon has a container called %s (id %s): " +
+			"rename the service of one of them"
+		return fmt.Errorf(text, name, short(have.ID))
 	}
 	return e.remove(ctx, have.ID)
 }

@@ -21,24 +21,24 @@ import (
 	"github.com/docker/docker/api/types/registry"
 )
 
-// hubKey is how docker's configuration calls its own registry.
+// hubKey is the name of Docker Hub in docker's configuration.
 const hubKey = "https://index.docker.io/v1/"
 
-// helperPatience is how long a credential helper may take.
-const helperPatience = 10 * time.Second
+// helperTimeout is how long a credential helper may take.
+const helperTimeout = 10 * time.Second
 
 // helperRule is that of names of credential helpers: a part of a program's name.
 var helperRule = regexp.MustCompile(`^[a-zA-Z0-9_.-]+$`)
 
-// dockerConfig is the part of docker's config.json that tells credentials.
+// dockerConfig is the part of docker's config.json that holds credentials.
 type dockerConfig struct {
 	Auths       map[string]registry.AuthConfig `json:"auths"`
 	Helpers     map[string]string              `json:"credHelpers"` // by registry
 	HelperOfAll string                         `json:"credsStore"`
 }
 
-// credentials returns what the registry of an image is to be told, encoded for the daemon; empty when `docker login`
-// has left nothing for it.
+// credentials returns the credentials for the registry of an image, encoded for the daemon; empty when `docker login`
+// has stored none for it.
 func credentials(ctx context.Context, image string) (string, error) {
 	key, err := registryOf(image)
 	if err != nil {
@@ -48,7 +48,7 @@ func credentials(ctx context.Context, image string) (string, error) {
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return "", nil // a service of the system may have no home, and so no login
+			return "", nil // a system service may have no home, and so no login
 		}
 		dir = filepath.Join(home, ".docker")
 	}
@@ -71,7 +71,7 @@ func credentials(ctx context.Context, image string) (string, error) {
 	return registry.EncodeAuthConfig(*found)
 }
 
-// registryOf returns how docker's configuration calls the registry of an image.
+// registryOf returns the key in docker's configuration of the registry of an image.
 func registryOf(image string) (string, error) {
 	named, err := reference.ParseNormalizedNamed(image)
 	if err != nil {
@@ -116,12 +116,12 @@ func hostOf(key string) string {
 	return host
 }
 
-// ask gets credentials from a helper, a program that docker calls in the same way.
+// ask gets credentials from a credential helper, as the docker command does.
 func ask(ctx context.Context, helper, key string) (*registry.AuthConfig, error) {
 	if !helperRule.MatchString(helper) {
 		return nil, fmt.Errorf("docker's config.json: %q is not the name of a credential helper", helper)
 	}
-	ctx, cancel := context.WithTimeout(ctx, helperPatience)
+	ctx, cancel := context.WithTimeout(ctx, helperTimeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "docker-credential-"+helper, "get")
 	cmd.Stdin = strings.NewReader(key)

@@ -10,14 +10,14 @@ import (
 )
 
 const (
-	pingPatience = 10 * time.Second // for the daemon to say that it is there
-	patience     = 2 * time.Minute  // for one request; a slow disk makes a start slow
-	pollDaemon   = time.Second      // between looks whether an absent daemon has come
+	pingTimeout    = 10 * time.Second // for an answer to ping
+	requestTimeout = 2 * time.Minute  // for one request; a slow disk makes a start slow
+	daemonInterval = time.Second      // between pings while the daemon does not answer
 )
 
-// ping asks the daemon whether it is there. The log tells when that has changed.
+// ping asks whether the daemon answers, and logs when that has changed.
 func (e *Engine) ping(ctx context.Context) error {
-	asked, cancel := context.WithTimeout(ctx, pingPatience)
+	asked, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	_, err := e.api.Ping(asked)
 	if ctx.Err() != nil {
@@ -41,8 +41,8 @@ func (e *Engine) ping(ctx context.Context) error {
 	return err
 }
 
-// await returns when the daemon is there. The first time that it is not, for a key, is an error, so that it shows in
-// inspect; then await waits for the daemon, so that its return is no matter of the backoff.
+// await returns when the daemon answers. If it does not, the first call for a key returns an error, so that inspect
+// shows it; later calls wait for the daemon, so that a service starts as soon as it is back, whatever the backoff.
 func (e *Engine) await(ctx context.Context, key string) error {
 	err := e.ping(ctx)
 	e.mu.Lock()
@@ -54,7 +54,7 @@ func (e *Engine) await(ctx context.Context, key string) error {
 	if err == nil || !told {
 		return err
 	}
-	tick := time.NewTicker(pollDaemon)
+	tick := time.NewTicker(daemonInterval)
 	defer tick.Stop()
 	for err != nil {
 		select {

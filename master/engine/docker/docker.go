@@ -2,15 +2,15 @@
 
 // Package docker runs services as containers of a docker daemon (documents: "Docker Engine").
 //
-//	Prepare  image: is it there? ─► pulled, with credentials of docker's own configuration
-//	Open     what an earlier master left is removed ─► networks, volumes ─► sources of mounts, below the working directory
+//	Prepare  is the image there? ─► pull it, with the credentials of docker's own configuration
+//	Open     remove what an earlier master left ─► check the sources of mounts ─► pull if missing ─► networks, volumes
 //	Start    Spec ─► configure (pure) ─► create ─► connect ─► start
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
 //	Stop     SIGTERM ─► grace ─► SIGKILL ─► remove
 //
 // It promises that a container is removed by its exact id and only when its labels say that this master made it, and
-// that a daemon that is away or slow is not the end of a service: a container has ended when the daemon says so. It
-// restarts nothing; the supervisor does, with a new container.
+// that a daemon that does not answer is not the end of a service: a container has ended when the daemon says so. It
+// restarts nothing; the supervisor does (master/service), with a new container.
 package docker
 
 import (
@@ -33,8 +33,8 @@ import (
 // hostName is the name of the host in containers that reach the API over tcp.
 const hostName = "host.docker.internal"
 
-// Options are what the engine needs to know of the master. Where the daemon is comes from DOCKER_HOST and its
-// companions, as for the docker command.
+// Options are what the engine needs to know of the master. The address of the daemon comes from DOCKER_HOST,
+// DOCKER_CERT_PATH and DOCKER_TLS_VERIFY, as for the docker command.
 type Options struct {
 	Workdir string     // absolute
 	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
@@ -48,13 +48,13 @@ type Engine struct {
 	opts  Options
 	api   *client.Client
 	run   string        // tells this master's containers from those of earlier ones
-	pulls chan struct{} // a slot for each pull at a time; the next one waits
+	pulls chan struct{} // holds a value for each pull that runs; its capacity is the limit
 
 	mu     sync.Mutex        // guards what follows
 	master string            // id of the master; empty until it is known
 	reaped bool              // what earlier masters left is gone
 	away   bool              // the daemon did not answer last time
-	told   map[string]bool   // who has been told so (await)
+	told   map[string]bool   // services and instances that got that error already (await)
 	live   map[string]string // instances by the id of their container
 
 	setup sync.Mutex // serializes Reap, and making networks and volumes
@@ -62,7 +62,7 @@ type Engine struct {
 
 var _ engine.Engine = (*Engine)(nil)
 
-// New returns the engine. It connects to nothing: a daemon may come later.
+// New returns the engine. It does not connect: the daemon may start later.
 func New(opts Options) (*Engine, error) {
 	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	if err != nil {
@@ -98,8 +98,8 @@ func (e *Engine) Address(address string) string {
 // Close ends the connections to the daemon.
 func (e *Engine) Close() error { return e.api.Close() }
 
-// Prepare pulls the image of the service as far as that is wanted, and tells what else would keep the service from
-// starting.
+// Prepare pulls the image of the service as docker.pull.policy says, and returns an error if the sources of its mounts
+// would keep the service from starting.
 func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if err := e.ping(ctx); err != nil {
 		return err
@@ -111,7 +111,7 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 }
 
 // Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
-// missing is pulled here too: the daemon may have come after Prepare.
+// missing is pulled here too: the daemon may have started after Prepare.
 func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, error) {
 	if err := e.await(ctx, s.Name); err != nil {
 		return nil, err
@@ -124,13 +124,13 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 		return nil, err
 	}
 	policy := e.opts.Pull.Policy
-	if policy == PullAlways { // done by Prepare, and again would be once for every start of the master
+	if policy == PullAlways { // Prepare has pulled it; a start of the master alone needs no new one
 		policy = PullMissing
 	}
 	if err := e.pull(ctx, s.Image, policy); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	if err := e.makeNetworks(ctx, s); err != nil {
 		return nil, err
@@ -144,14 +144,14 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
 	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service goes to its file")
+	l.WithField("file", file).Infof("output of the service is written to a file")
 	return &sandbox{
 		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
 		output: log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
 	}, nil
 }
 
-// kernelOf returns which limits the host can keep.
+// kernelOf returns which limits the kernel of the host supports.
 func kernelOf(i system.Info) kernel {
 	return kernel{CPUs: i.CPUCfsQuota, CPUSet: i.CPUSet, Memory: i.MemoryLimit, Swap: i.SwapLimit, Pids: i.PidsLimit}
 }

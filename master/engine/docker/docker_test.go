@@ -118,11 +118,8 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	api, err := daemon()
 	if err != nil {
-		requires.Missing(
-			t,
-			"a docker daemon ("+err.Error()+")",
-			"scripts/dockerd.sh start, and export the DOCKER_HOST that it prints",
-		)
+		requires.Missing(t, "a docker daemon ("+err.Error()+")",
+			"scripts/dockerd.sh start, and export the DOCKER_HOST that it prints")
 	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
@@ -150,16 +147,14 @@ func newMaster(t *testing.T, api *client.Client, dir string) *bench {
 
 func socket(t *testing.T, dir string) string {
 	path := filepath.Join(dir, "sock")
-	require.NoError(t, os.WriteFile(path, nil, 0o600)) // a file serves: it is mounted only
+	require.NoError(t, os.WriteFile(path, nil, 0o600)) // a plain file is enough: it is only mounted
 	return path
 }
 
 // containers returns those that carry the id of the bench's master.
 func (b *bench) containers(t *testing.T) (ids []string) {
-	list, err := b.api.ContainerList(
-		context.Background(),
-		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))},
-	)
+	list, err := b.api.ContainerList(context.Background(),
+		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", "baetyl=baetyl"))})
 	require.NoError(t, err)
 	for _, c := range list {
 		for _, m := range c.Mounts {
@@ -195,8 +190,9 @@ func TestSuite(t *testing.T) {
 	newBench(t) // skips as a whole
 	api, _ := daemon()
 	programs := map[enginetest.Program][]string{
-		enginetest.Runs: {"run"}, enginetest.Succeeds: {"succeed"}, enginetest.Fails: {"fail"}, enginetest.Deaf: {"deaf"},
-		enginetest.Leaves: {"leave"}, enginetest.PrintsToken: {"env"},
+		enginetest.Runs: {"run"}, enginetest.Succeeds: {"succeed"}, enginetest.Fails: {"fail"},
+		enginetest.IgnoresTerm: {"deaf"},
+		enginetest.Leaves:      {"leave"}, enginetest.PrintsToken: {"env"},
 	}
 	enginetest.Run(t, enginetest.Factory{
 		New: func(t *testing.T) engine.Engine { return newBench(t).Engine },

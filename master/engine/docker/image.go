@@ -20,7 +20,7 @@ import (
 // When an image is pulled.
 const (
 	PullMissing = "missing" // when it is not there
-	PullAlways  = "always"  // before each start of its service, and what is there serves when that fails
+	PullAlways  = "always"  // before each start of its service; when that fails, the local image is used
 	PullNever   = "never"
 )
 
@@ -31,10 +31,10 @@ type Pull struct {
 	Parallel int           // at a time, of all services
 }
 
-// progressEvery is between lines of the log about one pull.
-const progressEvery = 15 * time.Second
+// progressInterval is the time between lines of the log about one pull.
+const progressInterval = 15 * time.Second
 
-// pull sees to it that the image is there.
+// pull pulls the image if policy demands it.
 func (e *Engine) pull(ctx context.Context, name, policy string) error {
 	name = strings.TrimSpace(name)
 	here, err := e.hasImage(ctx, name)
@@ -55,14 +55,14 @@ func (e *Engine) pull(ctx context.Context, name, policy string) error {
 	}
 	err = e.download(ctx, name)
 	if err != nil && here && ctx.Err() == nil {
-		e.opts.Log.WithError(err).Warnf("image %s could not be pulled; the one that is here is used", name)
+		e.opts.Log.WithError(err).Warnf("image %s could not be pulled; the local one is used", name)
 		return nil
 	}
 	return err
 }
 
 func (e *Engine) hasImage(ctx context.Context, name string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	_, err := e.api.ImageInspect(ctx, name)
 	if errdefs.IsNotFound(err) {
@@ -81,7 +81,8 @@ func (e *Engine) download(ctx context.Context, name string) error {
 	l := e.opts.Log.WithField("image", name)
 	auth, err := credentials(bounded, name)
 	if err != nil {
-		l.WithField(log.KeyReason, err.Error()).Warnf("credentials of the registry cannot be read; pulling without")
+		l.WithField(log.KeyReason, err.Error()).
+			Warnf("cannot read the credentials of the registry; the image is pulled without")
 	}
 	l.Infof("pulling image")
 	body, err := e.api.ImagePull(bounded, name, image.PullOptions{RegistryAuth: auth})
@@ -101,7 +102,7 @@ func (e *Engine) download(ctx context.Context, name string) error {
 	return nil
 }
 
-// message is one line of what the daemon tells about a pull.
+// message is one line of the progress of a pull.
 type message struct {
 	ID     string `json:"id"`
 	Status string `json:"status"`
@@ -112,8 +113,8 @@ type message struct {
 	Error string `json:"error"`
 }
 
-// follow reads the progress of a pull to its end, and returns the error that it ended with. report is called now and
-// then.
+// follow reads the progress of a pull to its end, and returns the error that it ended with. report is called every
+// progressInterval.
 func follow(r io.Reader, report func(done, total int64)) error {
 	type layer struct{ done, total int64 }
 	layers := map[string]layer{}
@@ -135,7 +136,7 @@ func follow(r io.Reader, report func(done, total int64)) error {
 		if m.Status == "Download complete" {
 			layers[m.ID] = layer{layers[m.ID].total, layers[m.ID].total}
 		}
-		if time.Since(last) < progressEvery || len(layers) == 0 {
+		if time.Since(last) < progressInterval || len(layers) == 0 {
 			continue
 		}
 		last = time.Now()

@@ -22,9 +22,9 @@ import (
 )
 
 const (
-	outputGrace  = 2 * time.Second  // for the rest of the output after the end
-	settling     = 15 * time.Second // for a program to have its handlers of signals, on a slow machine too
-	killPatience = 15 * time.Second // for the end to show after SIGKILL; a daemon that is away longer keeps its container
+	outputTimeout = 2 * time.Second  // for the rest of the output after the end
+	settleTimeout = 15 * time.Second // for a program to install its signal handlers, on a slow machine too
+	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
 
 // again is how long to wait before the daemon is asked again.
@@ -39,8 +39,8 @@ func (e *Engine) forget(id string) {
 // instance implements engine.Instance: one container.
 //
 //	running ──daemon says it has ended──► rest of the output ─► removed ─► Done
-//	   │  └─ the daemon is away: asked again until it is back
-//	   └─ Stop: SIGTERM ─► SIGKILL ─► given up when the daemon stays away; the next master, or the next start, removes it
+//	   │  └─ the daemon does not answer: asked again until it does
+//	   └─ Stop: SIGTERM ─► SIGKILL ─► given up if there is no answer; the next master, or the next start, removes it
 type instance struct {
 	engine *Engine
 	id     string
@@ -86,11 +86,11 @@ func (i *instance) Stop(ctx context.Context) {
 		return
 	}
 	select {
-	case <-i.ended: // its output is being read, it is being removed
+	case <-i.ended: // it has ended, and is being removed
 	default:
-		i.log.Warnf("did not end in time and is killed")
+		i.log.Warnf("instance did not end within the grace time and is killed (SIGKILL)")
 	}
-	last, cancel := context.WithTimeout(context.Background(), killPatience)
+	last, cancel := context.WithTimeout(context.Background(), killTimeout)
 	defer cancel()
 	i.signal(last, "SIGKILL")
 	select {
@@ -101,12 +101,12 @@ func (i *instance) Stop(ctx context.Context) {
 	}
 }
 
-// terminate sends SIGTERM and tells whether the container has ended before ctx does. The kernel hides from the first
-// process of a container a signal that it has no handler for yet: one that has just begun is asked again, at growing
-// intervals.
+// terminate sends SIGTERM and tells whether the container has ended before ctx does. The kernel drops a
+// SIGTERM to the first process of a container that has no handler for it yet. So a container that has just started gets
+// it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
 	i.signal(ctx, "SIGTERM")
-	for wait := 500 * time.Millisecond; time.Since(i.began) < settling; wait *= 2 {
+	for wait := 500 * time.Millisecond; time.Since(i.began) < settleTimeout; wait *= 2 {
 		select {
 		case <-i.done:
 			return true
@@ -124,11 +124,11 @@ func (i *instance) terminate(ctx context.Context) bool {
 	}
 }
 
-// signal sends a signal, as often as it takes to reach the daemon before ctx ends.
+// signal sends a signal, and tries again until the daemon answers or ctx ends.
 func (i *instance) signal(ctx context.Context, sig string) {
 	for n := 0; ; n++ {
 		err := i.engine.api.ContainerKill(ctx, i.id, sig)
-		if err == nil || errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // conflict: does not run
+		if err == nil || errdefs.IsNotFound(err) || errdefs.IsConflict(err) { // conflict: it does not run
 			return
 		}
 		select {
@@ -141,7 +141,7 @@ func (i *instance) signal(ctx context.Context, sig string) {
 	}
 }
 
-// wait is the one waiter of the container.
+// wait waits for the end of the container. One goroutine runs it.
 func (i *instance) wait() {
 	reading, stopReading := context.WithCancel(i.ctx)
 	read := make(chan struct{})
@@ -154,13 +154,13 @@ func (i *instance) wait() {
 	close(i.ended)
 	select {
 	case <-read:
-	case <-time.After(outputGrace):
+	case <-time.After(outputTimeout):
 	}
 	stopReading()
 	<-read
-	ctx, cancel := context.WithTimeout(i.ctx, patience)
+	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
 	if err := i.engine.remove(ctx, i.id); err != nil {
-		i.log.WithError(err).Warnf("container stays until the next start of its name or of the master")
+		i.log.WithError(err).Warnf("cannot remove the container; the next start of this instance or of the master does")
 	}
 	cancel()
 	i.engine.forget(i.id)
@@ -168,14 +168,14 @@ func (i *instance) wait() {
 	close(i.done)
 }
 
-// Ends that the daemon does not tell.
+// Ends that the daemon does not report.
 var (
-	errGone    = errors.New("container was removed by somebody else")
+	errGone    = errors.New("container was removed by another docker client")
 	errGivenUp = errors.New("docker daemon does not answer; the container may still run")
 )
 
-// awaitEnd returns the state of the container when it runs no more. A daemon that is away is asked again until it is
-// back.
+// awaitEnd returns the state of the container when it runs no more. A daemon that does not answer is asked
+// again until it does.
 func (i *instance) awaitEnd() (*container.State, error) {
 	api := i.engine.api
 	for n := 0; ; n++ {
@@ -189,7 +189,7 @@ func (i *instance) awaitEnd() (*container.State, error) {
 		if i.ctx.Err() != nil {
 			return nil, errGivenUp
 		}
-		ctx, cancel := context.WithTimeout(i.ctx, patience)
+		ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
 		c, inspectErr := api.ContainerInspect(ctx, i.id)
 		cancel()
 		switch {
@@ -198,16 +198,12 @@ func (i *instance) awaitEnd() (*container.State, error) {
 		case inspectErr == nil && !c.State.Running:
 			return c.State, nil
 		}
-		if time.Since(asked) > again.Max { // the request held: this is another outage
+		if time.Since(asked) > again.Max { // the daemon had answered in between: this is another outage
 			n = 0
 		}
 		if n == 0 {
-			i.log.WithField(
-				log.KeyReason,
-				fmt.Sprint(errors.Join(err, inspectErr)),
-			).Warnf(
-				"docker daemon is away or slow; its container is taken to run on",
-			)
+			i.log.WithField(log.KeyReason, fmt.Sprint(errors.Join(err, inspectErr))).
+				Warnf("docker daemon does not answer; the container is assumed to run, and the daemon is asked again")
 		}
 		select {
 		case <-i.ctx.Done():
@@ -230,10 +226,8 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 	}
 	switch {
 	case s.OOMKilled:
-		out.Err = fmt.Errorf(
-			"container exit code: %d, killed by the kernel: out of memory (OOM), see resources.memory.limit",
-			s.ExitCode,
-		)
+		const text = "container exit code: %d, killed by the kernel: out of memory (OOM), see resources.memory.limit"
+		out.Err = fmt.Errorf(text, s.ExitCode)
 	case s.ExitCode != 0 && s.Error != "":
 		out.Err = fmt.Errorf("container exit code: %d: %s", s.ExitCode, s.Error)
 	case s.ExitCode != 0:
@@ -242,8 +236,8 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 	return out
 }
 
-// read follows the output until the container has ended or ctx ends. After a daemon was away it goes on from then:
-// what the daemon had read but not handed on in that moment is missing in the file, and is in `docker logs`.
+// read follows the output until the container has ended or ctx ends. After an outage of the daemon
+// it goes on from there: what the daemon had read but not sent by then is missing in the file, and is in `docker logs`.
 func (i *instance) read(ctx context.Context) {
 	var lines sync.WaitGroup
 	defer lines.Wait()
@@ -258,16 +252,13 @@ func (i *instance) read(ctx context.Context) {
 	since := ""
 	for n := 0; ctx.Err() == nil; n++ {
 		opened := time.Now()
-		stream, err := i.engine.api.ContainerLogs(
-			ctx,
-			i.id,
-			container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true, Since: since},
-		)
+		what := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true, Since: since}
+		stream, err := i.engine.api.ContainerLogs(ctx, i.id, what)
 		if errdefs.IsNotFound(err) {
 			return
 		}
 		if err == nil {
-			_, _ = stdcopy.StdCopy(stdout, stderr, stream) // however it ended, it is opened again while the container runs
+			_, _ = stdcopy.StdCopy(stdout, stderr, stream) // it is opened again while the container runs
 			_ = stream.Close()
 			since = time.Now().Format(time.RFC3339Nano)
 		}

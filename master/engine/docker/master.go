@@ -25,11 +25,11 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// idFile holds what makes the master's id its own, relative to the working directory. It lies with the data, since
-// containers outlive a restart of the machine, which may empty var/run.
+// idFile holds the random part of the master's id, relative to the working directory. It lies with the data, since
+// containers survive a restart of the machine, which may empty var/run.
 const idFile = "var/db/baetyl/master.id"
 
-// reapGrace is between SIGTERM and SIGKILL for what an earlier master left.
+// reapGrace is the time between SIGTERM and SIGKILL for containers of an earlier master.
 const reapGrace = 5 * time.Second
 
 func randomID() string {
@@ -65,7 +65,7 @@ func (e *Engine) masterID() (string, error) {
 // Reap ends the containers of earlier runs of this master, recorded or not, and removes them.
 func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	if err := e.ping(ctx); err != nil {
-		return err // Open does it
+		return err // Open tries again
 	}
 	recorded := map[string]bool{}
 	for _, r := range records {
@@ -78,7 +78,7 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	return e.reap(ctx, recorded)
 }
 
-// reapOnce does what Reap could not do while the daemon was away.
+// reapOnce does what Reap could not do while the daemon did not answer.
 func (e *Engine) reapOnce(ctx context.Context) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
@@ -93,12 +93,10 @@ func (e *Engine) reap(ctx context.Context, recorded map[string]bool) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	list, err := e.api.ContainerList(
-		ctx,
-		container.ListOptions{All: true, Filters: filters.NewArgs(filters.Arg("label", labelMaster+"="+id))},
-	)
+	ours := filters.NewArgs(filters.Arg("label", labelMaster+"="+id))
+	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ours})
 	if err != nil {
 		return fmt.Errorf("look for containers of an earlier master: %w", err)
 	}
@@ -109,23 +107,24 @@ func (e *Engine) reap(ctx context.Context, recorded map[string]bool) error {
 			continue
 		}
 		wg.Go(func() {
-			e.opts.Log.WithField(log.KeyService, c.Labels[labelService]).WithField(log.KeyInstance, c.Labels[labelInstance]).
-				WithField("container", short(c.ID)).Warnf("container was left by an earlier master and is removed")
+			e.opts.Log.WithField(log.KeyService, c.Labels[labelService]).
+				WithField(log.KeyInstance, c.Labels[labelInstance]).WithField("container", short(c.ID)).
+				Warnf("container was left by an earlier master and is removed")
 			errs[n] = e.end(ctx, c.ID)
 		})
 	}
 	wg.Wait()
 	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("end what an earlier master left: %w", err)
+		return fmt.Errorf("remove containers of an earlier master: %w", err)
 	}
 	e.reaped = true
 	return nil
 }
 
-// end stops a container that nobody waits for, and removes it.
+// end stops a container that has no instance here, and removes it.
 func (e *Engine) end(ctx context.Context, id string) error {
 	grace := int(reapGrace / time.Second)
-	// What does not run, or is gone, needs no stop; remove ends what is left in any case.
+	// An error is of no interest: remove also removes a container that runs.
 	_ = e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
 	return e.remove(ctx, id)
 }
@@ -139,7 +138,7 @@ func (e *Engine) remove(ctx context.Context, id string) error {
 		if errdefs.IsNotFound(err) {
 			return nil
 		}
-		if err != nil && !errdefs.IsConflict(err) { // conflict: somebody removes it already
+		if err != nil && !errdefs.IsConflict(err) { // conflict: it is being removed already
 			return fmt.Errorf("remove container %s: %w", short(id), err)
 		}
 		if err == nil {
@@ -153,5 +152,5 @@ func (e *Engine) remove(ctx context.Context, id string) error {
 	}
 }
 
-// short is an id as docker's command prints it.
+// short returns the short form of an id, as the docker command prints it.
 func short(id string) string { return id[:min(len(id), 12)] }

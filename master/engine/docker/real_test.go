@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
@@ -24,7 +25,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// A limit of memory ends who goes over it, and the end says so.
+// A container that exceeds its memory limit is killed, and its error says so.
 func TestMemoryEaterIsKilled(t *testing.T) {
 	s := service("t-eater", "eat")
 	s.Resources.Memory = app.Memory{Limit: 32 << 20, Swap: 32 << 20}
@@ -125,17 +126,11 @@ func TestOutputIsLive(t *testing.T) {
 	requireRunning(t, i, "instance has ended")
 }
 
-// A container that is not ours is never touched, whatever its name; the error tells what to do.
-func TestStrangersKeepTheirNames(t *testing.T) {
+// A container that no master made is never touched, whatever its name; the error says what to do.
+func TestForeignContainersKeepTheirNames(t *testing.T) {
 	b := newBench(t)
-	c, err := b.api.ContainerCreate(
-		t.Context(),
-		&container.Config{Image: testImage, Cmd: []string{"run"}},
-		nil,
-		nil,
-		nil,
-		"t-taken",
-	)
+	c, err := b.api.ContainerCreate(t.Context(), &container.Config{Image: testImage, Cmd: []string{"run"}}, nil,
+		nil, nil, "t-taken")
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_ = b.api.ContainerRemove(context.Background(), c.ID, container.RemoveOptions{Force: true})
@@ -171,8 +166,7 @@ func TestTwoMasters(t *testing.T) {
 	requireRunning(t, first, "the other master ended it")
 }
 
-// A master that is killed leaves containers; the next one in its directory removes them, with no record, and without
-// a word to it.
+// A master that is killed leaves containers; the next one in its directory removes them, also without a record.
 func TestOrphans(t *testing.T) {
 	killed := newBench(t)
 	orphan := killed.start(t, service("t-orphan", "run"))
@@ -190,13 +184,13 @@ func TestOrphans(t *testing.T) {
 			require.NoError(t, find(newMaster(t, killed.api, killed.dir)))
 			enginetest.Ended(t, orphan)
 			_, err := killed.api.ContainerInspect(t.Context(), orphan.Record().Container.ID)
-			require.True(t, client.IsErrNotFound(err))
+			require.True(t, errdefs.IsNotFound(err))
 		})
 		orphan = killed.start(t, service("t-orphan", "run"))
 	}
 }
 
-// With no registry a missing image is an error in time, and an image that is here serves.
+// Without a registry a missing image is an error after the timeout, and a local image is used.
 func TestPullWithoutRegistry(t *testing.T) {
 	b := newBench(t)
 	s := service("t-pull", "run")
@@ -214,7 +208,7 @@ func TestPullWithoutRegistry(t *testing.T) {
 	never := with(docker.Pull{Policy: docker.PullNever})
 	require.ErrorContains(t, never.Prepare(t.Context(), s), "docker.pull.policy is never")
 
-	// 10.255.255.1 answers nothing, not even that it is not there.
+	// 10.255.255.1 sends no answer at all.
 	s.Image = "10.255.255.1:5000/none:latest"
 	began = time.Now()
 	err := with(docker.Pull{Policy: docker.PullMissing, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s)
@@ -223,14 +217,12 @@ func TestPullWithoutRegistry(t *testing.T) {
 
 	require.NoError(t, b.api.ImageTag(t.Context(), testImage, "localhost:1/here:latest"))
 	s.Image = "localhost:1/here:latest"
-	require.NoError(
-		t,
-		with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s),
-	)
-	require.Contains(t, b.log.String(), "could not be pulled; the one that is here is used")
+	require.NoError(t,
+		with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s))
+	require.Contains(t, b.log.String(), "could not be pulled; the local one is used")
 }
 
-// ownDaemon is a daemon that a test may do anything to.
+// ownDaemon is a daemon that one test alone uses, and may kill.
 type ownDaemon struct{ dir, args string }
 
 func newDaemon(t *testing.T, args ...string) *ownDaemon {
@@ -308,7 +300,7 @@ func TestDaemonKilled(t *testing.T) {
 	require.Error(t, i.Exit().Err)
 }
 
-// Without live-restore dockerd ends the containers: that is their end, and the supervisor's turn.
+// Without live-restore dockerd ends the containers: their instances end, and the supervisor starts new ones.
 func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
 	newBench(t)
 	if os.Getuid() != 0 {

@@ -29,7 +29,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// registry serves one image with one layer of size random bytes to who knows user and password.
+// registry serves one image with one layer of size random bytes to clients that send the user and the password.
 func registry(t *testing.T, size int) *httptest.Server {
 	var layer bytes.Buffer
 	w := tar.NewWriter(&layer)
@@ -41,12 +41,9 @@ func registry(t *testing.T, size int) *httptest.Server {
 	require.NoError(t, w.Close())
 	digest := func(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 	layerID := digest(layer.Bytes())
-	config := fmt.Appendf(
-		nil,
-		`{"architecture":%q,"os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`,
-		runtime.GOARCH,
-		layerID,
-	)
+	config := fmt.Appendf(nil,
+		`{"architecture":%q,"os":"linux","config":{},"rootfs":{"type":"layers","diff_ids":[%q]}}`, runtime.GOARCH,
+		layerID)
 	const kind = "application/vnd.docker.distribution.manifest.v2+json"
 	manifest := fmt.Appendf(nil, `{"schemaVersion":2,"mediaType":%q,
 		"config":{"mediaType":"application/vnd.docker.container.image.v1+json","size":%d,"digest":%q},
@@ -80,10 +77,8 @@ func login(t *testing.T, host string) {
 	dir := t.TempDir()
 	t.Setenv("DOCKER_CONFIG", dir)
 	auth := base64.StdEncoding.EncodeToString([]byte("edge:secret"))
-	require.NoError(
-		t,
-		os.WriteFile(filepath.Join(dir, "config.json"), fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, host, auth), 0o600),
-	)
+	require.NoError(t,
+		os.WriteFile(filepath.Join(dir, "config.json"), fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, host, auth), 0o600))
 }
 
 // A missing image is pulled with the credentials of docker's own configuration, and not without them.

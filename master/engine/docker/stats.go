@@ -13,8 +13,8 @@ import (
 	"github.com/baetyl/baetyl/utils/host"
 )
 
-// statsPatience is for one measurement. The supervisor measures in the background, when somebody inspects.
-const statsPatience = 10 * time.Second
+// statsTimeout is for one measurement. The supervisor measures in the background, when inspect asks for it.
+const statsTimeout = 10 * time.Second
 
 // meter measures one container between its calls, in the units of native mode: 100 percent is one core.
 type meter struct {
@@ -25,7 +25,7 @@ type meter struct {
 
 // Stats returns what the container uses: processor since the last call (at first: since its start), and memory.
 func (i *instance) Stats(ctx context.Context) (*host.CPU, *host.Mem) {
-	ctx, cancel := context.WithTimeout(ctx, statsPatience)
+	ctx, cancel := context.WithTimeout(ctx, statsTimeout)
 	defer cancel()
 	var s container.StatsResponse
 	r, err := i.engine.api.ContainerStatsOneShot(ctx, i.id)
@@ -52,7 +52,7 @@ func (m *meter) cpu(s container.StatsResponse) *host.CPU {
 	return out
 }
 
-// memory is what `docker stats` shows: without the cache of files, which the kernel gives up when memory is short.
+// memory is what `docker stats` shows: without the page cache, which the kernel frees when memory is short.
 func memory(s container.StatsResponse) *host.Mem {
 	out := &host.Mem{Time: s.Read.UTC(), Total: s.MemoryStats.Limit, Used: s.MemoryStats.Usage}
 	cache, ok := s.MemoryStats.Stats["total_inactive_file"] // cgroup v1

@@ -4,7 +4,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 
@@ -41,7 +40,7 @@ func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
 	return out, nil
 }
 
-// labelled returns labels with ours added.
+// labelled returns labels with the label of baetyl added.
 func labelled(labels map[string]string) map[string]string {
 	out := map[string]string{}
 	maps.Copy(out, labels)
@@ -49,7 +48,7 @@ func labelled(labels map[string]string) map[string]string {
 	return out
 }
 
-// makeNetworks makes the networks of a service that do not exist. One that exists is used as it is, whoever made it.
+// makeNetworks makes the networks of a service that do not exist. One that exists is used as it is.
 func (e *Engine) makeNetworks(ctx context.Context, s engine.Service) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
@@ -62,7 +61,8 @@ func (e *Engine) makeNetworks(ctx context.Context, s engine.Service) error {
 		switch {
 		case err == nil && have.Name == p.Network:
 			if have.Driver != want.Driver {
-				e.opts.Log.Warnf("network %s exists with driver %s, not %s, and is used", p.Network, have.Driver, want.Driver)
+				const text = "network %s exists with driver %s, not %s; it is used as it is"
+				e.opts.Log.Warnf(text, p.Network, have.Driver, want.Driver)
 			}
 			continue
 		case err != nil && !errdefs.IsNotFound(err):
@@ -71,7 +71,7 @@ func (e *Engine) makeNetworks(ctx context.Context, s engine.Service) error {
 		_, err = e.api.NetworkCreate(ctx, p.Network, network.CreateOptions{
 			Driver: want.Driver, Options: want.DriverOpts, Labels: labelled(want.Labels),
 		})
-		if err != nil && !errdefs.IsConflict(err) { // another master may have been quicker
+		if err != nil && !errdefs.IsConflict(err) { // another master may have created it meanwhile
 			return fmt.Errorf("create network %s: %w", p.Network, err)
 		}
 	}
@@ -98,8 +98,8 @@ func (e *Engine) makeVolumes(ctx context.Context, s engine.Service) error {
 			}
 		case err != nil:
 			return fmt.Errorf("look for volume %s: %w", want.Name, err)
-		case have.Driver != want.Driver || len(have.Options)+len(want.DriverOpts) > 0 && !maps.Equal(have.Options, want.DriverOpts):
-			return fmt.Errorf("volume %s: %w", want.Name, errors.New("exists with another driver or other options"))
+		case have.Driver != want.Driver || !maps.Equal(have.Options, want.DriverOpts): // nil and empty are equal
+			return fmt.Errorf("volume %s exists with another driver or other options", want.Name)
 		}
 	}
 	return nil

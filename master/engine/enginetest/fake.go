@@ -12,19 +12,19 @@ import (
 	"github.com/baetyl/baetyl/utils/host"
 )
 
-// Fake is an engine without processes, for tests of what uses an engine. Its knobs may be turned at any time.
+// Fake is an engine without processes, for tests of code that uses an engine. Its methods may be called at any time.
 type Fake struct {
-	mu      sync.Mutex
-	openErr map[string]error // by service
-	failing map[string]error // by instance
-	slow    time.Duration
-	deaf    bool
-	running map[string]*fakeInstance // by instance
-	open    map[string]bool          // by service
-	starts  map[string]int           // by instance
-	envs    map[string]map[string]string
-	order   []string // names of services in the order of their sandboxes' ends
-	reaped  []engine.Record
+	mu          sync.Mutex
+	openErr     map[string]error // by service
+	failing     map[string]error // by instance
+	slow        time.Duration
+	ignoresStop bool
+	running     map[string]*fakeInstance // by instance
+	open        map[string]bool          // by service
+	starts      map[string]int           // by instance
+	envs        map[string]map[string]string
+	order       []string // names of services in the order of their sandboxes' ends
+	reaped      []engine.Record
 }
 
 var _ engine.Engine = (*Fake)(nil)
@@ -52,8 +52,8 @@ func (f *Fake) FailStart(instance string, err error) { f.with(func() { f.failing
 // SlowStart makes each start take so long.
 func (f *Fake) SlowStart(d time.Duration) { f.with(func() { f.slow = d }) }
 
-// Deaf makes instances ignore the wish to end, so that they have to be killed.
-func (f *Fake) Deaf() { f.with(func() { f.deaf = true }) }
+// IgnoreStop makes instances ignore that they are asked to end, so that they have to be killed.
+func (f *Fake) IgnoreStop() { f.with(func() { f.ignoresStop = true }) }
 
 // End makes a running instance end by itself.
 func (f *Fake) End(instance string, err error) {
@@ -91,7 +91,7 @@ func (f *Fake) Env(instance string) map[string]string {
 	return f.envs[instance]
 }
 
-// Open tells whether a service's sandbox is open.
+// IsOpen tells whether a service's sandbox is open.
 func (f *Fake) IsOpen(service string) bool { f.mu.Lock(); defer f.mu.Unlock(); return f.open[service] }
 
 // Closed returns the services in the order in which their sandboxes were closed.
@@ -222,9 +222,9 @@ func (i *fakeInstance) Stats(context.Context) (*host.CPU, *host.Mem) {
 
 func (i *fakeInstance) Stop(ctx context.Context) {
 	i.f.mu.Lock()
-	deaf := i.f.deaf
+	ignoresStop := i.f.ignoresStop
 	i.f.mu.Unlock()
-	if deaf {
+	if ignoresStop {
 		<-ctx.Done()
 	}
 	i.end(nil)

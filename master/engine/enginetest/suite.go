@@ -21,7 +21,7 @@ const (
 	Runs        Program = iota // writes "up", then runs until it is asked to end
 	Succeeds                   // ends with success
 	Fails                      // writes "boom" and ends with status 3
-	Deaf                       // writes "up", then runs and ignores the wish to end
+	IgnoresTerm                // writes "up", then runs and ignores SIGTERM
 	Leaves                     // starts a child in the background, writes "up", and ends with success
 	CannotRun                  // has no program
 	PrintsToken                // writes BAETYL_SERVICE_TOKEN=… and X=…, then runs
@@ -67,7 +67,7 @@ func Run(t *testing.T, f Factory) {
 		stop(t, b, time.Minute)
 		require.NoError(t, box.Close())
 	})
-	t.Run("success and failure are told apart", func(t *testing.T) {
+	t.Run("success and failure are distinguished", func(t *testing.T) {
 		box := open(t, Succeeds)
 		i := start(t, box, "svc")
 		Ended(t, i)
@@ -82,8 +82,8 @@ func Run(t *testing.T, f Factory) {
 		require.Contains(t, i.Output(), "boom")
 		require.NoError(t, box.Close())
 	})
-	t.Run("who ignores the wish to end is killed", func(t *testing.T) {
-		box := open(t, Deaf)
+	t.Run("an instance that ignores SIGTERM is killed", func(t *testing.T) {
+		box := open(t, IgnoresTerm)
 		i := start(t, box, "svc")
 		Output(t, i, "up")
 		stop(t, i, 200*time.Millisecond)
@@ -114,7 +114,7 @@ func Run(t *testing.T, f Factory) {
 		stop(t, i, time.Minute)
 		require.NoError(t, box.Close())
 	})
-	t.Run("nothing starts after the caller has gone", func(t *testing.T) {
+	t.Run("nothing starts after the context has ended", func(t *testing.T) {
 		box := open(t, Runs)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()

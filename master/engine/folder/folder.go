@@ -5,8 +5,8 @@
 //
 //	volume ─► CleanPath ─► <workdir>/<path> ─► links followed ─► still below a root? ─► mounted, or linked, by the engine
 //
-// It promises that no path, and no link that a service may have put there, leads to another place of the host at the
-// time of the look; who can replace a folder by a link just then belongs to the host.
+// It promises that no path, and no link that a service may have made, leads to another place of the host when it is
+// checked. It does not protect from a process that replaces a folder by a link between the check and the mount.
 package folder
 
 import (
@@ -23,8 +23,8 @@ import (
 // Data is the folder of the master's data, relative to its working directory.
 const Data = "var/db/baetyl"
 
-// Source returns where path, relative to workdir, is, without links. A missing folder is created for who may write to
-// it.
+// Source returns the absolute path, without links, of path, which is relative to workdir. A missing folder is created
+// unless readonly is set.
 func Source(workdir, path string, readonly bool) (string, error) {
 	clean, err := app.CleanPath(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func Source(workdir, path string, readonly bool) (string, error) {
 	return real, nil
 }
 
-// create makes the folder, after it made sure that no link above leads elsewhere.
+// create makes the folder, after it has checked that no link above leads elsewhere.
 func create(path string, roots []string) error {
 	for above := filepath.Dir(path); ; above = filepath.Dir(above) {
 		real, err := filepath.EvalSymlinks(above)
@@ -73,8 +73,8 @@ func create(path string, roots []string) error {
 	}
 }
 
-// roots are the folders that volumes stay in: the working directory, and where its owner put its data by a link.
-// Services can write below these folders at most, so none can add a root.
+// roots are the folders that volumes stay in: the working directory, and the places that its owner has moved its
+// data to with a link. Services can write below these folders only, so none can add a root.
 func roots(workdir string) ([]string, error) {
 	var out []string
 	for _, dir := range []string{"", "etc", "var", "var/db", Data, "var/log"} {

@@ -41,18 +41,15 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 		}
 		out = append(out, link{target: target, source: source, readonly: m.ReadOnly, what: what})
 	}
-	// Shallow ones first, so that one inside another is noticed when its turn comes.
+	// Outer paths first, so that the loop below finds one inside another.
 	sort.SliceStable(out, func(i, j int) bool {
 		return strings.Count(out[i].target, "/") < strings.Count(out[j].target, "/")
 	})
 	for i, l := range out {
 		for _, outer := range out[:i] {
 			if strings.HasPrefix(l.target+"/", outer.target+"/") {
-				return nil, fmt.Errorf(
-					"%s lies inside %s; native mode cannot nest them: choose a path beside it",
-					l.what,
-					outer.what,
-				)
+				const text = "%s lies inside %s; native mode cannot nest them: choose a path beside it"
+				return nil, fmt.Errorf(text, l.what, outer.what)
 			}
 		}
 	}
@@ -70,8 +67,8 @@ func source(workdir string, v app.Volume, readonly bool) (string, error) {
 	return folder.Source(workdir, filepath.Join(folder.Data, v.Name), readonly)
 }
 
-// build makes the directory with its links. Parents are created in the directory only: links has seen to it that no
-// target lies behind another one.
+// build makes the directory with its links. Parents are created in the directory only: links has checked that no
+// target lies inside another one.
 func build(dir string, links []link) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

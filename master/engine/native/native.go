@@ -1,7 +1,7 @@
 //go:build unix
 
 // Package native runs services as processes of the host (documents: "Native Engine"). The image of a service names
-// a package, a folder with a program, that one of its volumes brings.
+// a package: a folder with a program, in one of its volumes.
 //
 //	Open   var/run/baetyl/services/<service>/        working directory of every instance
 //	         etc/baetyl      ─link─► <workdir>/var/db/baetyl/…   a mount; the link cannot leave the master's folders
@@ -13,8 +13,8 @@
 //
 // It promises that a process and everything in its process group is gone when Done is closed, and that a later master
 // finds by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and
-// files of the host, and one that runs as root can undo what keeps it from writing. What a process moves into another
-// session escapes it.
+// files of the host, and one that runs as root can make a read-only mount writable again. A child in a session of its
+// own (setsid) is not stopped.
 package native
 
 import (
@@ -44,7 +44,8 @@ type Options struct {
 	Workdir string     // absolute
 	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
 	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
-	// this program calls Shim when its first argument is ShimArg: read-only mounts are made so, where the system lets us
+	// Shim says that this program calls Shim when its first argument is ShimArg. Then the engine makes read-only mounts
+	// read-only, where the system allows it (canProtect).
 	Shim bool
 	Log  log.Logger
 }
@@ -53,7 +54,7 @@ type Options struct {
 type Engine struct {
 	opts     Options
 	probe    sync.Once
-	protects bool // read-only mounts can be made so; written under probe
+	protects bool // read-only mounts can be made read-only; written under probe
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -82,13 +83,13 @@ func (e *Engine) Close() error {
 	return err
 }
 
-// Prepare tells what would keep the service from starting, as far as it can be told without its directory.
+// Prepare checks the mounts of the service. Its package is checked when it starts.
 func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
 	_, err := e.links(s)
 	return err
 }
 
-// Open builds the service's directory anew.
+// Open makes the service's directory anew.
 func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, error) {
 	links, err := e.links(s)
 	if err != nil {
@@ -99,7 +100,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		return nil, fmt.Errorf("clear directory of service: %w", err)
 	}
 	if err := build(dir, links); err != nil {
-		_ = os.RemoveAll(dir) // the reason to give up is the error of build
+		_ = os.RemoveAll(dir) // the error of build is returned
 		return nil, err
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
@@ -108,7 +109,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		protect = nil
 	}
 	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service goes to its file")
+	l.WithField("file", file).Infof("output of the service is written to a file")
 	return &sandbox{
 		service:  s,
 		dir:      dir,
@@ -118,7 +119,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 	}, nil
 }
 
-// canProtect tells whether read-only mounts can be made so. It tries once, and says in the log when they cannot.
+// canProtect tells whether read-only mounts can be made read-only. It tries once, and logs why they cannot.
 func (e *Engine) canProtect() bool {
 	e.probe.Do(func() {
 		if !e.opts.Shim {
@@ -126,12 +127,8 @@ func (e *Engine) canProtect() bool {
 		}
 		err := tryShim(e.opts.Workdir)
 		if err != nil {
-			e.opts.Log.WithField(
-				log.KeyReason,
-				err.Error(),
-			).Warnf(
-				"read-only mounts are links only: nothing keeps services from writing to them",
-			)
+			e.opts.Log.WithField(log.KeyReason, err.Error()).
+				Warnf("read-only mounts are links only: nothing keeps services from writing to them")
 		}
 		e.protects = err == nil
 	})

@@ -28,7 +28,7 @@ var programs = map[enginetest.Program]string{
 	enginetest.Runs:        "echo up; exec sleep 1000",
 	enginetest.Succeeds:    "exit 0",
 	enginetest.Fails:       "echo boom >&2; exit 3",
-	enginetest.Deaf:        "trap '' TERM; echo up; while :; do sleep 0.05; done",
+	enginetest.IgnoresTerm: "trap '' TERM; echo up; while :; do sleep 0.05; done",
 	enginetest.Leaves:      "(trap '' TERM; sleep 1000) & echo up; exit 0",
 	enginetest.PrintsToken: "echo BAETYL_SERVICE_TOKEN=$BAETYL_SERVICE_TOKEN; echo X=$X; exec sleep 1000",
 }
@@ -107,7 +107,7 @@ func alive(group int) bool {
 
 func TestEngine(t *testing.T) {
 	t.Run("read-only mounts are links", func(t *testing.T) { testEngine(t, false) })
-	t.Run("read-only mounts are so", func(t *testing.T) { testEngine(t, true) })
+	t.Run("read-only mounts are read-only", func(t *testing.T) { testEngine(t, true) })
 }
 
 func testEngine(t *testing.T, shim bool) {
@@ -137,7 +137,7 @@ func TestServiceDirectory(t *testing.T) {
 	s = with(s, "conf", "var/db/baetyl/conf", "etc/baetyl", true)
 	s = with(s, "single", "var/db/baetyl/single.txt", "etc/single.txt", true)
 	s = with(s, "log", "var/db/baetyl/new/log", "/var/log/baetyl", false)
-	// What an earlier run left is not there any more, what it links to is.
+	// What an earlier run left has been removed; what it links to has not.
 	require.NoError(t, os.MkdirAll(h.path("var/run/baetyl/services/svc/old"), 0o755))
 	require.NoError(t, os.Symlink(h.path("var/db/baetyl/conf"), h.path("var/run/baetyl/services/svc/link")))
 
@@ -168,16 +168,13 @@ func TestReadOnly(t *testing.T) {
 	try := func(file string) string {
 		return "(echo x > " + file + ") 2>/dev/null && echo wrote " + file + " || echo kept " + file + "\n"
 	}
-	s := h.service(
-		t,
-		"svc",
-		try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"),
-	)
+	s := h.service(t, "svc",
+		try("etc/baetyl/service.yml")+try("one")+try("lib/baetyl/pkg/new")+try("log/new")+try("both/file"))
 	s = with(s, "conf", "var/db/baetyl/conf", "etc/baetyl", true)
 	s = with(s, "one", "var/db/baetyl/one", "one", true)
 	s = with(s, "log", "var/db/baetyl/log", "log", false)
 	s = with(s, "both", "var/db/baetyl/both", "both", true)
-	s = with(s, "rw", "var/db/baetyl/both", "rw", false) // who may write there may write there
+	s = with(s, "rw", "var/db/baetyl/both", "rw", false) // writable by the other mount
 	_, i := h.start(t, s, nil)
 	enginetest.Ended(t, i)
 	require.Equal(t, []string{
@@ -187,7 +184,7 @@ func TestReadOnly(t *testing.T) {
 	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
 }
 
-// What a shim tells of the program is explained as without one; what keeps the shim itself from its work is told as
+// A failure of execve is explained in the same way with and without a shim. A failure of the shim itself is returned as
 // it is.
 func TestWhyAShimCannotStart(t *testing.T) {
 	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {
@@ -262,7 +259,7 @@ func TestBadMounts(t *testing.T) {
 	}
 }
 
-// The owner of the device may keep the data elsewhere by a link.
+// The data folder may be a link to another place.
 func TestDataFolderMayBeALink(t *testing.T) {
 	h := newHost(t)
 	require.NoError(t, os.MkdirAll(h.path("var/db"), 0o755))
@@ -306,8 +303,9 @@ func TestPackages(t *testing.T) {
 			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
 			require.NoError(t, os.Symlink("/bin/sh", h.path(dir+"bin/run")))
 		}, "leads out of the package"},
-		"entry is missing": {func(t *testing.T, h *host, s *engine.Service) { require.NoError(t, os.Remove(h.path(dir+"bin/run"))) },
-			"bin/run is not in the package"},
+		"entry is missing": {func(t *testing.T, h *host, s *engine.Service) {
+			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
+		}, "bin/run is not in the package"},
 		"entry is a folder": {func(t *testing.T, h *host, s *engine.Service) {
 			h.write(t, dir+"package.yml", "entry: bin\n", 0o644)
 		}, "bin is not a file"},
@@ -328,7 +326,8 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// An archive without modes gives a program that is not executable; it becomes so, and writable by nobody else.
+// An archive without modes gives a program that is not executable; it becomes executable, and only its owner can write
+// it.
 func TestEntryBecomesExecutable(t *testing.T) {
 	h := newHost(t)
 	s := h.service(t, "svc", "exit 0")
@@ -347,11 +346,8 @@ func TestEnvironment(t *testing.T) {
 	t.Setenv("LC_ALL", "C")
 	t.Setenv("https_proxy", "http://proxy:1")
 	h := newHost(t)
-	_, i := h.start(
-		t,
-		h.service(t, "svc", "env; echo args $0 $1 $2"),
-		map[string]string{"PATH": "/bin:/usr/bin", "X": "y"},
-	)
+	_, i := h.start(t, h.service(t, "svc", "env; echo args $0 $1 $2"),
+		map[string]string{"PATH": "/bin:/usr/bin", "X": "y"})
 	enginetest.Ended(t, i)
 	out := i.Output()
 	require.Contains(t, out, "PATH=/bin:/usr/bin")
@@ -425,23 +421,23 @@ func TestReap(t *testing.T) {
 		require.NoError(t, h.Reap(ctx, []engine.Record{i.Record()}))
 		require.False(t, alive(i.Record().Process.ID))
 	})
-	t.Run("not a stranger", func(t *testing.T) {
+	t.Run("not a process of others", func(t *testing.T) {
 		h := newHost(t)
 		i := running(t, h, "echo up; exec sleep 1000")
-		stranger := exec.Command("sleep", "1000")
-		stranger.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		stranger.Dir = h.dir
-		require.NoError(t, stranger.Start())
-		defer func() { _ = stranger.Process.Kill(); _ = stranger.Wait() }()
+		foreign := exec.Command("sleep", "1000")
+		foreign.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		foreign.Dir = h.dir
+		require.NoError(t, foreign.Start())
+		defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
 		forged := i.Record()
-		forged.Process.ID, forged.Started = stranger.Process.Pid, "1" // the pid was used again
+		forged.Process.ID, forged.Started = foreign.Process.Pid, "1" // the pid was used again
 		require.NoError(t, h.Reap(t.Context(), []engine.Record{forged}))
-		require.True(t, alive(stranger.Process.Pid))
+		require.True(t, alive(foreign.Process.Pid))
 
 		earlier := i.Record()
-		earlier.Process.ID, earlier.Boot = stranger.Process.Pid, "another boot"
+		earlier.Process.ID, earlier.Boot = foreign.Process.Pid, "another boot"
 		require.NoError(t, h.Reap(t.Context(), []engine.Record{earlier}))
-		require.True(t, alive(stranger.Process.Pid))
+		require.True(t, alive(foreign.Process.Pid))
 	})
 }
 

@@ -32,18 +32,15 @@ func findEntry(dir, image string) (string, error) {
 	file := filepath.Join(rel, "package.yml")
 	data, err := conf.ReadFile(filepath.Join(dir, file))
 	if errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf(
-			"open %s: no such file or directory; mount the volume that holds package %q at %s",
-			file,
-			image,
-			rel,
-		)
+		const text = "open %s: no such file or directory; mount the volume that holds package %q at %s"
+		return "", fmt.Errorf(text, file, image, rel)
 	}
 	if err != nil {
 		return "", err
 	}
 	var m manifest
-	none := func(string) (string, bool) { return "", false } // a package comes from outside; it reads no variables of ours
+	// A package may come from anywhere, so it must not read the master's variables.
+	none := func(string) (string, bool) { return "", false }
 	if err := conf.Parse(file, data, &m, conf.Env(none)); err != nil {
 		return "", err
 	}
@@ -73,7 +70,7 @@ func findEntry(dir, image string) (string, error) {
 	if !info.Mode().IsRegular() {
 		return "", fmt.Errorf("%s: entry: %s is not a file", file, m.Entry)
 	}
-	if info.Mode()&0o111 == 0 { // archives without modes
+	if info.Mode()&0o111 == 0 { // unpacked from an archive without modes
 		if err := os.Chmod(real, 0o755); err != nil {
 			return "", fmt.Errorf("make entry executable: %w", err)
 		}
@@ -81,7 +78,8 @@ func findEntry(dir, image string) (string, error) {
 	return path, nil
 }
 
-// explain tells apart the two things that the system calls "no such file" when a script is started.
+// explain says what is missing when the system answers "no such file" to the start of an existing program: the
+// interpreter of a script, or the loader of a binary.
 func explain(entry string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -55,7 +55,7 @@ func startOf(pid int) string {
 	return s.started
 }
 
-// bootID tells one run of the system from the next.
+// bootID identifies one boot of the system.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // awaitEnd returns when the child pid has ended, and leaves it to be reaped. There is no call for that here, so it
-// looks.
+// polls.
 func awaitEnd(pid int) {
 	for startOf(pid) != "" {
 		time.Sleep(200 * time.Millisecond)
@@ -35,7 +35,7 @@ func startOf(pid int) string {
 	return strconv.FormatInt(ms, 10)
 }
 
-// bootID tells one run of the system from the next.
+// bootID identifies one boot of the system.
 func bootID() string {
 	t, err := host.BootTime()
 	if err != nil {
@@ -58,6 +58,6 @@ func processes() (pids []int) {
 	return pids
 }
 
-// environOf and cwdOf need rights that a process does not have here: what is left is found by record alone.
+// environOf and cwdOf need rights that a process does not have here: Reap finds left-overs by their records alone.
 func environOf(int) map[string]string { return nil }
 func cwdOf(int) string                { return "" }

@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	orphanGrace  = 2 * time.Second       // for what a process left in its group
-	orphanPoll   = 20 * time.Millisecond // between looks at the group
-	killPatience = 5 * time.Second       // for SIGKILL to show; a process in a dead device ignores it
-	outputGrace  = time.Second           // for the pipe when something outside the group still holds it
+	orphanGrace    = 2 * time.Second       // for SIGTERM to end what a process left in its group
+	orphanInterval = 20 * time.Millisecond // between checks of the group
+	killTimeout    = 5 * time.Second       // for SIGKILL to work; a process that waits for a broken device ignores it
+	outputTimeout  = time.Second           // for the output, when a process outside the group still holds the pipe
 )
 
 // sandbox implements engine.Sandbox.
@@ -72,7 +72,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	cmd, err := start()
 	for tries := 0; errors.Is(err, syscall.ETXTBSY) && tries < 20; tries++ {
-		// Whoever writes the file, or a process that was forked while it was written, is about to let it go.
+		// "Text file busy": a process that was forked while the file was written still has it open for a moment.
 		time.Sleep(10 * time.Millisecond)
 		cmd, err = start()
 	}
@@ -96,7 +96,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	return i, nil
 }
 
-// environ is the environment of a process: what it needs of the host's, and vars, which win. One value per name.
+// environ is the environment of a process: the inherited variables of the master, and vars, which win.
 func environ(dir string, vars map[string]string) []string {
 	all := map[string]string{}
 	for _, kv := range os.Environ() {
@@ -115,8 +115,8 @@ func environ(dir string, vars map[string]string) []string {
 	return out
 }
 
-// inherited tells which variables of the master its services get: those that say where things are, in which language,
-// and how to get to the network. The rest may hold secrets that are not theirs.
+// inherited tells which variables of the master its services get: those for paths, language and proxies. The others may
+// hold secrets.
 func inherited(name string) bool {
 	switch strings.ToUpper(name) {
 	case "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY":
@@ -133,8 +133,8 @@ func inherited(name string) bool {
 //
 //	running ──leader ends──► group is asked to end ─► killed if it does not ─► leader reaped ─► Done
 //
-// The leader stays a zombie until the group is empty: so long no other process can get its pid, and a signal to the
-// group reaches nobody else.
+// The leader stays a zombie until the group is empty. Until then no other process can get its pid, and a signal to the
+// group reaches no other process.
 type instance struct {
 	cmd    *exec.Cmd
 	began  time.Time
@@ -169,21 +169,21 @@ func (i *instance) Stop(ctx context.Context) {
 		return
 	case <-ctx.Done():
 	}
-	i.log.Warnf("did not end in time and is killed")
+	i.log.Warnf("instance did not end within the grace time and is killed (SIGKILL)")
 	i.signal(syscall.SIGKILL)
 	<-i.done
 }
 
-// signal reaches the whole group, as long as it is ours.
+// signal sends sig to the whole group, unless its number may have been reused.
 func (i *instance) signal(sig syscall.Signal) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if !i.reaped {
-		_ = syscall.Kill(-i.cmd.Process.Pid, sig) // nobody left to signal is what we want
+		_ = syscall.Kill(-i.cmd.Process.Pid, sig) // an error means that the group has ended
 	}
 }
 
-// wait is the one waiter of the process.
+// wait waits for the end of the process. One goroutine runs it.
 func (i *instance) wait(r *os.File) {
 	copied := make(chan struct{})
 	go func() {
@@ -197,7 +197,7 @@ func (i *instance) wait(r *os.File) {
 	err := i.cmd.Wait()
 	i.reaped = true
 	i.mu.Unlock()
-	_ = r.SetReadDeadline(time.Now().Add(outputGrace))
+	_ = r.SetReadDeadline(time.Now().Add(outputTimeout))
 	<-copied
 	_ = r.Close()
 	if err != nil {
@@ -207,8 +207,8 @@ func (i *instance) wait(r *os.File) {
 	close(i.done)
 }
 
-// clearGroup ends what the leader left in its group. While the instance is being stopped its grace is that of Stop,
-// which kills in the end.
+// clearGroup ends what the leader left in its group. While the instance is being stopped, Stop kills the group
+// when its context ends.
 func (i *instance) clearGroup() {
 	pid := i.cmd.Process.Pid
 	if len(groupOf(pid)) == 0 {
@@ -226,11 +226,11 @@ func (i *instance) clearGroup() {
 			killed = now
 			i.signal(syscall.SIGKILL)
 		}
-		if !killed.IsZero() && now.Sub(killed) > killPatience {
-			i.log.Errorf("processes %v of its group cannot be killed", groupOf(pid))
+		if !killed.IsZero() && now.Sub(killed) > killTimeout {
+			i.log.Errorf("processes %v of the instance's group cannot be killed and keep running", groupOf(pid))
 			return
 		}
-		time.Sleep(orphanPoll)
+		time.Sleep(orphanInterval)
 	}
 }
 

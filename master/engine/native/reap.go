@@ -16,12 +16,12 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// reapGrace is between SIGTERM and SIGKILL for what an earlier master left.
+// reapGrace is the time between SIGTERM and SIGKILL for processes of an earlier master.
 const reapGrace = 5 * time.Second
 
 // Reap ends what an earlier master left: the process groups of the records, and any process that works in a service's
-// directory with our variables, since a master may be killed between starting a process and writing its record. Then it
-// removes the directories.
+// directory with the variables of an instance, since a master may be killed between starting a process and writing its
+// record. Then it removes the directories.
 func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, reapGrace)
 	defer cancel()
@@ -33,22 +33,11 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	}
 	left := e.left(groups)
 	for pid, owner := range left {
-		e.opts.Log.WithField(
-			log.KeyService,
-			owner.Service,
-		).WithField(
-			log.KeyInstance,
-			owner.Instance,
-		).WithField(
-			log.KeyPID,
-			pid,
-		).
-			Warnf(
-				"process was left by an earlier master and is stopped",
-			)
-		_ = syscall.Kill(pid, syscall.SIGTERM) // gone by now is what we want
+		e.opts.Log.WithField(log.KeyService, owner.Service).WithField(log.KeyInstance, owner.Instance).
+			WithField(log.KeyPID, pid).Warnf("process was left by an earlier master and is stopped")
+		_ = syscall.Kill(pid, syscall.SIGTERM) // an error means that it has ended
 	}
-	tick := time.NewTicker(orphanPoll)
+	tick := time.NewTicker(orphanInterval)
 	defer tick.Stop()
 	for killed := (time.Time{}); len(left) > 0; left = e.left(groups) {
 		if ctx.Err() != nil {
@@ -58,8 +47,8 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 			for pid := range left {
 				_ = syscall.Kill(pid, syscall.SIGKILL)
 			}
-			if time.Since(killed) > killPatience {
-				return fmt.Errorf("end what an earlier master left: %d processes cannot be killed", len(left))
+			if time.Since(killed) > killTimeout {
+				return fmt.Errorf("end processes of an earlier master: %d cannot be killed", len(left))
 			}
 		}
 		<-tick.C
@@ -70,14 +59,14 @@ func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
 	return nil
 }
 
-// left returns the living processes that an earlier master started, with the instance that each belongs to. It looks
-// at every process of the host once.
+// left returns the living processes that an earlier master started, with the instance that each belongs to. It reads
+// every process of the host once.
 func (e *Engine) left(groups map[int]engine.Record) map[int]engine.Record {
 	root, err := filepath.EvalSymlinks(filepath.Join(e.opts.Workdir, servicesDir))
 	if err != nil {
-		root = "" // no directory, nobody in it
+		root = "" // without the directory no process is in it
 	}
-	// A group whose leader is the recorded process is ours as a whole.
+	// If the leader of a group is the recorded process, the whole group belongs to the instance.
 	led := map[int]bool{}
 	for group, r := range groups {
 		led[group] = r.Started != "" && startOf(group) == r.Started

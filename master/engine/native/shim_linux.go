@@ -19,16 +19,16 @@ const ShimArg = "native-shim"
 // statusFD is where the shim writes why it cannot become the program; the program does not inherit it.
 const statusFD = 3
 
-// Shim is what a process with read-only mounts is at first: this very program, alone in a mount namespace. It makes the
-// sources read-only there and becomes the service's program. args are the read-only paths, "--", the program, and its
-// arguments from arg[0] on; without a program the shim only tries. It never returns.
+// Shim runs at the start of a process with read-only mounts: it is this program, in a mount namespace of its own. It
+// makes the sources read-only there and becomes the service's program. args are the read-only paths, "--", the program,
+// and its arguments from arg[0] on; without a program the shim only tries to mount. It never returns.
 //
 //	master ──clone(CLONE_NEWNS)──► shim: bind each path on itself, read-only ──exec──► program, same pid
 func Shim(args []string) {
 	status := os.NewFile(statusFD, "status")
 	syscall.CloseOnExec(statusFD)
 	if err := shim(args); err != nil {
-		_, _ = status.Write(failureOf(err).encode()) // nobody else is there to tell
+		_, _ = status.Write(failureOf(err).encode()) // there is no other place for an error
 		os.Exit(1)
 	}
 	os.Exit(0)
@@ -51,8 +51,8 @@ func failureOf(err error) shimFailure {
 
 func (f shimFailure) encode() []byte { return fmt.Appendf(nil, "%d %s", int(f.exec), f.text) }
 
-// decodeFailure reads what encode has written. What begins with no number, as the last words of a runtime that
-// crashed, is text.
+// decodeFailure reads what encode has written. What does not begin with a number, as the output of a
+// runtime that crashed, is text.
 func decodeFailure(data []byte) shimFailure {
 	number, text, ok := strings.Cut(string(data), " ")
 	if errno, err := strconv.ParseUint(number, 10, 16); ok && err == nil {
@@ -85,7 +85,7 @@ func shim(args []string) error {
 	for len(args) > 0 && args[0] != "--" {
 		paths, args = append(paths, args[0]), args[1:]
 	}
-	// What the host mounts later still shows here, but nothing goes the other way.
+	// Later mounts of the host still appear here; mounts made here do not appear on the host.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("detach from the mounts of the host: %w", err)
 	}
@@ -98,7 +98,8 @@ func shim(args []string) error {
 		return nil
 	}
 	err := syscall.Exec(args[1], args[2:], os.Environ())
-	if errno, ok := err.(syscall.Errno); ok { // it is one, but for an argument with a zero byte
+	var errno syscall.Errno
+	if errors.As(err, &errno) { // always, except for an argument with a zero byte
 		return execError{args[1], errno}
 	}
 	return fmt.Errorf("exec %s: %w", args[1], err)
@@ -112,7 +113,7 @@ func bindReadOnly(path string) error {
 	if err := unix.Statfs(path, &fs); err != nil {
 		return err
 	}
-	// A remount sets all flags anew; those that statfs(2) reports have the same values as those of mount(2).
+	// A remount replaces all flags, so pass those that are set; statfs(2) and mount(2) use the same values for them.
 	const kept = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC | unix.MS_NOATIME | unix.MS_NODIRATIME
 	return unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY|uintptr(fs.Flags)&kept, "")
 }
@@ -120,7 +121,7 @@ func bindReadOnly(path string) error {
 // shimProgram is this program, also after its file has been replaced.
 const shimProgram = "/proc/self/exe"
 
-// tryShim tells why this master cannot make paths read-only; nil when it can.
+// tryShim returns why this master cannot make paths read-only, nil when it can.
 func tryShim(path string) error {
 	if os.Geteuid() != 0 {
 		return errors.New("the master does not run as root")
@@ -132,7 +133,7 @@ func tryShim(path string) error {
 	return cmd.Wait()
 }
 
-// viaShim makes cmd, which is complete, begin as a shim that makes paths read-only.
+// viaShim changes cmd, which is complete, so that it starts as a shim that makes paths read-only.
 func viaShim(cmd *exec.Cmd, paths []string) {
 	args := append([]string{"baetyl", ShimArg}, paths...)
 	args = append(args, "--", cmd.Path)
@@ -160,7 +161,7 @@ func startShim(cmd *exec.Cmd) error {
 	if err == nil && len(why) == 0 {
 		return nil
 	}
-	_ = cmd.Process.Kill() // it is ending by itself
+	_ = cmd.Process.Kill() // fails when it has ended by itself
 	_ = cmd.Wait()
 	if err != nil {
 		return fmt.Errorf("read why the shim could not start: %w", err)

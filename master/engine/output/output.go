@@ -1,4 +1,4 @@
-// Package output catches what an instance writes, the same for every engine.
+// Package output writes the output of instances to the file of their service, the same for every engine.
 //
 //	stdout, stderr ─► Copy ─► <service>.log   each line with time and instance
 //	                       └► Last            the last lines, for inspect
@@ -6,6 +6,7 @@ package output
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"path/filepath"
 	"strings"
@@ -22,19 +23,20 @@ const (
 // Dir is where the files are, relative to the master's working directory.
 const Dir = "var/log/baetyl/services"
 
-// File is the name of a service's file, relative to the working directory.
+// File returns the path of a service's file, relative to the working directory.
 func File(service string) string { return filepath.Join(Dir, service+".log") }
 
 // Output is the output of one instance. Its methods may be called from any goroutine.
 type Output struct {
 	Instance string
-	To       io.Writer // of the service; safe for several instances
+	To       io.Writer // file of the service; several instances write to it at once
 
 	mu   sync.Mutex
 	tail []string
 }
 
-// Copy reads until the end of r. A log file that cannot be written costs its lines, never the instance: r is read on.
+// Copy reads until the end of r. When the log file cannot be written, lines are lost, but
+// r is read on, so that the instance never blocks.
 func (o *Output) Copy(r io.Reader) {
 	in := bufio.NewReaderSize(r, lineCap)
 	for {
@@ -42,7 +44,7 @@ func (o *Output) Copy(r io.Reader) {
 		if len(line) > 0 {
 			o.line(strings.TrimRight(string(line), "\r\n"))
 		}
-		if err != nil && err != bufio.ErrBufferFull {
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
 			return
 		}
 	}

@@ -27,7 +27,7 @@ func main() {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("up")
 		forever()
-	case "slow": // deaf at first, as what has not installed its handlers yet
+	case "slow": // without a handler for SIGTERM at first, as a program that is still starting
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("deaf")
 		time.Sleep(700 * time.Millisecond)
