@@ -36,7 +36,7 @@ var single = map[string][]string{
 	"outbox":  {"protocol/mqtt"},           // what a client has sent and the broker has not acknowledged
 	"journal": {"baetyl-hub/store"},        // the file that the hub's store writes one after the other
 	"ledger":  {"master/ota", "master"},    // the log of updates, in memory
-	"slot":    {"baetyl-function-manager"}, // the place of an instance in a pool
+	"slot":    {"baetyl-function-manager", "master/service"}, // the place of an instance
 }
 
 // TestWords refuses retired words in identifiers that this repository declares.
