@@ -33,9 +33,9 @@ var kept = map[string][]string{
 
 // single are words with one meaning each: the only place whose identifiers may have them.
 var single = map[string][]string{
-	"outbox":  {"protocol/mqtt"},           // what a client has sent and the broker has not acknowledged
-	"journal": {"baetyl-hub/store"},        // the file that the hub's store writes one after the other
-	"ledger":  {"master/ota", "master"},    // the log of updates, in memory
+	"outbox":  {"protocol/mqtt"},                             // what a client has sent and the broker has not acknowledged
+	"journal": {"baetyl-hub/store"},                          // the file that the hub's store writes one after the other
+	"ledger":  {"master/ota", "master"},                      // the log of updates, in memory
 	"slot":    {"baetyl-function-manager", "master/service"}, // the place of an instance
 }
 
