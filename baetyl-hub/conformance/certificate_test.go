@@ -117,7 +117,7 @@ func (b *broker) tryTLS(t *testing.T, listener int, c *tls.Config, hello *packet
 		}
 		conn = plain
 	} else {
-		d := websocket.Dialer{TLSClientConfig: c, HandshakeTimeout: patience}
+		d := websocket.Dialer{TLSClientConfig: c, HandshakeTimeout: scriptTimeout}
 		ws, _, err := d.Dial("wss://"+b.addrs[1]+"/mqtt", nil)
 		if err != nil {
 			return 0, err

@@ -61,7 +61,7 @@ func TestConnectRefusedWithCode(t *testing.T) {
 	b.clean("still-there").quiet()
 }
 
-func TestConnectClosedInSilence(t *testing.T) {
+func TestConnectClosedWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
 	user, pass, id := str("test"), str("hahaha"), str("x")

@@ -41,7 +41,7 @@ func TestReaderThatStopsReading(t *testing.T) {
 	begin := time.Now()
 	_, present := b.session(hello("dead", false)) // takes over from the one that does not read
 	require.True(t, present)
-	require.Less(t, time.Since(begin), patience)
+	require.Less(t, time.Since(begin), scriptTimeout)
 }
 
 // A reader that takes nothing for connection.write.timeout is cut off.
@@ -135,7 +135,7 @@ func TestStopWithFullWindows(t *testing.T) {
 	for _, p := range peers {
 		p.send(&packet.Publish{ID: 1, Message: message("t", "m", 2)})
 	}
-	b.stop() // within patience
+	b.stop() // within scriptTimeout
 }
 
 // A client that reconnects in a loop does not hold up the others.

@@ -28,8 +28,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// patience is how long a script waits for what must come; long, because the machine may be busy.
-const patience = 20 * time.Second
+// scriptTimeout is how long a script waits for what must come; long, because the machine may be busy.
+const scriptTimeout = 20 * time.Second
 
 // anyone may do everything; nobody may do nothing; ann and bob have corners of their own.
 const anyone = `
@@ -91,7 +91,7 @@ func startIn(t testing.TB, dir, yml string) *broker {
 		select {
 		case err := <-ended:
 			require.NoError(t, err)
-		case <-time.After(patience):
+		case <-time.After(scriptTimeout):
 			t.Fatal("hub did not stop")
 		}
 	}
@@ -109,9 +109,9 @@ func (b *broker) stat(name string) int64 {
 // eventually polls cond.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(scriptTimeout); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("missing after %s: %s", patience, what)
+			t.Fatalf("missing after %s: %s", scriptTimeout, what)
 		}
 	}
 }
@@ -127,7 +127,7 @@ type peer struct {
 
 func (b *broker) dial() *peer {
 	b.t.Helper()
-	conn, err := net.DialTimeout("tcp", b.addrs[0], patience)
+	conn, err := net.DialTimeout("tcp", b.addrs[0], scriptTimeout)
 	require.NoError(b.t, err)
 	return newPeer(b.t, conn)
 }
@@ -209,7 +209,7 @@ func encode(t testing.TB, list ...packet.Generic) (b []byte) {
 // raw writes bytes as they are. That the hub has closed meanwhile is not told here but by what is received.
 func (p *peer) raw(b []byte) {
 	p.t.Helper()
-	_ = p.conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = p.conn.SetWriteDeadline(time.Now().Add(scriptTimeout))
 	if _, err := p.conn.Write(b); err != nil && !gone(err) {
 		p.t.Fatalf("write: %v", err)
 	}
@@ -222,11 +222,11 @@ func gone(err error) bool {
 
 // read returns the next packet, or why there is none.
 func (p *peer) read() (packet.Generic, error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = p.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
 	x, err := p.in.Read()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p.t.Helper()
-		p.t.Fatalf("nothing came within %s", patience)
+		p.t.Fatalf("nothing came within %s", scriptTimeout)
 	}
 	return x, err
 }

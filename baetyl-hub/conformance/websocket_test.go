@@ -30,7 +30,7 @@ func withWeb(more string) string {
 
 func (b *broker) dialAt(listener int) *peer {
 	b.t.Helper()
-	conn, err := net.DialTimeout("tcp", b.addrs[listener], patience)
+	conn, err := net.DialTimeout("tcp", b.addrs[listener], scriptTimeout)
 	require.NoError(b.t, err)
 	return newPeer(b.t, conn)
 }
@@ -74,7 +74,7 @@ func (s *webStream) SetDeadline(t time.Time) error {
 
 // ws opens a WebSocket to the hub.
 func (b *broker) ws(path string, header http.Header) (*peer, *http.Response, error) {
-	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: patience}
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: scriptTimeout}
 	conn, answer, err := d.Dial("ws://"+b.addrs[1]+path, header)
 	if err != nil {
 		return nil, answer, err
@@ -117,7 +117,7 @@ func TestWebSocketIsAStream(t *testing.T) {
 		p.raw([]byte{c})
 		p.raw(nil)
 	}
-	require.NoError(t, ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(patience)))
+	require.NoError(t, ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(scriptTimeout)))
 	p.expect(packet.NewConnack())
 	p.sub(1, "t")
 	// More packets in one message than a packet may be long: the limit is of packets.
@@ -202,7 +202,7 @@ func TestWebSocketTimeLimits(t *testing.T) {
 	require.True(t, err == nil || gone(err), "%v", err)
 	plain := b.dialAt(1) // plain HTTP is answered and may not stay
 	plain.raw([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-	_ = plain.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = plain.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
 	answer, err := io.ReadAll(plain.conn)
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "400 Bad Request")
@@ -227,7 +227,7 @@ func TestWebSocketCloseIsNoDisconnect(t *testing.T) {
 		ws.WriteControl(
 			websocket.CloseMessage,
 			websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
-			time.Now().Add(patience),
+			time.Now().Add(scriptTimeout),
 		),
 	)
 	watch.want("will/x", "of x", 0)

@@ -21,9 +21,9 @@ type Publication struct {
 
 	// Done is told once when the message is safe, or why it is not, before the message is delivered; may be nil. It must
 	// not block.
-	Done func(p *Publication, err error, w *Waker)
-	// Slot, if not nil, has one token taken out when the publication is finished: told and delivered, or refused.
-	Slot <-chan struct{}
+	Done func(p *Publication, err error, batch *Batch)
+	// Tokens, if not nil, has one token taken out when the publication is finished: told and delivered, or refused.
+	Tokens <-chan struct{}
 
 	r     *Router
 	parts []part
@@ -38,34 +38,34 @@ type part struct {
 	seq     uint64
 }
 
-// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and w
-// gathers the connections to wake. Otherwise w gathers it for the store, whose goroutine goes on with it.
-func (r *Router) Publish(p *Publication, w *Waker) {
+// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and batch
+// gathers the connections to wake. Otherwise batch gathers it for the store, whose goroutine goes on with it.
+func (r *Router) Publish(p *Publication, batch *Batch) {
 	p.r = r
 	if !r.Fresh(p.Route) {
 		p.Route = r.Route(p.Message.Topic)
 	}
 	p.split(p.Route, &p.Message)
 	if !p.InOrder && !p.Message.Retain && p.Receiver == 0 && p.Will == "" && !p.needsStore() {
-		p.finish(nil, w)
+		p.finish(nil, batch)
 		return
 	}
-	w.Later(p)
+	batch.Later(p)
 }
 
 // Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the
 // DUP nor the retain flag, and rt is Direct.
-func (rt *Route) Forward(frames []byte, n int, w *Waker) {
+func (rt *Route) Forward(frames []byte, n int, batch *Batch) {
 	all := len(rt.subs) > 0
 	for i := range rt.subs {
-		if full := rt.subs[i].SendNow(frames, n, w); full == nil {
+		if full := rt.subs[i].SendNow(frames, n, batch); full == nil {
 			all = false
 		} else if all {
-			w.Full = full
+			batch.Full = full
 		}
 	}
 	if !all {
-		w.Full = nil
+		batch.Full = nil
 	}
 }
 
@@ -84,7 +84,7 @@ func (p *Publication) split(rt *Route, m *packet.Message) {
 	}
 	for _, g := range rt.groups {
 		if n := uint32(len(g.subs)); n > 0 {
-			add(g.subs[g.turn.Add(1)%n])
+			add(g.subs[g.next.Add(1)%n])
 		}
 	}
 	p.parts = append(p.parts, x)
@@ -158,49 +158,49 @@ func (p *Publication) Write(tx *store.Tx) error {
 
 // Committed implements store.Op.
 func (p *Publication) Committed(err error) {
-	w := &p.r.waker
+	batch := &p.r.batch
 	if err != nil {
 		p.r.stats.Refused.Add(1)
 		for i := range p.parts {
 			for j, t := range p.parts[i].targets {
-				p.parts[i].stored[j].Enqueue(Entry{Position: t.Position, QOS: t.QOS}, w)
+				p.parts[i].stored[j].Enqueue(Entry{Position: t.Position, QOS: t.QOS}, batch)
 			}
 		}
 	} else if p.Message.Retain {
 		p.r.retain(p.Message, p.Route.version)
 	}
-	p.finish(err, w)
+	p.finish(err, batch)
 }
 
 // finish answers first and delivers then, so that a client which is its own subscriber gets PUBREC before PUBLISH.
-func (p *Publication) finish(err error, w *Waker) {
+func (p *Publication) finish(err error, batch *Batch) {
 	if p.Done != nil {
-		p.Done(p, err, w)
+		p.Done(p, err, batch)
 	}
 	if err == nil {
-		p.deliver(w)
+		p.deliver(batch)
 	}
-	if p.Slot != nil {
-		<-p.Slot
+	if p.Tokens != nil {
+		<-p.Tokens
 	}
 }
 
-func (p *Publication) deliver(w *Waker) {
+func (p *Publication) deliver(batch *Batch) {
 	for i := range p.parts {
 		x := &p.parts[i]
 		var frame []byte
 		for _, s := range x.live {
 			if s.QOS > 0 {
-				s.Enqueue(Entry{Message: x.message, QOS: s.QOS}, w)
+				s.Enqueue(Entry{Message: x.message, QOS: s.QOS}, batch)
 				continue
 			}
 			if frame == nil {
 				frame = Encode(nil, x.message, 0, 0, false, false)
 			}
-			s.SendNow(frame, 1, w)
+			s.SendNow(frame, 1, batch)
 		}
 		for j, s := range x.stored {
-			s.Enqueue(Entry{Message: x.message, Seq: x.seq, Position: x.targets[j].Position, QOS: s.QOS}, w)
+			s.Enqueue(Entry{Message: x.message, Seq: x.seq, Position: x.targets[j].Position, QOS: s.QOS}, batch)
 		}
 	}
 }

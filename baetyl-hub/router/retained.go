@@ -47,9 +47,9 @@ func (r *Router) Announce(name string, payload []byte) {
 	if len(rt.subs) == 0 && len(rt.groups) == 0 {
 		return
 	}
-	w := NewWaker(r.waker.store)
-	r.Publish(&Publication{Message: m, Route: rt}, &w)
-	w.Flush()
+	batch := NewBatch(r.batch.store)
+	r.Publish(&Publication{Message: m, Route: rt}, &batch)
+	batch.Flush()
 }
 
 // LoadRetained takes over a retained message from the store, at start.
@@ -67,8 +67,8 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 	if !r.await(&barrier{done: make(chan struct{})}) {
 		return
 	}
-	w := NewWaker(r.waker.store)
-	defer w.Flush()
+	batch := NewBatch(r.batch.store)
+	defer batch.Flush()
 	var frame []byte
 	var stored []found
 	for _, e := range r.findRetained(list, since) {
@@ -81,14 +81,14 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 		case !r.current(e):
 		case e.QOS == 0:
 			frame = Encode(frame[:0], e.Message, 0, 0, false, true)
-			s.SendNow(frame, 1, &w)
+			s.SendNow(frame, 1, &batch)
 		default:
-			s.Enqueue(e.Entry, &w)
+			s.Enqueue(e.Entry, &batch)
 		}
 		r.retainedMu.RUnlock()
 	}
 	if len(stored) > 0 {
-		w.Flush()
+		batch.Flush()
 		r.await(&redelivery{barrier: barrier{done: make(chan struct{})}, r: r, s: s, entries: stored})
 	}
 }
@@ -127,7 +127,7 @@ func (r *Router) await(op interface {
 	store.Op
 	wait()
 }) bool {
-	if !r.waker.store.Append(op) {
+	if !r.batch.store.Append(op) {
 		return false
 	}
 	op.wait()
@@ -192,6 +192,6 @@ func (d *redelivery) Committed(err error) {
 		case !current:
 			e.Message = nil // s has got a newer one in this batch
 		}
-		d.s.Enqueue(e.Entry, &d.r.waker)
+		d.s.Enqueue(e.Entry, &d.r.batch)
 	}
 }

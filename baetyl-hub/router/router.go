@@ -3,10 +3,10 @@
 //	        Route: one topic tree and the static routes; kept by the publisher while it is Fresh
 //	          │
 //	session ──┴─ Publish(p) ──┬─ nothing to store ──────────────────────────────────► p.Done ─► Subscribers
-//	                          └─ Waker ─Flush─► store: p.Write ─► p.Committed ──────► p.Done ─► Subscribers
+//	                          └─ Batch ─Flush─► store: p.Write ─► p.Committed ──────► p.Done ─► Subscribers
 //	        ──── Route.Forward: QoS 0 packets as they came ───────────────────────────────────► Subscribers
 //
-// Whom it delivers to notes his connection in a Waker, too; Flush wakes it. It promises that a message is matched
+// Whom it delivers to notes his connection in a Batch, too; Flush wakes it. It promises that a message is matched
 // once, not once per session; that a session gets one copy of it however many of its filters match; that Done(nil)
 // means on stable storage for everyone whose session outlives its connection; and that messages of one publisher keep
 // their order. It knows sessions only as Subscribers, and nothing of connections, users or packets on a wire.
@@ -31,9 +31,9 @@ type Subscriber interface {
 	Reserve() (position uint64, ok bool)
 	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. The bytes are the
 	// caller's again afterwards. The result is the connection if its buffer is more than half full, else nil.
-	SendNow(frames []byte, n int, w *Waker) Crowded
+	SendNow(frames []byte, n int, batch *Batch) Congested
 	// Enqueue appends a message of QoS 1 or 2. Entries of a numbered session come in the order of their positions.
-	Enqueue(e Entry, w *Waker)
+	Enqueue(e Entry, batch *Batch)
 }
 
 // Entry is one message in the queue of a session.
@@ -45,15 +45,15 @@ type Entry struct {
 	Retained bool            // sent with the retain flag
 }
 
-// Waker gathers what the packets of one read, or the messages of one batch, cause: ops for the store, which so come
+// Batch gathers what the packets of one read, or the messages of one batch, cause: ops for the store, which so come
 // into one batch, and connections that have something to write, which so are woken once for many messages.
-type Waker struct {
+type Batch struct {
 	store Store
 	ops   []store.Op
 	list  []Writer
 	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who
 	// floods them waits for one of them, since what he sends would only be dropped.
-	Full Crowded
+	Full Congested
 }
 
 // Writer is a connection that has something to write. It must not wait for the socket in Wake; alone says that few
@@ -63,35 +63,35 @@ type Writer interface{ Wake(alone bool) }
 // few is how many connections are woken with alone set, at most.
 const few = 2
 
-// Crowded is a connection that has much to write.
-type Crowded interface{ Drain() }
+// Congested is a connection that has much to write.
+type Congested interface{ Drain() }
 
-// NewWaker returns a waker that gives its ops to st.
-func NewWaker(st Store) Waker { return Waker{store: st} }
+// NewBatch returns a batch that gives its ops to st.
+func NewBatch(st Store) Batch { return Batch{store: st} }
 
 // Later notes an op for the store.
-func (w *Waker) Later(op store.Op) { w.ops = append(w.ops, op) }
+func (b *Batch) Later(op store.Op) { b.ops = append(b.ops, op) }
 
 // Add notes a connection; it says itself when it was noted already.
-func (w *Waker) Add(c Writer) { w.list = append(w.list, c) }
+func (b *Batch) Add(c Writer) { b.list = append(b.list, c) }
 
 // Flush gives the ops to the store and wakes the connections. Nobody may wait for either before Flush.
-func (w *Waker) Flush() {
-	if len(w.ops) > 0 {
-		if !w.store.Append(w.ops...) {
-			for _, op := range w.ops {
+func (b *Batch) Flush() {
+	if len(b.ops) > 0 {
+		if !b.store.Append(b.ops...) {
+			for _, op := range b.ops {
 				op.Committed(store.ErrClosed)
 			}
 		}
-		clear(w.ops)
-		w.ops = w.ops[:0]
+		clear(b.ops)
+		b.ops = b.ops[:0]
 	}
-	alone := len(w.list) <= few
-	for i, c := range w.list {
+	alone := len(b.list) <= few
+	for i, c := range b.list {
 		c.Wake(alone)
-		w.list[i] = nil
+		b.list[i] = nil
 	}
-	w.list = w.list[:0]
+	b.list = b.list[:0]
 }
 
 // Store is what the router needs of the store.
@@ -107,7 +107,7 @@ type StaticRoute struct {
 
 // Router may be used from any goroutine.
 type Router struct {
-	waker Waker // of the store's goroutine
+	batch Batch // of the store's goroutine
 
 	mu      sync.RWMutex // guards subs and static; held while subs change, also for the moment of SUBACK
 	subs    topic.Tree[branch]
@@ -143,11 +143,11 @@ type Sub struct {
 // group is a shared subscription. It is a value: a Route that was handed out keeps its own.
 type group struct {
 	subs []Sub
-	turn *atomic.Uint32 // whose it is; one counter as long as the group has members
+	next *atomic.Uint32 // whose it is; one counter as long as the group has members
 }
 
 // New returns a router without subscriptions.
-func New(st Store) *Router { return &Router{waker: NewWaker(st)} }
+func New(st Store) *Router { return &Router{batch: NewBatch(st)} }
 
 // Stats returns the counters.
 func (r *Router) Stats() *Stats { return &r.stats }
@@ -161,10 +161,10 @@ func (r *Router) SetStatic(routes []StaticRoute) {
 }
 
 // Flush wakes the connections that stored messages were delivered to. The store calls it after each batch.
-func (r *Router) Flush() { r.waker.Flush() }
+func (r *Router) Flush() { r.batch.Flush() }
 
-// StoreWaker is the waker for what happens on the store's goroutine.
-func (r *Router) StoreWaker() *Waker { return &r.waker }
+// StoreBatch is the batch for what happens on the store's goroutine.
+func (r *Router) StoreBatch() *Batch { return &r.batch }
 
 // Subscription is a filter with its quality of service. Filter may be shared: $share/<group>/<filter>.
 type Subscription struct {
@@ -186,8 +186,8 @@ func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) (si
 			if b.groups == nil {
 				b.groups = map[string]group{}
 			}
-			if g.turn == nil {
-				g.turn = new(atomic.Uint32)
+			if g.next == nil {
+				g.next = new(atomic.Uint32)
 			}
 			into = &g.subs
 		}

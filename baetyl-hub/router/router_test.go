@@ -53,16 +53,16 @@ func (r *rig) settle() {
 // publish returns a channel with the message's receipt.
 func (r *rig) publish(m packet.Message) chan error {
 	done := make(chan error, 1)
-	w := router.NewWaker(r.store)
+	batch := router.NewBatch(r.store)
 	r.Publish(
 		&router.Publication{
 			Message: m,
 			Route:   r.Route(m.Topic),
-			Done:    func(_ *router.Publication, err error, _ *router.Waker) { done <- err },
+			Done:    func(_ *router.Publication, err error, _ *router.Batch) { done <- err },
 		},
-		&w,
+		&batch,
 	)
-	w.Flush()
+	batch.Flush()
 	return done
 }
 
@@ -104,7 +104,7 @@ func (s *sink) Reserve() (uint64, bool) {
 	return s.position - 1, true
 }
 
-func (s *sink) SendNow(frames []byte, n int, _ *router.Waker) router.Crowded {
+func (s *sink) SendNow(frames []byte, n int, _ *router.Batch) router.Congested {
 	for range n {
 		var p packet.Publish
 		size, err := p.Decode(frames)
@@ -117,7 +117,7 @@ func (s *sink) SendNow(frames []byte, n int, _ *router.Waker) router.Crowded {
 	return nil
 }
 
-func (s *sink) Enqueue(e router.Entry, _ *router.Waker) {
+func (s *sink) Enqueue(e router.Entry, _ *router.Batch) {
 	if e.Message != nil {
 		s.note(e.Message, e.QOS, e.Retained)
 	}
@@ -232,8 +232,8 @@ func TestRouteFreshness(t *testing.T) {
 	require.True(t, r.Route("b").Direct())
 	// A publication with a route that is no longer fresh is matched again.
 	r.subscribe(s, 0, "a")
-	w := router.NewWaker(r.store)
-	r.Publish(&router.Publication{Message: msg("a", "m", 0, false), Route: rt}, &w)
+	batch := router.NewBatch(r.store)
+	r.Publish(&router.Publication{Message: msg("a", "m", 0, false), Route: rt}, &batch)
 	require.Equal(t, []string{"a=m at 0"}, s.take())
 }
 

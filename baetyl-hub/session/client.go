@@ -19,13 +19,13 @@ import (
 // client is one connection: it reads packets and answers them. Its fields belong to the goroutine of serve unless
 // said otherwise.
 type client struct {
-	g    *Registry
-	conn net.Conn
-	cert *x509.Certificate
-	log  log.Logger
-	in   reader
-	out  outbox
-	w    router.Waker
+	g     *Registry
+	conn  net.Conn
+	cert  *x509.Certificate
+	log   log.Logger
+	in    reader
+	out   writeQueue
+	batch router.Batch
 
 	s         *Session
 	user      *auth.User
@@ -34,11 +34,11 @@ type client struct {
 	will      *packet.Message
 	staleWill bool // the store has a will of this client from the last run of the hub
 	routes    map[string]*known
-	run       flock
-	// slots holds a token for each message that is not stored yet. When it is full the read loop waits, and with it,
+	burst     burst
+	// unstored holds a token for each message that is not stored yet. When it is full the read loop waits, and with it,
 	// through TCP, the publisher: the documented `ingress.qos1.buffer.size`.
-	slots chan struct{}
-	done  chan struct{} // closed when the session has been let go
+	unstored chan struct{}
+	done     chan struct{} // closed when the session has been let go
 }
 
 // known is what the connection learned about a topic.
@@ -58,16 +58,16 @@ var (
 func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 	c := &client{
 		g: g, conn: conn, cert: cert,
-		log:  g.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()),
-		in:   reader{conn: conn, limit: g.o.PacketMax},
-		w:    router.NewWaker(g.store),
-		done: make(chan struct{}),
+		log:   g.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()),
+		in:    reader{conn: conn, limit: g.o.PacketMax},
+		batch: router.NewBatch(g.store),
+		done:  make(chan struct{}),
 	}
-	c.out = outbox{
+	c.out = writeQueue{
 		conn:    conn,
 		direct:  direct(conn),
 		timeout: g.o.WriteTimeout,
-		limits:  g.o.outbox(),
+		limits:  g.o.writeLimits(),
 		drop:    func(n int) { g.stats.Dropped.Add(uint64(n)) },
 	}
 	if !g.enter(c) {
@@ -102,9 +102,9 @@ func (c *client) serve() error {
 			}
 		}
 		c.forward()
-		c.w.Flush()
-		if full := c.w.Full; full != nil {
-			c.w.Full = nil
+		c.batch.Flush()
+		if full := c.batch.Full; full != nil {
+			c.batch.Full = nil
 			if c.in.flooded() {
 				full.Drain()
 			}
@@ -128,11 +128,11 @@ func (c *client) handle(frame []byte) error {
 	}
 	switch p := p.(type) {
 	case *packet.Puback:
-		c.s.acknowledge(packet.PUBACK, p.ID, c, &c.w)
+		c.s.acknowledge(packet.PUBACK, p.ID, c, &c.batch)
 	case *packet.Pubrec:
-		c.s.acknowledge(packet.PUBREC, p.ID, c, &c.w)
+		c.s.acknowledge(packet.PUBREC, p.ID, c, &c.batch)
 	case *packet.Pubcomp:
-		c.s.acknowledge(packet.PUBCOMP, p.ID, c, &c.w)
+		c.s.acknowledge(packet.PUBCOMP, p.ID, c, &c.batch)
 	case *packet.Pubrel:
 		c.s.release(p.ID, c)
 	case *packet.Subscribe:
@@ -140,7 +140,7 @@ func (c *client) handle(frame []byte) error {
 	case *packet.Unsubscribe:
 		return c.unsubscribe(p)
 	case *packet.Pingreq:
-		c.send(packet.NewPingresp(), &c.w) // [MQTT-3.12.4-1]
+		c.send(packet.NewPingresp(), &c.batch) // [MQTT-3.12.4-1]
 	case *packet.Disconnect:
 		return errDisconnect
 	default: // a second CONNECT [MQTT-3.1.0-2], or a packet that only servers send
@@ -149,9 +149,9 @@ func (c *client) handle(frame []byte) error {
 	return nil
 }
 
-// send appends a packet to the outbox. It may be called from any goroutine.
-func (c *client) send(p packet.Generic, w *router.Waker) {
-	c.out.send(w, func(b []byte) []byte {
+// send appends a packet to the write queue. It may be called from any goroutine.
+func (c *client) send(p packet.Generic, batch *router.Batch) {
+	c.out.send(batch, func(b []byte) []byte {
 		n, size := len(b), p.Len()
 		b = append(b, make([]byte, size)...)
 		if _, err := p.Encode(b[n:]); err != nil {
@@ -163,8 +163,8 @@ func (c *client) send(p packet.Generic, w *router.Waker) {
 
 // sendID sends a packet that is nothing but its id: PUBACK, PUBREC, PUBREL, PUBCOMP. It may be called from any
 // goroutine.
-func (c *client) sendID(kind packet.Type, id packet.ID, w *router.Waker) {
-	c.out.send(w, func(b []byte) []byte {
+func (c *client) sendID(kind packet.Type, id packet.ID, batch *router.Batch) {
+	c.out.send(batch, func(b []byte) []byte {
 		first := byte(kind) << 4
 		if kind == packet.PUBREL {
 			first |= 2 // [MQTT-3.6.1-1]
@@ -179,7 +179,7 @@ func (c *client) kick() { _ = c.conn.Close() }
 // finish lets the session go, publishes the will if the client did not say goodbye, and closes the connection.
 func (c *client) finish(err error) {
 	c.forward()
-	c.w.Flush()
+	c.batch.Flush()
 	entry := c.log.WithError(err)
 	switch {
 	case errors.Is(err, errDisconnect), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):

@@ -36,7 +36,7 @@ func (c *client) connect() error {
 	if fault := new(connectFault); errors.As(err, fault) {
 		ack := packet.NewConnack()
 		ack.ReturnCode = fault.code // session present is 0 with any error [MQTT-3.2.2-4]
-		c.send(ack, &c.w)
+		c.send(ack, &c.batch)
 	}
 	if err != nil {
 		return fmt.Errorf("refuse CONNECT: %w", err)
@@ -47,8 +47,8 @@ func (c *client) connect() error {
 	}
 	ack := packet.NewConnack()
 	ack.SessionPresent = present && p.Version == packet.Version311 // [MQTT-3.2.2-2]; reserved in MQTT 3.1
-	c.send(ack, &c.w)                                              // the first packet that the client gets [MQTT-3.2.0-1]
-	c.s.attach(c, &c.w)
+	c.send(ack, &c.batch)                                          // the first packet that the client gets [MQTT-3.2.0-1]
+	c.s.attach(c, &c.batch)
 	c.log.Debugf("client connected")
 	return nil
 }
@@ -82,7 +82,7 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	if !user.Equal(c.g.users.Load().User(user.Name)) { // reloaded between
 		return false, connectFault{packet.ServerUnavailable, "configuration changed, try again"}
 	}
-	c.slots = make(chan struct{}, c.g.o.Ingress)
+	c.unstored = make(chan struct{}, c.g.o.Ingress)
 	s, present, err := c.g.take(c, p.ClientID, p.CleanSession)
 	if err != nil {
 		return false, err
@@ -114,15 +114,15 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 }
 
 // attach lets messages flow to the connection. What an earlier connection had in flight goes first.
-func (s *Session) attach(c *client, w *router.Waker) {
+func (s *Session) attach(c *client, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.q.rewind()
 	s.online.Store(c)
 	if s.q.has(received) {
-		s.save(w) // the store refused it
+		s.save(batch) // the store refused it
 	}
-	s.pump(w)
+	s.pump(batch)
 }
 
 // recheck compares the subscriptions of a session that was found with what its user may do today: the configuration
@@ -139,10 +139,10 @@ func (g *Registry) recheck(s *Session, user *auth.User) error {
 			gone = append(gone, f)
 		}
 	}
-	parked := s.parked
-	s.parked = false
+	inactive := s.inactive
+	s.inactive = false
 	s.mu.Unlock()
-	if parked {
+	if inactive {
 		g.router.Subscribe(s, keep, func() {})
 	}
 	if len(gone) == 0 {
@@ -168,7 +168,7 @@ func (c *client) endWill(goodbye bool) {
 }
 
 func (g *Registry) publishWill(id string, will packet.Message) {
-	w := router.NewWaker(g.store)
-	g.router.Publish(&router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}, &w) // [MQTT-3.1.2-8]
-	w.Flush()
+	batch := router.NewBatch(g.store)
+	g.router.Publish(&router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}, &batch) // [MQTT-3.1.2-8]
+	batch.Flush()
 }

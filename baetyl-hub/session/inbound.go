@@ -46,13 +46,13 @@ func (x *inbound) ask(c *client, kind packet.Type) {
 }
 
 // answer sends what the asker waits for, of one kind.
-func (x *inbound) answer(kind packet.Type, id packet.ID, w *router.Waker) {
+func (x *inbound) answer(kind packet.Type, id packet.ID, batch *router.Batch) {
 	n := &x.pubrec
 	if kind == packet.PUBCOMP {
 		n = &x.pubcomp
 	}
 	for ; *n > 0; *n-- {
-		x.asker.sendID(kind, id, w)
+		x.asker.sendID(kind, id, batch)
 	}
 	if x.pubrec == 0 && x.pubcomp == 0 {
 		x.asker = nil
@@ -86,14 +86,14 @@ func (s *Session) begin(id packet.ID, c *client) (fresh bool, err error) {
 	}
 	x.ask(c, packet.PUBREC)
 	if x.state == stored {
-		x.answer(packet.PUBREC, id, &c.w)
+		x.answer(packet.PUBREC, id, &c.batch)
 	}
 	return fresh, nil
 }
 
 // arrived says that the message of an exchange is stored, or why it is not. The goroutine is that of the read loop or
-// of the store, to which w belongs.
-func (s *Session) arrived(id packet.ID, err error, w *router.Waker) {
+// of the store, to which batch belongs.
+func (s *Session) arrived(id packet.ID, err error, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.inbound[id]
@@ -103,9 +103,9 @@ func (s *Session) arrived(id packet.ID, err error, w *router.Waker) {
 		return
 	}
 	x.state = stored
-	x.answer(packet.PUBREC, id, w)
+	x.answer(packet.PUBREC, id, batch)
 	if x.pubcomp > 0 { // PUBREL came early
-		s.complete(id, x, w)
+		s.complete(id, x, batch)
 	}
 }
 
@@ -115,24 +115,24 @@ func (s *Session) release(id packet.ID, c *client) {
 	defer s.mu.Unlock()
 	x := s.inbound[id]
 	if x == nil {
-		c.sendID(packet.PUBCOMP, id, &c.w) // an exchange that is complete; PUBCOMP was lost
+		c.sendID(packet.PUBCOMP, id, &c.batch) // an exchange that is complete; PUBCOMP was lost
 		return
 	}
 	x.ask(c, packet.PUBCOMP)
 	if x.state == stored {
-		s.complete(id, x, &c.w)
+		s.complete(id, x, &c.batch)
 	}
 }
 
 // complete makes the id of an exchange free. It runs with s.mu held.
-func (s *Session) complete(id packet.ID, x *inbound, w *router.Waker) {
+func (s *Session) complete(id packet.ID, x *inbound, batch *router.Batch) {
 	if s.number == 0 {
 		delete(s.inbound, id)
-		x.answer(packet.PUBCOMP, id, w)
+		x.answer(packet.PUBCOMP, id, batch)
 		return
 	}
 	x.state = freeing
-	w.Later(&freeOp{s, id, x})
+	batch.Later(&freeOp{s, id, x})
 }
 
 // freeOp stores that an id is free before PUBCOMP says so: the client may use it for another message at once.
@@ -161,5 +161,5 @@ func (o *freeOp) Committed(err error) {
 	if s.inbound[o.id] == o.x { // else another exchange has the id already
 		delete(s.inbound, o.id)
 	}
-	o.x.answer(packet.PUBCOMP, o.id, s.g.waker)
+	o.x.answer(packet.PUBCOMP, o.id, s.g.batch)
 }

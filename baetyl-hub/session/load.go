@@ -56,7 +56,7 @@ func (l *loader) session(x store.Session) {
 func (l *loader) will(client string, will packet.Message) {
 	l.g.wills[client] = will
 	if n, err := strconv.ParseUint(strings.TrimPrefix(client, "$"), 10, 64); err == nil && strings.HasPrefix(client, "$") {
-		l.g.anonymus = max(l.g.anonymus, n)
+		l.g.anonymous = max(l.g.anonymous, n)
 	}
 }
 
@@ -67,7 +67,7 @@ func (l *loader) activate(s *Session) {
 	list := make([]router.Subscription, 0, len(s.subs))
 	for f, qos := range s.subs {
 		if _, filter, _, _ := topic.Share(f); user == nil || !user.MaySubscribe(filter) {
-			s.parked = true
+			s.inactive = true
 			return
 		}
 		list = append(list, router.Subscription{Filter: f, QOS: qos})
@@ -89,7 +89,7 @@ func (l *loader) message(seq uint64, rec *store.Record) (needed int) {
 		l.fill(s, t.Position)
 		s.q.push(entry{
 			seq: seq, qos: t.QOS, retained: t.Retained,
-			again: s.q.len() < l.g.o.Window, // these few may have been sent before the hub ended
+			dup: s.q.len() < l.g.o.Window, // these few may have been sent before the hub ended
 		})
 		needed++
 	}

@@ -13,7 +13,7 @@ import (
 // publish handles a PUBLISH of the client.
 //
 // The short way, QoS 0 to subscribers that need no more, passes the packet on as it came, together with those of the
-// same topic that follow it: no copy but into the outboxes. Everything else is decoded and becomes a Publication,
+// same topic that follow it: no copy but into the write queues. Everything else is decoded and becomes a Publication,
 // whose receipt follows when the router says that it is safe.
 func (c *client) publish(frame []byte) error {
 	c.g.stats.Received.Add(1)
@@ -25,8 +25,8 @@ func (c *client) publish(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if isPlain(frame) && len(c.slots) == 0 && k.route.Direct() {
-		c.run = flock{route: k.route, name: name, start: c.in.r - len(frame), end: c.in.r, n: 1}
+	if isPlain(frame) && len(c.unstored) == 0 && k.route.Direct() {
+		c.burst = burst{route: k.route, name: name, start: c.in.r - len(frame), end: c.in.r, n: 1}
 		return nil
 	}
 	var p packet.Publish
@@ -43,18 +43,18 @@ func isPlain(frame []byte) bool {
 	return frame[0] == byte(packet.PUBLISH)<<4 && (size == 1 || frame[size] != 0)
 }
 
-// flock is plain PUBLISH packets of one topic that stand one after the other in the read buffer.
-type flock struct {
+// burst is plain PUBLISH packets of one topic that stand one after the other in the read buffer.
+type burst struct {
 	route      *router.Route
 	name       []byte // the topic, in the read buffer
 	start, end int    // in the read buffer
 	n          int    // packets; 0: none
 }
 
-// joins tells whether a packet belongs to the flock before it, and if so takes it in.
+// joins tells whether a packet belongs to the burst before it, and if so takes it in.
 func (c *client) joins(frame []byte) bool {
-	f := &c.run
-	// A flock is not so large that a reader with room for a part of it would get nothing.
+	f := &c.burst
+	// A burst is not so large that a reader with room for a part of it would get nothing.
 	if f.n == 0 || !isPlain(frame) || f.n >= c.out.limits.messages/8 || !bytes.Equal(topicOf(frame), f.name) ||
 		!c.g.router.Fresh(f.route) {
 		return false
@@ -65,10 +65,10 @@ func (c *client) joins(frame []byte) bool {
 	return true
 }
 
-// forward sends the flock on.
+// forward sends the burst on.
 func (c *client) forward() {
-	if f := &c.run; f.n > 0 {
-		f.route.Forward(c.in.buf[f.start:f.end], f.n, &c.w)
+	if f := &c.burst; f.n > 0 {
+		f.route.Forward(c.in.buf[f.start:f.end], f.n, &c.batch)
 		f.n = 0
 	}
 }
@@ -116,36 +116,36 @@ func (c *client) accept(p *packet.Publish, route *router.Route) error {
 			return err
 		}
 	}
-	inOrder := len(c.slots) > 0
-	c.slot()
-	x := &router.Publication{Message: p.Message, Route: route, InOrder: inOrder, ID: p.ID, Done: c.receipt, Slot: c.slots}
+	inOrder := len(c.unstored) > 0
+	c.takeToken()
+	x := &router.Publication{Message: p.Message, Route: route, InOrder: inOrder, ID: p.ID, Done: c.receipt, Tokens: c.unstored}
 	if p.Message.QOS == 2 {
 		x.Receiver = c.s.number
 	}
-	c.g.router.Publish(x, &c.w)
+	c.g.router.Publish(x, &c.batch)
 	return nil
 }
 
 // slot takes a token of slots, waiting for one if need be.
-func (c *client) slot() {
+func (c *client) takeToken() {
 	select {
-	case c.slots <- struct{}{}:
+	case c.unstored <- struct{}{}:
 	default:
-		c.w.Flush() // nobody may wait for what this goroutine has gathered while it waits itself
-		c.slots <- struct{}{}
+		c.batch.Flush() // nobody may wait for what this goroutine has gathered while it waits itself
+		c.unstored <- struct{}{}
 	}
 }
 
 // receipt tells the client that its message is safe. It runs on the goroutine of the read loop or of the store.
-func (c *client) receipt(p *router.Publication, err error, w *router.Waker) {
+func (c *client) receipt(p *router.Publication, err error, batch *router.Batch) {
 	if err != nil {
 		c.log.WithError(err).Warnf("message refused, connection closed")
 		_ = c.conn.Close() // the client will send it again; MQTT 3.1.1 has no other way to say no
 	}
 	switch {
 	case p.Message.QOS == 2:
-		c.s.arrived(p.ID, err, w)
+		c.s.arrived(p.ID, err, batch)
 	case p.Message.QOS == 1 && err == nil:
-		c.sendID(packet.PUBACK, p.ID, w) // [MQTT-4.3.2-2]
+		c.sendID(packet.PUBACK, p.ID, batch) // [MQTT-4.3.2-2]
 	}
 }

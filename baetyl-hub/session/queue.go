@@ -21,13 +21,13 @@ import (
 // an id outlives connection and hub without being stored, and an acknowledgement finds its entry by arithmetic. What
 // is in flight spans less than 65535 positions, so that ids don't meet.
 type queue struct {
-	entries []entry // ring; its length is a power of two
-	first   int     // index of head in entries
-	head    uint64  // position of the oldest entry that is not done
-	next    uint64  // position of the first entry that was not sent on this connection
-	high    uint64  // position after the last entry that was ever sent
-	tail    uint64  // position after the newest entry
-	flying  int     // entries in flight that are not done
+	entries  []entry // ring; its length is a power of two
+	first    int     // index of head in entries
+	head     uint64  // position of the oldest entry that is not done
+	next     uint64  // position of the first entry that was not sent on this connection
+	high     uint64  // position after the last entry that was ever sent
+	tail     uint64  // position after the newest entry
+	inFlight int     // entries in flight that are not done
 }
 
 type entry struct {
@@ -37,7 +37,7 @@ type entry struct {
 	qos      packet.QOS
 	state    state
 	retained bool
-	again    bool // may have been sent before: DUP
+	dup      bool // may have been sent before: DUP
 }
 
 type state uint8
@@ -114,7 +114,7 @@ func (q *queue) finish(position uint64) (seq uint64) {
 		return 0
 	}
 	if position < q.next {
-		q.flying--
+		q.inFlight--
 	}
 	seq = e.seq
 	*e = entry{state: done}
@@ -139,7 +139,7 @@ func (q *queue) sendable(window int) (e *entry, position uint64, ok bool) {
 	for q.next < q.tail && q.at(q.next).state == done {
 		q.next++
 	}
-	if q.next == q.tail || q.flying >= window || q.next-q.head >= maxSpan-1 {
+	if q.next == q.tail || q.inFlight >= window || q.next-q.head >= maxSpan-1 {
 		return nil, 0, false
 	}
 	return q.at(q.next), q.next, true
@@ -149,17 +149,17 @@ func (q *queue) sendable(window int) (e *entry, position uint64, ok bool) {
 func (q *queue) advance() {
 	q.next++
 	q.high = max(q.high, q.next)
-	q.flying++
+	q.inFlight++
 }
 
 // rewind prepares for a new connection: what was in flight is sent again.
 func (q *queue) rewind() {
 	for p := q.head; p < q.next; p++ {
 		if e := q.at(p); e.state == sent {
-			e.state, e.again = waiting, true
+			e.state, e.dup = waiting, true
 		}
 	}
-	q.next, q.flying = q.head, 0
+	q.next, q.inFlight = q.head, 0
 }
 
 // encodeAcked describes what is done: the position of head, and the entries behind it that are done or hold a PUBREC

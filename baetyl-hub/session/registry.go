@@ -4,14 +4,14 @@
 //	              ▲                │  ▲                 │
 //	              │  CONNECT takes │  └── receipt ◄─────┘ stored
 //	              │                ▼
-//	           outbox ◄──────── Session: queue ◄──Enqueue── router
+//	           write queue ◄──────── Session: queue ◄──Enqueue── router
 //
-// One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something.
+// One goroutine reads a connection and handles its packets; a writer lives only while the write queue has something.
 // Nobody else waits for a socket. It promises: PUBACK, PUBREC and PUBCOMP follow the store, and go to the connection
 // that asked; a session has one connection at a time, and a newcomer waits until the old one has let go; a slow
 // reader loses QoS 0 messages (counted) and is held by its window for the others.
 //
-// Locks, outer first: Registry.mu, router, Session.mu, outbox.mu, store.
+// Locks, outer first: Registry.mu, router, Session.mu, write queue.mu, store.
 package session
 
 import (
@@ -47,7 +47,7 @@ type Options struct {
 	EgressBytes      int           // the same in bytes
 	Window           int           // messages per client that are sent and not yet acknowledged
 	QueueMax         int           // QoS 1 and 2 messages per session that wait; more are dropped, counted
-	Batch            int           // messages fetched at a time from the store for a session that catches up
+	FetchMax         int           // messages fetched at a time from the store for a session that catches up
 	Retry            time.Duration // after which an unacknowledged message is sent again; 0: only after a reconnect
 	WillDelay        time.Duration // after the start until wills of clients that have not come back are published
 }
@@ -58,9 +58,9 @@ func (o *Options) clientID(id string) bool {
 	return len(id) <= o.ClientIDMax && idCharacters.MatchString(id)
 }
 
-func (o *Options) outbox() outboxLimits {
+func (o *Options) writeLimits() writeLimits {
 	// Above what QoS 0 may fill, room for a whole window and the answers to the client.
-	return outboxLimits{
+	return writeLimits{
 		messages: o.EgressQOS0,
 		bytes:    o.EgressBytes,
 		hard:     o.EgressBytes + (o.Window+1)*o.PacketMax + 1<<20,
@@ -94,19 +94,19 @@ type Registry struct {
 	o      Options
 	store  Store
 	router *router.Router
-	waker  *router.Waker // of the store's goroutine
+	batch  *router.Batch // of the store's goroutine
 	users  atomic.Pointer[auth.Book]
 	stats  Stats
 	tasks  sync.WaitGroup // goroutines that fetch messages
 
-	mu       sync.Mutex // guards the fields below and Session.holder
-	sessions map[string]*Session
-	clients  map[*client]struct{}
-	wills    map[string]packet.Message // of clients that the last run of the hub left behind
-	number   uint64                    // of the newest durable session
-	anonymus uint64                    // clients without id so far
-	closed   bool
-	left     sync.Cond // a client left
+	mu        sync.Mutex // guards the fields below and Session.holder
+	sessions  map[string]*Session
+	clients   map[*client]struct{}
+	wills     map[string]packet.Message // of clients that the last run of the hub left behind
+	number    uint64                    // of the newest durable session
+	anonymous uint64                    // clients without id so far
+	closed    bool
+	left      sync.Cond // a client left
 }
 
 // New returns a registry without sessions.
@@ -115,7 +115,7 @@ func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
 		o:        o,
 		store:    st,
 		router:   r,
-		waker:    r.StoreWaker(),
+		batch:    r.StoreBatch(),
 		sessions: map[string]*Session{},
 		clients:  map[*client]struct{}{},
 		wills:    map[string]packet.Message{},
@@ -152,13 +152,13 @@ func (g *Registry) SetUsers(users *auth.Book) {
 	}
 	g.mu.Unlock()
 	for _, s := range sessions {
-		s.park(users.User(s.user))
+		s.deactivate(users.User(s.user))
 	}
 }
 
-// park makes the subscriptions inactive that the user, nil if he is gone, may not have. They are removed, or become
+// deactivate makes the subscriptions inactive that the user, nil if he is gone, may not have. They are removed, or become
 // active again, when the client comes: see recheck.
-func (s *Session) park(user *auth.User) {
+func (s *Session) deactivate(user *auth.User) {
 	var gone []string
 	s.mu.Lock()
 	for f := range s.subs {
@@ -166,7 +166,7 @@ func (s *Session) park(user *auth.User) {
 			gone = append(gone, f)
 		}
 	}
-	s.parked = s.parked || len(gone) > 0
+	s.inactive = s.inactive || len(gone) > 0
 	s.mu.Unlock()
 	if len(gone) > 0 {
 		s.g.router.Unsubscribe(s, gone)
@@ -270,8 +270,8 @@ func (g *Registry) take(c *client, id string, clean bool) (s *Session, present b
 	}
 	s = &Session{g: g, id: id, user: c.user.Name, holder: c, subs: map[string]packet.QOS{}}
 	if id == "" {
-		g.anonymus++
-		s.id = fmt.Sprintf("$%d", g.anonymus) // no client id starts with $
+		g.anonymous++
+		s.id = fmt.Sprintf("$%d", g.anonymous) // no client id starts with $
 	} else if !clean {
 		g.number++
 		s.number = g.number

@@ -63,7 +63,7 @@ func openRig(t *testing.T, on store.Options, change ...func(*Options)) (*rig, er
 		EgressBytes:      1 << 20,
 		Window:           100,
 		QueueMax:         1000,
-		Batch:            50,
+		FetchMax:         50,
 	}
 	for _, f := range change {
 		f(&o)
@@ -152,12 +152,12 @@ func (g *rig) keep() *peer {
 
 func (g *rig) publish(payload string, qos packet.QOS) chan error {
 	done := make(chan error, 1)
-	w := router.NewWaker(g.store)
+	batch := router.NewBatch(g.store)
 	g.router.Publish(&router.Publication{
 		Message: packet.Message{Topic: "t", Payload: []byte(payload), QOS: qos}, Route: g.router.Route("t"),
-		Done: func(_ *router.Publication, err error, _ *router.Waker) { done <- err },
-	}, &w)
-	w.Flush()
+		Done: func(_ *router.Publication, err error, _ *router.Batch) { done <- err },
+	}, &batch)
+	batch.Flush()
 	return done
 }
 

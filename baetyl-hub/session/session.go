@@ -24,9 +24,9 @@ type Session struct {
 	online  atomic.Pointer[client] // connection that messages go to, set after CONNACK
 	reserve uint64                 // next position; touched by the store's goroutine only, after loading
 
-	mu       sync.Mutex // below the locks of registry and router, above those of outbox and store
+	mu       sync.Mutex // below the locks of registry and router, above those of write queue and store
 	subs     map[string]packet.QOS
-	parked   bool                   // subs are not active: the user was missing, or not permitted, when the hub started
+	inactive bool                   // subs are not active: the user was missing, or not permitted, when the hub started
 	inbound  map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q        queue
 	loading  bool     // prefetch fetches messages from the store
@@ -57,24 +57,24 @@ func (s *Session) Reserve() (position uint64, ok bool) {
 }
 
 // SendNow implements router.Subscriber.
-func (s *Session) SendNow(frames []byte, n int, w *router.Waker) router.Crowded {
+func (s *Session) SendNow(frames []byte, n int, batch *router.Batch) router.Congested {
 	c := s.online.Load()
 	if c == nil {
 		return nil
 	}
 	s.g.stats.Passed.Add(uint64(n))
-	if c.out.sendLoose(frames, n, w) {
+	if c.out.sendQOS0(frames, n, batch) {
 		return &c.out
 	}
 	return nil
 }
 
 // Enqueue implements router.Subscriber.
-func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
+func (s *Session) Enqueue(e router.Entry, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.dead {
-		s.free(e.Seq, w)
+		s.free(e.Seq, batch)
 		return
 	}
 	x := entryOf(e)
@@ -90,7 +90,7 @@ func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
 		s.q.skip(e.Position)
 		switch {
 		case e.Message == nil:
-			s.free(e.Seq, w)
+			s.free(e.Seq, batch)
 			x = entry{state: done}
 		case s.q.len() >= 2*s.g.o.Window:
 			x.message = nil // it is on disk: what waits long need not fill the memory
@@ -98,11 +98,11 @@ func (s *Session) Enqueue(e router.Entry, w *router.Waker) {
 	}
 	s.q.push(x)
 	s.q.trim()
-	s.pump(w)
+	s.pump(batch)
 }
 
 // pump sends what the window has room for. It runs with s.mu held.
-func (s *Session) pump(w *router.Waker) {
+func (s *Session) pump(batch *router.Batch) {
 	c := s.online.Load()
 	if c == nil {
 		return
@@ -118,9 +118,9 @@ func (s *Session) pump(w *router.Waker) {
 				s.prefetch()
 				return
 			}
-			s.publish(c, e, position, w)
+			s.publish(c, e, position, batch)
 		case released:
-			c.sendID(packet.PUBREL, packetID(position), w)
+			c.sendID(packet.PUBREL, packetID(position), batch)
 		}
 		s.q.advance()
 	}
@@ -128,11 +128,11 @@ func (s *Session) pump(w *router.Waker) {
 	s.watch()
 }
 
-func (s *Session) publish(c *client, e *entry, position uint64, w *router.Waker) {
-	c.out.send(w, func(b []byte) []byte {
-		return router.Encode(b, e.message, e.qos, packetID(position), e.again, e.retained)
+func (s *Session) publish(c *client, e *entry, position uint64, batch *router.Batch) {
+	c.out.send(batch, func(b []byte) []byte {
+		return router.Encode(b, e.message, e.qos, packetID(position), e.dup, e.retained)
 	})
-	e.state, e.sent, e.again = sent, seconds(), true
+	e.state, e.sent, e.dup = sent, seconds(), true
 	s.g.stats.Sent.Add(1)
 }
 
@@ -142,15 +142,15 @@ func (s *Session) prefetch() {
 	if s.loading {
 		return
 	}
-	from, to := s.q.next, min(s.q.tail, s.q.next+uint64(2*s.g.o.Batch))
+	from, to := s.q.next, min(s.q.tail, s.q.next+uint64(2*s.g.o.FetchMax))
 	for from < to && !s.q.at(from).missing() {
 		from++
 	}
-	if from >= s.q.next+uint64(s.g.o.Batch) || from == to {
+	if from >= s.q.next+uint64(s.g.o.FetchMax) || from == to {
 		return // enough for now, or nothing is missing
 	}
-	positions, seqs := make([]uint64, 0, s.g.o.Batch), make([]uint64, 0, s.g.o.Batch)
-	for p := from; p < to && len(seqs) < s.g.o.Batch; p++ {
+	positions, seqs := make([]uint64, 0, s.g.o.FetchMax), make([]uint64, 0, s.g.o.FetchMax)
+	for p := from; p < to && len(seqs) < s.g.o.FetchMax; p++ {
 		if e := s.q.at(p); e.missing() {
 			positions, seqs = append(positions, p), append(seqs, e.seq)
 		}
@@ -158,7 +158,7 @@ func (s *Session) prefetch() {
 	s.loading = true
 	s.g.tasks.Go(func() {
 		found, failed := s.g.store.Messages(seqs)
-		w := router.NewWaker(s.g.store)
+		batch := router.NewBatch(s.g.store)
 		s.mu.Lock()
 		s.loading = false
 		for i, m := range found {
@@ -170,34 +170,34 @@ func (s *Session) prefetch() {
 			case e.seq != seqs[i] || e.state != waiting:
 			case m == nil: // expired
 				s.g.stats.Expired.Add(1)
-				s.free(s.q.finish(positions[i]), &w)
+				s.free(s.q.finish(positions[i]), &batch)
 			default:
 				e.message = m
 			}
 		}
 		if failed == nil {
-			s.pump(&w)
+			s.pump(&batch)
 		} else { // the store is being opened again, most likely
 			s.g.o.Log.WithField(log.KeyClient, s.id).WithError(failed).Warnf("queued messages can't be read now")
 			time.AfterFunc(time.Second, s.resume)
 		}
 		s.mu.Unlock()
-		w.Flush()
+		batch.Flush()
 	})
 }
 
 // resume goes on with a queue whose messages could not be read.
 func (s *Session) resume() {
-	w := router.NewWaker(s.g.store)
-	defer w.Flush()
+	batch := router.NewBatch(s.g.store)
+	defer batch.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pump(&w)
+	s.pump(&batch)
 }
 
 // watch starts the timer that repeats what is not acknowledged in time. It runs with s.mu held.
 func (s *Session) watch() {
-	if s.timed || s.q.flying == 0 || s.g.o.Retry <= 0 {
+	if s.timed || s.q.inFlight == 0 || s.g.o.Retry <= 0 {
 		return
 	}
 	s.timed = true
@@ -206,8 +206,8 @@ func (s *Session) watch() {
 
 // repeat sends again what has waited for `egress.qos1.retry.interval`, each message by itself, not only the oldest.
 func (s *Session) repeat() {
-	w := router.NewWaker(s.g.store)
-	defer w.Flush()
+	batch := router.NewBatch(s.g.store)
+	defer batch.Flush()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.timed = false
@@ -218,20 +218,20 @@ func (s *Session) repeat() {
 	old := seconds() - uint32(s.g.o.Retry/time.Second)
 	for p := s.q.head; p < s.q.next; p++ {
 		if e := s.q.at(p); e.state == sent && e.sent <= old && e.message != nil {
-			s.publish(c, e, p, &w)
+			s.publish(c, e, p, &batch)
 			s.g.stats.Repeated.Add(1)
 		} else if e.state == released && e.sent <= old {
-			c.sendID(packet.PUBREL, packetID(p), &w)
+			c.sendID(packet.PUBREL, packetID(p), &batch)
 			e.sent = seconds()
 		} else if e.state == received {
-			s.save(&w) // the store refused it
+			s.save(&batch) // the store refused it
 		}
 	}
 	s.watch()
 }
 
 // acknowledge handles PUBACK, PUBREC and PUBCOMP of the client.
-func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, w *router.Waker) {
+func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	position, ok := s.q.find(id)
@@ -242,38 +242,38 @@ func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, w *rout
 	switch {
 	case kind == packet.PUBACK && ok && e.qos == 1 && e.state == sent,
 		kind == packet.PUBCOMP && ok && e.state == released:
-		s.free(s.q.finish(position), w)
-		s.save(w)
-		s.pump(w)
+		s.free(s.q.finish(position), batch)
+		s.save(batch)
+		s.pump(batch)
 	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
 		// The payload is the client's now; what remains is to release the id. That must be stored first: after PUBREL the
 		// client forgets the id, and a PUBLISH repeated by a restarted hub would count as new. [MQTT-4.3.3-1]
-		s.free(e.seq, w)
+		s.free(e.seq, batch)
 		*e = entry{qos: 2, state: received, sent: seconds()}
 		if s.number == 0 {
 			e.state = released
-			c.sendID(packet.PUBREL, id, w)
+			c.sendID(packet.PUBREL, id, batch)
 		}
-		s.save(w)
+		s.save(batch)
 	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
-		c.sendID(packet.PUBREL, id, w) // a repetition, or of a session that the client still remembers: let it finish
+		c.sendID(packet.PUBREL, id, batch) // a repetition, or of a session that the client still remembers: let it finish
 	}
 }
 
 // free notes that the session needs a stored message no more. It runs with s.mu held.
-func (s *Session) free(seq uint64, w *router.Waker) {
+func (s *Session) free(seq uint64, batch *router.Batch) {
 	if seq == 0 {
 		return
 	}
 	s.freed = append(s.freed, seq)
-	s.save(w)
+	s.save(batch)
 }
 
 // save queues the session's progress for the store. It runs with s.mu held.
-func (s *Session) save(w *router.Waker) {
+func (s *Session) save(batch *router.Batch) {
 	if s.number != 0 && !s.dirty {
 		s.dirty = true
-		w.Later(s)
+		batch.Later(s)
 	}
 }
 
@@ -322,10 +322,10 @@ func (s *Session) Committed(err error) {
 		}
 		s.q.at(p).state = released
 		if c != nil {
-			c.sendID(packet.PUBREL, packetID(p), s.g.waker)
+			c.sendID(packet.PUBREL, packetID(p), s.g.batch)
 		}
 	}
 	if more || s.q.has(received) {
-		s.save(s.g.waker)
+		s.save(s.g.batch)
 	}
 }

@@ -28,7 +28,7 @@ func (c *client) subscribe(p *packet.Subscribe) error {
 		ack.ReturnCodes = append(ack.ReturnCodes, code)
 	}
 	s := c.s
-	c.w.Flush() // what the client sent before is stored before
+	c.batch.Flush() // what the client sent before is stored before
 	if err := c.g.commit(func(tx *store.Tx) error {
 		for _, x := range granted {
 			tx.PutFilter(s.number, x.Filter, x.QOS)
@@ -43,8 +43,8 @@ func (c *client) subscribe(p *packet.Subscribe) error {
 	}
 	s.mu.Unlock()
 	// SUBACK goes out before any message that the subscriptions bring.
-	since := c.g.router.Subscribe(s, granted, func() { c.send(ack, &c.w) })
-	c.w.Flush()
+	since := c.g.router.Subscribe(s, granted, func() { c.send(ack, &c.batch) })
+	c.batch.Flush()
 	c.g.router.SendRetained(s, granted, since)
 	return nil
 }
@@ -74,13 +74,13 @@ func (c *client) maySubscribe(full string) error {
 
 // unsubscribe handles UNSUBSCRIBE; filters without subscription are acknowledged too. [MQTT-3.10.4-5]
 func (c *client) unsubscribe(p *packet.Unsubscribe) error {
-	c.w.Flush()
+	c.batch.Flush()
 	if err := c.g.remove(c.s, p.Topics); err != nil {
 		return err
 	}
 	ack := packet.NewUnsuback()
 	ack.ID = p.ID // [MQTT-3.10.4-4]
-	c.send(ack, &c.w)
+	c.send(ack, &c.batch)
 	return nil
 }
 
