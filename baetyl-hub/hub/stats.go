@@ -7,16 +7,17 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Stat is one figure of the hub. Where it goes: the report to the master, the status line of the log, Prometheus, $SYS.
+// Stat is one statistic of the hub. It is reported to the master, in the status line of the log, to Prometheus and below
+// $SYS.
 type Stat struct {
 	Name    string // as reported; baetyl_hub_<name> in Prometheus
 	Help    string
-	Counter bool   // grows since the start; else it is a state of now
+	Counter bool   // counts since the start; else it is a current value
 	Sys     string // topic below $SYS/broker/, with mosquitto's name where it has one; empty: none
 	Value   int64
 }
 
-// Stats returns the figures as they are now.
+// Stats returns the current values.
 func (h *Hub) Stats() []Stat {
 	c, r, s := h.sessions.Stats(), h.router.Stats(), h.store.Stats()
 	sessions, connected := int64(h.sessions.Sessions()), c.Connections.Load()
@@ -64,7 +65,7 @@ func (h *Hub) Stats() []Stat {
 	}
 }
 
-// Report is the figures by name, for the master.
+// Report returns the statistics by name, for the master.
 func (h *Hub) Report() map[string]int64 {
 	out := map[string]int64{}
 	for _, x := range h.Stats() {
@@ -73,7 +74,7 @@ func (h *Hub) Report() map[string]int64 {
 	return out
 }
 
-// logStatus writes a line every `status.logging.interval`.
+// logStatus logs the statistics every `status.logging.interval`.
 func (h *Hub) logStatus(ctx context.Context) error {
 	return run.Every(ctx, h.cfg.Status.Logging.Interval, func() {
 		entry := h.log

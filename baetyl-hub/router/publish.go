@@ -6,11 +6,11 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 )
 
-// Publication is one message on its way. The router owns it from Publish until Done.
+// Publication is one message that is being published. The router owns it from Publish until Done.
 type Publication struct {
 	Message packet.Message // Retain as published
-	Route   *Route         // of Message.Topic; matched again if it is no longer fresh
-	InOrder bool           // an earlier message of the same publisher is not stored yet: queue behind it
+	Route   *Route         // of Message.Topic; matched again if it is not Fresh
+	InOrder bool           // an earlier message of the same publisher is not stored yet: go through the store, behind it
 
 	// Of a QoS 2 message from a numbered session: its number and the packet id, stored with the message.
 	Receiver uint64
@@ -19,10 +19,10 @@ type Publication struct {
 	// Of a will: the client whose stored will this is, removed with the message.
 	Will string
 
-	// Done is told once when the message is safe, or why it is not, before the message is delivered; may be nil. It must
-	// not block.
+	// Done is called once, before the message is delivered: err is nil if the message is stored as far as it needs to be,
+	// else the reason why it is not. It may be nil and must not block.
 	Done func(p *Publication, err error, batch *Batch)
-	// Tokens, if not nil, has one token taken out when the publication is finished: told and delivered, or refused.
+	// Tokens, if not nil: one token is received from it when the publication is delivered or refused.
 	Tokens <-chan struct{}
 
 	r     *Router
@@ -32,14 +32,14 @@ type Publication struct {
 // part is the message itself or a copy of it by a static route.
 type part struct {
 	message *packet.Message
-	live    []Sub          // get it at once when it is safe, without being stored for
-	stored  []Sub          // are stored for
-	targets []store.Target // beside stored
+	live    []Sub          // get it without storage
+	stored  []Sub          // get it from storage: sessions that outlive their connection, QoS 1 and 2
+	targets []store.Target // of stored, same indexes
 	seq     uint64
 }
 
-// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and batch
-// gathers the connections to wake. Otherwise batch gathers it for the store, whose goroutine goes on with it.
+// Publish routes p. If there is nothing to store and nothing to wait for, p is delivered before Publish returns, and
+// batch collects the connections to wake. Otherwise batch collects p for the store, whose goroutine continues with it.
 func (r *Router) Publish(p *Publication, batch *Batch) {
 	p.r = r
 	if !r.Fresh(p.Route) {
@@ -53,8 +53,8 @@ func (r *Router) Publish(p *Publication, batch *Batch) {
 	batch.Later(p)
 }
 
-// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the
-// DUP nor the retain flag, and rt is Direct.
+// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. The packets must have
+// neither the DUP nor the retain flag, and rt must be Direct.
 func (rt *Route) Forward(frames []byte, n int, batch *Batch) {
 	all := len(rt.subs) > 0
 	for i := range rt.subs {
@@ -105,7 +105,7 @@ func (p *Publication) needsStore() bool {
 // Write implements store.Op.
 func (p *Publication) Write(tx *store.Tx) error {
 	if p.Message.Retain && !p.r.Fresh(p.Route) {
-		// Who has subscribed meanwhile gets it too: see SendRetained.
+		// Sessions that have subscribed meanwhile get it too: see SendRetained.
 		p.Route, p.parts = p.r.Route(p.Message.Topic), p.parts[:0]
 		p.split(p.Route, &p.Message)
 	}
@@ -172,7 +172,7 @@ func (p *Publication) Committed(err error) {
 	p.finish(err, batch)
 }
 
-// finish answers first and delivers then, so that a client which is its own subscriber gets PUBREC before PUBLISH.
+// finish answers before it delivers: a client that subscribes to its own topic gets PUBREC before PUBLISH.
 func (p *Publication) finish(err error, batch *Batch) {
 	if p.Done != nil {
 		p.Done(p, err, batch)

@@ -9,8 +9,8 @@ import (
 // kept is a retained message.
 type kept struct {
 	packet.Message
-	number  uint64 // rises with each message that the router retains: tells two of one topic apart
-	version uint64 // of the subscriptions that it was matched against: those have got it
+	number  uint64 // unique and rising: tells two messages of one topic apart
+	version uint64 // Route.version of its publication: subscriptions up to that version have got it as a live message
 }
 
 // found is a retained message for a new subscriber.
@@ -37,7 +37,7 @@ func (r *Router) put(m packet.Message, version uint64) {
 	*r.retained.Put(m.Topic) = kept{m, r.retentions, version}
 }
 
-// Announce publishes a message of the hub itself, below $SYS: retained, in memory only.
+// Announce publishes a statistic of the hub, below $SYS, and retains it in memory only.
 func (r *Router) Announce(name string, payload []byte) {
 	m := packet.Message{Topic: name, Payload: payload}
 	rt := r.Route(name)
@@ -52,18 +52,17 @@ func (r *Router) Announce(name string, payload []byte) {
 	batch.Flush()
 }
 
-// LoadRetained takes over a retained message from the store, at start.
+// LoadRetained adds a retained message that the store has loaded, before the hub runs.
 func (r *Router) LoadRetained(m packet.Message) { r.retain(m, 0) }
 
-// SendRetained gives s the retained messages that match the subscriptions which it just made. [MQTT-3.3.1-6] Each
-// goes once per SUBSCRIBE, at the highest quality that a matching filter has. Shared subscriptions get none, as
-// usual.
+// SendRetained sends s the retained messages that match its new subscriptions. [MQTT-3.3.1-6] Each is sent once per
+// SUBSCRIBE, with the highest QoS of the matching filters. Shared subscriptions get none, as in other brokers.
 //
-// since is what Subscribe returned. SendRetained returns when they are sent or queued, and keeps them in line with
-// what is published meanwhile: who subscribes misses no newer message, gets none twice, and none that is older than
-// one which he got already.
+// since is the result of Subscribe. SendRetained returns when the messages are sent or queued. If messages of the same
+// topics are published meanwhile, s misses none of them, gets none twice, and never gets an older one after a newer.
 func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
-	// What was matched before s subscribed is retained when it is stored. After this barrier it is.
+	// After this barrier, publications that were queued before it are retained. Those that are queued later are matched
+	// again when they are written, and so s gets them: see Publication.Write.
 	if !r.await(&barrier{done: make(chan struct{})}) {
 		return
 	}
@@ -76,7 +75,7 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 			stored = append(stored, e)
 			continue
 		}
-		r.retainedMu.RLock() // a newer one is retained first and delivered then: this one is before it, or not at all
+		r.retainedMu.RLock() // a newer one is retained before it is delivered: e is sent before it, or not at all
 		switch {
 		case !r.current(e):
 		case e.QOS == 0:
@@ -100,7 +99,7 @@ func (r *Router) findRetained(list []Subscription, since uint64) (all []found) {
 	for _, x := range list {
 		r.retained.Select(x.Filter, func(m *kept) bool {
 			if m.version >= since {
-				return true // s gets it, or has got it, as a new message
+				return true // s gets it as a live message
 			}
 			qos := min(m.QOS, x.QOS)
 			if i, ok := at[m.Topic]; ok {
@@ -122,7 +121,7 @@ func (r *Router) current(x found) bool {
 	return now != nil && now.number == x.number
 }
 
-// await queues an op and waits until it is told.
+// await queues an op and waits until the store has committed it. It returns false if the store is closed.
 func (r *Router) await(op interface {
 	store.Op
 	wait()
@@ -134,7 +133,7 @@ func (r *Router) await(op interface {
 	return true
 }
 
-// barrier is an op that does nothing but follow those before it.
+// barrier is an op that changes nothing. When it is committed, all ops before it are.
 type barrier struct{ done chan struct{} }
 
 func (b *barrier) wait() { <-b.done }
@@ -145,7 +144,7 @@ func (b *barrier) Write(*store.Tx) error { return nil }
 // Committed implements store.Op.
 func (b *barrier) Committed(error) { close(b.done) }
 
-// redelivery stores retained messages for one session, so that they are repeated until they are acknowledged.
+// redelivery stores retained messages for one session, so that they are sent until they are acknowledged.
 type redelivery struct {
 	barrier
 	r       *Router
@@ -190,7 +189,7 @@ func (d *redelivery) Committed(err error) {
 		case err != nil:
 			e.Message, e.Seq = nil, 0
 		case !current:
-			e.Message = nil // s has got a newer one in this batch
+			e.Message = nil // s gets a newer one that is stored in the same batch
 		}
 		d.s.Enqueue(e.Entry, &d.r.batch)
 	}

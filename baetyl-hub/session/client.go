@@ -16,8 +16,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// client is one connection: it reads packets and answers them. Its fields belong to the goroutine of serve unless
-// said otherwise.
+// client is one connection: it reads packets and answers them. Only the goroutine of serve touches its fields, unless
+// a comment says otherwise.
 type client struct {
 	g     *Registry
 	conn  net.Conn
@@ -30,21 +30,21 @@ type client struct {
 	s         *Session
 	user      *auth.User
 	admitted  atomic.Pointer[auth.User] // the same, for Registry.SetUsers
-	keepAlive time.Duration             // longest silence; 0: any
+	keepAlive time.Duration             // the client must send something within this time; 0: no limit
 	will      *packet.Message
-	staleWill bool // the store has a will of this client from the last run of the hub
+	staleWill bool // the store has a will of this client from before the hub's restart
 	routes    map[string]*known
 	burst     burst
-	// unstored holds a token for each message that is not stored yet. When it is full the read loop waits, and with it,
-	// through TCP, the publisher: the documented `ingress.qos1.buffer.size`.
+	// unstored holds a token for each message that is not stored yet. When it is full the read loop waits, and through
+	// TCP the publisher waits too: `message.ingress.qos1.buffer.size`.
 	unstored chan struct{}
-	done     chan struct{} // closed when the session has been let go
+	done     chan struct{} // closed when the session is released
 }
 
-// known is what the connection learned about a topic.
+// known is what the connection remembers of a topic that it may publish to.
 type known struct{ route *router.Route }
 
-// maxRoutes bounds the topics that a connection remembers; past it, it forgets all and learns anew.
+// maxRoutes is how many topics a connection remembers. At the limit it forgets all of them.
 const maxRoutes = 256
 
 var (
@@ -53,8 +53,7 @@ var (
 	errForbidden  = errors.New("not permitted")
 )
 
-// Serve runs a connection from its first byte to its end. cert is the client's verified certificate, nil if it has
-// none.
+// Serve runs a connection until it ends, and closes it. cert is the client's verified certificate, nil if it has none.
 func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 	c := &client{
 		g: g, conn: conn, cert: cert,
@@ -82,7 +81,7 @@ func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 	c.finish(err)
 }
 
-// serve handles packets until the connection ends and says why it did.
+// serve handles packets until the connection ends. It returns the reason.
 func (c *client) serve() error {
 	for {
 		for {
@@ -173,10 +172,10 @@ func (c *client) sendID(kind packet.Type, id packet.ID, batch *router.Batch) {
 	})
 }
 
-// kick ends the connection because another one takes the session over.
+// kick closes the connection; its goroutine then releases the session. It may be called from any goroutine.
 func (c *client) kick() { _ = c.conn.Close() }
 
-// finish lets the session go, publishes the will if the client did not say goodbye, and closes the connection.
+// finish publishes the will unless the client sent DISCONNECT, closes the connection and releases the session.
 func (c *client) finish(err error) {
 	c.forward()
 	c.batch.Flush()

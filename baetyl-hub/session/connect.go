@@ -53,7 +53,7 @@ func (c *client) connect() error {
 	return nil
 }
 
-// admit checks who connects and gives the client its session.
+// admit checks user and permissions, and gives the client its session.
 func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	user, err := c.g.users.Load().Login(p.Username, p.Password, c.cert)
 	if err != nil {
@@ -61,12 +61,12 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 		return false, connectFault{packet.BadUsernameOrPassword, err.Error()}
 	}
 	if !user.MayAnything() {
-		return false, connectFault{packet.NotAuthorized, "user has no permission at all"}
+		return false, connectFault{packet.NotAuthorized, "the user has no permissions"}
 	}
 	if !c.g.o.clientID(p.ClientID) {
 		return false, connectFault{
 			packet.IdentifierRejected,
-			"client id has other characters than 0-9A-Za-z_- or is too long",
+			"the client id is too long or has characters other than 0-9 A-Z a-z _ -",
 		}
 	}
 	if p.Will != nil {
@@ -79,8 +79,8 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	}
 	c.user, c.will = user, p.Will
 	c.admitted.Store(user)
-	if !user.Equal(c.g.users.Load().User(user.Name)) { // reloaded between
-		return false, connectFault{packet.ServerUnavailable, "configuration changed, try again"}
+	if !user.Equal(c.g.users.Load().User(user.Name)) { // reloaded meanwhile
+		return false, connectFault{packet.ServerUnavailable, "the configuration was reloaded meanwhile; connect again"}
 	}
 	c.unstored = make(chan struct{}, c.g.o.Ingress)
 	s, present, err := c.g.take(c, p.ClientID, p.CleanSession)
@@ -106,27 +106,27 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	if err != nil {
 		c.will = nil
 		if fresh {
-			s.number = 0 // the store doesn't know it: it must not outlive this connection
+			s.number = 0 // the store does not have it: it ends with this connection
 		}
 		return false, connectFault{packet.ServerUnavailable, err.Error()}
 	}
 	return present, nil
 }
 
-// attach lets messages flow to the connection. What an earlier connection had in flight goes first.
+// attach starts delivery to the connection. Messages that were in flight on an earlier connection are sent first.
 func (s *Session) attach(c *client, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.q.rewind()
 	s.online.Store(c)
 	if s.q.has(received) {
-		s.save(batch) // the store refused it
+		s.save(batch) // the store failed to write it
 	}
 	s.pump(batch)
 }
 
-// recheck compares the subscriptions of a session that was found with what its user may do today: the configuration
-// may have changed. What is not permitted any more is removed, the rest is active afterwards.
+// recheck compares the subscriptions of an existing session with what its user may do now: the configuration may have
+// changed. It removes those that are no longer permitted and makes the others active.
 func (g *Registry) recheck(s *Session, user *auth.User) error {
 	var keep []router.Subscription
 	var gone []string
@@ -151,13 +151,13 @@ func (g *Registry) recheck(s *Session, user *auth.User) error {
 	return g.remove(s, gone)
 }
 
-// endWill publishes the client's will, or forgets it after DISCONNECT [MQTT-3.1.2-10]. When the hub stops, the stored
-// will stays: it is published after the next start if the client has not come back by then.
-func (c *client) endWill(goodbye bool) {
+// endWill publishes the client's will, or deletes it after DISCONNECT [MQTT-3.1.2-10]. When the hub stops, the will
+// stays in the store: RunWills publishes it after the next start if the client does not connect again in time.
+func (c *client) endWill(disconnected bool) {
 	if c.will == nil {
 		return
 	}
-	if goodbye {
+	if disconnected {
 		_ = c.g.commit(func(tx *store.Tx) error { tx.DeleteWill(c.s.id); return nil }, true)
 		return
 	}

@@ -12,8 +12,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Session is the state that a client has at the hub: its subscriptions and what is still to be delivered or
-// completed. It lives as long as the connection (transient), or until a clean session replaces it (durable).
+// Session is what the hub keeps for a client: its subscriptions, the messages that wait for it, and the exchanges that
+// are not complete. A transient session ends with its connection; a durable one ends when a clean session replaces it.
 type Session struct {
 	g      *Registry
 	id     string // client id, or a made-up key for a client without one
@@ -24,17 +24,17 @@ type Session struct {
 	online  atomic.Pointer[client] // connection that messages go to, set after CONNACK
 	reserve uint64                 // next position; touched by the store's goroutine only, after loading
 
-	mu       sync.Mutex // below the locks of registry and router, above those of write queue and store
+	mu       sync.Mutex // guards the fields below
 	subs     map[string]packet.QOS
-	inactive bool                   // subs are not active: the user was missing, or not permitted, when the hub started
+	inactive bool                   // some of subs are not in the router: the user is gone or may not have them; see recheck
 	inbound  map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q        queue
-	loading  bool     // prefetch fetches messages from the store
-	timed    bool     // the repetition timer runs
-	dead     bool     // replaced by a clean session: nothing is kept for it any more
-	dirty    bool     // the session waits in the store's queue as an op
-	freed    []uint64 // messages that it needs no more, not yet told to the store
-	writing  []uint64 // the same, told in the batch that is being written
+	loading  bool     // prefetch is reading messages from the store
+	timed    bool     // the retry timer runs
+	dead     bool     // discarded: nothing is kept for it any more
+	dirty    bool     // the session is an op in the store's queue
+	freed    []uint64 // stored messages that it no longer needs; the store does not know yet
+	writing  []uint64 // the same, in the batch that the store is writing
 	recorded []uint64 // positions whose PUBREC is in the batch that is being written
 }
 
@@ -136,8 +136,7 @@ func (s *Session) publish(c *client, e *entry, position uint64, batch *router.Ba
 	s.g.stats.Sent.Add(1)
 }
 
-// prefetch fetches messages that only the store has before their turn comes, outside of the lock. It runs with s.mu
-// held.
+// prefetch starts a goroutine that reads messages from the store before pump needs them. It runs with s.mu held.
 func (s *Session) prefetch() {
 	if s.loading {
 		return
@@ -177,8 +176,8 @@ func (s *Session) prefetch() {
 		}
 		if failed == nil {
 			s.pump(&batch)
-		} else { // the store is being opened again, most likely
-			s.g.o.Log.WithField(log.KeyClient, s.id).WithError(failed).Warnf("queued messages can't be read now")
+		} else { // most likely the store is being reopened
+			s.g.o.Log.WithField(log.KeyClient, s.id).WithError(failed).Warnf("read queued messages failed, trying again in 1s")
 			time.AfterFunc(time.Second, s.resume)
 		}
 		s.mu.Unlock()
@@ -186,7 +185,7 @@ func (s *Session) prefetch() {
 	})
 }
 
-// resume goes on with a queue whose messages could not be read.
+// resume continues with the queue after its messages could not be read.
 func (s *Session) resume() {
 	batch := router.NewBatch(s.g.store)
 	defer batch.Flush()
@@ -195,7 +194,7 @@ func (s *Session) resume() {
 	s.pump(&batch)
 }
 
-// watch starts the timer that repeats what is not acknowledged in time. It runs with s.mu held.
+// watch starts the retry timer if messages are in flight. It runs with s.mu held.
 func (s *Session) watch() {
 	if s.timed || s.q.inFlight == 0 || s.g.o.Retry <= 0 {
 		return
@@ -204,7 +203,7 @@ func (s *Session) watch() {
 	time.AfterFunc(s.g.o.Retry, s.repeat)
 }
 
-// repeat sends again what has waited for `egress.qos1.retry.interval`, each message by itself, not only the oldest.
+// repeat sends again each message, and each PUBREL, that has waited for Options.Retry.
 func (s *Session) repeat() {
 	batch := router.NewBatch(s.g.store)
 	defer batch.Flush()
@@ -224,7 +223,7 @@ func (s *Session) repeat() {
 			c.sendID(packet.PUBREL, packetID(p), &batch)
 			e.sent = seconds()
 		} else if e.state == received {
-			s.save(&batch) // the store refused it
+			s.save(&batch) // the store failed to write it
 		}
 	}
 	s.watch()
@@ -246,8 +245,8 @@ func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, batch *
 		s.save(batch)
 		s.pump(batch)
 	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
-		// The payload is the client's now; what remains is to release the id. That must be stored first: after PUBREL the
-		// client forgets the id, and a PUBLISH repeated by a restarted hub would count as new. [MQTT-4.3.3-1]
+		// The client has the message; only its id has to be released. The PUBREC must be stored first: after PUBREL the
+		// client forgets the id, and would take a PUBLISH that a restarted hub repeats for a new one. [MQTT-4.3.3-1]
 		s.free(e.seq, batch)
 		*e = entry{qos: 2, state: received, sent: seconds()}
 		if s.number == 0 {
@@ -256,11 +255,11 @@ func (s *Session) acknowledge(kind packet.Type, id packet.ID, c *client, batch *
 		}
 		s.save(batch)
 	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
-		c.sendID(packet.PUBREL, id, batch) // a repetition, or of a session that the client still remembers: let it finish
+		c.sendID(packet.PUBREL, id, batch) // repeated, or from a session that the hub has discarded
 	}
 }
 
-// free notes that the session needs a stored message no more. It runs with s.mu held.
+// free records that the session no longer needs a stored message. It runs with s.mu held.
 func (s *Session) free(seq uint64, batch *router.Batch) {
 	if seq == 0 {
 		return
@@ -277,7 +276,7 @@ func (s *Session) save(batch *router.Batch) {
 	}
 }
 
-// Write implements store.Op: the session's progress since it was written last.
+// Write implements store.Op. It writes the session's progress since the last time.
 func (s *Session) Write(tx *store.Tx) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -308,16 +307,16 @@ func (s *Session) Committed(err error) {
 	s.writing, s.recorded = s.writing[:0], s.recorded[:0]
 	c := s.online.Load()
 	if err != nil {
-		// Told again with the next progress; until then the messages stay.
+		// Written again with the next progress; until then the messages stay in the store.
 		s.freed = append(s.freed, freed...)
 		if c != nil && s.q.has(received) {
-			c.kick() // no PUBREL may follow its PUBREC: attach tries again
+			c.kick() // the PUBREC is not stored, so no PUBREL may be sent; attach tries again
 		}
 		return
 	}
 	more := len(s.freed) > 0
 	for _, p := range recorded {
-		if p < s.q.head || p >= s.q.tail || s.q.at(p).state != received { // done, or the session was replaced
+		if p < s.q.head || p >= s.q.tail || s.q.at(p).state != received { // complete, or the session was replaced
 			continue
 		}
 		s.q.at(p).state = released

@@ -9,48 +9,48 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 )
 
-// write queue collects what a connection has to send, so that many packets leave in one write.
+// writeQueue collects the packets that a connection has to send, so that many of them leave in one write.
 //
-//	sendQOS0, send ─► pending ─► note: into the sender's Batch ─Flush─► Wake ─┬─ a little, and the socket takes it: written
-//	                                                                           └─ writer: one write of all that is pending,
-//	                                                                              again while there is more, ends
+//	send, sendQOS0 ─► pending, and note: into the sender's Batch ─Flush─► Wake
 //
-// The writer is a goroutine that lives only while there is something to send: an idle connection has none. Nobody but
-// the writer waits for the socket; who floods congested readers alone waits for the writer, in Drain.
+//	Wake ─┬─ few bytes, plain TCP, few others to wake: writeNow, done if the socket takes all of it
+//	      └─ else: write, on a goroutine: one write of all that is pending, again while there is more
+//
+// write runs on a goroutine that exists only while there is something to send: an idle connection has none. Only that
+// goroutine waits for the socket. A publisher whose receivers are all congested waits for it in Drain.
 type writeQueue struct {
 	conn    net.Conn
-	direct  syscall.RawConn // of conn, if bytes written there are bytes of the protocol; else nil
-	timeout time.Duration   // of one write; a reader that takes nothing for that long is cut off
+	direct  syscall.RawConn // of conn, if it is plain TCP; else nil
+	timeout time.Duration   // of one write; then the connection is closed
 	drop    func(n int)     // counts dropped QoS 0 messages
 	limits  writeLimits
 
-	// Publishers take publishers before mu: a hundred may wait for one subscriber, and the writer must not queue behind
-	// them.
+	// sendQOS0 locks publishers before mu. So of all publishers only one competes with the writer for mu.
 	publishers sync.Mutex
 
 	mu      sync.Mutex
 	pending []byte         // not yet taken by the writer
 	spare   []byte         // the writer's other buffer
 	qos0    int            // QoS 0 messages in pending
-	noted   bool           // a Batch holds the write queue, or the writer runs
-	ending  bool           // nothing more is taken; what is pending may still be written
-	closed  bool           // nothing more is written
-	room    chan struct{}  // closed when the writer takes what is pending; nil: nobody waits
-	since   time.Time      // start of the write under way; zero: there is none
-	done    sync.WaitGroup // the writer
+	noted   bool           // a Batch holds the queue, or the writer runs
+	ending  bool           // no more packets are accepted; pending may still be written
+	closed  bool           // no more bytes are written
+	room    chan struct{}  // closed when the writer takes pending; nil: no Drain waits
+	since   time.Time      // start of the current write; zero: none
+	done    sync.WaitGroup // counts noted
 }
 
-// writeLimits bound the memory that a slow reader costs.
+// writeLimits bound the memory that a slow reader takes.
 type writeLimits struct {
-	messages int // QoS 0 messages that wait; more are dropped
-	bytes    int // of QoS 0 messages that wait; more are dropped
-	hard     int // bytes that wait in all; more close the connection
+	messages int // QoS 0 messages in pending; more are dropped
+	bytes    int // in pending when a QoS 0 message comes; if there are more it is dropped
+	hard     int // bytes in pending; more close the connection
 }
 
-// keep is the largest buffer that an write queue keeps when it has nothing to send.
+// keep is the size in bytes of the largest buffer that an idle queue keeps, and of the largest that Wake writes at once.
 const keep = 4 << 10
 
-// sendQOS0 appends n QoS 0 messages, or drops them if too much waits already. It tells whether the write queue is congested.
+// sendQOS0 appends n QoS 0 packets, or drops them if too much is pending. It tells whether the queue is congested.
 func (q *writeQueue) sendQOS0(frames []byte, n int, batch *router.Batch) bool {
 	q.publishers.Lock()
 	defer q.publishers.Unlock()
@@ -69,16 +69,16 @@ func (q *writeQueue) sendQOS0(frames []byte, n int, batch *router.Batch) bool {
 	return q.congested()
 }
 
-// congested runs with q.mu held.
+// congested tells whether more than half of the limit is pending. It runs with q.mu held.
 func (q *writeQueue) congested() bool {
 	return q.qos0 > q.limits.messages/2 || len(q.pending) > q.limits.bytes/2
 }
 
-// drainTimeout is how long a write may take before its reader counts as dead and is not waited for.
+// drainTimeout is how long a write may take before Drain no longer waits for it.
 const drainTimeout = time.Second
 
-// Drain waits until the writer has taken what is pending, or the reader turns out to be dead. Who sends to congested
-// readers alone is so held to the pace of the first of them.
+// Drain implements router.Congested. It waits until the writer has taken what is pending, or until its write has lasted
+// for drainTimeout. So a publisher whose receivers are all congested sends as fast as one of them reads.
 func (q *writeQueue) Drain() {
 	q.mu.Lock()
 	left := drainTimeout
@@ -102,7 +102,8 @@ func (q *writeQueue) Drain() {
 	}
 }
 
-// send appends what encode adds to the buffer; it is not dropped. A connection over its hard limit is closed.
+// send appends a packet, which encode adds to the buffer. It is never dropped: over the hard limit the connection is
+// closed.
 func (q *writeQueue) send(batch *router.Batch, encode func([]byte) []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -119,7 +120,7 @@ func (q *writeQueue) send(batch *router.Batch, encode func([]byte) []byte) {
 	q.note(batch)
 }
 
-// note runs with q.mu held.
+// note adds the queue to batch, unless it is in one or the writer runs. It runs with q.mu held.
 func (q *writeQueue) note(batch *router.Batch) {
 	if !q.noted {
 		q.noted = true
@@ -128,16 +129,16 @@ func (q *writeQueue) note(batch *router.Batch) {
 	}
 }
 
-// Wake implements router.Writer: it writes a little at once if the socket takes it, else starts the writer. It is
-// called once for each note.
+// Wake implements router.Writer: it writes a few bytes at once if the socket takes them, else it starts the writer. It
+// is called once for each note.
 func (q *writeQueue) Wake(alone bool) {
 	if !alone || q.direct == nil || !q.writeNow() {
 		go q.write()
 	}
 }
 
-// writeNow writes what is pending if it is little and the socket takes it without waiting. It tells whether nothing
-// is left to write.
+// writeNow writes what is pending if that is at most keep and the socket takes it without waiting. It tells whether
+// nothing is left to write.
 func (q *writeQueue) writeNow() bool {
 	q.mu.Lock()
 	if len(q.pending) > keep || q.closed {
@@ -147,7 +148,7 @@ func (q *writeQueue) writeNow() bool {
 	qos0, buf := q.qos0, q.take()
 	q.mu.Unlock()
 	n := 0
-	_ = q.direct.Control(func(fd uintptr) { n, _ = syscall.Write(int(fd), buf) }) // an error comes up again in the writer
+	_ = q.direct.Control(func(fd uintptr) { n, _ = syscall.Write(int(fd), buf) }) // the writer meets an error again
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if n = max(n, 0); n < len(buf) {
@@ -174,6 +175,7 @@ func (q *writeQueue) take() []byte {
 	return buf
 }
 
+// write is the writer. It ends when nothing is pending.
 func (q *writeQueue) write() {
 	defer q.done.Done()
 	for buf, timeout := q.swap(nil, nil); buf != nil; {
@@ -188,7 +190,8 @@ func (q *writeQueue) write() {
 	}
 }
 
-// swap gives the writer what is pending for the buffer that it has written, with err. Without a buffer the writer ends.
+// swap takes back the buffer that the writer has written, with the error of the write, and returns the next one. If it
+// returns nil the writer ends.
 func (q *writeQueue) swap(written []byte, err error) (buf []byte, timeout time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -213,13 +216,13 @@ func (q *writeQueue) swap(written []byte, err error) (buf []byte, timeout time.D
 	return q.take(), q.timeout
 }
 
-// finish sends what is pending if flush is set, closes the connection and waits for the writer. Batches that hold the
-// write queue must not depend on the caller.
+// finish sends what is pending if flush is set, closes the connection and waits for the writer. If another goroutine's
+// Batch holds the queue, finish waits for its Flush, which therefore must not wait for the caller.
 func (q *writeQueue) finish(flush bool) {
 	var batch router.Batch
 	q.mu.Lock()
 	if flush && !q.closed {
-		// What is left must not hold up a takeover or a shutdown.
+		// A slow reader must not delay a takeover or a shutdown for long.
 		q.timeout = time.Second
 		_ = q.conn.SetWriteDeadline(time.Now().Add(time.Second))
 		if len(q.pending) > 0 {
@@ -236,8 +239,7 @@ func (q *writeQueue) finish(flush bool) {
 	_ = q.conn.Close()
 }
 
-// direct returns the way to the socket of a connection that has nothing between its bytes and the socket's, nil for
-// others.
+// direct returns the socket of a plain TCP connection; nil for TLS and WebSocket, whose bytes are not those of MQTT.
 func direct(conn net.Conn) syscall.RawConn {
 	if tcp, ok := conn.(*net.TCPConn); ok {
 		if raw, err := tcp.SyscallConn(); err == nil {

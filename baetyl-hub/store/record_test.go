@@ -8,8 +8,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// FuzzDecodeRecord is internal: a record has no door but the store's files, which are checksummed. Nothing may panic,
-// allocate more than the record can justify, or change what it reads back.
+// FuzzDecodeRecord is internal: through the store's files, which have checksums, a damaged record never gets this far. No
+// record may cause a panic, allocate more memory than its size justifies, or change when it is encoded again.
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(
 		appendRecord(

@@ -38,7 +38,7 @@ func content(t *testing.T, s storage.Storage, fd storage.FileDesc) string {
 	return string(b)
 }
 
-// Cut leaves what was synced, Kill all; a storage from before is closed.
+// Cut keeps what was synced, Kill keeps all. Both close the open storage.
 func TestCutAndKill(t *testing.T) {
 	d := faultldb.New()
 	s := open(t, d)
@@ -68,7 +68,7 @@ func TestCutAndKill(t *testing.T) {
 	require.Equal(t, "none", content(t, s, tableFile))
 }
 
-// The operation that was chosen fails; a write that fails leaves half.
+// The chosen operations fail. A failed write writes half of its data.
 func TestFail(t *testing.T) {
 	d, fault := faultldb.New(), errors.New("fault")
 	d.Fail(func(op faultldb.Op) error {
@@ -90,7 +90,7 @@ func TestFail(t *testing.T) {
 	require.Equal(t, "12", content(t, s, journalFile))
 }
 
-// goleveldb works on it.
+// goleveldb works on it, and loses what was not synced.
 func TestDatabase(t *testing.T) {
 	d := faultldb.New()
 	s := open(t, d)
