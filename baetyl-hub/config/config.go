@@ -1,5 +1,5 @@
-// Package config is the configuration of the hub, etc/baetyl/service.yml: types, defaults and rules. docs/hub.md explains
-// each key.
+// Package config is the configuration of the hub, etc/baetyl/service.yml: types, defaults and rules. docs/hub.md
+// explains each key.
 package config
 
 import (

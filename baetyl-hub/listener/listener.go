@@ -18,8 +18,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Handler serves a connection and closes it. cert is the client's certificate, verified against the configured CA; nil if
-// it has none.
+// Handler serves a connection and closes it. cert is the client's certificate, verified against the configured CA;
+// nil if it has none.
 type Handler func(conn net.Conn, cert *x509.Certificate)
 
 // Options of a Set.

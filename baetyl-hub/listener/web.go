@@ -16,7 +16,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// serveWeb answers HTTP requests with a WebSocket. It ignores the path of the request, as earlier versions of Baetyl did.
+// serveWeb answers HTTP requests with a WebSocket. It ignores the path of the request, as earlier versions of Baetyl
+// did.
 func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 	upgrader := websocket.Upgrader{
 		HandshakeTimeout: s.o.Handshake,

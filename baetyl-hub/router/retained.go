@@ -167,10 +167,8 @@ func (d *redelivery) Write(tx *store.Tx) error {
 		if e.Position, ok = d.s.Reserve(); !ok {
 			continue
 		}
-		e.Seq = tx.PutMessage(
-			e.Message,
-			[]store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}},
-		)
+		e.Seq = tx.PutMessage(e.Message,
+			[]store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}})
 	}
 	return nil
 }

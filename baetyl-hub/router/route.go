@@ -95,7 +95,8 @@ func (rt *Route) takeHop(r *Router, s StaticRoute, hops int) {
 	rt.copies = append(rt.copies, hop{route: r.match(s.Target, hops), source: s.SourceQOS, target: s.TargetQOS})
 }
 
-// qos is the QoS of the copy that a hop makes of a message: 0 if the message or the source has QoS 0, else the target's.
+// qos is the QoS of the copy that a hop makes of a message: 0 if the message or the source has QoS 0, else the
+// target's.
 func (h hop) qos(published packet.QOS) packet.QOS {
 	if published == 0 || h.source == 0 {
 		return 0

@@ -169,6 +169,7 @@ func (c *client) endWill(disconnected bool) {
 
 func (g *Registry) publishWill(id string, will packet.Message) {
 	batch := router.NewBatch(g.store)
-	g.router.Publish(&router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}, &batch) // [MQTT-3.1.2-8]
+	p := &router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}
+	g.router.Publish(p, &batch) // [MQTT-3.1.2-8]
 	batch.Flush()
 }

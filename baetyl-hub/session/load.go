@@ -41,7 +41,8 @@ func (l *loader) session(x store.Session) {
 	}
 	a, err := decodeAcked(x.Acked)
 	if x.Acked != nil && err != nil {
-		g.o.Log.WithField(log.KeyClient, x.Client).WithError(err).Warnf("acknowledgements of the session are damaged, it gets all its stored messages again")
+		g.o.Log.WithField(log.KeyClient, x.Client).WithError(err).
+			Warnf("acknowledgements of the session are damaged, sending all its stored messages again")
 	}
 	if err == nil {
 		s.q = queue{head: a.head, next: a.head, high: a.head, tail: a.head}
@@ -61,8 +62,8 @@ func (l *loader) will(client string, will packet.Message) {
 	}
 }
 
-// activate adds the subscriptions of a session to the router if its user may still have all of them. Otherwise they stay
-// inactive until the client connects: see recheck.
+// activate adds the subscriptions of a session to the router if its user may still have all of them. Otherwise they
+// stay inactive until the client connects: see recheck.
 func (l *loader) activate(s *Session) {
 	user := l.g.users.Load().User(s.user)
 	list := make([]router.Subscription, 0, len(s.subs))

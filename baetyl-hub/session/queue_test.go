@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The queue is compared with a list that says the same slowly. Internal, because all that a queue does for a client
-// can be shown through the hub, but not in thousands of random orders.
+// model is a simple and slow queue, with which the real one is compared. Internal, because through the hub a test can't
+// run thousands of random orders.
 type model struct {
 	entries []modelEntry // by position
 	first   int          // all before it are done
@@ -161,20 +161,8 @@ func check(t *testing.T, q *queue, m *model, at func(int) uint64, fail func(stri
 	head := m.head()
 	m.next = max(m.next, head)
 	if at(len(m.entries)) != q.tail || at(head) != q.head || m.inFlight() != q.inFlight || q.next > q.tail {
-		t.Fatal(
-			fail(
-				fmt.Sprintf(
-					"head %d next %d tail %d inFlight %d, want %d %d %d",
-					q.head,
-					q.next,
-					q.tail,
-					q.inFlight,
-					at(head),
-					at(len(m.entries)),
-					m.inFlight(),
-				),
-			),
-		)
+		t.Fatal(fail(fmt.Sprintf("head %d next %d tail %d, %d in flight; want head %d tail %d, %d in flight",
+			q.head, q.next, q.tail, q.inFlight, at(head), at(len(m.entries)), m.inFlight())))
 	}
 	ids := map[packet.ID]bool{}
 	for i := head; i < len(m.entries); i++ {
@@ -195,7 +183,7 @@ func check(t *testing.T, q *queue, m *model, at func(int) uint64, fail func(stri
 	}
 }
 
-// However far a stuck message falls behind, no other gets its id: sending stops before.
+// No message gets the id of one that is never acknowledged: sending stops before.
 func TestQueueIDsNeverMeet(t *testing.T) {
 	var q queue
 	q.skip(70000)

@@ -159,8 +159,8 @@ func (g *Registry) SetUsers(users *auth.Book) {
 	}
 }
 
-// deactivate removes from the router the subscriptions that the user may not have; user is nil if there is no such user.
-// When the client connects again, recheck removes them for good or makes them active.
+// deactivate removes from the router the subscriptions that the user may not have; user is nil if there is no such
+// user. When the client connects again, recheck removes them for good or makes them active.
 func (s *Session) deactivate(user *auth.User) {
 	var gone []string
 	s.mu.Lock()

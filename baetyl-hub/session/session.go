@@ -26,7 +26,7 @@ type Session struct {
 
 	mu       sync.Mutex // guards the fields below
 	subs     map[string]packet.QOS
-	inactive bool                   // some of subs are not in the router: the user is gone or may not have them; see recheck
+	inactive bool                   // some of subs are not in the router: see recheck
 	inbound  map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q        queue
 	loading  bool     // prefetch is reading messages from the store

@@ -63,11 +63,8 @@ func (c *client) maySubscribe(full string) error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if _, has := c.s.subs[full]; !has && len(c.s.subs) >= c.g.o.SubscriptionsMax {
-		return fmt.Errorf(
-			"subscribe to %q: the client already has %d subscriptions (session.subscriptions.max)",
-			full,
-			len(c.s.subs),
-		)
+		return fmt.Errorf("subscribe to %q: the client already has %d subscriptions (session.subscriptions.max)",
+			full, len(c.s.subs))
 	}
 	return nil
 }

@@ -47,7 +47,8 @@ type writeLimits struct {
 	hard     int // bytes in pending; more close the connection
 }
 
-// keep is the size in bytes of the largest buffer that an idle queue keeps, and of the largest that Wake writes at once.
+// keep is the size in bytes of the largest buffer that an idle queue keeps, and of the largest that Wake writes at
+// once.
 const keep = 4 << 10
 
 // sendQOS0 appends n QoS 0 packets, or drops them if too much is pending. It tells whether the queue is congested.

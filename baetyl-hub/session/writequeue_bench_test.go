@@ -16,10 +16,8 @@ import (
 func BenchmarkWriteQueue(b *testing.B) {
 	for _, publishers := range []int{1, 10, 100} {
 		for _, size := range []int{100, 4 << 10, 60 << 10} {
-			b.Run(
-				fmt.Sprintf("publishers=%d/bytes=%d", publishers, size),
-				func(b *testing.B) { benchmarkWriteQueue(b, publishers, size) },
-			)
+			b.Run(fmt.Sprintf("publishers=%d/bytes=%d", publishers, size),
+				func(b *testing.B) { benchmarkWriteQueue(b, publishers, size) })
 		}
 	}
 }

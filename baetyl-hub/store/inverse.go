@@ -61,7 +61,8 @@ func (tx *Tx) inverse() *leveldb.Batch {
 		_ = b.Replay(v) // never fails: this program made b
 	}
 	if v.fault != nil {
-		tx.s.o.Log.WithError(v.fault).Warnf("some records can't be read to undo a failed write, so refused changes may be stored")
+		tx.s.o.Log.WithError(v.fault).
+			Warnf("some records can't be read to undo a failed write, so refused changes may be stored")
 	}
 	return &v.batch
 }
@@ -85,8 +86,8 @@ func (v *inverse) Put(key, _ []byte) {
 	}
 }
 
-// Delete implements leveldb.BatchReplay. It does not restore messages: a deleted message was acknowledged, or expired, or
-// belonged to a discarded session, and a million of them would not fit into memory. For the same reason
+// Delete implements leveldb.BatchReplay. It does not restore messages: a deleted message was acknowledged, or
+// expired, or belonged to a discarded session, and a million of them would not fit into memory. For the same reason
 // acknowledgements stay: without its message a QoS 2 exchange can only go on with PUBREL.
 func (v *inverse) Delete(key []byte) {
 	if key[0] != kindMessage {

@@ -168,9 +168,7 @@ func (s *Store) Messages(seqs []uint64) ([]*packet.Message, error) {
 		return out, nil
 	}
 	it := s.db.Load().NewIterator(
-		&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)},
-		nil,
-	)
+		&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)}, nil)
 	defer it.Release()
 	ok := it.First()
 	for i, seq := range seqs {

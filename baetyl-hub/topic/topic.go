@@ -37,12 +37,8 @@ func (l Limits) CheckName(s string) error {
 // CheckFilter returns an error if s is not a valid filter. s is without $share/<group>/: see Share.
 func (l Limits) CheckFilter(s string) error {
 	if strings.HasPrefix(s, "$") && !strings.HasPrefix(s, SysPrefix) {
-		return fmt.Errorf(
-			"filter %q: filters that start with $ are not supported, except %s and %s",
-			s,
-			SysPrefix,
-			SharePrefix,
-		)
+		return fmt.Errorf("filter %q: filters that start with $ are not supported, except %s and %s",
+			s, SysPrefix, SharePrefix)
 	}
 	if err := l.check("filter", s); err != nil {
 		return err
@@ -91,14 +87,15 @@ func Share(s string) (group, filter string, ok bool, err error) {
 	return group, filter, true, nil
 }
 
-// Match tells whether the filter matches the topic name; both must be valid. A wildcard in the first level does not match
-// names that start with $. [MQTT-4.7.2-1]
+// Match tells whether the filter matches the topic name; both must be valid. A wildcard in the first level does not
+// match names that start with $. [MQTT-4.7.2-1]
 func Match(filter, name string) bool {
 	if strings.HasPrefix(name, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
 		return false
 	}
-	for fMore, nMore := true, true; ; {
+	for {
 		var f, n string
+		var fMore, nMore bool
 		f, filter, fMore = strings.Cut(filter, "/")
 		if f == "#" {
 			return true
@@ -124,8 +121,9 @@ func Covers(permit, filter string) bool {
 	if strings.HasPrefix(filter, "$") && (strings.HasPrefix(permit, "+") || strings.HasPrefix(permit, "#")) {
 		return false
 	}
-	for pMore, fMore := true, true; ; {
+	for {
 		var p, f string
+		var pMore, fMore bool
 		p, permit, pMore = strings.Cut(permit, "/")
 		if p == "#" {
 			return true

@@ -6,8 +6,8 @@
 //	… open d.Storage(), work, reopen …
 //	d.Kill() or d.Cut()                        // the process ends; the power fails
 //
-// Names are as durable as with baetyl-hub/store/journal: the name of a journal when it is created, the name of a table or
-// manifest with its sync, CURRENT and all names with SetMeta. A removed file may be there again after Cut.
+// Names are as durable as with baetyl-hub/store/journal: the name of a journal when it is created, the name of a
+// table or manifest with its sync, CURRENT and all names with SetMeta. A removed file may be there again after Cut.
 package faultldb
 
 import (
@@ -67,8 +67,8 @@ func New() *Disk {
 	return &Disk{now: names{files: map[storage.FileDesc]*content{}}, safe: names{files: map[storage.FileDesc]*content{}}}
 }
 
-// Fail sets the function that decides about each operation: if it returns an error, the operation fails with that error.
-// faults must not call the disk. With nil all operations succeed.
+// Fail sets the function that decides about each operation: if it returns an error, the operation fails with that
+// error. faults must not call the disk. With nil all operations succeed.
 func (d *Disk) Fail(faults func(Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	journalFile = storage.FileDesc{Type: storage.TypeJournal, Num: 1}
-	tableFile   = storage.FileDesc{Type: storage.TypeTable, Num: 2}
+	logFile   = storage.FileDesc{Type: storage.TypeJournal, Num: 1}
+	tableFile = storage.FileDesc{Type: storage.TypeTable, Num: 2}
 )
 
 func open(t *testing.T, d *faultldb.Disk) storage.Storage {
@@ -42,12 +42,12 @@ func content(t *testing.T, s storage.Storage, fd storage.FileDesc) string {
 func TestCutAndKill(t *testing.T) {
 	d := faultldb.New()
 	s := open(t, d)
-	for _, fd := range []storage.FileDesc{journalFile, tableFile} {
+	for _, fd := range []storage.FileDesc{logFile, tableFile} {
 		w, err := s.Create(fd)
 		require.NoError(t, err)
 		_, err = w.Write([]byte("safe "))
 		require.NoError(t, err)
-		if fd == journalFile {
+		if fd == logFile {
 			require.NoError(t, w.Sync())
 		}
 		_, err = w.Write([]byte("written"))
@@ -59,12 +59,12 @@ func TestCutAndKill(t *testing.T) {
 	_, err = s.Create(tableFile)
 	require.ErrorIs(t, err, storage.ErrClosed)
 	s = open(t, d)
-	require.Equal(t, "safe written", content(t, s, journalFile))
+	require.Equal(t, "safe written", content(t, s, logFile))
 	require.Equal(t, "safe written", content(t, s, tableFile))
-	require.NoError(t, s.Remove(journalFile))
+	require.NoError(t, s.Remove(logFile))
 	d.Cut()
 	s = open(t, d)
-	require.Equal(t, "safe ", content(t, s, journalFile)) // the removal was not synced either
+	require.Equal(t, "safe ", content(t, s, logFile)) // the removal was not synced either
 	require.Equal(t, "none", content(t, s, tableFile))
 }
 
@@ -78,7 +78,7 @@ func TestFail(t *testing.T) {
 		return nil
 	})
 	s := open(t, d)
-	w, err := s.Create(journalFile)
+	w, err := s.Create(logFile)
 	require.NoError(t, err)
 	n, err := w.Write([]byte("1234"))
 	require.ErrorIs(t, err, fault)
@@ -87,7 +87,7 @@ func TestFail(t *testing.T) {
 	d.Fail(nil)
 	require.NoError(t, w.Sync())
 	require.Equal(t, 4, d.Ops())
-	require.Equal(t, "12", content(t, s, journalFile))
+	require.Equal(t, "12", content(t, s, logFile))
 }
 
 // goleveldb works on it, and loses what was not synced.

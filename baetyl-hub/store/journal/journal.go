@@ -4,14 +4,14 @@
 //	journal-N.spare ──Create: new mark, rename──► NNNNNN.log ──Remove: rename──► journal-N.spare
 //
 // When a file grows, each sync makes the file system write its own journal too: more writes to wait for, and several
-// times the wear on flash. When a file is overwritten, only its data is written. A mark, a random number for each use of
-// a file, tells the data of this use from that of earlier ones:
+// times the wear on flash. When a file is overwritten, only its data is written. A mark, a random number for each use
+// of a file, tells the data of this use from that of earlier ones:
 //
 //	file   magic (8) · mark (8) · frames · anything
 //	frame  mark (8) · length (4) · CRC-32C of mark, length and data (4) · data
 //
-// The data ends at the first frame that is not complete. After a power loss there may be complete frames behind it; their
-// sync had not ended, so the store has not reported them as stored. A file without the magic is a journal in
+// The data ends at the first frame that is not complete. After a power loss there may be complete frames behind it;
+// their sync had not ended, so the store has not reported them as stored. A file without the magic is a journal in
 // goleveldb's own format.
 package journal
 
