@@ -142,7 +142,8 @@ func (c *client) takeToken() {
 // receipt tells the client that its message is stored. It runs on the goroutine of the read loop or of the store.
 func (c *client) receipt(p *router.Publication, err error, batch *router.Batch) {
 	if err != nil {
-		c.log.WithError(err).Warnf("message could not be stored, closing the connection so that the client sends it again")
+		c.log.WithError(err).
+			Warnf("message to %q could not be stored, closing the connection so that the client sends it again", p.Message.Topic)
 		_ = c.conn.Close() // MQTT 3.1.1 has no other way to refuse a message
 	}
 	switch {
