@@ -1,8 +1,9 @@
-// Package auth tells who may connect to the hub and which topics he may use (`principals` of the configuration).
+// Package auth decides which clients may connect to the hub and which topics they may use (`principals` of the
+// configuration).
 //
-// A principal with a password is an account: it logs in with user name and password, over any transport. A principal
-// without is a certificate principal: its clients log in with its user name, no password, and a client certificate
-// that the configured CA issued; it may be bound to one certificate by common name or serial number.
+// A principal with a password is an account: its clients log in with user name and password, over any transport. A
+// principal without a password is a certificate principal: its clients log in with the user name, without password, and
+// with a client certificate of the configured CA. Common name or serial number may bind it to one certificate.
 package auth
 
 import (
@@ -28,25 +29,25 @@ const (
 // Principal is an entry of `principals`.
 type Principal struct {
 	Username string `yaml:"username" json:"username" validate:"nonzero"`
-	// plain text, or a bcrypt hash ($2a$, $2b$, $2y$); empty: certificate principal
+	// plain text or a bcrypt hash ($2a$, $2b$, $2y$); empty: certificate principal
 	Password string `yaml:"password" json:"password"`
 	// certificate principal: common name that the certificate must have
 	CN string `yaml:"cn" json:"cn"`
-	// certificate principal: decimal serial number that it must have
+	// certificate principal: decimal serial number that the certificate must have
 	SerialNumber string       `yaml:"serialnumber" json:"serialnumber"`
 	Permissions  []Permission `yaml:"permissions" json:"permissions"`
 }
 
-// Permission allows an action on the topics under its filters.
+// Permission allows an action on the topics that its filters match.
 type Permission struct {
 	Action string   `yaml:"action" json:"action" validate:"nonzero, oneof=pub|sub"`
 	Permit []string `yaml:"permit" json:"permit"`
 }
 
-// Book is the principals. It is not changed after New and may be used from any goroutine.
+// Book holds the principals. It is not changed after New and may be used from any goroutine.
 type Book struct{ users map[string]*User }
 
-// User is a principal that logged in.
+// User is a principal.
 type User struct {
 	Name     string
 	password []byte // nil: certificate principal
@@ -55,10 +56,10 @@ type User struct {
 	permits  map[string][]string // action → filters
 }
 
-// ErrRefused is the one answer to every failed login: it does not tell what was wrong.
+// ErrRefused is the error of every failed login. It does not tell what was wrong.
 var ErrRefused = errors.New("unknown user name, wrong password, or no suitable certificate")
 
-// New checks the principals. An error names the key.
+// New checks the principals and returns them. An error names the key of the configuration.
 func New(list []Principal, limits topic.Limits) (*Book, error) {
 	b := &Book{users: make(map[string]*User, len(list))}
 	for i, p := range list {
@@ -68,10 +69,8 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 		u := &User{Name: p.Username, cn: p.CN, serial: p.SerialNumber, permits: map[string][]string{}}
 		if p.Password != "" {
 			if p.CN != "" || p.SerialNumber != "" {
-				return nil, fmt.Errorf(
-					"principals[%d]: cn and serialnumber are for principals without password; leave out the password or both of them",
-					i,
-				)
+				return nil, fmt.Errorf("principals[%d]: cn and serialnumber are for principals without password; "+
+					"leave out the password or both of them", i)
 			}
 			u.password = []byte(p.Password)
 		}
@@ -88,10 +87,10 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 	return b, nil
 }
 
-// dummy takes the time of a comparison where there is no user, so that names can't be told apart by time.
+// dummy is the hash that Login compares with if there is no such user, so that the time does not reveal user names.
 var dummy = []byte("$2a$10$7EqJtq98hPqEX7fNZaFWoOhi5hWvvfe0TM/bQ9fKjRTPJAoQGz7bG")
 
-// Login returns the user, or ErrRefused. cert is the client's verified certificate, nil if it showed none.
+// Login returns the user, or ErrRefused. cert is the client's verified certificate, nil if it has none.
 func (b *Book) Login(username, password string, cert *x509.Certificate) (*User, error) {
 	u := b.users[username]
 	switch {
@@ -112,7 +111,7 @@ func (b *Book) Login(username, password string, cert *x509.Certificate) (*User, 
 		}
 		return u, nil
 	}
-	// Digests have one length, so the comparison does not tell that of the password.
+	// Digests have the same length, so the time of the comparison does not reveal the length of the password.
 	want, got := sha256.Sum256(u.password), sha256.Sum256([]byte(password))
 	if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
 		return nil, ErrRefused
@@ -120,7 +119,7 @@ func (b *Book) Login(username, password string, cert *x509.Certificate) (*User, 
 	return u, nil
 }
 
-// User returns the principal of that name without login, nil if there is none.
+// User returns the principal of that name, nil if there is none. It checks no password.
 func (b *Book) User(username string) *User { return b.users[username] }
 
 func (b *Book) hashed() bool {
@@ -137,10 +136,10 @@ func isHash(password []byte) bool {
 	return len(s) == 60 && (strings.HasPrefix(s, "$2a$") || strings.HasPrefix(s, "$2b$") || strings.HasPrefix(s, "$2y$"))
 }
 
-// Equal tells whether two principals are the same in all that they are and may; nil is equal to nobody.
+// Equal tells whether two principals have the same credentials and permissions. other may be nil: then they differ.
 func (u *User) Equal(other *User) bool { return other != nil && reflect.DeepEqual(u, other) }
 
-// MayAnything tells whether the user has any permission; one without has no business here.
+// MayAnything tells whether the user has any permission. The hub refuses users without.
 func (u *User) MayAnything() bool { return len(u.permits) > 0 }
 
 // MayPublish tells whether the user may publish to a topic.
@@ -153,7 +152,7 @@ func (u *User) MayPublish(name string) bool {
 	return false
 }
 
-// MaySubscribe tells whether all that the filter can match is permitted.
+// MaySubscribe tells whether one permit covers all topics that the filter can match.
 func (u *User) MaySubscribe(filter string) bool {
 	for _, permit := range u.permits[Subscribe] {
 		if topic.Covers(permit, filter) {

@@ -47,11 +47,11 @@ func TestLogin(t *testing.T) {
 		want           bool
 	}{
 		{"plain", "secret", nil, true},
-		{"plain", "secret", right, true}, // a certificate beside it does no harm
+		{"plain", "secret", right, true}, // a certificate is ignored
 		{"plain", "Secret", nil, false},
 		{"plain", "secret ", nil, false},
 		{"plain", "", nil, false},
-		{"plain", "", right, false}, // nor does it stand in for the password
+		{"plain", "", right, false}, // and does not replace the password
 		{"hashed", "secret", nil, true},
 		{"hashed-y", "secret", nil, true},
 		{"hashed", "Secret", nil, false},
@@ -88,17 +88,25 @@ func TestLogin(t *testing.T) {
 }
 
 func TestPrincipalsAreChecked(t *testing.T) {
+	wrongFilter := []auth.Permission{{Action: "pub", Permit: []string{"a", "a#"}}}
 	for want, list := range map[string][]auth.Principal{
-		`principals[1].username: "a" stands twice; names must be unique`:                                                 {{Username: "a"}, {Username: "a"}},
-		`principals[0]: cn and serialnumber are for principals without password; leave out the password or both of them`: {{Username: "a", Password: "p", CN: "x"}},
-		`principals[0].permissions[0].permit[1]: filter "a#": + and # must fill a whole level`:                           {{Username: "a", Permissions: []auth.Permission{{Action: "pub", Permit: []string{"a", "a#"}}}}},
+		`principals[1].username: "a" stands twice; names must be unique`: {
+			{Username: "a"}, {Username: "a"},
+		},
+		`principals[0]: cn and serialnumber are for principals without password; ` +
+			`leave out the password or both of them`: {
+			{Username: "a", Password: "p", CN: "x"},
+		},
+		`principals[0].permissions[0].permit[1]: filter "a#": + and # must fill a whole level`: {
+			{Username: "a", Permissions: wrongFilter},
+		},
 	} {
 		_, err := auth.New(list, topic.DefaultLimits)
 		require.EqualError(t, err, want)
 	}
 }
 
-// reference is the standard's matching, written for clarity alone.
+// reference is the matching of the standard, written for clarity, not speed.
 func reference(filter, name []string, first bool) bool {
 	switch {
 	case len(filter) > 0 && filter[0] == "#":
@@ -115,7 +123,7 @@ func matches(filter, name string) bool {
 	return reference(strings.Split(filter, "/"), strings.Split(name, "/"), true)
 }
 
-// names are all topics of up to four levels of a small world; z stands for whatever no filter names.
+// names are all topics with up to four levels of a few names; no filter contains the name z.
 func names() (out []string) {
 	level := []string{"a", "b", "", "z", "$SYS"}
 	for _, a := range level {
@@ -184,7 +192,7 @@ func TestPermissionsAgainstReference(t *testing.T) {
 		u := b.User("u")
 		for range 10 {
 			f := filter(r)
-			byOne := false // permit under which all of the filter lies
+			byOne := false // one permit covers the filter
 			for _, p := range permits {
 				inside := true
 				for _, n := range of(f) {
@@ -221,22 +229,20 @@ func contains(list []string, x string) bool {
 	return false
 }
 
-// What the weakness list tells: a permit of one level never lets through a filter that reaches deeper or wider.
+// A permit of one level never permits a filter that matches other levels or more topics.
 func TestNoEscalation(t *testing.T) {
 	for _, c := range []struct {
 		permit, filter string
 		want           bool
 	}{
-		{"a/+", "a/#", false}, {"+", "#", false}, {"+", "+", true}, {"+/b", "#", false}, {"+/b", "+/+", false}, {"+/b", "+/b", true},
-		{"a/#", "a", true}, {"a/#", "a/+", true}, {"a/#", "a/+/#", true}, {"a/#", "+/b", false}, {"#", "#", true}, {"#", "$SYS/#", false},
-		{"$SYS/#", "$SYS/broker/+", true}, {"a", "+", false}, {"a/b", "a/+", false},
+		{"a/+", "a/#", false}, {"+", "#", false}, {"+", "+", true},
+		{"+/b", "#", false}, {"+/b", "+/+", false}, {"+/b", "+/b", true},
+		{"a/#", "a", true}, {"a/#", "a/+", true}, {"a/#", "a/+/#", true}, {"a/#", "+/b", false},
+		{"#", "#", true}, {"#", "$SYS/#", false}, {"$SYS/#", "$SYS/broker/+", true},
+		{"a", "+", false}, {"a/b", "a/+", false},
 	} {
-		u := book(
-			t,
-			auth.Principal{Username: "u", Permissions: []auth.Permission{{Action: "sub", Permit: []string{c.permit}}}},
-		).User(
-			"u",
-		)
+		permissions := []auth.Permission{{Action: "sub", Permit: []string{c.permit}}}
+		u := book(t, auth.Principal{Username: "u", Permissions: permissions}).User("u")
 		require.Equal(t, c.want, u.MaySubscribe(c.filter), "%s for %s", c.permit, c.filter)
 		require.False(t, u.MayPublish("a/b"))
 	}

@@ -1,4 +1,5 @@
-// Package config is the hub's part of etc/baetyl/service.yml: types, defaults and rules ("baetyl-hub Configuration").
+// Package config is the configuration of the hub, etc/baetyl/service.yml: types, defaults and rules. docs/hub.md
+// explains each key.
 package config
 
 import (
@@ -18,7 +19,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Config is the whole configuration of the hub. docs/hub.md explains each key.
+// Config is the whole configuration of the hub.
 type Config struct {
 	Listen        []string         `yaml:"listen" json:"listen" validate:"nonzero"`
 	Certificate   cert.Config      `yaml:"certificate" json:"certificate"`
@@ -41,20 +42,20 @@ type Route struct {
 	Target Topic `yaml:"target" json:"target"`
 }
 
-// Topic is a topic or filter with a quality of service.
+// Topic is a topic or filter with a QoS.
 type Topic struct {
 	Topic string `yaml:"topic" json:"topic" validate:"nonzero"`
 	QOS   byte   `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
-// Message bounds messages on their way in and out.
+// Message has the limits of messages: their size, topics, buffers and age.
 type Message struct {
 	Length struct {
 		Max conf.Size `yaml:"max" json:"max" default:"32k" validate:"min=16, max=268435460"` // whole packet
 	} `yaml:"length" json:"length"`
 	Topic struct {
 		Length int `yaml:"length" json:"length" default:"255" validate:"min=1, max=65535"`
-		Levels int `yaml:"levels" json:"levels" default:"8" validate:"min=0, max=1000"` // separators
+		Levels int `yaml:"levels" json:"levels" default:"8" validate:"min=0, max=1000"` // number of separators '/'
 	} `yaml:"topic" json:"topic"`
 	Ingress struct {
 		QOS0 Buffered `yaml:"qos0" json:"qos0" default:"{\"buffer\":{\"size\":10000}}"`
@@ -107,7 +108,7 @@ type Batch struct {
 	Max int `yaml:"max" json:"max" validate:"min=1"`
 }
 
-// Session bounds what one client may have.
+// Session has the limits of one client.
 type Session struct {
 	ClientID struct {
 		Length int `yaml:"length" json:"length" default:"128" validate:"min=1, max=65535"`
@@ -123,7 +124,7 @@ type Session struct {
 	} `yaml:"will" json:"will"`
 }
 
-// Connection bounds connections.
+// Connection has the limits of connections.
 type Connection struct {
 	Max     int `yaml:"max" json:"max" default:"20000" validate:"min=1"`
 	Connect struct {
@@ -132,11 +133,11 @@ type Connection struct {
 	Write struct {
 		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1ms"`
 	} `yaml:"write" json:"write"`
-	// of web pages that may connect over ws and wss beside the hub's own host; "*": any
+	// of web pages that may connect over ws and wss, besides those of the hub's own host; "*": any
 	Origins []string `yaml:"origins" json:"origins"`
 }
 
-// Storage is where messages are kept, and how much.
+// Storage is where and how messages are stored.
 type Storage struct {
 	Dir      string        `yaml:"dir" json:"dir" default:"var/db/baetyl/data" validate:"nonzero"`
 	Sync     string        `yaml:"sync" json:"sync" default:"always" validate:"oneof=always|interval|none"`
@@ -145,12 +146,12 @@ type Storage struct {
 	Free     conf.Size     `yaml:"free" json:"free" default:"16m"`
 }
 
-// Sys is the statistics below $SYS.
+// Sys is about the statistics below $SYS.
 type Sys struct {
 	Interval time.Duration `yaml:"interval" json:"interval" default:"10s" validate:"min=0s"` // 0: none
 }
 
-// Metrics is for Prometheus and the report to the master.
+// Metrics is about Prometheus and the report to the master.
 type Metrics struct {
 	Address string `yaml:"address" json:"address" default:"127.0.0.1:9883"` // host:port; empty: none
 	Report  struct {
@@ -158,7 +159,7 @@ type Metrics struct {
 	} `yaml:"report" json:"report"`
 }
 
-// Status is a line in the log.
+// Status is about the line with all statistics in the log.
 type Status struct {
 	Logging struct {
 		Enable   bool          `yaml:"enable" json:"enable"`
@@ -166,12 +167,12 @@ type Status struct {
 	} `yaml:"logging" json:"logging"`
 }
 
-// Shutdown bounds the end.
+// Shutdown is about the end of the hub.
 type Shutdown struct {
 	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1ms"`
 }
 
-// Limits are the bounds of topics and filters.
+// Limits returns the limits of topics and filters.
 func (c *Config) Limits() topic.Limits {
 	return topic.Limits{Length: c.Message.Topic.Length, Levels: c.Message.Topic.Levels}
 }
@@ -219,8 +220,8 @@ func (c *Config) checkRoutes() error {
 		}
 		seen[key] = i
 	}
-	// A message that a route has put on its target may take every route whose source matches that target. A cycle in
-	// this graph would send it round for ever.
+	// The copy that a route publishes on its target takes every route whose source matches that target. In a cycle of
+	// routes copies would never end.
 	const fresh, open, closed = 0, 1, 2
 	state := make([]int, len(c.Subscriptions))
 	var visit func(i int) error
@@ -229,12 +230,9 @@ func (c *Config) checkRoutes() error {
 		case closed:
 			return nil
 		case open:
-			return fmt.Errorf(
-				"subscriptions[%d]: its target %q leads back to its source %q, so that messages would go round for ever; change one of the two",
-				i,
-				c.Subscriptions[i].Target.Topic,
-				c.Subscriptions[i].Source.Topic,
-			)
+			r := c.Subscriptions[i]
+			return fmt.Errorf("subscriptions[%d]: its target %q leads back to its source %q, "+
+				"so that messages would go round for ever; change one of the two", i, r.Target.Topic, r.Source.Topic)
 		}
 		state[i] = open
 		for j, next := range c.Subscriptions {
@@ -255,7 +253,7 @@ func (c *Config) checkRoutes() error {
 	return nil
 }
 
-// Routes are the static routes for the router.
+// Routes returns the static routes for the router.
 func (c *Config) Routes() []router.StaticRoute {
 	out := make([]router.StaticRoute, len(c.Subscriptions))
 	for i, r := range c.Subscriptions {

@@ -22,7 +22,7 @@ func parse(yml string) (c config.Config, err error) {
 
 const listen = "listen: ['tcp://:1883']\n"
 
-// Each wrong file is refused with the key and what to do, always with the same words.
+// The error of each wrong file names the key and what to do.
 func TestErrors(t *testing.T) {
 	conftest.Run(t, "testdata/wrong.txt", func(text []byte) error {
 		_, err := parse(string(text))
@@ -61,7 +61,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, time.Second, c.Storage.Interval)
 	require.Zero(t, c.Storage.Max)
 	require.EqualValues(t, 16<<20, c.Storage.Free)
-	require.Equal(t, "127.0.0.1:9883", c.Metrics.Address) // nobody from outside
+	require.Equal(t, "127.0.0.1:9883", c.Metrics.Address) // not reachable from other machines
 	require.Equal(t, time.Minute, c.Metrics.Report.Interval)
 	require.Equal(t, 10*time.Second, c.Sys.Interval)
 	require.False(t, c.Status.Logging.Enable)
@@ -71,11 +71,14 @@ func TestDefaults(t *testing.T) {
 
 func TestValuesAreTaken(t *testing.T) {
 	c, err := parse(`
-listen: ['tcp://:1883', 'mqtt://:1884', 'ws://0.0.0.0:8080/mqtt', 'ssl://[::1]:8883', 'tls://:1', 'mqtts://:2', 'wss://h:3/x']
+listen: ['tcp://:1883', 'mqtt://:1884', 'ws://0.0.0.0:8080/mqtt', 'ssl://[::1]:8883', 'tls://:1', 'mqtts://:2',
+  'wss://h:3/x']
 certificate: {ca: a, cert: b, key: c}
 message: {topic: {length: 300, levels: 10}, egress: {qos1: {retry: {interval: 0s}}}}
 principals: [{username: x, permissions: [{action: sub, permit: ['a/b/c/d/e/f/g/h/i/j/k', '$SYS/#', '#']}]}]
-subscriptions: [{source: {topic: 'a/+', qos: 1}, target: {topic: b}}, {source: {topic: 'b/#'}, target: {topic: c/d, qos: 1}}]
+subscriptions:
+- {source: {topic: 'a/+', qos: 1}, target: {topic: b}}
+- {source: {topic: 'b/#'}, target: {topic: c/d, qos: 1}}
 session: {will: {delay: 0s}}
 `)
 	require.NoError(t, err)
@@ -87,7 +90,7 @@ session: {will: {delay: 0s}}
 	require.EqualValues(t, 1, c.Routes()[1].TargetQOS)
 }
 
-// The example that ships with Baetyl is a right configuration.
+// The examples that ship with Baetyl are valid.
 func TestShippedExamples(t *testing.T) {
 	files, err := filepath.Glob("../../example/*/var/db/baetyl/*hub*/service.yml")
 	require.NoError(t, err)
@@ -98,8 +101,8 @@ func TestShippedExamples(t *testing.T) {
 	}
 }
 
-// The configuration that used to slip through in 34 of 200 loads never does: a wildcard source that matches several
-// targets.
+// A circle through a wildcard source that matches several targets is found each time. A checker that walks a map in
+// random order would miss it now and then.
 func TestCircleIsFoundEveryTime(t *testing.T) {
 	var text string
 	for i := range 200 {
@@ -117,14 +120,11 @@ subscriptions:
 		}
 		require.Equal(t, text, err.Error())
 	}
-	require.Equal(
-		t,
-		`service.yml: subscriptions[0]: its target "x" leads back to its source "a/+", so that messages would go round for ever; change one of the two`,
-		text,
-	)
+	require.Equal(t, `service.yml: subscriptions[0]: its target "x" leads back to its source "a/+", `+
+		`so that messages would go round for ever; change one of the two`, text)
 }
 
-// Random routes against a reference: there is a circle if and only if some message would come by a place twice.
+// Random routes against a reference: there is a circle if and only if some message would take a route twice.
 func TestCirclesAgainstReference(t *testing.T) {
 	r := rand.New(rand.NewSource(8))
 	names := []string{"a", "b", "a/a", "a/b", "b/a"}

@@ -14,7 +14,7 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// matches is the standard's matching, written for clarity alone.
+// matches is the matching of the standard, written for clarity, not speed.
 func matches(filter, name string) bool {
 	f, n := strings.Split(filter, "/"), strings.Split(name, "/")
 	for i, level := range f {
@@ -30,7 +30,7 @@ func matches(filter, name string) bool {
 	return len(f) == len(n)
 }
 
-// within tells by trying whether all that a filter matches falls under one of the permits.
+// within tells whether one of the permits matches every topic of world that the filter matches.
 func within(permits []string, filter string, world []string) bool {
 	for _, p := range permits {
 		inside := true
@@ -44,13 +44,13 @@ func within(permits []string, filter string, world []string) bool {
 	return false
 }
 
-// Random permits, random filters, all topics of a small world: nobody ever gets a message, live or retained, that no
-// permit of his covers, and everybody gets all that his granted filters match.
+// Random permits, random filters, all topics of three names: no client gets a message, live or retained, that none of
+// its permits covers, and each client gets all messages that its granted filters match.
 func TestPermissionsThroughTheHub(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewSource(4))
 	levels := []string{"a", "b", "z"}
-	var world []string // z is in no filter: it stands for everything else
+	var world []string // z is in no filter: it stands for all other names
 	for _, x := range levels {
 		world = append(world, x)
 		for _, y := range levels {
@@ -77,12 +77,8 @@ func TestPermissionsThroughTheHub(t *testing.T) {
 		for range 1 + r.Intn(3) {
 			permits[i] = append(permits[i], filter())
 		}
-		yml += fmt.Sprintf(
-			"- username: u%d\n  password: u%d\n  permissions: [{action: sub, permit: ['%s']}]\n",
-			i,
-			i,
-			strings.Join(permits[i], "', '"),
-		)
+		yml += fmt.Sprintf("- username: u%d\n  password: u%d\n  permissions: [{action: sub, permit: ['%s']}]\n",
+			i, i, strings.Join(permits[i], "', '"))
 	}
 	b := start(t, yml)
 	by := b.clean("by")
@@ -114,14 +110,8 @@ func TestPermissionsThroughTheHub(t *testing.T) {
 				}
 			}
 			peers[i].send(s)
-			require.Equal(
-				t,
-				(&packet.Suback{ID: 1, ReturnCodes: codes}).String(),
-				peers[i].recv().String(),
-				"permits %q: %s",
-				permits[i],
-				s,
-			)
+			want := &packet.Suback{ID: 1, ReturnCodes: codes}
+			require.Equal(t, want.String(), peers[i].recv().String(), "permits %q: %s", permits[i], s)
 			for range len(old) {
 				m := peers[i].take()
 				require.True(t, m.Message.Retain)
@@ -145,7 +135,7 @@ func TestPermissionsThroughTheHub(t *testing.T) {
 	}
 }
 
-// The leak of old: a refused filter brings no retained message, whatever it was refused for.
+// A refused filter brings no retained message, for whatever reason it is refused.
 func TestRefusedFilterBringsNothing(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"session: {subscriptions: {max: 2}}")
@@ -168,7 +158,7 @@ func TestRefusedFilterBringsNothing(t *testing.T) {
 	}
 }
 
-// $SYS is for who has it in his permits: # does not cover it.
+// The permit # does not cover topics below $SYS.
 func TestPermissionForSys(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+`
@@ -176,11 +166,8 @@ func TestPermissionForSys(t *testing.T) {
   password: all
   permissions: [{action: sub, permit: ['#']}]
 `)
-	require.Equal(
-		t,
-		[]packet.QOS{packet.QOSFailure, packet.QOSFailure},
-		b.login(as("all", "all", true)).trySub(0, "$SYS/#", "$SYS/broker/uptime"),
-	)
+	require.Equal(t, []packet.QOS{packet.QOSFailure, packet.QOSFailure},
+		b.login(as("all", "all", true)).trySub(0, "$SYS/#", "$SYS/broker/uptime"))
 	require.Equal(t, []packet.QOS{0}, b.clean("p").trySub(0, "$SYS/never/there"))
 }
 
@@ -188,10 +175,11 @@ func TestHashedPassword(t *testing.T) {
 	t.Parallel()
 	hash, err := bcrypt.GenerateFromPassword([]byte("hidden"), bcrypt.MinCost)
 	require.NoError(t, err)
-	b := start(
-		t,
-		anyone+fmt.Sprintf("- username: hidden\n  password: '%s'\n  permissions: [{action: pub, permit: [x]}]\n", hash),
-	)
+	b := start(t, anyone+fmt.Sprintf(`
+- username: hidden
+  password: '%s'
+  permissions: [{action: pub, permit: [x]}]
+`, hash))
 	b.login(as("hidden", "x", true)).pub("x", "m", 1)
 	c := as("hidden", "x", true)
 	c.Password = string(hash)
@@ -200,8 +188,8 @@ func TestHashedPassword(t *testing.T) {
 	b.refused(c, packet.BadUsernameOrPassword)
 }
 
-// A permission that a reload takes away is gone at once, also for a session whose client is away, and for a route
-// that a publisher has in its memory.
+// A permission that a reload removes is gone at once, also for a session whose client is not connected, and for a route
+// that a publisher remembers.
 func TestReloadTakesPermissionsAway(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -210,12 +198,10 @@ func TestReloadTakesPermissionsAway(t *testing.T) {
 	away.sub(1, "ann/x", "shared")
 	here.sub(1, "ann/x", "shared")
 	away.close()
-	eventually(t, "her connection's end", func() bool { return b.stat("connections") == 2 })
+	eventually(t, "the end of the connection", func() bool { return b.stat("connections") == 2 })
 	var cfg config.Config
-	require.NoError(
-		t,
-		conf.Parse("service.yml", []byte(strings.Replace(anyone, "'ann/+', '+/open', 'shared'", "'shared'", 1)), &cfg),
-	)
+	less := strings.Replace(anyone, "'ann/+', '+/open', 'shared'", "'shared'", 1)
+	require.NoError(t, conf.Parse("service.yml", []byte(less), &cfg))
 	require.NoError(t, b.Reload(cfg))
 	here.end()
 	by.pub("ann/x", "secret", 1)

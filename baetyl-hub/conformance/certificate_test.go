@@ -33,9 +33,7 @@ func newAuthority(t *testing.T, name string) *authority {
 	require.NoError(t, err)
 	a := &authority{t: t, key: key}
 	a.cert = &x509.Certificate{
-		SerialNumber: big.NewInt(
-			1,
-		),
+		SerialNumber:          big.NewInt(1),
 		Subject:               pkix.Name{CommonName: name},
 		NotBefore:             time.Now().Add(-time.Hour),
 		NotAfter:              time.Now().Add(time.Hour),
@@ -56,15 +54,13 @@ func (a *authority) issue(cn string, serial int64, change ...func(*x509.Certific
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(a.t, err)
 	c := &x509.Certificate{
-		SerialNumber: big.NewInt(
-			serial,
-		),
-		Subject:     pkix.Name{CommonName: cn},
-		NotBefore:   time.Now().Add(-time.Hour),
-		NotAfter:    time.Now().Add(time.Hour),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		SerialNumber: big.NewInt(serial),
+		Subject:      pkix.Name{CommonName: cn},
+		NotBefore:    time.Now().Add(-time.Hour),
+		NotAfter:     time.Now().Add(time.Hour),
+		KeyUsage:     x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)},
 	}
 	for _, f := range change {
 		f(c)
@@ -93,6 +89,8 @@ func secure(a *authority, ca string) string {
 	server := a.issue("hub", 2)
 	key, err := x509.MarshalPKCS8PrivateKey(server.PrivateKey)
 	require.NoError(a.t, err)
+	certPath := writePEM(a.t, filepath.Join(dir, "hub.pem"), "CERTIFICATE", server.Certificate[0])
+	keyPath := writePEM(a.t, filepath.Join(dir, "hub.key"), "PRIVATE KEY", key)
 	return fmt.Sprintf(`
 metrics: {address: ''}
 listen: ['ssl://127.0.0.1:0', 'wss://127.0.0.1:0/mqtt', 'tcp://127.0.0.1:0']
@@ -101,12 +99,14 @@ principals:
 - {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
 - {username: any, permissions: [{action: pub, permit: ['#']}]}
 - {username: named, cn: device-1, permissions: [{action: pub, permit: ['#']}]}
-- {username: numbered, serialnumber: '340282366920938463463374607431768211455', permissions: [{action: pub, permit: ['#']}]}
+- username: numbered
+  serialnumber: '340282366920938463463374607431768211455'
+  permissions: [{action: pub, permit: ['#']}]
 - {username: bound, cn: device-1, serialnumber: '77', permissions: [{action: pub, permit: ['#']}]}
-`, ca, writePEM(a.t, filepath.Join(dir, "hub.pem"), "CERTIFICATE", server.Certificate[0]), writePEM(a.t, filepath.Join(dir, "hub.key"), "PRIVATE KEY", key))
+`, ca, certPath, keyPath)
 }
 
-// tryTLS connects over ssl or wss and returns the code of CONNACK; an error where there is no connection.
+// tryTLS connects over ssl or wss and returns the code of CONNACK, or an error if the connection fails.
 func (b *broker) tryTLS(t *testing.T, listener int, c *tls.Config, hello *packet.Connect) (packet.ConnackCode, error) {
 	t.Helper()
 	var conn net.Conn
@@ -117,7 +117,7 @@ func (b *broker) tryTLS(t *testing.T, listener int, c *tls.Config, hello *packet
 		}
 		conn = plain
 	} else {
-		d := websocket.Dialer{TLSClientConfig: c, HandshakeTimeout: patience}
+		d := websocket.Dialer{TLSClientConfig: c, HandshakeTimeout: scriptTimeout}
 		ws, _, err := d.Dial("wss://"+b.addrs[1]+"/mqtt", nil)
 		if err != nil {
 			return 0, err
@@ -142,7 +142,7 @@ func principal(user string) *packet.Connect {
 	return c
 }
 
-// A certificate principal needs a certificate of the configured CA, and the one that it is bound to.
+// A certificate principal needs a certificate of the configured CA, with the name and number that it is bound to.
 func TestCertificatePrincipals(t *testing.T) {
 	t.Parallel()
 	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
@@ -168,7 +168,7 @@ func TestCertificatePrincipals(t *testing.T) {
 		{"bound by both, other number", ptr(ours.issue("device-1", 78)), "bound", packet.BadUsernameOrPassword},
 		{"bound by both, other name", ptr(ours.issue("device-2", 77)), "bound", packet.BadUsernameOrPassword},
 		{"an account without its password", &device, "test", packet.BadUsernameOrPassword},
-		{"nobody's user name", &device, "device-1", packet.BadUsernameOrPassword},
+		{"unknown user name", &device, "device-1", packet.BadUsernameOrPassword},
 	} {
 		for listener, name := range []string{"ssl", "wss"} {
 			t.Run(c.name+" over "+name, func(t *testing.T) {
@@ -182,10 +182,12 @@ func TestCertificatePrincipals(t *testing.T) {
 			})
 		}
 	}
+	expired := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	server := func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }
 	for name, cert := range map[string]tls.Certificate{
 		"another CA":       theirs.issue("device-1", 77),
-		"expired":          ours.issue("device-1", 77, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }),
-		"for servers only": ours.issue("device-1", 77, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
+		"expired":          ours.issue("device-1", 77, expired),
+		"for servers only": ours.issue("device-1", 77, server),
 	} {
 		for listener := range 2 {
 			t.Run(fmt.Sprint(name, listener), func(t *testing.T) {
@@ -197,7 +199,7 @@ func TestCertificatePrincipals(t *testing.T) {
 			})
 		}
 	}
-	// Over tcp there is no certificate; accounts work everywhere.
+	// Over tcp there is no certificate. Accounts work on all listeners.
 	p := b.dialAt(2)
 	p.send(principal("any"))
 	p.expect(&packet.Connack{ReturnCode: packet.BadUsernameOrPassword})
@@ -207,20 +209,16 @@ func TestCertificatePrincipals(t *testing.T) {
 		require.NoError(t, err)
 		require.Zero(t, code)
 	}
-	// The hub proves who it is with its own certificate, and speaks nothing older than TLS 1.2.
+	// Clients can verify the hub's own certificate. TLS 1.1 is refused.
 	_, err := b.tryTLS(t, 0, &tls.Config{RootCAs: theirs.pool()}, hello("x", true))
 	require.Error(t, err)
-	_, err = b.tryTLS(
-		t,
-		0,
-		&tls.Config{RootCAs: ours.pool(), MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10},
-		hello("x", true),
-	)
+	_, err = b.tryTLS(t, 0,
+		&tls.Config{RootCAs: ours.pool(), MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, hello("x", true))
 	require.Error(t, err)
 }
 
-// Without a configured CA no certificate is trusted: not even one that the system trusts. SSL_CERT_FILE makes our CA
-// such a one.
+// Without a configured CA the hub trusts no certificate, not even those of authorities that the system trusts.
+// SSL_CERT_FILE adds the test's CA to those.
 func TestSystemAuthoritiesAreNotTrusted(t *testing.T) {
 	public, own := newAuthority(t, "public"), newAuthority(t, "own")
 	dir := t.TempDir()
@@ -241,7 +239,7 @@ func TestSystemAuthoritiesAreNotTrusted(t *testing.T) {
 	}
 }
 
-// A TLS handshake has to end in time.
+// A connection is closed if its TLS handshake takes too long.
 func TestTLSHandshakeLimit(t *testing.T) {
 	t.Parallel()
 	a := newAuthority(t, "a")

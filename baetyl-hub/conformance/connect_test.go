@@ -19,60 +19,70 @@ const (
 func TestConnectRefusedWithCode(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
-	user, pass := str("test"), str("hahaha")
-	for name, c := range map[string]struct {
-		bytes []byte
-		code  packet.ConnackCode
-	}{
-		"level 5":                   {connectBytes("MQTT", 5, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
-		"level 0":                   {connectBytes("MQTT", 0, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
-		"level of the other name":   {connectBytes("MQTT", 3, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
-		"3.1 name with level 4":     {connectBytes("MQIsdp", 4, cleanFlag|auth, str("x"), user, pass), packet.InvalidProtocolVersion},
-		"empty id, kept session":    {connectBytes("MQTT", 4, auth, str(""), user, pass), packet.IdentifierRejected},
-		"id with a slash":           {connectBytes("MQTT", 4, cleanFlag|auth, str("a/b"), user, pass), packet.IdentifierRejected},
-		"id with a blank":           {connectBytes("MQTT", 4, cleanFlag|auth, str("a b"), user, pass), packet.IdentifierRejected},
-		"id with U+0000":            {connectBytes("MQTT", 4, cleanFlag|auth, str("a\x00"), user, pass), packet.IdentifierRejected},
-		"id of 129 characters":      {connectBytes("MQTT", 4, cleanFlag|auth, str(strings.Repeat("a", 129)), user, pass), packet.IdentifierRejected},
-		"no user name":              {connectBytes("MQTT", 4, cleanFlag, str("x")), packet.BadUsernameOrPassword},
-		"empty user name":           {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str(""), pass), packet.BadUsernameOrPassword},
-		"unknown user":              {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("tess"), pass), packet.BadUsernameOrPassword},
-		"wrong password":            {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), user, str("hahah")), packet.BadUsernameOrPassword},
-		"empty password":            {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), user, str("")), packet.BadUsernameOrPassword},
-		"no password":               {connectBytes("MQTT", 4, cleanFlag|0x80, str("x"), user), packet.BadUsernameOrPassword},
-		"password before the id":    {connectBytes("MQTT", 4, cleanFlag|auth, str("a/b"), user, str("no")), packet.BadUsernameOrPassword},
-		"user without permissions":  {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("nobody"), pass), packet.NotAuthorized},
-		"will topic not permitted":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("bob/w"), str("m"), str("ann"), str("ann")), packet.NotAuthorized},
-		"will topic with wildcard":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("a/#"), str("m"), user, pass), packet.NotAuthorized},
-		"will topic of the server":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("$SYS/x"), str("m"), user, pass), packet.NotAuthorized},
-		"will topic of ten levels":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("a/b/c/d/e/f/g/h/i/j"), str("m"), user, pass), packet.NotAuthorized},
-		"will topic that is empty":  {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str(""), str("m"), user, pass), packet.NotAuthorized},
-		"will topic with U+0000":    {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("a\x00"), str("m"), user, pass), packet.NotAuthorized},
-		"will topic not UTF-8":      {connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("x"), str("\xff"), str("m"), user, pass), packet.NotAuthorized},
-		"user name that has U+0000": {connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("test\x00"), pass), packet.BadUsernameOrPassword},
+	user, pass, id := str("test"), str("hahaha"), str("x")
+	const login, will = cleanFlag | auth, cleanFlag | auth | willFlag
+	connect := func(flags byte, fields ...[]byte) []byte { return connectBytes("MQTT", 4, flags, fields...) }
+	for code, list := range map[packet.ConnackCode]map[string][]byte{
+		packet.InvalidProtocolVersion: {
+			"level 5":                 connectBytes("MQTT", 5, login, id, user, pass),
+			"level 0":                 connectBytes("MQTT", 0, login, id, user, pass),
+			"level of the other name": connectBytes("MQTT", 3, login, id, user, pass),
+			"3.1 name with level 4":   connectBytes("MQIsdp", 4, login, id, user, pass),
+		},
+		packet.IdentifierRejected: {
+			"empty id, kept session": connect(auth, str(""), user, pass),
+			"id with a slash":        connect(login, str("a/b"), user, pass),
+			"id with a blank":        connect(login, str("a b"), user, pass),
+			"id with U+0000":         connect(login, str("a\x00"), user, pass),
+			"id of 129 characters":   connect(login, str(strings.Repeat("a", 129)), user, pass),
+		},
+		packet.BadUsernameOrPassword: {
+			"no user name":              connect(cleanFlag, id),
+			"empty user name":           connect(login, id, str(""), pass),
+			"unknown user":              connect(login, id, str("tess"), pass),
+			"user name that has U+0000": connect(login, id, str("test\x00"), pass),
+			"wrong password":            connect(login, id, user, str("hahah")),
+			"empty password":            connect(login, id, user, str("")),
+			"no password":               connect(cleanFlag|0x80, id, user),
+			"password before the id":    connect(login, str("a/b"), user, str("no")),
+		},
+		packet.NotAuthorized: {
+			"user without permissions": connect(login, id, str("nobody"), pass),
+			"will topic not permitted": connect(will, id, str("bob/w"), str("m"), str("ann"), str("ann")),
+			"will topic with wildcard": connect(will, id, str("a/#"), str("m"), user, pass),
+			"will topic of the server": connect(will, id, str("$SYS/x"), str("m"), user, pass),
+			"will topic of ten levels": connect(will, id, str("a/b/c/d/e/f/g/h/i/j"), str("m"), user, pass),
+			"will topic that is empty": connect(will, id, str(""), str("m"), user, pass),
+			"will topic with U+0000":   connect(will, id, str("a\x00"), str("m"), user, pass),
+			"will topic not UTF-8":     connect(will, id, str("\xff"), str("m"), user, pass),
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			p := b.dial()
-			p.t = t
-			p.raw(c.bytes)
-			p.expect(&packet.Connack{ReturnCode: c.code}) // session present is 0
-			p.end()
-		})
+		for name, bytes := range list {
+			t.Run(name, func(t *testing.T) {
+				p := b.dial()
+				p.t = t
+				p.raw(bytes)
+				p.expect(&packet.Connack{ReturnCode: code}) // session present is 0
+				p.end()
+			})
+		}
 	}
 	b.clean("still-there").quiet()
 }
 
-func TestConnectClosedInSilence(t *testing.T) {
+func TestConnectClosedWithoutAnswer(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
 	user, pass, id := str("test"), str("hahaha"), str("x")
+	const will = cleanFlag | auth | willFlag
 	good := connectBytes("MQTT", 4, cleanFlag|auth, id, user, pass)
 	for name, bytes := range map[string][]byte{
 		"unknown protocol name":       connectBytes("MQTX", 4, cleanFlag|auth, id, user, pass),
 		"name in small letters":       connectBytes("mqtt", 4, cleanFlag|auth, id, user, pass),
 		"empty name":                  connectBytes("", 4, cleanFlag|auth, id, user, pass),
 		"reserved flag":               connectBytes("MQTT", 4, cleanFlag|auth|1, id, user, pass),
-		"will quality 3":              connectBytes("MQTT", 4, cleanFlag|auth|willFlag|0x18, id, str("w"), str("m"), user, pass),
-		"will quality without will":   connectBytes("MQTT", 4, cleanFlag|auth|0x08, id, user, pass),
+		"will QoS 3":                  connectBytes("MQTT", 4, will|0x18, id, str("w"), str("m"), user, pass),
+		"will QoS without will":       connectBytes("MQTT", 4, cleanFlag|auth|0x08, id, user, pass),
 		"will retain without will":    connectBytes("MQTT", 4, cleanFlag|auth|0x20, id, user, pass),
 		"password without user name":  connectBytes("MQTT", 4, cleanFlag|0x40, id, pass),
 		"user name missing":           connectBytes("MQTT", 4, cleanFlag|auth, id),
@@ -93,7 +103,7 @@ func TestConnectClosedInSilence(t *testing.T) {
 		"first packet of type 15":     {0xf0, 0},
 		"remaining length of 5 bytes": {0x10, 0xff, 0xff, 0xff, 0xff, 0x01},
 		"first packet too large":      {0x10, 0xff, 0xff, 0xff, 0x7f},
-		"HTTP":                        []byte("GET / HTTP/1.1\r\nHost: x\r\nAccept: " + strings.Repeat("x", 100) + "\r\n\r\n"),
+		"HTTP":                        []byte("GET / HTTP/1.1\r\nAccept: " + strings.Repeat("x", 100) + "\r\n\r\n"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := b.dial()
@@ -109,15 +119,17 @@ func TestConnectAccepted(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
 	user, pass := str("test"), str("hahaha")
+	const will = cleanFlag | auth | willFlag
+	each := str("0123456789-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	for name, bytes := range map[string][]byte{
 		"MQTT 3.1.1":             connectBytes("MQTT", 4, cleanFlag|auth, str("v4"), user, pass),
 		"MQTT 3.1":               connectBytes("MQIsdp", 3, cleanFlag|auth, str("v3"), user, pass),
 		"empty id":               connectBytes("MQTT", 4, cleanFlag|auth, str(""), user, pass),
 		"id of 128 characters":   connectBytes("MQTT", 4, cleanFlag|auth, str(strings.Repeat("a", 128)), user, pass),
-		"each character":         connectBytes("MQTT", 4, cleanFlag|auth, str("0123456789-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"), user, pass),
+		"each character":         connectBytes("MQTT", 4, cleanFlag|auth, each, user, pass),
 		"id of one character":    connectBytes("MQTT", 4, cleanFlag|auth, str("1"), user, pass),
-		"will with empty text":   connectBytes("MQTT", 4, cleanFlag|auth|willFlag|0x30, str("w"), str("w"), str(""), user, pass),
-		"will of binary content": connectBytes("MQTT", 4, cleanFlag|auth|willFlag, str("w2"), str("w"), str("\xff\x00"), user, pass),
+		"will with empty text":   connectBytes("MQTT", 4, will|0x30, str("w"), str("w"), str(""), user, pass),
+		"will of binary content": connectBytes("MQTT", 4, will, str("w2"), str("w"), str("\xff\x00"), user, pass),
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := b.dial()
@@ -144,7 +156,7 @@ func TestEmptyClientIDIsUnique(t *testing.T) {
 	two.quiet()
 }
 
-// A client may go on before it has seen CONNACK; what it sent is done after.
+// A client may send packets before it has received CONNACK. They are handled after CONNECT.
 func TestPacketsBehindConnect(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -155,7 +167,7 @@ func TestPacketsBehindConnect(t *testing.T) {
 		&packet.Publish{Message: message("t", "m", 0)}, packet.NewPingresp())
 }
 
-// What follows a CONNECT that is refused is not looked at.
+// The hub ignores packets after a CONNECT that it refuses.
 func TestNothingIsDoneAfterRefusedConnect(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -163,7 +175,9 @@ func TestNothingIsDoneAfterRefusedConnect(t *testing.T) {
 	watch.sub(0, "#")
 	good := hello("x", true)
 	for code, c := range map[packet.ConnackCode]*packet.Connect{
-		packet.BadUsernameOrPassword: as("tess", "x", true), packet.IdentifierRejected: hello("a/b", true), packet.NotAuthorized: as("nobody", "x", true),
+		packet.BadUsernameOrPassword: as("tess", "x", true),
+		packet.IdentifierRejected:    hello("a/b", true),
+		packet.NotAuthorized:         as("nobody", "x", true),
 	} {
 		if c.Username == "nobody" {
 			c.Password = good.Password
@@ -182,6 +196,7 @@ func TestNothingIsDoneAfterRefusedConnect(t *testing.T) {
 	watch.fence(by, "f")
 }
 
+// A second CONNECT closes the connection, with the same client id and with another one.
 func TestSecondConnect(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -211,7 +226,7 @@ func TestNoConnectInTime(t *testing.T) {
 	slow.end()
 	require.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
 	eventually(t, "only the client left that connected", func() bool { return b.stat("connections") == 1 })
-	in.quiet() // the limit is over for who has connected
+	in.quiet() // the limit does not apply after CONNECT
 }
 
 func TestKeepAlive(t *testing.T) {
@@ -294,7 +309,7 @@ func TestDisconnectEndsTheConnection(t *testing.T) {
 	watch.fence(b.clean("by"), "f")
 }
 
-// Whoever answers to nobody: after stop the port is closed.
+// After stop no connection is open, and the port is closed.
 func TestStopClosesListenersAndConnections(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)

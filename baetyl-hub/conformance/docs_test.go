@@ -13,7 +13,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 )
 
-// Each test that docs/mqtt-conformance.md names is there, and no statement stands twice.
+// Each test that docs/mqtt-conformance.md names exists, and each statement is there once.
 func TestConformanceTable(t *testing.T) {
 	text, err := os.ReadFile("../../docs/mqtt-conformance.md")
 	require.NoError(t, err)
@@ -29,18 +29,17 @@ func TestConformanceTable(t *testing.T) {
 		require.Contains(t, code.String(), "func "+name+"(", "docs/mqtt-conformance.md names a test that is not there")
 	}
 	seen := map[string]bool{}
-	rows := regexp.MustCompile(`(?m)^\| (MQTT-[0-9.-]+) \|`).FindAllStringSubmatch(string(text), -1)
-	for _, row := range rows {
-		require.False(t, seen[row[1]], "%s stands twice", row[1])
-		seen[row[1]] = true
+	for _, m := range regexp.MustCompile(`(?m)^\| (MQTT-[0-9.-]+) \|`).FindAllStringSubmatch(string(text), -1) {
+		require.False(t, seen[m[1]], "%s is there twice", m[1])
+		seen[m[1]] = true
 	}
 	require.Len(t, seen, statements)
 }
 
-// statements is how many normative statements MQTT 3.1.1 has.
+// statements is the number of normative statements of MQTT 3.1.1.
 const statements = 142
 
-// Each key of the configuration stands in docs/hub.md, with its default.
+// Each key of the configuration is explained in docs/hub.md, with its default.
 func TestHubDocument(t *testing.T) {
 	text, err := os.ReadFile("../../docs/hub.md")
 	require.NoError(t, err)
@@ -61,8 +60,8 @@ func TestHubDocument(t *testing.T) {
 			}
 			walk(f.Type, key)
 			if d := f.Tag.Get("default"); d != "" && !strings.HasPrefix(d, "{") {
-				row := regexp.MustCompile("(?m)^\\| .*`" + regexp.QuoteMeta(key) + "`[^|]*\\| [^|]*`" + regexp.QuoteMeta(d) + "`")
-				require.True(t, row.Match(text), "%s has the default %s", key, d)
+				line := regexp.MustCompile("(?m)^\\| .*`" + regexp.QuoteMeta(key) + "`[^|]*\\| [^|]*`" + regexp.QuoteMeta(d) + "`")
+				require.True(t, line.Match(text), "%s has the default %s", key, d)
 			}
 		}
 	}

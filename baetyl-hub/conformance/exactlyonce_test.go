@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A QoS 2 message to the hub counts once, wherever connection or hub end in the exchange.
+// A QoS 2 message to the hub is published once, at whatever point of the exchange the connection or the hub ends.
 func TestExactlyOnceIn(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -104,7 +104,7 @@ func TestExactlyOnceOut(t *testing.T) {
 	}
 }
 
-// Order on reconnect: PUBREL and PUBLISH as the exchanges began.
+// After a reconnect PUBREL and PUBLISH are sent in the order in which the exchanges began.
 func TestReleaseAndPublishInOrder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -140,7 +140,7 @@ func TestReleaseAndPublishInOrder(t *testing.T) {
 	}
 }
 
-// PUBREL follows in the order of PUBREC, PUBCOMP needs none.
+// PUBREL packets are sent in the order of the PUBREC packets; PUBCOMP may come in any order.
 func TestOrderOfReleases(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -164,7 +164,7 @@ func TestOrderOfReleases(t *testing.T) {
 	}
 }
 
-// receiver is a client that counts QoS 2 messages as the standard says: by their ids, until they are released.
+// receiver is a client that recognizes repeated QoS 2 messages by their ids, until they are released.
 type receiver struct {
 	open map[packet.ID]bool
 	seen map[string]int
@@ -189,7 +189,7 @@ func TestExactlyOnceWithInterruptions(t *testing.T) {
 	order := 0
 	for round := 0; len(r.seen) < count || len(r.open) > 0; round++ {
 		require.Less(t, round, 2000, "no end")
-		for pings := 1 + random.Intn(4); pings > 0; { // reads until PINGRESP: nobody waits for what does not come
+		for pings := 1 + random.Intn(4); pings > 0; { // reads until PINGRESP, so the test never waits in vain
 			p.send(packet.NewPingreq())
 			for reading := true; reading; {
 				switch x := p.recv().(type) {
@@ -229,7 +229,7 @@ func TestExactlyOnceWithInterruptions(t *testing.T) {
 	}
 }
 
-// The same the other way: a publisher that loses its connection at random moments.
+// A publisher drops its connection at random moments: each message is published once, in order.
 func TestExactlyOncePublisherWithInterruptions(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -253,7 +253,7 @@ func TestExactlyOncePublisherWithInterruptions(t *testing.T) {
 		p = b.keep("p")
 		return true
 	}
-	// A receipt may come twice: of the PUBLISH on the old connection, and of its repetition on the new one.
+	// PUBREC may come twice: for the PUBLISH on the old connection and for its repetition on the new one.
 	await := func(kind packet.Type, id packet.ID) {
 		for {
 			x := p.recv()
@@ -292,17 +292,14 @@ func TestExactlyOncePublisherWithInterruptions(t *testing.T) {
 	watch.quiet()
 }
 
-// A QoS 2 exchange goes over two connections, whatever of it is still being stored when the first one ends: the
-// second gets an answer for each packet that asks for one, in their order, and no other. What is stored when is left
-// to chance here; session TestExchangeOverTwoConnections holds the store still.
+// A QoS 2 exchange continues on a second connection, at whatever step the first one ends: the second one gets an answer
+// for each of its packets, in order, and no other. Here it depends on chance what the store has written by then; the
+// test TestExchangeOverTwoConnections of package session blocks the store instead.
 func TestQOS2OverTwoConnections(t *testing.T) {
 	t.Parallel()
 	const id = 5
-	publish, rel := packet.Generic(
-		&packet.Publish{ID: id, Message: message("t", "m", 2)},
-	), packet.Generic(
-		&packet.Pubrel{ID: id},
-	)
+	var publish packet.Generic = &packet.Publish{ID: id, Message: message("t", "m", 2)}
+	var rel packet.Generic = &packet.Pubrel{ID: id}
 	answers := map[packet.Generic]packet.Generic{publish: &packet.Pubrec{ID: id}, rel: &packet.Pubcomp{ID: id}}
 	b := start(t, anyone)
 	watch := b.keep("watch")

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A client that subscribes, publishes and does not read stops nobody: not the other publishers, not the hub, not its
-// own successor.
+// A client that subscribes, publishes and does not read blocks neither other publishers, nor the hub, nor a new
+// connection with its client id.
 func TestReaderThatStopsReading(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos0: {buffer: {bytes: 64k}}}}")
@@ -29,7 +29,7 @@ func TestReaderThatStopsReading(t *testing.T) {
 		live.want("t", payload, 0)
 	}
 	require.True(t, dropped())
-	// It has messages of its own outstanding while it does not read the answers.
+	// It publishes and does not read the answers.
 	for i := range 50 {
 		dead.send(&packet.Publish{ID: packet.ID(i + 1), Message: message("own", "m", 1)})
 	}
@@ -41,10 +41,10 @@ func TestReaderThatStopsReading(t *testing.T) {
 	begin := time.Now()
 	_, present := b.session(hello("dead", false)) // takes over from the one that does not read
 	require.True(t, present)
-	require.Less(t, time.Since(begin), patience)
+	require.Less(t, time.Since(begin), scriptTimeout)
 }
 
-// A reader that takes nothing for connection.write.timeout is cut off.
+// The hub closes the connection of a client that reads nothing for connection.write.timeout.
 func TestWriteTimeout(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"connection: {write: {timeout: 200ms}}")
@@ -58,7 +58,7 @@ func TestWriteTimeout(t *testing.T) {
 	})
 }
 
-// A client that never acknowledges keeps its window and nothing more.
+// A client that never acknowledges gets as many messages as its window has, and no more.
 func TestClientThatNeverAcknowledges(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -95,9 +95,8 @@ func TestNoGoroutineIsLeft(t *testing.T) { // not parallel: it counts goroutines
 	}()
 	for i := range 200 {
 		p := b.login(hello(fmt.Sprint("p", i%20), i%2 == 0))
-		p.send(
-			&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: packet.QOS(i % 3)}, {Topic: "#"}}},
-		)
+		both := []packet.Subscription{{Topic: "t", QOS: packet.QOS(i % 3)}, {Topic: "#"}}
+		p.send(&packet.Subscribe{ID: 1, Subscriptions: both})
 		for range 1 + i%5 {
 			p.recv()
 		}
@@ -135,10 +134,10 @@ func TestStopWithFullWindows(t *testing.T) {
 	for _, p := range peers {
 		p.send(&packet.Publish{ID: 1, Message: message("t", "m", 2)})
 	}
-	b.stop() // within patience
+	b.stop() // fails after scriptTimeout
 }
 
-// A client that reconnects in a loop does not hold up the others.
+// A client that reconnects in a loop does not delay the others.
 func TestReconnectLoop(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -167,8 +166,8 @@ func TestReconnectLoop(t *testing.T) {
 	<-done
 }
 
-// Above the limit of what waits for a reader QoS 0 messages are dropped; what it gets is in order, and it gets on
-// when it reads.
+// QoS 0 messages over the limit of a slow reader are dropped. Those that it gets are in order, and when it reads again
+// it gets new ones.
 func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos0: {buffer: {size: 10}}}}")
@@ -200,15 +199,13 @@ func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 	require.Less(t, last, count)
 }
 
-// A crowd of idle clients, a topic tree of 100,000 filters, and one that wants everything and reads nothing stop
-// nobody.
+// Neither thousands of idle clients, nor a topic tree of 100,000 filters, nor a client that subscribes to # and reads
+// nothing block the others.
 func TestCrowd(t *testing.T) {
-	// both ends of each connection are in this process: see also make bench
+	// The numbers are small because both ends of each connection are in this process. make bench has more.
 	const idlers, holders, filters = 2000, 20, 5000
-	b := start(
-		t,
-		anyone+"session: {subscriptions: {max: 5000}}\nmessage: {topic: {levels: 10}, egress: {qos0: {buffer: {bytes: 64k}}}}",
-	)
+	b := start(t, anyone+"session: {subscriptions: {max: 5000}}\n"+
+		"message: {topic: {levels: 10}, egress: {qos0: {buffer: {bytes: 64k}}}}")
 	for i := range idlers {
 		b.clean(fmt.Sprint("idle", i))
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// page is where a log is written to.
+// page is a log in memory.
 type page struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -33,8 +33,8 @@ func (p *page) String() string {
 	return p.b.String()
 }
 
-// At the most talkative level too the log has no payload, no will and no password, right or wrong; it says who was
-// refused what.
+// Even at level debug the log contains no payload, no will and no password, neither a right nor a wrong one. It names
+// clients that are refused, and the reason.
 func TestNoSecretsInTheLog(t *testing.T) {
 	t.Parallel()
 	var cfg config.Config

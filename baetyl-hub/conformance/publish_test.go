@@ -9,8 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message is delivered with the lower of the qualities that it was published and subscribed with, to sessions that
-// end with their connection as to those that don't.
+// A message is delivered with the lower QoS of publication and subscription, to clean and to kept sessions.
 func TestQualityOfDelivery(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -31,7 +30,7 @@ func TestQualityOfDelivery(t *testing.T) {
 	}
 }
 
-// However many filters of a session match, it gets one copy, at the highest quality that one of them asks for.
+// A session gets one copy of a message however many of its filters match, with the highest QoS of them.
 func TestOverlappingFilters(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -51,7 +50,7 @@ func TestOverlappingFilters(t *testing.T) {
 	}
 }
 
-// Who is not permitted to publish somewhere loses the connection, and nothing of it arrives.
+// A publication without permission closes the connection, and the message is not delivered.
 func TestForbiddenPublish(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -84,8 +83,7 @@ func TestOwnMessages(t *testing.T) {
 	}
 }
 
-// Messages of one publisher come in the order in which they were sent, whatever their quality, while the subscriber's
-// window has room.
+// Messages of one publisher are delivered in order, also with different QoS, while the subscriber's window has room.
 func TestOrderOfMixedQualities(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -104,7 +102,7 @@ func TestOrderOfMixedQualities(t *testing.T) {
 	}
 }
 
-// The order holds for each publisher with a window that is much smaller than the number of messages, per quality.
+// With a window that is much smaller than the number of messages, those of each publisher are in order per QoS.
 func TestOrderThroughASmallWindow(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos1: {buffer: {size: 3}}}}")
@@ -137,7 +135,7 @@ func TestOrderThroughASmallWindow(t *testing.T) {
 	}
 }
 
-// PUBREC and PUBACK follow the order of their PUBLISH packets, PUBCOMP that of PUBREL.
+// PUBREC and PUBACK are sent in the order of the PUBLISH packets, PUBCOMP in the order of PUBREL.
 func TestOrderOfReceipts(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -168,8 +166,7 @@ func TestOrderOfReceipts(t *testing.T) {
 	}
 }
 
-// An id names one message of one exchange. A QoS 2 message that comes twice counts once until it is released; then
-// its id is free.
+// A QoS 2 message that is sent twice before PUBREL is published once. After PUBREL its id stands for another message.
 func TestRepeatedPublish(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -198,7 +195,7 @@ func TestRepeatedPublish(t *testing.T) {
 		watch.want("t", "m", 2)
 		by.send(&packet.Pubrel{ID: 7})
 		by.expect(&packet.Pubcomp{ID: 7})
-		// QoS 1 promises no more than once or more: each PUBLISH is a message.
+		// QoS 1 is at least once: each PUBLISH is a message.
 		for _, dup := range []bool{false, true} {
 			by.send(&packet.Publish{ID: 7, Dup: dup, Message: message("t", "m1", 1)})
 			by.expect(&packet.Puback{ID: 7})
@@ -208,7 +205,7 @@ func TestRepeatedPublish(t *testing.T) {
 	}
 }
 
-// The ids of the hub and those of a client are two things.
+// The packet ids of the hub and those of the client are independent.
 func TestSameIDInBothDirections(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -228,7 +225,7 @@ func TestSameIDInBothDirections(t *testing.T) {
 	p.quiet()
 }
 
-// Ids that the hub has in use are different and never 0.
+// The packet ids that the hub has in use are different, and never 0.
 func TestPacketIDsInFlightDiffer(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -249,7 +246,7 @@ func TestPacketIDsInFlightDiffer(t *testing.T) {
 	}
 }
 
-// A message without payload is a message.
+// A message may have an empty payload.
 func TestEmptyPayload(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -261,7 +258,7 @@ func TestEmptyPayload(t *testing.T) {
 	}
 }
 
-// PUBACK means stored: what was acknowledged is there after a restart.
+// A message is stored before PUBACK: acknowledged messages are there after a restart.
 func TestAcknowledgedIsStored(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -284,8 +281,7 @@ func TestAcknowledgedIsStored(t *testing.T) {
 	eventually(t, "nothing stored", func() bool { return b.stat("stored_messages") == 0 })
 }
 
-// An unacknowledged message is sent again after retry.interval, with DUP and the same id; each by itself, not only
-// the oldest.
+// Each unacknowledged message is sent again after retry.interval, with DUP and the same id.
 func TestRetryInterval(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos1: {retry: {interval: 1s}}}}")
@@ -316,7 +312,7 @@ func TestRetryInterval(t *testing.T) {
 	}
 }
 
-// PUBREL is repeated too.
+// PUBREL is sent again too.
 func TestRetryOfPubrel(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone+"message: {egress: {qos1: {retry: {interval: 1s}}}}")

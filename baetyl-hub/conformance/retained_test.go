@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wantRetained wants a message because it was retained: with the flag.
+// wantRetained fails unless the next message has this content and the retain flag.
 func (p *peer) wantRetained(topic, payload string, qos packet.QOS) *packet.Publish {
 	p.t.Helper()
 	m := p.want(topic, payload, qos)
@@ -47,7 +47,7 @@ func TestRetained(t *testing.T) {
 	}
 }
 
-// Filters of one SUBSCRIBE that overlap bring a retained message once, at the highest quality.
+// Overlapping filters of one SUBSCRIBE bring a retained message once, with the highest QoS.
 func TestRetainedOncePerSubscribe(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -64,7 +64,8 @@ func TestRetainedOncePerSubscribe(t *testing.T) {
 	p.quiet()
 }
 
-// An empty payload removes the retained message with the retain flag, and only with it; it is delivered as any other.
+// A message with the retain flag and an empty payload removes the retained message. Without the flag it does not. It is
+// delivered like any other message.
 func TestEmptyPayloadRemovesRetained(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -98,7 +99,7 @@ func TestEmptyPayloadRemovesRetained(t *testing.T) {
 	p.quiet()
 }
 
-// A retained message survives clients and hub; also one of QoS 0.
+// A retained message survives its client and a restart of the hub, also with QoS 0.
 func TestRetainedSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -122,7 +123,7 @@ func TestRetainedSurvivesRestart(t *testing.T) {
 	p.settle()
 }
 
-// A retained message of QoS 1 or 2 is delivered until it is acknowledged, over connections and restarts, with its flag.
+// A retained message of QoS 1 or 2 is sent until it is acknowledged, over connections and restarts, with the flag.
 func TestRetainedIsRedelivered(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -155,7 +156,7 @@ func TestRetainedIsRedelivered(t *testing.T) {
 	p.quiet()
 }
 
-// Newest last: while a publisher counts up, a new subscriber never sees a number and then a smaller one.
+// While a publisher counts up, a new subscriber never gets a smaller number after a larger one.
 func TestRetainedNeverAfterNewer(t *testing.T) {
 	t.Parallel()
 	for qos := range packet.QOS(2) {

@@ -10,21 +10,14 @@ import (
 
 func routed(list string) string { return anyone + "subscriptions:\n" + list }
 
-// The quality of a copy: as the target says, but 0 where the message or the source is 0.
+// The QoS of a copy is that of the target, or 0 if the message or the source has QoS 0.
 func TestRouteQuality(t *testing.T) {
 	t.Parallel()
 	list := ""
 	for s := range 2 {
 		for g := range 2 {
-			list += fmt.Sprintf(
-				"- {source: {topic: 's/%d/%d', qos: %d}, target: {topic: 't/%d/%d', qos: %d}}\n",
-				s,
-				g,
-				s,
-				s,
-				g,
-				g,
-			)
+			list += fmt.Sprintf("- {source: {topic: 's/%d/%d', qos: %d}, target: {topic: 't/%d/%d', qos: %d}}\n", s, g, s, s,
+				g, g)
 		}
 	}
 	b := start(t, routed(list))
@@ -45,7 +38,7 @@ func TestRouteQuality(t *testing.T) {
 	p.fence(by, "f")
 }
 
-// Routes follow one another; the message itself goes its own way as well; nothing of it is retained at the target.
+// A copy takes further routes. The message itself is delivered too. A copy is not retained.
 func TestRouteChain(t *testing.T) {
 	t.Parallel()
 	b := start(t, routed(`
@@ -79,7 +72,7 @@ func TestRouteChain(t *testing.T) {
 	}
 }
 
-// Routes to one target are merged: one copy, of the highest source quality, then the highest target quality.
+// Routes to one target make one copy: the highest source QoS counts, then the highest target QoS.
 func TestRoutesToOneTarget(t *testing.T) {
 	t.Parallel()
 	b := start(t, routed(`
@@ -106,8 +99,8 @@ func TestRoutesToOneTarget(t *testing.T) {
 	p.fence(by, "f")
 }
 
-// Permissions are those of clients: a route leads a message where its publisher may not publish, and wildcards of
-// routes do not match what is the server's.
+// Routes need no permissions: a copy may have a topic to which the publisher may not publish. Wildcards of routes do
+// not match topics below $SYS.
 func TestRoutesAndPermissions(t *testing.T) {
 	t.Parallel()
 	b := start(t, routed(`
@@ -122,8 +115,7 @@ func TestRoutesAndPermissions(t *testing.T) {
 	p.quiet()
 }
 
-// The copies of a route are stored for who is away, and are there after a restart; with the message they are one
-// transaction.
+// Copies are stored for clients that are not connected and survive a restart. Message and copies are one transaction.
 func TestRouteIsStored(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -147,7 +139,7 @@ func TestRouteIsStored(t *testing.T) {
 	p.quiet()
 }
 
-// One client, one publisher, messages of one route: in order.
+// The copies of one publisher's messages are in order.
 func TestRouteKeepsOrder(t *testing.T) {
 	t.Parallel()
 	b := start(t, routed("- {source: {topic: 'a/+', qos: 1}, target: {topic: b, qos: 1}}\n"))
@@ -155,10 +147,8 @@ func TestRouteKeepsOrder(t *testing.T) {
 	p.sub(1, "b")
 	var all []packet.Generic
 	for i := range 90 {
-		all = append(
-			all,
-			&packet.Publish{ID: packet.ID(i + 1), Message: message(fmt.Sprint("a/", i%7), fmt.Sprint(i), packet.QOS(i%3))},
-		)
+		all = append(all,
+			&packet.Publish{ID: packet.ID(i + 1), Message: message(fmt.Sprint("a/", i%7), fmt.Sprint(i), packet.QOS(i%3))})
 	}
 	by.send(all...)
 	for i := range 90 {

@@ -1,8 +1,9 @@
-// Package conformance_test shows, through the network door, that the hub keeps the standard and what docs/hub.md says.
+// Package conformance_test tests over network connections that the hub follows the standard and docs/hub.md.
 // docs/mqtt-conformance.md names the test of each normative statement.
 //
-// A test is a script: what a client sends and what it must get, in order. No test waits to see that nothing comes: it
-// makes something come that would stand behind it (fence), or asks for a PINGRESP (quiet).
+// A test is a script: what a client sends and what it must get, in order. To check that no packet comes, a test does
+// not wait: it publishes another message, which must come next (fence), or sends PINGREQ, and PINGRESP must come next
+// (quiet).
 package conformance_test
 
 import (
@@ -28,10 +29,10 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// patience is how long a script waits for what must come; long, because the machine may be busy.
-const patience = 20 * time.Second
+// scriptTimeout is how long a script waits for an expected packet. It is long, because the machine may be busy.
+const scriptTimeout = 20 * time.Second
 
-// anyone may do everything; nobody may do nothing; ann and bob have corners of their own.
+// anyone is a configuration: user test may do everything, nobody has no permissions, ann and bob may use some topics.
 const anyone = `
 metrics: {address: ''}
 listen: ['tcp://127.0.0.1:0']
@@ -91,7 +92,7 @@ func startIn(t testing.TB, dir, yml string) *broker {
 		select {
 		case err := <-ended:
 			require.NoError(t, err)
-		case <-time.After(patience):
+		case <-time.After(scriptTimeout):
 			t.Fatal("hub did not stop")
 		}
 	}
@@ -99,19 +100,19 @@ func startIn(t testing.TB, dir, yml string) *broker {
 	return b
 }
 
-// stat is a figure of the hub.
+// stat returns a statistic of the hub.
 func (b *broker) stat(name string) int64 {
 	n, ok := b.Report()[name]
-	require.True(b.t, ok, "no figure %s", name)
+	require.True(b.t, ok, "no statistic %s", name)
 	return n
 }
 
 // eventually polls cond.
 func eventually(t testing.TB, what string, cond func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !cond(); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(scriptTimeout); !cond(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("missing after %s: %s", patience, what)
+			t.Fatalf("missing after %s: %s", scriptTimeout, what)
 		}
 	}
 }
@@ -127,7 +128,7 @@ type peer struct {
 
 func (b *broker) dial() *peer {
 	b.t.Helper()
-	conn, err := net.DialTimeout("tcp", b.addrs[0], patience)
+	conn, err := net.DialTimeout("tcp", b.addrs[0], scriptTimeout)
 	require.NoError(b.t, err)
 	return newPeer(b.t, conn)
 }
@@ -144,14 +145,14 @@ func hello(id string, clean bool) *packet.Connect {
 	return c
 }
 
-// as is the CONNECT of another user, whose password is his name.
+// as is the CONNECT of another user, whose password is the user name.
 func as(user, id string, clean bool) *packet.Connect {
 	c := hello(id, clean)
 	c.Username, c.Password = user, user
 	return c
 }
 
-// login connects and expects to be let in.
+// login connects and expects CONNACK with code 0.
 func (b *broker) login(c *packet.Connect) *peer {
 	b.t.Helper()
 	p, _ := b.session(c)
@@ -180,7 +181,7 @@ func (b *broker) session(c *packet.Connect) (p *peer, present bool) {
 	return p, ack.SessionPresent
 }
 
-// refused connects and expects a code other than 0 and then the end.
+// refused connects and expects CONNACK with code, and then the end of the connection.
 func (b *broker) refused(c *packet.Connect, code packet.ConnackCode) {
 	b.t.Helper()
 	p := b.dial()
@@ -206,15 +207,16 @@ func encode(t testing.TB, list ...packet.Generic) (b []byte) {
 	return b
 }
 
-// raw writes bytes as they are. That the hub has closed meanwhile is not told here but by what is received.
+// raw writes bytes. It ignores that the hub has closed the connection: the next read notices it.
 func (p *peer) raw(b []byte) {
 	p.t.Helper()
-	_ = p.conn.SetWriteDeadline(time.Now().Add(patience))
+	_ = p.conn.SetWriteDeadline(time.Now().Add(scriptTimeout))
 	if _, err := p.conn.Write(b); err != nil && !gone(err) {
 		p.t.Fatalf("write: %v", err)
 	}
 }
 
+// gone tells whether err says that the hub has closed the connection.
 func gone(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
 		errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
@@ -222,11 +224,11 @@ func gone(err error) bool {
 
 // read returns the next packet, or why there is none.
 func (p *peer) read() (packet.Generic, error) {
-	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = p.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
 	x, err := p.in.Read()
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		p.t.Helper()
-		p.t.Fatalf("nothing came within %s", patience)
+		p.t.Fatalf("nothing came within %s", scriptTimeout)
 	}
 	return x, err
 }
@@ -239,7 +241,7 @@ func (p *peer) recv() packet.Generic {
 	return x
 }
 
-// expect wants just these packets next.
+// expect fails unless these packets come next.
 func (p *peer) expect(want ...packet.Generic) {
 	p.t.Helper()
 	for _, w := range want {
@@ -247,7 +249,7 @@ func (p *peer) expect(want ...packet.Generic) {
 	}
 }
 
-// end wants the hub to close the connection without another packet.
+// end fails unless the hub closes the connection without another packet.
 func (p *peer) end() {
 	p.t.Helper()
 	x, err := p.read()
@@ -258,7 +260,7 @@ func (p *peer) end() {
 	require.True(p.t, gone(err) || errors.As(err, &alert), "not closed: %v", err)
 }
 
-// quiet wants that nothing was sent to the client before this moment that it has not read.
+// quiet fails if the hub has sent a packet that the client has not read.
 func (p *peer) quiet() {
 	p.t.Helper()
 	p.send(packet.NewPingreq())
@@ -279,7 +281,7 @@ func (p *peer) nextID() packet.ID {
 	return p.id
 }
 
-// sub subscribes and expects what it asks for to be granted.
+// sub subscribes and fails unless all filters are granted with that QoS.
 func (p *peer) sub(qos packet.QOS, filters ...string) {
 	p.t.Helper()
 	codes := make([]packet.QOS, len(filters))
@@ -313,7 +315,7 @@ func message(topic, payload string, qos packet.QOS) packet.Message {
 	return packet.Message{Topic: topic, Payload: []byte(payload), QOS: qos}
 }
 
-// pub publishes and goes through the whole exchange. The client must not get anything else meanwhile.
+// pub publishes and completes the exchange. It fails if the client gets another packet meanwhile.
 func (p *peer) pub(topic, payload string, qos packet.QOS) {
 	p.t.Helper()
 	p.publish(message(topic, payload, qos))
@@ -336,7 +338,7 @@ func (p *peer) publish(m packet.Message) {
 	switch m.QOS {
 	case 0:
 		p.quiet()     // the hub has handled it
-		if m.Retain { // and stored it: SUBSCRIBE waits for that, also one that is refused
+		if m.Retain { // and stored it: the hub answers SUBSCRIBE after that, also if it refuses it
 			p.trySub(0, "")
 			p.quiet()
 		}
@@ -349,7 +351,7 @@ func (p *peer) publish(m packet.Message) {
 	}
 }
 
-// next wants a PUBLISH.
+// next returns the next packet, which must be a PUBLISH.
 func (p *peer) next() *packet.Publish {
 	p.t.Helper()
 	x := p.recv()
@@ -358,7 +360,7 @@ func (p *peer) next() *packet.Publish {
 	return m
 }
 
-// want wants a PUBLISH with this content and acknowledges it.
+// want fails unless the next packet is a PUBLISH with this content, and acknowledges it.
 func (p *peer) want(topic, payload string, qos packet.QOS) *packet.Publish {
 	p.t.Helper()
 	m := p.next()
@@ -371,7 +373,7 @@ func text(m *packet.Publish) string {
 	return fmt.Sprintf("%s=%s at %d", m.Message.Topic, m.Message.Payload, m.Message.QOS)
 }
 
-// ack goes through the receiver's side of the exchange.
+// ack acknowledges m and completes the exchange.
 func (p *peer) ack(m *packet.Publish) {
 	p.t.Helper()
 	switch m.Message.QOS {
@@ -384,7 +386,7 @@ func (p *peer) ack(m *packet.Publish) {
 	}
 }
 
-// take returns the next message, acknowledged as far as that goes at once; it completes older exchanges on the way.
+// take returns the next message. It sends PUBACK or PUBREC for it, and answers PUBREL of earlier messages.
 func (p *peer) take() *packet.Publish {
 	p.t.Helper()
 	for {
@@ -407,7 +409,7 @@ func (p *peer) take() *packet.Publish {
 	}
 }
 
-// settle completes the exchanges that take began, and wants nothing else to come.
+// settle completes the exchanges that take began, and fails if another packet comes.
 func (p *peer) settle() {
 	p.t.Helper()
 	for ; p.open > 0; p.open-- {
@@ -418,7 +420,7 @@ func (p *peer) settle() {
 	p.quiet()
 }
 
-// fence wants that the next message which p gets is the one that by publishes now: nothing else was on the way.
+// fence publishes a message from by, and fails unless it is the next one that p gets.
 func (p *peer) fence(by *peer, topic string) {
 	p.t.Helper()
 	by.pub(topic, "fence", 0)

@@ -22,9 +22,10 @@ func TestSubackCodes(t *testing.T) {
 		granted bool
 	}{
 		{"ann/x", true}, {"ann/+", true}, {"ann/#", false}, {"ann", false}, {"ann/x/y", false}, {"#", false}, {"+", false},
-		{"+/open", true}, {"any/open", true}, {"+/+", false}, {"shared", true}, {"bob/x", false}, {"", false}, {"ann/#/x", false},
-		{"ann/x#", false}, {"ann+", false}, {"$SYS/#", false}, {"$x", false}, {"$share/g/ann/x", true}, {"$share/g/bob/x", false},
-		{"$share/g", false}, {"$share//ann/x", false}, {"$share/+/ann/x", false}, {strings.Repeat("/", 9), false},
+		{"+/open", true}, {"any/open", true}, {"+/+", false}, {"shared", true}, {"bob/x", false}, {"", false},
+		{"ann/#/x", false}, {"ann/x#", false}, {"ann+", false}, {"$SYS/#", false}, {"$x", false},
+		{"$share/g/ann/x", true}, {"$share/g/bob/x", false}, {"$share/g", false}, {"$share//ann/x", false},
+		{"$share/+/ann/x", false}, {strings.Repeat("/", 9), false},
 		{"ann/" + strings.Repeat("x", 251), true}, {"ann/" + strings.Repeat("x", 252), false},
 	} {
 		qos := packet.QOS(len(want) % 3)
@@ -66,7 +67,7 @@ func TestSubscriptionIsReplaced(t *testing.T) {
 	}
 }
 
-// While it is replaced a subscription goes on: no message is lost, none comes twice.
+// While a subscription is replaced, no message is lost and none comes twice.
 func TestReplacingASubscriptionInterruptsNothing(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -101,7 +102,7 @@ func TestReplacingASubscriptionInterruptsNothing(t *testing.T) {
 	}
 }
 
-// SUBACK stands before the first message that the subscription brings, however busy the topic is.
+// SUBACK comes before the first message of the subscription, however busy the topic is.
 func TestSubackBeforeMessages(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -148,7 +149,7 @@ func TestUnsubscribe(t *testing.T) {
 	}
 }
 
-// What was on its way before UNSUBSCRIBE is completed after it.
+// Exchanges that began before UNSUBSCRIBE are completed after it.
 func TestUnsubscribeCompletesWhatIsInFlight(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -161,7 +162,7 @@ func TestUnsubscribeCompletesWhatIsInFlight(t *testing.T) {
 	p.quiet()
 }
 
-// An unsubscribed filter is not there again after a restart.
+// An unsubscribed filter does not come back after a restart.
 func TestUnsubscribeIsStored(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -184,15 +185,21 @@ func TestWildcards(t *testing.T) {
 	b := start(t, anyone)
 	by := b.clean("by")
 	for filter, c := range map[string]struct{ yes, no []string }{
-		"sport/tennis/player1/#": {[]string{"sport/tennis/player1", "sport/tennis/player1/ranking", "sport/tennis/player1/score/wimbledon"}, []string{"sport/tennis", "sport/tennis/player10"}},
-		"sport/tennis/+":         {[]string{"sport/tennis/player1", "sport/tennis/"}, []string{"sport/tennis", "sport/tennis/player1/ranking"}},
-		"+":                      {[]string{"finance"}, []string{"/finance", "a/b"}},
-		"/+":                     {[]string{"/finance", "/"}, []string{"finance", "/a/b"}},
-		"+/+":                    {[]string{"/finance", "a/b", "/"}, []string{"a", "a/b/c"}},
-		"+/tennis/#":             {[]string{"a/tennis", "a/tennis/b/c", "/tennis"}, []string{"a/b/tennis", "tennis"}},
-		"#":                      {[]string{"a", "/", "a/b/c", " "}, nil},
-		"caf\u00e9":              {[]string{"caf\u00e9"}, []string{"cafe\u0301", "cafe"}}, // no normalization
-		"Accounts":               {[]string{"Accounts"}, []string{"ACCOUNTS", "Accounts/", "/Accounts"}},
+		"sport/tennis/player1/#": {
+			yes: []string{"sport/tennis/player1", "sport/tennis/player1/ranking", "sport/tennis/player1/score/wimbledon"},
+			no:  []string{"sport/tennis", "sport/tennis/player10"},
+		},
+		"sport/tennis/+": {
+			yes: []string{"sport/tennis/player1", "sport/tennis/"},
+			no:  []string{"sport/tennis", "sport/tennis/player1/ranking"},
+		},
+		"+":          {[]string{"finance"}, []string{"/finance", "a/b"}},
+		"/+":         {[]string{"/finance", "/"}, []string{"finance", "/a/b"}},
+		"+/+":        {[]string{"/finance", "a/b", "/"}, []string{"a", "a/b/c"}},
+		"+/tennis/#": {[]string{"a/tennis", "a/tennis/b/c", "/tennis"}, []string{"a/b/tennis", "tennis"}},
+		"#":          {[]string{"a", "/", "a/b/c", " "}, nil},
+		"caf\u00e9":  {[]string{"caf\u00e9"}, []string{"cafe\u0301", "cafe"}}, // no normalization
+		"Accounts":   {[]string{"Accounts"}, []string{"ACCOUNTS", "Accounts/", "/Accounts"}},
 	} {
 		p := b.clean("p")
 		p.sub(0, filter)
@@ -223,7 +230,7 @@ func TestDollarTopics(t *testing.T) {
 	all.fence(by, "f")
 }
 
-// Of each group one member gets a message, in turn; beside groups, subscribers get theirs.
+// One member of each group gets a message, one after the other; other subscribers get it as well.
 func TestSharedSubscription(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -251,7 +258,7 @@ func TestSharedSubscription(t *testing.T) {
 		}
 		p.quiet()
 	}
-	// Retained messages are not for groups, where each newcomer would get them again.
+	// Groups get no retained messages: each new member would get them again.
 	by.retain("t/r", "r", 1)
 	members[1].close()
 	eventually(t, "a member less", func() bool { return b.stat("subscriptions") == 4 })
@@ -263,7 +270,7 @@ func TestSharedSubscription(t *testing.T) {
 	}
 }
 
-// Members come and go while messages flow: none is lost between two that stay. Run with -race.
+// Members join and leave while messages are published: two members that stay get all messages that the others do not.
 func TestSharedSubscriptionChanges(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)

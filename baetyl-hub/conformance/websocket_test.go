@@ -2,6 +2,7 @@ package conformance_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,17 +21,13 @@ connection: {origins: ['https://app.example'], connect: {timeout: 500ms}}
 `
 
 func withWeb(more string) string {
-	return strings.Replace(
-		anyone,
-		"['tcp://127.0.0.1:0']",
-		"['tcp://127.0.0.1:0', 'ws://127.0.0.1:0/mqtt', 'ws://127.0.0.1:0/other']",
-		1,
-	) + more
+	const listeners = "['tcp://127.0.0.1:0', 'ws://127.0.0.1:0/mqtt', 'ws://127.0.0.1:0/other']"
+	return strings.Replace(anyone, "['tcp://127.0.0.1:0']", listeners, 1) + more
 }
 
 func (b *broker) dialAt(listener int) *peer {
 	b.t.Helper()
-	conn, err := net.DialTimeout("tcp", b.addrs[listener], patience)
+	conn, err := net.DialTimeout("tcp", b.addrs[listener], scriptTimeout)
 	require.NoError(b.t, err)
 	return newPeer(b.t, conn)
 }
@@ -46,7 +43,7 @@ func (s *webStream) Read(b []byte) (int, error) {
 		if s.rest == nil {
 			kind, r, err := s.NextReader()
 			if err != nil {
-				if _, ok := err.(*websocket.CloseError); ok {
+				if closed := new(websocket.CloseError); errors.As(err, &closed) {
 					err = io.EOF
 				}
 				return 0, err
@@ -74,7 +71,7 @@ func (s *webStream) SetDeadline(t time.Time) error {
 
 // ws opens a WebSocket to the hub.
 func (b *broker) ws(path string, header http.Header) (*peer, *http.Response, error) {
-	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: patience}
+	d := websocket.Dialer{Subprotocols: []string{"mqtt"}, HandshakeTimeout: scriptTimeout}
 	conn, answer, err := d.Dial("ws://"+b.addrs[1]+path, header)
 	if err != nil {
 		return nil, answer, err
@@ -97,7 +94,7 @@ func TestWebSocket(t *testing.T) {
 		p.want("t", "m", 1)
 		p.bye()
 	}
-	// a client need not name the protocol
+	// A client need not request the subprotocol.
 	conn, answer, err := websocket.DefaultDialer.Dial("ws://"+b.addrs[1]+"/mqtt", nil)
 	require.NoError(t, err)
 	require.Empty(t, answer.Header.Get("Sec-WebSocket-Protocol"))
@@ -106,7 +103,7 @@ func TestWebSocket(t *testing.T) {
 	p.expect(packet.NewConnack())
 }
 
-// One packet in many messages, many packets in one message, messages of no bytes, pings between.
+// One packet in many WebSocket messages, many packets in one message, empty messages, pings between them.
 func TestWebSocketIsAStream(t *testing.T) {
 	t.Parallel()
 	b := start(t, withWeb(""))
@@ -117,10 +114,10 @@ func TestWebSocketIsAStream(t *testing.T) {
 		p.raw([]byte{c})
 		p.raw(nil)
 	}
-	require.NoError(t, ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(patience)))
+	require.NoError(t, ws.WriteControl(websocket.PingMessage, []byte("x"), time.Now().Add(scriptTimeout)))
 	p.expect(packet.NewConnack())
 	p.sub(1, "t")
-	// More packets in one message than a packet may be long: the limit is of packets.
+	// message.length.max limits packets, not WebSocket messages.
 	var all []packet.Generic
 	payload := strings.Repeat("x", 1000)
 	for i := range 90 {
@@ -189,7 +186,7 @@ func TestWebSocketOrigin(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What does not become a WebSocket in time is closed, also after an answer.
+// A connection that does not become a WebSocket in time is closed, also after an HTTP answer.
 func TestWebSocketTimeLimits(t *testing.T) {
 	t.Parallel()
 	b := start(t, withWeb(web))
@@ -202,7 +199,7 @@ func TestWebSocketTimeLimits(t *testing.T) {
 	require.True(t, err == nil || gone(err), "%v", err)
 	plain := b.dialAt(1) // plain HTTP is answered and may not stay
 	plain.raw([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-	_ = plain.conn.SetReadDeadline(time.Now().Add(patience))
+	_ = plain.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
 	answer, err := io.ReadAll(plain.conn)
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "400 Bad Request")
@@ -211,7 +208,7 @@ func TestWebSocketTimeLimits(t *testing.T) {
 	p.end()
 }
 
-// The end of the WebSocket is the end of the connection: the will follows.
+// The end of the WebSocket without DISCONNECT is the end of the connection: the will is published.
 func TestWebSocketCloseIsNoDisconnect(t *testing.T) {
 	t.Parallel()
 	b := start(t, withWeb(""))
@@ -222,13 +219,7 @@ func TestWebSocketCloseIsNoDisconnect(t *testing.T) {
 	p.send(testament("x", true, 0))
 	p.expect(packet.NewConnack())
 	ws := p.conn.(*webStream)
-	require.NoError(
-		t,
-		ws.WriteControl(
-			websocket.CloseMessage,
-			websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""),
-			time.Now().Add(patience),
-		),
-	)
+	normal := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
+	require.NoError(t, ws.WriteControl(websocket.CloseMessage, normal, time.Now().Add(scriptTimeout)))
 	watch.want("will/x", "of x", 0)
 }

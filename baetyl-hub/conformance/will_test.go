@@ -15,7 +15,7 @@ func testament(id string, clean bool, qos packet.QOS) *packet.Connect {
 	return c
 }
 
-// The will is published when the connection ends without DISCONNECT, with its quality, once.
+// The will is published once, with its QoS, when the connection ends without DISCONNECT.
 func TestWill(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -43,7 +43,7 @@ func TestDisconnectDiscardsTheWill(t *testing.T) {
 	watch.sub(2, "will/+", "f")
 	for _, clean := range []bool{true, false} {
 		b.login(testament("x", clean, 1)).bye()
-		// Nor does it come later, when the client is there without one and is cut off.
+		// Nor is it published when the client connects without a will and loses that connection.
 		b.login(hello("x", clean)).close()
 	}
 	eventually(t, "the connections' end", func() bool { return b.stat("connections") == 2 })
@@ -93,7 +93,7 @@ func TestRetainedWill(t *testing.T) {
 	check("")
 }
 
-// A client that is not permitted to publish its will is not let in; its will is never published.
+// A client that may not publish its will is refused, and the will is never published.
 func TestForbiddenWill(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -108,8 +108,7 @@ func TestForbiddenWill(t *testing.T) {
 	watch.want("ann/w", "w", 0)
 }
 
-// A stop of the hub is no fault of its clients: their wills wait for the next start, and are published then if they
-// stay away.
+// When the hub stops, it publishes no wills. After the next start it publishes those of clients that do not come back.
 func TestWillAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -117,13 +116,8 @@ func TestWillAfterRestart(t *testing.T) {
 	b := startIn(t, dir, yml)
 	watch := b.keep("watch")
 	watch.sub(1, "will/+", "f")
-	away, back, other := b.login(
-		testament("away", true, 1),
-	), b.login(
-		testament("back", true, 1),
-	), b.login(
-		testament("other", false, 1),
-	)
+	away, back := b.login(testament("away", true, 1)), b.login(testament("back", true, 1))
+	other := b.login(testament("other", false, 1))
 	anonymous := testament("", true, 1)
 	anonymous.Will.Topic = "will/anonymous"
 	nameless := b.login(anonymous)
@@ -152,7 +146,7 @@ func TestWillAfterRestart(t *testing.T) {
 	watch.fence(b.clean("by"), "f")
 }
 
-// What a client without id leaves behind has nothing to do with the next such client.
+// The will of a client without id has nothing to do with the next client without id.
 func TestWillsOfClientsWithoutID(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What breaks the rules of the wire closes the connection, without an answer, and publishes the will.
+// A malformed packet closes the connection without an answer, and the will is published.
 func TestMalformedPacketsClose(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -136,7 +136,7 @@ func TestPacketLimit(t *testing.T) {
 	p = b.clean("p")
 	p.send(&packet.Publish{Message: message("t", fits+"xxx", 0)})
 	p.end()
-	// The head alone is enough to see it: nothing is read of a packet that is too large.
+	// The hub refuses a packet that is too large as soon as it has the header.
 	p = b.clean("p")
 	p.raw([]byte{0x30, 0xfe, 0x07})
 	p.end()
@@ -148,7 +148,7 @@ func TestDefaultPacketLimit(t *testing.T) {
 	b := start(t, anyone)
 	p := b.clean("p")
 	p.sub(0, "t")
-	// the ends of the forms of the remaining length
+	// sizes at which the remaining length gets one more byte
 	for _, size := range []int{126, 127, 128, 129, 16382, 16383, 16384, 16385, 32768} {
 		m := message("t", "", 0)
 		for length := func() int { return (&packet.Publish{Message: m}).Len() }; length() != size; {
@@ -161,7 +161,7 @@ func TestDefaultPacketLimit(t *testing.T) {
 	p.end()
 }
 
-// A topic keeps its bytes: U+FEFF is a character like another one.
+// The hub does not change the bytes of a topic: U+FEFF is a character like any other.
 func TestByteOrderMarkIsKept(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -172,13 +172,14 @@ func TestByteOrderMarkIsKept(t *testing.T) {
 	p.quiet()
 }
 
-// However TCP cuts the stream.
+// Packets may come in pieces of any size.
 func TestOneByteAtATime(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
 	p := b.dial()
-	for _, c := range encode(t, hello("x", true), &packet.Subscribe{ID: 7, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 1}}},
-		&packet.Publish{ID: 3, Message: message("t", strings.Repeat("m", 200), 1)}) {
+	subscribe := &packet.Subscribe{ID: 7, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 1}}}
+	publish := &packet.Publish{ID: 3, Message: message("t", strings.Repeat("m", 200), 1)}
+	for _, c := range encode(t, hello("x", true), subscribe, publish) {
 		p.raw([]byte{c})
 	}
 	p.expect(packet.NewConnack(), &packet.Suback{ID: 7, ReturnCodes: []packet.QOS{1}}, &packet.Puback{ID: 3})
@@ -186,7 +187,7 @@ func TestOneByteAtATime(t *testing.T) {
 	p.quiet()
 }
 
-// A remaining length may have more bytes than it needs; what is passed on is well formed in any case.
+// A client may send a remaining length with more bytes than needed. The hub sends it with as few as possible.
 func TestPaddedRemainingLength(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -199,7 +200,7 @@ func TestPaddedRemainingLength(t *testing.T) {
 	require.Equal(t, append([]byte{0x30, 4}, append(str("t"), 'm')...), raw[:n])
 }
 
-// Five short filters, the last of one character: gomqtt's own decoder loses it.
+// Five short filters, the last with one character: gomqtt's own decoder loses it.
 func TestUnsubscribeManyShortFilters(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -218,7 +219,7 @@ func TestUnsubscribeManyShortFilters(t *testing.T) {
 	p.fence(by, "f")
 }
 
-// The id of a packet comes back with its answer, whatever it is.
+// Answers have the id of the packet, whatever it is.
 func TestAnswersCarryTheID(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)

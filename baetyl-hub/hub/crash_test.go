@@ -25,7 +25,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// The test binary is the hub of the crash test when these are set: a real process for a real SIGKILL.
+// With these variables the test binary runs as a hub: TestKill needs a process that it can kill.
 const (
 	envDir  = "HUB_TEST_DIR"
 	envAddr = "HUB_TEST_ADDRESS"
@@ -57,8 +57,8 @@ func serve(dir, address string) error {
 	return h.Run(ctx)
 }
 
-// peer is a client with a session that outlives its connections, as the standard describes one: what it has sent and
-// not seen acknowledged it sends again, and a QoS 2 message counts once.
+// peer is a client with a session that outlives its connections, as in the standard: it sends messages again until they
+// are acknowledged, and counts a repeated QoS 2 message once.
 type peer struct {
 	t       *testing.T
 	id      string
@@ -70,12 +70,11 @@ type peer struct {
 	mu       sync.Mutex
 	next     int
 	nextID   packet.ID
-	flying   map[packet.ID]string // published, not acknowledged
+	inFlight map[packet.ID]string // published, not acknowledged
 	released map[packet.ID]bool   // PUBREC came, PUBCOMP not
-	acked    map[string]bool      // the hub took responsibility
+	acked    map[string]bool      // acknowledged by the hub
 	receipts map[packet.ID]bool   // QoS 2 messages received, not released
 	seen     map[string]int       // messages received
-	conn     net.Conn
 }
 
 func newPeer(t *testing.T, id, address string) *peer {
@@ -84,7 +83,7 @@ func newPeer(t *testing.T, id, address string) *peer {
 		id:       id,
 		address:  address,
 		window:   100,
-		flying:   map[packet.ID]string{},
+		inFlight: map[packet.ID]string{},
 		released: map[packet.ID]bool{},
 		acked:    map[string]bool{},
 		receipts: map[packet.ID]bool{},
@@ -143,7 +142,7 @@ func (p *peer) session(ctx context.Context, conn net.Conn) {
 		}
 	}
 	p.mu.Lock()
-	for id, payload := range p.flying {
+	for id, payload := range p.inFlight {
 		if p.released[id] {
 			rel := packet.NewPubrel()
 			rel.ID = id
@@ -156,14 +155,14 @@ func (p *peer) session(ctx context.Context, conn net.Conn) {
 	for ctx.Err() == nil {
 		if p.filter == "" {
 			p.mu.Lock()
-			for len(p.flying) < p.window {
+			for len(p.inFlight) < p.window {
 				p.next++
 				p.nextID = p.nextID%60000 + 1
-				for p.flying[p.nextID] != "" {
+				for p.inFlight[p.nextID] != "" {
 					p.nextID = p.nextID%60000 + 1
 				}
-				p.flying[p.nextID] = fmt.Sprintf("%s-%d", p.id, p.next)
-				if p.send(s, p.publish(p.nextID, p.flying[p.nextID], false)) != nil {
+				p.inFlight[p.nextID] = fmt.Sprintf("%s-%d", p.id, p.next)
+				if p.send(s, p.publish(p.nextID, p.inFlight[p.nextID], false)) != nil {
 					break
 				}
 			}
@@ -194,12 +193,12 @@ func (p *peer) receive(x packet.Generic) []packet.Generic {
 	defer p.mu.Unlock()
 	switch x := x.(type) {
 	case *packet.Puback:
-		if payload := p.flying[x.ID]; payload != "" {
+		if payload := p.inFlight[x.ID]; payload != "" {
 			p.acked[payload] = true
-			delete(p.flying, x.ID)
+			delete(p.inFlight, x.ID)
 		}
 	case *packet.Pubrec:
-		if payload := p.flying[x.ID]; payload != "" {
+		if payload := p.inFlight[x.ID]; payload != "" {
 			p.acked[payload] = true
 			p.released[x.ID] = true
 		}
@@ -207,7 +206,7 @@ func (p *peer) receive(x packet.Generic) []packet.Generic {
 		rel.ID = x.ID
 		return []packet.Generic{rel}
 	case *packet.Pubcomp:
-		delete(p.flying, x.ID)
+		delete(p.inFlight, x.ID)
 		delete(p.released, x.ID)
 	case *packet.Publish:
 		switch x.Message.QOS {
@@ -240,8 +239,8 @@ func (p *peer) count() (acked int) {
 	return len(p.acked)
 }
 
-// TestKill kills the hub under load, again and again: no acknowledged message is missing, no QoS 2 message comes
-// twice. HUB_KILLS sets how often (make crash: 200).
+// TestKill kills the hub under load several times: no acknowledged message is missing, and no QoS 2 message comes
+// twice. HUB_KILLS is the number of kills (make crash: 200).
 func TestKill(t *testing.T) {
 	kills := 5
 	if v := os.Getenv("HUB_KILLS"); v != "" {
@@ -332,13 +331,8 @@ func TestKill(t *testing.T) {
 			}
 		}
 	}
-	t.Logf(
-		"%d kills, %d acknowledged at QoS 1, %d at QoS 2, %d deliveries at QoS 1 repeated",
-		kills,
-		pub1.count(),
-		pub2.count(),
-		twice,
-	)
+	t.Logf("%d kills, %d acknowledged at QoS 1, %d at QoS 2, %d deliveries at QoS 1 repeated",
+		kills, pub1.count(), pub2.count(), twice)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
 }

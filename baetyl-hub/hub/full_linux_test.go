@@ -39,7 +39,7 @@ func smallDisk(t *testing.T) string {
 	return dir
 }
 
-// publisher is a bare connection: gomqtt's client races with itself when it publishes right after a reconnect.
+// publisher is a connection without gomqtt's client, which has a data race when it publishes right after a reconnect.
 func publisher(t *testing.T, address string) *packet.Stream {
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
@@ -55,10 +55,13 @@ func publisher(t *testing.T, address string) *packet.Stream {
 	return s
 }
 
-// The disk runs full under the hub, with and without a reserve that it keeps: QoS 1 is refused without a false
-// PUBACK, QoS 0 goes on, and when there is space again all goes on; what was acknowledged arrives.
+// The disk gets full, with and without storage.free: the hub refuses QoS 1 messages and sends no PUBACK for them, and
+// QoS 0 messages are delivered. When there is space again, QoS 1 works, and all acknowledged messages arrive.
 func TestFullDisk(t *testing.T) {
-	for name, storage := range map[string]string{"to the last byte": "storage: {free: 0}\n", "with a reserve": "storage: {free: 6m}\n"} {
+	for name, storage := range map[string]string{
+		"to the last byte": "storage: {free: 0}\n",
+		"with a reserve":   "storage: {free: 6m}\n",
+	} {
 		t.Run(name, func(t *testing.T) {
 			disk := smallDisk(t)
 			ballast := filepath.Join(disk, "ballast")
@@ -115,7 +118,7 @@ func TestFullDisk(t *testing.T) {
 			select {
 			case <-messages:
 			case <-time.After(20 * time.Second):
-				t.Fatal("QoS 0 stands still on a full disk")
+				t.Fatal("QoS 0 messages are not delivered on a full disk")
 			}
 
 			require.NoError(t, os.Remove(ballast))

@@ -1,4 +1,4 @@
-// Package hub puts the parts of baetyl-hub together: it is the broker as one thing.
+// Package hub is the broker: it connects the parts of baetyl-hub.
 //
 //	listener ─► session ─► router ─► store
 package hub
@@ -37,7 +37,7 @@ type Hub struct {
 	started   time.Time
 }
 
-// Open opens the store, restores what it holds and opens the listeners. Nothing is accepted before Run.
+// Open opens the store, loads sessions and messages, and opens the listeners. Connections are accepted in Run.
 func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	users, err := auth.New(cfg.Principals, cfg.Limits())
 	if err != nil {
@@ -92,11 +92,11 @@ func (h *Hub) open() error {
 	return err
 }
 
-// Addrs are the bound addresses of the listeners, in their order.
+// Addrs returns the bound addresses, one for each port, in the order of `listen`.
 func (h *Hub) Addrs() []net.Addr { return h.listeners.Addrs() }
 
-// Run serves until ctx ends, then ends connections, writes what is queued and closes the store. It returns why it
-// ended early.
+// Run serves until ctx ends. Then it closes the connections, writes what is queued and closes the store. It returns an
+// error if a part fails.
 func (h *Hub) Run(ctx context.Context) error {
 	var g run.Group
 	g.Add("store", func(ctx context.Context) error {
@@ -123,7 +123,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	return g.Run(ctx)
 }
 
-// closeSessions ends the connections within shutdown.timeout.
+// closeSessions closes all connections. It returns an error if that takes longer than shutdown.timeout.
 func (h *Hub) closeSessions() error {
 	done := make(chan struct{})
 	go func() {
@@ -145,7 +145,7 @@ func options(c *config.Config, l log.Logger) session.Options {
 		ConnectionsMax: c.Connection.Max, SubscriptionsMax: c.Session.Subscriptions.Max,
 		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
 		EgressBytes: c.Message.Egress.QOS0.Buffer.Bytes.Int(), Window: c.Message.Egress.QOS1.Buffer.Size,
-		QueueMax: c.Session.Queue.Max, Batch: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
+		QueueMax: c.Session.Queue.Max, FetchMax: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
 		WillDelay: c.Session.Will.Delay,
 	}
 }

@@ -11,10 +11,10 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// collector gives Prometheus the hub's figures when it asks for them.
+// collector gives Prometheus the hub's statistics when it asks for them.
 type collector struct{ h *Hub }
 
-// Describe implements prometheus.Collector. The figures describe themselves: it is an unchecked collector.
+// Describe implements prometheus.Collector. It describes nothing: this is an unchecked collector.
 func (collector) Describe(chan<- *prometheus.Desc) {}
 
 // Collect implements prometheus.Collector.
@@ -29,7 +29,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// ready tells whether messages can be stored.
+// ready returns an error if messages can't be stored.
 func (h *Hub) ready() error {
 	if !h.store.Writable() {
 		return errors.New("messages can't be stored")
@@ -37,7 +37,7 @@ func (h *Hub) ready() error {
 	return nil
 }
 
-// announce publishes the figures below $SYS/broker/, for those who may read them.
+// announce publishes the statistics below $SYS/broker/ every `sys.interval`.
 func (h *Hub) announce(ctx context.Context) error {
 	h.announceOnce()
 	return run.Every(ctx, h.cfg.Sys.Interval, h.announceOnce)

@@ -12,15 +12,14 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Main is the module baetyl-hub. It reads etc/baetyl/service.yml, which docs/hub.md explains, and serves until it is
-// asked to end.
+// Main is the module baetyl-hub. It reads etc/baetyl/service.yml (docs/hub.md) and serves until ctx is done.
 func Main(ctx baetyl.Context) error {
 	var cfg config.Config
 	if err := ctx.LoadConfig(&cfg); err != nil {
 		return err
 	}
 	h, err := Open(cfg, ctx.Log())
-	if err != nil { // an address, a certificate or a folder that the file names cannot be used
+	if err != nil { // an address, a certificate or a folder in the file can't be used
 		return fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
 	}
 	var g run.Group
@@ -51,7 +50,7 @@ func reload(stop context.Context, ctx baetyl.Context, h *Hub) {
 				err = h.Reload(cfg)
 			}
 			if err != nil {
-				ctx.Log().WithError(err).Errorf("configuration not reloaded, the old one stays")
+				ctx.Log().WithError(err).Errorf("configuration not reloaded, keeping the previous one")
 			}
 		}
 	}

@@ -11,9 +11,8 @@ import (
 	"github.com/baetyl/baetyl/utils/cert"
 )
 
-// Reload takes over principals, static routes, certificates and log level from a new configuration: all of them, or
-// none and an error. Connections go on; only those of users that are gone or changed are ended, and may come again
-// under the new rules. Other keys take effect with the next start.
+// Reload applies principals, static routes, certificates and log level of a new configuration: all of them, or none and
+// an error. It closes only connections of users that are removed or changed. Other keys take effect at the next start.
 func (h *Hub) Reload(cfg config.Config) error {
 	users, err := auth.New(cfg.Principals, cfg.Limits())
 	if err != nil {

@@ -10,10 +10,9 @@ import (
 	"github.com/256dpi/gomqtt/spec"
 )
 
-// The race detector is kept out of this file: gomqtt's client, with which the suite talks to the hub, races with
-// itself.
+// This file is not built with -race: gomqtt's client, which the suite uses, has data races.
 
-// The suite that gomqtt offers for brokers, over tcp and WebSocket.
+// TestSpec runs gomqtt's test suite for brokers, over tcp and WebSocket.
 func TestSpec(t *testing.T) {
 	addrs := start(t, open)
 	for i, scheme := range []string{"tcp", "ws"} {

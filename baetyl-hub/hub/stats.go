@@ -7,16 +7,17 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Stat is one figure of the hub. Where it goes: the report to the master, the status line of the log, Prometheus, $SYS.
+// Stat is one statistic of the hub. It is reported to the master, in the status line of the log, to Prometheus and
+// below $SYS.
 type Stat struct {
 	Name    string // as reported; baetyl_hub_<name> in Prometheus
 	Help    string
-	Counter bool   // grows since the start; else it is a state of now
+	Counter bool   // counts since the start; else it is a current value
 	Sys     string // topic below $SYS/broker/, with mosquitto's name where it has one; empty: none
 	Value   int64
 }
 
-// Stats returns the figures as they are now.
+// Stats returns the current values.
 func (h *Hub) Stats() []Stat {
 	c, r, s := h.sessions.Stats(), h.router.Stats(), h.store.Stats()
 	sessions, connected := int64(h.sessions.Sessions()), c.Connections.Load()
@@ -36,18 +37,10 @@ func (h *Hub) Stats() []Stat {
 		count("publish_sent", "publish/messages/sent", "PUBLISH packets to clients", c.Sent.Load()+c.Passed.Load()),
 		count("publish_repeated", "", "of those, repetitions of unacknowledged ones", c.Repeated.Load()),
 		count("publish_refused", "", "publications that could not be stored", r.Refused.Load()),
-		count(
-			"dropped",
-			"publish/messages/dropped",
-			"messages dropped for any reason",
-			c.Dropped.Load()+c.QueueFull.Load()+s.Expired.Load(),
-		),
-		count(
-			"dropped_slow_reader",
-			"",
-			"QoS 0 messages that a slow reader did not get (message.egress.qos0.buffer)",
-			c.Dropped.Load(),
-		),
+		count("dropped", "publish/messages/dropped", "messages dropped for any reason",
+			c.Dropped.Load()+c.QueueFull.Load()+s.Expired.Load()),
+		count("dropped_slow_reader", "", "QoS 0 messages that a slow reader did not get (message.egress.qos0.buffer)",
+			c.Dropped.Load()),
 		count("dropped_queue_full", "", "QoS 1 and 2 messages over session.queue.max", c.QueueFull.Load()),
 		count("dropped_expired", "", "stored messages over message.ingress.qos1.cleanup.retention", s.Expired.Load()),
 		state("stored_messages", "store/messages/count", "messages on disk", s.Messages.Load()),
@@ -55,16 +48,12 @@ func (h *Hub) Stats() []Stat {
 		count("store_batches", "", "transactions written", s.Batches.Load()),
 		count("store_syncs", "", "of those, with fsync", s.Syncs.Load()),
 		count("store_errors", "", "transactions that could not be written", s.Errors.Load()),
-		count(
-			"store_refused",
-			"",
-			"messages refused because the store is full (storage.max, storage.free)",
-			s.Refused.Load(),
-		),
+		count("store_refused", "", "messages refused because the store is full (storage.max, storage.free)",
+			s.Refused.Load()),
 	}
 }
 
-// Report is the figures by name, for the master.
+// Report returns the statistics by name, for the master.
 func (h *Hub) Report() map[string]int64 {
 	out := map[string]int64{}
 	for _, x := range h.Stats() {
@@ -73,7 +62,7 @@ func (h *Hub) Report() map[string]int64 {
 	return out
 }
 
-// logStatus writes a line every `status.logging.interval`.
+// logStatus logs the statistics every `status.logging.interval`.
 func (h *Hub) logStatus(ctx context.Context) error {
 	return run.Every(ctx, h.cfg.Status.Logging.Interval, func() {
 		entry := h.log

@@ -1,5 +1,4 @@
-// Package listener accepts connections over tcp, ssl, ws and wss and hands them on as byte streams. It knows nobody:
-// what is done with a connection is a function that it is given.
+// Package listener accepts connections over tcp, ssl, ws and wss, and gives them to a Handler as byte streams.
 package listener
 
 import (
@@ -19,20 +18,20 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Handler serves a connection until it ends. cert is the certificate that the client has proved to own and that comes
-// from the configured CA; nil without.
+// Handler serves a connection and closes it. cert is the client's certificate, verified against the configured CA;
+// nil if it has none.
 type Handler func(conn net.Conn, cert *x509.Certificate)
 
 // Options of a Set.
 type Options struct {
 	TLS *tls.Config // of ssl and wss
-	// limit for TLS and WebSocket handshakes, and for an HTTP connection that idles after an answer
+	// time limit for TLS and WebSocket handshakes, and for an idle HTTP connection after an answer
 	Handshake time.Duration
-	Origins   []string // allowed beside the hub's own host; "*" allows all
+	Origins   []string // of web pages that may connect, besides the hub's own host; "*" allows all
 	Log       log.Logger
 }
 
-// Set is listeners that are open together. WebSocket addresses that differ in their path alone share a port.
+// Set is a set of open listeners. WebSocket addresses that differ only in the path share a port.
 type Set struct {
 	o       Options
 	handler Handler
@@ -46,13 +45,13 @@ type entry struct {
 	web     bool
 }
 
-// Check tells whether an address can be listened to and whether it needs a certificate.
+// Check returns an error if an address is not valid for a listener, and tells whether it needs a certificate.
 func Check(address string) (secure bool, err error) {
 	a, err := addr.Listen(address, addr.MQTT...)
 	return a.Secure(), err
 }
 
-// Listen opens the addresses; if one can't be opened, none stays open. The error names the index of the address.
+// Listen opens the addresses, or none of them and returns an error that names the index of the address.
 func Listen(addresses []string, o Options, h Handler) (*Set, error) {
 	s := &Set{o: o, handler: h}
 	shared := map[string]bool{} // WebSocket addresses that are open, by scheme and host
@@ -89,7 +88,7 @@ func (s *Set) listen(address string, shared map[string]bool) error {
 	return nil
 }
 
-// Addrs are the bound addresses, one for each port, in the order of the configuration.
+// Addrs returns the bound addresses, one for each port, in the order of the configuration.
 func (s *Set) Addrs() []net.Addr {
 	out := make([]net.Addr, len(s.entries))
 	for i, e := range s.entries {
@@ -98,20 +97,20 @@ func (s *Set) Addrs() []net.Addr {
 	return out
 }
 
-// Close closes the listeners. Connections go on.
+// Close closes the listeners. Open connections stay open.
 func (s *Set) Close() {
 	for _, e := range s.entries {
 		_ = e.Close()
 	}
 }
 
-// Serve accepts until ctx ends and then closes the listeners. Connections run on goroutines that belong to the
-// handler, which ends and awaits them; one that is still in its TLS handshake ends with the limit of that.
+// Serve accepts connections until ctx ends and then closes the listeners. It does not wait for the goroutines of
+// connections: the owner of the handler must end them and wait. A TLS handshake ends after Options.Handshake.
 func (s *Set) Serve(ctx context.Context) error {
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	defer s.Close()
-	failed := make(chan error, len(s.entries)) // one slot each: no accept loop blocks on reporting
+	failed := make(chan error, len(s.entries)) // buffered: no accept loop blocks
 	for _, e := range s.entries {
 		s.o.Log.WithField(log.KeyAddress, e.address).Infof("listening")
 		wg.Go(func() {
@@ -142,9 +141,9 @@ func (s *Set) serve(ctx context.Context, e *entry) error {
 		if errors.Is(err, net.ErrClosed) || ctx.Err() != nil {
 			return err
 		}
-		// Too many open files, most likely: wait for some to be closed instead of spinning.
+		// Most likely too many files are open: wait until some are closed.
 		delay = min(max(2*delay, 5*time.Millisecond), time.Second)
-		s.o.Log.WithError(err).WithField(log.KeyAddress, e.address).Warnf("accept failed, waiting %s", delay)
+		s.o.Log.WithError(err).WithField(log.KeyAddress, e.address).Warnf("accept failed, trying again in %s", delay)
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -153,7 +152,7 @@ func (s *Set) serve(ctx context.Context, e *entry) error {
 	}
 }
 
-// plain completes the TLS handshake, if there is one, within its limit.
+// plain completes the TLS handshake, if there is one, and calls the handler.
 func (s *Set) plain(conn net.Conn) {
 	t, ok := conn.(*tls.Conn)
 	if !ok {

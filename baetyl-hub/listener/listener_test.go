@@ -17,14 +17,13 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// What the listeners do with connections is shown through the hub in ../conformance; here is what a hub can't be made
-// to meet.
+// The tests in ../conformance cover listeners with the hub. Here are cases that a test can't cause in a hub.
 
 func options() Options { return Options{Handshake: time.Second, Log: log.Discard()} }
 
 func ignore(conn net.Conn, _ *x509.Certificate) { _ = conn.Close() }
 
-// exhausted is a listener on a machine that has no file descriptor left for a while.
+// exhausted is a listener on a machine that has no file descriptors left for a while.
 type exhausted struct {
 	net.Listener
 	mu    sync.Mutex
@@ -44,7 +43,7 @@ func (l *exhausted) Accept() (net.Conn, error) {
 	return l.Listener.Accept()
 }
 
-// A listener that can't accept waits longer from one attempt to the next, and goes on when it can.
+// A listener that can't accept waits longer before each attempt, and continues when it can.
 func TestAcceptBacksOff(t *testing.T) {
 	served := make(chan struct{})
 	s, err := Listen([]string{"tcp://127.0.0.1:0"}, options(), func(conn net.Conn, _ *x509.Certificate) {
@@ -74,7 +73,7 @@ func TestAcceptBacksOff(t *testing.T) {
 	require.LessOrEqual(t, l.calls, 8)
 }
 
-// The end comes also while a listener waits.
+// Serve also ends while a listener waits.
 func TestStopWhileAcceptFails(t *testing.T) {
 	s, err := Listen([]string{"tcp://127.0.0.1:0"}, options(), ignore)
 	require.NoError(t, err)
@@ -91,7 +90,7 @@ func TestStopWhileAcceptFails(t *testing.T) {
 	}
 }
 
-// One address that can't be opened, and none stays open.
+// If one address can't be opened, none stays open.
 func TestListenAllOrNone(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -108,7 +107,7 @@ func TestListenAllOrNone(t *testing.T) {
 	require.ErrorContains(t, err, "needs certificate.cert and certificate.key")
 }
 
-// WebSocket addresses that differ in their path share a port; others can't.
+// WebSocket addresses that differ only in the path share a port; other addresses can't.
 func TestSharedPort(t *testing.T) {
 	host := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	s, err := Listen([]string{"ws://" + host + "/a", "ws://" + host + "/b"}, options(), ignore)
@@ -121,7 +120,7 @@ func TestSharedPort(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EADDRINUSE)
 }
 
-// A listener that fails for good ends Serve, which says which one.
+// A listener that fails permanently ends Serve, whose error names it.
 func TestServeTellsWhatFailed(t *testing.T) {
 	s, err := Listen([]string{"tcp://127.0.0.1:0", "tcp://127.0.0.1:0"}, options(), ignore)
 	require.NoError(t, err)

@@ -16,8 +16,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// serveWeb answers HTTP requests with a WebSocket. The path of the request is not looked at: the documents' samples
-// name one, and clients have always been let in with any.
+// serveWeb answers HTTP requests with a WebSocket. It ignores the path of the request, as earlier versions of Baetyl
+// did.
 func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 	upgrader := websocket.Upgrader{
 		HandshakeTimeout: s.o.Handshake,
@@ -27,16 +27,16 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 	}
 	server := &http.Server{
 		ReadHeaderTimeout: s.o.Handshake,
-		IdleTimeout:       s.o.Handshake, // a request that does not become a WebSocket keeps no connection
+		IdleTimeout:       s.o.Handshake, // for requests that did not become a WebSocket
 		ErrorLog:          stdlog.New(httpLog{s.o.Log}, "", 0),
 		MaxHeaderBytes:    16 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			ws, err := upgrader.Upgrade(w, r, nil) // answers by itself if it can't
+			ws, err := upgrader.Upgrade(w, r, nil) // answers the request itself if it fails
 			if err != nil {
 				s.o.Log.WithError(err).WithField(log.KeyAddress, r.RemoteAddr).Infof("WebSocket handshake failed")
 				return
 			}
-			// No read limit: a message is passed on as it comes, never held whole, and may have many packets.
+			// No read limit: a WebSocket message is read as a stream and may hold many packets.
 			s.handler(&webConn{Conn: ws}, verified(r.TLS))
 		}),
 	}
@@ -48,7 +48,7 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// httpLog is where net/http tells of handshakes that failed.
+// httpLog is the error log of net/http, which reports failed handshakes.
 type httpLog struct{ log log.Logger }
 
 func (l httpLog) Write(line []byte) (int, error) {
@@ -60,7 +60,7 @@ func (l httpLog) Write(line []byte) (int, error) {
 // [MQTT-6.0.0-2]
 type webConn struct {
 	*websocket.Conn
-	message  io.Reader                 // what is left of the current message
+	message  io.Reader                 // rest of the current message
 	deadline atomic.Pointer[time.Time] // of writes; nil: none
 }
 
@@ -109,8 +109,8 @@ func (c *webConn) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// SetWriteDeadline implements net.Conn. It may be called while another goroutine writes, which the WebSocket's own
-// does not allow: that one is left to the writer, and the connection below is told at once.
+// SetWriteDeadline implements net.Conn. It may be called while another goroutine writes; websocket.Conn does not allow
+// that. So Write sets the deadline of the websocket.Conn, and the connection below gets it at once.
 func (c *webConn) SetWriteDeadline(t time.Time) error {
 	c.deadline.Store(&t)
 	return c.NetConn().SetWriteDeadline(t)

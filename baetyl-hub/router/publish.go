@@ -6,11 +6,11 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 )
 
-// Publication is one message on its way. The router owns it from Publish until Done.
+// Publication is one message that is being published. The router owns it from Publish until Done.
 type Publication struct {
 	Message packet.Message // Retain as published
-	Route   *Route         // of Message.Topic; matched again if it is no longer fresh
-	InOrder bool           // an earlier message of the same publisher is not stored yet: queue behind it
+	Route   *Route         // of Message.Topic; matched again if it is not Fresh
+	InOrder bool           // an earlier message of the same publisher is not stored yet: go through the store, behind it
 
 	// Of a QoS 2 message from a numbered session: its number and the packet id, stored with the message.
 	Receiver uint64
@@ -19,11 +19,11 @@ type Publication struct {
 	// Of a will: the client whose stored will this is, removed with the message.
 	Will string
 
-	// Done is told once when the message is safe, or why it is not, before the message is delivered; may be nil. It must
-	// not block.
-	Done func(p *Publication, err error, w *Waker)
-	// Slot, if not nil, has one token taken out when the publication is finished: told and delivered, or refused.
-	Slot <-chan struct{}
+	// Done is called once, before the message is delivered: err is nil if the message is stored as far as it needs to be,
+	// else the reason why it is not. It may be nil and must not block.
+	Done func(p *Publication, err error, batch *Batch)
+	// Tokens, if not nil: one token is received from it when the publication is delivered or refused.
+	Tokens <-chan struct{}
 
 	r     *Router
 	parts []part
@@ -32,40 +32,40 @@ type Publication struct {
 // part is the message itself or a copy of it by a static route.
 type part struct {
 	message *packet.Message
-	live    []Sub          // get it at once when it is safe, without being stored for
-	stored  []Sub          // are stored for
-	targets []store.Target // beside stored
+	live    []Sub          // get it without storage
+	stored  []Sub          // get it from storage: sessions that outlive their connection, QoS 1 and 2
+	targets []store.Target // of stored, same indexes
 	seq     uint64
 }
 
-// Publish routes p. If it has nothing to store and nothing to wait for, it is finished before Publish returns, and w
-// gathers the connections to wake. Otherwise w gathers it for the store, whose goroutine goes on with it.
-func (r *Router) Publish(p *Publication, w *Waker) {
+// Publish routes p. If there is nothing to store and nothing to wait for, p is delivered before Publish returns, and
+// batch collects the connections to wake. Otherwise batch collects p for the store, whose goroutine continues with it.
+func (r *Router) Publish(p *Publication, batch *Batch) {
 	p.r = r
 	if !r.Fresh(p.Route) {
 		p.Route = r.Route(p.Message.Topic)
 	}
 	p.split(p.Route, &p.Message)
 	if !p.InOrder && !p.Message.Retain && p.Receiver == 0 && p.Will == "" && !p.needsStore() {
-		p.finish(nil, w)
+		p.finish(nil, batch)
 		return
 	}
-	w.Later(p)
+	batch.Later(p)
 }
 
-// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. They have neither the
-// DUP nor the retain flag, and rt is Direct.
-func (rt *Route) Forward(frames []byte, n int, w *Waker) {
+// Forward sends n QoS 0 PUBLISH packets of one topic, as they were read, to its subscribers. The packets must have
+// neither the DUP nor the retain flag, and rt must be Direct.
+func (rt *Route) Forward(frames []byte, n int, batch *Batch) {
 	all := len(rt.subs) > 0
 	for i := range rt.subs {
-		if full := rt.subs[i].SendNow(frames, n, w); full == nil {
+		if full := rt.subs[i].SendNow(frames, n, batch); full == nil {
 			all = false
 		} else if all {
-			w.Full = full
+			batch.Full = full
 		}
 	}
 	if !all {
-		w.Full = nil
+		batch.Full = nil
 	}
 }
 
@@ -84,7 +84,7 @@ func (p *Publication) split(rt *Route, m *packet.Message) {
 	}
 	for _, g := range rt.groups {
 		if n := uint32(len(g.subs)); n > 0 {
-			add(g.subs[g.turn.Add(1)%n])
+			add(g.subs[g.next.Add(1)%n])
 		}
 	}
 	p.parts = append(p.parts, x)
@@ -105,7 +105,7 @@ func (p *Publication) needsStore() bool {
 // Write implements store.Op.
 func (p *Publication) Write(tx *store.Tx) error {
 	if p.Message.Retain && !p.r.Fresh(p.Route) {
-		// Who has subscribed meanwhile gets it too: see SendRetained.
+		// Sessions that have subscribed meanwhile get it too: see SendRetained.
 		p.Route, p.parts = p.r.Route(p.Message.Topic), p.parts[:0]
 		p.split(p.Route, &p.Message)
 	}
@@ -158,49 +158,49 @@ func (p *Publication) Write(tx *store.Tx) error {
 
 // Committed implements store.Op.
 func (p *Publication) Committed(err error) {
-	w := &p.r.waker
+	batch := &p.r.batch
 	if err != nil {
 		p.r.stats.Refused.Add(1)
 		for i := range p.parts {
 			for j, t := range p.parts[i].targets {
-				p.parts[i].stored[j].Enqueue(Entry{Position: t.Position, QOS: t.QOS}, w)
+				p.parts[i].stored[j].Enqueue(Entry{Position: t.Position, QOS: t.QOS}, batch)
 			}
 		}
 	} else if p.Message.Retain {
 		p.r.retain(p.Message, p.Route.version)
 	}
-	p.finish(err, w)
+	p.finish(err, batch)
 }
 
-// finish answers first and delivers then, so that a client which is its own subscriber gets PUBREC before PUBLISH.
-func (p *Publication) finish(err error, w *Waker) {
+// finish answers before it delivers: a client that subscribes to its own topic gets PUBREC before PUBLISH.
+func (p *Publication) finish(err error, batch *Batch) {
 	if p.Done != nil {
-		p.Done(p, err, w)
+		p.Done(p, err, batch)
 	}
 	if err == nil {
-		p.deliver(w)
+		p.deliver(batch)
 	}
-	if p.Slot != nil {
-		<-p.Slot
+	if p.Tokens != nil {
+		<-p.Tokens
 	}
 }
 
-func (p *Publication) deliver(w *Waker) {
+func (p *Publication) deliver(batch *Batch) {
 	for i := range p.parts {
 		x := &p.parts[i]
 		var frame []byte
 		for _, s := range x.live {
 			if s.QOS > 0 {
-				s.Enqueue(Entry{Message: x.message, QOS: s.QOS}, w)
+				s.Enqueue(Entry{Message: x.message, QOS: s.QOS}, batch)
 				continue
 			}
 			if frame == nil {
 				frame = Encode(nil, x.message, 0, 0, false, false)
 			}
-			s.SendNow(frame, 1, w)
+			s.SendNow(frame, 1, batch)
 		}
 		for j, s := range x.stored {
-			s.Enqueue(Entry{Message: x.message, Seq: x.seq, Position: x.targets[j].Position, QOS: s.QOS}, w)
+			s.Enqueue(Entry{Message: x.message, Seq: x.seq, Position: x.targets[j].Position, QOS: s.QOS}, batch)
 		}
 	}
 }

@@ -9,8 +9,8 @@ import (
 // kept is a retained message.
 type kept struct {
 	packet.Message
-	number  uint64 // rises with each message that the router retains: tells two of one topic apart
-	version uint64 // of the subscriptions that it was matched against: those have got it
+	number  uint64 // unique and rising: tells two messages of one topic apart
+	version uint64 // Route.version of its publication: subscriptions up to that version have got it as a live message
 }
 
 // found is a retained message for a new subscriber.
@@ -37,7 +37,7 @@ func (r *Router) put(m packet.Message, version uint64) {
 	*r.retained.Put(m.Topic) = kept{m, r.retentions, version}
 }
 
-// Announce publishes a message of the hub itself, below $SYS: retained, in memory only.
+// Announce publishes a statistic of the hub, below $SYS, and retains it in memory only.
 func (r *Router) Announce(name string, payload []byte) {
 	m := packet.Message{Topic: name, Payload: payload}
 	rt := r.Route(name)
@@ -47,28 +47,27 @@ func (r *Router) Announce(name string, payload []byte) {
 	if len(rt.subs) == 0 && len(rt.groups) == 0 {
 		return
 	}
-	w := NewWaker(r.waker.store)
-	r.Publish(&Publication{Message: m, Route: rt}, &w)
-	w.Flush()
+	batch := NewBatch(r.batch.store)
+	r.Publish(&Publication{Message: m, Route: rt}, &batch)
+	batch.Flush()
 }
 
-// LoadRetained takes over a retained message from the store, at start.
+// LoadRetained adds a retained message that the store has loaded, before the hub runs.
 func (r *Router) LoadRetained(m packet.Message) { r.retain(m, 0) }
 
-// SendRetained gives s the retained messages that match the subscriptions which it just made. [MQTT-3.3.1-6] Each
-// goes once per SUBSCRIBE, at the highest quality that a matching filter has. Shared subscriptions get none, as
-// usual.
+// SendRetained sends s the retained messages that match its new subscriptions. [MQTT-3.3.1-6] Each is sent once per
+// SUBSCRIBE, with the highest QoS of the matching filters. Shared subscriptions get none, as in other brokers.
 //
-// since is what Subscribe returned. SendRetained returns when they are sent or queued, and keeps them in line with
-// what is published meanwhile: who subscribes misses no newer message, gets none twice, and none that is older than
-// one which he got already.
+// since is the result of Subscribe. SendRetained returns when the messages are sent or queued. If messages of the same
+// topics are published meanwhile, s misses none of them, gets none twice, and never gets an older one after a newer.
 func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
-	// What was matched before s subscribed is retained when it is stored. After this barrier it is.
+	// After this barrier, publications that were queued before it are retained. Those that are queued later are matched
+	// again when they are written, and so s gets them: see Publication.Write.
 	if !r.await(&barrier{done: make(chan struct{})}) {
 		return
 	}
-	w := NewWaker(r.waker.store)
-	defer w.Flush()
+	batch := NewBatch(r.batch.store)
+	defer batch.Flush()
 	var frame []byte
 	var stored []found
 	for _, e := range r.findRetained(list, since) {
@@ -76,19 +75,19 @@ func (r *Router) SendRetained(s Subscriber, list []Subscription, since uint64) {
 			stored = append(stored, e)
 			continue
 		}
-		r.retainedMu.RLock() // a newer one is retained first and delivered then: this one is before it, or not at all
+		r.retainedMu.RLock() // a newer one is retained before it is delivered: e is sent before it, or not at all
 		switch {
 		case !r.current(e):
 		case e.QOS == 0:
 			frame = Encode(frame[:0], e.Message, 0, 0, false, true)
-			s.SendNow(frame, 1, &w)
+			s.SendNow(frame, 1, &batch)
 		default:
-			s.Enqueue(e.Entry, &w)
+			s.Enqueue(e.Entry, &batch)
 		}
 		r.retainedMu.RUnlock()
 	}
 	if len(stored) > 0 {
-		w.Flush()
+		batch.Flush()
 		r.await(&redelivery{barrier: barrier{done: make(chan struct{})}, r: r, s: s, entries: stored})
 	}
 }
@@ -100,7 +99,7 @@ func (r *Router) findRetained(list []Subscription, since uint64) (all []found) {
 	for _, x := range list {
 		r.retained.Select(x.Filter, func(m *kept) bool {
 			if m.version >= since {
-				return true // s gets it, or has got it, as a new message
+				return true // s gets it as a live message
 			}
 			qos := min(m.QOS, x.QOS)
 			if i, ok := at[m.Topic]; ok {
@@ -122,19 +121,19 @@ func (r *Router) current(x found) bool {
 	return now != nil && now.number == x.number
 }
 
-// await queues an op and waits until it is told.
+// await queues an op and waits until the store has committed it. It returns false if the store is closed.
 func (r *Router) await(op interface {
 	store.Op
 	wait()
 }) bool {
-	if !r.waker.store.Append(op) {
+	if !r.batch.store.Append(op) {
 		return false
 	}
 	op.wait()
 	return true
 }
 
-// barrier is an op that does nothing but follow those before it.
+// barrier is an op that changes nothing. When it is committed, all ops before it are.
 type barrier struct{ done chan struct{} }
 
 func (b *barrier) wait() { <-b.done }
@@ -145,7 +144,7 @@ func (b *barrier) Write(*store.Tx) error { return nil }
 // Committed implements store.Op.
 func (b *barrier) Committed(error) { close(b.done) }
 
-// redelivery stores retained messages for one session, so that they are repeated until they are acknowledged.
+// redelivery stores retained messages for one session, so that they are sent until they are acknowledged.
 type redelivery struct {
 	barrier
 	r       *Router
@@ -168,10 +167,8 @@ func (d *redelivery) Write(tx *store.Tx) error {
 		if e.Position, ok = d.s.Reserve(); !ok {
 			continue
 		}
-		e.Seq = tx.PutMessage(
-			e.Message,
-			[]store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}},
-		)
+		e.Seq = tx.PutMessage(e.Message,
+			[]store.Target{{Session: d.s.Number(), Position: e.Position, QOS: e.QOS, Retained: true}})
 	}
 	return nil
 }
@@ -190,8 +187,8 @@ func (d *redelivery) Committed(err error) {
 		case err != nil:
 			e.Message, e.Seq = nil, 0
 		case !current:
-			e.Message = nil // s has got a newer one in this batch
+			e.Message = nil // s gets a newer one that is stored in the same batch
 		}
-		d.s.Enqueue(e.Entry, &d.r.waker)
+		d.s.Enqueue(e.Entry, &d.r.batch)
 	}
 }

@@ -6,11 +6,11 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
 
-// Route is who gets the messages of one topic: the result of a match, which a publisher may keep while it is Fresh.
+// Route says which sessions get the messages of one topic. A publisher may keep it while it is Fresh.
 type Route struct {
 	version uint64
 	topic   string
-	subs    []Sub   // each subscriber once, with its highest quality
+	subs    []Sub   // each subscriber once, with its highest QoS
 	groups  []group // of each, one member gets the message
 	copies  []hop   // static routes, each target once
 }
@@ -29,18 +29,17 @@ func (r *Router) Route(name string) *Route {
 	return r.match(name, 0)
 }
 
-// Fresh tells whether the subscriptions are still those of the match.
+// Fresh tells whether no subscription and no static route has changed since rt was made.
 func (r *Router) Fresh(rt *Route) bool { return rt.version == r.version.Load() }
 
-// Direct tells whether QoS 0 messages of the topic may be sent on as they came, to all alike: there is no static
-// route and no shared subscription.
+// Direct tells whether QoS 0 packets of the topic may be forwarded to all subscribers unchanged: the topic has no
+// static route and no shared subscription.
 func (rt *Route) Direct() bool { return len(rt.groups) == 0 && len(rt.copies) == 0 }
 
-// maxHops ends a chain of static routes; the configuration refuses cycles, this is what is left of one that got
-// through.
+// maxHops is the longest chain of static routes. The configuration refuses cycles; this limits one that was missed.
 const maxHops = 32
 
-// match runs with r.mu held. hops are the static routes that led here.
+// match makes the route of a topic. hops is the number of static routes that led to it. It runs with r.mu held.
 func (r *Router) match(name string, hops int) *Route {
 	rt := &Route{version: r.version.Load(), topic: name}
 	branches := 0
@@ -80,7 +79,8 @@ func (r *Router) match(name string, hops int) *Route {
 	return rt
 }
 
-// takeHop merges static routes to the same target: the highest source quality wins, then the highest target quality.
+// takeHop adds a static route, or merges it with one to the same target: the higher source QoS wins, then the higher
+// target QoS.
 func (rt *Route) takeHop(r *Router, s StaticRoute, hops int) {
 	for i := range rt.copies {
 		c := &rt.copies[i]
@@ -95,7 +95,8 @@ func (rt *Route) takeHop(r *Router, s StaticRoute, hops int) {
 	rt.copies = append(rt.copies, hop{route: r.match(s.Target, hops), source: s.SourceQOS, target: s.TargetQOS})
 }
 
-// qos is the quality with which a hop passes a message on: never more than it was published with.
+// qos is the QoS of the copy that a hop makes of a message: 0 if the message or the source has QoS 0, else the
+// target's.
 func (h hop) qos(published packet.QOS) packet.QOS {
 	if published == 0 || h.source == 0 {
 		return 0

@@ -1,15 +1,20 @@
 // Package router decides who gets a message and sees that it is safe before it is acknowledged.
 //
-//	        Route: one topic tree and the static routes; kept by the publisher while it is Fresh
+//	        Route: the result of a topic match; the publisher keeps it while it is Fresh
 //	          │
-//	session ──┴─ Publish(p) ──┬─ nothing to store ──────────────────────────────────► p.Done ─► Subscribers
-//	                          └─ Waker ─Flush─► store: p.Write ─► p.Committed ──────► p.Done ─► Subscribers
-//	        ──── Route.Forward: QoS 0 packets as they came ───────────────────────────────────► Subscribers
+//	session ──┴─ Publish(p) ──┬─ nothing to store ───────────────────────────► p.Done ─► Subscribers
+//	                          └─ Batch ─Flush─► store: p.Write, p.Committed ─► p.Done ─► Subscribers
+//	session ──── Route.Forward: QoS 0 packets as they were read ───────────────────────► Subscribers
 //
-// Whom it delivers to notes his connection in a Waker, too; Flush wakes it. It promises that a message is matched
-// once, not once per session; that a session gets one copy of it however many of its filters match; that Done(nil)
-// means on stable storage for everyone whose session outlives its connection; and that messages of one publisher keep
-// their order. It knows sessions only as Subscribers, and nothing of connections, users or packets on a wire.
+// A Subscriber that has something to send adds its connection to the same Batch; Flush then tells the connection to
+// write. The router promises:
+//   - It matches a message once, not once per session.
+//   - A session gets one copy of a message, however many of its filters match.
+//   - Done(nil) means that the message is stored for each matching session that outlives its connection (on stable
+//     storage with sync: always).
+//   - Messages of one publisher keep their order.
+//
+// It knows sessions only as Subscribers, and nothing of connections, users or the bytes of a packet.
 package router
 
 import (
@@ -24,74 +29,75 @@ import (
 
 // Subscriber is a session as the router sees it. No method may block.
 type Subscriber interface {
-	// Number identifies a session that outlives its connection; 0 for one that doesn't, which is never stored for.
+	// Number identifies a session that outlives its connection. It is 0 for one that does not: nothing is stored for it.
 	Number() uint64
-	// Reserve returns the next position in the session's queue; ok is false if the queue is full or the session gone:
-	// then nothing is stored for it. It is called by the store's goroutine alone, for numbered sessions.
+	// Reserve returns the next position in the session's queue. If the queue is full or the session is discarded, ok is
+	// false and nothing is stored for the session. Only the store's goroutine calls it, and only for numbered sessions.
 	Reserve() (position uint64, ok bool)
-	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. The bytes are the
-	// caller's again afterwards. The result is the connection if its buffer is more than half full, else nil.
-	SendNow(frames []byte, n int, w *Waker) Crowded
+	// SendNow sends n encoded QoS 0 PUBLISH packets if the session is connected, else drops them. It does not keep the
+	// bytes. The result is the connection if its write queue is more than half full, else nil.
+	SendNow(frames []byte, n int, batch *Batch) Congested
 	// Enqueue appends a message of QoS 1 or 2. Entries of a numbered session come in the order of their positions.
-	Enqueue(e Entry, w *Waker)
+	Enqueue(e Entry, batch *Batch)
 }
 
 // Entry is one message in the queue of a session.
 type Entry struct {
-	Message  *packet.Message // shared by all its receivers, never changed; nil: the position stays empty, Seq is released
+	Message  *packet.Message // shared by all receivers, never changed; nil: the position stays empty, Seq is released
 	Seq      uint64          // number in the store; 0: not stored
 	Position uint64          // as reserved; 0 for sessions without number
 	QOS      packet.QOS      // of the delivery
 	Retained bool            // sent with the retain flag
 }
 
-// Waker gathers what the packets of one read, or the messages of one batch, cause: ops for the store, which so come
-// into one batch, and connections that have something to write, which so are woken once for many messages.
-type Waker struct {
+// Batch collects the effects of the packets of one read, or of one batch of the store: ops for the store, so that it
+// writes them together, and connections that have something to write, so that each writes once for many messages.
+// It belongs to one goroutine.
+type Batch struct {
 	store Store
 	ops   []store.Op
 	list  []Writer
-	// Full is set when all the receivers of messages that were passed on have their buffers more than half full: who
-	// floods them waits for one of them, since what he sends would only be dropped.
-	Full Crowded
+	// Full is set by Route.Forward when the write queues of all receivers are more than half full. The publisher should
+	// then wait for Full.Drain: the hub would only drop what it sends.
+	Full Congested
 }
 
-// Writer is a connection that has something to write. It must not wait for the socket in Wake; alone says that few
-// others are woken with it, so that a goroutine for its write would cost more time than it saves.
+// Writer is a connection that has something to write. Wake must not wait for the socket. If alone is set, only a few
+// connections write now, and starting a goroutine for the write costs more time than it saves.
 type Writer interface{ Wake(alone bool) }
 
-// few is how many connections are woken with alone set, at most.
+// few is the largest number of connections that Flush wakes with alone set.
 const few = 2
 
-// Crowded is a connection that has much to write.
-type Crowded interface{ Drain() }
+// Congested is a connection whose write queue is more than half full. Drain waits until it is empty, with a time limit.
+type Congested interface{ Drain() }
 
-// NewWaker returns a waker that gives its ops to st.
-func NewWaker(st Store) Waker { return Waker{store: st} }
+// NewBatch returns a batch that gives its ops to st.
+func NewBatch(st Store) Batch { return Batch{store: st} }
 
-// Later notes an op for the store.
-func (w *Waker) Later(op store.Op) { w.ops = append(w.ops, op) }
+// Later adds an op for the store.
+func (b *Batch) Later(op store.Op) { b.ops = append(b.ops, op) }
 
-// Add notes a connection; it says itself when it was noted already.
-func (w *Waker) Add(c Writer) { w.list = append(w.list, c) }
+// Add adds a connection. The connection itself makes sure that it is in one batch at a time.
+func (b *Batch) Add(c Writer) { b.list = append(b.list, c) }
 
-// Flush gives the ops to the store and wakes the connections. Nobody may wait for either before Flush.
-func (w *Waker) Flush() {
-	if len(w.ops) > 0 {
-		if !w.store.Append(w.ops...) {
-			for _, op := range w.ops {
+// Flush gives the ops to the store and wakes the connections. Call it before you wait for either of them.
+func (b *Batch) Flush() {
+	if len(b.ops) > 0 {
+		if !b.store.Append(b.ops...) {
+			for _, op := range b.ops {
 				op.Committed(store.ErrClosed)
 			}
 		}
-		clear(w.ops)
-		w.ops = w.ops[:0]
+		clear(b.ops)
+		b.ops = b.ops[:0]
 	}
-	alone := len(w.list) <= few
-	for i, c := range w.list {
+	alone := len(b.list) <= few
+	for i, c := range b.list {
 		c.Wake(alone)
-		w.list[i] = nil
+		b.list[i] = nil
 	}
-	w.list = w.list[:0]
+	b.list = b.list[:0]
 }
 
 // Store is what the router needs of the store.
@@ -100,14 +106,14 @@ type Store interface{ Append(ops ...store.Op) bool }
 // StaticRoute copies the messages of a source filter to a target topic (`subscriptions` of the configuration).
 type StaticRoute struct {
 	Source    string     // filter
-	SourceQOS packet.QOS // the highest with which messages are taken, 0 or 1
+	SourceQOS packet.QOS // 0 or 1; 0: all copies have QoS 0
 	Target    string     // topic
-	TargetQOS packet.QOS // the highest with which they are passed on
+	TargetQOS packet.QOS // 0 or 1; of copies of messages with QoS 1 or 2
 }
 
 // Router may be used from any goroutine.
 type Router struct {
-	waker Waker // of the store's goroutine
+	batch Batch // of the store's goroutine
 
 	mu      sync.RWMutex // guards subs and static; held while subs change, also for the moment of SUBACK
 	subs    topic.Tree[branch]
@@ -116,7 +122,7 @@ type Router struct {
 
 	retainedMu sync.RWMutex // guards retained and retentions; never held together with mu
 	retained   topic.Tree[kept]
-	retentions uint64 // how often a message was retained: the number of the newest
+	retentions uint64 // number of the newest retained message
 
 	stats Stats
 }
@@ -140,19 +146,19 @@ type Sub struct {
 	QOS packet.QOS
 }
 
-// group is a shared subscription. It is a value: a Route that was handed out keeps its own.
+// group is a shared subscription. It is a value: a Route keeps its own copy.
 type group struct {
 	subs []Sub
-	turn *atomic.Uint32 // whose it is; one counter as long as the group has members
+	next *atomic.Uint32 // counts messages; selects the member that gets the next one
 }
 
 // New returns a router without subscriptions.
-func New(st Store) *Router { return &Router{waker: NewWaker(st)} }
+func New(st Store) *Router { return &Router{batch: NewBatch(st)} }
 
 // Stats returns the counters.
 func (r *Router) Stats() *Stats { return &r.stats }
 
-// SetStatic replaces the static routes. They must not form a cycle: see config.
+// SetStatic replaces the static routes. They must not form a cycle; package config checks that.
 func (r *Router) SetStatic(routes []StaticRoute) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,11 +166,11 @@ func (r *Router) SetStatic(routes []StaticRoute) {
 	r.version.Add(1)
 }
 
-// Flush wakes the connections that stored messages were delivered to. The store calls it after each batch.
-func (r *Router) Flush() { r.waker.Flush() }
+// Flush flushes StoreBatch. The store calls it after each of its batches, on its goroutine.
+func (r *Router) Flush() { r.batch.Flush() }
 
-// StoreWaker is the waker for what happens on the store's goroutine.
-func (r *Router) StoreWaker() *Waker { return &r.waker }
+// StoreBatch is the batch of the store's goroutine. Only store.Op methods may use it.
+func (r *Router) StoreBatch() *Batch { return &r.batch }
 
 // Subscription is a filter with its quality of service. Filter may be shared: $share/<group>/<filter>.
 type Subscription struct {
@@ -172,8 +178,8 @@ type Subscription struct {
 	QOS    packet.QOS
 }
 
-// Subscribe adds or replaces subscriptions of s. before is called at a moment when none of them can have brought a
-// message yet and after which none is missed; it must not block. The result is for SendRetained.
+// Subscribe adds or replaces subscriptions of s. It calls before when no message of a new subscription has been sent
+// yet; every message that is published afterwards reaches s. before must not block. The result is for SendRetained.
 func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) (since uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -186,12 +192,12 @@ func (r *Router) Subscribe(s Subscriber, list []Subscription, before func()) (si
 			if b.groups == nil {
 				b.groups = map[string]group{}
 			}
-			if g.turn == nil {
-				g.turn = new(atomic.Uint32)
+			if g.next == nil {
+				g.next = new(atomic.Uint32)
 			}
 			into = &g.subs
 		}
-		// Copied, never changed in place: a Route that was handed out still reads the old slice.
+		// Copied, never changed in place: a Route in use still reads the old slice.
 		next := without(*into, s)
 		if len(next) == len(*into) {
 			r.stats.Subscriptions.Add(1)
@@ -237,7 +243,7 @@ func (r *Router) Unsubscribe(s Subscriber, filters []string) {
 	r.version.Add(1)
 }
 
-// without returns a copy of list, with room for one more, that lacks s.
+// without returns a copy of list without s, with room for one more.
 func without(list []Sub, s Subscriber) []Sub {
 	out := make([]Sub, 0, len(list)+1)
 	for _, x := range list {

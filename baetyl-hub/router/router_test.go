@@ -38,7 +38,7 @@ func newRig(t *testing.T, static ...router.StaticRoute) *rig {
 	return r
 }
 
-// fence is an op that tells when all before it is delivered.
+// fence is an op that is committed when all messages before it are delivered.
 type fence chan struct{}
 
 func (f fence) Write(*store.Tx) error { return nil }
@@ -50,19 +50,19 @@ func (r *rig) settle() {
 	<-f
 }
 
-// publish returns a channel with the message's receipt.
+// publish publishes and returns a channel for the result.
 func (r *rig) publish(m packet.Message) chan error {
 	done := make(chan error, 1)
-	w := router.NewWaker(r.store)
+	batch := router.NewBatch(r.store)
 	r.Publish(
 		&router.Publication{
 			Message: m,
 			Route:   r.Route(m.Topic),
-			Done:    func(_ *router.Publication, err error, _ *router.Waker) { done <- err },
+			Done:    func(_ *router.Publication, err error, _ *router.Batch) { done <- err },
 		},
-		&w,
+		&batch,
 	)
-	w.Flush()
+	batch.Flush()
 	return done
 }
 
@@ -82,7 +82,7 @@ func (r *rig) subscribe(s *sink, qos packet.QOS, filters ...string) {
 	s.list = append(s.list, list...)
 }
 
-// sink is a subscriber that notes what it gets, as text.
+// sink is a subscriber that records what it gets, as text.
 type sink struct {
 	number   uint64
 	position uint64
@@ -104,7 +104,7 @@ func (s *sink) Reserve() (uint64, bool) {
 	return s.position - 1, true
 }
 
-func (s *sink) SendNow(frames []byte, n int, _ *router.Waker) router.Crowded {
+func (s *sink) SendNow(frames []byte, n int, _ *router.Batch) router.Congested {
 	for range n {
 		var p packet.Publish
 		size, err := p.Decode(frames)
@@ -117,7 +117,7 @@ func (s *sink) SendNow(frames []byte, n int, _ *router.Waker) router.Crowded {
 	return nil
 }
 
-func (s *sink) Enqueue(e router.Entry, _ *router.Waker) {
+func (s *sink) Enqueue(e router.Entry, _ *router.Batch) {
 	if e.Message != nil {
 		s.note(e.Message, e.QOS, e.Retained)
 	}
@@ -166,7 +166,7 @@ func TestEachSubscriberOnceAtItsBest(t *testing.T) {
 	require.Empty(t, append(transient.take(), durable.take()...))
 }
 
-// For a session that has no room nothing is stored; the others get the message.
+// Nothing is stored for a session whose queue is full; other sessions get the message.
 func TestFullSession(t *testing.T) {
 	r := newRig(t)
 	full, other := &sink{number: 1, full: true}, &sink{number: 2}
@@ -183,7 +183,7 @@ func TestFullSession(t *testing.T) {
 	require.Empty(t, full.take())
 }
 
-// Of a group one member after the other, durable and transient alike.
+// The members of a group get messages one after the other, durable and transient sessions alike.
 func TestGroupTakesTurns(t *testing.T) {
 	r := newRig(t)
 	members := []*sink{{}, {number: 1}, {}}
@@ -205,7 +205,7 @@ func TestGroupTakesTurns(t *testing.T) {
 		}
 	}
 	require.Len(t, count, 30)
-	// A member that leaves does not keep its turn.
+	// A member that has left gets no messages.
 	r.Unsubscribe(members[1], []string{"$share/g/a/+"})
 	for i := range 10 {
 		r.send(msg("a/b", fmt.Sprint(i), 0, false))
@@ -214,7 +214,7 @@ func TestGroupTakesTurns(t *testing.T) {
 	}
 }
 
-// A route that a publisher keeps is told apart from one that subscriptions have overtaken.
+// A route is not Fresh after a subscription has changed.
 func TestRouteFreshness(t *testing.T) {
 	r := newRig(t)
 	rt := r.Route("a")
@@ -230,14 +230,14 @@ func TestRouteFreshness(t *testing.T) {
 	require.False(t, r.Fresh(rt))
 	require.False(t, r.Route("a").Direct())
 	require.True(t, r.Route("b").Direct())
-	// A publication with a route that is no longer fresh is matched again.
+	// A publication with a route that is not Fresh is matched again.
 	r.subscribe(s, 0, "a")
-	w := router.NewWaker(r.store)
-	r.Publish(&router.Publication{Message: msg("a", "m", 0, false), Route: rt}, &w)
+	batch := router.NewBatch(r.store)
+	r.Publish(&router.Publication{Message: msg("a", "m", 0, false), Route: rt}, &batch)
 	require.Equal(t, []string{"a=m at 0"}, s.take())
 }
 
-// A retained message is on its way to the disk when somebody subscribes: he gets it, as the last one.
+// A retained message is being stored while a client subscribes: the client gets it, as the last message.
 func TestSubscribeWhileRetainedIsStored(t *testing.T) {
 	for _, qos := range []packet.QOS{0, 1} {
 		for number := range uint64(2) {
@@ -263,7 +263,7 @@ func TestSubscribeWhileRetainedIsStored(t *testing.T) {
 	}
 }
 
-// The other way round: a newer one is stored in the same batch as the older retained one is queued for the subscriber.
+// A newer message is stored in the same batch in which the older retained one is queued for the subscriber.
 func TestRetainedIsNotSentAfterNewer(t *testing.T) {
 	for _, qos := range []packet.QOS{0, 1} {
 		for number := range uint64(2) {
@@ -296,7 +296,7 @@ func TestRetainedIsNotSentAfterNewer(t *testing.T) {
 	}
 }
 
-// What comes between SUBACK and the search for retained messages is delivered once: as a new message.
+// A message that is published between SUBACK and the search for retained messages is delivered once, as a live one.
 func TestRetainedIsNotSentTwice(t *testing.T) {
 	for _, qos := range []packet.QOS{0, 1} {
 		for number := range uint64(2) {
@@ -313,7 +313,7 @@ func TestRetainedIsNotSentTwice(t *testing.T) {
 	}
 }
 
-// Static routes to one target are merged, a copy is not retained, and a circle that got past the configuration ends.
+// Static routes to one target are merged, a copy is not retained, and a cycle that the configuration missed ends.
 func TestStaticRoutes(t *testing.T) {
 	r := newRig(t,
 		router.StaticRoute{Source: "a/#", Target: "t", TargetQOS: 1},

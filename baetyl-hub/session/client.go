@@ -16,35 +16,35 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// client is one connection: it reads packets and answers them. Its fields belong to the goroutine of serve unless
-// said otherwise.
+// client is one connection: it reads packets and answers them. Only the goroutine of serve touches its fields, unless
+// a comment says otherwise.
 type client struct {
-	g    *Registry
-	conn net.Conn
-	cert *x509.Certificate
-	log  log.Logger
-	in   reader
-	out  outbox
-	w    router.Waker
+	g     *Registry
+	conn  net.Conn
+	cert  *x509.Certificate
+	log   log.Logger
+	in    reader
+	out   writeQueue
+	batch router.Batch
 
 	s         *Session
 	user      *auth.User
 	admitted  atomic.Pointer[auth.User] // the same, for Registry.SetUsers
-	keepAlive time.Duration             // longest silence; 0: any
+	keepAlive time.Duration             // the client must send something within this time; 0: no limit
 	will      *packet.Message
-	staleWill bool // the store has a will of this client from the last run of the hub
+	staleWill bool // the store has a will of this client from before the hub's restart
 	routes    map[string]*known
-	run       flock
-	// slots holds a token for each message that is not stored yet. When it is full the read loop waits, and with it,
-	// through TCP, the publisher: the documented `ingress.qos1.buffer.size`.
-	slots chan struct{}
-	done  chan struct{} // closed when the session has been let go
+	burst     burst
+	// unstored holds a token for each message that is not stored yet. When it is full the read loop waits, and through
+	// TCP the publisher waits too: `message.ingress.qos1.buffer.size`.
+	unstored chan struct{}
+	done     chan struct{} // closed when the session is released
 }
 
-// known is what the connection learned about a topic.
+// known is what the connection remembers of a topic that it may publish to.
 type known struct{ route *router.Route }
 
-// maxRoutes bounds the topics that a connection remembers; past it, it forgets all and learns anew.
+// maxRoutes is how many topics a connection remembers. At the limit it forgets all of them.
 const maxRoutes = 256
 
 var (
@@ -53,21 +53,20 @@ var (
 	errForbidden  = errors.New("not permitted")
 )
 
-// Serve runs a connection from its first byte to its end. cert is the client's verified certificate, nil if it has
-// none.
+// Serve runs a connection until it ends, and closes it. cert is the client's verified certificate, nil if it has none.
 func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 	c := &client{
 		g: g, conn: conn, cert: cert,
-		log:  g.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()),
-		in:   reader{conn: conn, limit: g.o.PacketMax},
-		w:    router.NewWaker(g.store),
-		done: make(chan struct{}),
+		log:   g.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()),
+		in:    reader{conn: conn, limit: g.o.PacketMax},
+		batch: router.NewBatch(g.store),
+		done:  make(chan struct{}),
 	}
-	c.out = outbox{
+	c.out = writeQueue{
 		conn:    conn,
 		direct:  direct(conn),
 		timeout: g.o.WriteTimeout,
-		limits:  g.o.outbox(),
+		limits:  g.o.writeLimits(),
 		drop:    func(n int) { g.stats.Dropped.Add(uint64(n)) },
 	}
 	if !g.enter(c) {
@@ -82,7 +81,7 @@ func (g *Registry) Serve(conn net.Conn, cert *x509.Certificate) {
 	c.finish(err)
 }
 
-// serve handles packets until the connection ends and says why it did.
+// serve handles packets until the connection ends. It returns the reason.
 func (c *client) serve() error {
 	for {
 		for {
@@ -102,9 +101,9 @@ func (c *client) serve() error {
 			}
 		}
 		c.forward()
-		c.w.Flush()
-		if full := c.w.Full; full != nil {
-			c.w.Full = nil
+		c.batch.Flush()
+		if full := c.batch.Full; full != nil {
+			c.batch.Full = nil
 			if c.in.flooded() {
 				full.Drain()
 			}
@@ -128,11 +127,11 @@ func (c *client) handle(frame []byte) error {
 	}
 	switch p := p.(type) {
 	case *packet.Puback:
-		c.s.acknowledge(packet.PUBACK, p.ID, c, &c.w)
+		c.s.acknowledge(packet.PUBACK, p.ID, c, &c.batch)
 	case *packet.Pubrec:
-		c.s.acknowledge(packet.PUBREC, p.ID, c, &c.w)
+		c.s.acknowledge(packet.PUBREC, p.ID, c, &c.batch)
 	case *packet.Pubcomp:
-		c.s.acknowledge(packet.PUBCOMP, p.ID, c, &c.w)
+		c.s.acknowledge(packet.PUBCOMP, p.ID, c, &c.batch)
 	case *packet.Pubrel:
 		c.s.release(p.ID, c)
 	case *packet.Subscribe:
@@ -140,7 +139,7 @@ func (c *client) handle(frame []byte) error {
 	case *packet.Unsubscribe:
 		return c.unsubscribe(p)
 	case *packet.Pingreq:
-		c.send(packet.NewPingresp(), &c.w) // [MQTT-3.12.4-1]
+		c.send(packet.NewPingresp(), &c.batch) // [MQTT-3.12.4-1]
 	case *packet.Disconnect:
 		return errDisconnect
 	default: // a second CONNECT [MQTT-3.1.0-2], or a packet that only servers send
@@ -149,9 +148,9 @@ func (c *client) handle(frame []byte) error {
 	return nil
 }
 
-// send appends a packet to the outbox. It may be called from any goroutine.
-func (c *client) send(p packet.Generic, w *router.Waker) {
-	c.out.send(w, func(b []byte) []byte {
+// send appends a packet to the write queue. It may be called from any goroutine.
+func (c *client) send(p packet.Generic, batch *router.Batch) {
+	c.out.send(batch, func(b []byte) []byte {
 		n, size := len(b), p.Len()
 		b = append(b, make([]byte, size)...)
 		if _, err := p.Encode(b[n:]); err != nil {
@@ -163,8 +162,8 @@ func (c *client) send(p packet.Generic, w *router.Waker) {
 
 // sendID sends a packet that is nothing but its id: PUBACK, PUBREC, PUBREL, PUBCOMP. It may be called from any
 // goroutine.
-func (c *client) sendID(kind packet.Type, id packet.ID, w *router.Waker) {
-	c.out.send(w, func(b []byte) []byte {
+func (c *client) sendID(kind packet.Type, id packet.ID, batch *router.Batch) {
+	c.out.send(batch, func(b []byte) []byte {
 		first := byte(kind) << 4
 		if kind == packet.PUBREL {
 			first |= 2 // [MQTT-3.6.1-1]
@@ -173,13 +172,13 @@ func (c *client) sendID(kind packet.Type, id packet.ID, w *router.Waker) {
 	})
 }
 
-// kick ends the connection because another one takes the session over.
+// kick closes the connection; its goroutine then releases the session. It may be called from any goroutine.
 func (c *client) kick() { _ = c.conn.Close() }
 
-// finish lets the session go, publishes the will if the client did not say goodbye, and closes the connection.
+// finish publishes the will unless the client sent DISCONNECT, closes the connection and releases the session.
 func (c *client) finish(err error) {
 	c.forward()
-	c.w.Flush()
+	c.batch.Flush()
 	entry := c.log.WithError(err)
 	switch {
 	case errors.Is(err, errDisconnect), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):

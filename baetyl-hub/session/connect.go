@@ -36,7 +36,7 @@ func (c *client) connect() error {
 	if fault := new(connectFault); errors.As(err, fault) {
 		ack := packet.NewConnack()
 		ack.ReturnCode = fault.code // session present is 0 with any error [MQTT-3.2.2-4]
-		c.send(ack, &c.w)
+		c.send(ack, &c.batch)
 	}
 	if err != nil {
 		return fmt.Errorf("refuse CONNECT: %w", err)
@@ -47,13 +47,13 @@ func (c *client) connect() error {
 	}
 	ack := packet.NewConnack()
 	ack.SessionPresent = present && p.Version == packet.Version311 // [MQTT-3.2.2-2]; reserved in MQTT 3.1
-	c.send(ack, &c.w)                                              // the first packet that the client gets [MQTT-3.2.0-1]
-	c.s.attach(c, &c.w)
+	c.send(ack, &c.batch)                                          // the first packet that the client gets [MQTT-3.2.0-1]
+	c.s.attach(c, &c.batch)
 	c.log.Debugf("client connected")
 	return nil
 }
 
-// admit checks who connects and gives the client its session.
+// admit checks user and permissions, and gives the client its session.
 func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	user, err := c.g.users.Load().Login(p.Username, p.Password, c.cert)
 	if err != nil {
@@ -61,12 +61,12 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 		return false, connectFault{packet.BadUsernameOrPassword, err.Error()}
 	}
 	if !user.MayAnything() {
-		return false, connectFault{packet.NotAuthorized, "user has no permission at all"}
+		return false, connectFault{packet.NotAuthorized, "the user has no permissions"}
 	}
 	if !c.g.o.clientID(p.ClientID) {
 		return false, connectFault{
 			packet.IdentifierRejected,
-			"client id has other characters than 0-9A-Za-z_- or is too long",
+			"the client id is too long or has characters other than 0-9 A-Z a-z _ -",
 		}
 	}
 	if p.Will != nil {
@@ -79,10 +79,10 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	}
 	c.user, c.will = user, p.Will
 	c.admitted.Store(user)
-	if !user.Equal(c.g.users.Load().User(user.Name)) { // reloaded between
-		return false, connectFault{packet.ServerUnavailable, "configuration changed, try again"}
+	if !user.Equal(c.g.users.Load().User(user.Name)) { // reloaded meanwhile
+		return false, connectFault{packet.ServerUnavailable, "the configuration was reloaded meanwhile; connect again"}
 	}
-	c.slots = make(chan struct{}, c.g.o.Ingress)
+	c.unstored = make(chan struct{}, c.g.o.Ingress)
 	s, present, err := c.g.take(c, p.ClientID, p.CleanSession)
 	if err != nil {
 		return false, err
@@ -106,27 +106,27 @@ func (c *client) admit(p *packet.Connect) (present bool, err error) {
 	if err != nil {
 		c.will = nil
 		if fresh {
-			s.number = 0 // the store doesn't know it: it must not outlive this connection
+			s.number = 0 // the store does not have it: it ends with this connection
 		}
 		return false, connectFault{packet.ServerUnavailable, err.Error()}
 	}
 	return present, nil
 }
 
-// attach lets messages flow to the connection. What an earlier connection had in flight goes first.
-func (s *Session) attach(c *client, w *router.Waker) {
+// attach starts delivery to the connection. Messages that were in flight on an earlier connection are sent first.
+func (s *Session) attach(c *client, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.q.rewind()
 	s.online.Store(c)
 	if s.q.has(received) {
-		s.save(w) // the store refused it
+		s.save(batch) // the store failed to write it
 	}
-	s.pump(w)
+	s.pump(batch)
 }
 
-// recheck compares the subscriptions of a session that was found with what its user may do today: the configuration
-// may have changed. What is not permitted any more is removed, the rest is active afterwards.
+// recheck compares the subscriptions of an existing session with what its user may do now: the configuration may have
+// changed. It removes those that are no longer permitted and makes the others active.
 func (g *Registry) recheck(s *Session, user *auth.User) error {
 	var keep []router.Subscription
 	var gone []string
@@ -139,10 +139,10 @@ func (g *Registry) recheck(s *Session, user *auth.User) error {
 			gone = append(gone, f)
 		}
 	}
-	parked := s.parked
-	s.parked = false
+	inactive := s.inactive
+	s.inactive = false
 	s.mu.Unlock()
-	if parked {
+	if inactive {
 		g.router.Subscribe(s, keep, func() {})
 	}
 	if len(gone) == 0 {
@@ -151,13 +151,13 @@ func (g *Registry) recheck(s *Session, user *auth.User) error {
 	return g.remove(s, gone)
 }
 
-// endWill publishes the client's will, or forgets it after DISCONNECT [MQTT-3.1.2-10]. When the hub stops, the stored
-// will stays: it is published after the next start if the client has not come back by then.
-func (c *client) endWill(goodbye bool) {
+// endWill publishes the client's will, or deletes it after DISCONNECT [MQTT-3.1.2-10]. When the hub stops, the will
+// stays in the store: RunWills publishes it after the next start if the client does not connect again in time.
+func (c *client) endWill(disconnected bool) {
 	if c.will == nil {
 		return
 	}
-	if goodbye {
+	if disconnected {
 		_ = c.g.commit(func(tx *store.Tx) error { tx.DeleteWill(c.s.id); return nil }, true)
 		return
 	}
@@ -168,7 +168,8 @@ func (c *client) endWill(goodbye bool) {
 }
 
 func (g *Registry) publishWill(id string, will packet.Message) {
-	w := router.NewWaker(g.store)
-	g.router.Publish(&router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}, &w) // [MQTT-3.1.2-8]
-	w.Flush()
+	batch := router.NewBatch(g.store)
+	p := &router.Publication{Message: will, Route: g.router.Route(will.Topic), Will: id}
+	g.router.Publish(p, &batch) // [MQTT-3.1.2-8]
+	batch.Flush()
 }

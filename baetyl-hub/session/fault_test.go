@@ -14,7 +14,7 @@ import (
 	"github.com/baetyl/baetyl/internal/faultldb"
 )
 
-// device is a client that behaves as the standard says, over as many connections as it takes.
+// device is a client that follows the standard, over as many connections as it needs.
 type device struct {
 	t    *testing.T
 	g    *rig
@@ -28,11 +28,10 @@ func newDevice(t *testing.T, g *rig, id string) *device {
 	return &device{t: t, g: g, id: id, open: map[packet.ID]bool{}, seen: map[string]int{}}
 }
 
-// tries is how many connections an exchange may take: one for a fault, and one for a will or an acknowledgement that
-// it costs, too.
+// tries is the largest number of connections for one exchange: a fault may close more than one of them.
 const tries = 4
 
-// do sends x until want is the answer, and takes what comes meanwhile. It tells whether the answer came.
+// do sends x until it gets the answer want, and handles other packets meanwhile. It tells whether the answer came.
 func (d *device) do(x, want packet.Generic) bool {
 	d.t.Helper()
 	for range tries {
@@ -50,7 +49,7 @@ func (d *device) do(x, want packet.Generic) bool {
 	return false
 }
 
-// send writes a packet; that the hub has closed the connection is seen by what is read.
+// send writes a packet. It ignores errors: if the hub has closed the connection, read notices it.
 func (d *device) send(x packet.Generic) {
 	d.t.Helper()
 	b := make([]byte, x.Len())
@@ -71,7 +70,7 @@ func (d *device) connect() bool {
 	return true
 }
 
-// read returns the next packet, nil if the hub has closed the connection. It must not be silent.
+// read returns the next packet, nil if the hub has closed the connection. It fails if neither happens.
 func (d *device) read() packet.Generic {
 	d.t.Helper()
 	_ = d.p.conn.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -111,12 +110,12 @@ func (d *device) until(want packet.Generic) bool {
 			delete(d.open, x.ID)
 			d.send(&packet.Pubcomp{ID: x.ID})
 		default:
-			require.Fail(d.t, "answer that nobody asked for", "%s instead of %s", x, want)
+			require.Fail(d.t, "unexpected answer", "%s instead of %s", x, want)
 		}
 	}
 }
 
-// take takes what has come.
+// take handles all packets that have come.
 func (d *device) take() { d.do(packet.NewPingreq(), packet.NewPingresp()) }
 
 // publish sends messages and returns those that were acknowledged.
@@ -138,9 +137,9 @@ func (d *device) publish(acked map[string]bool) {
 	}
 }
 
-// Every operation of the disk fails in turn under a publisher and a subscriber. Each of their packets is answered, or
-// the connection is closed; afterwards, on a disk that works, the subscriber has each message that was acknowledged,
-// and those of QoS 2 once.
+// A publisher and a subscriber work while one operation of the disk fails; each operation in one run. Each of their
+// packets is answered, or the connection is closed. Afterwards, on a disk that works, the subscriber gets each message
+// that was acknowledged, and QoS 2 messages once.
 func TestFaultsSeenByClients(t *testing.T) {
 	for name, c := range map[string]struct {
 		always bool
@@ -162,7 +161,7 @@ func TestFaultsSeenByClients(t *testing.T) {
 	}
 }
 
-// clientsAt does it with a fault at operation n, and tells whether there was one.
+// clientsAt is one run, with a fault at operation n. It tells whether there were so many operations.
 func clientsAt(t *testing.T, n int, always bool, after func(*faultldb.Disk)) (hit bool) {
 	t.Helper()
 	defer func() {
@@ -184,10 +183,8 @@ func clientsAt(t *testing.T, n int, always bool, after func(*faultldb.Disk)) (hi
 	subscribed := false
 	if g, err := openRig(t, on); err == nil {
 		sub.g = g
-		subscribed = sub.do(
-			&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 2}}},
-			&packet.Suback{ID: 1, ReturnCodes: []packet.QOS{2}},
-		)
+		subscribed = sub.do(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "t", QOS: 2}}},
+			&packet.Suback{ID: 1, ReturnCodes: []packet.QOS{2}})
 		newDevice(t, g, "pub").publish(acked)
 		sub.take()
 		after(disk)

@@ -12,28 +12,30 @@ import (
 // inbound is a QoS 2 exchange that a client began, from its first PUBLISH until its id is free. It belongs to the
 // session.
 //
-//	PUBLISH ─► storing ─► stored: PUBREC ─► PUBREL ─► freeing ─► forgotten: PUBCOMP
+//	          PUBLISH             message stored          PUBREL             removal stored
+//	(no entry) ─────► storing ────────────────► stored ──────────► freeing ─────────────────► (no entry)
+//	                                  send PUBREC                                  send PUBCOMP
 //
-// Both steps are answered when they are stored, to the connection that asks, as often as it asked. The session may
-// get another connection meanwhile: it gets no answer before it asks itself, by PUBLISH or PUBREL once more, and then
-// it gets one for certain. If a step can't be stored the connection that asked is closed, so that the client asks
-// again. [MQTT-4.3.3-2] [MQTT-4.4.0-1]
+// Each step is answered when it is stored, to the connection that asked, once for each packet that asked. If the
+// session gets another connection meanwhile, that one gets an answer only after it has sent PUBLISH or PUBREL itself.
+// If a step can't be stored, the hub closes the connection that asked, so that the client asks again.
+// [MQTT-4.3.3-2] [MQTT-4.4.0-1]
 type inbound struct {
 	state   inboundState
-	asker   *client // waits for an answer; nil: nobody does
-	pubrec  int     // how many of each it waits for
-	pubcomp int
+	asker   *client // connection that waits for answers; nil: none
+	pubrec  int     // PUBREC packets that it waits for
+	pubcomp int     // PUBCOMP packets that it waits for
 }
 
 type inboundState uint8
 
 const (
-	storing inboundState = iota // the message is on its way to the store
-	stored                      // and there; PUBREC may be sent
-	freeing                     // PUBREL came; that the id is free is on its way to the store
+	storing inboundState = iota // the message is being stored
+	stored                      // the message is stored; PUBREC may be sent
+	freeing                     // PUBREL came; the removal of the id is being stored
 )
 
-// ask notes that c waits for an answer; who asked before on another connection has left.
+// ask records that c waits for an answer. If another connection waited before, it has ended.
 func (x *inbound) ask(c *client, kind packet.Type) {
 	if x.asker != c {
 		x.asker, x.pubrec, x.pubcomp = c, 0, 0
@@ -45,21 +47,21 @@ func (x *inbound) ask(c *client, kind packet.Type) {
 	}
 }
 
-// answer sends what the asker waits for, of one kind.
-func (x *inbound) answer(kind packet.Type, id packet.ID, w *router.Waker) {
+// answer sends the packets of one kind that the asker waits for.
+func (x *inbound) answer(kind packet.Type, id packet.ID, batch *router.Batch) {
 	n := &x.pubrec
 	if kind == packet.PUBCOMP {
 		n = &x.pubcomp
 	}
 	for ; *n > 0; *n-- {
-		x.asker.sendID(kind, id, w)
+		x.asker.sendID(kind, id, batch)
 	}
 	if x.pubrec == 0 && x.pubcomp == 0 {
 		x.asker = nil
 	}
 }
 
-// refuse ends the connection of the asker: it will ask again.
+// refuse closes the connection of the asker: the client will ask again.
 func (x *inbound) refuse() {
 	if x.asker != nil {
 		x.asker.kick()
@@ -68,7 +70,7 @@ func (x *inbound) refuse() {
 }
 
 // begin tells whether a QoS 2 PUBLISH with this id is a new message. A repetition is answered, not published again.
-// An error says that the client uses the id for another message before it may.
+// It returns an error if the client uses the id for another message before PUBCOMP.
 func (s *Session) begin(id packet.ID, c *client) (fresh bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +78,7 @@ func (s *Session) begin(id packet.ID, c *client) (fresh bool, err error) {
 	if x != nil && x.state == storing && x.asker == c && x.pubcomp > 0 {
 		return false, fmt.Errorf("%w: PUBLISH with id %d, whose PUBREL waits for PUBCOMP", errViolation, id)
 	}
-	fresh = x == nil || x.state == freeing // after PUBREL the id is another message's
+	fresh = x == nil || x.state == freeing // after PUBREL the id stands for another message
 	if fresh {
 		if s.inbound == nil {
 			s.inbound = map[packet.ID]*inbound{}
@@ -86,14 +88,14 @@ func (s *Session) begin(id packet.ID, c *client) (fresh bool, err error) {
 	}
 	x.ask(c, packet.PUBREC)
 	if x.state == stored {
-		x.answer(packet.PUBREC, id, &c.w)
+		x.answer(packet.PUBREC, id, &c.batch)
 	}
 	return fresh, nil
 }
 
-// arrived says that the message of an exchange is stored, or why it is not. The goroutine is that of the read loop or
-// of the store, to which w belongs.
-func (s *Session) arrived(id packet.ID, err error, w *router.Waker) {
+// arrived continues an exchange when its message is stored, or ends it if err says that it is not. It runs on the
+// goroutine of the read loop or of the store; batch belongs to that goroutine.
+func (s *Session) arrived(id packet.ID, err error, batch *router.Batch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.inbound[id]
@@ -103,9 +105,9 @@ func (s *Session) arrived(id packet.ID, err error, w *router.Waker) {
 		return
 	}
 	x.state = stored
-	x.answer(packet.PUBREC, id, w)
+	x.answer(packet.PUBREC, id, batch)
 	if x.pubcomp > 0 { // PUBREL came early
-		s.complete(id, x, w)
+		s.complete(id, x, batch)
 	}
 }
 
@@ -115,27 +117,27 @@ func (s *Session) release(id packet.ID, c *client) {
 	defer s.mu.Unlock()
 	x := s.inbound[id]
 	if x == nil {
-		c.sendID(packet.PUBCOMP, id, &c.w) // an exchange that is complete; PUBCOMP was lost
+		c.sendID(packet.PUBCOMP, id, &c.batch) // the exchange is complete; the client has lost PUBCOMP
 		return
 	}
 	x.ask(c, packet.PUBCOMP)
 	if x.state == stored {
-		s.complete(id, x, &c.w)
+		s.complete(id, x, &c.batch)
 	}
 }
 
-// complete makes the id of an exchange free. It runs with s.mu held.
-func (s *Session) complete(id packet.ID, x *inbound, w *router.Waker) {
+// complete frees the id of an exchange. It runs with s.mu held.
+func (s *Session) complete(id packet.ID, x *inbound, batch *router.Batch) {
 	if s.number == 0 {
 		delete(s.inbound, id)
-		x.answer(packet.PUBCOMP, id, w)
+		x.answer(packet.PUBCOMP, id, batch)
 		return
 	}
 	x.state = freeing
-	w.Later(&freeOp{s, id, x})
+	batch.Later(&freeOp{s, id, x})
 }
 
-// freeOp stores that an id is free before PUBCOMP says so: the client may use it for another message at once.
+// freeOp removes an id from the store before PUBCOMP is sent: the client may then use it for another message at once.
 type freeOp struct {
 	s  *Session
 	id packet.ID
@@ -161,5 +163,5 @@ func (o *freeOp) Committed(err error) {
 	if s.inbound[o.id] == o.x { // else another exchange has the id already
 		delete(s.inbound, o.id)
 	}
-	o.x.answer(packet.PUBCOMP, o.id, s.g.waker)
+	o.x.answer(packet.PUBCOMP, o.id, s.g.batch)
 }

@@ -17,7 +17,7 @@ type sender struct {
 	g *rig
 }
 
-// again is the client on a new connection; the one before ends.
+// again closes the last connection of the client and returns a new one.
 func (g *rig) again(last *sender) *sender {
 	g.t.Helper()
 	if last != nil {
@@ -33,44 +33,55 @@ func exactlyOnce(id packet.ID, payload string) *packet.Publish {
 	return &packet.Publish{ID: id, Message: packet.Message{Topic: "t", Payload: []byte(payload), QOS: 2}}
 }
 
-// handled returns when the hub has handled what p sent; no other answer may have come.
+// handled returns when the hub has handled all packets of p. It fails if there is another answer than PINGRESP.
 func (p *sender) handled() {
 	p.t.Helper()
 	p.send(packet.NewPingreq())
 	p.expect(packet.NewPingresp())
 }
 
-// nothingMore wants that no answer is on the way, also not from the store.
+// nothingMore fails if an answer is still to come, also one that waits for the store.
 func (p *sender) nothingMore() {
 	p.t.Helper()
 	p.send(&packet.Publish{ID: 999, Message: packet.Message{Topic: "fence", Payload: []byte("x"), QOS: 1, Retain: true}})
 	p.expect(&packet.Puback{ID: 999})
 }
 
-// An exchange goes over two connections while the store stands still: each asks, is answered as often as it asked,
-// and nobody else is.
+// An exchange continues on a second connection while the store is blocked: each connection gets as many answers as it
+// has sent packets that need one.
 func TestExchangeOverTwoConnections(t *testing.T) {
 	const id = 5
 	publish, rel := exactlyOnce(id, "first"), &packet.Pubrel{ID: id}
 	rec, comp := &packet.Pubrec{ID: id}, &packet.Pubcomp{ID: id}
+	type list = []packet.Generic
 	for name, script := range map[string]struct {
-		before  []packet.Generic // answered on the first connection
-		first   []packet.Generic // sent on the first connection while the store stands still
-		second  []packet.Generic // on the second, likewise
-		answers []packet.Generic // what the second gets
-		copies  int              // messages that are published in all
+		before  list // answered on the first connection
+		first   list // sent on the first connection while the store is blocked
+		second  list // sent on the second connection while the store is blocked
+		answers list // on the second connection
+		copies  int  // messages that are published in total
 	}{
-		"PUBLISH, nothing asked":         {first: []packet.Generic{publish}, copies: 1},
-		"PUBLISH again":                  {first: []packet.Generic{publish}, second: []packet.Generic{publish}, answers: []packet.Generic{rec}, copies: 1},
-		"PUBLISH twice again":            {first: []packet.Generic{publish}, second: []packet.Generic{publish, publish}, answers: []packet.Generic{rec, rec}, copies: 1},
-		"PUBREL before PUBREC":           {first: []packet.Generic{publish}, second: []packet.Generic{rel}, answers: []packet.Generic{comp}, copies: 1},
-		"PUBLISH again and PUBREL":       {first: []packet.Generic{publish}, second: []packet.Generic{publish, rel}, answers: []packet.Generic{rec, comp}, copies: 1},
-		"PUBREL, nothing asked":          {before: []packet.Generic{publish}, first: []packet.Generic{rel}, copies: 1},
-		"PUBREL again":                   {before: []packet.Generic{publish}, first: []packet.Generic{rel}, second: []packet.Generic{rel}, answers: []packet.Generic{comp}, copies: 1},
-		"PUBREL twice again":             {before: []packet.Generic{publish}, first: []packet.Generic{rel}, second: []packet.Generic{rel, rel}, answers: []packet.Generic{comp, comp}, copies: 1},
-		"PUBREL, then another message":   {before: []packet.Generic{publish}, first: []packet.Generic{rel}, second: []packet.Generic{publish}, answers: []packet.Generic{rec}, copies: 2},
-		"both on the second":             {second: []packet.Generic{publish, rel}, answers: []packet.Generic{rec, comp}, copies: 1},
-		"both on the first, PUBREL lost": {first: []packet.Generic{publish, rel}, second: []packet.Generic{rel}, answers: []packet.Generic{comp}, copies: 1},
+		"PUBLISH, nothing asked": {first: list{publish}, copies: 1},
+		"PUBLISH again":          {first: list{publish}, second: list{publish}, answers: list{rec}, copies: 1},
+		"PUBLISH twice again": {
+			first: list{publish}, second: list{publish, publish}, answers: list{rec, rec}, copies: 1,
+		},
+		"PUBREL before PUBREC":     {first: list{publish}, second: list{rel}, answers: list{comp}, copies: 1},
+		"PUBLISH again and PUBREL": {first: list{publish}, second: list{publish, rel}, answers: list{rec, comp}, copies: 1},
+		"PUBREL, nothing asked":    {before: list{publish}, first: list{rel}, copies: 1},
+		"PUBREL again": {
+			before: list{publish}, first: list{rel}, second: list{rel}, answers: list{comp}, copies: 1,
+		},
+		"PUBREL twice again": {
+			before: list{publish}, first: list{rel}, second: list{rel, rel}, answers: list{comp, comp}, copies: 1,
+		},
+		"PUBREL, then another message": {
+			before: list{publish}, first: list{rel}, second: list{publish}, answers: list{rec}, copies: 2,
+		},
+		"both on the second": {second: list{publish, rel}, answers: list{rec, comp}, copies: 1},
+		"both on the first, PUBREL lost": {
+			first: list{publish, rel}, second: list{rel}, answers: list{comp}, copies: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newRig(t)
@@ -104,8 +115,8 @@ func TestExchangeOverTwoConnections(t *testing.T) {
 	}
 }
 
-// Who uses an id again without waiting for PUBCOMP is cut off: his message is neither lost in silence nor published
-// twice.
+// The hub closes the connection of a client that uses an id again before PUBCOMP: the message is not acknowledged, and
+// not published twice.
 func TestIDUsedTooEarly(t *testing.T) {
 	g := newRig(t)
 	p := g.again(nil)

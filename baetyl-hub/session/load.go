@@ -14,14 +14,15 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// loader rebuilds the sessions from the store, before anything else runs.
+// loader rebuilds the sessions from the store, before the hub runs.
 type loader struct {
 	g      *Registry
 	number map[uint64]*Session
 	acked  map[uint64]acked
 }
 
-// Visitor returns what store.Load fills the registry and its router with. Call finish after Load.
+// Visitor returns the functions with which store.Load fills the registry and its router. Call finish after Load, and
+// serve connections after that.
 func (g *Registry) Visitor() (v store.Visitor, finish func()) {
 	l := &loader{g: g, number: map[uint64]*Session{}, acked: map[uint64]acked{}}
 	return store.Visitor{
@@ -40,7 +41,8 @@ func (l *loader) session(x store.Session) {
 	}
 	a, err := decodeAcked(x.Acked)
 	if x.Acked != nil && err != nil {
-		g.o.Log.WithField(log.KeyClient, x.Client).WithError(err).Warnf("session starts with all that is stored for it")
+		g.o.Log.WithField(log.KeyClient, x.Client).WithError(err).
+			Warnf("acknowledgements of the session are damaged, sending all its stored messages again")
 	}
 	if err == nil {
 		s.q = queue{head: a.head, next: a.head, high: a.head, tail: a.head}
@@ -51,23 +53,23 @@ func (l *loader) session(x store.Session) {
 	l.activate(s)
 }
 
-// will takes over the will of a client that the last run left behind. New clients without id get keys above those of
-// old ones, or the end of one would touch the will of another.
+// will adds the will of a client that was connected when the hub ended last time. New clients without id get higher
+// keys than the old ones, so that they do not delete each other's wills.
 func (l *loader) will(client string, will packet.Message) {
 	l.g.wills[client] = will
 	if n, err := strconv.ParseUint(strings.TrimPrefix(client, "$"), 10, 64); err == nil && strings.HasPrefix(client, "$") {
-		l.g.anonymus = max(l.g.anonymus, n)
+		l.g.anonymous = max(l.g.anonymous, n)
 	}
 }
 
-// activate makes the subscriptions of a session live, if its user may have them still; else they wait for the user to
-// come.
+// activate adds the subscriptions of a session to the router if its user may still have all of them. Otherwise they
+// stay inactive until the client connects: see recheck.
 func (l *loader) activate(s *Session) {
 	user := l.g.users.Load().User(s.user)
 	list := make([]router.Subscription, 0, len(s.subs))
 	for f, qos := range s.subs {
 		if _, filter, _, _ := topic.Share(f); user == nil || !user.MaySubscribe(filter) {
-			s.parked = true
+			s.inactive = true
 			return
 		}
 		list = append(list, router.Subscription{Filter: f, QOS: qos})
@@ -75,8 +77,8 @@ func (l *loader) activate(s *Session) {
 	l.g.router.Subscribe(s, list, func() {})
 }
 
-// message appends a stored message to the queues of the sessions that still need it. Messages come in order, and with
-// them the positions of each session.
+// message appends a stored message to the queues of the sessions that still need it. Messages come in order of their
+// numbers, and so in order of the positions of each session.
 func (l *loader) message(seq uint64, rec *store.Record) (needed int) {
 	for _, t := range rec.Targets {
 		s := l.number[t.Session]
@@ -89,14 +91,14 @@ func (l *loader) message(seq uint64, rec *store.Record) (needed int) {
 		l.fill(s, t.Position)
 		s.q.push(entry{
 			seq: seq, qos: t.QOS, retained: t.Retained,
-			again: s.q.len() < l.g.o.Window, // these few may have been sent before the hub ended
+			dup: s.q.len() < l.g.o.Window, // these may have been sent before the hub ended
 		})
 		needed++
 	}
 	return needed
 }
 
-// fill appends entries for positions whose message is gone: done, or only to be released.
+// fill appends entries for positions whose message is gone: done, or with a PUBREL to be sent.
 func (l *loader) fill(s *Session, until uint64) {
 	for p := s.q.tail; p < until; p++ {
 		e := entry{state: done}
@@ -107,6 +109,7 @@ func (l *loader) fill(s *Session, until uint64) {
 	}
 }
 
+// finish completes the queues with the positions behind the last stored message.
 func (l *loader) finish() {
 	for number, s := range l.number {
 		l.fill(s, l.acked[number].furthest)
@@ -116,8 +119,8 @@ func (l *loader) finish() {
 	}
 }
 
-// RunWills publishes the wills of clients that were connected when the hub last ended, and have not come back in
-// Options.WillDelay.
+// RunWills publishes the wills of clients that were connected when the hub ended last time and have not connected again
+// within Options.WillDelay. It returns when ctx ends.
 func (g *Registry) RunWills(ctx context.Context) error {
 	t := time.NewTimer(g.o.WillDelay)
 	defer t.Stop()

@@ -12,9 +12,9 @@ import (
 
 // publish handles a PUBLISH of the client.
 //
-// The short way, QoS 0 to subscribers that need no more, passes the packet on as it came, together with those of the
-// same topic that follow it: no copy but into the outboxes. Everything else is decoded and becomes a Publication,
-// whose receipt follows when the router says that it is safe.
+// A plain QoS 0 packet of a Direct route starts a burst: it is forwarded as it was read, together with those of the
+// same topic that follow it, and copied only into the write queues. Any other packet is decoded and becomes a
+// router.Publication; receipt answers it when it is stored.
 func (c *client) publish(frame []byte) error {
 	c.g.stats.Received.Add(1)
 	name := topicOf(frame)
@@ -25,8 +25,8 @@ func (c *client) publish(frame []byte) error {
 	if err != nil {
 		return err
 	}
-	if isPlain(frame) && len(c.slots) == 0 && k.route.Direct() {
-		c.run = flock{route: k.route, name: name, start: c.in.r - len(frame), end: c.in.r, n: 1}
+	if isPlain(frame) && len(c.unstored) == 0 && k.route.Direct() {
+		c.burst = burst{route: k.route, name: name, start: c.in.r - len(frame), end: c.in.r, n: 1}
 		return nil
 	}
 	var p packet.Publish
@@ -36,25 +36,25 @@ func (c *client) publish(frame []byte) error {
 	return c.accept(&p, k.route)
 }
 
-// isPlain tells whether a PUBLISH has QoS 0 and no flags, and a remaining length without padding: not every client
-// reads those.
+// isPlain tells whether a PUBLISH has QoS 0 and no flags, and a remaining length without padding: some clients do not
+// accept padding.
 func isPlain(frame []byte) bool {
 	_, size := binary.Uvarint(frame[1:])
 	return frame[0] == byte(packet.PUBLISH)<<4 && (size == 1 || frame[size] != 0)
 }
 
-// flock is plain PUBLISH packets of one topic that stand one after the other in the read buffer.
-type flock struct {
+// burst is a series of plain PUBLISH packets of one topic, one after the other in the read buffer.
+type burst struct {
 	route      *router.Route
 	name       []byte // the topic, in the read buffer
 	start, end int    // in the read buffer
 	n          int    // packets; 0: none
 }
 
-// joins tells whether a packet belongs to the flock before it, and if so takes it in.
+// joins adds a packet to the current burst if it belongs there, and tells whether it did.
 func (c *client) joins(frame []byte) bool {
-	f := &c.run
-	// A flock is not so large that a reader with room for a part of it would get nothing.
+	f := &c.burst
+	// A burst is dropped as a whole, so it is small compared with the limit of a write queue.
 	if f.n == 0 || !isPlain(frame) || f.n >= c.out.limits.messages/8 || !bytes.Equal(topicOf(frame), f.name) ||
 		!c.g.router.Fresh(f.route) {
 		return false
@@ -65,10 +65,10 @@ func (c *client) joins(frame []byte) bool {
 	return true
 }
 
-// forward sends the flock on.
+// forward sends the current burst to the subscribers.
 func (c *client) forward() {
-	if f := &c.run; f.n > 0 {
-		f.route.Forward(c.in.buf[f.start:f.end], f.n, &c.w)
+	if f := &c.burst; f.n > 0 {
+		f.route.Forward(c.in.buf[f.start:f.end], f.n, &c.batch)
 		f.n = 0
 	}
 }
@@ -87,7 +87,7 @@ func topicOf(frame []byte) []byte {
 	return body[2:n]
 }
 
-// lookup returns what is known of a topic after checking that the client may publish to it. [MQTT-3.3.5-2]
+// lookup returns the route of a topic, after checking that the client may publish to it. [MQTT-3.3.5-2]
 func (c *client) lookup(name []byte) (*known, error) {
 	k := c.routes[string(name)]
 	if k == nil {
@@ -110,42 +110,46 @@ func (c *client) lookup(name []byte) (*known, error) {
 	return k, nil
 }
 
+// accept gives a decoded PUBLISH to the router, unless it repeats a QoS 2 message.
 func (c *client) accept(p *packet.Publish, route *router.Route) error {
 	if p.Message.QOS == 2 {
 		if fresh, err := c.s.begin(p.ID, c); err != nil || !fresh {
 			return err
 		}
 	}
-	inOrder := len(c.slots) > 0
-	c.slot()
-	x := &router.Publication{Message: p.Message, Route: route, InOrder: inOrder, ID: p.ID, Done: c.receipt, Slot: c.slots}
+	inOrder := len(c.unstored) > 0
+	c.takeToken()
+	x := &router.Publication{
+		Message: p.Message, Route: route, InOrder: inOrder, ID: p.ID, Done: c.receipt, Tokens: c.unstored,
+	}
 	if p.Message.QOS == 2 {
 		x.Receiver = c.s.number
 	}
-	c.g.router.Publish(x, &c.w)
+	c.g.router.Publish(x, &c.batch)
 	return nil
 }
 
-// slot takes a token of slots, waiting for one if need be.
-func (c *client) slot() {
+// takeToken puts a token into unstored. It waits while unstored is full.
+func (c *client) takeToken() {
 	select {
-	case c.slots <- struct{}{}:
+	case c.unstored <- struct{}{}:
 	default:
-		c.w.Flush() // nobody may wait for what this goroutine has gathered while it waits itself
-		c.slots <- struct{}{}
+		c.batch.Flush() // before waiting: the tokens come back when the messages of this batch are stored
+		c.unstored <- struct{}{}
 	}
 }
 
-// receipt tells the client that its message is safe. It runs on the goroutine of the read loop or of the store.
-func (c *client) receipt(p *router.Publication, err error, w *router.Waker) {
+// receipt tells the client that its message is stored. It runs on the goroutine of the read loop or of the store.
+func (c *client) receipt(p *router.Publication, err error, batch *router.Batch) {
 	if err != nil {
-		c.log.WithError(err).Warnf("message refused, connection closed")
-		_ = c.conn.Close() // the client will send it again; MQTT 3.1.1 has no other way to say no
+		c.log.WithError(err).
+			Warnf("message to %q could not be stored, closing the connection so that the client sends it again", p.Message.Topic)
+		_ = c.conn.Close() // MQTT 3.1.1 has no other way to refuse a message
 	}
 	switch {
 	case p.Message.QOS == 2:
-		c.s.arrived(p.ID, err, w)
+		c.s.arrived(p.ID, err, batch)
 	case p.Message.QOS == 1 && err == nil:
-		c.sendID(packet.PUBACK, p.ID, w) // [MQTT-4.3.2-2]
+		c.sendID(packet.PUBACK, p.ID, batch) // [MQTT-4.3.2-2]
 	}
 }

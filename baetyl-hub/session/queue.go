@@ -11,23 +11,27 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 )
 
-// queue is what a session still has to deliver at QoS 1 and 2, in order. It is plain data and has no lock.
+// queue holds the QoS 1 and 2 messages that a session still has to deliver, in order. It has no lock.
 //
 //	          head                     next                    tail
 //	… done │ sent · sent · done · released │ waiting · waiting · … │
 //	       └────────── in flight ──────────┘
 //
-// Each entry has a position, one more than the entry before; the packet id is the position modulo 65535, plus one. So
-// an id outlives connection and hub without being stored, and an acknowledgement finds its entry by arithmetic. What
-// is in flight spans less than 65535 positions, so that ids don't meet.
+//	waiting ──PUBLISH──► sent ──PUBACK──► done                                               (QoS 1)
+//	   ▲                 │  └───PUBREC──► received ──stored, PUBREL──► released ──PUBCOMP──► done (QoS 2)
+//	   └──── rewind ─────┘
+//
+// Each entry has a position, one more than that of the entry before. The packet id is the position modulo 65535, plus
+// one. So an id stays the same over connections and restarts without being stored, and the entry of an acknowledgement
+// is found by arithmetic. Entries in flight span less than 65535 positions, so that their ids are unique.
 type queue struct {
-	entries []entry // ring; its length is a power of two
-	first   int     // index of head in entries
-	head    uint64  // position of the oldest entry that is not done
-	next    uint64  // position of the first entry that was not sent on this connection
-	high    uint64  // position after the last entry that was ever sent
-	tail    uint64  // position after the newest entry
-	flying  int     // entries in flight that are not done
+	entries  []entry // ring; its length is a power of two
+	first    int     // index of head in entries
+	head     uint64  // position of the oldest entry that is not done
+	next     uint64  // position of the first entry that was not sent on this connection
+	high     uint64  // position after the last entry that was ever sent
+	tail     uint64  // position after the newest entry
+	inFlight int     // entries in flight that are not done
 }
 
 type entry struct {
@@ -37,7 +41,7 @@ type entry struct {
 	qos      packet.QOS
 	state    state
 	retained bool
-	again    bool // may have been sent before: DUP
+	dup      bool // may have been sent before: DUP
 }
 
 type state uint8
@@ -45,15 +49,15 @@ type state uint8
 const (
 	waiting  state = iota
 	sent           // PUBLISH was sent
-	received       // QoS 2: PUBREC came; PUBREL waits for that to be stored
+	received       // QoS 2: PUBREC came and is being stored; then PUBREL is sent
 	released       // QoS 2: PUBREL was sent
-	done           // acknowledged, or given up
+	done           // acknowledged, expired or refused
 )
 
-// missing tells whether the entry's message has to be fetched from the store before it can be sent.
+// missing tells whether the entry's message has to be read from the store before it can be sent.
 func (e *entry) missing() bool { return e.state == waiting && e.message == nil }
 
-// maxSpan is how far positions in flight may lie apart.
+// maxSpan is the number of packet ids: positions in flight are less than maxSpan apart.
 const maxSpan = 65535
 
 func packetID(position uint64) packet.ID { return packet.ID(position%maxSpan + 1) }
@@ -63,7 +67,7 @@ func (q *queue) at(position uint64) *entry {
 	return &q.entries[(q.first+int(position-q.head))&(len(q.entries)-1)]
 }
 
-// len returns how many entries wait or are in flight, done ones between them included.
+// len returns the number of entries, done ones between others included.
 func (q *queue) len() int { return int(q.tail - q.head) }
 
 // push appends e at tail.
@@ -114,7 +118,7 @@ func (q *queue) finish(position uint64) (seq uint64) {
 		return 0
 	}
 	if position < q.next {
-		q.flying--
+		q.inFlight--
 	}
 	seq = e.seq
 	*e = entry{state: done}
@@ -130,7 +134,7 @@ func (q *queue) trim() {
 	}
 	q.next, q.high = max(q.next, q.head), max(q.high, q.head)
 	if q.head == q.tail && len(q.entries) > 64 {
-		q.entries, q.first = nil, 0 // a burst is over: give its memory back
+		q.entries, q.first = nil, 0 // give the memory of a long queue back
 	}
 }
 
@@ -139,7 +143,7 @@ func (q *queue) sendable(window int) (e *entry, position uint64, ok bool) {
 	for q.next < q.tail && q.at(q.next).state == done {
 		q.next++
 	}
-	if q.next == q.tail || q.flying >= window || q.next-q.head >= maxSpan-1 {
+	if q.next == q.tail || q.inFlight >= window || q.next-q.head >= maxSpan-1 {
 		return nil, 0, false
 	}
 	return q.at(q.next), q.next, true
@@ -149,21 +153,20 @@ func (q *queue) sendable(window int) (e *entry, position uint64, ok bool) {
 func (q *queue) advance() {
 	q.next++
 	q.high = max(q.high, q.next)
-	q.flying++
+	q.inFlight++
 }
 
 // rewind prepares for a new connection: what was in flight is sent again.
 func (q *queue) rewind() {
 	for p := q.head; p < q.next; p++ {
 		if e := q.at(p); e.state == sent {
-			e.state, e.again = waiting, true
+			e.state, e.dup = waiting, true
 		}
 	}
-	q.next, q.flying = q.head, 0
+	q.next, q.inFlight = q.head, 0
 }
 
-// encodeAcked describes what is done: the position of head, and the entries behind it that are done or hold a PUBREC
-// already.
+// encodeAcked appends the position of head, and the entries behind it that are done or whose PUBREC has come.
 func (q *queue) encodeAcked(b []byte) []byte {
 	b = binary.AppendUvarint(b, q.head)
 	last := q.head
@@ -182,7 +185,7 @@ func (q *queue) encodeAcked(b []byte) []byte {
 	return b
 }
 
-// acked is what encodeAcked wrote.
+// acked is the decoded form of what encodeAcked appends.
 type acked struct {
 	head     uint64
 	done     map[uint64]bool // positions behind head; true: PUBREC came, false: done
@@ -200,14 +203,14 @@ func decodeAcked(b []byte) (a acked, err error) {
 		b = b[size:]
 		return n
 	}
-	if a.head = number(); a.head > math.MaxInt64 { // more than ever were; what is added to it must not run over
+	if a.head = number(); a.head > math.MaxInt64 { // not possible; and sums with it must not overflow
 		return acked{}, errDamaged
 	}
 	a.furthest = a.head
 	a.done = map[uint64]bool{}
 	for p := a.head; len(b) > 0; {
 		n := number()
-		if len(b) == 0 || n >= maxSpan-(p-a.head) { // in flight is never more than ids allow
+		if len(b) == 0 || n >= maxSpan-(p-a.head) { // positions in flight are never further apart
 			return a, errDamaged
 		}
 		p += n
@@ -218,12 +221,12 @@ func decodeAcked(b []byte) (a acked, err error) {
 	return a, err
 }
 
-// started is the base of entry.sent.
+// started is the time from which entry.sent counts.
 var started = time.Now()
 
 func seconds() uint32 { return uint32(time.Since(started) / time.Second) }
 
-// entryOf makes a queue entry of what the router hands over.
+// entryOf makes a queue entry of a router entry.
 func entryOf(e router.Entry) entry {
 	return entry{message: e.Message, seq: e.Seq, qos: e.QOS, retained: e.Retained}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The queue is compared with a list that says the same slowly. Internal, because all that a queue does for a client
-// can be shown through the hub, but not in thousands of random orders.
+// model is a simple and slow queue, with which the real one is compared. Internal, because through the hub a test can't
+// run thousands of random orders.
 type model struct {
 	entries []modelEntry // by position
 	first   int          // all before it are done
@@ -21,7 +21,7 @@ type modelEntry struct {
 	name  string // "" for a position that was never filled
 	qos   packet.QOS
 	state state
-	again bool
+	dup   bool
 }
 
 func (m *model) head() int {
@@ -31,7 +31,7 @@ func (m *model) head() int {
 	return m.first
 }
 
-func (m *model) flying() (n int) {
+func (m *model) inFlight() (n int) {
 	for i := m.head(); i < m.next; i++ {
 		if m.entries[i].state != done {
 			n++
@@ -76,7 +76,7 @@ func simulate(t *testing.T, seed int64, steps int) {
 				for m.next < len(m.entries) && m.entries[m.next].state == done {
 					m.next++
 				}
-				want := m.next < len(m.entries) && m.flying() < window
+				want := m.next < len(m.entries) && m.inFlight() < window
 				require.Equal(t, want, ok, fail("room"))
 				if !ok {
 					break
@@ -84,11 +84,11 @@ func simulate(t *testing.T, seed int64, steps int) {
 				require.Equal(t, at(m.next), position, fail("position"))
 				x := &m.entries[m.next]
 				require.Equal(t, x.state, e.state, fail("state"))
-				require.Equal(t, x.again, e.again, fail("DUP"))
+				require.Equal(t, x.dup, e.dup, fail("DUP"))
 				if e.state == waiting {
 					require.Equal(t, x.name, e.message.Topic, fail("message"))
-					e.state, e.again = sent, true
-					x.state, x.again = sent, true
+					e.state, e.dup = sent, true
+					x.state, x.dup = sent, true
 				}
 				q.advance()
 				m.next++
@@ -115,7 +115,7 @@ func simulate(t *testing.T, seed int64, steps int) {
 			switch {
 			case x.state == sent && x.qos == 2:
 				*e = entry{qos: 2, state: released}
-				x.state, x.again = released, false
+				x.state, x.dup = released, false
 			case x.state == sent || x.state == released:
 				seq := q.finish(position)
 				if x.state == sent {
@@ -160,21 +160,9 @@ func check(t *testing.T, q *queue, m *model, at func(int) uint64, fail func(stri
 	t.Helper()
 	head := m.head()
 	m.next = max(m.next, head)
-	if at(len(m.entries)) != q.tail || at(head) != q.head || m.flying() != q.flying || q.next > q.tail {
-		t.Fatal(
-			fail(
-				fmt.Sprintf(
-					"head %d next %d tail %d flying %d, want %d %d %d",
-					q.head,
-					q.next,
-					q.tail,
-					q.flying,
-					at(head),
-					at(len(m.entries)),
-					m.flying(),
-				),
-			),
-		)
+	if at(len(m.entries)) != q.tail || at(head) != q.head || m.inFlight() != q.inFlight || q.next > q.tail {
+		t.Fatal(fail(fmt.Sprintf("head %d next %d tail %d, %d in flight; want head %d tail %d, %d in flight",
+			q.head, q.next, q.tail, q.inFlight, at(head), at(len(m.entries)), m.inFlight())))
 	}
 	ids := map[packet.ID]bool{}
 	for i := head; i < len(m.entries); i++ {
@@ -195,7 +183,7 @@ func check(t *testing.T, q *queue, m *model, at func(int) uint64, fail func(stri
 	}
 }
 
-// However far a stuck message falls behind, no other gets its id: sending stops before.
+// No message gets the id of one that is never acknowledged: sending stops before.
 func TestQueueIDsNeverMeet(t *testing.T) {
 	var q queue
 	q.skip(70000)

@@ -13,8 +13,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// reader cuts a stream into packets. It waits with a small buffer and borrows a large one while there is much to
-// read, so that an idle connection costs little and a busy one few system calls.
+// reader splits a stream into packets. An idle connection has a small buffer. While there is much to read, the reader
+// borrows a large one, so that a busy connection makes few system calls.
 type reader struct {
 	conn    net.Conn
 	limit   int // largest packet, in bytes, header included
@@ -33,10 +33,10 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return
 var (
 	errTooLarge  = errors.New("packet is larger than message.length.max")
 	errMalformed = errors.New("malformed packet")
-	errText      = fmt.Errorf("%w: text is not UTF-8, or has U+0000", errMalformed)
+	errText      = fmt.Errorf("%w: text is not UTF-8 or contains U+0000", errMalformed)
 )
 
-// buffered returns the next packet without reading, nil if there is none whole. The slice is valid until the next read.
+// buffered returns the next packet without reading, nil if it is not complete. The slice is valid until the next read.
 func (r *reader) buffered() ([]byte, error) {
 	size, err := r.size()
 	if err != nil || size == 0 || r.w-r.r < size {
@@ -47,7 +47,7 @@ func (r *reader) buffered() ([]byte, error) {
 	return frame, nil
 }
 
-// size returns the length of the packet at r, 0 if its header is not whole.
+// size returns the length in bytes of the packet at r, 0 if its header is not complete.
 func (r *reader) size() (int, error) {
 	head := r.buf[r.r:r.w]
 	if len(head) < 2 {
@@ -81,10 +81,10 @@ func (r *reader) read() error {
 	return err
 }
 
-// flooded tells whether the last read brought a lot: the client sends as fast as it is read.
+// flooded tells whether the buffer is so full that the client probably sends as fast as the hub reads.
 func (r *reader) flooded() bool { return r.w >= largeBuffer/4 }
 
-// fit makes room in the buffer: moves what is left to its front, and changes between the sizes.
+// fit makes room in the buffer: it moves the unread bytes to the front, and changes between the sizes.
 func (r *reader) fit() {
 	left := r.w - r.r
 	need, _ := r.size()
@@ -148,11 +148,11 @@ func decode(frame []byte) (packet.Generic, error) {
 	return p, nil
 }
 
-// wellFormed tells whether a string of a packet may be there at all; if not, the connection ends. [MQTT-1.5.3-1]
+// wellFormed tells whether s is a valid MQTT string; if not, the connection must be closed. [MQTT-1.5.3-1]
 // [MQTT-1.5.3-2]
 func wellFormed(s string) bool { return utf8.ValidString(s) && strings.IndexByte(s, 0) < 0 }
 
-// decodeUnsubscribe stands in for gomqtt 0.14.3, whose decoder loses filters at the end of a list of short ones.
+// decodeUnsubscribe replaces the decoder of gomqtt 0.14.3, which loses filters at the end of a list of short ones.
 func decodeUnsubscribe(frame []byte) (packet.Generic, error) {
 	p := packet.NewUnsubscribe()
 	if _, err := p.Decode(frame); err != nil { // header, flags and id
@@ -178,7 +178,7 @@ func decodeUnsubscribe(frame []byte) (packet.Generic, error) {
 	return p, nil
 }
 
-// connectFault is why a CONNECT is refused with a code.
+// connectFault is the reason why a CONNECT is refused, with the code for CONNACK.
 type connectFault struct {
 	code packet.ConnackCode
 	text string
@@ -186,8 +186,8 @@ type connectFault struct {
 
 func (f connectFault) Error() string { return f.text }
 
-// decodeConnect decodes the first packet of a connection. gomqtt refuses an unknown protocol level and an empty
-// client id as malformed; the standard wants them answered, so they are looked at first.
+// decodeConnect decodes the first packet of a connection. gomqtt treats an unknown protocol level and an empty client
+// id as malformed. The standard requires an answer to them, so they are checked first.
 func decodeConnect(frame []byte) (*packet.Connect, error) {
 	if packet.Type(frame[0]>>4) != packet.CONNECT {
 		return nil, fmt.Errorf("%w: first packet is not CONNECT", errMalformed) // [MQTT-3.1.0-1]

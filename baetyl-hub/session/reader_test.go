@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// chunks is a connection that gives its bytes in pieces of any size.
+// chunks is a connection that delivers its bytes in pieces of any size.
 type chunks struct {
 	net.Conn
 	data []byte
@@ -49,7 +49,7 @@ func readAll(c net.Conn, limit int) (frames [][]byte, err error) {
 	}
 }
 
-// whole cuts a buffer into packets by the letter of the standard.
+// whole splits a buffer into packets, in the simplest way that the standard describes.
 func whole(data []byte, limit int) (frames [][]byte, err error) {
 	for len(data) >= 2 {
 		length, shift, i := 0, 0, 1
@@ -82,28 +82,8 @@ func whole(data []byte, limit int) (frames [][]byte, err error) {
 func TestReaderWithAnyChunks(t *testing.T) {
 	r := rand.New(rand.NewSource(5))
 	sizes := []int{
-		0,
-		1,
-		2,
-		100,
-		123,
-		124,
-		125,
-		126,
-		127,
-		128,
-		129,
-		200,
-		smallBuffer - 3,
-		smallBuffer,
-		smallBuffer + 1,
-		5000,
-		16380,
-		16384,
-		largeBuffer - 4,
-		largeBuffer,
-		largeBuffer + 1,
-		200000,
+		0, 1, 2, 100, 123, 124, 125, 126, 127, 128, 129, 200, smallBuffer - 3, smallBuffer, smallBuffer + 1,
+		5000, 16380, 16384, largeBuffer - 4, largeBuffer, largeBuffer + 1, 200000,
 	}
 	for round := range 300 {
 		var data []byte
@@ -149,7 +129,7 @@ func TestReaderWithAnyChunks(t *testing.T) {
 	}
 }
 
-// While nothing comes a connection keeps its small buffer alone.
+// An idle connection has only its small buffer.
 func TestReaderGivesTheLargeBufferBack(t *testing.T) {
 	p := packet.Publish{Message: packet.Message{Topic: "t", Payload: make([]byte, 20000)}}
 	b := make([]byte, p.Len())
@@ -174,8 +154,7 @@ func TestReaderGivesTheLargeBufferBack(t *testing.T) {
 	require.Nil(t, r.borrows)
 }
 
-// FuzzReader feeds a connection from its first byte: nothing that comes may panic, and no packet over the limit may
-// pass.
+// FuzzReader sends bytes from the start of a connection: none may cause a panic, and no packet over the limit may pass.
 func FuzzReader(f *testing.F) {
 	add := func(list ...packet.Generic) {
 		var all []byte
@@ -193,11 +172,8 @@ func FuzzReader(f *testing.F) {
 	connect.Will = &packet.Message{Topic: "w", Payload: []byte("w"), QOS: 2, Retain: true}
 	add(connect, &packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "a/+", QOS: 1}, {Topic: "#"}}})
 	add(&packet.Unsubscribe{ID: 1, Topics: []string{"a", "b", "c", "d", "e"}}, packet.NewPingreq(), packet.NewDisconnect())
-	add(
-		&packet.Publish{ID: 3, Message: packet.Message{Topic: "t", QOS: 2, Payload: []byte("m")}},
-		&packet.Pubrel{ID: 3},
-		&packet.Puback{ID: 4},
-	)
+	publish := &packet.Publish{ID: 3, Message: packet.Message{Topic: "t", QOS: 2, Payload: []byte("m")}}
+	add(publish, &packet.Pubrel{ID: 3}, &packet.Puback{ID: 4})
 	f.Add([]byte{0x30, 0xff, 0xff, 0xff, 0xff, 1}, uint8(1))
 	f.Add([]byte{0x10, 0x0c, 0, 4, 'M', 'Q', 'T', 'T', 4, 2, 0, 0, 0, 0}, uint8(1))
 	f.Add([]byte{0xa2, 5, 0, 1, 0, 9, 'x'}, uint8(2))
@@ -256,7 +232,8 @@ func checkDecode(t *testing.T, frame []byte) {
 
 func FuzzDecodeConnect(f *testing.F) {
 	for _, c := range []*packet.Connect{
-		{ClientID: "x", CleanSession: true, Version: 4}, {ClientID: "x", Username: "u", Password: "p", Version: 3, KeepAlive: 9},
+		{ClientID: "x", CleanSession: true, Version: 4},
+		{ClientID: "x", Username: "u", Password: "p", Version: 3, KeepAlive: 9},
 		{CleanSession: true, Version: 4, Will: &packet.Message{Topic: "w", QOS: 1}},
 	} {
 		b := make([]byte, c.Len())

@@ -1,17 +1,20 @@
-// Package session is MQTT 3.1.1 as the hub speaks it: connections, and the sessions that outlive them.
+// Package session implements MQTT 3.1.1: the connections, and the sessions that outlive them.
 //
-//	net.Conn ─► Serve: reader ─► client ──Publish──► router ──► store
-//	              ▲                │  ▲                 │
-//	              │  CONNECT takes │  └── receipt ◄─────┘ stored
-//	              │                ▼
-//	           outbox ◄──────── Session: queue ◄──Enqueue── router
+//	net.Conn ─► Serve: reader ─► client ──────────Publish──────────► router ─► store
+//	   ▲                           │                                    │
+//	   │                           ├─ receipt: PUBACK, PUBREC ◄── Done ─┤ (stored)
+//	   │                           ▼                                    │
+//	   └── writer goroutine ◄─ writeQueue ◄─── QoS 0: SendNow ──────────┤
+//	                               ▲                                    │
+//	                               └─ pump ◄─ Session.q ◄── Enqueue ────┘
 //
-// One goroutine reads a connection and handles its packets; a writer lives only while the outbox has something.
-// Nobody else waits for a socket. It promises: PUBACK, PUBREC and PUBCOMP follow the store, and go to the connection
-// that asked; a session has one connection at a time, and a newcomer waits until the old one has let go; a slow
-// reader loses QoS 0 messages (counted) and is held by its window for the others.
+// One goroutine reads a connection and handles its packets. A second one writes; it runs only while the write queue
+// has something that the socket does not take at once. No other goroutine waits for a socket. The package promises:
+//   - PUBACK, PUBREC and PUBCOMP are sent after the store has the message or the state, to the connection that asked.
+//   - A session has one connection at a time. A new connection waits until the old one has released the session.
+//   - A slow reader loses QoS 0 messages (counted). Its QoS 1 and 2 messages wait in the queue of the session.
 //
-// Locks, outer first: Registry.mu, router, Session.mu, outbox.mu, store.
+// Locks, outer first: Registry.mu, router, Session.mu, writeQueue.mu, store.
 package session
 
 import (
@@ -33,22 +36,22 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Options of a Registry. All must be set; config has the defaults.
+// Options of a Registry. All must be set; package config has the defaults.
 type Options struct {
 	Log              log.Logger
 	Topic            topic.Limits
 	ClientIDMax      int           // characters
 	PacketMax        int           // bytes of a received packet
-	ConnectTimeout   time.Duration // from accepting to CONNECT
-	WriteTimeout     time.Duration // of one write
-	ConnectionsMax   int
+	ConnectTimeout   time.Duration // from accepting a connection to its CONNECT
+	WriteTimeout     time.Duration // of one write; then the connection is closed
+	ConnectionsMax   int           // those before CONNECT included
 	SubscriptionsMax int           // per session
 	Ingress          int           // messages per client that are received and not yet stored
 	EgressQOS0       int           // QoS 0 messages per client that wait to be written; more are dropped
 	EgressBytes      int           // the same in bytes
 	Window           int           // messages per client that are sent and not yet acknowledged
 	QueueMax         int           // QoS 1 and 2 messages per session that wait; more are dropped, counted
-	Batch            int           // messages fetched at a time from the store for a session that catches up
+	FetchMax         int           // messages fetched at a time from the store for a session that catches up
 	Retry            time.Duration // after which an unacknowledged message is sent again; 0: only after a reconnect
 	WillDelay        time.Duration // after the start until wills of clients that have not come back are published
 }
@@ -59,10 +62,11 @@ func (o *Options) clientID(id string) bool {
 	return len(id) <= o.ClientIDMax && idCharacters.MatchString(id)
 }
 
-func (o *Options) outbox() outboxLimits {
-	// Above what QoS 0 may fill, room for a whole window and the answers to the client.
-	hard := uint64(o.EgressBytes) + uint64(o.Window+1)*uint64(o.PacketMax) + 1<<20 // more than an int of 32 bits holds
-	return outboxLimits{
+func (o *Options) writeLimits() writeLimits {
+	// hard: besides the bytes that QoS 0 may fill, room for a full window and for the answers to the client. It may be
+	// more than an int of 32 bits holds.
+	hard := uint64(o.EgressBytes) + uint64(o.Window+1)*uint64(o.PacketMax) + 1<<20
+	return writeLimits{
 		messages: o.EgressQOS0,
 		bytes:    o.EgressBytes,
 		hard:     int(min(hard, math.MaxInt)),
@@ -72,7 +76,7 @@ func (o *Options) outbox() outboxLimits {
 // Store is what sessions need of the store.
 type Store interface {
 	router.Store
-	// Messages returns stored messages by their rising numbers, nil for one that is gone.
+	// Messages returns the stored messages of the given numbers, which must rise; nil for one that is gone.
 	Messages(seqs []uint64) ([]*packet.Message, error)
 }
 
@@ -91,24 +95,24 @@ type Stats struct {
 	Rejected    atomic.Uint64 // connections over Options.ConnectionsMax
 }
 
-// Registry is the sessions of a hub. Its methods may be called from any goroutine.
+// Registry holds the sessions and connections of a hub. Its methods may be called from any goroutine.
 type Registry struct {
 	o      Options
 	store  Store
 	router *router.Router
-	waker  *router.Waker // of the store's goroutine
+	batch  *router.Batch // of the store's goroutine
 	users  atomic.Pointer[auth.Book]
 	stats  Stats
 	tasks  sync.WaitGroup // goroutines that fetch messages
 
-	mu       sync.Mutex // guards the fields below and Session.holder
-	sessions map[string]*Session
-	clients  map[*client]struct{}
-	wills    map[string]packet.Message // of clients that the last run of the hub left behind
-	number   uint64                    // of the newest durable session
-	anonymus uint64                    // clients without id so far
-	closed   bool
-	left     sync.Cond // a client left
+	mu        sync.Mutex // guards the fields below and Session.holder
+	sessions  map[string]*Session
+	clients   map[*client]struct{}
+	wills     map[string]packet.Message // of clients that were connected when the hub ended last time
+	number    uint64                    // of the newest durable session
+	anonymous uint64                    // clients without id so far
+	closed    bool
+	left      sync.Cond // a client left
 }
 
 // New returns a registry without sessions.
@@ -117,7 +121,7 @@ func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
 		o:        o,
 		store:    st,
 		router:   r,
-		waker:    r.StoreWaker(),
+		batch:    r.StoreBatch(),
 		sessions: map[string]*Session{},
 		clients:  map[*client]struct{}{},
 		wills:    map[string]packet.Message{},
@@ -130,14 +134,14 @@ func New(o Options, st Store, r *router.Router, users *auth.Book) *Registry {
 // Stats returns the counters.
 func (g *Registry) Stats() *Stats { return &g.stats }
 
-// SetUsers replaces the principals. Connections of users that are gone or changed are ended, and what a user may no
-// longer subscribe to brings his sessions nothing from now on.
+// SetUsers replaces the principals. It closes the connections of users that are removed or changed, and deactivates
+// subscriptions that a user may no longer have.
 func (g *Registry) SetUsers(users *auth.Book) {
 	g.users.Store(users)
 	var kicked []*client
 	g.mu.Lock()
 	for c := range g.clients {
-		// A connection that is still being admitted has no user here yet; it is compared when it has.
+		// A connection that is still being admitted has no user here yet; admit compares it later.
 		if u := c.admitted.Load(); u != nil && !u.Equal(users.User(u.Name)) {
 			c.kick()
 			kicked = append(kicked, c)
@@ -145,7 +149,7 @@ func (g *Registry) SetUsers(users *auth.Book) {
 	}
 	g.mu.Unlock()
 	for _, c := range kicked {
-		<-c.done // or it would subscribe once more under the old rules
+		<-c.done // until then it could still subscribe under the old rules
 	}
 	g.mu.Lock()
 	sessions := make([]*Session, 0, len(g.sessions))
@@ -154,13 +158,13 @@ func (g *Registry) SetUsers(users *auth.Book) {
 	}
 	g.mu.Unlock()
 	for _, s := range sessions {
-		s.park(users.User(s.user))
+		s.deactivate(users.User(s.user))
 	}
 }
 
-// park makes the subscriptions inactive that the user, nil if he is gone, may not have. They are removed, or become
-// active again, when the client comes: see recheck.
-func (s *Session) park(user *auth.User) {
+// deactivate removes from the router the subscriptions that the user may not have; user is nil if there is no such
+// user. When the client connects again, recheck removes them for good or makes them active.
+func (s *Session) deactivate(user *auth.User) {
 	var gone []string
 	s.mu.Lock()
 	for f := range s.subs {
@@ -168,14 +172,14 @@ func (s *Session) park(user *auth.User) {
 			gone = append(gone, f)
 		}
 	}
-	s.parked = s.parked || len(gone) > 0
+	s.inactive = s.inactive || len(gone) > 0
 	s.mu.Unlock()
 	if len(gone) > 0 {
 		s.g.router.Unsubscribe(s, gone)
 	}
 }
 
-// Sessions returns how many sessions there are, connected or not.
+// Sessions returns the number of sessions, connected or not.
 func (g *Registry) Sessions() int {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -208,8 +212,8 @@ func (g *Registry) stopping() bool {
 	return g.closed
 }
 
-// Close ends all connections and waits until their sessions are let go. Wills are kept for the next start. New
-// connections are refused.
+// Close closes all connections and waits until their sessions are released. Wills stay in the store for the next
+// start. New connections are refused.
 func (g *Registry) Close() {
 	g.mu.Lock()
 	g.closed = true
@@ -223,8 +227,8 @@ func (g *Registry) Close() {
 	g.tasks.Wait()
 }
 
-// take gives c the session of its client id. A connection that holds it is ended first; whoever of several newcomers
-// gets it next is one alone, and the others end it in turn. [MQTT-3.1.4-2]
+// take gives c the session of its client id. If another connection holds the session, take closes that one and waits
+// for its end. If several connections wait, one gets the session, and the next one closes it again. [MQTT-3.1.4-2]
 func (g *Registry) take(c *client, id string, clean bool) (s *Session, present bool, err error) {
 	for {
 		g.mu.Lock()
@@ -249,7 +253,7 @@ func (g *Registry) take(c *client, id string, clean bool) (s *Session, present b
 			<-holder.done
 			continue
 		}
-		// A clean session, or the user is gone from the configuration: the old state goes. [MQTT-3.1.2-6]
+		// A clean session, or the old user is no longer in the configuration: discard the old state. [MQTT-3.1.2-6]
 		old.holder = c
 		g.mu.Unlock()
 		err := g.discard(old)
@@ -265,15 +269,15 @@ func (g *Registry) take(c *client, id string, clean bool) (s *Session, present b
 	}
 	defer g.mu.Unlock()
 	_, c.staleWill = g.wills[id]
-	delete(g.wills, id) // the client is back: the will that the last run of the hub left is void
+	delete(g.wills, id) // the client is back: its will from before the restart is not published
 	if s = g.sessions[id]; s != nil && id != "" {
 		s.holder = c
 		return s, true, nil
 	}
 	s = &Session{g: g, id: id, user: c.user.Name, holder: c, subs: map[string]packet.QOS{}}
 	if id == "" {
-		g.anonymus++
-		s.id = fmt.Sprintf("$%d", g.anonymus) // no client id starts with $
+		g.anonymous++
+		s.id = fmt.Sprintf("$%d", g.anonymous) // no client id starts with $
 	} else if !clean {
 		g.number++
 		s.number = g.number
@@ -307,7 +311,7 @@ func (g *Registry) release(c *client) {
 	}
 }
 
-// discard removes a durable session that nobody holds from router and store.
+// discard removes a durable session from router and store. The caller holds the session.
 func (g *Registry) discard(s *Session) error {
 	s.mu.Lock()
 	filters := make([]string, 0, len(s.subs))
@@ -329,7 +333,7 @@ func (g *Registry) discard(s *Session) error {
 			tx.Release(seq)
 		}
 		tx.DeleteSession(s.number, filters, slices.Collect(maps.Keys(s.inbound)))
-		// What follows now, of messages that were routed before, finds the session dead and is freed at once.
+		// Messages that were routed to the session before and are written from now on find it dead and are freed.
 		was, freed = s.q, s.freed
 		s.dead, s.q, s.freed = true, queue{}, nil
 		return nil
@@ -346,7 +350,7 @@ func (g *Registry) discard(s *Session) error {
 	return err
 }
 
-// commit runs write in the store's goroutine and waits until it is stored; with need false it does nothing.
+// commit runs write on the store's goroutine and waits until the result is stored. If need is false it does nothing.
 func (g *Registry) commit(write func(*store.Tx) error, need bool) error {
 	if !need {
 		return nil
@@ -362,11 +366,11 @@ func (g *Registry) await(x *change) error {
 	return <-x.done
 }
 
-// change is an op that somebody waits for.
+// change is an op that a connection waits for.
 type change struct {
 	write  func(*store.Tx) error
-	failed func()     // takes back what write did in memory; may be nil
-	done   chan error // one slot: Committed never blocks
+	failed func()     // undoes what write did in memory; may be nil
+	done   chan error // buffered: Committed never blocks
 }
 
 // Write implements store.Op.

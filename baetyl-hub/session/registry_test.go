@@ -20,8 +20,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// rig is a registry on a real store whose goroutine the test can hold, so that ops come into one batch. Internal
-// tests are for what depends on that; everything else is shown through the network door in ../conformance.
+// rig is a registry on a real store, which the test can block so that ops are in one batch. These tests are internal
+// because they need that; all others are in ../conformance and use network connections.
 type rig struct {
 	*Registry
 	t     *testing.T
@@ -38,7 +38,7 @@ func newRig(t *testing.T, change ...func(*Options)) *rig {
 	return g
 }
 
-// openRig is for a store that may fail; the caller closes the rig.
+// openRig makes a rig on a store that may fail. The caller closes it.
 func openRig(t *testing.T, on store.Options, change ...func(*Options)) (*rig, error) {
 	t.Helper()
 	st, err := store.Open(on)
@@ -63,7 +63,7 @@ func openRig(t *testing.T, on store.Options, change ...func(*Options)) (*rig, er
 		EgressBytes:      1 << 20,
 		Window:           100,
 		QueueMax:         1000,
-		Batch:            50,
+		FetchMax:         50,
 	}
 	for _, f := range change {
 		f(&o)
@@ -90,7 +90,7 @@ func (g *rig) close() error {
 	return errors.Join(err, g.store.Close())
 }
 
-// peer is a client on a pipe.
+// peer is the client's end of a connection.
 type peer struct {
 	t    *testing.T
 	conn net.Conn
@@ -152,12 +152,12 @@ func (g *rig) keep() *peer {
 
 func (g *rig) publish(payload string, qos packet.QOS) chan error {
 	done := make(chan error, 1)
-	w := router.NewWaker(g.store)
+	batch := router.NewBatch(g.store)
 	g.router.Publish(&router.Publication{
 		Message: packet.Message{Topic: "t", Payload: []byte(payload), QOS: qos}, Route: g.router.Route("t"),
-		Done: func(_ *router.Publication, err error, _ *router.Waker) { done <- err },
-	}, &w)
-	w.Flush()
+		Done: func(_ *router.Publication, err error, _ *router.Batch) { done <- err },
+	}, &batch)
+	batch.Flush()
 	return done
 }
 
@@ -170,7 +170,7 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// queued waits until so many ops wait in the session's name: dirty means that its progress is one of them.
+// dirty tells whether the session's progress is an op in the store's queue.
 func (g *rig) dirty(id string) bool {
 	g.mu.Lock()
 	s := g.sessions[id]
@@ -183,7 +183,7 @@ func (g *rig) dirty(id string) bool {
 	return s.dirty
 }
 
-// PUBREC of a session, and the clean session that discards it, in one batch.
+// A PUBREC and the clean session that discards its session are in the same batch.
 func TestDiscardInTheBatchOfPubrec(t *testing.T) {
 	g := newRig(t)
 	p := g.keep()
@@ -207,7 +207,7 @@ func TestDiscardInTheBatchOfPubrec(t *testing.T) {
 	eventually(t, "nothing stored", func() bool { return g.store.Stats().Messages.Load() == 0 })
 }
 
-// Messages on their way to a session that is discarded meanwhile are not kept for it.
+// Messages that are being stored for a session while it is discarded are not kept.
 func TestDiscardWhileMessagesAreStored(t *testing.T) {
 	g := newRig(t)
 	p := g.keep()
@@ -238,7 +238,7 @@ func TestDiscardWhileMessagesAreStored(t *testing.T) {
 	eventually(t, "nothing stored", func() bool { return g.store.Stats().Messages.Load() == 0 })
 }
 
-// A session whose queue is full costs neither memory nor disk for what it does not take.
+// Messages that a full queue does not take need neither memory nor disk.
 func TestFullQueueDoesNotGrow(t *testing.T) {
 	g := newRig(t, func(o *Options) { o.QueueMax = 10 })
 	p := g.keep()
@@ -262,7 +262,7 @@ func TestFullQueueDoesNotGrow(t *testing.T) {
 	require.EqualValues(t, 100*20-10, g.stats.QueueFull.Load())
 }
 
-// CONNACK 3: the hub can't keep what the client asks it to keep.
+// CONNACK has code 3 if the hub can't store a session.
 func TestServerUnavailable(t *testing.T) {
 	g := newRig(t)
 	p := g.dial()
@@ -277,7 +277,7 @@ func TestServerUnavailable(t *testing.T) {
 	p.expect(&packet.Connack{})
 }
 
-// After Close nobody is served.
+// Close closes all connections, and new ones are refused.
 func TestClosed(t *testing.T) {
 	g := newRig(t)
 	p, q := g.keep(), g.dial()

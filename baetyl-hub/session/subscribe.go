@@ -10,8 +10,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
 
-// subscribe handles SUBSCRIBE: each filter is granted or refused by itself; retained messages follow for the granted
-// ones only.
+// subscribe handles SUBSCRIBE: it grants or refuses each filter by itself, and sends the retained messages of those
+// that it grants.
 func (c *client) subscribe(p *packet.Subscribe) error {
 	ack := packet.NewSuback()
 	ack.ID = p.ID // [MQTT-3.8.4-2]
@@ -28,7 +28,7 @@ func (c *client) subscribe(p *packet.Subscribe) error {
 		ack.ReturnCodes = append(ack.ReturnCodes, code)
 	}
 	s := c.s
-	c.w.Flush() // what the client sent before is stored before
+	c.batch.Flush() // store earlier packets of the client first
 	if err := c.g.commit(func(tx *store.Tx) error {
 		for _, x := range granted {
 			tx.PutFilter(s.number, x.Filter, x.QOS)
@@ -42,9 +42,9 @@ func (c *client) subscribe(p *packet.Subscribe) error {
 		s.subs[x.Filter] = x.QOS // replaces an identical one [MQTT-3.8.4-3]
 	}
 	s.mu.Unlock()
-	// SUBACK goes out before any message that the subscriptions bring.
-	since := c.g.router.Subscribe(s, granted, func() { c.send(ack, &c.w) })
-	c.w.Flush()
+	// SUBACK is queued before any message of the new subscriptions.
+	since := c.g.router.Subscribe(s, granted, func() { c.send(ack, &c.batch) })
+	c.batch.Flush()
 	c.g.router.SendRetained(s, granted, since)
 	return nil
 }
@@ -63,28 +63,25 @@ func (c *client) maySubscribe(full string) error {
 	c.s.mu.Lock()
 	defer c.s.mu.Unlock()
 	if _, has := c.s.subs[full]; !has && len(c.s.subs) >= c.g.o.SubscriptionsMax {
-		return fmt.Errorf(
-			"subscribe to %q: client has %d subscriptions already (session.subscriptions.max)",
-			full,
-			len(c.s.subs),
-		)
+		return fmt.Errorf("subscribe to %q: the client already has %d subscriptions (session.subscriptions.max)",
+			full, len(c.s.subs))
 	}
 	return nil
 }
 
 // unsubscribe handles UNSUBSCRIBE; filters without subscription are acknowledged too. [MQTT-3.10.4-5]
 func (c *client) unsubscribe(p *packet.Unsubscribe) error {
-	c.w.Flush()
+	c.batch.Flush()
 	if err := c.g.remove(c.s, p.Topics); err != nil {
 		return err
 	}
 	ack := packet.NewUnsuback()
 	ack.ID = p.ID // [MQTT-3.10.4-4]
-	c.send(ack, &c.w)
+	c.send(ack, &c.batch)
 	return nil
 }
 
-// remove ends subscriptions of a session.
+// remove removes subscriptions of a session from router and store.
 func (g *Registry) remove(s *Session, filters []string) error {
 	g.router.Unsubscribe(s, filters)
 	s.mu.Lock()

@@ -8,8 +8,8 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
-// clock counts the time that the hub has been running, over its restarts. The age of a message is measured by it: a
-// device whose wall clock jumps from 1970 to today must not find all its messages expired.
+// clock counts the running time of the hub, over its restarts. It measures the age of messages: if the wall clock of a
+// device jumps from 1970 to today, its messages must not expire.
 type clock struct {
 	base  time.Duration // running time before this start
 	start time.Time     // monotonic
@@ -22,7 +22,7 @@ func (c *clock) load(value []byte) {
 
 func (c *clock) now() time.Duration { return c.base + time.Since(c.start) }
 
-// freeGuard asks the file system for its free space, at most once a second.
+// freeGuard checks the free space of the file system, at most once a second.
 type freeGuard struct {
 	asked time.Time
 	ok    bool
@@ -34,14 +34,14 @@ func (g *freeGuard) enough(o Options) bool {
 	}
 	if time.Since(g.asked) >= time.Second {
 		free, err := o.FreeSpace(o.Dir)
-		g.ok = err != nil || free >= o.MinFree // a file system that can't be asked refuses by itself when it is full
+		g.ok = err != nil || free >= o.MinFree // if it is unknown, a write fails when the disk is full
 		g.asked = time.Now()
 	}
 	return g.ok
 }
 
-// RunExpiry removes messages older than retention, in running time, every interval until ctx ends. It is the
-// documented cap `cleanup`, and removes also what a session still needs; Stats.Expired counts.
+// RunExpiry removes messages older than retention, in running time of the hub, every interval until ctx ends: see
+// `message.ingress.qos1.cleanup`. It also removes those that a session still needs. Stats.Expired counts them.
 func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration) error {
 	t := time.NewTicker(interval)
 	defer t.Stop()
@@ -58,14 +58,14 @@ func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration
 	}
 }
 
-// expiry removes a bounded number of messages in a batch and queues itself again while there are more.
+// expiry removes at most expiryStep messages in a batch and queues itself again while there are more.
 type expiry struct {
 	ctx       context.Context
 	s         *Store
 	retention time.Duration
-	done      chan struct{} // closed when all is removed that is old
+	done      chan struct{} // closed when all old messages are removed
 
-	next    uint64 // number after the last that was looked at
+	next    uint64 // number after the last one that was checked
 	removed uint64
 	more    bool
 }
@@ -76,8 +76,8 @@ const expiryStep = 1000
 func (e *expiry) Write(tx *Tx) error {
 	s := e.s
 	tx.putClock()
-	// It begins where the last one ended: what was removed before that leaves marks in the database for a while, which
-	// are slow to pass.
+	// It begins where the last one ended: goleveldb keeps markers of deleted records for a while, and passing them is
+	// slow.
 	r := util.BytesPrefix([]byte{kindMessage})
 	r.Start = key8(kindMessage, s.oldest)
 	it := s.db.Load().NewIterator(r, nil)
@@ -92,7 +92,7 @@ func (e *expiry) Write(tx *Tx) error {
 		seq := binary.BigEndian.Uint64(it.Key()[1:])
 		e.next = seq + 1
 		if s.needs.get(seq) == 0 {
-			continue // released in this very batch
+			continue // released in this batch
 		}
 		tx.remove(seq)
 		e.removed++

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 )
 
-// makeDir makes a folder, and those above it that are missing, each 0700, and brings their names to the disk: a
-// database in a folder whose name is lost with the power is lost. sync is called for each folder that has a new name.
+// makeDir makes a folder, and missing ones above it, with mode 0700. It calls sync for the parent of each, so that
+// their names are on stable storage: if a power loss removed the folder's name, the database would be lost.
 func makeDir(dir string, sync func(dir string) error) error {
 	parent := filepath.Dir(dir)
 	if _, err := os.Stat(parent); errors.Is(err, fs.ErrNotExist) {
@@ -17,7 +17,7 @@ func makeDir(dir string, sync func(dir string) error) error {
 		}
 	}
 	switch err := os.Mkdir(dir, 0o700); {
-	case errors.Is(err, fs.ErrExist): // perhaps made by a hub that was killed before it came to the sync
+	case errors.Is(err, fs.ErrExist): // perhaps made by a hub that was killed before the sync
 	case err != nil:
 		return err
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every folder that has got a new name is synced after it: the database's parent each time, since a hub may have been
-// killed before. Internal, because only a power cut shows it from outside.
+// The parent of each new folder is synced, and the parent of the database each time, since an earlier hub may have been
+// killed before the sync. Internal, because from outside only a power cut shows it.
 func TestMakeDir(t *testing.T) {
 	root := t.TempDir()
 	var synced []string

@@ -7,15 +7,14 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/opt"
 )
 
-// A transaction that failed may be on the disk all the same: whole, if only its sync failed. Its ops are told that
-// they are not stored, and what is in memory goes on from there. So the first thing that is written when the store is
-// open again is the inverse of the batch. If the hub ends before, nothing has been built on the failure: then the
-// batch may be there, as after any crash.
+// A failed transaction may still be on the disk, completely if only its sync failed. But its ops get an error, and the
+// state in memory does not include them. So when the store is open again, it first writes the inverse of the batch. If
+// the hub ends before that, the batch may be there, as after any crash.
 
 // remember is called before a transaction that is not the last one of its batch is written.
 func (tx *Tx) remember() {
 	if tx.before == nil {
-		tx.before, _ = tx.s.db.Load().GetSnapshot() // an error comes up again in the write
+		tx.before, _ = tx.s.db.Load().GetSnapshot() // the write meets an error again
 	}
 }
 
@@ -30,13 +29,13 @@ func (tx *Tx) another() {
 	}
 }
 
-// The memory of transactions is used again: of so many, and of none that was larger, in bytes.
+// The buffers of transactions are used again: so many of them, and none with more bytes.
 const (
 	spareBatches = 32
 	spareSize    = 64 << 10
 )
 
-// forget ends a batch.
+// forget ends a batch: it drops what inverse needed.
 func (tx *Tx) forget() {
 	if tx.before != nil {
 		tx.before.Release()
@@ -52,22 +51,23 @@ func (tx *Tx) forget() {
 	tx.earlier = tx.earlier[:0]
 }
 
-// inverse returns what brings the database back to where it was before the batch.
+// inverse returns the changes that undo the batch.
 func (tx *Tx) inverse() *leveldb.Batch {
 	v := &inverse{get: tx.s.db.Load().Get, seen: map[string]bool{}}
 	if tx.before != nil {
 		v.get = tx.before.Get
 	}
 	for _, b := range append(tx.earlier, tx.batch) {
-		_ = b.Replay(v) // no error: it is this program's own
+		_ = b.Replay(v) // never fails: this program made b
 	}
 	if v.fault != nil {
-		tx.s.o.Log.WithError(v.fault).Warnf("some records can't be read, so what was refused may be there after all")
+		tx.s.o.Log.WithError(v.fault).
+			Warnf("some records can't be read to undo a failed write, so refused changes may be stored")
 	}
 	return &v.batch
 }
 
-// inverse implements leveldb.BatchReplay.
+// inverse implements leveldb.BatchReplay: it makes the changes that undo those of a transaction.
 type inverse struct {
 	batch leveldb.Batch
 	get   func(key []byte, o *opt.ReadOptions) ([]byte, error)
@@ -86,9 +86,9 @@ func (v *inverse) Put(key, _ []byte) {
 	}
 }
 
-// Delete implements leveldb.BatchReplay. A message that is deleted was acknowledged, expired, or belonged to a
-// session that was to be discarded: it may be gone, and a million of them would not fit into memory. What is
-// acknowledged stays so with it: of a QoS 2 message it says that PUBREL must follow.
+// Delete implements leveldb.BatchReplay. It does not restore messages: a deleted message was acknowledged, or
+// expired, or belonged to a discarded session, and a million of them would not fit into memory. For the same reason
+// acknowledgements stay: without its message a QoS 2 exchange can only go on with PUBREL.
 func (v *inverse) Delete(key []byte) {
 	if key[0] != kindMessage {
 		v.restore(key)

@@ -12,7 +12,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
-// Session is what the store knows of a session.
+// Session is the stored part of a session.
 type Session struct {
 	Number   uint64
 	Client   string
@@ -22,18 +22,19 @@ type Session struct {
 	Received []packet.ID
 }
 
-// Visitor receives the content of a store at start: sessions in any order, then retained messages, wills, messages.
+// Visitor receives the content of a store at start: sessions in any order, then retained messages, then wills, then
+// messages. All functions must be set unless the store is empty.
 type Visitor struct {
 	Session  func(Session)
 	Retained func(packet.Message)
 	Will     func(client string, will packet.Message)
-	// Message is called for each message in the order of their numbers, after the sessions. needed tells how many of its
-	// targets still need it, which is how often Release must be called for it; one that nobody needs is removed.
+	// Message is called for each message in the order of their numbers. needed is the number of its targets that still
+	// need it: Release must be called so many times. A message with 0 is removed.
 	Message func(seq uint64, rec *Record) (needed int)
 }
 
-// Load hands the content to v. It is called once, before Run. A record that can't be decoded is reported, removed and
-// skipped: the rest is served.
+// Load gives the content to v. Call it once, before Run. It removes records that can't be decoded and logs their
+// number.
 func (s *Store) Load(v Visitor) error {
 	damaged := 0
 	drop := func(key []byte) {
@@ -54,7 +55,7 @@ func (s *Store) Load(v Visitor) error {
 	}); err != nil {
 		return err
 	}
-	// Parts of a session that is not there are left over from a damaged store: nobody can use them.
+	// Parts of an unknown session are left over from a damaged store.
 	part := func(kind byte, take func(x *Session, rest, value []byte) bool) error {
 		return s.scan(kind, func(key, value []byte) {
 			if len(key) >= 9 {
@@ -99,7 +100,7 @@ func (s *Store) Load(v Visitor) error {
 		return err
 	}
 	if damaged > 0 {
-		s.o.Log.WithField("records", damaged).Warnf("damaged records were removed from the store")
+		s.o.Log.WithField("records", damaged).Warnf("store %s had damaged records, they were removed", s.dir)
 	}
 	s.write(&s.tx, true)
 	return s.tx.fail
@@ -159,17 +160,15 @@ func (s *Store) scan(kind byte, fn func(key, value []byte)) error {
 	return nil
 }
 
-// Messages returns the messages of the given numbers, which rise, for a session that has them in the store only; nil
-// for one that is gone or damaged. An error says that they can't be read now. It may be called from any goroutine.
+// Messages returns the messages of the given numbers, which must rise; nil for one that is gone or damaged. After an
+// error the caller should try again later. It may be called from any goroutine.
 func (s *Store) Messages(seqs []uint64) ([]*packet.Message, error) {
 	out := make([]*packet.Message, len(seqs))
 	if len(seqs) == 0 {
 		return out, nil
 	}
 	it := s.db.Load().NewIterator(
-		&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)},
-		nil,
-	)
+		&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)}, nil)
 	defer it.Release()
 	ok := it.First()
 	for i, seq := range seqs {
@@ -194,10 +193,10 @@ func (s *Store) Messages(seqs []uint64) ([]*packet.Message, error) {
 	return out, nil
 }
 
-// strides is how many messages of others an iterator passes before it is quicker to seek.
+// strides is how many messages an iterator passes one by one before it seeks.
 const strides = 16
 
-// undamaged does what Messages does, one by one: an iterator ends at a damaged block.
+// undamaged does the same as Messages, one by one: an iterator ends at a damaged block.
 func (s *Store) undamaged(seqs []uint64) ([]*packet.Message, error) {
 	out := make([]*packet.Message, len(seqs))
 	for i, seq := range seqs {

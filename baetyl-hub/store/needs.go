@@ -1,7 +1,7 @@
 package store
 
-// needs counts, for each stored message, the sessions that still need it. Messages are numbered in order and mostly
-// go in that order, so the counts stand in pages that come and go with them: about eight bytes a message.
+// needs counts, for each stored message, the sessions that still need it. Messages are numbered in order and are mostly
+// deleted in that order, so the counts are kept in pages, which are freed when empty: about eight bytes per message.
 type needs struct{ pages map[uint64]*page }
 
 const pageBits = 12
@@ -39,7 +39,7 @@ func (n *needs) get(seq uint64) uint32 {
 	return p.count[seq&(1<<pageBits-1)]
 }
 
-// setSize remembers the bytes of a message that is needed.
+// setSize sets the size in bytes of a message whose count is not 0.
 func (n *needs) setSize(seq uint64, bytes int) {
 	if p := n.pages[seq>>pageBits]; p != nil {
 		p.size[seq&(1<<pageBits-1)] = uint32(bytes)

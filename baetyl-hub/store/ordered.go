@@ -6,9 +6,9 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 )
 
-// ordered is a storage in which the sync of a journal says that all that was written to earlier journals is safe,
-// too. goleveldb leaves a full journal without a sync, and so the first transactions of a batch whose last one, in
-// the next journal, is synced.
+// ordered is a storage in which the sync of a journal also makes earlier journals durable. goleveldb does not sync a
+// full journal when it begins the next one. So without ordered the first transactions of a batch could be lost
+// although its last one, in the next journal, was synced.
 type ordered struct {
 	storage.Storage
 	mu   sync.Mutex
@@ -36,8 +36,8 @@ func (o *ordered) Create(fd storage.FileDesc) (storage.Writer, error) {
 	return o.last, nil
 }
 
-// dirtyJournal knows whether it has something to sync. goleveldb uses it, and creates the next, from one goroutine at
-// a time.
+// dirtyJournal is a journal that knows whether it has unsynced writes. goleveldb uses it, and creates the next one,
+// from one goroutine at a time.
 type dirtyJournal struct {
 	storage.Writer
 	dirty bool

@@ -2,6 +2,6 @@
 
 package store_test
 
-// raceDetector is set where goleveldb may not be driven into errors of its compaction: there it closes a channel that
-// another goroutine may be sending to, on purpose, and recovers. The detector takes that for a race of ours.
+// raceDetector is set in builds with -race. There tests must not cause errors of goleveldb's compaction: after one,
+// goleveldb closes a channel that another goroutine may be sending to, and recovers, which the detector reports.
 const raceDetector = true

@@ -8,16 +8,16 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// Keys: one letter for the kind, then big-endian numbers, so that an iterator walks each kind in order.
+// Keys: one letter for the kind, then big-endian numbers, so that an iterator returns each kind in order.
 //
-//	m seq            message: age, quality, topic, targets, payload
+//	m seq            message: running time when stored, QoS, topic, payload, targets
 //	r topic          retained message
 //	s session        client id and user name
-//	f session filter quality of service
-//	a session        what of the session's queue is acknowledged
+//	f session filter QoS of the subscription
+//	a session        which messages of the session's queue are acknowledged
 //	i session id     id of a received QoS 2 message that is not released yet
 //	w client         will
-//	c …              clock
+//	clock            running time of the hub (the key is "cclock")
 const (
 	kindMessage  = 'm'
 	kindRetained = 'r'
@@ -49,14 +49,14 @@ type Target struct {
 	Session  uint64     // number of the session
 	Position uint64     // of the message in the session's queue
 	QOS      packet.QOS // of its delivery, 1 or 2
-	Retained bool       // delivered because it was retained, so with the retain flag
+	Retained bool       // to be delivered with the retain flag
 }
 
 // Record is a stored message.
 type Record struct {
-	Message packet.Message // Retain says nothing here
+	Message packet.Message // Retain has no meaning here
 	Targets []Target
-	Age     time.Duration // of the hub's running time since it was stored
+	Age     time.Duration // running time of the hub since it was stored
 }
 
 var errRecord = errors.New("record is damaged")
@@ -91,7 +91,7 @@ func appendRecord(b []byte, at time.Duration, m *packet.Message, targets []Targe
 	return b
 }
 
-// reader decodes what the append functions wrote. After the first damage everything it returns is zero.
+// reader decodes what the append functions made. After an error all its methods return zero values.
 type reader struct {
 	b   []byte
 	err error

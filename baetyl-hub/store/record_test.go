@@ -8,16 +8,12 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// FuzzDecodeRecord is internal: a record has no door but the store's files, which are checksummed. Nothing may panic,
-// allocate more than the record can justify, or change what it reads back.
+// FuzzDecodeRecord is internal: through the store's files, which have checksums, a damaged record never gets this
+// far. No record may cause a panic, allocate more memory than its size justifies, or change when it is encoded again.
 func FuzzDecodeRecord(f *testing.F) {
 	f.Add(
-		appendRecord(
-			nil,
-			time.Hour,
-			&packet.Message{Topic: "t", Payload: []byte("m"), QOS: 2, Retain: true},
-			[]Target{{1, 2, 1, true}, {1 << 60, 1 << 60, 2, false}},
-		),
+		appendRecord(nil, time.Hour, &packet.Message{Topic: "t", Payload: []byte("m"), QOS: 2, Retain: true},
+			[]Target{{1, 2, 1, true}, {1 << 60, 1 << 60, 2, false}}),
 	)
 	f.Add(appendRecord(nil, 0, &packet.Message{}, nil))
 	f.Add([]byte{})

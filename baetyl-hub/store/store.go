@@ -1,17 +1,24 @@
-// Package store keeps what must survive the hub: messages, sessions, retained messages and wills, in one goleveldb.
+// Package store keeps what must survive the hub: messages, sessions, retained messages and wills, in one goleveldb
+// database.
 //
-//	many goroutines ──Append(ops)─► queue ──► Run: op.Write(tx) … ─► the batch, one fsync ─► op.Committed(err) … ─► flush()
-//	                                  ▲                                      │
-//	                                  └── the next batch forms meanwhile ◄───┘
+//	many goroutines ──Append(ops)─► queue ─► Run: all that is queued becomes one batch
+//	                                           op.Write(tx) …       fills the transactions of the batch
+//	                                           write, one fsync     meanwhile the next batch is queued
+//	                                           op.Committed(err) …
+//	                                           flush()
 //
-// It promises that after Committed(nil) the op is on stable storage (sync: always), that an op is whole or absent
-// after a crash, and that ops are written, and told so, in the order of Append. Of an op that was told an error
-// nothing is left when the next one is stored, but what it acknowledged and the messages that it deleted. There is no
-// timer: a batch is what came while the previous one was written. Write and Committed run on one goroutine, so that
-// an op may use state that only ops touch.
+// The store promises:
+//   - After Committed(nil) an op is on stable storage (sync: always).
+//   - After a crash an op is there completely or not at all.
+//   - Ops are written, and their results reported, in the order of Append.
+//   - If an op gets an error, the store undoes it before it stores the next one. Two things stay: the acknowledgements
+//     of sessions, and the deletion of messages.
 //
-// A message is stored once, with the list of the sessions that need it. The store counts those needs in memory; when
-// the last one is released the message goes with the next batch. It knows nothing of topics, clients or connections.
+// There is no timer: a batch is what was queued while the previous one was written. Write and Committed run on one
+// goroutine, so that ops may share state without a lock.
+//
+// A message is stored once, with the list of the sessions that need it. The store counts them in memory. When the last
+// one releases the message, the next batch deletes it. The store knows nothing of topics, clients or connections.
 package store
 
 import (
@@ -34,12 +41,11 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// How far a batch is pushed before Committed.
+// When a batch is synced to the disk: values of Options.Sync.
 const (
-	SyncAlways = "always" // fsync: survives power loss
-	// fsync at least every Options.Interval: survives kill -9, power loss costs the last interval
-	SyncInterval = "interval"
-	SyncNone     = "none" // the operating system decides: survives kill -9
+	SyncAlways   = "always"   // before Committed: survives a power loss
+	SyncInterval = "interval" // every Options.Interval: survives kill -9; a power loss costs the last interval
+	SyncNone     = "none"     // when the operating system does it: survives kill -9
 )
 
 // Options of a store.
@@ -53,24 +59,24 @@ type Options struct {
 	FreeSpace func(dir string) (uint64, error) // bytes free on the file system; nil: not watched
 	MinFree   uint64                           // bytes that must stay free; below, messages are refused
 
-	// For tests: what the database lies on, opened anew after a failed write; nil: the folder hub.db in Dir.
+	// For tests: opens the files of the database, also after a failed write; nil: the folder hub.db in Dir.
 	Storage     func() (storage.Storage, error)
-	WriteBuffer int // bytes that are gathered in memory and in a journal before a table is written; 0 means 8 MiB
+	WriteBuffer int // bytes that goleveldb keeps in memory and in a journal before it writes a table; 0 means 8 MiB
 }
 
 // Op is one change. The store calls Write once and then Committed once, from the goroutine of Run.
 type Op interface {
-	// Write adds the change to the batch. An error refuses the op alone; it must then have added nothing.
+	// Write adds the change to the batch. If it returns an error, only this op is refused; it must have added nothing.
 	Write(tx *Tx) error
-	// Committed tells that the change is stored, or why it is not. It must not block.
+	// Committed is called with nil when the change is stored, else with the reason. It must not block.
 	Committed(err error)
 }
 
 var (
-	// ErrFull refuses a message because a cap is reached (bytes, or free space of the disk).
-	ErrFull = errors.New("store is full")
+	// ErrFull refuses a message because Options.MaxBytes or Options.MinFree is reached.
+	ErrFull = errors.New("the store is full (storage.max, storage.free)")
 	// ErrClosed refuses an op after the end of Run.
-	ErrClosed = errors.New("store is closed")
+	ErrClosed = errors.New("the store is closed")
 )
 
 // Store is an open database. Append and Messages may be called from any goroutine.
@@ -78,13 +84,13 @@ type Store struct {
 	o     Options
 	dir   string // of the database
 	db    atomic.Pointer[leveldb.DB]
-	files storage.Storage // of db; touched as the fields below
+	files storage.Storage // of db; used like the fields below
 	stats Stats
 
-	broken atomic.Bool    // the last write failed: reopen before the next
-	undo   *leveldb.Batch // and then write this first: see Tx.inverse; nil: nothing. Touched as the fields below
+	broken atomic.Bool    // the last write failed: reopen before the next one
+	undo   *leveldb.Batch // written first after reopening: see Tx.inverse; nil: none; used like the fields below
 
-	// Touched by the goroutine of Run only, and by Load before it.
+	// Used by the goroutine of Run only, and by Load before it.
 	seq    uint64 // of the newest message
 	oldest uint64 // no message has a lower number
 	needs  needs
@@ -108,11 +114,11 @@ type Stats struct {
 	Bytes    atomic.Int64  // of stored messages now, keys and values
 	Errors   atomic.Uint64 // transactions that could not be written
 	Refused  atomic.Uint64 // messages refused with ErrFull
-	Expired  atomic.Uint64 // messages removed by age
+	Expired  atomic.Uint64 // messages removed by RunExpiry
 }
 
-// Open opens the database in o.Dir, or makes it. A damaged tail, as a power loss leaves it, is cut and reported in
-// the log; a damaged database is repaired as far as it can be read.
+// Open opens the database in o.Dir, or makes it. If a power loss has damaged the end of a journal, Open drops it and
+// logs a warning. It repairs a damaged database as far as it can be read. Call Load once after Open, then Run.
 func Open(o Options) (*Store, error) {
 	if o.BatchOps <= 0 {
 		o.BatchOps = 1000
@@ -147,15 +153,14 @@ func Open(o Options) (*Store, error) {
 	return s, nil
 }
 
-// writeBuffer is how much goleveldb gathers in memory, and in its journal, before it writes a table.
+// writeBuffer is the default of Options.WriteBuffer, in bytes.
 const writeBuffer = 8 << 20
 
 func (s *Store) open() error {
 	options := &opt.Options{
 		Filter:      filter.NewBloomFilter(10),
 		WriteBuffer: s.o.WriteBuffer,
-		// A batch above the write buffer goes the way of all others. goleveldb's own way for it takes locks that it never
-		// gives back when the disk fails.
+		// Write large batches like all others: goleveldb's special case for them keeps locks for ever if the disk fails.
 		DisableLargeBatchTransaction: true,
 		// Block cache and open files sized for small machines.
 		BlockCacheCapacity:     4 << 20,
@@ -168,7 +173,7 @@ func (s *Store) open() error {
 	files = &ordered{Storage: files}
 	db, err := leveldb.Open(files, options)
 	if ldberrors.IsCorrupted(err) {
-		s.o.Log.WithError(err).Warnf("store is damaged, repairing what can be read")
+		s.o.Log.WithError(err).Warnf("store %s is damaged, repairing it", s.dir)
 		db, err = leveldb.Recover(files, options)
 	}
 	if err != nil {
@@ -182,11 +187,11 @@ func (s *Store) open() error {
 // Stats returns the counters.
 func (s *Store) Stats() *Stats { return &s.stats }
 
-// Writable tells whether the last write went well. It may be called from any goroutine.
+// Writable tells whether the last write succeeded. It may be called from any goroutine.
 func (s *Store) Writable() bool { return !s.broken.Load() }
 
-// Append queues ops, side by side. It does not block: whoever makes ops bounds how many of his are under way. It
-// reports false, and the ops are neither kept nor told, once Run has ended.
+// Append queues ops, one directly after the other. It does not block, so the caller must limit the number of its queued
+// ops. After the end of Run it returns false, and neither Write nor Committed of the ops is called.
 func (s *Store) Append(ops ...Op) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -200,9 +205,9 @@ func (s *Store) Append(ops ...Op) bool {
 	return true
 }
 
-// Run commits ops until ctx ends; what is queued then, and what that causes, is still committed: the last
-// acknowledgement of a client is not forgotten because the hub stops. Who else makes ops has to end before. flush is
-// called after the ops of a batch have been told, so that they can gather what they cause.
+// Run commits ops until ctx ends. It then still commits the queued ops and those that they cause, so that a stop of the
+// hub loses no acknowledgement. All other sources of ops must have ended before. Run calls flush after the Committed
+// calls of each batch.
 func (s *Store) Run(ctx context.Context, flush func()) error {
 	ending := false // guarded by s.mu
 	stop := context.AfterFunc(ctx, func() {
@@ -268,8 +273,8 @@ func (s *Store) commit(ops []Op) {
 	}
 }
 
-// write writes a transaction; last says that it is the last one of its batch, with which the batch goes to the disk.
-// What went wrong is in tx.fail, for all ops of the batch.
+// write writes a transaction. If last is set it is the last one of its batch: then the batch is synced if it has to be.
+// An error is in tx.fail, for all ops of the batch.
 func (s *Store) write(tx *Tx, last bool) {
 	if tx.fail != nil {
 		return
@@ -290,7 +295,7 @@ func (s *Store) write(tx *Tx, last bool) {
 		tx.fail = fmt.Errorf("write store: %w", err)
 		s.broken.Store(true)
 		s.stats.Errors.Add(1)
-		s.o.Log.WithError(err).Errorf("store cannot be written; messages are refused until it can")
+		s.o.Log.WithError(err).Errorf("write to store %s failed, refusing messages until a write succeeds", s.dir)
 		return
 	}
 	tx.another()
@@ -305,7 +310,7 @@ func (s *Store) write(tx *Tx, last bool) {
 	}
 }
 
-// due tells whether a batch has to go to the disk before its ops are told.
+// due tells whether a batch has to be synced before Committed of its ops is called.
 func (s *Store) due(tx *Tx) bool {
 	switch s.o.Sync {
 	case SyncAlways, "":
@@ -316,11 +321,10 @@ func (s *Store) due(tx *Tx) bool {
 	return false
 }
 
-// reopen recovers from a failed write: goleveldb's journal refuses all writes after one that failed, for example on a
-// full disk.
+// reopen recovers from a failed write, for example on a full disk: goleveldb refuses all writes after it.
 func (s *Store) reopen() error {
 	if err := s.Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) && !errors.Is(err, storage.ErrClosed) {
-		s.o.Log.WithError(err).Warnf("close store")
+		s.o.Log.WithError(err).Warnf("close store %s failed, opening it again", s.dir)
 	}
 	if err := s.open(); err != nil {
 		return err
@@ -330,6 +334,6 @@ func (s *Store) reopen() error {
 	}
 	s.undo = nil
 	s.broken.Store(false)
-	s.o.Log.Infof("store can be written again")
+	s.o.Log.Infof("store %s can be written again", s.dir)
 	return nil
 }

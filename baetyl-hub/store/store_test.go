@@ -132,8 +132,8 @@ func eventually(t *testing.T, what string, cond func() bool) {
 	}
 }
 
-// Ops are written, and told, in the order of Append, however many goroutines append; those of one batch are told
-// after all of it is written; a transaction has no more than its limit, and all of a batch share a sync.
+// Write and Committed are called in the order of Append, however many goroutines append. Committed is called when the
+// whole batch is written. A transaction has at most BatchOps ops, and a batch has one sync.
 func TestOrderAndBatches(t *testing.T) {
 	r := open(t, store.Options{BatchOps: 7}, store.Visitor{})
 	type event struct {
@@ -219,7 +219,7 @@ func TestOrderOfEachGoroutine(t *testing.T) {
 	}
 }
 
-// What is queued at the end is stored, and what that causes; after it nothing is taken.
+// Ops that are queued when the store stops are stored, and those that they append. After that Append returns false.
 func TestEndStoresWhatIsQueued(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})
@@ -245,7 +245,7 @@ func TestEndStoresWhatIsQueued(t *testing.T) {
 	require.Equal(t, []string{"r0", "r1", "r2", "r3", "r4", "r5"}, got)
 }
 
-// A message goes with the last session that needs it.
+// A message is deleted when the last session releases it.
 func TestNeeds(t *testing.T) {
 	r := open(t, store.Options{Sync: store.SyncNone}, store.Visitor{})
 	a, b := r.put("a", 1, 2, 3), r.put("b", 1)
@@ -262,7 +262,7 @@ func TestNeeds(t *testing.T) {
 	require.Zero(t, r.Stats().Bytes.Load())
 	require.NoError(t, r.do(func(tx *store.Tx) { tx.Release(a); tx.Release(99) })) // of what is gone
 	require.Zero(t, r.Stats().Messages.Load())
-	// Put and released in one batch: never there.
+	// Put and released in one batch: not stored.
 	release := storetest.Hold(r.Store)
 	var seq uint64
 	r.Append(&op{write: func(tx *store.Tx) error { seq = tx.PutMessage(message("t", "c"), targets(1)); return nil }},
@@ -329,7 +329,7 @@ func TestNeedsAgainstModel(t *testing.T) {
 	for seq := range need {
 		delete(need, seq)
 	}
-	r := open(t, store.Options{Dir: dir}, visitor) // what nobody needs is removed at start
+	r := open(t, store.Options{Dir: dir}, visitor) // messages that no session needs are removed at start
 	require.Zero(t, r.Stats().Messages.Load())
 	require.Zero(t, r.Stats().Bytes.Load())
 }
@@ -342,7 +342,7 @@ func set(list []uint64) map[uint64]bool {
 	return out
 }
 
-// content is what a store hands over at start.
+// content is what a store loads.
 type content struct {
 	sessions map[uint64]store.Session
 	retained map[string]packet.Message
@@ -418,27 +418,21 @@ func TestRoundTrip(t *testing.T) {
 			},
 			300: {Number: 300, Filters: map[string]packet.QOS{"b": 1}},
 		}, c.sessions)
-		require.Equal(
-			t,
-			map[string]packet.Message{"r/ü": {Topic: "r/ü", Payload: []byte{0, 255}, QOS: 2, Retain: true}},
-			c.retained,
-		)
-		require.Equal(
-			t,
-			map[string]packet.Message{"one": {Topic: "w", QOS: 1, Retain: true}, "$7": *message("w", "x")},
-			c.wills,
-		)
+		require.Equal(t, map[string]packet.Message{"r/ü": {Topic: "r/ü", Payload: []byte{0, 255}, QOS: 2, Retain: true}},
+			c.retained)
+		require.Equal(t, map[string]packet.Message{"one": {Topic: "w", QOS: 1, Retain: true}, "$7": *message("w", "x")},
+			c.wills)
 		require.Equal(t, []string{"t=m at 2 1:1099511627776:2:false 300:0:1:true", "u= at 0 1:3:1:false"}, c.messages)
 		require.EqualValues(t, 2, r.Stats().Messages.Load())
 		r.stop()
 	}
-	// Numbers go on above what is there.
+	// New numbers are higher than those of loaded messages.
 	var c content
 	r = open(t, store.Options{Dir: dir}, c.visitor())
 	require.EqualValues(t, 3, r.put("next", 1))
 }
 
-// MaxBytes refuses what would be over it, and only that; room comes back with what is released.
+// Messages over MaxBytes are refused. After a release there is room again.
 func TestMaxBytes(t *testing.T) {
 	r := open(t, store.Options{MaxBytes: 1000, Sync: store.SyncNone}, store.Visitor{})
 	put := func(size int) error {
@@ -462,7 +456,7 @@ func TestMaxBytes(t *testing.T) {
 	require.NoError(t, put(80))
 	require.NoError(t, put(80))
 	require.ErrorIs(t, put(80), store.ErrFull)
-	// In one batch the messages before count too.
+	// Earlier messages of the same batch count too.
 	require.NoError(t, r.do(func(tx *store.Tx) { tx.Release(1); tx.Release(2) }))
 	release := storetest.Hold(r.Store)
 	errs := make([]error, 4)
@@ -493,15 +487,12 @@ func TestFreeSpace(t *testing.T) {
 	mu.Lock()
 	free = 1<<20 - 1
 	mu.Unlock()
-	eventually(
-		t,
-		"refusal within the second that the answer is kept",
-		func() bool { return errors.Is(room(), store.ErrFull) },
-	)
+	eventually(t, "refusal within the second that the answer is kept",
+		func() bool { return errors.Is(room(), store.ErrFull) })
 	mu.Lock()
 	fault = errors.New("can't be asked")
 	mu.Unlock()
-	eventually(t, "room where nobody can tell", func() bool { return room() == nil })
+	eventually(t, "room while the free space is unknown", func() bool { return room() == nil })
 }
 
 // age is how old a message is at the next start.
@@ -530,7 +521,8 @@ func (r *rig) expire(retention time.Duration, what string, cond func() bool) {
 	require.NoError(r.t, <-done)
 }
 
-// Old messages go, also those that are needed, thousands in steps; the younger stay; a later release does no harm.
+// Old messages are removed, also needed ones, thousands of them in several batches. Newer ones stay. Releasing a
+// removed message does nothing.
 func TestExpiry(t *testing.T) {
 	r := open(t, store.Options{Sync: store.SyncNone}, store.Visitor{})
 	require.NoError(t, r.do(func(tx *store.Tx) {
@@ -552,8 +544,7 @@ func TestExpiry(t *testing.T) {
 	require.Zero(t, r.Stats().Bytes.Load())
 }
 
-// Age is running time: what the wall clock did while the hub was down, or does while it runs, is nothing. The record
-// of the clock alone says how long the hub has been running.
+// The age of a message is running time of the hub, as the clock record says. The wall clock has no effect.
 func TestAgeIsRunningTime(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})
@@ -572,7 +563,7 @@ func TestAgeIsRunningTime(t *testing.T) {
 	require.Less(t, age(t, dir), 30*time.Second)
 }
 
-// Whatever a record holds, the store opens, drops what it can't read, and serves the rest.
+// The store opens with any damaged record, removes the damaged ones and loads the others.
 func TestDamagedRecords(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})
@@ -592,12 +583,13 @@ func TestDamagedRecords(t *testing.T) {
 	count := 0
 	for _, kind := range "srwmf" { // the second of each kind
 		it := db.NewIterator(util.BytesPrefix([]byte{byte(kind)}), nil)
-		require.True(t, it.Next() && it.Next())
+		require.True(t, it.Next())
+		require.True(t, it.Next())
 		require.NoError(t, db.Put(append([]byte{}, it.Key()...), []byte{0xff, 0xff, 0xff}, nil))
 		it.Release()
 		count++
 	}
-	// keys that are none
+	// invalid keys
 	for _, key := range []string{"s", "s1234567", "f1", "i12345678", "i12345678x", "a1", "m1", "m123456789", "r", "w"} {
 		require.NoError(t, db.Put([]byte(key), nil, nil))
 	}
@@ -620,7 +612,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 }
 
-// What makes batches wait for the disk: messages and what a client was told; not the acknowledgements of QoS 1.
+// Batches with messages, sessions or QoS 2 state are synced. Acknowledgements of QoS 1 alone are not.
 func TestSyncWhereItIsNeeded(t *testing.T) {
 	r := open(t, store.Options{Sync: store.SyncAlways}, store.Visitor{})
 	for name, c := range map[string]struct {
@@ -653,8 +645,7 @@ func TestSyncWhereItIsNeeded(t *testing.T) {
 	require.EqualValues(t, 1, interval.Stats().Syncs.Load())
 }
 
-// A damaged end of the database, as a power loss leaves it, is cut and reported; what stands before it is served, and
-// the store works.
+// If a power loss damages the end of a journal, the store drops it, logs a warning, and has all records before it.
 func TestDamagedTail(t *testing.T) {
 	dir := t.TempDir()
 	r := open(t, store.Options{Dir: dir}, store.Visitor{})
@@ -676,7 +667,7 @@ func TestDamagedTail(t *testing.T) {
 	var c content
 	r = open(t, store.Options{Dir: dir, Log: log.NewTo(&out, log.Config{Level: "warn"})}, c.visitor())
 	require.Len(t, c.messages, 80)
-	require.Contains(t, out.String(), "bytes are cut")
+	require.Contains(t, out.String(), "is damaged, probably by a power loss")
 	r.put("after", 1)
 	r.stop()
 	c = content{}
@@ -684,7 +675,7 @@ func TestDamagedTail(t *testing.T) {
 	require.Len(t, c.messages, 81)
 }
 
-// Two hubs can't have one store.
+// Only one hub can open a store.
 func TestStoreIsLocked(t *testing.T) {
 	r := open(t, store.Options{}, store.Visitor{})
 	_, err := store.Open(store.Options{Dir: r.dir})

@@ -11,9 +11,9 @@ import (
 type Tx struct {
 	s        *Store
 	batch    *leveldb.Batch // the transaction that is being made
-	begun    bool           // the batch has transactions before that one
+	begun    bool           // the batch has earlier transactions
 	buf      []byte
-	sync     bool  // the batch must be on stable storage before its ops are told
+	sync     bool  // the batch must be on stable storage before Committed of its ops
 	fail     error // why nothing of the batch can be written
 	messages int64 // change of the number of messages
 	bytes    int64 // change of their size
@@ -26,7 +26,7 @@ type Tx struct {
 	spares  []*leveldb.Batch
 }
 
-// need remembers a count as it was, for undo.
+// need is an earlier value of a count, for undo.
 type need struct {
 	seq   uint64
 	count uint32
@@ -44,6 +44,7 @@ func (tx *Tx) reset() {
 	tx.set = tx.set[:0]
 }
 
+// undo restores the counts in memory.
 func (tx *Tx) undo() {
 	for i := len(tx.set) - 1; i >= 0; i-- {
 		tx.s.needs.set(tx.set[i].seq, tx.set[i].count)
@@ -51,11 +52,11 @@ func (tx *Tx) undo() {
 	}
 }
 
-// Sync demands that this batch is on stable storage before its ops are told. Batches without it, such as
-// acknowledgements of QoS 1, survive the end of the process and go to the disk with the next batch that demands it.
+// Sync requires that the batch is on stable storage before Committed of its ops. A batch without it, such as one with
+// acknowledgements of QoS 1 only, survives the end of the process and is synced with the next batch that requires it.
 func (tx *Tx) Sync() { tx.sync = true }
 
-// Room tells whether a message of that size may be stored, ErrFull if not. An op asks before it writes anything.
+// Room returns ErrFull if a message of that many bytes may not be stored. Call it before other methods of tx.
 func (tx *Tx) Room(size int) error {
 	s := tx.s
 	if s.o.MaxBytes > 0 && s.stats.Bytes.Load()+tx.bytes+int64(size) > s.o.MaxBytes || !s.free.enough(s.o) {
@@ -79,7 +80,7 @@ func (tx *Tx) PutMessage(m *packet.Message, targets []Target) (seq uint64) {
 	return s.seq
 }
 
-// Release says that one of the targets of message seq needs it no more.
+// Release says that one of the targets of message seq no longer needs it. After the last one the message is deleted.
 func (tx *Tx) Release(seq uint64) {
 	n := tx.s.needs.get(seq)
 	if n == 0 {
@@ -111,20 +112,20 @@ func (tx *Tx) PutRetained(m *packet.Message) {
 	tx.sync = true
 }
 
-// DeleteRetained forgets the retained message of a topic.
+// DeleteRetained removes the retained message of a topic.
 func (tx *Tx) DeleteRetained(topic string) {
 	tx.batch.Delete(keyText(kindRetained, topic))
 	tx.sync = true
 }
 
-// PutSession makes the session known under its number.
+// PutSession stores client id and user of a session under its number.
 func (tx *Tx) PutSession(number uint64, client, user string) {
 	tx.buf = appendText(appendText(tx.buf[:0], client), user)
 	tx.batch.Put(key8(kindSession, number), tx.buf)
 	tx.sync = true
 }
 
-// DeleteSession forgets a session with everything that belongs to it, except its need for messages: see Release.
+// DeleteSession removes a session with its filters and received ids. Its messages must be released: see Release.
 func (tx *Tx) DeleteSession(number uint64, filters []string, received []packet.ID) {
 	tx.batch.Delete(key8(kindSession, number))
 	tx.batch.Delete(key8(kindAcked, number))
@@ -143,25 +144,25 @@ func (tx *Tx) PutFilter(session uint64, filter string, qos packet.QOS) {
 	tx.sync = true
 }
 
-// DeleteFilter forgets a subscription of a session.
+// DeleteFilter removes a subscription of a session.
 func (tx *Tx) DeleteFilter(session uint64, filter string) {
 	tx.batch.Delete(keyFilter(session, filter))
 	tx.sync = true
 }
 
-// PutAcked stores what of its queue a session has done with, in the session's own encoding.
+// PutAcked stores which messages of its queue a session has acknowledged, in an encoding of package session.
 func (tx *Tx) PutAcked(session uint64, state []byte) {
 	tx.batch.Put(key8(kindAcked, session), state)
 }
 
-// PutReceived notes that a session has received the QoS 2 message id, so that a repetition is not taken for a new one.
+// PutReceived records that a session has received the QoS 2 message id, so that a repetition does not count as new.
 func (tx *Tx) PutReceived(session uint64, id packet.ID) {
 	tx.batch.Put(keyReceived(session, id), nil)
 	tx.sync = true
 }
 
-// DeleteReceived ends the exchange of the QoS 2 message id. It must be on disk before PUBCOMP: the client uses the id
-// again.
+// DeleteReceived ends the exchange of the QoS 2 message id. It must be on disk before PUBCOMP, since the client then
+// uses the id again.
 func (tx *Tx) DeleteReceived(session uint64, id packet.ID) {
 	tx.batch.Delete(keyReceived(session, id))
 	tx.sync = true
@@ -174,7 +175,7 @@ func (tx *Tx) PutWill(client string, will *packet.Message) {
 	tx.sync = true
 }
 
-// DeleteWill forgets the will of a client.
+// DeleteWill removes the will of a client.
 func (tx *Tx) DeleteWill(client string) { tx.batch.Delete(keyText(kindWill, client)) }
 
 func (tx *Tx) putClock() {

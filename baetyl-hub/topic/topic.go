@@ -1,5 +1,5 @@
-// Package topic is the grammar of MQTT topic names and filters: what is valid, what matches what, which filter covers
-// which, and a tree that answers the same for many at once. It knows nothing of messages or clients.
+// Package topic is the grammar of MQTT topic names and filters: which are valid, which names a filter matches, which
+// filters it covers, and a tree that matches many of them at once.
 package topic
 
 import (
@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits are the documented bounds of names and filters ("baetyl-hub" in Baetyl Design).
+// Limits are the limits of names and filters: message.topic of the hub's configuration.
 type Limits struct {
 	Length int // characters, at most
 	Levels int // separators '/', at most
@@ -23,7 +23,7 @@ const SharePrefix = "$share/"
 // SysPrefix starts the topics on which the hub publishes its statistics.
 const SysPrefix = "$SYS/"
 
-// CheckName tells why s is no topic to publish to; nil if it is one. [MQTT-3.3.2-2]
+// CheckName returns an error if clients may not publish to the topic s. [MQTT-3.3.2-2]
 func (l Limits) CheckName(s string) error {
 	if strings.ContainsAny(s, "+#") {
 		return fmt.Errorf("topic %q: wildcards are not allowed here", s)
@@ -34,15 +34,11 @@ func (l Limits) CheckName(s string) error {
 	return l.check("topic", s)
 }
 
-// CheckFilter tells why s is no filter to subscribe to; nil if it is one. $share/<group>/ is not part of s: see Share.
+// CheckFilter returns an error if s is not a valid filter. s is without $share/<group>/: see Share.
 func (l Limits) CheckFilter(s string) error {
 	if strings.HasPrefix(s, "$") && !strings.HasPrefix(s, SysPrefix) {
-		return fmt.Errorf(
-			"filter %q: filters that start with $ are not supported, except %s and %s",
-			s,
-			SysPrefix,
-			SharePrefix,
-		)
+		return fmt.Errorf("filter %q: filters that start with $ are not supported, except %s and %s",
+			s, SysPrefix, SharePrefix)
 	}
 	if err := l.check("filter", s); err != nil {
 		return err
@@ -61,7 +57,7 @@ func (l Limits) CheckFilter(s string) error {
 	return nil
 }
 
-// check holds what names and filters have in common.
+// check checks the rules that names and filters have in common.
 func (l Limits) check(kind, s string) error {
 	switch {
 	case s == "":
@@ -78,8 +74,7 @@ func (l Limits) check(kind, s string) error {
 	return nil
 }
 
-// Share splits a shared subscription into its group and filter. ok is false if s is not one; a malformed one gives an
-// error.
+// Share splits a shared subscription into group and filter. If s is not one, ok is false and filter is s.
 func Share(s string) (group, filter string, ok bool, err error) {
 	rest, ok := strings.CutPrefix(s, SharePrefix)
 	if !ok {
@@ -92,14 +87,15 @@ func Share(s string) (group, filter string, ok bool, err error) {
 	return group, filter, true, nil
 }
 
-// Match tells whether the topic name falls under the filter, both valid. A wildcard in the first level does not match
-// names that start with $. [MQTT-4.7.2-1]
+// Match tells whether the filter matches the topic name; both must be valid. A wildcard in the first level does not
+// match names that start with $. [MQTT-4.7.2-1]
 func Match(filter, name string) bool {
 	if strings.HasPrefix(name, "$") && (strings.HasPrefix(filter, "+") || strings.HasPrefix(filter, "#")) {
 		return false
 	}
-	for fMore, nMore := true, true; ; {
+	for {
 		var f, n string
+		var fMore, nMore bool
 		f, filter, fMore = strings.Cut(filter, "/")
 		if f == "#" {
 			return true
@@ -119,23 +115,24 @@ func Match(filter, name string) bool {
 	}
 }
 
-// Covers tells whether every name that matches filter matches permit too, so that a permit never lets through a wider
-// filter. A name is a filter that matches itself: Covers(permit, name) is Match(permit, name).
+// Covers tells whether permit matches every name that filter matches. A name is a filter that matches only itself:
+// Covers(permit, name) is Match(permit, name).
 func Covers(permit, filter string) bool {
 	if strings.HasPrefix(filter, "$") && (strings.HasPrefix(permit, "+") || strings.HasPrefix(permit, "#")) {
 		return false
 	}
-	for pMore, fMore := true, true; ; {
+	for {
 		var p, f string
+		var pMore, fMore bool
 		p, permit, pMore = strings.Cut(permit, "/")
 		if p == "#" {
 			return true
 		}
 		f, filter, fMore = strings.Cut(filter, "/")
 		if f == "#" {
-			return false // the filter reaches deeper than the permit
+			return false // the filter matches more levels than the permit
 		}
-		if p != "+" && p != f { // a permit's level is met by the same level only, + by every single level
+		if p != "+" && p != f { // + covers any level, another level only itself
 			return false
 		}
 		switch {

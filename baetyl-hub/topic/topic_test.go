@@ -16,7 +16,8 @@ func TestCheck(t *testing.T) {
 		require.NoError(t, l.CheckName(s), s)
 		require.NoError(t, l.CheckFilter(s), s)
 	}
-	for _, s := range []string{"", "a\x00", "\xff", "$SYS/x", "a/+", "#", "a/b/c/d/e/f/g/h/i/j", strings.Repeat("a", 256)} {
+	long, deep := strings.Repeat("a", 256), "a/b/c/d/e/f/g/h/i/j"
+	for _, s := range []string{"", "a\x00", "\xff", "$SYS/x", "a/+", "#", deep, long} {
 		require.Error(t, l.CheckName(s), s)
 	}
 	for _, s := range []string{"#", "+", "a/#", "+/b/+", "+/#", "$SYS/#"} {
@@ -82,7 +83,7 @@ func TestCoversIsNeverWiderThanThePermit(t *testing.T) {
 	}
 }
 
-// levels draws a topic from a small alphabet, so that random filters and names often meet.
+// levels makes a random topic of a few level names, so that filters and names often match.
 func levels(r *rand.Rand, wild bool) string {
 	words := []string{"a", "b", "", "$s"}
 	n := 1 + r.Intn(4)
@@ -135,7 +136,7 @@ func TestTreeAgreesWithMatch(t *testing.T) {
 	}
 }
 
-// Every random triple: what a covered filter matches, the permit matches.
+// If a random permit covers a random filter, it matches each name that the filter matches.
 func TestCoversAgreesWithMatch(t *testing.T) {
 	r := rand.New(rand.NewSource(2))
 	covered := 0

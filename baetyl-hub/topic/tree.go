@@ -2,10 +2,9 @@ package topic
 
 import "strings"
 
-// Tree maps topics to values. Used with filters as keys it answers Match(name); used with names as keys it answers
-// Select(filter). It has no lock: its owner has one. The cost of a lookup follows the levels of the topic and the
-// wildcards met, not the number of entries. A branch without values is removed, so that the tree never outgrows its
-// entries.
+// Tree maps topics to values. With filters as keys, Match finds the filters that match a name. With names as keys,
+// Select finds the names that a filter matches. It has no lock. The time of a lookup depends on the levels of the topic
+// and on wildcards, not on the number of entries. Branches without values are removed.
 type Tree[V any] struct {
 	root node[V]
 	len  int
@@ -32,7 +31,7 @@ func (t *Tree[V]) Get(key string) *V {
 	return n.value
 }
 
-// Put returns the value at key, made zero if it was absent.
+// Put returns the value at key. If there is none, it adds a zero value.
 func (t *Tree[V]) Put(key string) *V {
 	n := &t.root
 	for more := true; more; {
@@ -44,7 +43,7 @@ func (t *Tree[V]) Put(key string) *V {
 			if n.children == nil {
 				n.children = map[string]*node[V]{}
 			}
-			// Cloned: level is a slice of the whole key, often of a packet, and must not keep that alive.
+			// Cloned: level is a part of the key, often of a packet, and would keep all of it in memory.
 			n.children[strings.Clone(level)] = next
 		}
 		n = next
@@ -56,7 +55,7 @@ func (t *Tree[V]) Put(key string) *V {
 	return n.value
 }
 
-// Delete removes the entry at key, and the branch that held nothing else.
+// Delete removes the entry at key, and branches that are empty then.
 func (t *Tree[V]) Delete(key string) { t.remove(&t.root, key) }
 
 func (t *Tree[V]) remove(n *node[V], key string) {

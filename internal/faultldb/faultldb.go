@@ -1,14 +1,13 @@
-// Package faultldb is a storage for goleveldb in memory, on a disk that can be made to fail at any operation and to
-// forget what was not synced. It needs no root and no real disk, so a test can try every operation in turn.
+// Package faultldb is a simulated disk for goleveldb, in memory, for tests. It can fail at any operation, and it can
+// lose everything that was not synced, so a test can let each operation fail, one after the other.
 //
 //	d := faultldb.New()
 //	d.Fail(func(op faultldb.Op) error { … })   // op.N counts from 1
 //	… open d.Storage(), work, reopen …
 //	d.Kill() or d.Cut()                        // the process ends; the power fails
 //
-// What it promises of the disk is what store/journal and goleveldb's files do: the name of a journal is durable when
-// it has been created, that of a table or manifest with its sync; CURRENT and all names with SetMeta. A removed file
-// may be back after Cut.
+// Names are as durable as with baetyl-hub/store/journal: the name of a journal when it is created, the name of a
+// table or manifest with its sync, CURRENT and all names with SetMeta. A removed file may be there again after Cut.
 package faultldb
 
 import (
@@ -24,7 +23,7 @@ import (
 // Kind is what an operation does.
 type Kind string
 
-// The operations that can fail. A write that fails has written half.
+// The operations that can fail. A failed write has written half of its data.
 const (
 	Open   Kind = "open"
 	Create Kind = "create"
@@ -36,12 +35,12 @@ const (
 
 // Op is an operation that is about to be done.
 type Op struct {
-	N    int // from 1, since New
+	N    int // its number since New; the first one is 1
 	Kind Kind
 	File storage.FileDesc
 }
 
-// Disk is the disk; it outlives the storages that are opened on it. Its methods may be called from any goroutine.
+// Disk is the disk. Its content stays when a storage on it is closed. Its methods may be called from any goroutine.
 type Disk struct {
 	mu     sync.Mutex
 	now    names // as a process sees them
@@ -68,28 +67,29 @@ func New() *Disk {
 	return &Disk{now: names{files: map[storage.FileDesc]*content{}}, safe: names{files: map[storage.FileDesc]*content{}}}
 }
 
-// Fail sets who decides on each operation: an error fails it. nil ends all faults. It must not call the disk.
+// Fail sets the function that decides about each operation: if it returns an error, the operation fails with that
+// error. faults must not call the disk. With nil all operations succeed.
 func (d *Disk) Fail(faults func(Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.faults = faults
 }
 
-// Ops returns how many operations there have been.
+// Ops returns the number of operations since New.
 func (d *Disk) Ops() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.ops
 }
 
-// Kill ends the process that has the disk open: its storage is closed, all that it wrote is there.
+// Kill simulates the end of the process that has the disk open: its storage is closed, and all that it wrote is kept.
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open = nil
 }
 
-// Cut is a power cut: the storage is closed, and everything since the last sync is gone, of each file and of the names.
+// Cut simulates a power cut: the storage is closed, and data and names that were not synced are lost.
 func (d *Disk) Cut() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -115,7 +115,8 @@ func (d *Disk) Storage() (storage.Storage, error) {
 // files is a storage that is open.
 type files struct{ d *Disk }
 
-// begin takes the disk for an operation of a kind that can fail. If there is no error, the caller calls end.
+// begin locks the disk and counts an operation. The caller must unlock d.mu if err is nil, and also after a write that
+// fails with an error of Fail.
 func (s *files) begin(kind Kind, fd storage.FileDesc) (d *Disk, err error) {
 	d = s.d
 	d.mu.Lock()

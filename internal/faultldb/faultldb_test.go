@@ -15,8 +15,8 @@ import (
 )
 
 var (
-	journal = storage.FileDesc{Type: storage.TypeJournal, Num: 1}
-	table   = storage.FileDesc{Type: storage.TypeTable, Num: 2}
+	logFile   = storage.FileDesc{Type: storage.TypeJournal, Num: 1}
+	tableFile = storage.FileDesc{Type: storage.TypeTable, Num: 2}
 )
 
 func open(t *testing.T, d *faultldb.Disk) storage.Storage {
@@ -38,16 +38,16 @@ func content(t *testing.T, s storage.Storage, fd storage.FileDesc) string {
 	return string(b)
 }
 
-// Cut leaves what was synced, Kill all; a storage from before is closed.
+// Cut keeps what was synced, Kill keeps all. Both close the open storage.
 func TestCutAndKill(t *testing.T) {
 	d := faultldb.New()
 	s := open(t, d)
-	for _, fd := range []storage.FileDesc{journal, table} {
+	for _, fd := range []storage.FileDesc{logFile, tableFile} {
 		w, err := s.Create(fd)
 		require.NoError(t, err)
 		_, err = w.Write([]byte("safe "))
 		require.NoError(t, err)
-		if fd == journal {
+		if fd == logFile {
 			require.NoError(t, w.Sync())
 		}
 		_, err = w.Write([]byte("written"))
@@ -56,19 +56,19 @@ func TestCutAndKill(t *testing.T) {
 	_, err := d.Storage()
 	require.Error(t, err, "opened twice")
 	d.Kill()
-	_, err = s.Create(table)
+	_, err = s.Create(tableFile)
 	require.ErrorIs(t, err, storage.ErrClosed)
 	s = open(t, d)
-	require.Equal(t, "safe written", content(t, s, journal))
-	require.Equal(t, "safe written", content(t, s, table))
-	require.NoError(t, s.Remove(journal))
+	require.Equal(t, "safe written", content(t, s, logFile))
+	require.Equal(t, "safe written", content(t, s, tableFile))
+	require.NoError(t, s.Remove(logFile))
 	d.Cut()
 	s = open(t, d)
-	require.Equal(t, "safe ", content(t, s, journal)) // the removal was not synced either
-	require.Equal(t, "none", content(t, s, table))
+	require.Equal(t, "safe ", content(t, s, logFile)) // the removal was not synced either
+	require.Equal(t, "none", content(t, s, tableFile))
 }
 
-// The operation that was chosen fails; a write that fails leaves half.
+// The chosen operations fail. A failed write writes half of its data.
 func TestFail(t *testing.T) {
 	d, fault := faultldb.New(), errors.New("fault")
 	d.Fail(func(op faultldb.Op) error {
@@ -78,7 +78,7 @@ func TestFail(t *testing.T) {
 		return nil
 	})
 	s := open(t, d)
-	w, err := s.Create(journal)
+	w, err := s.Create(logFile)
 	require.NoError(t, err)
 	n, err := w.Write([]byte("1234"))
 	require.ErrorIs(t, err, fault)
@@ -87,10 +87,10 @@ func TestFail(t *testing.T) {
 	d.Fail(nil)
 	require.NoError(t, w.Sync())
 	require.Equal(t, 4, d.Ops())
-	require.Equal(t, "12", content(t, s, journal))
+	require.Equal(t, "12", content(t, s, logFile))
 }
 
-// goleveldb works on it.
+// goleveldb works on it, and loses what was not synced.
 func TestDatabase(t *testing.T) {
 	d := faultldb.New()
 	s := open(t, d)

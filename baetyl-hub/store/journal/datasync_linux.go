@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// datasync brings the data of f to stable storage, with as much of its metadata as reading it needs.
+// datasync writes the data of f to stable storage, with the metadata that reading it needs.
 func datasync(f *os.File) error {
 	for {
 		if err := syscall.Fdatasync(int(f.Fd())); err != syscall.EINTR {

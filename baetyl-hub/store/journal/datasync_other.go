@@ -4,5 +4,5 @@ package journal
 
 import "os"
 
-// datasync brings the data of f to stable storage.
+// datasync writes the data of f to stable storage.
 func datasync(f *os.File) error { return f.Sync() }

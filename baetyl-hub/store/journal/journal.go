@@ -1,18 +1,18 @@
-// Package journal is goleveldb's storage of files with two differences: the sync of a table carries its name to the
-// disk, too, and journals are written over, not made anew.
+// Package journal is goleveldb's file storage with two differences: the sync of a table also syncs its name, and files
+// of old journals are overwritten by new journals.
 //
-//	spare ──Create: new mark, rename──► NNNNNN.log ──Remove: rename──► spare
+//	journal-N.spare ──Create: new mark, rename──► NNNNNN.log ──Remove: rename──► journal-N.spare
 //
-// Each sync of a file that grows makes the file system commit its own journal, too: more writes to wait for, and on
-// flash several times the wear. A file that is written over needs its data written and nothing else. What an earlier
-// use left behind is told from what belongs to this one by a mark, a random number that each use draws:
+// When a file grows, each sync makes the file system write its own journal too: more writes to wait for, and several
+// times the wear on flash. When a file is overwritten, only its data is written. A mark, a random number for each use
+// of a file, tells the data of this use from that of earlier ones:
 //
 //	file   magic (8) · mark (8) · frames · anything
 //	frame  mark (8) · length (4) · CRC-32C of mark, length and data (4) · data
 //
-// The data ends at the first frame that is not whole. A power loss may leave later ones on the disk without it, but
-// the sync of those had not ended: nobody was told that they are safe. A file without the magic is a journal as
-// goleveldb itself writes it.
+// The data ends at the first frame that is not complete. After a power loss there may be complete frames behind it;
+// their sync had not ended, so the store has not reported them as stored. A file without the magic is a journal in
+// goleveldb's own format.
 package journal
 
 import (
@@ -32,11 +32,11 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// disk is goleveldb's storage of files, but for its journals and the names of tables.
+// disk is goleveldb's file storage, except for journals and the names of tables.
 type disk struct {
 	storage.Storage
 	dir       string
-	spareSize int64 // bytes; what is larger is not kept
+	spareSize int64 // bytes; larger journals are not kept as spares
 	log       log.Logger
 
 	mu     sync.Mutex
@@ -46,17 +46,17 @@ type disk struct {
 const (
 	magic     = "baetylj1"
 	frameHead = 16
-	// growth is by how much a journal grows, with zeros: so the sizes change with one sync in hundreds until it is as
-	// large as it gets.
+	// growth is the number of bytes by which a journal grows at once, with zeros, so that few syncs change its size.
 	growth = 128 << 10
-	// spareFiles is how many are kept: goleveldb has two journals at a time.
+	// spareFiles is the number of spares: goleveldb has two journals at a time.
 	spareFiles = 2
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Open opens the storage in dir, or makes it. Journals may grow to a size of about writeBuffer. What is cut from a
-// damaged journal is reported to l. It fails if another process has it open.
+// Open opens the storage in dir, or makes it. writeBuffer is the usual size in bytes of a full journal; files of up to
+// four times that size are used again. l gets a warning about the damaged end of a journal. Open fails if another
+// process has the storage open.
 func Open(dir string, writeBuffer int64, l log.Logger) (storage.Storage, error) {
 	files, err := storage.OpenFile(dir, false)
 	if err != nil {
@@ -105,8 +105,8 @@ func (d *disk) Create(fd storage.FileDesc) (storage.Writer, error) {
 	return j, nil
 }
 
-// table is a table that is being written. A manifest that names it may be on the disk before the next sync of the
-// folder.
+// table is a table that is being written. Its sync includes its name, since a manifest that refers to it may be on the
+// disk before goleveldb syncs the folder.
 type table struct {
 	storage.Writer
 	dir string
@@ -131,7 +131,7 @@ func (d *disk) Open(fd storage.FileDesc) (storage.Reader, error) {
 	}
 	data, cut := readJournal(b)
 	if cut > 0 {
-		d.log.Warnf("store: the end of %s is damaged, as a power loss leaves it: %d bytes are cut", fd, cut)
+		d.log.Warnf("store %s: the end of %s is damaged, probably by a power loss: dropping %d bytes", d.dir, fd, cut)
 	}
 	return content{bytes.NewReader(data)}, nil
 }
@@ -150,7 +150,7 @@ func (d *disk) Remove(fd storage.FileDesc) error {
 	return d.Storage.Remove(fd)
 }
 
-// keep makes a journal that is not needed any more a spare, if it is of use as one.
+// keep makes a spare of a journal that goleveldb removes, if the size fits and a spare is missing.
 func (d *disk) keep(fd storage.FileDesc) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -168,7 +168,7 @@ func (d *disk) keep(fd storage.FileDesc) bool {
 	return false
 }
 
-// journal is one that is being written. goleveldb uses it from one goroutine at a time.
+// journal is a journal that is being written. goleveldb uses it from one goroutine at a time.
 type journal struct {
 	f    *os.File
 	mark uint64
@@ -177,8 +177,7 @@ type journal struct {
 	buf  []byte
 }
 
-// start makes the file at from an empty journal and gives it its name. Until then nobody takes what it had for a
-// journal's content.
+// start makes an empty journal of the file from and then renames it to to.
 func (j *journal) start(from, to string) error {
 	info, err := j.f.Stat()
 	if err != nil {
@@ -197,7 +196,7 @@ func (j *journal) start(from, to string) error {
 			return err
 		}
 	}
-	// Syncs of a file that is written over don't carry its new name to the disk.
+	// Later syncs of the file do not sync its new name.
 	return file.SyncDir(filepath.Dir(to))
 }
 
@@ -215,7 +214,7 @@ func (j *journal) write() error {
 	j.at += int64(n)
 	if err == nil && j.at > j.size {
 		j.size = j.at
-		// On a full disk the journal goes on with what room it has.
+		// An error here, on a full disk, does not matter: the frame itself is written.
 		if n, err := j.f.WriteAt(make([]byte, growth-j.at%growth), j.at); err == nil {
 			j.size += int64(n)
 		}
@@ -238,8 +237,8 @@ func appendFrame(b []byte, mark uint64, data []byte) []byte {
 	return append(b, data...)
 }
 
-// readJournal returns the data of a journal file, and how many bytes that belong to it are lost behind a damaged
-// frame. It uses the memory of b.
+// readJournal returns the data of a journal file, and the number of its bytes that are lost behind a damaged frame. It
+// reuses the memory of b.
 func readJournal(b []byte) (data []byte, cut int) {
 	if !bytes.HasPrefix(b, []byte(magic)) {
 		if bytes.HasPrefix([]byte(magic), b) || len(bytes.Trim(b[:min(len(b), frameHead)], "\x00")) == 0 {

@@ -59,7 +59,7 @@ func spares(t testing.TB, dir string) int {
 	return len(names)
 }
 
-// What a file was used for before is never seen again, whether the storage was closed meanwhile or not.
+// A journal never contains data of an earlier use of its file, also if the storage was closed in between.
 func TestJournalIsUsedAgain(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, log.Discard())
@@ -98,7 +98,7 @@ func TestSparesAreBounded(t *testing.T) {
 	require.ErrorIs(t, s.Remove(number(9)), os.ErrNotExist)
 }
 
-// A journal of goleveldb's own, as it repairs a database with or another program leaves it, is read as it is.
+// A journal in goleveldb's own format, from a repair or from another program, is readable.
 func TestPlainJournal(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, log.Discard())
@@ -110,8 +110,8 @@ func TestPlainJournal(t *testing.T) {
 	}
 }
 
-// A power loss writes some of what was not synced, sector by sector, and not the rest. What was synced is read, what
-// follows is read up to a point or not at all, and nothing of an earlier use shows up.
+// A power loss keeps some of the unsynced sectors and loses others. All synced data is readable, unsynced data up to
+// some point, and no data of an earlier use.
 func TestPowerLoss(t *testing.T) {
 	const sector = 512
 	dir := t.TempDir()
@@ -127,7 +127,7 @@ func TestPowerLoss(t *testing.T) {
 		return all
 	}
 	for i := range 300 {
-		// Frames of the same sizes as before, so that an old frame stands where a new one is expected.
+		// Frames of the same sizes as before, so that old frames are where new ones are expected.
 		shape := frames('0')
 		write(t, s, 0, shape...)
 		require.NoError(t, s.Remove(number(0)))
@@ -168,7 +168,7 @@ func TestPowerLoss(t *testing.T) {
 	require.Contains(t, cut.String(), "the end of 000001.log is damaged")
 }
 
-// A damaged journal is served up to the damage, and the log says how much is lost.
+// A damaged journal is readable up to the damage, and the log says how many bytes are lost.
 func TestDamageIsReported(t *testing.T) {
 	dir := t.TempDir()
 	var out bytes.Buffer
@@ -199,7 +199,7 @@ func FuzzOpen(f *testing.F) {
 	})
 }
 
-// BenchmarkSync compares a message's way to the disk: a journal that is used again, and a file that grows.
+// BenchmarkSync compares the sync of an overwritten journal with that of a growing file.
 func BenchmarkSync(b *testing.B) {
 	data := make([]byte, 150)
 	run := func(b *testing.B, w storage.Writer, err error) {

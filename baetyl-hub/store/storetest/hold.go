@@ -1,10 +1,10 @@
-// Package storetest holds a store still, for tests that want several ops in one batch.
+// Package storetest stops a store for a while, for tests that need several ops in one batch.
 package storetest
 
 import "github.com/baetyl/baetyl/baetyl-hub/store"
 
-// Hold returns when the goroutine of s.Run stands still; what is queued until the result is called comes into the
-// next batch. s must be running.
+// Hold returns when the goroutine of s.Run is blocked. All ops that are queued before release is called are in the next
+// batch. s must be running.
 func Hold(s *store.Store) (release func()) {
 	g := gate{make(chan struct{}), make(chan struct{})}
 	s.Append(g)
@@ -12,7 +12,7 @@ func Hold(s *store.Store) (release func()) {
 	return func() { close(g.open) }
 }
 
-// gate is an op that holds the store's goroutine until it is opened.
+// gate is an op that blocks the store's goroutine until it is opened.
 type gate struct{ entered, open chan struct{} }
 
 // Write implements store.Op.

@@ -12,19 +12,17 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/router"
 )
 
-// BenchmarkOutbox is many publishers that send QoS 0 messages to one subscriber, a read's worth at a time.
-func BenchmarkOutbox(b *testing.B) {
+// BenchmarkWriteQueue is many publishers that send QoS 0 messages to one subscriber, a read's worth at a time.
+func BenchmarkWriteQueue(b *testing.B) {
 	for _, publishers := range []int{1, 10, 100} {
 		for _, size := range []int{100, 4 << 10, 60 << 10} {
-			b.Run(
-				fmt.Sprintf("publishers=%d/bytes=%d", publishers, size),
-				func(b *testing.B) { benchmarkOutbox(b, publishers, size) },
-			)
+			b.Run(fmt.Sprintf("publishers=%d/bytes=%d", publishers, size),
+				func(b *testing.B) { benchmarkWriteQueue(b, publishers, size) })
 		}
 	}
 }
 
-func benchmarkOutbox(b *testing.B, publishers, size int) {
+func benchmarkWriteQueue(b *testing.B, publishers, size int) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(b, err)
 	defer ln.Close()
@@ -37,10 +35,10 @@ func benchmarkOutbox(b *testing.B, publishers, size int) {
 		n, _ := io.CopyBuffer(struct{ io.Writer }{io.Discard}, reader, make([]byte, 256<<10))
 		read <- n
 	}()
-	o := outbox{
+	q := writeQueue{
 		conn:   conn,
 		direct: direct(conn),
-		limits: outboxLimits{messages: 10000, bytes: 16 << 20, hard: 64 << 20},
+		limits: writeLimits{messages: 10000, bytes: 16 << 20, hard: 64 << 20},
 		drop:   func(int) {},
 	}
 	frames := make([]byte, size)
@@ -49,18 +47,18 @@ func benchmarkOutbox(b *testing.B, publishers, size int) {
 	var wg sync.WaitGroup
 	for p := range publishers {
 		wg.Go(func() {
-			var w router.Waker
+			var batch router.Batch
 			for i := p; i < b.N; i += publishers {
-				crowded := o.sendLoose(frames, (size+99)/100, &w)
-				w.Flush()
-				if crowded {
-					o.Drain()
+				congested := q.sendQOS0(frames, (size+99)/100, &batch)
+				batch.Flush()
+				if congested {
+					q.Drain()
 				}
 			}
 		})
 	}
 	wg.Wait()
-	o.finish(true)
+	q.finish(true)
 	n := <-read
 	b.StopTimer()
 	b.ReportMetric(float64(n)/float64(b.N)/float64(size)*100, "%delivered")
