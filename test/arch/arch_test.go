@@ -1,9 +1,11 @@
-// Package arch_test holds the code to its map: who may import whom. Arrows point down only.
+// Package arch_test holds the code to ARCHITECTURE.md: which package may import which. Arrows point down only.
 //
 //	main ─► cmd ─► master ─► master/service ─► master/engine ◄─ master/engine/{docker,native} ◄─ cmd
 //	modules (baetyl-*) ─► sdk ─► protocol ─► utils
 //
-// links_test.go says which modules of others each program links.
+// links_test.go lists the Go modules that each program links, routes_test.go keeps the paths of the master's API in one
+// package, words_test.go refuses retired words and long lines, map_test.go and docs_test.go check that the documents
+// name what exists.
 package arch_test
 
 import (
@@ -82,7 +84,7 @@ func TestImportsFollowTheMap(t *testing.T) {
 	}
 }
 
-// The code of a module is in packages, so that a test or another program can hold it: main.go only starts it.
+// The code of a module is in packages, so that a test or another program can import it: main.go only starts it.
 func TestMainOnlyStartsTheModule(t *testing.T) {
 	for _, p := range list(t) {
 		from := local(p.ImportPath)
@@ -114,7 +116,7 @@ func forbidden(from, to string) string {
 		return "only cmd chooses an engine"
 	}
 	if isEngine(from) && isEngine(to) && !below(to, engineRoot(from)) {
-		return "engines do not know each other"
+		return "engines do not import each other"
 	}
 	for _, h := range heavy {
 		if below(to, h.to) && !slices.ContainsFunc(h.from, func(root string) bool { return below(from, root) }) {
@@ -135,7 +137,7 @@ func forbidden(from, to string) string {
 	return "no rule covers it: add it to the rules of this test"
 }
 
-// moduleRules are those of a module (baetyl-*): its own packages and what the SDK offers to everybody.
+// moduleRules are those of a module (baetyl-*): its own packages, the SDK and what the SDK is made of.
 func moduleRules(from string) []rule {
 	top, _, _ := strings.Cut(from, "/")
 	if !strings.HasPrefix(top, "baetyl-") {
@@ -234,14 +236,8 @@ func TestTheRulesBite(t *testing.T) {
 // What only tests need is in no program: the checker of the API's description brings a YAML parser and a router with
 // it.
 func TestNoProgramLinksWhatTestsNeed(t *testing.T) {
-	cmd := exec.Command(
-		"go",
-		"list",
-		"-f",
-		`{{if eq .Name "main"}}{{.ImportPath}} {{join .Deps " "}}{{end}}`,
-		module+"/...",
-	)
-	out, err := cmd.Output()
+	const programAndDeps = `{{if eq .Name "main"}}{{.ImportPath}} {{join .Deps " "}}{{end}}`
+	out, err := exec.Command("go", "list", "-f", programAndDeps, module+"/...").Output()
 	if err != nil {
 		t.Fatalf("go list: %v", err)
 	}

@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// What programs are built from. A group is what comes along with one decision; the first of it is what our code
-// imports.
+// What programs are built from. Each group is a library that our code imports, first, and what that brings along.
 var (
 	// Configuration and log, which every program has.
 	base = []string{"gopkg.in/yaml.v2", "gopkg.in/validator.v2", "github.com/creasty/defaults",
@@ -28,11 +27,11 @@ var (
 		"github.com/cespare/xxhash/v2", "github.com/munnerz/goautoneg", "google.golang.org/protobuf"}
 	// The hub's store, and the hashes of its passwords.
 	store = []string{"github.com/syndtr/goleveldb", "github.com/golang/snappy", "golang.org/x/crypto"}
-	// Figures of the machine.
+	// Measurements of the machine.
 	gopsutil = []string{"github.com/shirou/gopsutil/v4", "github.com/tklauser/go-sysconf", "github.com/tklauser/numcpus"}
 	// The command line.
 	cobra = []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}
-	// The client of docker, with the telemetry that it brings and that nobody turns on.
+	// The client of docker, with the telemetry that it brings. No program of ours turns the telemetry on.
 	docker = []string{"github.com/docker/docker", "github.com/docker/go-connections", "github.com/docker/go-units",
 		"github.com/containerd/errdefs", "github.com/containerd/errdefs/pkg", "github.com/distribution/reference",
 		"github.com/moby/docker-image-spec", "github.com/opencontainers/go-digest", "github.com/opencontainers/image-spec",
@@ -42,7 +41,7 @@ var (
 		"go.opentelemetry.io/otel/log", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/trace"}
 )
 
-// programs lists the Go modules of others that each program links: these, and no others.
+// programs lists the Go modules of other projects that each program links: these, and no others.
 var programs = map[string][][]string{
 	".":                       {base, gopsutil, cobra, docker},
 	"baetyl-agent":            {base, mqtt},
@@ -53,7 +52,7 @@ var programs = map[string][][]string{
 	"baetyl-timer":            {base, mqtt},
 }
 
-// A program links only what it uses. Who adds a library to a program adds it here, and says in the same commit why.
+// A program links only what it uses. A commit that adds a library to a program adds it here too, and says why.
 func TestProgramsLinkOnlyWhatIsListed(t *testing.T) {
 	for program, groups := range programs {
 		t.Run(program, func(t *testing.T) {
@@ -83,7 +82,8 @@ func TestEveryModuleHasItsList(t *testing.T) {
 	}
 }
 
-// links returns the Go modules of others that program links where it is built as the Makefile does, for linux on amd64.
+// links returns the Go modules of other projects that program links when it is built as the Makefile does, for linux on
+// amd64.
 func links(t *testing.T, program string) []string {
 	t.Helper()
 	importPath := module + "/" + program

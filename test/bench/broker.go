@@ -12,21 +12,19 @@ import (
 	"time"
 )
 
-// broker is one of those that are compared, as a process of its own.
+// broker is one of the brokers that are compared. Each runs as a process.
 type broker struct {
 	name    string
-	user    string // to log in with; "": nobody asks
+	user    string // to log in with; "": none is needed
 	address string
 	setup   func(dir string, port int) (command []string, err error)
-	// no broker: it shows what the machine and the load generator can do, in the rows with one publisher and one
-	// subscriber
-	limit bool
+	limit   bool // the bare relay, which shows what the machine and the load generator can do; see row.pair
 
 	cmd *exec.Cmd
 }
 
-// brokers lists this hub first, then the hub of other revisions whose programs scripts/bench.sh has put into cache as
-// baetyl-hub@REV, then its peers.
+// brokers lists this hub first, then the hubs of other revisions, which scripts/bench.sh has built into cache as
+// baetyl-hub@REV, then the other brokers.
 func brokers(cache string) ([]*broker, error) {
 	hubs := []*broker{hub(cache, "baetyl-hub")}
 	others, err := filepath.Glob(filepath.Join(cache, "baetyl-hub@*"))
@@ -40,23 +38,16 @@ func brokers(cache string) ([]*broker, error) {
 		{name: "mosquitto, memory", setup: mosquitto("")},
 		{name: "mosquitto, persistence", setup: mosquitto("persistence true\nautosave_interval 1\n")},
 		{name: "nats-server", setup: func(dir string, port int) ([]string, error) {
-			return []string{filepath.Join(cache, "nats-server"), "-c", "nats.conf"}, write(dir, "nats.conf", fmt.Sprintf(
-				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", "+
-					"max_ack_pending: 65535 }\n",
-				dir,
-				port,
-			))
+			conf := fmt.Sprintf(`server_name: bench
+listen: 127.0.0.1:-1
+jetstream { store_dir: %q }
+mqtt { listen: "127.0.0.1:%d", max_ack_pending: 65535 }
+`, dir, port)
+			return []string{filepath.Join(cache, "nats-server"), "-c", "nats.conf"}, write(dir, "nats.conf", conf)
 		}},
 		{name: "mochi-mqtt, memory", setup: func(dir string, port int) ([]string, error) {
-			return []string{
-				filepath.Join(cache, "mochi"),
-				"-tcp",
-				fmt.Sprintf("127.0.0.1:%d", port),
-				"-ws",
-				"127.0.0.1:0",
-				"-info",
-				"127.0.0.1:0",
-			}, nil
+			tcp := fmt.Sprintf("127.0.0.1:%d", port)
+			return []string{filepath.Join(cache, "mochi"), "-tcp", tcp, "-ws", "127.0.0.1:0", "-info", "127.0.0.1:0"}, nil
 		}},
 		{name: "bare relay", limit: true, setup: func(_ string, port int) ([]string, error) {
 			self, err := os.Executable()
@@ -82,9 +73,14 @@ const hubMetrics = "127.0.0.1:19883"
 
 func mosquitto(more string) func(dir string, port int) ([]string, error) {
 	return func(dir string, port int) ([]string, error) {
-		return []string{"mosquitto", "-c", "mosquitto.conf"}, write(dir, "mosquitto.conf", fmt.Sprintf(
-			"listener %d 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nmax_inflight_messages 100\nuser root\n%s", port,
-			strings.ReplaceAll(more, "persistence true", "persistence true\npersistence_location "+dir+"/")))
+		conf := fmt.Sprintf(`listener %d 127.0.0.1
+allow_anonymous true
+max_queued_messages 0
+max_inflight_messages 100
+user root
+`, port)
+		conf += strings.ReplaceAll(more, "persistence true", "persistence true\npersistence_location "+dir+"/")
+		return []string{"mosquitto", "-c", "mosquitto.conf"}, write(dir, "mosquitto.conf", conf)
 	}
 }
 
@@ -96,7 +92,7 @@ func write(dir, name, text string) error {
 	return os.WriteFile(path, []byte(text), 0o644)
 }
 
-// start starts the broker in an empty folder and waits until it takes connections.
+// start starts the broker in an empty folder and waits until it accepts connections.
 func (b *broker) start() error {
 	dir, err := os.MkdirTemp("", "bench")
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// client is a connection of the load generator. It encodes each message once and looks at no more of what comes in
-// than it must, so that its own share of the machine stays small: the column "bare relay" shows what it could do.
+// client is a connection of the load generator. It encodes each message once and decodes no more of what it receives
+// than it must, so that it takes little of the machine: the column "bare relay" shows what it can do.
 type client struct {
 	conn net.Conn
 	r    *bufio.Reader
@@ -91,7 +91,7 @@ func (c *client) subscribe(filter string, qos packet.QOS) error {
 	return c.write(p)
 }
 
-// receiver counts messages and acknowledges them, all that one read brought with one write.
+// receiver counts messages and acknowledges them. All messages of one read are acknowledged with one write.
 type receiver struct {
 	*client
 	count   atomic.Int64
@@ -142,7 +142,7 @@ func (r *receiver) run(ready *sync.WaitGroup) {
 	}
 }
 
-// publisher sends messages of one topic.
+// publisher sends messages to one topic.
 type publisher struct {
 	*client
 	topic   string

@@ -18,17 +18,17 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// The comparison of functions: what arrives on <name>/in is handled and published on <name>/out, by the function
-// manager with its runtimes, or by a plain script that subscribes, handles and publishes: what people write instead.
+// The comparison of functions: messages on <name>/in are handled and published on <name>/out, by the function manager
+// with its runtimes, or by a plain script that subscribes, handles and publishes, as one would write without Baetyl.
 
 // language is a way to run a function.
 type language struct {
 	name, module, handler string
 	file, code            string   // of the function
-	plain                 []string // command of the plain script, after which come port and name; nil: there is none
+	plain                 []string // command of the plain script, followed by port and name; nil: there is none
 }
 
-// runtimes are those that are compared. Those whose package is not installed are left out.
+// runtimes are the runtimes that are compared. One whose package is not installed is left out.
 var runtimes = []language{
 	{
 		"Python", "baetyl-function-python36", "echo.handler",
@@ -61,9 +61,8 @@ func functions(prefix, images string, d time.Duration) error {
 		return err
 	}
 	defer s.stop()
-	fmt.Println(
-		"| row | unit | function | plain script | ratio | durable plain script | ratio |\n|---|---|---|---|---|---|---|",
-	)
+	fmt.Println("| row | unit | function | plain script | ratio | durable plain script | ratio |")
+	fmt.Println("|---|---|---|---|---|---|---|")
 	for _, r := range runtimes {
 		if !s.has(r.module) {
 			continue
@@ -181,7 +180,7 @@ type exchange struct {
 	name    string
 	qos     packet.QOS
 	next    packet.ID
-	results chan struct{} // one for each result; its size is the most that is ever under way
+	results chan struct{} // one for each result; its size is the limit of messages in flight
 	close   func()
 }
 
@@ -235,7 +234,7 @@ func (s *site) roundTrips(name string, qos packet.QOS, d time.Duration) ([]float
 		return nil, err
 	}
 	defer x.close()
-	for { // until whoever answers is up
+	for { // until the function or the script runs
 		if err := x.publish(); err != nil {
 			return nil, err
 		}
@@ -251,10 +250,10 @@ func (s *site) roundTrips(name string, qos packet.QOS, d time.Duration) ([]float
 		}
 		times = append(times, float64(time.Since(start).Nanoseconds())/1e3)
 	}
-	return times[len(times)/10:], nil // without the first ones: it warms up
+	return times[len(times)/10:], nil // the first tenth is warming up
 }
 
-// throughput returns the results a second with 64 messages under way.
+// throughput returns the results a second with 64 messages in flight.
 func (s *site) throughput(name string, d time.Duration) (float64, error) {
 	x, err := s.open(name, 1)
 	if err != nil {
@@ -285,7 +284,7 @@ func (s *site) throughput(name string, d time.Duration) (float64, error) {
 	return rate, nil
 }
 
-// coldStarts returns how long the first result takes when no instance is there, in ms.
+// coldStarts returns how long the first result takes when no instance runs, in ms.
 func (s *site) coldStarts(name string) ([]float64, error) {
 	x, err := s.open(name, 1)
 	if err != nil {
@@ -295,7 +294,7 @@ func (s *site) coldStarts(name string) ([]float64, error) {
 	var times []float64
 	for range 5 {
 		if err := until(30*time.Second, func() bool { return s.pid("cold-"+name, name) == 0 }); err != nil {
-			return nil, fmt.Errorf("%s: its instance does not go", name)
+			return nil, fmt.Errorf("%s: its instance does not stop", name)
 		}
 		start := time.Now()
 		if err := errors.Join(x.publish(), x.wait(30*time.Second)); err != nil {
@@ -314,11 +313,11 @@ func (s *site) has(module string) bool {
 	return err == nil
 }
 
-// pid finds a process that runs in the folder of a service whose name ends so, or the container of an instance of its
-// function; 0 if there is none.
+// pid finds a process that works in a folder whose path ends with the name of the service, in docker mode the container
+// of the function's first instance. It returns 0 if there is none.
 func (s *site) pid(service, function string) int {
 	if s.images != "" {
-		// it may be gone
+		// An error means that it does not exist.
 		out, _ := exec.Command("docker", "inspect", "--format", "{{.State.Pid}}", service+"."+function+".1").Output()
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
 		return pid
@@ -412,14 +411,11 @@ metrics: {address: ''}
 		} {
 			name := r.name + kind.suffix
 			service(kind.service, r.module, 0, "conf-"+r.module+":etc/baetyl", "code:code")
-			fmt.Fprintf(
-				&rules,
-				"- clientid: %s\n  subscribe: {topic: %s/in, qos: 1}\n  function: {name: %s}\n  publish: {topic: %s/out, qos: 1}\n",
-				name,
-				name,
-				name,
-				name,
-			)
+			fmt.Fprintf(&rules, `- clientid: %[1]s
+  subscribe: {topic: %[1]s/in, qos: 1}
+  function: {name: %[1]s}
+  publish: {topic: %[1]s/out, qos: 1}
+`, name)
 			fmt.Fprintf(&list, "- {name: %s, service: %s, instance: %s}\n", name, kind.service, kind.instance)
 			fmt.Fprintf(&named, "- {name: %s, handler: '%s'", name, r.handler)
 			if r.file != "" {
@@ -430,22 +426,19 @@ metrics: {address: ''}
 		volume("conf-"+r.module, conf+"/"+r.module)
 		file(conf+"/"+r.module+"/service.yml", "functions:\n"+named.String())
 	}
-	file(
-		conf+"/manager-conf/service.yml",
-		fmt.Sprintf(
-			"hub: {address: 'tcp://%s', username: test, password: hahaha}\nrules:\n%sfunctions:\n%s",
-			hub,
-			&rules,
-			&list,
-		),
-	)
+	file(conf+"/manager-conf/service.yml", fmt.Sprintf(`hub: {address: 'tcp://%s', username: test, password: hahaha}
+rules:
+%sfunctions:
+%s`, hub, &rules, &list))
 	file("var/db/baetyl/application.yml", fmt.Sprintf("version: bench\nservices:\n%svolumes:\n%s", &app, &volumes))
-	file(
-		"etc/baetyl/conf.yml",
-		"mode: "+map[bool]string{true: "native",
-			false: "docker"}[s.images == ""]+"\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: "+
-			"var/log/baetyl/baetyl.log}\n",
-	)
+	mode := "native"
+	if s.images != "" {
+		mode = "docker"
+	}
+	file("etc/baetyl/conf.yml", fmt.Sprintf(`mode: %s
+server: {address: 'unix://var/run/baetyl.sock'}
+logger: {path: var/log/baetyl/baetyl.log}
+`, mode))
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func machine(d time.Duration) {
 	fmt.Printf("| the disk, 150 B at a time | syncs/s | median, µs | 99th percentile, µs |\n|---|---|---|---|\n")
 	for _, x := range []struct {
 		name    string
-		again   bool // over blocks that the file has
+		again   bool // write over blocks that the file has
 		between time.Duration
 	}{
 		{"appended, one after the other", false, 0},
@@ -39,7 +39,7 @@ func machine(d time.Duration) {
 
 // syncTimes writes and syncs for d and returns how long each took, in µs.
 func syncTimes(again bool, between, d time.Duration) ([]float64, error) {
-	f, err := os.CreateTemp("", "bench") // beside the brokers' files
+	f, err := os.CreateTemp("", "bench") // the folder where the brokers keep their files
 	if err != nil {
 		return nil, err
 	}
@@ -70,8 +70,8 @@ func syncTimes(again bool, between, d time.Duration) ([]float64, error) {
 	return times, nil
 }
 
-// relay is the least that a broker in Go could do: one goroutine for each connection, no parsing but of the first
-// byte of what was read, everything that is published goes to the newest subscriber.
+// relay is the least that a broker in Go can do: one goroutine for each connection, which parses only the first byte of
+// what it has read, and copies everything that is published to the newest subscriber.
 func relay(address string) error {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {

@@ -1,5 +1,6 @@
-// Command bench measures baetyl-hub beside other brokers, in one run on one machine, and prints each figure with its
-// ratio to theirs. `make bench` prepares the brokers and runs it; docs/benchmarks.md explains the rows.
+// Command bench measures baetyl-hub and other brokers in one run on one machine, and prints the figures with the ratio
+// of the hub's to the best of theirs. `make bench` prepares the brokers and runs it; docs/benchmarks.md explains the
+// rows.
 package main
 
 import (

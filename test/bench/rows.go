@@ -19,7 +19,7 @@ type row struct {
 	name  string
 	unit  string
 	small bool
-	pair  bool // one publisher, one subscriber, QoS 0: the bare relay can do it, too
+	pair  bool // one publisher, one subscriber, QoS 0: it can be measured on the bare relay too
 	own   bool // measured on the hub alone
 	run   func(b *broker, d time.Duration) (float64, error)
 }
@@ -41,10 +41,8 @@ func rows() []row {
 		flow("QoS 1, window 20, 1 KiB, durable", load{pubs: 1, subs: 1, size: 1024, qos: 1, window: 20}),
 		flow("QoS 1, window 1, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 1}),
 		flow("QoS 1, window 500, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 500}),
-		flow(
-			"QoS 1, 50 → 50 pairwise, window 20, durable",
-			load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20},
-		),
+		flow("QoS 1, 50 → 50 pairwise, window 20, durable",
+			load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20}),
 		{name: "latency at 500 msg/s, QoS 0, p50", unit: "µs", small: true, pair: true, run: latency(0, 0.5)},
 		{name: "latency at 500 msg/s, QoS 0, p99", unit: "µs", small: true, pair: true, run: latency(0, 0.99)},
 		{name: "latency at 500 msg/s, QoS 1 durable, p50", unit: "µs", small: true, run: latency(1, 0.5)},
@@ -347,7 +345,7 @@ func idleCPU(b *broker, d time.Duration) (float64, error) {
 
 func besideIdle(b *broker, d time.Duration) (float64, error) {
 	flow := load{pubs: 1, subs: 1, size: 64, qos: 1, window: 20}
-	if _, err := flow.run(b, 2*d); err != nil { // until the store, too, is in its stride
+	if _, err := flow.run(b, 2*d); err != nil { // warming up, also of the store
 		return 0, err
 	}
 	without, err := flow.run(b, 2*d)
@@ -369,7 +367,7 @@ func besideIdle(b *broker, d time.Duration) (float64, error) {
 	return with / without, err
 }
 
-// syncs returns how often the hub brings something to the disk for each message that it acknowledges.
+// syncs returns how often the hub syncs its disk for each message that it acknowledges.
 func syncs(window int) func(*broker, time.Duration) (float64, error) {
 	return func(b *broker, d time.Duration) (float64, error) {
 		before, err := metric("baetyl_hub_store_syncs_total")
@@ -399,7 +397,7 @@ func syncs(window int) func(*broker, time.Duration) (float64, error) {
 	}
 }
 
-// metric reads a figure that the hub tells Prometheus.
+// metric reads a value of the hub's Prometheus page.
 func metric(name string) (float64, error) {
 	resp, err := http.Get("http://" + hubMetrics + "/metrics")
 	if err != nil {

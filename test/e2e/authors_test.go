@@ -13,8 +13,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// What docs/module-authors.md tells an author works as it stands there: its blocks are taken from the page, built and
-// run.
+// The samples of docs/module-authors.md work as they stand there: the test takes the blocks of the page, builds them
+// and runs them.
 func TestModuleAuthors(t *testing.T) {
 	page, err := os.ReadFile(filepath.Join(root, "docs/module-authors.md"))
 	must(t, err)
@@ -69,7 +69,7 @@ func TestModuleAuthors(t *testing.T) {
 	sub.wait("loud/upper", "errorMessage", "nothing to write in capitals")
 }
 
-// buildImage follows the page, too: docker build beside the folder package.
+// buildImage follows the page too: docker build beside the folder package.
 func buildImage(t *testing.T, name, dockerfile, pkg string) {
 	t.Helper()
 	dir := t.TempDir()

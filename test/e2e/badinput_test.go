@@ -39,8 +39,7 @@ func TestCheckAcceptsTheExample(t *testing.T) {
 	}
 }
 
-// What is wrong with the master's own files is found by `baetyl check` and by `baetyl start`, each error with file
-// and key.
+// `baetyl check` finds what is wrong with the master's own files. Each error names file and key.
 func TestBadInputOfTheMaster(t *testing.T) {
 	nativeOnly(t, "the files are the same")
 	for name, c := range map[string]struct {
@@ -126,7 +125,7 @@ next:
 	return false
 }
 
-// A broken application file stops neither the master nor is it silently ignored: the master says what is wrong.
+// A broken application file does not stop the master, and the log says what is wrong with it.
 func TestStartWithABrokenApplication(t *testing.T) {
 	s := newSystem(t)
 	s.replace(appFile, "    replica: 1", "    replica: many")
@@ -134,8 +133,8 @@ func TestStartWithABrokenApplication(t *testing.T) {
 	s.logged("application.yml", "services[0].replica")
 }
 
-// What is wrong with a service's files stops that service alone. The error is where a user looks: in the logs, with
-// file and key, and the service is shown as failed in inspect.
+// An error in a service's files stops that service only. The log has the error with file and key, and inspect shows
+// that the service does not run.
 func TestBadInputOfServices(t *testing.T) {
 	nativeOnly(t, "it starts systems beside each other, whose containers would have the same names")
 	for name, c := range map[string]struct {
@@ -224,7 +223,7 @@ func TestBadInputOfServices(t *testing.T) {
 	}
 }
 
-// A port that a stranger holds is named with the address, and the file to change.
+// When another process listens on a port, the log names the address and the file to change.
 func TestPortInUse(t *testing.T) {
 	nativeOnly(t, "it starts two systems, whose containers would have the same names")
 	a := newSystem(t).withoutTimer().start()

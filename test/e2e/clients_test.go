@@ -38,7 +38,7 @@ type subscriber struct {
 	logs []string
 }
 
-// marker starts the lines that are messages; mosquitto_sub -d prints its own among them.
+// marker starts the lines that are messages; between them are the lines that mosquitto_sub -d logs.
 const marker = "\x1f"
 
 // subscribe starts mosquitto_sub as the user test of the documents and returns once the hub has acknowledged the
@@ -151,8 +151,8 @@ func (s *system) mosquittoPub(args ...string) (string, error) {
 	return string(out), err
 }
 
-// visit is one short visit of a client to the hub: connect, subscribe, publish a message to the own subscription,
-// receive it. The scripts of MQTT.js and paho take it as JSON and print an outcome as JSON.
+// visit is one short connection of a client to the hub: connect, subscribe, publish a message to the own subscription,
+// receive it. The scripts with MQTT.js and paho take it as JSON and print the outcome as JSON.
 type visit struct {
 	URL      string `json:"url"` // mqtt, mqtts, ws, wss
 	Username string `json:"username,omitempty"`
@@ -210,8 +210,8 @@ func pahoGo(t *testing.T, v visit) (out outcome) {
 		must(t, err)
 		o.SetTLSConfig(secure)
 	}
-	received := make(chan string, 1) // one message comes; what comes more is not looked at
-	lost := make(chan error, 1)      // the connection ends once
+	received := make(chan string, 1) // the first message; others are dropped
+	lost := make(chan error, 1)      // a connection ends once
 	o.SetConnectionLostHandler(func(_ mqtt.Client, err error) { lost <- err })
 	c := mqtt.NewClient(o)
 	defer c.Disconnect(0)

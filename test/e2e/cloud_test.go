@@ -28,7 +28,7 @@ var cloudProgram = sync.OnceValues(func() (string, error) {
 	return filepath.Join(root, "output", "cloud"), run(nil, "make", "--no-print-directory", "cloud")
 })
 
-// deviceApp is the application of a device that a cloud manages: the one of the tutorial.
+// deviceApp is the application of a device that a cloud manages, that of docs/tutorials/cloud.md.
 func (s *system) deviceApp(version string) string {
 	s.t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "example/cloud/app/application.yml"))
@@ -195,8 +195,8 @@ func (c *cloud) ended(trace string) string {
 	return last
 }
 
-// runs waits until the application of a version runs, and nothing else: conf_version, the file, and what the timer
-// publishes.
+// runs waits until the application of a version runs and no other: in inspect, in application.yml, and in what the
+// timer publishes.
 func (c *cloud) runs(version string) {
 	c.s.t.Helper()
 	c.s.waitHub()
@@ -204,7 +204,7 @@ func (c *cloud) runs(version string) {
 	sub.wait("t", `"version":"`+version+`"`)
 	for _, m := range sub.all("t") {
 		if !strings.Contains(m.Payload, `"version":"`+version+`"`) {
-			c.s.t.Errorf("%s is to run, but the timer says %s", version, m.Payload)
+			c.s.t.Errorf("%s should run, but the timer says %s", version, m.Payload)
 		}
 	}
 	c.s.eventually("inspect and the file say "+version, func() error {
@@ -237,7 +237,7 @@ func (c *cloud) killEverything() {
 	c.s.t.Helper()
 	c.kill()
 	c.s.killMaster()
-	// again and again: the docker daemon may be starting what the master asked for
+	// Repeatedly: the docker daemon may still start a container that the master asked for.
 	c.s.eventually("nothing runs", func() error {
 		left := c.s.processes()
 		for _, p := range left {

@@ -9,13 +9,13 @@ import (
 	"testing"
 )
 
-// Tutorial "Device connect to Baetyl with Hub service": every transport, each with real clients, and those that must
-// not get in.
+// Tutorial "Device connect to Baetyl with Hub service": every transport, each with real clients, and the clients that
+// the hub must refuse.
 func TestDeviceConnect(t *testing.T) {
 	s := newSystem(t).withoutTimer().start()
 	certs := s.path("var/db/baetyl/localhub-cert-only-for-test")
 	ca, cert, key := certs+"/ca.pem", certs+"/client.pem", certs+"/client.key"
-	strangers := makeStranger(t)
+	foreign := foreignCA(t)
 
 	user := func(url string) visit {
 		v := visit{
@@ -49,13 +49,10 @@ func TestDeviceConnect(t *testing.T) {
 		"wss mutual":         mutual("wss://localhost:8884/mqtt"),
 	}
 	refused := map[string]visit{
-		"wrong password": change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "wrong" }),
-		"no password":    change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "" }),
-		"unknown user":   change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Username = "nobody" }),
-		"no user": change(
-			user("mqtt://127.0.0.1:1883"),
-			func(v *visit) { v.Username, v.Password = "", "" },
-		),
+		"wrong password":          change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "wrong" }),
+		"no password":             change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Password = "" }),
+		"unknown user":            change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Username = "nobody" }),
+		"no user":                 change(user("mqtt://127.0.0.1:1883"), func(v *visit) { v.Username, v.Password = "", "" }),
 		"wrong password over ws":  change(user("ws://127.0.0.1:8080/mqtt"), func(v *visit) { v.Password = "wrong" }),
 		"wrong password over ssl": change(user("mqtts://localhost:8883"), func(v *visit) { v.Password = "wrong" }),
 		"certificate user, none":  change(mutual("mqtts://localhost:8883"), func(v *visit) { v.Cert, v.Key = "", "" }),
@@ -65,11 +62,11 @@ func TestDeviceConnect(t *testing.T) {
 		),
 		"certificate of another CA": change(
 			mutual("mqtts://localhost:8883"),
-			func(v *visit) { v.Cert, v.Key = strangers+"/client.pem", strangers+"/client.key" },
+			func(v *visit) { v.Cert, v.Key = foreign+"/client.pem", foreign+"/client.key" },
 		),
 		"hub not of the expected CA": change(
 			user("mqtts://localhost:8883"),
-			func(v *visit) { v.CA = strangers + "/ca.pem" },
+			func(v *visit) { v.CA = foreign + "/ca.pem" },
 		),
 		"topic that is not permitted": change(mutual("mqtts://localhost:8883"), func(v *visit) { v.Topic = "t" }),
 	}
@@ -94,8 +91,9 @@ func TestDeviceConnect(t *testing.T) {
 		for name, args := range map[string][]string{
 			"tcp":         {"-p", s.port["1883"], "-u", "test", "-P", "hahaha", "-t", "m/tcp"},
 			"ssl one-way": {"-p", s.port["8883"], "--cafile", ca, "-u", "test", "-P", "hahaha", "-t", "m/ssl"},
-			"ssl mutual": {"-p", s.port["8883"], "--cafile", ca, "--cert", cert, "--key", key, "-u", "two-way-tls", "-t",
-				"tls/m"},
+			"ssl mutual": {
+				"-p", s.port["8883"], "--cafile", ca, "--cert", cert, "--key", key, "-u", "two-way-tls", "-t", "tls/m",
+			},
 		} {
 			sub := s.subscribe("#")
 			if out, err := s.mosquittoPub(append(args, "-m", name, "-q", "1")...); err != nil {
@@ -115,10 +113,10 @@ func TestDeviceConnect(t *testing.T) {
 	})
 }
 
-// makeStranger makes certificates of a CA that the hub does not know, and returns their folder.
-func makeStranger(t *testing.T) string {
+// foreignCA makes a CA that the hub does not know, with its certificates, and returns their folder.
+func foreignCA(t *testing.T) string {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "stranger")
+	dir := filepath.Join(t.TempDir(), "certs")
 	if out, err := exec.Command(filepath.Join(root, ".build/installer"), "certs", dir).CombinedOutput(); err != nil {
 		t.Fatalf("make certificates: %v\n%s", err, out)
 	}

@@ -18,9 +18,9 @@ import (
 // imagePrefix keeps the images of these tests apart from those of the user of this machine.
 const imagePrefix = "baetyl-test/"
 
-// installDocker builds the images and installs the docker example. There is no registry here: the runtimes get bases
-// that are made of what this machine has. A runtime without a base (Python 2.7 on a machine that has none) gets no
-// image.
+// installDocker builds the images and installs the docker example. It needs no registry: scripts/base-image.sh makes
+// the base images of the runtimes from this machine. A runtime without a base (Python 2.7 on a machine that has none)
+// gets no image.
 func installDocker() error {
 	prefix = filepath.Join(root, "output", "e2e-docker")
 	if out, err := exec.Command("docker", "version").CombinedOutput(); err != nil {
@@ -38,22 +38,16 @@ func installDocker() error {
 		name, _, _ := strings.Cut(strings.TrimPrefix(base, "BASE_"), "=")
 		runtimes = append(runtimes, "baetyl-function-"+strings.ToLower(name))
 	}
-	err = run(
-		append(bases, "BUILD_NETWORK=none"),
-		"make",
-		"--no-print-directory",
-		"image",
-		"IMAGE_PREFIX="+imagePrefix,
-		"RUNTIMES="+strings.Join(runtimes, " "),
-	)
+	err = run(append(bases, "BUILD_NETWORK=none"), "make", "--no-print-directory", "image",
+		"IMAGE_PREFIX="+imagePrefix, "RUNTIMES="+strings.Join(runtimes, " "))
 	if err != nil {
 		return err
 	}
 	return run(nil, "make", "--no-print-directory", "install", "PREFIX="+prefix)
 }
 
-// missing ends the tests because a real part is not there: with success on the machine of a user, who is told, and as
-// an error in CI.
+// missing ends the tests because docker or a base image is missing: with a note and exit code 0 on a user's machine,
+// and with an error in CI.
 func missing(err error) error {
 	if os.Getenv("CI") != "true" {
 		fmt.Fprintf(os.Stderr, "nothing is tested in docker mode: %v\n", err)
@@ -69,8 +63,9 @@ var (
 	hubOfNative  = regexp.MustCompile(`(?m)^( *)(image: \S*baetyl-hub\n *replica: 1\n)( *mounts:)`)
 )
 
-// inDocker turns a file of the documents' native mode into that of their docker mode: no packages, a port of the hub,
-// its name as its address. And it puts in what differs in these tests: names of images, ports of the host.
+// inDocker turns a file of the native example into that of the docker example: no packages, a published port of the
+// hub, and the hub's name as its address. It also puts in what differs in these tests: names of images and ports of the
+// host.
 func (s *system) inDocker(text string) string {
 	text = packageEntry.ReplaceAllString(text, "")
 	text = imageName.ReplaceAllString(text, "${1}"+imagePrefix+"${2}")
@@ -82,13 +77,13 @@ func (s *system) inDocker(text string) string {
 	return text
 }
 
-// containers lists the running containers that see a folder of this system.
+// containers lists the running containers that mount a folder of this system.
 func (s *system) containers() []process {
 	ids, err := exec.Command("docker", "ps", "--quiet", "--no-trunc").Output()
 	if err != nil || len(ids) == 0 {
 		return nil
 	}
-	// One that ends meanwhile makes inspect fail, and what it says of the others is still good.
+	// A container that ends meanwhile makes the command fail, but its output about the others is complete.
 	data, _ := exec.Command("docker", append([]string{"inspect"}, strings.Fields(string(ids))...)...).Output()
 	var all []struct {
 		Name   string
@@ -127,14 +122,8 @@ func TestImages(t *testing.T) {
 	if mode != masterapi.ModeDocker {
 		t.Skip("docker mode only")
 	}
-	out, err := exec.Command(
-		"docker",
-		"image",
-		"ls",
-		"--quiet",
-		"--filter",
-		"reference="+imagePrefix+"baetyl-*:latest",
-	).Output()
+	filter := "reference=" + imagePrefix + "baetyl-*:latest"
+	out, err := exec.Command("docker", "image", "ls", "--quiet", "--filter", filter).Output()
 	must(t, err)
 	data, err := exec.Command("docker", append([]string{"image", "inspect"}, strings.Fields(string(out))...)...).Output()
 	must(t, err)

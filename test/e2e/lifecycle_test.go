@@ -20,7 +20,7 @@ func TestCtrlCLeavesNothingBehind(t *testing.T) {
 	answering(t)
 	s.replace(timerFile, "interval: 10s", "interval: 200ms")
 	s.start()
-	s.subscribe("t/py3hi").wait("t/py3hi") // function instances run too
+	s.subscribe("t/py3hi").wait("t/py3hi") // now function instances run too
 	started := time.Now()
 	if code := s.interrupt(); code != 0 {
 		t.Errorf("the master ended with exit code %d", code)
@@ -38,12 +38,12 @@ func TestCtrlCLeavesNothingBehind(t *testing.T) {
 			t.Errorf("%s is left: %v", name, entries)
 		}
 	}
-	// and it starts again
+	// It starts again.
 	s.start()
 	s.subscribe("t/topic").wait("t/topic")
 }
 
-// A second master in the same folder would fight the first; it must refuse and leave the first alone.
+// A second master in the same folder ends with an error and touches nothing of the first.
 func TestSecondMasterIsRefused(t *testing.T) {
 	s := newSystem(t).withoutTimer().start()
 	hub := s.one("localhub").pid
@@ -70,7 +70,7 @@ func startFlow(t *testing.T) *system {
 	return s
 }
 
-// answers waits until a fresh subscriber sees the answers of every function that was not there before it subscribed.
+// answers waits until a new subscriber has received an answer of every function.
 func (s *system) answers() {
 	s.t.Helper()
 	sub := s.subscribe("t/#")
@@ -86,7 +86,7 @@ func (s *system) answers() {
 	}
 }
 
-// whole checks that the system has come back: answers flow and each service has exactly one process.
+// whole checks that the system works again: functions answer, and each service has exactly one process.
 func (s *system) whole(since time.Time) {
 	s.t.Helper()
 	s.waitHub()
@@ -155,12 +155,13 @@ func contains(list []string, one string) bool {
 	return false
 }
 
-// kill -9 of each part while messages flow: the system is whole again without help, and no second copy runs.
+// kill -9 of each part while messages flow: the system repairs itself, and no second copy of a service runs.
 func TestKill9(t *testing.T) {
 	t.Run("of a service", func(t *testing.T) {
 		s := startFlow(t)
-		for _, service := range []string{"localhub", "function-manager", "function-python36-sayhi", "function-node85-sayhi",
-			"timer"} {
+		for _, service := range []string{
+			"localhub", "function-manager", "function-python36-sayhi", "function-node85-sayhi", "timer",
+		} {
 			victims := roots(s.processesOf(service))
 			if len(victims) == 0 {
 				t.Fatalf("%s does not run", service)
@@ -168,7 +169,7 @@ func TestKill9(t *testing.T) {
 			t.Logf("kill -9 %d (%s)", victims[0].pid, service)
 			must(t, syscall.Kill(victims[0].pid, syscall.SIGKILL))
 			since := time.Now()
-			s.eventually("the killed process is gone", func() error { return alive(victims[0].pid) })
+			s.eventually("the killed process is gone", func() error { return gone(victims[0].pid) })
 			s.whole(since)
 		}
 	})
@@ -180,7 +181,7 @@ func TestKill9(t *testing.T) {
 		s.startMaster()
 		s.eventually("what the old master left is gone", func() error {
 			for _, p := range orphans {
-				if err := alive(p.pid); err != nil {
+				if err := gone(p.pid); err != nil {
 					return err
 				}
 			}
@@ -191,8 +192,8 @@ func TestKill9(t *testing.T) {
 	})
 }
 
-// alive returns an error while the process exists.
-func alive(pid int) error {
+// gone returns an error while the process exists.
+func gone(pid int) error {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil || strings.Contains(string(stat), ") Z ") {
 		return nil
@@ -200,26 +201,25 @@ func alive(pid int) error {
 	return fmt.Errorf("%d still runs", pid)
 }
 
-// A stranger's process that happens to have a recorded pid is never touched; here: one that runs in the same folder
-// tree.
-func TestStrangersAreLeftAlone(t *testing.T) {
+// A process that the master did not start is never stopped, here one that works below the same folder.
+func TestForeignProcessIsLeftAlone(t *testing.T) {
 	nativeOnly(t, "a container has no pid that could be recycled")
 	s := newSystem(t).withoutTimer().start()
 	s.killMaster()
-	stranger := exec.Command("sleep", "1000")
-	stranger.Dir = s.dir
-	must(t, stranger.Start())
-	defer func() { stranger.Process.Kill(); stranger.Wait() }()
+	foreign := exec.Command("sleep", "1000")
+	foreign.Dir = s.dir
+	must(t, foreign.Start())
+	defer func() { foreign.Process.Kill(); foreign.Wait() }()
 	s.startMaster()
 	s.waitHub()
 	s.waitStatus("localhub", "running", 1)
-	if alive(stranger.Process.Pid) == nil {
-		t.Error("the stranger was stopped")
+	if gone(foreign.Process.Pid) == nil {
+		t.Error("the foreign process was stopped")
 	}
 }
 
 // A service whose package is missing is shown as failed with its reason, in inspect and in the log, while the others
-// run; with the package back it is started again without help.
+// run. When the package is there again, the service starts by itself.
 func TestMissingPackage(t *testing.T) {
 	nativeOnly(t, "there are no packages")
 	s := newSystem(t)
@@ -256,7 +256,7 @@ func services(raw []byte) string {
 	return rest
 }
 
-// A function whose package is missing answers with the documented error; the other functions answer as ever.
+// A function whose package is missing answers with the documented error; the other functions still work.
 func TestMissingFunctionPackage(t *testing.T) {
 	nativeOnly(t, "there are no packages")
 	s := newSystem(t).withoutTimer()
@@ -272,7 +272,7 @@ func TestMissingFunctionPackage(t *testing.T) {
 		t.Errorf("the rule answers %v", got)
 	}
 	s.logged("function-python36-sayhi", "var/db/baetyl/baetyl-function-python36")
-	// and once more: nothing hangs or ends because of it
+	// The same again: the error has stopped nothing.
 	s.publish("t", `{"id":2}`)
 	sub.wait("t/node8hi", `"id":2`)
 	s.eventually("a second error", func() error {
@@ -283,7 +283,7 @@ func TestMissingFunctionPackage(t *testing.T) {
 	})
 }
 
-// A runtime without its interpreter is the same story: visible, and only its function is affected.
+// A runtime without its libraries affects only its own function, and the log says which command prepares it.
 func TestMissingInterpreter(t *testing.T) {
 	nativeOnly(t, "there are no packages")
 	s := newSystem(t).withoutTimer()
@@ -294,7 +294,7 @@ func TestMissingInterpreter(t *testing.T) {
 	s.publish("t", `{"id":1}`)
 	sub.wait("t/py3hi", "Hello Baetyl")
 	sub.wait("t/node8hi", "errorMessage")
-	s.logged("prepare") // says what to run
+	s.logged("prepare") // the command to run
 }
 
 // logged waits until one line of the console or a log contains all parts.
@@ -314,7 +314,7 @@ func (s *system) logged(parts ...string) {
 	})
 }
 
-// The hub fails while its port is taken, the others wait for it, and all is well once the port is free.
+// The hub fails while its port is in use; the other services wait for it, and messages flow once the port is free.
 func TestPortInUseForAWhile(t *testing.T) {
 	s := newSystem(t)
 	l, err := net.Listen("tcp", "0.0.0.0:"+s.port["1883"])

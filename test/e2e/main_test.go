@@ -8,9 +8,9 @@
 //	     ▼
 //	output/e/<test>  ──► bin/baetyl start ◄── real clients, kill -9, Ctrl-C, bad configuration
 //
-// A test sees what a user sees: messages, the API, log files, processes. It knows nothing of the Go packages inside.
-// Nothing stays behind: every system is stopped, and a process or container that outlives its master fails the test
-// that made it. Both modes run the same tests; one that is about native mode alone says so (nativeOnly).
+// A test sees what a user sees: messages, the API, log files, processes. It calls the programs from outside only. At
+// its end it stops its system, and fails if a process or container outlives the master. Both modes run the same tests;
+// nativeOnly skips those that make sense in native mode only.
 package e2e_test
 
 import (

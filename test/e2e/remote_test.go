@@ -32,28 +32,26 @@ type farBroker struct {
 
 func newFarBroker(t *testing.T, extra ...string) farBroker {
 	t.Helper()
-	c := farBroker{port: strconv.Itoa(mqtttest.FreePort(t)), certs: makeStranger(t)}
-	c.Broker = mqtttest.Mosquitto(
-		t,
-		append(extra, "listener "+c.port+" 127.0.0.1", "cafile "+c.certs+"/ca.pem", "certfile "+c.certs+"/server.pem",
-			"keyfile "+c.certs+"/server.key", "require_certificate true")...)
+	c := farBroker{port: strconv.Itoa(mqtttest.FreePort(t)), certs: foreignCA(t)}
+	conf := append(extra,
+		"listener "+c.port+" 127.0.0.1",
+		"cafile "+c.certs+"/ca.pem",
+		"certfile "+c.certs+"/server.pem",
+		"keyfile "+c.certs+"/server.key",
+		"require_certificate true",
+	)
+	c.Broker = mqtttest.Mosquitto(t, conf...)
 	return c
 }
 
-// args are what mosquitto's clients need to get in.
+// args are what mosquitto's clients need to connect.
 func (c farBroker) args(more ...string) []string {
-	return append(
-		[]string{
-			"-p",
-			c.port,
-			"--cafile",
-			c.certs + "/ca.pem",
-			"--cert",
-			c.certs + "/client.pem",
-			"--key",
-			c.certs + "/client.key",
-		},
-		more...)
+	return append([]string{
+		"-p", c.port,
+		"--cafile", c.certs + "/ca.pem",
+		"--cert", c.certs + "/client.pem",
+		"--key", c.certs + "/client.key",
+	}, more...)
 }
 
 // pageBlock takes a file from a page of the documentation.
@@ -79,7 +77,7 @@ func withCloud(t *testing.T, c farBroker, change func(service string) string) *s
 	s.edit(remoteFile, func(text string) string {
 		return change(strings.ReplaceAll(text, "127.0.0.1:1884", "127.0.0.1:"+c.port))
 	})
-	if mode == masterapi.ModeDocker { // the cloud is on this host, which a container reaches best as one of its own
+	if mode == masterapi.ModeDocker { // the cloud listens on 127.0.0.1 of this host
 		s.replace(appFile, "    image: baetyl-remote-mqtt\n", "    image: baetyl-remote-mqtt\n    network_mode: host\n")
 		s.edit(remoteFile, func(text string) string {
 			return strings.ReplaceAll(text, "localhub:1883", "127.0.0.1:"+s.port["1883"])
@@ -118,7 +116,7 @@ func TestRemote(t *testing.T) {
 	})
 }
 
-// Wrong certificates and wrong configuration are told in words.
+// The log says what is wrong with certificates and configuration.
 func TestRemoteSaysWhatIsWrong(t *testing.T) {
 	c := newFarBroker(t)
 	for name, x := range map[string]struct {
@@ -126,23 +124,21 @@ func TestRemoteSaysWhatIsWrong(t *testing.T) {
 		want   []string // in one line of the log
 	}{
 		"no client certificate": {func(text string) string {
-			return strings.NewReplacer("    cert: var/db/baetyl/cert/client.pem\n", "",
-				"    key: var/db/baetyl/cert/client.key\n", "").Replace(text)
+			text = strings.Replace(text, "    cert: var/db/baetyl/cert/client.pem\n", "", 1)
+			return strings.Replace(text, "    key: var/db/baetyl/cert/client.key\n", "", 1)
 		}, []string{"side=remote", "tls: certificate required"}},
 		"unknown authority": {func(text string) string {
-			return strings.Replace(text, "    ca: var/db/baetyl/cert/ca.pem\n",
-				"", 1)
-		},
-			[]string{"side=remote", "certificate signed by unknown authority"}},
-		"wrong password of the hub": {func(text string) string { return strings.Replace(text, "hahaha", "wrong", 1) },
-			[]string{"side=hub", "bad user name or password"}},
+			return strings.Replace(text, "    ca: var/db/baetyl/cert/ca.pem\n", "", 1)
+		}, []string{"side=remote", "certificate signed by unknown authority"}},
+		"wrong password of the hub": {func(text string) string {
+			return strings.Replace(text, "hahaha", "wrong", 1)
+		}, []string{"side=hub", "bad user name or password"}},
 		"unknown remote": {func(text string) string {
-			return strings.Replace(text, "      name: iothub",
-				"      name: cloud", 1)
-		},
-			[]string{"etc/baetyl/service.yml: rules[0].remote.name: remote (cloud) not found; remotes has iothub"}},
-		"a loop": {func(text string) string { return strings.Replace(text, "topic: t2", "topic: t1", 1) },
-			[]string{"rules[0].hub.subscriptions[0]: t1 would go round for ever"}},
+			return strings.Replace(text, "      name: iothub", "      name: cloud", 1)
+		}, []string{"etc/baetyl/service.yml: rules[0].remote.name: remote (cloud) not found; remotes has iothub"}},
+		"a loop": {func(text string) string {
+			return strings.Replace(text, "topic: t2", "topic: t1", 1)
+		}, []string{"rules[0].hub.subscriptions[0]: t1 would go round for ever"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := withCloud(t, c, x.change)
@@ -159,9 +155,9 @@ func TestRemoteKill9(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("REMOTE_ROUNDS")); err == nil {
 		rounds = n
 	}
-	// mosquitto keeps messages in memory only until it saves, so a killed one loses what waits in it. A subscriber at
-	// QoS 0 gets a message before mosquitto acknowledges it, and its session is saved before the first kill: then what
-	// is lost, the bridge has lost.
+	// mosquitto keeps messages in memory until it saves, so when it is killed it loses what waits in it. A subscriber at
+	// QoS 0 gets a message before mosquitto acknowledges it, and its session is saved before the first kill: so a
+	// message that is missing was lost by the bridge.
 	c := newFarBroker(t, "queue_qos0_messages true")
 	s := withCloud(t, c, func(text string) string {
 		text = strings.Replace(text, "- topic: t1\n", "- topic: t1\n          qos: 1\n", 1)
@@ -169,12 +165,9 @@ func TestRemoteKill9(t *testing.T) {
 		text = strings.Replace(text, "hub:\n  address", "hub:\n  interval: 1s\n  address", 1)
 		return strings.Replace(text, "  - name: iothub\n", "  - name: iothub\n    interval: 1s\n", 1)
 	})
-	s.edit(appFile, func(text string) string { // or the master waits longer with each kill
-		return strings.ReplaceAll(
-			text,
-			"    replica: 1\n",
-			"    replica: 1\n    restart: {policy: always, backoff: {max: 1s}}\n",
-		)
+	const replica = "    replica: 1\n"
+	s.edit(appFile, func(text string) string { // without it the master would wait longer after each kill
+		return strings.ReplaceAll(text, replica, replica+"    restart: {policy: always, backoff: {max: 1s}}\n")
 	})
 	s.start()
 	s.logged("msg=connected", "side=hub")
@@ -182,10 +175,13 @@ func TestRemoteKill9(t *testing.T) {
 	sub := c.count(t, "t1")
 	must(t, exec.Command("kill", "-USR1", strconv.Itoa(c.PID())).Run())
 
-	d, err := mqtt.NewDispatcher(
-		mqtt.ClientInfo{Address: "tcp://127.0.0.1:" + s.port["1883"], ClientID: "load", Username: "test", Password: "hahaha",
-			Interval: time.Second},
-	)
+	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{
+		Address:  "tcp://127.0.0.1:" + s.port["1883"],
+		ClientID: "load",
+		Username: "test",
+		Password: "hahaha",
+		Interval: time.Second,
+	})
 	must(t, err)
 	must(t, d.Start(nil))
 	defer d.Close()
@@ -244,7 +240,7 @@ func TestRemoteKill9(t *testing.T) {
 	t.Logf("%d kills, %d messages, none missing, %d copies", 3*rounds, sent, copies)
 }
 
-// counter is a subscriber that comes back by itself, which mosquitto_sub does not.
+// counter is a subscriber that reconnects by itself, which mosquitto_sub does not.
 type counter struct {
 	connects atomic.Int64
 	mu       sync.Mutex
@@ -252,28 +248,29 @@ type counter struct {
 	all      int
 }
 
-// count subscribes at QoS 0, in a session that stays.
+// count subscribes at QoS 0 in a persistent session.
 func (c farBroker) count(t *testing.T, topic string) *counter {
 	t.Helper()
 	n := &counter{seen: map[string]int{}}
-	d, err := mqtt.NewDispatcher(
-		mqtt.ClientInfo{
-			Address:       "ssl://127.0.0.1:" + c.port,
-			ClientID:      "counter",
-			CA:            c.certs + "/ca.pem",
-			Cert:          c.certs + "/client.pem",
-			Key:           c.certs + "/client.key",
-			Interval:      200 * time.Millisecond,
-			Subscriptions: []mqtt.TopicInfo{{Topic: topic}},
-		},
-	)
+	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{
+		Address:       "ssl://127.0.0.1:" + c.port,
+		ClientID:      "counter",
+		CA:            c.certs + "/ca.pem",
+		Cert:          c.certs + "/client.pem",
+		Key:           c.certs + "/client.key",
+		Interval:      200 * time.Millisecond,
+		Subscriptions: []mqtt.TopicInfo{{Topic: topic}},
+	})
 	must(t, err)
-	must(t, d.Start(mqtt.Funcs{Connect: func(bool) { n.connects.Add(1) }, Message: func(m *mqtt.Delivery) {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		n.seen[string(m.Payload)]++
-		n.all++
-	}}))
+	must(t, d.Start(mqtt.Funcs{
+		Connect: func(bool) { n.connects.Add(1) },
+		Message: func(m *mqtt.Delivery) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.seen[string(m.Payload)]++
+			n.all++
+		},
+	}))
 	t.Cleanup(func() { d.Close() })
 	eventually(t, waitLimit, "the counter is subscribed", func() error {
 		if n.connects.Load() == 0 {
@@ -284,15 +281,14 @@ func (c farBroker) count(t *testing.T, topic string) *counter {
 	return n
 }
 
-// came returns how many different messages came, and how many copies of them.
+// came returns how many different messages have arrived, and how many copies of them.
 func (n *counter) came() (kinds, copies int) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return len(n.seen), n.all - len(n.seen)
 }
 
-// An outage of the cloud: what comes in meanwhile waits at the hub, and a bridge that is replaced meanwhile changes
-// nothing.
+// While the cloud is away, messages wait at the hub, even if the bridge is killed meanwhile.
 func TestRemoteOutage(t *testing.T) {
 	c := newFarBroker(t)
 	s := withCloud(t, c, func(text string) string {

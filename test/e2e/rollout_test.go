@@ -13,7 +13,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// A cloud pushes two versions, then one that does not stay up, then a good one: what the issue calls a rollout.
+// A cloud pushes two versions, then one that does not stay up, then a good one.
 func TestRollout(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t)
@@ -39,17 +39,20 @@ func TestRollout(t *testing.T) {
 	s.eventually("what only older versions need is removed", func() error {
 		for _, volume := range []string{"timer-conf", "app"} {
 			left, err := filepath.Glob(s.path("var/db/baetyl/" + volume + "/[0-9a-f]*"))
-			if err != nil || len(left) != 1 {
-				return fmt.Errorf("%s has %q: %v", volume, left, err)
+			if err != nil {
+				return err
+			}
+			if len(left) != 1 {
+				return fmt.Errorf("%s has %q", volume, left)
 			}
 		}
 		return nil
 	})
 	if now := s.one("localhub").pid; now != hub {
-		t.Errorf("the hub did not change and was started anew: %d is now %d", hub, now)
+		t.Errorf("the hub did not change and was started again: %d is now %d", hub, now)
 	}
 	if now := s.one("agent").pid; now != agent {
-		t.Errorf("the agent did not change and was started anew: %d is now %d", agent, now)
+		t.Errorf("the agent did not change and was started again: %d is now %d", agent, now)
 	}
 }
 
@@ -72,9 +75,9 @@ func TestRolloutKilled(t *testing.T) {
 	for i := 0; i < moments; i += step {
 		version, broken := fmt.Sprintf("k%d", i), i%2 == 1
 		trace := c.push(c.application(version, broken))
-		// closer together at the beginning, where more happens
+		// The moments are closer together at the beginning, where more happens.
 		after := took * time.Duration(i*i) / ((moments - 1) * (moments - 1))
-		<-time.After(after) // the moment
+		<-time.After(after)
 		c.killEverything()
 		c.start()
 		s.startMaster()
@@ -91,8 +94,8 @@ func TestRolloutKilled(t *testing.T) {
 	c.update("v2")
 }
 
-// A cloud replaces the master by another one, which then runs, and by one that says that it is fine and does not come
-// up.
+// A cloud replaces the master by another one, which then runs, and by one that passes its own check and exits at the
+// start.
 func TestMasterRollout(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t)

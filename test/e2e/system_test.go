@@ -21,7 +21,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// waitLimit is how long anything may take before a test gives up: a loaded machine with two cores starts Python slowly.
+// waitLimit is how long a test waits for anything: a loaded machine with two cores starts Python slowly.
 const waitLimit = 40 * time.Second
 
 // system is one installed example in a folder of its own.
@@ -33,8 +33,8 @@ type system struct {
 	ended chan struct{} // closed when the master has ended
 }
 
-// besideOthers is for tests that wait most of the time. In docker mode each runs alone: all systems have the same
-// names of containers.
+// besideOthers runs the test in parallel with others, for tests that wait most of the time. In docker mode each runs
+// alone, since all systems have the same names of containers.
 func besideOthers(t *testing.T) {
 	if mode == masterapi.ModeNative {
 		t.Parallel()
@@ -80,8 +80,8 @@ func freePorts(t *testing.T, names ...string) map[string]string {
 	return out
 }
 
-// adapt makes what the documents tell to write into a file fit this system. The tests inspect it as one of its
-// services.
+// adapt changes a file of the documents for this system: its ports, its mode, and for the hub and the timer the right
+// to inspect, which the tests use.
 func (s *system) adapt(text string) string {
 	if mode == masterapi.ModeDocker {
 		text = s.inDocker(text)
@@ -111,8 +111,8 @@ func (s *system) read(name string) string {
 	return string(data)
 }
 
-// write replaces a file; what the documents say becomes what fits this system. The old file is unlinked first,
-// because it may be a hard link to the installed one.
+// write replaces a file by text, adapted to this system. The old file is removed first, because it may be a hard link
+// to the installed one.
 func (s *system) write(name, text string) {
 	s.t.Helper()
 	must(s.t, os.MkdirAll(filepath.Dir(s.path(name)), 0o755))
@@ -122,7 +122,7 @@ func (s *system) write(name, text string) {
 	must(s.t, os.WriteFile(s.path(name), []byte(s.adapt(text)), 0o644))
 }
 
-// edit changes a file; not changing it is an error, since a test that edits nothing tests nothing.
+// edit changes a file. It replaces the file, which may be a hard link to the installed one.
 func (s *system) edit(name string, change func(text string) string) {
 	s.t.Helper()
 	info, err := os.Stat(s.path(name))
@@ -160,7 +160,7 @@ func (s *system) withoutTimer() *system {
 	return s
 }
 
-// withProbe adds a service that always runs, so that there is a token for the API when nothing else does.
+// withProbe adds a service that always runs, so that there is a token for the API when no other service runs.
 func (s *system) withProbe() *system {
 	s.edit(appFile, func(text string) string {
 		text = strings.Replace(text, "services:\n", `services:
@@ -181,8 +181,8 @@ func (s *system) withProbe() *system {
 	return s
 }
 
-// start boots the system and waits until the hub listens and the rules of the function manager have subscribed: a
-// message of QoS 0 that is published before goes nowhere.
+// start starts the system and waits until the hub listens and the rules of the function manager have subscribed: no
+// rule would get a QoS 0 message that is published before.
 func (s *system) start() *system {
 	s.t.Helper()
 	s.startMaster()
@@ -198,7 +198,7 @@ func (s *system) start() *system {
 	return s
 }
 
-// startMaster runs bin/baetyl start as the shell of a user does: in a process group of its own, which Ctrl-C goes to.
+// startMaster runs `bin/baetyl start` as a shell does: in a process group of its own, which Ctrl-C goes to.
 func (s *system) startMaster() {
 	s.t.Helper()
 	console, err := os.OpenFile(s.path("console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -222,7 +222,7 @@ func (s *system) waitHub() {
 			return err
 		}
 		defer conn.Close()
-		// A hub that was just killed may still be taken for one that listens: it has to answer.
+		// The socket of a hub that was just killed may still accept a connection, so it has to answer CONNECT.
 		must(s.t, conn.SetDeadline(time.Now().Add(time.Second)))
 		if _, err := conn.Write([]byte("\x10\x0c\x00\x04MQTT\x04\x02\x00\x00\x00\x00")); err != nil {
 			return err
@@ -285,12 +285,12 @@ func (s *system) cleanUp() {
 // process is a running process of the system; in docker mode the first one of a container.
 type process struct {
 	pid     int
-	name    string // of its program
-	service string // whose folder it runs in
+	name    string // of its program; in docker mode of the container
+	service string
 	args    string
 }
 
-// processes lists what runs of the system's services: containers, or processes in the folders of services.
+// processes lists what runs of the services: containers, or processes that work in the folders of services.
 func (s *system) processes() []process {
 	if mode == masterapi.ModeDocker {
 		return s.containers()
@@ -311,10 +311,12 @@ func (s *system) processes() []process {
 		name, _ := os.ReadFile(proc + "/comm")
 		args, _ := os.ReadFile(proc + "/cmdline")
 		service, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(cwd, services), " (deleted)"), "/")
-		out = append(
-			out,
-			process{pid, strings.TrimSpace(string(name)), service, strings.ReplaceAll(string(args), "\x00", " ")},
-		)
+		out = append(out, process{
+			pid:     pid,
+			name:    strings.TrimSpace(string(name)),
+			service: service,
+			args:    strings.ReplaceAll(string(args), "\x00", " "),
+		})
 	}
 	return out
 }
@@ -344,7 +346,7 @@ func (s *system) one(service string) process {
 	return found
 }
 
-// everythingLogged is what a user can read: the console, the master's log, those of the services.
+// everythingLogged is what a user can read: the console, the log of the master, and those of the services.
 func (s *system) everythingLogged() string {
 	var b strings.Builder
 	filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
@@ -372,7 +374,7 @@ func eventually(t testing.TB, limit time.Duration, what string, check func() err
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %v for: %s; the last answer was: %v", limit, what, err)
+			t.Fatalf("waited %v for: %s; the last error: %v", limit, what, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

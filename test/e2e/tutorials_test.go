@@ -21,8 +21,8 @@ var sayhi = map[string]string{
 	"t/node8hi": "node85-sayhi",
 }
 
-// answering are the topics whose runtime could be prepared here. In CI none may be missing but Python 2.7, which
-// Debian has no more.
+// answering returns the topics whose runtime could be prepared here. In CI only that of Python 2.7 may be missing,
+// which Debian no longer has.
 func answering(t *testing.T) []string {
 	t.Helper()
 	var out []string
@@ -73,7 +73,7 @@ func TestMessageHandling(t *testing.T) {
 		}
 	}
 
-	// what is not JSON comes as bytes
+	// A payload that is not JSON reaches the function as bytes.
 	s.publish("t", "not json")
 	for _, topic := range topics {
 		if got := sub.waitJSON(topic, "not json"); got["bytes"] != "not json" {
@@ -81,7 +81,7 @@ func TestMessageHandling(t *testing.T) {
 		}
 	}
 
-	// a function that raises answers with the documented error
+	// A function that raises an error answers with the documented error message.
 	s.publish("t", `{"err":"on purpose"}`)
 	for _, topic := range topics {
 		got := sub.waitJSON(topic, "errorMessage", "on purpose")
@@ -95,7 +95,7 @@ func TestMessageHandling(t *testing.T) {
 	}
 }
 
-// The function sql-filter of the same tutorial: what its condition selects comes back, other messages don't.
+// The function sql-filter of the same tutorial publishes the messages that its condition selects, and no others.
 func TestSQLFilter(t *testing.T) {
 	s := newSystem(t).withoutTimer().start()
 	sub := s.subscribe("t/sqlfilter", "-q", "1")
@@ -104,7 +104,7 @@ func TestSQLFilter(t *testing.T) {
 	s.publish("t", `{"id":10}`, "-q", "1")
 	s.publish("t", `{"id":9}`, "-q", "1")
 	sub.wait("t/sqlfilter", `"id":9`)
-	all := sub.all("t/sqlfilter") // in the order of the messages: nothing comes for id 10 any more
+	all := sub.all("t/sqlfilter") // results keep the order of messages, so there will be none for id 10
 	for i, want := range []string{`{"id":1,"qos":0,"topic":"t"}`, `{"id":9,"qos":1,"topic":"t"}`} {
 		if len(all) != 2 || all[i].Payload != want {
 			t.Fatalf("on t/sqlfilter came %v, not %s as number %d of 2", all, want, i+1)
@@ -112,16 +112,14 @@ func TestSQLFilter(t *testing.T) {
 	}
 	s.publish("t", "not json")
 	got := sub.waitJSON("t/sqlfilter", "errorMessage")
-	if text, _ := got["errorMessage"].(string); !strings.Contains(
-		text,
-		"Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object",
-	) {
+	const want = "Exception calling application: ('[UserCodeInvoke]', the payload is not a JSON object"
+	if text, _ := got["errorMessage"].(string); !strings.Contains(text, want) {
 		t.Errorf("what is not JSON gives %v", got)
 	}
 }
 
-// The instances are started by the function manager with the first message, seen in inspect, and stopped after their
-// idle time.
+// The function manager starts an instance with the first message and stops it after its idle time; inspect shows it
+// meanwhile.
 func TestInstancesComeAndGo(t *testing.T) {
 	s := newSystem(t).withoutTimer()
 	answering(t)
@@ -221,7 +219,7 @@ volumes:
 	client2.wait("t", "This is a new message.")
 	client3.wait("t/topic", "This is a new message.")
 
-	// retained, and a client with a persistent session that is away
+	// Retained messages, and a client with a persistent session that is offline.
 	s.publish("kept", "retained", "-r", "-q", "1")
 	if m := s.subscribe("kept").wait("kept"); m.Retain != "1" || m.Payload != "retained" {
 		t.Errorf("a new subscriber receives %+v", m)
@@ -291,8 +289,9 @@ services:
         readonly: true
 volumes:
 `
-	for _, v := range []string{"localhub-conf", "localhub-data", "localhub-log", "function-manager-conf",
-		"function-manager-log", "CONF", "CODE"} {
+	for _, v := range []string{
+		"localhub-conf", "localhub-data", "localhub-log", "function-manager-conf", "function-manager-log", "CONF", "CODE",
+	} {
 		text += "  - name: " + v + "\n    path: var/db/baetyl/" + v + "\n"
 	}
 	for _, v := range []string{"baetyl-hub", "baetyl-function-manager", "RUNTIME"} {
@@ -329,10 +328,8 @@ functions:
 func TestPythonScript(t *testing.T) {
 	s := newSystem(t)
 	answering(t)
-	s.write(
-		appFile,
-		application("function-sayhi3", "baetyl-function-python36", "function-sayhi-conf", "function-sayhi-code"),
-	)
+	app := application("function-sayhi3", "baetyl-function-python36", "function-sayhi-conf", "function-sayhi-code")
+	s.write(appFile, app)
 	s.write(hubFile, hubOfTutorial)
 	s.write(managerFile, managerOf("py", "sayhi3", "function-sayhi3", "py/hi"))
 	s.write("var/db/baetyl/function-sayhi-conf/service.yml", `functions:
@@ -363,10 +360,8 @@ def handler(event, context):
 		t.Errorf("a dict message gives %s", got)
 	}
 	s.publish("py", "MQTTBox")
-	if got := sub.wait(
-		"py/hi",
-		"non-dict",
-	).Payload; got != `{"msg": "MQTTBox", "type": "non-dict", "say": "hello world"}` {
+	got := sub.wait("py/hi", "non-dict").Payload
+	if got != `{"msg": "MQTTBox", "type": "non-dict", "say": "hello world"}` {
 		t.Errorf("a non-dict message gives %s", got)
 	}
 }

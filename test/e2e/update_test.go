@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -20,7 +19,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// update brings version of the application by the API, as docs/updates.md shows, and returns the final record.
+// update installs a version of the application through the API, as docs/updates.md shows, and returns the final record.
 func (s *system) update(version string, change func(text string) string) masterapi.OTARecord {
 	s.t.Helper()
 	dir := "var/db/baetyl/app/" + version
@@ -63,7 +62,7 @@ func (s *system) broken(text string) string {
 	return strings.Replace(text, "path: var/db/baetyl/timer-conf\n", "path: var/db/baetyl/timer-conf-v2\n", 1)
 }
 
-// withUpdates lets the tests update the system, in less time than on a device.
+// withUpdates gives services the right to update the system, and makes updates quicker than on a device.
 func (s *system) withUpdates() *system {
 	s.edit(appFile, func(text string) string {
 		return strings.ReplaceAll(text, "api: [report, inspect]", "api: [report, inspect, update]")
@@ -80,7 +79,7 @@ func (s *system) inspect() (in masterapi.Inspect, err error) {
 	return in, err
 }
 
-// A good version takes over, a broken one is put back; the services that have not changed never notice.
+// A good version is installed, a broken one is rolled back; services that have not changed go on running.
 func TestUpdate(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t).withoutTimer().withUpdates().start()
@@ -92,9 +91,8 @@ func TestUpdate(t *testing.T) {
 		t.Fatalf("update v1: %+v", got)
 	}
 	if now := s.one("timer").pid; now == timer {
-		t.Error("the timer has changed and was not started again")
+		t.Error("the definition of the timer has changed, but it was not started again")
 	}
-	timer = s.one("timer").pid
 	got := s.update("v2", s.broken)
 	if got.Step != masterapi.StepRolledBack || !strings.Contains(got.Error, "instance timer of service timer") {
 		t.Fatalf("update v2: %+v", got)
@@ -105,13 +103,13 @@ func TestUpdate(t *testing.T) {
 		t.Errorf("inspect shows version %s and error %q", in.Software.ConfVersion, in.Error)
 	}
 	if now := s.one("localhub").pid; now != hub {
-		t.Error("the hub has not changed and was started again")
+		t.Error("the definition of the hub has not changed, but it was started again")
 	}
 	s.waitStatus("timer", "running", 1)
 	s.routes()
 }
 
-// routes tells that messages flow.
+// routes checks that messages flow: the hub forwards from t to t/topic.
 func (s *system) routes() {
 	s.t.Helper()
 	topic := s.subscribe("t/topic")
@@ -119,11 +117,15 @@ func (s *system) routes() {
 	topic.wait("t/topic")
 }
 
-// in1970 builds a program of this repository whose wall clock stands at the beginning of 1970: Go's own time.Now is
-// told to answer so. The clock of the machine is one for all, and no namespace has another.
+// in1970 builds a program of this repository whose wall clock begins in 1970: it is built with a changed time.Now. The
+// clock of the machine stays as it is, since all tests share it and no namespace can have another.
 func in1970(t *testing.T, target, pkg string) {
 	t.Helper()
-	source := filepath.Join(runtime.GOROOT(), "src/time/time.go")
+	env := exec.Command("go", "env", "GOROOT")
+	env.Dir = root
+	goroot, err := env.Output()
+	must(t, err)
+	source := filepath.Join(strings.TrimSpace(string(goroot)), "src/time/time.go")
 	text, err := os.ReadFile(source)
 	must(t, err)
 	const line = "	sec, nsec, mono := runtimeNow()\n"
@@ -142,9 +144,8 @@ func in1970(t *testing.T, target, pkg string) {
 		"-tags", "grpcnotrace,nethttpomithttp2", "-o", target, pkg))
 }
 
-// After a power cut the last good application boots without any network and with a clock that has forgotten the time.
-// In native mode the hub and the timer live in 1970, too; in docker mode the containers have the clock of the
-// machine.
+// After a power cut the last good application boots without a network and with a clock that begins in 1970. In native
+// mode the clock of the hub and the timer begins there too; in docker mode containers have the clock of the machine.
 func TestColdBoot(t *testing.T) {
 	besideOthers(t)
 	if err := exec.Command("unshare", "--net", "true").Run(); err != nil {

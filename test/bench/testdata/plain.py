@@ -1,6 +1,8 @@
-"""What people write instead of a function: plain.py PORT NAME [durable] subscribes to NAME/in, handles, publishes on NAME/out.
+"""A plain script instead of a function: plain.py PORT NAME [durable] subscribes to NAME/in, handles each message, and
+publishes the result on NAME/out.
 
-Without durable it is what the tutorials of paho show: what comes while the script is away is lost."""
+Without durable it is what the tutorials of paho show: messages that arrive while the script is not connected are lost.
+"""
 import json
 import sys
 

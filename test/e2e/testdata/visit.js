@@ -1,4 +1,5 @@
-// One visit to a hub with MQTT.js: node visit.js '<visit as JSON>' prints the outcome as JSON. See visit in clients_test.go.
+// One connection to a hub with MQTT.js: node visit.js '<visit as JSON>' prints the outcome as JSON. See visit in
+// clients_test.go.
 const fs = require('fs');
 const mqtt = require('mqtt');
 

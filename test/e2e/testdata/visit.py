@@ -1,4 +1,4 @@
-"""One visit to a hub with paho: visit.py '<visit as JSON>' prints the outcome as JSON. See visit in clients_test.go."""
+"""One connection to a hub with paho: visit.py '<visit as JSON>' prints the outcome as JSON. See visit in clients_test.go."""
 import json
 import ssl
 import sys
