@@ -10,9 +10,9 @@
 //   calls      what becomes of a call, whichever way it came
 //   functions  payload -> event -> handler -> payload
 //
-// Node 8.13 and later. An open port means "all functions are loaded". Exit status: 0 after SIGTERM or SIGINT; 1 with one line on
-// stderr when the configuration, a function or the address is wrong; 2 for wrong arguments; 127 when the libraries that it needs
-// are not installed.
+// Node 8.13 and later. An open port means "all functions are loaded". Exit status: 0 after SIGTERM or SIGINT; 1 with
+// one line on stderr when the configuration, a function or the address is wrong; 2 for wrong arguments; 127 when the
+// libraries that it needs are not installed.
 
 const path = require('path');
 

@@ -1,9 +1,9 @@
 'use strict';
 // Reads the configuration file into plain values, or says which key of which file is wrong and what to write instead.
 //
-// Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare number is
-// nanoseconds, as it always was. An absent or null key gets its default; an unknown key is an error. The keys are those of the
-// Python runtimes.
+// Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare
+// number is nanoseconds, as it always was. An absent or null key gets its default; an unknown key is an error. The keys
+// are those of the Python runtimes.
 
 const fs = require('fs');
 const yaml = require('js-yaml');
@@ -128,8 +128,8 @@ function readServer(s, env) {
   const concurrent = s.section('concurrent');
   const message = s.section('message');
   const length = message.section('length');
-  // "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers. The runtimes never
-  // read them there, but who copies the document deserves what it says.
+  // "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers. The runtimes
+  // never read them there, but who copies the document deserves what it says.
   const concurrent2 = workers.section('concurrent');
   const message2 = workers.section('message');
   const length2 = message2.section('length');

@@ -112,8 +112,8 @@ function display(error) {
   }
 }
 
-// Call is one call of a handler. It answers once, with what comes first: the callback, the promise that the handler returned,
-// or what it threw.
+// Call is one call of a handler. It answers once, with what comes first: the callback, the promise that the handler
+// returned, or what it threw.
 //
 //   running --callback, promise--> answered
 //      +-----throw, rejection----> failed

@@ -1,6 +1,7 @@
 'use strict';
-// TLS on Node 8, whose HTTP/2 server loses what a client sends together with the end of its TLS handshake: one connection in
-// six hangs. So there TLS ends in front of the gRPC server, in the same process. Node 10 and later need none of this.
+// TLS on Node 8, whose HTTP/2 server loses what a client sends together with the end of its TLS handshake: one
+// connection in six hangs. So there TLS ends in front of the gRPC server, in the same process. Node 10 and later need
+// none of this.
 //
 //   client --TLS--> here --unix socket in a private directory--> gRPC server
 

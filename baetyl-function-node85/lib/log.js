@@ -4,9 +4,9 @@
 //   <date> <time> - <instance> - <LEVEL> - <message>              format: text
 //   {"time": ..., "level": ..., "instance": ..., "msg": ...}      format: json
 //
-// The file is rotated by size into <stem>-<time><suffix>; rotated files go when there are more than backup.max or when they are
-// older than age.max days: the rules of all modules. Several instances of one service may share the path. A file that cannot be
-// written costs its lines, never a call.
+// The file is rotated by size into <stem>-<time><suffix>; rotated files go when there are more than backup.max or when
+// they are older than age.max days: the rules of all modules. Several instances of one service may share the path. A
+// file that cannot be written costs its lines, never a call.
 
 const fs = require('fs');
 const path = require('path');

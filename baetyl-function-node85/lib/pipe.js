@@ -1,6 +1,6 @@
 'use strict';
-// Calls over the pipe: frames on a plain connection, for a function manager that asks for it. gRPC costs several times the work of
-// a call, and time and memory at the start; an instance of the manager has no use for what it adds.
+// Calls over the pipe: frames on a plain connection, for a function manager that asks for it. gRPC costs several times
+// the work of a call, and time and memory at the start; an instance of the manager has no use for what it adds.
 //
 //   caller --> hello --> frame: length, number of the call, code, body --> calls --> frame: the same number, code, body
 //

@@ -21,7 +21,8 @@ class Server(object):
         workers = threads = calls.workers(config)
         if config.concurrent:
             # grpc's own limit counts a call for a moment after its answer, so that a caller with one call at a time is
-            # refused now and then. Here each call has a thread, one is left to refuse with, and a gate holds to workers.max.
+            # refused now and then. Here each call has a thread, one is left to refuse with, and a gate holds to
+            # workers.max.
             self._gate = calls.Gate(config.concurrent, workers)
             threads = config.concurrent + 1
         self._server = grpc.server(
