@@ -1,5 +1,5 @@
 'use strict';
-// What a call does, whichever way it came: it finds the handler, runs it, and says how it failed.
+// What a call does, over gRPC or the pipe: it finds the handler, runs it, and says how it failed.
 //
 //   accepted --> running --> answered
 //       |           +--> ended                               the caller's deadline passed, or it went away
@@ -7,7 +7,7 @@
 //
 // A function's error is answered with UNKNOWN and a detail that starts with "Exception calling application: ", so that
 // the manager can tell it from a broken runtime. JavaScript has one thread: a handler that computes without a pause
-// holds up every other call of the instance, and its own end.
+// blocks all other calls of the instance, and the stop of the runtime.
 
 const asyncHooks = require('async_hooks');
 const functions = require('./functions');
@@ -32,8 +32,8 @@ class Calls {
     this.current = legacy.major >= 16 ? new asyncHooks.AsyncLocalStorage() : null;
   }
 
-  // run begins a call. It ends with answer(message) or refuse(code, text), once, perhaps before run returns. The result
-  // takes the call back: its caller is gone.
+  // run begins a call. It ends with answer(message) or refuse(code, text), once, perhaps before run returns. run
+  // returns a function that cancels the call: its caller is gone.
   run(message, answer, refuse) {
     const handler = this.handlers.get(message.FunctionName);
     if (this.stopping) {
