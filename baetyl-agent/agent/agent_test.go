@@ -51,7 +51,8 @@ func TestReportsAndUpdates(t *testing.T) {
 // [W45] What is no event costs a line and nothing else: no connection, and no event behind it.
 func TestWrongEvents(t *testing.T) {
 	r := newRig(t)
-	for _, text := range []string{"", "{", "[]", `{"event":"REBOOT"}`, `{"event":"OTA","content":{"type":"APP","trace":"x","volume":{"name":"x","path":"/etc"}}}`} {
+	for _, text := range []string{"", "{", "[]", `{"event":"REBOOT"}`,
+		`{"event":"OTA","content":{"type":"APP","trace":"x","volume":{"name":"x","path":"/etc"}}}`} {
 		r.send([]byte(text))
 	}
 	r.push(r.app("t1", "v1"))
@@ -134,7 +135,8 @@ func TestKillAtEachStage(t *testing.T) {
 		{"downloading", func(r *rig) { r.server.Cut(10000, true) },
 			func(r *rig) bool { return len(r.server.Ranges()) > 0 }, func(r *rig) { r.server.Cut(0, false) }, 1},
 		{"asking a master that is busy", func(r *rig) { r.master.Refuse(409, 409, 409) },
-			func(r *rig) bool { return strings.Contains(r.output.String(), "volume is in place") }, func(r *rig) { r.master.Refuse() }, 1},
+			func(r *rig) bool { return strings.Contains(r.output.String(), "volume is in place") },
+			func(r *rig) { r.master.Refuse() }, 1},
 		{"the answer is on its way", func(r *rig) { r.master.Lose() },
 			func(r *rig) bool { return len(r.master.Calls()) == 1 }, func(*rig) {}, 1},
 		{"following", func(r *rig) { r.master.Steps(masterapi.StepUpdating) },

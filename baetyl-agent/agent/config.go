@@ -73,7 +73,8 @@ func (c *config) Validate() error {
 	if _, err := addr.Dial(r.MQTT.Address, "", "ssl", "tls", "mqtts", "wss"); err != nil {
 		return fmt.Errorf("remote.mqtt.address: %w", err)
 	}
-	for _, k := range []struct{ key, value string }{{"clientid", r.MQTT.ClientID}, {"cert", r.MQTT.Cert}, {"key", r.MQTT.Key}} {
+	for _, k := range []struct{ key, value string }{{"clientid", r.MQTT.ClientID}, {"cert", r.MQTT.Cert},
+		{"key", r.MQTT.Key}} {
 		if k.value == "" {
 			return fmt.Errorf("remote.mqtt.%s: must not be empty; the key is required", k.key)
 		}

@@ -29,7 +29,8 @@ func TestConfig(t *testing.T) {
 	// As the documents have it: everything that is not required is left out.
 	c, err := load(
 		fmt.Sprintf(
-			"remote: {mqtt: {address: 'ssl://x.mqtt.iot.gz.baidubce.com:1884', clientid: dev1, username: u, %s}, http: {ca: %s}}",
+			"remote: {mqtt: {address: 'ssl://x.mqtt.iot.gz.baidubce.com:1884', clientid: dev1, username: u, %s}, http: {ca: "+
+				"%s}}",
 			files,
 			ca.CA,
 		),

@@ -184,7 +184,8 @@ func (d *Downloader) Space(need uint64) error {
 // accept looks at the head of an answer and returns how many bytes of f it continues.
 func accept(res *http.Response, f file.File, have int64) (int64, error) {
 	switch code := res.StatusCode; {
-	case code == http.StatusPartialContent && strings.HasPrefix(res.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
+	case code == http.StatusPartialContent &&
+		strings.HasPrefix(res.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
 		return have, nil
 	case code == http.StatusOK: // the whole package; ranges are a courtesy
 		return 0, f.Truncate(0)

@@ -164,7 +164,8 @@ func TestJobsAreBounded(t *testing.T) {
 }
 
 func TestDamagedStoreBeginsAnew(t *testing.T) {
-	for text, jobs := range map[string]int{"": 0, "{": 0, "[]": 0, `{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"path":"/etc"}}}]}`: 0} {
+	for text, jobs := range map[string]int{"": 0, "{": 0, "[]": 0,
+		`{"jobs":[{"ota":{"type":"APP","trace":"x","volume":{"path":"/etc"}}}]}`: 0} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "jobs.json"), []byte(text), 0o600))
 		s := open(t, dir)

@@ -264,13 +264,18 @@ func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
 		{app("services: {}"), "app config invalid: service list is empty"},
 		{app("services: [{name: a}]"), "image: must not be empty"},
 		{metadata("volumes: 1"), "metadata.yml: volumes"},
-		{metadata("volumes: [{name: x, path: /etc/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "volumes[0].path:"},
-		{metadata("volumes: [{name: ../x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "volumes[0].name:"},
-		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: file:///c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "volumes[0].meta.url:"},
+		{metadata("volumes: [{name: x, path: /etc/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"),
+			"volumes[0].path:"},
+		{metadata("volumes: [{name: ../x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"),
+			"volumes[0].name:"},
+		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: file:///c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"),
+			"volumes[0].meta.url:"},
 		{metadata(`volumes:
 - {name: x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}
-- {name: y, path: ./var/db/baetyl/x/, meta: {url: http://c/y, md5: AAAA2Y8AsgTpgAmY7PhCfg==}}`), "volumes[1].path: \"./var/db/baetyl/x/\" stands twice"},
-		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: '" + r.server.URL + "/none', md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "prepare volume (x): download: server answers 404"},
+- {name: y, path: ./var/db/baetyl/x/, meta: {url: http://c/y, md5: AAAA2Y8AsgTpgAmY7PhCfg==}}`),
+			"volumes[1].path: \"./var/db/baetyl/x/\" stands twice"},
+		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: '" + r.server.URL +
+			"/none', md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "prepare volume (x): download: server answers 404"},
 	} {
 		trace := fmt.Sprint("bad", i)
 		r.add(r.pack(trace, trace, c.files...))

@@ -64,7 +64,8 @@ func TestPowerFailureWhileAVolumeIsReplaced(t *testing.T) {
 // A record that somebody has damaged costs its knowledge, and nothing else: what it does not know is neither replaced
 // nor removed.
 func TestDamagedRecord(t *testing.T) {
-	for _, text := range []string{"", "{", "[]", `{"volumes":null}`, `{"volumes":{"../..":{},"":{},"a/../b":{},".agent":{},"/etc":{}},"placing":{"path":"../../x"}}`} {
+	for _, text := range []string{"", "{", "[]", `{"volumes":null}`,
+		`{"volumes":{"../..":{},"":{},"a/../b":{},".agent":{},"/etc":{}},"placing":{"path":"../../x"}}`} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
 		d.write("v/f", "old")
 		d.write(".agent/volumes.json", text)
@@ -126,7 +127,8 @@ func FuzzRecord(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
 		data, outside := filepath.Join(dir, "volumes"), filepath.Join(dir, "outside")
-		for path, content := range map[string]string{outside: "x", filepath.Join(data, ".agent/volumes.json"): text, filepath.Join(data, "v/f"): "x"} {
+		for path, content := range map[string]string{outside: "x", filepath.Join(data, ".agent/volumes.json"): text,
+			filepath.Join(data, "v/f"): "x"} {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		}

@@ -110,12 +110,14 @@ func TestWrongPackagesChangeNothing(t *testing.T) {
 		data []byte
 		want string
 	}{
-		"parent":    {agenttest.Zip(t, agenttest.Entry{Name: "../evil", Data: "x"}), "leaves the folder"},
-		"sibling":   {agenttest.Zip(t, agenttest.Entry{Name: "../v1-evil/x", Data: "x"}), "leaves the folder"},
-		"inner":     {agenttest.Zip(t, agenttest.Entry{Name: "a/../../../x", Data: "x"}), "leaves the folder"},
-		"absolute":  {agenttest.Zip(t, agenttest.Entry{Name: "/tmp/agent-evil", Data: "x"}), "leaves the folder"},
-		"link":      {agenttest.Zip(t, agenttest.Entry{Name: "l", Mode: 0o777 | os.ModeSymlink, Data: "/etc"}), "neither a file nor a folder"},
-		"device":    {agenttest.Zip(t, agenttest.Entry{Name: "d", Mode: 0o666 | os.ModeDevice}), "neither a file nor a folder"},
+		"parent":   {agenttest.Zip(t, agenttest.Entry{Name: "../evil", Data: "x"}), "leaves the folder"},
+		"sibling":  {agenttest.Zip(t, agenttest.Entry{Name: "../v1-evil/x", Data: "x"}), "leaves the folder"},
+		"inner":    {agenttest.Zip(t, agenttest.Entry{Name: "a/../../../x", Data: "x"}), "leaves the folder"},
+		"absolute": {agenttest.Zip(t, agenttest.Entry{Name: "/tmp/agent-evil", Data: "x"}), "leaves the folder"},
+		"link": {agenttest.Zip(t, agenttest.Entry{Name: "l", Mode: 0o777 | os.ModeSymlink, Data: "/etc"}),
+			"neither a file nor a folder"},
+		"device": {agenttest.Zip(t, agenttest.Entry{Name: "d", Mode: 0o666 | os.ModeDevice}),
+			"neither a file nor a folder"},
 		"not a zip": {[]byte("hello"), "zip: not a valid zip file"},
 		"cut":       {agenttest.Zip(t, agenttest.Entry{Name: "a", Data: "aaaa"})[:60], "zip: not a valid zip file"},
 		"too big":   {agenttest.Zip(t, agenttest.Entry{Name: "a", Data: big}), "package is larger than 1048576 bytes"},
@@ -163,7 +165,8 @@ func TestUnpackedSizeIsCapped(t *testing.T) {
 func TestPathsStayInside(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	data := agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "x"})
-	for _, p := range []string{"", "var/db/baetyl", "/etc/x", "var/db/baetyl/../x", "var/db/baetyl-evil/x", "var/db/baetyl/.agent/download", "var/log/x"} {
+	for _, p := range []string{"", "var/db/baetyl", "/etc/x", "var/db/baetyl/../x", "var/db/baetyl-evil/x",
+		"var/db/baetyl/.agent/download", "var/log/x"} {
 		require.ErrorContains(t, d.Ensure(bg, s.Put("v", p, data), none), "path: ", p)
 	}
 	outside := t.TempDir()

@@ -100,7 +100,7 @@ func TestEndsWhateverTheSidesDo(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	near, far := mqtttest.Mosquitto(t), mqtttest.NewFake(t)
-	far.Judge(func(*packet.Publish) mqtttest.Verdict { return mqtttest.Mute })
+	far.Judge(func(*packet.Publish) mqtttest.Outcome { return mqtttest.Mute })
 	for _, c := range []config.Link{
 		link("tcp://127.0.0.1:1", "tcp://127.0.0.1:1", "up", "down"),
 		link("tcp://"+l.Addr().String(), "tcp://"+l.Addr().String(), "up", "down"),

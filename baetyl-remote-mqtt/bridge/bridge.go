@@ -23,10 +23,10 @@ type Bridge struct {
 }
 
 // New returns the bridge of a link. A message is given up after the other side has closed tries connections on it, see
-// mqtt.WithWitness. It connects to nothing.
+// mqtt.WithProbe. It connects to nothing.
 func New(l config.Link, letters DeadLetters, tries int, logger log.Logger) (*Bridge, error) {
 	logger = logger.WithField("rule", l.Rule).WithField("remote", l.Remote)
-	opts := []mqtt.Option{mqtt.WithPoisonLimit(tries), mqtt.WithWitness()}
+	opts := []mqtt.Option{mqtt.WithPoisonLimit(tries), mqtt.WithProbe()}
 	hub, err := mqtt.NewDispatcher(l.Near, append(opts, mqtt.WithLogger(logger.WithField("side", "hub")))...)
 	if err != nil {
 		return nil, fmt.Errorf("hub.%w", err)

@@ -184,7 +184,7 @@ func TestAcknowledgedOnlyAfterTheFarSide(t *testing.T) {
 	l.Far.KeepAlive = time.Second
 	first := start(t, l, letters(t), 5)
 	first.connected(t)
-	far.Judge(func(p *packet.Publish) mqtttest.Verdict {
+	far.Judge(func(p *packet.Publish) mqtttest.Outcome {
 		if string(p.Message.Payload) == "3" {
 			return mqtttest.Mute
 		}

@@ -33,8 +33,8 @@ func lines(t *testing.T, f *deadletter.File) (out []deadletter.Entry) {
 	return out
 }
 
-func closeOn(text string) func(*packet.Publish) mqtttest.Verdict {
-	return func(p *packet.Publish) mqtttest.Verdict {
+func closeOn(text string) func(*packet.Publish) mqtttest.Outcome {
+	return func(p *packet.Publish) mqtttest.Outcome {
 		if strings.Contains(string(p.Message.Payload), text) {
 			return mqtttest.Close
 		}

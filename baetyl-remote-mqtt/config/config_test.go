@@ -109,7 +109,8 @@ func TestDeadLetters(t *testing.T) {
 	}
 }
 
-const head = "hub: {address: 'tcp://h'}\nremotes: [{name: a, address: 'tcp://a'}, {name: b, address: 'tcp://b', clientid: dev}]\n"
+const head = "hub: {address: 'tcp://h'}\nremotes: [{name: a, address: 'tcp://a'}, {name: b, address: 'tcp://b', " +
+	"clientid: dev}]\n"
 
 // C10: no two connections of the bridge have one id at one broker, and a start changes none.
 func TestClientIDs(t *testing.T) {
@@ -231,7 +232,8 @@ func TestCheckRemotes(t *testing.T) {
 
 func TestWill(t *testing.T) {
 	links, err := plan(
-		head + "rules: [{hub: {subscriptions: [{topic: x}]}, remote: {name: a, will: {topic: gone, payload: p, qos: 1, retain: true}}}]",
+		head + "rules: [{hub: {subscriptions: [{topic: x}]}, remote: {name: a, will: {topic: gone, payload: p, qos: 1, " +
+			"retain: true}}}]",
 	)
 	require.NoError(t, err)
 	require.Equal(t, &mqtt.Message{Topic: "gone", Payload: []byte("p"), QOS: 1, Retain: true}, links[0].Will)

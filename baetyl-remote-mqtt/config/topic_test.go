@@ -50,19 +50,24 @@ func TestLoops(t *testing.T) {
 		want  string // "": accepted
 	}{
 		{"same topic on both sides", []rule{{"a", "{topic: t}", "{topic: t}"}},
-			"rules[0].hub.subscriptions[0]: t would go round for ever, by way of rules[0].remote.subscriptions[0] and rules[0].hub.subscriptions[0]"},
+			"rules[0].hub.subscriptions[0]: t would go round for ever, by way of rules[0].remote.subscriptions[0] and " +
+				"rules[0].hub.subscriptions[0]"},
 		{"wildcard over a topic", []rule{{"a", "{topic: '#'}", "{topic: cmd/x}"}}, "would go round"},
 		{"wildcards that cross", []rule{{"a", "{topic: 'x/+'}", "{topic: '+/y'}"}}, "would go round"},
 		{"apart", []rule{{"a", "{topic: 'x/#'}", "{topic: 'y/#'}"}}, ""},
 		{"a prefix keeps apart", []rule{{"a", "{topic: 't/#', prefix: edge}", "{topic: 't/#', prefix: cloud}"}}, ""},
 		{"a topic that grows", []rule{{"a", "{topic: '#', prefix: edge}", "{topic: 'edge/#'}"}}, "would go round"},
-		{"there and back by another name", []rule{{"a", "{topic: t, strip: t, prefix: u}", "{topic: u, strip: u, prefix: t}"}}, "would go round"},
-		{"through two rules", []rule{{"a", "{topic: t}", "{topic: z}"}, {"a", "{topic: y}", "{topic: t}"}}, "rules[1].remote.subscriptions[0]"},
-		{"through two remotes: passed on, not back", []rule{{"a", "{topic: x}", "{topic: y}"}, {"b", "{topic: y}", "{topic: x2}"}}, ""},
+		{"there and back by another name",
+			[]rule{{"a", "{topic: t, strip: t, prefix: u}", "{topic: u, strip: u, prefix: t}"}}, "would go round"},
+		{"through two rules", []rule{{"a", "{topic: t}", "{topic: z}"}, {"a", "{topic: y}", "{topic: t}"}},
+			"rules[1].remote.subscriptions[0]"},
+		{"through two remotes: passed on, not back",
+			[]rule{{"a", "{topic: x}", "{topic: y}"}, {"b", "{topic: y}", "{topic: x2}"}}, ""},
 		{"through two remotes and back", []rule{{"a", "{topic: x, strip: x, prefix: y}", "{topic: y, strip: y, prefix: z}"},
 			{"b", "{topic: z}", "{topic: z, strip: z, prefix: x}"}}, "would go round"},
 		// a/b/a/x
-		{"the rest of # after strip", []rule{{"a", "{topic: 'a/#', strip: a}", "{topic: 'b/#', strip: b}"}}, "would go round"},
+		{"the rest of # after strip", []rule{{"a", "{topic: 'a/#', strip: a}", "{topic: 'b/#', strip: b}"}},
+			"would go round"},
 		{"$ is not in #", []rule{{"a", "{topic: '#', prefix: up}", "{topic: '$SYS/#', strip: $SYS, prefix: sys}"}}, ""},
 		{"one direction", []rule{{"a", "{topic: '#'}", ""}}, ""},
 	} {

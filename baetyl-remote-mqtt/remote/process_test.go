@@ -91,7 +91,8 @@ func (p *process) said() string {
 }
 
 // openHub lets the user test publish and subscribe to everything.
-const openHub = `principals: [{username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}]
+const openHub = `principals:
+- {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
 logger: {level: warn}
 `
 

@@ -118,7 +118,7 @@ func TestLateDevice(t *testing.T) {
 		select {
 		case <-events:
 			return nil
-		case <-time.After(look):
+		case <-time.After(searchInterval):
 			return errors.New("nothing")
 		}
 	})
@@ -135,15 +135,17 @@ func TestDue(t *testing.T) {
 		seen    time.Time
 		want    string
 	}{
-		"nothing":                           {want: "[]"},
-		"never published":                   {[]cloud.OTA{ota("1", "APP")}, []*progress{{}}, time.Time{}, "[1]"},
-		"published, device away":            {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(-time.Hour), "[]"},
-		"published, device has just come":   {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(time.Second), "[]"},
-		"published, device does not know":   {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(again + time.Second), "[1]"},
-		"received":                          {[]cloud.OTA{ota("1", "APP")}, []*progress{step}, now.Add(again + time.Second), "[]"},
+		"nothing":                         {want: "[]"},
+		"never published":                 {[]cloud.OTA{ota("1", "APP")}, []*progress{{}}, time.Time{}, "[1]"},
+		"published, device away":          {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(-time.Hour), "[]"},
+		"published, device has just come": {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(time.Second), "[]"},
+		"published, device does not know": {[]cloud.OTA{ota("1", "APP")}, []*progress{sent}, now.Add(again + time.Second), "[1]"},
+		"received": {[]cloud.OTA{ota("1", "APP")}, []*progress{step},
+			now.Add(again + time.Second), "[]"},
 		"the newest alone":                  {[]cloud.OTA{ota("1", "APP"), ota("2", "APP")}, []*progress{{}, {}}, now, "[2]"},
 		"an older one that was passed over": {[]cloud.OTA{ota("1", "APP"), ota("2", "APP")}, []*progress{{}, step}, now, "[]"},
-		"one of each type":                  {[]cloud.OTA{ota("1", "MST"), ota("2", "APP")}, []*progress{{}, {}}, now, "[1 2]"},
+		"one of each type": {[]cloud.OTA{ota("1", "MST"), ota("2", "APP")}, []*progress{{}, {}}, now,
+			"[1 2]"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := state{Updates: map[string]*progress{}, Reports: []report{{Time: c.seen}}}
@@ -172,7 +174,8 @@ func TestDevicesAreApart(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	status, _ = two.get(event.OTA.Volume.Meta.URL, "")
 	require.Equal(t, http.StatusNotFound, status)
-	for _, path := range []string{"", "..", "%2e%2e%2fcert.pem", "..%2f..%2ftwo%2fcert.pem", strings.Repeat("0", 64) + ".zip"} {
+	for _, path := range []string{"", "..", "%2e%2e%2fcert.pem", "..%2f..%2ftwo%2fcert.pem", strings.Repeat("0", 64) +
+		".zip"} {
 		status, _ := one.get(one.url+packagesPath+path, "")
 		require.Equal(t, http.StatusNotFound, status, path)
 	}
@@ -182,11 +185,13 @@ func TestDevicesAreApart(t *testing.T) {
 		change func(h http.Header, body *string)
 	}{
 		"client id of another": {http.StatusForbidden, func(h http.Header, _ *string) { h.Set(cloud.HeaderClientID, "one") }},
-		"serial of another":    {http.StatusForbidden, func(h http.Header, _ *string) { h.Set(cloud.HeaderSerial, cloud.Serial(one.cert)) }},
-		"no key":               {http.StatusBadRequest, func(h http.Header, _ *string) { h.Del(cloud.HeaderKey) }},
-		"no body":              {http.StatusBadRequest, func(_ http.Header, body *string) { *body = "" }},
-		"garbage":              {http.StatusBadRequest, func(_ http.Header, body *string) { *body = "{}" }},
-		"too large":            {http.StatusRequestEntityTooLarge, func(_ http.Header, body *string) { *body = strings.Repeat("A", maxReport+1) }},
+		"serial of another": {http.StatusForbidden,
+			func(h http.Header, _ *string) { h.Set(cloud.HeaderSerial, cloud.Serial(one.cert)) }},
+		"no key":  {http.StatusBadRequest, func(h http.Header, _ *string) { h.Del(cloud.HeaderKey) }},
+		"no body": {http.StatusBadRequest, func(_ http.Header, body *string) { *body = "" }},
+		"garbage": {http.StatusBadRequest, func(_ http.Header, body *string) { *body = "{}" }},
+		"too large": {http.StatusRequestEntityTooLarge,
+			func(_ http.Header, body *string) { *body = strings.Repeat("A", maxReport+1) }},
 	} {
 		require.Equal(t, c.status, two.post(reported("v1", ""), c.change), name)
 	}
@@ -275,9 +280,10 @@ func TestPacking(t *testing.T) {
 
 	// The compose form, with the volumes in metadata.yml.
 	dir = write(t, t.TempDir(), map[string]string{
-		"application.yml": "app_version: v7\nservices: {agent: {image: baetyl-agent, volumes: ['var/db/baetyl/code/v7:/code']}}\n",
-		"metadata.yml":    "version: v7\nvolumes: [{name: code, path: var/db/baetyl/code/v7}]\n",
-		"code/main.py":    "pass",
+		"application.yml": "app_version: v7\nservices: {agent: {image: baetyl-agent, volumes: " +
+			"['var/db/baetyl/code/v7:/code']}}\n",
+		"metadata.yml": "version: v7\nvolumes: [{name: code, path: var/db/baetyl/code/v7}]\n",
+		"code/main.py": "pass",
 	})
 	f.run("push", "dev1", dir)
 	s, err := openStore(f.dir)

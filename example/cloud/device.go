@@ -24,7 +24,8 @@ const publisher = "baetyl.cloud"
 const desireTopic = "edge/%s/desire"
 
 // agentConfig is the service.yml of an agent: device, address of MQTT, address of HTTPS, topic of events.
-const agentConfig = `# Configuration of baetyl-agent on the device %[1]s, made by "cloud device add". docs/agent.md explains every key.
+const agentConfig = `# Configuration of baetyl-agent on the device %[1]s, made by "cloud device add".
+# docs/agent.md explains every key.
 remote:
   mqtt:
     address: %[2]q

@@ -80,7 +80,8 @@ func TestDocumentedSeal(t *testing.T) {
 
 	requires.Command(t, "openssl", "apt-get install openssl")
 	dir := t.TempDir()
-	for name, text := range map[string]string{"device.pem": b["pem"][0], "key.b64": b["key"][0], "body.b64": b["body"][0]} {
+	files := map[string]string{"device.pem": b["pem"][0], "key.b64": b["key"][0], "body.b64": b["body"][0]}
+	for name, text := range files {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
 	cmd := exec.Command("sh", "-ec", b["sh"][0])

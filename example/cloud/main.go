@@ -92,7 +92,8 @@ func execute(args []string, stdout, stderr io.Writer) int {
 		Use:   "push <device> <path>",
 		Short: "Update a device",
 		Args:  cobra.ExactArgs(2),
-		Long: "Update a device to the application in the folder <path>: application.yml [and metadata.yml], and a folder for each volume\n" +
+		Long: "Update a device to the application in the folder <path>: application.yml [and metadata.yml], and a folder " +
+			"for each volume\n" +
 			"that is to be sent, with the volume's name. With --master: update its master to the binary <path>.",
 		RunE: opened(func(s *store, args []string) error {
 			trace, err := s.push(args[0], args[1], version, master)

@@ -27,7 +27,7 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-const patience = 20 * time.Second
+const waitLimit = 20 * time.Second
 
 // fixture is a cloud in a temporary folder.
 type fixture struct {
@@ -91,7 +91,7 @@ func (f fixture) serve() {
 
 func eventually(t testing.TB, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(waitLimit)
 	for {
 		err := check()
 		if err == nil {
@@ -202,7 +202,7 @@ func next[T any](t testing.TB, from <-chan T) T {
 	select {
 	case v := <-from:
 		return v
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("nothing comes")
 		panic("not reached")
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 const (
-	look = time.Second // between two looks for new devices and pushes
+	searchInterval = time.Second // between two searches for new devices and pushes
 	// a device that reports and does not know of a push so long after it was published gets it once more
 	again = 5 * time.Second
 )
@@ -118,7 +118,7 @@ func (s *store) principals() ([]auth.Principal, error) {
 
 // publish looks for what the commands have left in the folder, until ctx ends.
 func (v *server) publish(ctx context.Context) error {
-	ticker := time.NewTicker(look)
+	ticker := time.NewTicker(searchInterval)
 	defer ticker.Stop()
 	for {
 		if err := v.reload(); err != nil {

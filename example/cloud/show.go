@@ -66,7 +66,7 @@ func (s *store) show(device string, out io.Writer, now time.Time) error {
 
 // wait prints the steps of an update as they are reported, until the last one.
 func (s *store) wait(ctx context.Context, device, trace string, out io.Writer) error {
-	ticker := time.NewTicker(look / 4)
+	ticker := time.NewTicker(searchInterval / 4)
 	defer ticker.Stop()
 	for printed := 0; ; {
 		st, _, err := s.state(device)

@@ -159,7 +159,8 @@ func TestModel(t *testing.T) {
 				require.NoError(t, d.MkdirAll(dir+"/x/y", 0o755))
 				require.NoError(t, d.WriteAtomic(dir+"/x/y/f", []byte("1"), 0o600))
 			},
-			cut: files{}, names: files{}, data: files{"x/": "", "x/y/": "", "x/y/f": "1"}, torn: files{"x/": "", "x/y/": "", "x/y/f": "1"},
+			cut: files{}, names: files{}, data: files{"x/": "", "x/y/": "", "x/y/f": "1"},
+			torn: files{"x/": "", "x/y/": "", "x/y/f": "1"},
 		},
 		"a folder made durably": {
 			run: func(t *testing.T, d file.Disk, dir string) {

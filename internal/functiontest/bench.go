@@ -17,7 +17,8 @@ func Benchmark(b *testing.B, target Target) {
 		b.Run(way, func(b *testing.B) {
 			target.Pipe = way == "pipe"
 			r := Start(b, target.Options("logger: {level: error}"))
-			m := &function.FunctionMessage{FunctionName: "echo", Topic: "t", FunctionInvokeID: "id", Payload: []byte(`{"id":1,"text":"0123456789"}`)}
+			m := &function.FunctionMessage{FunctionName: "echo", Topic: "t", FunctionInvokeID: "id",
+				Payload: []byte(`{"id":1,"text":"0123456789"}`)}
 			for range 200 {
 				r.MustCall(b, "echo", "{}")
 			}

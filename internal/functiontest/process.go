@@ -1,13 +1,13 @@
 //go:build unix
 
-// Package functiontest runs function runtimes for tests: it builds their package as an installation does, starts the package's
-// entry as a process, as the native engine does, and calls it by gRPC, as the function manager does.
+// Package functiontest runs function runtimes for tests: it builds their package as an installation does, starts the
+// package's entry as a process, as the native engine does, and calls it by gRPC, as the function manager does.
 //
 //	Package(t, "python36") ─► package dir ─► Start(t, Options) ─► Runtime ─► Call, Stop
 //	                                                 Suite(t, Target): what every runtime must do
 //
-// It promises that nothing of a test is left: processes end with their test. It knows nothing of any language; a Target brings
-// its functions along.
+// It promises that nothing of a test is left: processes end with their test. It knows nothing of any language; a
+// Target brings its functions along.
 package functiontest
 
 import (
@@ -131,7 +131,8 @@ func (r *Runtime) dialPipe(t testing.TB) {
 
 type pipeClient struct{ *rpc.Client }
 
-func (c pipeClient) Call(ctx context.Context, m *function.FunctionMessage, _ ...grpc.CallOption) (*function.FunctionMessage, error) {
+func (c pipeClient) Call(ctx context.Context, m *function.FunctionMessage,
+	_ ...grpc.CallOption) (*function.FunctionMessage, error) {
 	return c.Client.Call(ctx, m)
 }
 
@@ -187,7 +188,8 @@ func (r *Runtime) Call(t testing.TB, name, payload string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	m, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: name, FunctionInvokeID: "id", Topic: "t", Payload: []byte(payload)})
+	m, err := r.Client.Call(ctx,
+		&function.FunctionMessage{FunctionName: name, FunctionInvokeID: "id", Topic: "t", Payload: []byte(payload)})
 	return string(m.GetPayload()), err
 }
 
@@ -230,7 +232,8 @@ func (r *Runtime) Output() string { return r.out.String() }
 // WaitOutput waits until the output contains text.
 func (r *Runtime) WaitOutput(t testing.TB, text string) {
 	t.Helper()
-	r.wait(t, fmt.Sprintf("%q in its output", text), func() bool { return bytes.Contains([]byte(r.Output()), []byte(text)) })
+	r.wait(t, fmt.Sprintf("%q in its output", text),
+		func() bool { return bytes.Contains([]byte(r.Output()), []byte(text)) })
 }
 
 // Read returns a file of the service directory, nil when it is not there.

@@ -51,8 +51,8 @@ type Target struct {
 	Other map[string]string
 	// Fail and Strange are the documented details when fail fails with "x" and after strange; Strange is a prefix.
 	Fail, Strange string
-	// Broken is the source of a module broken that fails while it is loaded with "not today"; Missing one that needs a library
-	// nowhere, called nowhere.
+	// Broken is the source of a module broken that fails while it is loaded with "not today"; Missing one that needs a
+	// library nowhere, called nowhere.
 	Broken, Missing map[string]string
 	// Pipe calls over the pipe instead of gRPC.
 	Pipe bool
@@ -108,7 +108,8 @@ func Suite(t *testing.T, target Target) {
 func testValues(t *testing.T, target Target) {
 	r := Start(t, target.Options(""))
 	for _, value := range []string{
-		`{"id":1}`, `{"a":{"b":[1,2.5,-3e10,true,false,null]}}`, `[]`, `[1,"2"]`, `"text"`, `0`, `5`, `-1.5`, `true`, `false`, `{}`,
+		`{"id":1}`, `{"a":{"b":[1,2.5,-3e10,true,false,null]}}`, `[]`, `[1,"2"]`, `"text"`, `0`, `5`, `-1.5`, `true`,
+		`false`, `{}`,
 		`{"k":"héllo 世界 😀"}`, `{"quote":"\"\\\u0000\n"}`, " {\"padded\": 1}\n",
 	} {
 		assert.JSONEq(t, value, r.MustCall(t, "echo", value), "echo of %s", value)
@@ -186,7 +187,8 @@ func testLimits(t *testing.T, target Target) {
 	defer cancel()
 	running := make(chan error, 1)
 	go func() {
-		_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "sleep", Payload: []byte(`{"seconds":30,"text":"begun"}`)})
+		_, err := r.Client.Call(ctx,
+			&function.FunctionMessage{FunctionName: "sleep", Payload: []byte(`{"seconds":30,"text":"begun"}`)})
 		running <- err
 	}()
 	r.WaitOutput(t, "begun")
@@ -245,7 +247,8 @@ func testStop(t *testing.T, target Target) {
 	})
 }
 
-// testIsolation: modules of one name in different code directories share nothing, also with further modules of one name below.
+// testIsolation: modules of one name in different code directories share nothing, also with further modules of one
+// name below.
 func testIsolation(t *testing.T, target Target) {
 	o := target.Options(`
 - {name: other, handler: cases.echo, codedir: other}
@@ -317,34 +320,47 @@ server: {address: ADDRESS}
 func testBadConfig(t *testing.T, target Target) {
 	one := "functions: [{name: echo, handler: cases.echo, codedir: code}]\n"
 	for name, c := range map[string]struct{ config, want string }{
-		"unknown key":             {one + "sever: {}", "sever: unknown key; known here: "},
-		"unknown key in a list":   {"functions: [{name: a, handler: cases.echo, codedir: code, memory: 1}]", "functions[0].memory: unknown key"},
-		"unknown key below":       {one + "server: {message: {size: 1}}", "server.message.size: unknown key"},
-		"wrong type":              {one + "server: 5", "server: expected keys below it, found a number"},
-		"not keys":                {"[]", "the file: expected keys below it, found a list"},
-		"no functions":            {"", "config invalid, missing functions"},
-		"functions is no list":    {"functions: {a: b}", "functions: expected a list, found keys"},
-		"no name":                 {"functions: [{handler: cases.echo, codedir: code}]", "functions[0].name: config invalid, missing function name, handler or codedir"},
-		"no handler":              {"functions: [{name: a, codedir: code}]", "functions[0].handler: config invalid, missing function name, handler or codedir"},
-		"no codedir":              {"functions: [{name: a, handler: cases.echo}]", "functions[0].codedir: config invalid, missing function name, handler or codedir"},
-		"name is no text":         {"functions: [{name: [], handler: cases.echo, codedir: code}]", "functions[0].name: expected text, found a list"},
-		"two of a name":           {strings.Replace(one, "]", ", {name: echo, handler: cases.none, codedir: code}]", 1), "functions[1].name: function 'echo' is there twice"},
-		"a key twice":             {one + one, "line 2: "},
-		"codedir not there":       {strings.Replace(one, "codedir: code", "codedir: nowhere", 1), "functions[0].codedir: no directory 'nowhere'"},
-		"handler without a dot":   {strings.Replace(one, "cases.echo", "cases", 1), "functions[0].handler: 'cases' is not <module>.<function>"},
-		"handler without a name":  {strings.Replace(one, "cases.echo", "cases.", 1), "functions[0].handler: 'cases.' is not <module>.<function>"},
-		"module not there":        {strings.Replace(one, "cases.echo", "nowhere.echo", 1), "functions[0].handler: "},
-		"function not there":      {strings.Replace(one, "cases.echo", "cases.nowhere", 1), "functions[0].handler: "},
-		"function is none":        {strings.Replace(one, "cases.echo", "cases.number", 1), "functions[0].handler: "},
-		"module fails":            {strings.Replace(one, "cases.echo", "broken.echo", 1), "not today"},
-		"library not there":       {strings.Replace(one, "cases.echo", "missing.echo", 1), "nowhere"},
-		"size":                    {one + "server: {message: {length: {max: 64q}}}", "server.message.length.max: invalid size: '64q'; write bytes or a number with k, m or g"},
-		"negative size":           {one + "server: {message: {length: {max: -1}}}", "server.message.length.max: invalid size: '-1'"},
-		"duration":                {one + "server: {timeout: 30x}", "server.timeout: invalid duration: '30x'"},
-		"duration is a list":      {one + "server: {timeout: [1]}", "server.timeout: invalid duration"},
-		"workers":                 {one + "server: {workers: {max: 0}}", "server.workers.max: expected a whole number of at least 1, found '0'"},
-		"workers is true":         {one + "server: {workers: {max: true}}", "server.workers.max: expected a whole number of at least 1"},
-		"level":                   {one + "logger: {level: loud}", "logger.level: 'loud' is not one of debug, info, warn, error"},
+		"unknown key": {one + "sever: {}", "sever: unknown key; known here: "},
+		"unknown key in a list": {"functions: [{name: a, handler: cases.echo, codedir: code, memory: 1}]",
+			"functions[0].memory: unknown key"},
+		"unknown key below":    {one + "server: {message: {size: 1}}", "server.message.size: unknown key"},
+		"wrong type":           {one + "server: 5", "server: expected keys below it, found a number"},
+		"not keys":             {"[]", "the file: expected keys below it, found a list"},
+		"no functions":         {"", "config invalid, missing functions"},
+		"functions is no list": {"functions: {a: b}", "functions: expected a list, found keys"},
+		"no name": {"functions: [{handler: cases.echo, codedir: code}]",
+			"functions[0].name: config invalid, missing function name, handler or codedir"},
+		"no handler": {"functions: [{name: a, codedir: code}]",
+			"functions[0].handler: config invalid, missing function name, handler or codedir"},
+		"no codedir": {"functions: [{name: a, handler: cases.echo}]",
+			"functions[0].codedir: config invalid, missing function name, handler or codedir"},
+		"name is no text": {"functions: [{name: [], handler: cases.echo, codedir: code}]",
+			"functions[0].name: expected text, found a list"},
+		"two of a name": {strings.Replace(one, "]", ", {name: echo, handler: cases.none, codedir: code}]", 1),
+			"functions[1].name: function 'echo' is there twice"},
+		"a key twice": {one + one, "line 2: "},
+		"codedir not there": {strings.Replace(one, "codedir: code", "codedir: nowhere", 1),
+			"functions[0].codedir: no directory 'nowhere'"},
+		"handler without a dot": {strings.Replace(one, "cases.echo", "cases", 1),
+			"functions[0].handler: 'cases' is not <module>.<function>"},
+		"handler without a name": {strings.Replace(one, "cases.echo", "cases.", 1), "functions[0].handler: 'cases.' is not <module>.<function>"},
+		"module not there":       {strings.Replace(one, "cases.echo", "nowhere.echo", 1), "functions[0].handler: "},
+		"function not there":     {strings.Replace(one, "cases.echo", "cases.nowhere", 1), "functions[0].handler: "},
+		"function is none":       {strings.Replace(one, "cases.echo", "cases.number", 1), "functions[0].handler: "},
+		"module fails":           {strings.Replace(one, "cases.echo", "broken.echo", 1), "not today"},
+		"library not there":      {strings.Replace(one, "cases.echo", "missing.echo", 1), "nowhere"},
+		"size": {one + "server: {message: {length: {max: 64q}}}",
+			"server.message.length.max: invalid size: '64q'; write bytes or a number with k, m or g"},
+		"negative size": {one + "server: {message: {length: {max: -1}}}",
+			"server.message.length.max: invalid size: '-1'"},
+		"duration":           {one + "server: {timeout: 30x}", "server.timeout: invalid duration: '30x'"},
+		"duration is a list": {one + "server: {timeout: [1]}", "server.timeout: invalid duration"},
+		"workers": {one + "server: {workers: {max: 0}}",
+			"server.workers.max: expected a whole number of at least 1, found '0'"},
+		"workers is true": {one + "server: {workers: {max: true}}",
+			"server.workers.max: expected a whole number of at least 1"},
+		"level": {one + "logger: {level: loud}",
+			"logger.level: 'loud' is not one of debug, info, warn, error"},
 		"address":                 {one + "server: {address: localhost}", "server.address: 'localhost' is not <host>:<port>"},
 		"key without certificate": {one + "server: {key: k}", "server.cert: is missing; TLS needs server.key and server.cert"},
 		"ca alone":                {one + "server: {ca: c}", "server.ca: needs server.key and server.cert"},
@@ -386,7 +402,8 @@ func testBadConfig(t *testing.T, target Target) {
 		o.Env = append(o.Env, "BAETYL_SERVICE_INSTANCE_ADDRESS=")
 		code, out := Fail(t, o)
 		assert.Equal(t, 1, code)
-		assert.Contains(t, out, "missing server address: set server.address, or the environment variable BAETYL_SERVICE_INSTANCE_ADDRESS")
+		assert.Contains(t, out, "missing server address: set server.address, or the environment variable "+
+			"BAETYL_SERVICE_INSTANCE_ADDRESS")
 	})
 	t.Run("no name", func(t *testing.T) {
 		o := target.Options("")
@@ -409,7 +426,8 @@ func testBadConfig(t *testing.T, target Target) {
 func testStrangers(t *testing.T, target Target) {
 	r := Start(t, target.Options("server: {message: {length: {max: 64k}}}"))
 	for name, bytes := range map[string]string{
-		"gRPC": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "short": "BAETYL", "a frame that never ends": function.Hello + "\xff\xff\xff\xff\x00\x00\x00\x01\x00",
+		"gRPC": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "short": "BAETYL", "a frame that never ends": function.Hello +
+			"\xff\xff\xff\xff\x00\x00\x00\x01\x00",
 		"half a frame": function.Hello + "\x00\x00\x00\x09\x00",
 	} {
 		conn, err := net.Dial("tcp", r.Addr)
@@ -498,7 +516,8 @@ func stop(t *testing.T, r *Runtime) {
 }
 
 func testLog(t *testing.T, target Target) {
-	o := target.Options("logger: {path: var/log/baetyl/service.log, level: error, format: json, size: {max: 1}, backup: {max: 2}}")
+	o := target.Options("logger: {path: var/log/baetyl/service.log, level: error, format: json, size: {max: 1}, " +
+		"backup: {max: 2}}")
 	r := Start(t, o)
 	glob := func() []string {
 		backups, err := filepath.Glob(filepath.Join(r.Dir, "var/log/baetyl/service-*.log"))
@@ -540,7 +559,8 @@ func testLog(t *testing.T, target Target) {
 	assert.FileExists(t, filepath.Join(r.Dir, "var/log/baetyl/other.log"))
 
 	// Another instance of the service has rotated the file: this one goes on in the new one.
-	require.NoError(t, os.Rename(filepath.Join(r.Dir, "var/log/baetyl/service.log"), filepath.Join(r.Dir, "var/log/baetyl/away")))
+	require.NoError(t, os.Rename(filepath.Join(r.Dir, "var/log/baetyl/service.log"),
+		filepath.Join(r.Dir, "var/log/baetyl/away")))
 	r.UserError(t, "fail", `{"text":"after"}`)
 	assert.Contains(t, string(r.Read(t, "var/log/baetyl/service.log")), "after")
 

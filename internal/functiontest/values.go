@@ -20,13 +20,15 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// FuzzValues checks a runtime's reading of sizes and durations against that of the Go modules: what both take must mean the
-// same, and what is written as documented must be taken. parser is a program that reads a JSON text a line and answers with the
-// line {"size": bytes or null, "seconds": seconds or null}.
+// FuzzValues checks a runtime's reading of sizes and durations against that of the Go modules: what both take must
+// mean the same, and what is written as documented must be taken. parser is a program that reads a JSON text a line
+// and answers with the line {"size": bytes or null, "seconds": seconds or null}.
 func FuzzValues(f *testing.F, parser *exec.Cmd) {
 	for _, s := range []string{
-		"4m", "32k", "1g", "2t", "512", "4M", "1mb", "5b", "4 m", "", "m", "-1", "+1", "1.5k", "0x10", "1_000", "٣", "k4", "64q", "1kk",
-		"30s", "1m30s", "1.5h", ".5s", "1us", "1µs", "1ns", "100ms", "0", "-1s", "1d", "s", ".s", "1", "9223372036854775807", "1 s", "²",
+		"4m", "32k", "1g", "2t", "512", "4M", "1mb", "5b", "4 m", "", "m", "-1", "+1", "1.5k", "0x10", "1_000", "٣", "k4",
+		"64q", "1kk",
+		"30s", "1m30s", "1.5h", ".5s", "1us", "1µs", "1ns", "100ms", "0", "-1s", "1d", "s", ".s", "1",
+		"9223372036854775807", "1 s", "²",
 	} {
 		f.Add(s)
 	}
@@ -69,7 +71,8 @@ func FuzzValues(f *testing.F, parser *exec.Cmd) {
 
 // FuzzPayload sends payloads through the function echo of target: each comes back with the same meaning, or as it was.
 func FuzzPayload(f *testing.F, target Target) {
-	for _, s := range []string{`{"id":1}`, "text", "\x00\xff", `"a"`, "1e400", "-0", `{"a":1,"a":2}`, "[1,", "NaN", `"\ud800"`, "\ufeff1", "null", `""`} {
+	for _, s := range []string{`{"id":1}`, "text", "\x00\xff", `"a"`, "1e400", "-0", `{"a":1,"a":2}`, "[1,", "NaN",
+		`"\ud800"`, "\ufeff1", "null", `""`} {
 		f.Add([]byte(s))
 	}
 	r := Start(f, target.Options(""))

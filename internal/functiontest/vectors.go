@@ -25,8 +25,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/function"
 )
 
-// PipeVectors is the file protocol/function/testdata/pipe.json: bytes of the pipe protocol (docs/function-pipe.md) and what
-// they mean. Every implementation is tested with it.
+// PipeVectors is the file protocol/function/testdata/pipe.json: bytes of the pipe protocol (docs/function-pipe.md)
+// and what they mean. Every implementation is tested with it.
 type PipeVectors struct {
 	Limit    int // largest message, in bytes, of both sides
 	Hello    []PipeHello
@@ -89,8 +89,8 @@ func LoadPipeVectors(t testing.TB) (v PipeVectors) {
 	return v
 }
 
-// RunPipeVectors sends the vectors of a caller to a runtime and compares its answers. Its options are those of a runtime with
-// the function echo, which answers {} to {}, and without server.message.
+// RunPipeVectors sends the vectors of a caller to a runtime and compares its answers. Its options are those of a
+// runtime with the function echo, which answers {} to {}, and without server.message.
 func RunPipeVectors(t *testing.T, o Options) {
 	v := LoadPipeVectors(t)
 	o.Pipe = true

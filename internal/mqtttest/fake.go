@@ -15,19 +15,19 @@ type Fake struct {
 
 	listener net.Listener
 	mu       sync.Mutex
-	judge    func(*packet.Publish) Verdict
+	judge    func(*packet.Publish) Outcome
 	got      []string // payloads that were acknowledged, and all of QoS 0
 	conns    map[net.Conn]bool
 	connects int
 	running  sync.WaitGroup
 }
 
-// Verdict is what becomes of a message.
-type Verdict int
+// Outcome is what becomes of a message.
+type Outcome int
 
 // Verdicts.
 const (
-	Take  Verdict = iota // and acknowledge it
+	Take  Outcome = iota // and acknowledge it
 	Close                // the connection
 	Mute                 // neither acknowledge it nor answer anything again on this connection
 )
@@ -46,7 +46,7 @@ func NewFake(t testing.TB) *Fake {
 }
 
 // Judge sets who decides on each message; nil takes everything.
-func (f *Fake) Judge(judge func(*packet.Publish) Verdict) {
+func (f *Fake) Judge(judge func(*packet.Publish) Outcome) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.judge = judge
@@ -128,7 +128,7 @@ func (f *Fake) serve(c transport.Conn) {
 	}
 }
 
-func (f *Fake) take(p *packet.Publish, mute bool) Verdict {
+func (f *Fake) take(p *packet.Publish, mute bool) Outcome {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	v := Take

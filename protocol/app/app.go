@@ -114,7 +114,8 @@ const (
 
 // Restart says what happens when an instance ends.
 type Restart struct {
-	Policy  string  `yaml:"policy,omitempty" json:"policy,omitempty" default:"always" validate:"oneof=always|on-failure|no"`
+	Policy string `yaml:"policy,omitempty" json:"policy,omitempty" default:"always" validate:"oneof=always|on-failure|no"`
+
 	Retry   Retry   `yaml:"retry,omitempty" json:"retry"`
 	Backoff Backoff `yaml:"backoff,omitempty" json:"backoff"`
 }

@@ -22,11 +22,14 @@ var sample = cloud.OTA{Type: "APP", Trace: "t-1", Version: "v2", Volume: cloud.V
 }}
 
 func TestEventsOfBothKinds(t *testing.T) {
-	volume := `{"name":"app","path":"var/db/baetyl/app/v2","meta":{"url":"https://cloud/app.zip?sig=secret","md5":"` + md5sum + `","version":"v2"},"x":1}`
+	volume := `{"name":"app","path":"var/db/baetyl/app/v2","meta":{"url":"https://cloud/app.zip?sig=secret","md5":"` +
+		md5sum + `","version":"v2"},"x":1}`
 	at := time.Date(2019, 9, 24, 8, 0, 0, 0, time.UTC)
 	for _, text := range []string{
-		`{"time":"2019-09-24T08:00:00Z","event":"OTA","content":{"type":"APP","trace":"t-1","version":"v2","volume":` + volume + `}}`,
-		`{"time":"2019-09-24T08:00:00Z","event":"UPDATE","content":{"trace":"t-1","version":"v2","config":` + volume + `},"more":[]}`,
+		`{"time":"2019-09-24T08:00:00Z","event":"OTA","content":{"type":"APP","trace":"t-1","version":"v2","volume":` +
+			volume + `}}`,
+		`{"time":"2019-09-24T08:00:00Z","event":"UPDATE","content":{"trace":"t-1","version":"v2","config":` + volume +
+			`},"more":[]}`,
 	} {
 		e, err := cloud.Parse([]byte(text))
 		require.NoError(t, err)
@@ -55,15 +58,17 @@ func TestWrongEvents(t *testing.T) {
 		`{"event":"OTA"}`:              "event content invalid: unexpected end",
 		`{"event":"OTA","content":[]}`: "event content invalid: json: cannot unmarshal array",
 		`{"event":"OTA","content":{}}`: `event content invalid: type: "" is not APP or MST`,
-		with(func(o *cloud.OTA) { o.Trace = "" }):                                           "trace: must not be empty",
-		with(func(o *cloud.OTA) { o.Trace = "a\nb" }):                                       "trace: use at most",
-		with(func(o *cloud.OTA) { o.Version = strings.Repeat("v", 3000) }):                  "version: use at most",
-		with(func(o *cloud.OTA) { o.Volume.Name = "../x" }):                                 "volume.name: name",
-		with(func(o *cloud.OTA) { o.Volume.Meta.URL = "file:///etc/passwd" }):               "volume.meta.url: is not a URL of http or https",
-		with(func(o *cloud.OTA) { o.Volume.Meta.URL = "https://" }):                         "volume.meta.url: is not a URL",
-		with(func(o *cloud.OTA) { o.Volume.Meta.MD5 = "" }):                                 "volume.meta: needs the digest",
-		with(func(o *cloud.OTA) { o.Volume.Meta.MD5 = "d41d8cd98f00b204e9800998ecf8427e" }): "volume.meta.md5: is not the base64",
-		with(func(o *cloud.OTA) { o.Volume.Meta.SHA256 = "abc" }):                           "volume.meta.sha256: is not 64",
+		with(func(o *cloud.OTA) { o.Trace = "" }):                          "trace: must not be empty",
+		with(func(o *cloud.OTA) { o.Trace = "a\nb" }):                      "trace: use at most",
+		with(func(o *cloud.OTA) { o.Version = strings.Repeat("v", 3000) }): "version: use at most",
+		with(func(o *cloud.OTA) { o.Volume.Name = "../x" }):                "volume.name: name",
+		with(func(o *cloud.OTA) { o.Volume.Meta.URL = "file:///etc/passwd" }): "volume.meta.url: is not a " +
+			"URL of http or https",
+		with(func(o *cloud.OTA) { o.Volume.Meta.URL = "https://" }): "volume.meta.url: is not a URL",
+		with(func(o *cloud.OTA) { o.Volume.Meta.MD5 = "" }):         "volume.meta: needs the digest",
+		with(func(o *cloud.OTA) { o.Volume.Meta.MD5 = "d41d8cd98f00b204e9800998ecf8427e" }): "volume.meta.md5: is not the " +
+			"base64",
+		with(func(o *cloud.OTA) { o.Volume.Meta.SHA256 = "abc" }): "volume.meta.sha256: is not 64",
 		path(""):                                  "volume.path",
 		path("/var/db/baetyl/app"):                "is not a folder below var/db/baetyl",
 		path("var/db/baetyl"):                     "is not a folder below",

@@ -25,7 +25,7 @@ const (
 	StepUpdated     = "UPDATED"     // master, final: the new application or binary is in charge
 	StepRolledBack  = "ROLLEDBACK"  // master, final: what was before is in charge again
 	StepFailure     = "FAILURE"     // master, final: neither could be had; agent, final: nothing was handed to the master
-	StepTimeout     = "TIMEOUT"     // agent, final: no final record within its patience
+	StepTimeout     = "TIMEOUT"     // agent, final: no final record within its timeout
 )
 
 // Final tells whether step ends an update.

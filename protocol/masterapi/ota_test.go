@@ -13,8 +13,10 @@ import (
 )
 
 func TestReadOTALog(t *testing.T) {
-	const first = `{"time":"2019-09-24T03:04:05Z","level":"info","msg":"m","step":"UPDATING","type":"APP","trace":"t"}` + "\n"
-	const last = `{"time":"2019-09-24T03:04:06Z","level":"error","msg":"m","step":"ROLLEDBACK","type":"APP","trace":"t","error":"e"}` + "\n"
+	const first = `{"time":"2019-09-24T03:04:05Z",` +
+		`"level":"info","msg":"m","step":"UPDATING","type":"APP","trace":"t"}` + "\n"
+	const last = `{"time":"2019-09-24T03:04:06Z",` +
+		`"level":"error","msg":"m","step":"ROLLEDBACK","type":"APP","trace":"t","error":"e"}` + "\n"
 	for name, c := range map[string]struct {
 		text  string
 		steps []string

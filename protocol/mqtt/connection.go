@@ -112,7 +112,7 @@ func (d *Dispatcher) connected(c *Client) {
 func (d *Dispatcher) write(c *Client) {
 	for {
 		d.mu.Lock()
-		pkts, taken, loose := d.out.next(batch)
+		pkts, taken, qos0 := d.out.next(batch)
 		pkts = append(d.acks, pkts...)
 		d.acks = nil
 		d.sending = len(pkts) > 0
@@ -131,7 +131,7 @@ func (d *Dispatcher) write(c *Client) {
 			}
 		}
 		err := c.Send(pkts...)
-		for _, p := range loose {
+		for _, p := range qos0 {
 			if err != nil {
 				p.finish(ErrLost)
 			} else {

@@ -23,28 +23,28 @@ func WithWill(m Message) Option { return func(d *Dispatcher) { d.will = &m } }
 
 // WithContext makes a Publish that waits for room give up when ctx ends; one that finds room goes on. So a module that
 // publishes in its main loop is not held up at its end by a hub that is away.
-func WithContext(ctx context.Context) Option { return func(d *Dispatcher) { d.patience = ctx } }
+func WithContext(ctx context.Context) Option { return func(d *Dispatcher) { d.publishCtx = ctx } }
 
 // WithPoisonLimit gives a message of QoS 1 or 2 up, with ErrPoison, when the peer has closed n connections in a row
 // while it was the only one unanswered. Without it a message that the peer never takes is tried for ever, and all
 // behind it wait.
 func WithPoisonLimit(n int) Option { return func(d *Dispatcher) { d.poison = n } }
 
-// WithWitness makes sure that it is the message and not the peer that is to blame: what has reached the poison limit
+// WithProbe makes sure that it is the message and not the peer that is to blame: what has reached the poison limit
 // is given up only if the peer, which closed on it again, had taken another message in between; else at four times
 // the limit. So a peer that closes on everything, because its disk is full for example, costs no messages for a long
 // time.
-func WithWitness() Option { return func(d *Dispatcher) { d.witness = true } }
+func WithProbe() Option { return func(d *Dispatcher) { d.probe = true } }
 
 // Dispatcher keeps a connection to the peer up and passes messages in both directions. All methods may be called from
 // any goroutine.
 type Dispatcher struct {
-	cfg      ClientInfo
-	log      log.Logger
-	will     *Message
-	patience context.Context
-	poison   int
-	witness  bool
+	cfg        ClientInfo
+	log        log.Logger
+	will       *Message
+	publishCtx context.Context
+	poison     int
+	probe      bool
 
 	room    chan struct{} // one element for each message in the queue; full: Publish blocks
 	wake    chan struct{} // the writer has work; holds one, more say nothing new
@@ -74,7 +74,7 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	d := &Dispatcher{cfg: cfg, log: log.Discard(), patience: context.Background(),
+	d := &Dispatcher{cfg: cfg, log: log.Discard(), publishCtx: context.Background(),
 		room: make(chan struct{}, cfg.BufferSize), wake: make(chan struct{}, 1), deliver: make(chan struct{}, 1)}
 	for _, o := range opts {
 		o(d)
@@ -86,7 +86,7 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 	}
 	d.log = d.log.WithField(log.KeyClient, cfg.ClientID).WithField(log.KeyAddress, cfg.Address)
 	d.ctx, d.cancel = context.WithCancel(context.Background())
-	d.out, d.in = newOutbox(cfg.MaxInflight, d.poison, d.witness), newInbox(cfg.CleanSession)
+	d.out, d.in = newOutbox(cfg.MaxInflight, d.poison, d.probe), newInbox(cfg.CleanSession)
 	return d, nil
 }
 
@@ -157,8 +157,8 @@ func (d *Dispatcher) PublishAsync(ctx context.Context, m Message, done func(erro
 		case <-d.ctx.Done():
 		case <-ctx.Done():
 			return fmt.Errorf("publish to %q: queue is full: %w", m.Topic, ctx.Err())
-		case <-d.patience.Done():
-			return fmt.Errorf("publish to %q: queue is full: %w", m.Topic, d.patience.Err())
+		case <-d.publishCtx.Done():
+			return fmt.Errorf("publish to %q: queue is full: %w", m.Topic, d.publishCtx.Err())
 		}
 	}
 	d.mu.Lock()

@@ -24,7 +24,7 @@ type entry struct {
 type inbox struct {
 	entries []entry
 	bytes   int
-	loose   int // QoS 0 messages among entries
+	qos0    int // QoS 0 messages among entries
 	events  int
 	dropped uint64
 
@@ -67,11 +67,11 @@ func (in *inbox) connected(present bool) {
 func (in *inbox) add(d *Delivery) bool {
 	full := in.bytes+d.size() > receiveBytes
 	if d.QOS == 0 {
-		if full || in.loose >= receiveLimit {
+		if full || in.qos0 >= receiveLimit {
 			in.dropped++
 			return true
 		}
-		in.loose++
+		in.qos0++
 	} else if full {
 		return false
 	}
@@ -114,7 +114,7 @@ func (in *inbox) next() (entry, bool) {
 		case e.event != nil:
 			in.events--
 		case e.msg.QOS == 0:
-			in.loose--
+			in.qos0--
 			fallthrough
 		default:
 			in.bytes -= e.msg.size()

@@ -423,7 +423,8 @@ func TestWriteThatGoesWrong(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
-	for code, text := range map[packet.ConnackCode]string{packet.BadUsernameOrPassword: "bad user name or password", packet.NotAuthorized: "not authorized"} {
+	for code, text := range map[packet.ConnackCode]string{packet.BadUsernameOrPassword: "bad user name or password",
+		packet.NotAuthorized: "not authorized"} {
 		address := peer(t, play(t, flow.New().Skip(connect("c")).Send(&packet.Connack{ReturnCode: code})))
 		_, err := mqtt.Connect(context.Background(), mqtt.ClientInfo{Address: address, ClientID: "c"}, nil)
 		require.ErrorContains(t, err, text)
@@ -629,9 +630,9 @@ func TestPublishRefusesWhatCanNotBeSent(t *testing.T) {
 }
 
 // One poison after the other: giving one up makes the delays between attempts short again.
-func TestPoisonInARow(t *testing.T) {
+func TestSeveralPoisonMessages(t *testing.T) {
 	f := mqtttest.NewFake(t)
-	f.Judge(func(*packet.Publish) mqtttest.Verdict { return mqtttest.Close })
+	f.Judge(func(*packet.Publish) mqtttest.Outcome { return mqtttest.Close })
 	d := start(t, mqtt.ClientInfo{Address: f.Address, ClientID: "c", Interval: time.Minute}, nil, mqtt.WithPoisonLimit(1))
 	results := make(chan error, 10)
 	for range 5 {

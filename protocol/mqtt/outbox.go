@@ -11,8 +11,8 @@ import (
 //	queued ──next──► written ── QoS 0 ─────────────────────────────► done
 //	                    │       QoS 1 ──PUBACK────────────────────► done
 //	                    │       QoS 2 ──PUBREC──► released ─PUBCOMP─► done
-//	                    └─ connection lost: written again on the next one, as PUBLISH with DUP, or as PUBREL if released and
-//	                       the peer kept the session
+//	                    └─ connection lost: written again on the next one, as PUBLISH with DUP, or as PUBREL if
+//	                       released and the peer kept the session
 type publication struct {
 	msg      Message
 	done     func(error) // may be nil; must not block
@@ -38,14 +38,14 @@ func (p *publication) finish(err error) {
 // (too large for the peer, not permitted). Then the unanswered ones are resent one by one, so that the guilty one is
 // alone when it happens again.
 //
-// Witness: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With
-// witness set, a publication that has been blamed poison times lets another one go first. Once that is acknowledged
-// the peer is known to be well, and the next blame is the last. Without such a witness the last one is the blame
+// Probe: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With
+// probe set, a publication that has been blamed poison times lets another one go first. Once that is acknowledged
+// the peer is known to be well, and the next blame is the last. Without such a probe the last one is the blame
 // number 4 * poison.
 type outbox struct {
 	window   int // most publications in flight
 	poison   int // blames after which a publication is given up; 0: never
-	witness  bool
+	probe    bool
 	queue    []*publication
 	flight   []*publication // in order of their first writing
 	byID     map[packet.ID]*publication
@@ -54,17 +54,17 @@ type outbox struct {
 	suspects bool
 }
 
-func newOutbox(window, poison int, witness bool) *outbox {
-	return &outbox{window: window, poison: poison, witness: witness, byID: map[packet.ID]*publication{}, last: subscribeID}
+func newOutbox(window, poison int, probe bool) *outbox {
+	return &outbox{window: window, poison: poison, probe: probe, byID: map[packet.ID]*publication{}, last: subscribeID}
 }
 
 func (o *outbox) add(p *publication) { o.queue = append(o.queue, p) }
 
 func (o *outbox) empty() bool { return len(o.queue) == 0 && len(o.flight) == 0 }
 
-// next takes up to limit packets to write. taken counts those that left the queue; loose are the QoS 0 ones among
+// next takes up to limit packets to write. taken counts those that left the queue; qos0 are the QoS 0 ones among
 // them, which end with the writing.
-func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, loose []*publication) {
+func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, qos0 []*publication) {
 	if o.suspects && len(o.flight) > 0 {
 		if o.unsent < len(o.flight) {
 			return nil, 0, nil // one is unanswered
@@ -94,18 +94,18 @@ func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, loose []*pub
 		o.take()
 		taken++
 		if p.msg.QOS == 0 {
-			loose = append(loose, p)
+			qos0 = append(qos0, p)
 		}
 		pkts = append(pkts, o.write(p))
 	}
-	return pkts, taken, loose
+	return pkts, taken, qos0
 }
 
-// single chooses the suspect that is tried next: the first one, unless it needs a witness and there is another to be
+// single chooses the suspect that is tried next: the first one, unless it needs a probe and there is another to be
 // one.
 func (o *outbox) single() (p *publication, taken int) {
 	for _, p := range o.flight {
-		if !o.witness || p.blames < o.poison || p.outlived {
+		if !o.probe || p.blames < o.poison || p.outlived {
 			return p, 0
 		}
 	}
@@ -206,7 +206,7 @@ func (o *outbox) lost(byPeer bool) *publication {
 	}
 	p := open[0]
 	p.blames++
-	if p.blames < o.poison || o.witness && !p.outlived && p.blames < 4*o.poison {
+	if p.blames < o.poison || o.probe && !p.outlived && p.blames < 4*o.poison {
 		return nil
 	}
 	o.remove(p)

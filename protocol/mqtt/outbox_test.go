@@ -40,9 +40,9 @@ func TestOutboxAgainstAModel(t *testing.T) {
 		step := func(lossy bool) {
 			switch k := r.IntN(10); {
 			case k < 3:
-				pkts, _, loose := o.next(1 + r.IntN(4))
+				pkts, _, qos0 := o.next(1 + r.IntN(4))
 				pending = append(pending, pkts...)
-				for _, p := range loose {
+				for _, p := range qos0 {
 					p.finish(nil)
 				}
 				inUse := map[packet.ID]bool{}
@@ -172,9 +172,9 @@ func TestInboxBounds(t *testing.T) {
 	require.True(t, ok)
 }
 
-// With a witness, a peer that closes on everything does not cost a message at the limit; one that takes the others
+// With a probe, a peer that closes on everything does not cost a message at the limit; one that takes the others
 // does.
-func TestWitness(t *testing.T) {
+func TestProbe(t *testing.T) {
 	const limit = 3
 	guilty := &publication{msg: Message{Topic: "t", QOS: 1}}
 	other := func(qos uint32) *publication { return &publication{msg: Message{Topic: "t", QOS: qos}} }

@@ -61,7 +61,8 @@ func (a *authority) make(name string, parent *x509.Certificate) (*x509.Certifica
 	require.NoError(a.t, err)
 	secret, err := x509.MarshalECPrivateKey(key)
 	require.NoError(a.t, err)
-	for file, block := range map[string]*pem.Block{a.path(name, "crt"): {Type: "CERTIFICATE", Bytes: der}, a.path(name, "key"): {Type: "EC PRIVATE KEY", Bytes: secret}} {
+	for file, block := range map[string]*pem.Block{a.path(name, "crt"): {Type: "CERTIFICATE", Bytes: der},
+		a.path(name, "key"): {Type: "EC PRIVATE KEY", Bytes: secret}} {
 		require.NoError(a.t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
 	}
 	out, err := x509.ParseCertificate(der)
@@ -146,7 +147,8 @@ func TestSchemes(t *testing.T) {
 		{"ssl://" + secure, mqtt.ClientInfo{CA: other.path("ca", "crt")}, "certificate signed by unknown authority"},
 		{"ssl://" + two, mqtt.ClientInfo{CA: ca, Cert: a.path("client", "crt"), Key: a.path("client", "key")}, ""},
 		{"ssl://" + two, mqtt.ClientInfo{CA: ca}, "certificate required"},
-		{"ssl://" + two, mqtt.ClientInfo{CA: ca, Cert: other.path("stranger", "crt"), Key: other.path("stranger", "key")}, "unknown certificate authority"},
+		{"ssl://" + two, mqtt.ClientInfo{CA: ca, Cert: other.path("stranger", "crt"), Key: other.path("stranger", "key")},
+			"unknown certificate authority"},
 		{"ws://" + web + "/mqtt?x=1", mqtt.ClientInfo{}, ""},
 		{"ws://" + web, mqtt.ClientInfo{}, ""},
 		{"wss://" + wss + "/mqtt", mqtt.ClientInfo{CA: ca}, ""},
@@ -177,7 +179,8 @@ func TestTimeouts(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	for scheme, what := range map[string]string{"tcp": "wait for CONNACK: timeout", "ssl": "TLS handshake", "ws": "websocket handshake"} {
+	waits := map[string]string{"tcp": "wait for CONNACK: timeout", "ssl": "TLS handshake", "ws": "websocket handshake"}
+	for scheme, what := range waits {
 		_, err := mqtt.Connect(
 			context.Background(),
 			mqtt.ClientInfo{Address: scheme + "://" + l.Addr().String(), ClientID: "c", Timeout: 50 * time.Millisecond},
@@ -279,7 +282,8 @@ func TestMatch(t *testing.T) {
 		{"a/b", "a/b", true}, {"a/b", "a/c", false}, {"a/b", "a", false}, {"a", "a/b", false},
 		{"+/b", "a/b", true}, {"+", "a", true}, {"+", "a/b", false}, {"a/+", "a", false}, {"a/+", "a/", true},
 		{"#", "a/b/c", true}, {"a/#", "a", true}, {"a/#", "a/b/c", true}, {"a/#", "b", false}, {"a/+/#", "a", false},
-		{"#", "$SYS/x", false}, {"+/x", "$SYS/x", false}, {"$SYS/#", "$SYS/x", true}, {"/+", "/a", true}, {"+/+", "/a", true}, {"+", "/a", false},
+		{"#", "$SYS/x", false}, {"+/x", "$SYS/x", false}, {"$SYS/#", "$SYS/x", true}, {"/+", "/a", true},
+		{"+/+", "/a", true}, {"+", "/a", false},
 	} {
 		require.Equal(t, c.want, mqtt.Match(c.filter, c.topic), "%s %s", c.filter, c.topic)
 	}
@@ -307,7 +311,8 @@ func FuzzTopics(f *testing.F) {
 }
 
 func FuzzAddress(f *testing.F) {
-	for _, s := range []string{"tcp://h:1", "ssl://[::1]", "ws://h/mqtt?x", "tcp://u:p@h", "://", "tcp://%zz", "wss://0.0.0.0"} {
+	for _, s := range []string{"tcp://h:1", "ssl://[::1]", "ws://h/mqtt?x", "tcp://u:p@h", "://", "tcp://%zz",
+		"wss://0.0.0.0"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, address string) {

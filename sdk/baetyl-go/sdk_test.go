@@ -64,8 +64,8 @@ var modules = map[string]func(baetyl.Context) error{
 		}
 	},
 	// Publishes at QoS 1 and ends at once.
-	"parting": func(ctx baetyl.Context) error {
-		cli, err := ctx.NewHubClient("parting", nil)
+	"queued": func(ctx baetyl.Context) error {
+		cli, err := ctx.NewHubClient("queued", nil)
 		if err != nil {
 			return err
 		}
@@ -73,7 +73,7 @@ var modules = map[string]func(baetyl.Context) error{
 		cli.Start(mqtt.Funcs{Connect: func(bool) { close(up) }})
 		<-up
 		for i := range 10 {
-			if err := cli.Publish(mqtt.TopicInfo{Topic: "parting", QOS: 1}, []byte(fmt.Sprint(i))); err != nil {
+			if err := cli.Publish(mqtt.TopicInfo{Topic: "queued", QOS: 1}, []byte(fmt.Sprint(i))); err != nil {
 				return err
 			}
 		}
@@ -195,7 +195,7 @@ func TestSignalEndsTheModule(t *testing.T) {
 	}
 }
 
-func TestPartingSendsWhatIsQueued(t *testing.T) {
+func TestEndSendsWhatIsQueued(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	var mu sync.Mutex
 	var got []string
@@ -204,7 +204,7 @@ func TestPartingSendsWhatIsQueued(t *testing.T) {
 			Address:       b.Address,
 			ClientID:      "sub",
 			CleanSession:  true,
-			Subscriptions: []mqtt.TopicInfo{{Topic: "parting", QOS: 1}},
+			Subscriptions: []mqtt.TopicInfo{{Topic: "queued", QOS: 1}},
 		},
 	)
 	require.NoError(t, err)
@@ -219,7 +219,7 @@ func TestPartingSendsWhatIsQueued(t *testing.T) {
 	<-up
 	out, err := module(
 		t,
-		"parting",
+		"queued",
 		"hub:\n  address: "+b.Address+"\n  clientid: x\n  cleansession: true\nmine: 1\n",
 	).CombinedOutput()
 	require.NoError(t, err, string(out))

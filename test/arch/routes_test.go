@@ -63,7 +63,8 @@ func TestRoutesAreWrittenOnce(t *testing.T) {
 
 // isRoute tells whether text is a path of the master's API, or its own part of one.
 func isRoute(text string) bool {
-	for _, part := range []string{"/system/" + "inspect", "/system/" + "update", "/ports/" + "available", "/instances" + "/"} {
+	for _, part := range []string{"/system/" + "inspect", "/system/" + "update", "/ports/" + "available",
+		"/instances" + "/"} {
 		if strings.Contains(text, part) && !strings.ContainsAny(text, "\n") {
 			return true
 		}

@@ -41,7 +41,8 @@ func brokers(cache string) ([]*broker, error) {
 		{name: "mosquitto, persistence", setup: mosquitto("persistence true\nautosave_interval 1\n")},
 		{name: "nats-server", setup: func(dir string, port int) ([]string, error) {
 			return []string{filepath.Join(cache, "nats-server"), "-c", "nats.conf"}, write(dir, "nats.conf", fmt.Sprintf(
-				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", max_ack_pending: 65535 }\n",
+				"server_name: bench\nlisten: 127.0.0.1:-1\njetstream { store_dir: %q }\nmqtt { listen: \"127.0.0.1:%d\", "+
+					"max_ack_pending: 65535 }\n",
 				dir,
 				port,
 			))

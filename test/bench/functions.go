@@ -442,7 +442,9 @@ metrics: {address: ''}
 	file("var/db/baetyl/application.yml", fmt.Sprintf("version: bench\nservices:\n%svolumes:\n%s", &app, &volumes))
 	file(
 		"etc/baetyl/conf.yml",
-		"mode: "+map[bool]string{true: "native", false: "docker"}[s.images == ""]+"\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: var/log/baetyl/baetyl.log}\n",
+		"mode: "+map[bool]string{true: "native",
+			false: "docker"}[s.images == ""]+"\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: "+
+			"var/log/baetyl/baetyl.log}\n",
 	)
 	if err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 // check runs `baetyl check` on the system and returns what it prints and its exit code.
 func (s *system) check() (string, int) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, s.path("bin/baetyl"), "check").CombinedOutput()
 	var exit *exec.ExitError

@@ -175,7 +175,7 @@ func (c *cloud) steps(trace string) []string {
 func (c *cloud) ended(trace string) string {
 	c.s.t.Helper()
 	var last string
-	eventually(c.s.t, 2*patience, "the end of update "+trace, func() error {
+	eventually(c.s.t, 2*waitLimit, "the end of update "+trace, func() error {
 		if !c.s.running() {
 			c.s.startMaster()
 		}

@@ -94,7 +94,8 @@ func TestDeviceConnect(t *testing.T) {
 		for name, args := range map[string][]string{
 			"tcp":         {"-p", s.port["1883"], "-u", "test", "-P", "hahaha", "-t", "m/tcp"},
 			"ssl one-way": {"-p", s.port["8883"], "--cafile", ca, "-u", "test", "-P", "hahaha", "-t", "m/ssl"},
-			"ssl mutual":  {"-p", s.port["8883"], "--cafile", ca, "--cert", cert, "--key", key, "-u", "two-way-tls", "-t", "tls/m"},
+			"ssl mutual": {"-p", s.port["8883"], "--cafile", ca, "--cert", cert, "--key", key, "-u", "two-way-tls", "-t",
+				"tls/m"},
 		} {
 			sub := s.subscribe("#")
 			if out, err := s.mosquittoPub(append(args, "-m", name, "-q", "1")...); err != nil {

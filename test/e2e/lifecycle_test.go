@@ -159,7 +159,8 @@ func contains(list []string, one string) bool {
 func TestKill9(t *testing.T) {
 	t.Run("of a service", func(t *testing.T) {
 		s := startFlow(t)
-		for _, service := range []string{"localhub", "function-manager", "function-python36-sayhi", "function-node85-sayhi", "timer"} {
+		for _, service := range []string{"localhub", "function-manager", "function-python36-sayhi", "function-node85-sayhi",
+			"timer"} {
 			victims := roots(s.processesOf(service))
 			if len(victims) == 0 {
 				t.Fatalf("%s does not run", service)

@@ -126,13 +126,20 @@ func TestRemoteSaysWhatIsWrong(t *testing.T) {
 		want   []string // in one line of the log
 	}{
 		"no client certificate": {func(text string) string {
-			return strings.NewReplacer("    cert: var/db/baetyl/cert/client.pem\n", "", "    key: var/db/baetyl/cert/client.key\n", "").Replace(text)
+			return strings.NewReplacer("    cert: var/db/baetyl/cert/client.pem\n", "",
+				"    key: var/db/baetyl/cert/client.key\n", "").Replace(text)
 		}, []string{"side=remote", "tls: certificate required"}},
-		"unknown authority": {func(text string) string { return strings.Replace(text, "    ca: var/db/baetyl/cert/ca.pem\n", "", 1) },
+		"unknown authority": {func(text string) string {
+			return strings.Replace(text, "    ca: var/db/baetyl/cert/ca.pem\n",
+				"", 1)
+		},
 			[]string{"side=remote", "certificate signed by unknown authority"}},
 		"wrong password of the hub": {func(text string) string { return strings.Replace(text, "hahaha", "wrong", 1) },
 			[]string{"side=hub", "bad user name or password"}},
-		"unknown remote": {func(text string) string { return strings.Replace(text, "      name: iothub", "      name: cloud", 1) },
+		"unknown remote": {func(text string) string {
+			return strings.Replace(text, "      name: iothub",
+				"      name: cloud", 1)
+		},
 			[]string{"etc/baetyl/service.yml: rules[0].remote.name: remote (cloud) not found; remotes has iothub"}},
 		"a loop": {func(text string) string { return strings.Replace(text, "topic: t2", "topic: t1", 1) },
 			[]string{"rules[0].hub.subscriptions[0]: t1 would go round for ever"}},
@@ -268,7 +275,7 @@ func (c farBroker) count(t *testing.T, topic string) *counter {
 		n.all++
 	}}))
 	t.Cleanup(func() { d.Close() })
-	eventually(t, patience, "the counter is subscribed", func() error {
+	eventually(t, waitLimit, "the counter is subscribed", func() error {
 		if n.connects.Load() == 0 {
 			return errors.New("it is not")
 		}

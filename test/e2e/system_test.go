@@ -21,8 +21,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// patience is how long anything may take before a test gives up: a loaded machine with two cores starts Python slowly.
-const patience = 40 * time.Second
+// waitLimit is how long anything may take before a test gives up: a loaded machine with two cores starts Python slowly.
+const waitLimit = 40 * time.Second
 
 // system is one installed example in a folder of its own.
 type system struct {
@@ -240,8 +240,8 @@ func (s *system) interrupt() int {
 	must(s.t, syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT))
 	select {
 	case <-s.ended:
-	case <-time.After(patience):
-		s.t.Fatalf("the master has not ended %v after Ctrl-C", patience)
+	case <-time.After(waitLimit):
+		s.t.Fatalf("the master has not ended %v after Ctrl-C", waitLimit)
 	}
 	return s.cmd.ProcessState.ExitCode()
 }
@@ -360,7 +360,7 @@ func (s *system) everythingLogged() string {
 // eventually polls until check returns nil.
 func (s *system) eventually(what string, check func() error) {
 	s.t.Helper()
-	eventually(s.t, patience, what, check)
+	eventually(s.t, waitLimit, what, check)
 }
 
 func eventually(t testing.TB, limit time.Duration, what string, check func() error) {

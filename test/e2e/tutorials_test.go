@@ -58,7 +58,9 @@ func TestMessageHandling(t *testing.T) {
 	}
 	for _, topic := range topics {
 		got := sub.waitJSON(topic)
-		for key, want := range map[string]any{"id": 1.0, "messageQOS": 0.0, "messageTopic": "t", "functionName": sayhi[topic], "Say": "Hello Baetyl"} {
+		for key, want := range map[string]any{
+			"id": 1.0, "messageQOS": 0.0, "messageTopic": "t", "functionName": sayhi[topic], "Say": "Hello Baetyl",
+		} {
 			if got[key] != want {
 				t.Errorf("%s: %s is %v, expected %v", topic, key, got[key], want)
 			}
@@ -289,7 +291,8 @@ services:
         readonly: true
 volumes:
 `
-	for _, v := range []string{"localhub-conf", "localhub-data", "localhub-log", "function-manager-conf", "function-manager-log", "CONF", "CODE"} {
+	for _, v := range []string{"localhub-conf", "localhub-data", "localhub-log", "function-manager-conf",
+		"function-manager-log", "CONF", "CODE"} {
 		text += "  - name: " + v + "\n    path: var/db/baetyl/" + v + "\n"
 	}
 	for _, v := range []string{"baetyl-hub", "baetyl-function-manager", "RUNTIME"} {

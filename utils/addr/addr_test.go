@@ -82,7 +82,8 @@ func TestDial(t *testing.T) {
 }
 
 func TestListen(t *testing.T) {
-	for in, want := range map[string]string{"tcp://:1883": ":1883", "ws://:0/mqtt": ":0", "tcp://[::]:1": "[::]:1", "https://h:1": "h:1"} {
+	for in, want := range map[string]string{"tcp://:1883": ":1883", "ws://:0/mqtt": ":0", "tcp://[::]:1": "[::]:1",
+		"https://h:1": "h:1"} {
 		a, err := addr.Listen(in, all...)
 		require.NoError(t, err)
 		require.Equal(t, want, a.Host)
@@ -100,7 +101,8 @@ func TestListen(t *testing.T) {
 
 // What is accepted can be given to package net, and is the same when it is written and read again.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"tcp://127.0.0.1:1", "tcp://%zz", "ws://]", "wss://[fe80::1%25eth0]:1/x?y", "unix://a", "ws://h?q", "tcp://[::%2525]:1",
+	for _, s := range []string{"tcp://127.0.0.1:1", "tcp://%zz", "ws://]", "wss://[fe80::1%25eth0]:1/x?y", "unix://a",
+		"ws://h?q", "tcp://[::%2525]:1",
 		"ws://[::1]", "ws://h//", "ws://h/\u00a0", "tcp://:1", "tcp://[::ffff:1.2.3.4]:01"} {
 		f.Add(s)
 	}

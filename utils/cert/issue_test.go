@@ -52,7 +52,8 @@ func TestIssue(t *testing.T) {
 		"client as server":     {client, client, "localhost", false},
 		"server as client":     {server, server, "localhost", false},
 		"client of another CA": {server, issue("x", cert.ForClient("client"), nil, stranger), "localhost", false},
-		"server of another CA": {issue("y", cert.ForServer("server", "localhost"), nil, stranger), client, "localhost", false},
+		"server of another CA": {issue("y", cert.ForServer("server", "localhost"), nil, stranger), client,
+			"localhost", false},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.ok, handshake(t, c.server, c.client, c.host) == nil) })
 	}

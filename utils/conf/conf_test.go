@@ -49,7 +49,8 @@ func parse(text string, opts ...conf.Option) (sample, error) {
 
 func TestDefaultsReachOnlyAbsentKeys(t *testing.T) {
 	s, err := parse(
-		"mode: native\nkeep: 0s\nrules:\n- subscribe: {topic: t}\n- subscribe: {topic: u, qos: 1}\n  retry: {max: 0}\nlength: {max: 4m}\nnets: {a: , b: {driver: x}}\n",
+		"mode: native\nkeep: 0s\nrules:\n- subscribe: {topic: t}\n- subscribe: {topic: u, qos: 1}\n  retry: {max: 0}\n" +
+			"length: {max: 4m}\nnets: {a: , b: {driver: x}}\n",
 	)
 	require.NoError(t, err)
 	require.Zero(t, s.Keep)
@@ -217,7 +218,8 @@ func TestTags(t *testing.T) {
 		"sort: [a, c]":     `f: sort[1]: must be a or b; found "c"`,
 		"small: 128":       "f: small: must be between -128 and 127; found 128",
 		"half: no":         "f: half: expected a number, found false",
-		"othe: x":          "f: othe: unknown key; known here: log, bare, old, ports, env, ptr, none, wait, name, code, sort, half, small, main",
+		"othe: x": "f: othe: unknown key; known here: log, bare, old, ports, env, ptr, none, wait, name, code, " +
+			"sort, half, small, main",
 	} {
 		require.EqualError(t, conf.Parse("f", []byte(text), new(tags)), want)
 	}

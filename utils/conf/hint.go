@@ -106,21 +106,21 @@ func (k *Key) chain(to *Key) []*Key {
 
 // distance is the number of edits between two short words (Levenshtein).
 func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
+	edits := make([]int, len(b)+1)
+	for j := range edits {
+		edits[j] = j
 	}
 	for i := 1; i <= len(a); i++ {
-		prev := row[0]
-		row[0] = i
+		prev := edits[0]
+		edits[0] = i
 		for j := 1; j <= len(b); j++ {
 			cost := prev
 			if a[i-1] != b[j-1] {
 				cost++
 			}
-			prev = row[j]
-			row[j] = min(cost, row[j]+1, row[j-1]+1)
+			prev = edits[j]
+			edits[j] = min(cost, edits[j]+1, edits[j-1]+1)
 		}
 	}
-	return row[len(b)]
+	return edits[len(b)]
 }

@@ -39,8 +39,8 @@ const (
 //	zero      "default": a value that is zero or empty counts as absent; for a mapping, also those of its keys
 //	derived   for people: where Complete takes the value of an absent key from
 //	legacy    path of the key that this is another place of; it is read, and offered to nobody
-//	validate  (validator.v2) rules, with commas between them: nonzero, min=, max=, len= (a value written as in the file; for text and
-//	          lists the length), oneof=a|b (for a list what its entries may be), regexp=
+//	validate  (validator.v2) rules, with commas between them: nonzero, min=, max=, len= (a value written as
+//	          in the file; for text and lists the length), oneof=a|b (for a list what its entries may be), regexp=
 type Key struct {
 	Name     string   // in the file; empty for the root and for elements
 	Path     string   // rules[].subscribe.qos, networks.<name>.driver

@@ -55,7 +55,8 @@ func TestUnzipKeepsPermissionsWithoutSetuid(t *testing.T) {
 
 func TestUnzipCannotLeaveItsFolder(t *testing.T) {
 	for _, e := range []zipped{
-		{"../v-evil/x", 0o644, "x"}, {"/etc/x", 0o644, "x"}, {"a/../../x", 0o644, "x"}, {"l", 0o777 | fs.ModeSymlink, "/etc/passwd"},
+		{"../v-evil/x", 0o644, "x"}, {"/etc/x", 0o644, "x"}, {"a/../../x", 0o644, "x"},
+		{"l", 0o777 | fs.ModeSymlink, "/etc/passwd"},
 	} {
 		base := t.TempDir()
 		require.Error(t, file.Unzip(archive(t, e), filepath.Join(base, "v"), ample), e.name)

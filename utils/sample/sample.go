@@ -14,10 +14,10 @@ import (
 
 // Cache keeps the last value of one measurement.
 type Cache[T any] struct {
-	age      time.Duration // a younger value is not measured again
-	patience time.Duration // that Get waits for a new value
-	measure  func(context.Context) T
-	wanted   chan struct{} // one slot: a second wish while one waits is the same wish
+	age     time.Duration // a younger value is not measured again
+	timeout time.Duration // that Get waits for a new value
+	measure func(context.Context) T
+	wanted  chan struct{} // one slot: a second wish while one waits is the same wish
 
 	mu    sync.Mutex
 	value T
@@ -25,14 +25,14 @@ type Cache[T any] struct {
 	fresh chan struct{} // closed and replaced with each new value
 }
 
-// New returns a cache of what measure returns. Get waits at most patience for a value that is younger than age.
-func New[T any](age, patience time.Duration, measure func(ctx context.Context) T) *Cache[T] {
+// New returns a cache of what measure returns. Get waits at most timeout for a value that is younger than age.
+func New[T any](age, timeout time.Duration, measure func(ctx context.Context) T) *Cache[T] {
 	return &Cache[T]{
-		age:      age,
-		patience: patience,
-		measure:  measure,
-		wanted:   make(chan struct{}, 1),
-		fresh:    make(chan struct{}),
+		age:     age,
+		timeout: timeout,
+		measure: measure,
+		wanted:  make(chan struct{}, 1),
+		fresh:   make(chan struct{}),
 	}
 }
 
@@ -66,7 +66,7 @@ func (c *Cache[T]) Get() T {
 	case c.wanted <- struct{}{}:
 	default:
 	}
-	timer := time.NewTimer(c.patience)
+	timer := time.NewTimer(c.timeout)
 	defer timer.Stop()
 	select {
 	case <-fresh:

@@ -179,7 +179,8 @@ func TestDamage(t *testing.T) {
 		t.Run(name, func(t *testing.T) { checkDamaged(t, data) })
 	}
 	for i := range whole {
-		for _, data := range []string{whole[:i], whole[:i] + string(whole[i]^1) + whole[i+1:], whole[:i] + string(make([]byte, len(whole)-i))} {
+		for _, data := range []string{whole[:i], whole[:i] + string(whole[i]^1) + whole[i+1:], whole[:i] +
+			string(make([]byte, len(whole)-i))} {
 			checkDamaged(t, data)
 		}
 	}
@@ -334,7 +335,8 @@ func FuzzLoad(f *testing.F) {
 		require.NoError(f, b.Save(v))
 		f.Add([]byte(b.read(f)))
 	}
-	for _, s := range []string{"", "{", "[", `[{"statefile":{"version":1,"sha256":""}}`, `{"statefile":{"version":9}}`, "\xff", `{"name":"x"}`, "null", "\n"} {
+	for _, s := range []string{"", "{", "[", `[{"statefile":{"version":1,"sha256":""}}`, `{"statefile":{"version":9}}`,
+		"\xff", `{"name":"x"}`, "null", "\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -140,7 +140,7 @@ func (c *Client) dial(ctx context.Context) (*protocol.Pipe, error) {
 }
 
 // hello begins a pipe on a connection. Something that listens and says nothing within some seconds is left to gRPC,
-// which has more patience.
+// which waits longer.
 func hello(ctx context.Context, conn net.Conn) (*protocol.Pipe, error) {
 	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

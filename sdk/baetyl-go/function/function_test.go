@@ -123,8 +123,10 @@ func TestServerStatus(t *testing.T) {
 		)
 		cfg := function.ClientConfig{Address: address, Timeout: 3 * time.Second}
 		c := dial(cfg)
-		for payload, want := range map[string]codes.Code{"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
-			"much": codes.ResourceExhausted, strings.Repeat("x", 4<<20+1): codes.ResourceExhausted} {
+		for payload, want := range map[string]codes.Code{
+			"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
+			"much": codes.ResourceExhausted, strings.Repeat("x", 4<<20+1): codes.ResourceExhausted,
+		} {
 			_, err := c.Call(context.Background(), &function.Message{Payload: []byte(payload)})
 			require.Equal(t, want, status.Code(err), "%.10s: %v", payload, err)
 			if want == codes.ResourceExhausted {
