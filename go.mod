@@ -2,6 +2,12 @@ module github.com/baetyl/baetyl
 
 go 1.26.0
 
+// What is built, installed and run: its files come and go while go walks the tree.
+ignore (
+	./.build
+	./output
+)
+
 require (
 	github.com/256dpi/gomqtt v0.14.3
 	github.com/containerd/errdefs v1.0.0

@@ -1,5 +1,5 @@
-// Command baetyl-function-manager sends MQTT messages through functions and starts the instances that run them. The
-// package manager is its code.
+// Command baetyl-function-manager sends MQTT messages through functions and starts the instances that run them. Its
+// code is in package manager.
 package main
 
 import (

@@ -80,15 +80,13 @@ functions:
 			files["var/db/baetyl/function-sayhi/"+name] = content
 		}
 		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Files: files})
-		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,"functionName":"node85-sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
+		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,` +
+			`"functionName":"node85-sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
 		assert.JSONEq(t, `{"id":1,`+context+`}`, r.MustCall(t, "node85-sayhi", `{"id":1}`))
 		assert.JSONEq(t, `{"bytes":"text",`+context+`}`, r.MustCall(t, "node85-sayhi", `text`))
-		assert.Equal(
-			t,
-			"Exception calling application: ('[UserCodeInvoke]', TypeError: x)",
-			r.UserError(t, "node85-sayhi", `{"err":"x"}`),
-		)
-		// "err" in 5 throws: not the sample's finest hour, but an error of its own and not of the instance.
+		want := "Exception calling application: ('[UserCodeInvoke]', TypeError: x)"
+		assert.Equal(t, want, r.UserError(t, "node85-sayhi", `{"err":"x"}`))
+		// The sample evaluates "err" in 5, which throws: an error of the function, not of the instance.
 		assert.Contains(t, r.UserError(t, "node85-sayhi", `5`), "('[UserCodeInvoke]', TypeError: ")
 
 		assert.JSONEq(t, `{"msg":{"id":5},"type":"dict","say":"hello world"}`, r.MustCall(t, "sayhi", `{"id":5}`))
@@ -105,8 +103,9 @@ func TestNode(t *testing.T) {
 - {name: slash, handler: lib/deep/mod.handler, codedir: ./code}
 `
 		for _, name := range []string{
-			"value", "promise", "syncThrow", "throwText", "throwNothing", "throwBare", "reject", "asyncThrow", "asyncReturn", "asyncCallback",
-			"thenable", "errorText", "twice", "throwAfter", "never", "timer", "stray", "self", "beside",
+			"value", "promise", "syncThrow", "throwText", "throwNothing", "throwBare", "reject",
+			"asyncThrow", "asyncReturn", "asyncCallback", "thenable", "errorText", "twice", "throwAfter",
+			"never", "timer", "stray", "self", "beside",
 		} {
 			config += "- {name: " + name + ", handler: cases." + name + ", codedir: code}\n"
 		}
@@ -138,8 +137,10 @@ func TestNode(t *testing.T) {
 			assert.Equal(t, want, r.UserError(t, name, "{}"), name)
 		}
 		for name, want := range map[string]string{
-			"asyncReturn": `{"got":{"id":1}}`, "asyncCallback": `{"late":{"id":1}}`, "thenable": `"then"`, "twice": `"first"`,
-			"throwAfter": `"first"`, "deep": `"deep"`, "slash": `"deep"`, "nested": `"nested"`, "self": "true", "beside": `"code"`,
+			"asyncReturn": `{"got":{"id":1}}`, "asyncCallback": `{"late":{"id":1}}`, "thenable": `"then"`,
+			"twice": `"first"`, "throwAfter": `"first"`,
+			"deep": `"deep"`, "slash": `"deep"`, "nested": `"nested"`,
+			"self": "true", "beside": `"code"`,
 		} {
 			assert.Equal(t, want, r.MustCall(t, name, `{"id":1}`), name)
 		}
@@ -151,22 +152,23 @@ func TestNode(t *testing.T) {
 		_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "never"})
 		assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
 		r.WaitOutput(t, "function never []: ended: its caller did not wait")
-		assert.Equal(t, "{}", r.MustCall(t, "echo", ""), "the instance is sound")
+		assert.Equal(t, "{}", r.MustCall(t, "echo", ""), "the instance still works")
 	})
 }
 
 func TestLoad(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
-		code, out := functiontest.Fail(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Files: map[string]string{
+		files := map[string]string{
 			functiontest.Config: "functions: [{name: f, handler: leave.handler, codedir: code}]",
 			"code/leave.js":     "process.exit(0);\n",
-		}})
+		}
+		code, out := functiontest.Fail(t, functiontest.Options{Entry: target.Entry, Env: target.Env, Files: files})
 		assert.Equal(t, 1, code)
 		assert.Contains(t, out, "functions[0].handler: 'leave.handler' of function 'f' ended the process while it was loaded")
 	})
 }
 
-// TestNotPrepared: a package without its libraries, or a machine without Node, says what to do.
+// TestNotPrepared: without its libraries, or without Node, the runtime does not start, and says what to do.
 func TestNotPrepared(t *testing.T) {
 	name := "baetyl-function-node85"
 	entry := filepath.Join(functiontest.Root(), name, "bin", name)
@@ -177,11 +179,8 @@ func TestNotPrepared(t *testing.T) {
 
 	code, out = functiontest.Fail(t, functiontest.Options{Entry: entry, Env: []string{"NODE=/nowhere/node"}})
 	assert.Equal(t, 127, code)
-	assert.Contains(
-		t,
-		out,
-		name+": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path",
-	)
+	want := name + ": no Node: /nowhere/node is not there; install it (apt-get install -y nodejs), or set NODE to its path"
+	assert.Contains(t, out, want)
 }
 
 func BenchmarkCall(b *testing.B) { functiontest.Benchmark(b, target(b, functiontest.Node(b, ""))) }
@@ -246,17 +245,16 @@ func TestLodash(t *testing.T) {
 		require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl/function-sayhi"), 0o755))
 		modules := filepath.Join(dir, "var/db/baetyl/function-sayhi/node_modules")
 		require.NoError(t, os.Symlink(filepath.Join(cache, "node_modules"), modules))
-		r := functiontest.Start(
-			t,
-			functiontest.Options{Entry: target.Entry, Env: target.Env, Dir: dir, Files: map[string]string{
-				"var/db/baetyl/function-sayhi/index.js": functiontest.Files(t, "testdata/documents")["lodash.js"],
-				functiontest.Config: `
+		files := map[string]string{
+			"var/db/baetyl/function-sayhi/index.js": functiontest.Files(t, "testdata/documents")["lodash.js"],
+			functiontest.Config: `
 functions:
 - name: 'sayhi'
   handler: 'index.handler'
   codedir: 'var/db/baetyl/function-sayhi'
-`}},
-		)
+`}
+		o := functiontest.Options{Entry: target.Entry, Env: target.Env, Dir: dir, Files: files}
+		r := functiontest.Start(t, o)
 		assert.JSONEq(t, `{
   "unique_array": ["Jane", 1, 2],
   "sorted_users": [
@@ -278,16 +276,13 @@ functions:
 	})
 }
 
-// TestPrepare: what can't be had is named with its remedy (status 3).
+// TestPrepare: a runtime that cannot be prepared ends with status 3, the reason and the remedy.
 func TestPrepare(t *testing.T) {
 	cmd := exec.Command(filepath.Join(functiontest.Root(), "scripts/package-runtime.sh"), "node85", t.TempDir())
 	cmd.Env = append(os.Environ(), "NODE=/bin/false")
 	out, err := cmd.CombinedOutput()
 	require.Error(t, err)
 	assert.Equal(t, 3, cmd.ProcessState.ExitCode())
-	assert.Contains(
-		t,
-		string(out),
-		"node85: /bin/false is not a Node of 8.13 or later\nnode85: to remedy: install a later one and set NODE to its path\n",
-	)
+	assert.Contains(t, string(out), "node85: /bin/false is not a Node of 8.13 or later\n"+
+		"node85: to remedy: install a later one and set NODE to its path\n")
 }

@@ -49,7 +49,7 @@ func target(t testing.TB, p functiontest.Python) functiontest.Target {
 	}
 }
 
-// each runs test with every interpreter that is to be tested.
+// each runs test with every interpreter of functiontest.Pythons.
 func each(t *testing.T, test func(t *testing.T, target functiontest.Target)) {
 	for _, p := range functiontest.Pythons(t) {
 		t.Run(p.Version, func(t *testing.T) {
@@ -95,23 +95,18 @@ functions:
 		}
 		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Files: files})
 
-		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,"functionName":"sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
+		context := `"messageQOS":0,"messageTopic":"t","messageTimestamp":0,` +
+			`"functionName":"sayhi","functionInvokeID":"id","Say":"Hello Baetyl"`
 		assert.JSONEq(t, `{"id":1,`+context+`}`, r.MustCall(t, "sayhi", `{"id":1}`))
 		assert.JSONEq(t, `{"bytes":"text",`+context+`}`, r.MustCall(t, "sayhi", `text`))
-		assert.Contains(
-			t,
-			r.UserError(t, "sayhi", `{"err":"x"}`),
-			"Exception calling application: ('[UserCodeInvoke] ', TypeError(",
-		)
+		want := "Exception calling application: ('[UserCodeInvoke] ', TypeError("
+		assert.Contains(t, r.UserError(t, "sayhi", `{"err":"x"}`), want)
 
 		assert.JSONEq(t, `{"msg":{"id":5},"type":"dict","say":"hello world"}`, r.MustCall(t, "sayhi3", `{"id":5}`))
 		assert.JSONEq(t, `{"msg":"MQTTBox","type":"non-dict","say":"hello world"}`, r.MustCall(t, "sayhi3", `MQTTBox`))
 
-		assert.JSONEq(
-			t,
-			`{"functionName":"design","functionInvokeID":"id","messageQOS":0,"messageTopic":"t","sayhi":"hello, world"}`,
-			r.MustCall(t, "design", ""),
-		)
+		want = `{"functionName":"design","functionInvokeID":"id","messageQOS":0,"messageTopic":"t","sayhi":"hello, world"}`
+		assert.JSONEq(t, want, r.MustCall(t, "design", ""))
 	})
 }
 
@@ -136,7 +131,7 @@ server: {workers: {max: 1}}
 		assert.Contains(t, r.UserError(t, "leave", `{"how":"exit"}`), "('[UserCodeInvoke] ', SystemExit(3")
 		assert.Contains(t, r.UserError(t, "leave", `{"how":"interrupt"}`), "('[UserCodeInvoke] ', KeyboardInterrupt(")
 		assert.Equal(t, "Exception calling application: ('[UserCodeInvoke] ', Bad())", r.UserError(t, "bad_error", "{}"))
-		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`), "the instance is sound")
+		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`), "the instance still works")
 
 		// Endless Python code ends with the deadline of its call: the one worker is free again.
 		for range 3 {
@@ -155,8 +150,8 @@ server: {workers: {max: 1}}
 	})
 }
 
-// TestInterrupt calls many functions whose deadline passes about when they return: none of the next calls gets the
-// end of the one before.
+// TestInterrupt calls a function whose deadline passes about when it returns, many times: the exception that ends a
+// call never reaches the next one.
 func TestInterrupt(t *testing.T) {
 	eachWay(t, func(t *testing.T, target functiontest.Target) {
 		r := functiontest.Start(t, target.Options("server: {workers: {max: 1}}\nlogger: {level: error}"))
@@ -217,16 +212,13 @@ func TestWorkers(t *testing.T) {
 			o.Files["other/cases.py"] = "raise ValueError('not today')\n"
 			code, out := functiontest.Fail(t, o)
 			assert.Equal(t, 1, code)
-			assert.Contains(
-				t,
-				out,
-				"functions[11].handler: import 'cases.echo' of function 'other' from other: ValueError: not today",
-			)
+			want := "functions[11].handler: import 'cases.echo' of function 'other' from other: ValueError: not today"
+			assert.Contains(t, out, want)
 		})
 	})
 }
 
-// TestModuleNames: a module named like one of Python's own.
+// TestModuleNames: a module of a function may have the name of one of Python's modules that is not loaded.
 func TestModuleNames(t *testing.T) {
 	each(t, func(t *testing.T, target functiontest.Target) {
 		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Files: map[string]string{
@@ -251,7 +243,7 @@ func TestModuleNames(t *testing.T) {
 	})
 }
 
-// TestNotPrepared: a package without its venv says what to do.
+// TestNotPrepared: a package without its venv does not start, and says what to do.
 func TestNotPrepared(t *testing.T) {
 	for _, name := range []string{"baetyl-function-python27", "baetyl-function-python36"} {
 		code, out := functiontest.Fail(t, functiontest.Options{Entry: filepath.Join(functiontest.Root(), name, "bin", name)})
@@ -326,28 +318,20 @@ while True:
 // TestThirdParty follows "How to import third-party libraries for Python runtime" step by step; the page is fetched
 // from a server of the test.
 func TestThirdParty(t *testing.T) {
-	page := httptest.NewServer(
-		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("X-Page", "yes") }),
-	)
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-Page", "yes")
+	}))
 	t.Cleanup(page.Close)
 	each(t, func(t *testing.T, target functiontest.Target) {
 		cache := filepath.Join(functiontest.Cache(t), "requests-"+filepath.Base(filepath.Dir(filepath.Dir(target.Entry))))
 		if _, err := os.Stat(filepath.Join(cache, "__init__.py")); err != nil {
-			download := exec.Command(
-				python(target),
-				"-m",
-				"pip",
-				"download",
-				"-q",
-				"--disable-pip-version-check",
-				"-d",
-				cache,
-				"requests",
-			)
+			download := exec.Command(python(target), "-m", "pip", "download", "-q", "--disable-pip-version-check",
+				"-d", cache, "requests")
 			if out, err := download.CombinedOutput(); err != nil {
 				requires.Missing(t, "requests from the package index", string(out))
 			}
-			steps := "cd \"$1\"; for wheel in *.whl; do \"$2\" -m zipfile -e $wheel .; done; rm -rf *.whl *.dist-info; touch __init__.py"
+			const steps = `cd "$1"; for wheel in *.whl; do "$2" -m zipfile -e $wheel .; done; ` +
+				`rm -rf *.whl *.dist-info; touch __init__.py`
 			out, err := exec.Command("sh", "-ec", steps, "sh", cache, python(target)).CombinedOutput()
 			require.NoError(t, err, "%s", out)
 		}
@@ -358,33 +342,32 @@ func TestThirdParty(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 		source := strings.ReplaceAll(functiontest.Files(t, "testdata/documents")["get.py"], "https://baidu.com", page.URL)
 		functiontest.Write(t, code, map[string]string{"get.py": source})
-		r := functiontest.Start(
-			t,
-			functiontest.Options{Entry: target.Entry, Dir: dir, Files: map[string]string{functiontest.Config: `
+		const config = `
 functions:
 - name: 'sayhi3'
   handler: 'get.handler'
   codedir: 'var/db/baetyl/function-sayhi'
-`}},
-		)
+`
+		files := map[string]string{functiontest.Config: config}
+		r := functiontest.Start(t, functiontest.Options{Entry: target.Entry, Dir: dir, Files: files})
 		assert.Contains(t, r.MustCall(t, "sayhi3", `{"action":"A"}`), `"X-Page": "yes"`)
 		assert.JSONEq(t, `{"action":"B","info":"action error"}`, r.MustCall(t, "sayhi3", `{"action":"B"}`))
 		assert.JSONEq(t, `{"error":"action not found"}`, r.MustCall(t, "sayhi3", ``))
 	})
 }
 
-// TestPrepare: what can't be had is named with its remedy, and the others go on (status 3).
+// TestPrepare: a runtime that cannot be prepared ends with status 3, the reason and the remedy.
 func TestPrepare(t *testing.T) {
 	for _, c := range []struct{ name, env, want string }{
-		{"python36", "BAETYL_PYTHON3=/nowhere/python", "python36: BAETYL_PYTHON3=/nowhere/python is not a Python of 3.6 or later"},
-		{"python27", "BAETYL_PYTHON27=/nowhere/python", "python27: BAETYL_PYTHON27=/nowhere/python is not a Python 2.7"},
+		{"python36", "BAETYL_PYTHON3=/nowhere/python", "is not a Python of 3.6 or later"},
+		{"python27", "BAETYL_PYTHON27=/nowhere/python", "is not a Python 2.7"},
 	} {
 		cmd := exec.Command(filepath.Join(functiontest.Root(), "scripts/package-runtime.sh"), c.name, t.TempDir())
 		cmd.Env = append(os.Environ(), c.env)
 		out, err := cmd.CombinedOutput()
 		require.Error(t, err)
 		assert.Equal(t, 3, cmd.ProcessState.ExitCode())
-		assert.Contains(t, string(out), c.want)
+		assert.Contains(t, string(out), c.name+": "+c.env+" "+c.want)
 		assert.Contains(t, string(out), c.name+": to remedy: set it to one, or unset it\n")
 	}
 }

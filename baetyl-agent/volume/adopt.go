@@ -11,14 +11,14 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
-// adopt takes dir into the record if it has everything that was unpacked into stagedNew; it may have more. dir stays
-// as it is.
+// adopt adds dir to the record if dir has all files that were unpacked into stagedNew; it may have more. It does not
+// change dir, and returns ErrForeign if a file is missing or differs.
 func (s *Store) adopt(dir string, m app.VolumeMeta) error {
 	if err := s.contains(dir, stagedNew); err != nil {
 		_ = s.root.RemoveAll(stage)
 		return err
 	}
-	if err := s.root.SyncTree(dir); err != nil { // nobody knows whether who wrote it has
+	if err := s.root.SyncTree(dir); err != nil { // its writer may not have done that
 		return err
 	}
 	if err := s.syncAbove(dir); err != nil {
@@ -30,7 +30,7 @@ func (s *Store) adopt(dir string, m app.VolumeMeta) error {
 	return s.root.RemoveAll(stage)
 }
 
-// contains tells which file of the folder staged is not, or is another one, in dir.
+// contains returns ErrForeign with the first file of the folder staged that dir lacks or has with other content.
 func (s *Store) contains(dir, staged string) error {
 	entries, err := s.root.ReadDir(staged)
 	if err != nil {

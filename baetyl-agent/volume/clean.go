@@ -9,8 +9,8 @@ import (
 	"strconv"
 )
 
-// Choose returns those of downloaded, paths relative to cloud.Root, that can go: they neither are, nor contain, nor
-// lie in one of keep, paths as the master takes them. The order of the lists does not matter.
+// Choose returns those of downloaded, paths relative to cloud.Root, that may be removed: they neither are, nor contain,
+// nor lie in one of keep, paths as the master takes them. The result is sorted.
 func Choose(downloaded, keep []string) []string {
 	var out []string
 	for _, d := range downloaded {
@@ -22,8 +22,9 @@ func Choose(downloaded, keep []string) []string {
 	return out
 }
 
-// Clean removes the folders that were downloaded and that keep, paths of volumes as the master takes them, does not
-// need. It returns the paths that are gone for good; one that can't be removed does not keep the others.
+// Clean removes the downloaded folders that are not related to keep, paths of volumes as the master takes them (see
+// Choose). It returns the paths that are removed for good; if one can't be removed it goes on with the others, and
+// returns the errors.
 func (s *Store) Clean(keep []string) (removed []string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -36,7 +37,7 @@ func (s *Store) Clean(keep []string) (removed []string, err error) {
 	if err := s.root.MakeDir(trash, 0o700); err != nil {
 		return nil, err
 	}
-	defer s.root.RemoveAll(trash) // what is left is removed at the next start
+	defer s.root.RemoveAll(trash) // if that fails the next start does it
 	var errs []error
 	for i, dir := range Choose(slices.Collect(maps.Keys(s.record.Volumes)), keep) {
 		if err := s.discard(dir, trash+"/"+strconv.Itoa(i)); err != nil {
@@ -48,7 +49,7 @@ func (s *Store) Clean(keep []string) (removed []string, err error) {
 	if len(removed) == 0 {
 		return nil, errors.Join(errs...)
 	}
-	// Only now, since a folder that the record does not know counts as made by hand: it would never be removed.
+	// After the renames, since a folder that is not in the record counts as made by hand and is never removed.
 	err = s.note(func(r *record) {
 		for _, dir := range removed {
 			delete(r.Volumes, dir)
@@ -57,7 +58,7 @@ func (s *Store) Clean(keep []string) (removed []string, err error) {
 	return removed, errors.Join(append(errs, err)...)
 }
 
-// discard moves dir away, so that it does not come back after a power cut.
+// discard moves dir to another path, durably: it is not there again after a power cut.
 func (s *Store) discard(dir, to string) error {
 	if err := s.root.Rename(dir, to); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

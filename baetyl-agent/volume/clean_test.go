@@ -13,7 +13,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
 )
 
-// [W47] What may go. downloaded is relative to var/db/baetyl, @ stands for that in keep.
+// Which downloaded folders may be removed. downloaded is relative to var/db/baetyl, for which keep has @.
 func TestChoose(t *testing.T) {
 	for _, c := range []struct{ downloaded, keep, want string }{
 		{"", "@/a", ""},
@@ -44,10 +44,8 @@ func TestChoose(t *testing.T) {
 func TestCleanRemovesOnlyDownloads(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	for _, p := range []string{"hub/v1", "hub/v2", "app"} {
-		require.NoError(
-			t,
-			d.Ensure(bg, s.Put("v", "var/db/baetyl/"+p, agenttest.Zip(t, agenttest.Entry{Name: "f", Data: p})), none),
-		)
+		data := agenttest.Zip(t, agenttest.Entry{Name: "f", Data: p})
+		require.NoError(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/"+p, data), none))
 	}
 	outside := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(outside, "f"), []byte("x"), 0o600))

@@ -22,7 +22,7 @@ import (
 // faults are every 7th one; AGENT_FAULTS=1 is all of them (make agent-faults).
 var faults = faultfs.Sample("AGENT_FAULTS", 7)
 
-// faulty is a store on a disk with a fault.
+// faulty makes stores on a disk with a fault.
 type faulty struct {
 	t    *testing.T
 	disk *faultfs.FS
@@ -41,8 +41,8 @@ func (f faulty) open(disk file.Disk) (*volume.Store, error) {
 		Retry:  backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond}, Log: log.Discard()})
 }
 
-// run does act on the disk with the fault, and then, after the reboot or in the same process, returns a store that
-// works, and what act returned.
+// run calls act with a store on the disk with the fault. It returns the error of act, and a store without faults: the
+// same one, or that of a new process if the fault has ended the first.
 func (f faulty) run(act func(*volume.Store) error) (*volume.Store, error) {
 	f.disk.Start()
 	s, err := f.open(f.disk.Disk())
@@ -65,7 +65,7 @@ func (f faulty) run(act func(*volume.Store) error) (*volume.Store, error) {
 	return s, err
 }
 
-// again is the next process, which finds the same.
+// again returns the store of a new process.
 func (f faulty) again() *volume.Store {
 	s, err := f.open(agenttest.Disk())
 	require.NoError(f.t, err)
@@ -73,7 +73,7 @@ func (f faulty) again() *volume.Store {
 	return s
 }
 
-// holds returns the content of all files of a folder; a package has the same text in each.
+// holds returns the text that all files of a folder have, as the packages of pack do; "" if there are none.
 func (f faulty) holds(dir string) string {
 	var text string
 	for i, name := range []string{"a", "sub/b", "sub/deep/c"} {
@@ -91,16 +91,16 @@ func (f faulty) holds(dir string) string {
 	return text
 }
 
+// pack puts a package of three files with the same text on the server.
 func pack(t *testing.T, s *agenttest.Server, path, text string) cloud.Volume {
-	return s.Put(
-		"v",
-		"var/db/baetyl/"+path,
-		agenttest.Zip(t, agenttest.Entry{Name: "a", Data: text}, agenttest.Entry{Name: "sub/b", Data: text},
-			agenttest.Entry{Name: "sub/deep/c", Data: text}),
-	)
+	data := agenttest.Zip(t,
+		agenttest.Entry{Name: "a", Data: text},
+		agenttest.Entry{Name: "sub/b", Data: text},
+		agenttest.Entry{Name: "sub/deep/c", Data: text})
+	return s.Put("v", "var/db/baetyl/"+path, data)
 }
 
-// A volume that comes for the first time is whole or not there; once Ensure has said that it is there, it is.
+// A new volume is complete or missing; it is complete once Ensure has returned no error.
 func TestFaultsOfADownload(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
@@ -151,7 +151,7 @@ func TestFaultsOfAReplacement(t *testing.T) {
 	})
 }
 
-// A folder that is the same but not in the record is taken over, or stays foreign; its content stays in any case.
+// A folder with the content of the package that is not in the record is added to it, or not; its content stays.
 func TestFaultsOfATakeover(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
@@ -169,7 +169,7 @@ func TestFaultsOfATakeover(t *testing.T) {
 	})
 }
 
-// What somebody has just written, and has not made durable, is before it counts as there.
+// Files that another program has just written, without fsync, are made durable before the folder is recorded.
 func TestFaultsOfATakeoverOfNewFiles(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
@@ -199,30 +199,13 @@ func TestFaultsOfATakeoverOfNewFiles(t *testing.T) {
 	})
 }
 
-// A volume that is removed does not come back, in whole or in parts, and what could not be removed is removed the
-// next time.
+// A removed volume is not there again after a power cut, in whole or in part. If one can't be removed, the next
+// cleaning removes it.
 func TestFaultsOfCleaning(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
-		f, v1, v2, v3 := newFaulty(
-			t,
-			d,
-		), pack(
-			t,
-			server,
-			"hub/v1",
-			"1",
-		), pack(
-			t,
-			server,
-			"hub/v2",
-			"2",
-		), pack(
-			t,
-			server,
-			"app",
-			"3",
-		)
+		f := newFaulty(t, d)
+		v1, v2, v3 := pack(t, server, "hub/v1", "1"), pack(t, server, "hub/v2", "2"), pack(t, server, "app", "3")
 		s := f.again()
 		for _, v := range []cloud.Volume{v1, v2, v3} {
 			require.NoError(t, s.Ensure(bg, v, none))
@@ -241,7 +224,7 @@ func TestFaultsOfCleaning(t *testing.T) {
 		require.NoDirExists(t, filepath.Join(f.dir, "hub/v1"))
 		require.NoDirExists(t, filepath.Join(f.dir, "app"))
 		require.Equal(t, "2", f.holds("hub/v2"))
-		require.NoError(t, f.again().Ensure(bg, pack(t, server, "app", "4"), none), "nobody's folder is left there")
+		require.NoError(t, f.again().Ensure(bg, pack(t, server, "app", "4"), none), "no folder is left that is not in the record")
 		require.Equal(t, "4", f.holds("app"))
 	})
 }

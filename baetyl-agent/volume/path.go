@@ -16,12 +16,12 @@ const (
 	stage      = Private + "/stage"
 	stagedNew  = stage + "/new"
 	stagedOld  = stage + "/old"
-	trash      = Private + "/trash" // what is being removed, out of everybody's sight
+	trash      = Private + "/trash" // folders that are being removed
 	recordFile = Private + "/volumes.json"
 )
 
-// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below it. The root itself,
-// which the agent mounts, and what contains it are not: they would make everything live for ever.
+// below returns p, a path as the master takes it, relative to cloud.Root; "" if it is not below. The root itself, which
+// the agent mounts, and its parents give "" too: otherwise every folder would count as in use.
 func below(p string) string {
 	p, err := app.CleanPath(p)
 	if err != nil {

@@ -9,7 +9,14 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
-// place renames stagedNew, which is durable, to dir. What was there before is gone only when the new one is there.
+// place renames stagedNew, which is durable, to dir. A power failure leaves one of these states, which settle ends:
+//
+//	record.Placing  stagedNew  stagedOld  dir      what settle does
+//	set             yes        no         old, or  the rename counts as not done; dir stays
+//	                                      none
+//	set             yes        yes        none     the rename counts as not done; stagedOld goes back to dir
+//	set             no         any        new      the rename counts as done: dir is in the record
+//	not set         any        any        any      nothing; recover removes the stage
 func (s *Store) place(dir string, m app.VolumeMeta) error {
 	if err := s.root.MkdirAll(path.Dir(dir), 0o755); err != nil {
 		return err
@@ -37,8 +44,8 @@ func (s *Store) swap(dir string) error {
 	return s.root.Rename(stagedNew, dir)
 }
 
-// settle ends the rename that the record names: it counts as done, or what was there before is put back. If it fails
-// the record still has the rename, and the next method or start does the rest.
+// settle ends the rename that the record names: it counts as done, or the previous folder is put back (see place). If
+// settle fails the record still has the rename, and the next method or start calls it again.
 func (s *Store) settle() error {
 	p := s.record.Placing
 	if p == nil {
@@ -66,7 +73,7 @@ func (s *Store) settle() error {
 			return
 		}
 		for dir := range r.Volumes {
-			if strings.HasPrefix(dir, p.Path+"/") { // went with the old folder
+			if strings.HasPrefix(dir, p.Path+"/") { // was removed with the old folder
 				delete(r.Volumes, dir)
 			}
 		}
@@ -89,8 +96,8 @@ func (s *Store) exists(name string) (bool, error) {
 // syncParent makes the entry of p durable.
 func (s *Store) syncParent(p string) error { return s.root.SyncDir(path.Dir(p)) }
 
-// syncAbove makes the entries of p and of all folders above it durable: who made them may have been killed before it
-// did that.
+// syncAbove makes the entries of p and of all folders above it durable: the process that made them may have been killed
+// before it did that.
 func (s *Store) syncAbove(p string) error {
 	for p != "." {
 		p = path.Dir(p)

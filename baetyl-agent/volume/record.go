@@ -10,8 +10,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// record says what was downloaded to where. It is written before and after each change of a folder, so that it can
-// tell after a crash on which side of the rename the power failed.
+// record says which package was downloaded into which folder. It is written before and after each rename, so that a
+// start after a crash can tell whether the rename was done.
 type record struct {
 	Volumes map[string]entry `json:"volumes"` // by path relative to Dir
 	Placing *placing         `json:"placing,omitempty"`
@@ -25,7 +25,7 @@ type entry struct {
 	Time    time.Time `json:"time"`
 }
 
-// placing is a rename of stagedNew to Path that is under way. It is done when stagedNew is gone.
+// placing is a rename of stagedNew to Path that has started. It is done when stagedNew is gone.
 type placing struct {
 	Path  string `json:"path"`
 	Entry entry  `json:"entry"`
@@ -35,7 +35,7 @@ func newEntry(m app.VolumeMeta) entry {
 	return entry{MD5: m.MD5, SHA256: m.SHA256, Version: m.Version, Time: time.Now().UTC()}
 }
 
-// holds tells whether the package is the one that m asks for, by all digests that m gives.
+// holds tells whether the package has all digests that m gives, of which there must be one.
 func (e entry) holds(m app.VolumeMeta) bool {
 	return (m.MD5 != "" || m.SHA256 != "") && (m.MD5 == "" || m.MD5 == e.MD5) &&
 		(m.SHA256 == "" || strings.EqualFold(m.SHA256, e.SHA256))
@@ -46,7 +46,8 @@ func (r record) clone() record {
 	return r
 }
 
-// note changes the record on disk and then here; after an error it is as it was here, and one or the other on disk.
+// note changes the record on disk and then in memory. After an error it is unchanged in memory; on disk it is the old
+// or the new one.
 func (s *Store) note(change func(*record)) error {
 	next := s.record.clone()
 	change(&next)
@@ -57,7 +58,7 @@ func (s *Store) note(change func(*record)) error {
 	return nil
 }
 
-// load reads the record. Without one nothing is replaced or removed, which is safe.
+// load reads the record. If it is damaged the store starts with an empty one: then nothing is replaced or removed.
 func (s *Store) load() (err error) {
 	if err := s.Disk.Tidy(s.file.Path); err != nil {
 		return err

@@ -18,8 +18,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// The states of the disk in which a power failure may leave the replacement of v/old by v/new, in their order. Each
-// is made by hand, since the steps between them are single system calls.
+// The states of the disk that a power failure may leave while v with the content old is replaced by new, in their order
+// (see place). The test writes each of them, since they are single system calls apart.
 func TestPowerFailureWhileAVolumeIsReplaced(t *testing.T) {
 	for _, c := range []struct {
 		state string
@@ -61,46 +61,35 @@ func TestPowerFailureWhileAVolumeIsReplaced(t *testing.T) {
 	}
 }
 
-// A record that somebody has damaged costs its knowledge, and nothing else: what it does not know is neither replaced
-// nor removed.
+// With a damaged record the store starts, and neither replaces nor removes the volumes that are there.
 func TestDamagedRecord(t *testing.T) {
-	for _, text := range []string{"", "{", "[]", `{"volumes":null}`,
-		`{"volumes":{"../..":{},"":{},"a/../b":{},".agent":{},"/etc":{}},"placing":{"path":"../../x"}}`} {
+	for _, text := range []string{
+		"", "{", "[]", `{"volumes":null}`,
+		`{"volumes":{"../..":{},"":{},"a/../b":{},".agent":{},"/etc":{}},"placing":{"path":"../../x"}}`,
+	} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
 		d.write("v/f", "old")
 		d.write(".agent/volumes.json", text)
 		d.open()
-		require.ErrorIs(
-			t,
-			d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f"})), none),
-			volume.ErrForeign,
-		)
+		other := s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f"}))
+		require.ErrorIs(t, d.Ensure(bg, other, none), volume.ErrForeign)
 		removed, err := d.Clean(nil)
 		require.NoError(t, err)
 		require.Empty(t, removed)
 		require.Equal(t, "old", d.read("v/f"))
 
-		// Except for what is just the same: an update that leaves this volume alone goes through.
-		require.NoError(
-			t,
-			d.Ensure(
-				bg,
-				s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})),
-				live("var/db/baetyl/v"),
-			),
-		)
+		// A volume with the content of its folder is accepted, so that an update that does not change it succeeds.
+		same := s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"}))
+		require.NoError(t, d.Ensure(bg, same, live("var/db/baetyl/v")))
 		before := len(s.Ranges())
 		d.open()
-		require.NoError(
-			t,
-			d.Ensure(bg, s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none),
-		)
+		require.NoError(t, d.Ensure(bg, same, none))
 		require.Len(t, s.Ranges(), before)
 	}
 }
 
-// What the versions before there was a first line with version and checksum have written: which package a folder
-// holds, also while another one was taking its place.
+// Records of older versions, which have no first line with version and checksum, are read, also with a rename that had
+// started.
 func TestRecordsOfOlderVersions(t *testing.T) {
 	v1 := app.VolumeMeta{URL: "http://127.0.0.1:1/x", MD5: "Yj+dA79F3k6TnEvGBpNA+w=="}
 	v2 := app.VolumeMeta{URL: "http://127.0.0.1:1/x", MD5: "1B2M2Y8AsgTpgAmY7PhCfg=="}
@@ -110,7 +99,7 @@ func TestRecordsOfOlderVersions(t *testing.T) {
 		d := newDevice(t)
 		d.write(".agent/volumes.json", string(data))
 		d.write("hub/v1/f", "x")
-		for range 2 { // the second time as this version has written it
+		for range 2 { // the second time this version has written it
 			d.open()
 			require.NoError(t, d.Ensure(bg, cloud.Volume{Name: "v", Path: "var/db/baetyl/hub/v1", Meta: holds}, none), file)
 		}
@@ -120,15 +109,18 @@ func TestRecordsOfOlderVersions(t *testing.T) {
 	}
 }
 
-// Whatever the record says, a start and a cleaning touch nothing outside.
+// With any record a start and a cleaning change nothing outside of Dir.
 func FuzzRecord(f *testing.F) {
 	f.Add(`{"volumes":{"v":{"md5":"x"}},"placing":{"path":"v","entry":{}}}`)
 	f.Add(`{"volumes":{"../outside":{}},"placing":{"path":"../outside"}}`)
 	f.Fuzz(func(t *testing.T, text string) {
 		dir := t.TempDir()
 		data, outside := filepath.Join(dir, "volumes"), filepath.Join(dir, "outside")
-		for path, content := range map[string]string{outside: "x", filepath.Join(data, ".agent/volumes.json"): text,
-			filepath.Join(data, "v/f"): "x"} {
+		for path, content := range map[string]string{
+			outside: "x",
+			filepath.Join(data, ".agent/volumes.json"): text,
+			filepath.Join(data, "v/f"):                 "x",
+		} {
 			require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
 			require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
 		}

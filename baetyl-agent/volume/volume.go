@@ -1,13 +1,14 @@
-// Package volume brings packages of the cloud into folders of the device, and removes those that nobody needs any more.
+// Package volume brings packages of the cloud into folders of the device, and removes those that are not needed any
+// more.
 //
-//	url ─► .agent/download/<digest> ─► digest, size, space ─► .agent/stage/new ─► rename ─► <path> ─► record
-//	         resumed after a break                              fsync             one step
+//	url ─► .agent/download/<digest> ─► .agent/stage/new ─► record: placing ─► <path> ─► record: in place
+//	        continued after a break     unpacked, fsync                       rename
 //
-// It promises that a folder has a whole package or what it had before, whenever the power fails; that a folder of the
-// running application and a folder that did not come from the cloud are not replaced; that nothing is written or
-// removed outside of Dir; and that Clean removes only what the record says was downloaded here.
+// It promises that a folder has a complete package or what it had before, whenever the power fails; that it replaces
+// neither a folder of the running application nor one that was not downloaded here; that it writes and removes nothing
+// outside of Dir; and that Clean removes only folders that the record has.
 //
-// It does not know what is in a package, nor when an update begins or ends: its caller says what must stay.
+// It does not know what is in a package, nor when an update starts or ends: its caller says what must stay.
 package volume
 
 import (
@@ -31,18 +32,16 @@ import (
 
 // Errors of this package; errors.Is decides.
 var (
-	ErrLive = errors.New(
-		"folder belongs to the running application and has another content; give the new content a folder of its own",
-	)
-	ErrForeign = errors.New("folder is there already and did not come from the cloud")
+	ErrLive    = errors.New("folder is in use by the running application; give the new content a path of its own")
+	ErrForeign = errors.New("folder exists, and the agent has not downloaded it")
 )
 
-// Limits cap what a package may take. Zero values are not allowed.
+// Limits are the maximum sizes of one package. All but Free must be more than 0.
 type Limits struct {
 	Package  conf.Size `yaml:"package" json:"package" default:"1g" validate:"min=1"`   // the archive
 	Unpacked conf.Size `yaml:"unpacked" json:"unpacked" default:"4g" validate:"min=1"` // all its files together
 	Files    int       `yaml:"files" json:"files" default:"100000" validate:"min=1"`   // entries
-	Free     conf.Size `yaml:"free" json:"free" default:"64m" validate:"min=0"`        // that must be left on the disk
+	Free     conf.Size `yaml:"free" json:"free" default:"64m" validate:"min=0"`        // bytes that stay free on the disk
 }
 
 // Config is what a Store needs.
@@ -51,23 +50,23 @@ type Config struct {
 	Disk    file.Disk // where Dir lies; zero: file.OS
 	Client  *http.Client
 	Limits  Limits
-	Timeout time.Duration // without a byte after which a download is given up
-	// tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	Timeout time.Duration // time without a byte after which a download fails
+	// tells that the cloud is unreachable: that time does not count for Timeout; nil: all time counts
 	Offline      func() bool
-	StallTimeout time.Duration // a connection that brings no byte for so long is given up and made anew; 0: a minute
+	StallTimeout time.Duration // time without a byte after which a connection is made anew; 0: a minute
 	// time between attempts, counted anew after each one that brought something; zero: 1s to 1m
 	Retry backoff.Policy
 	Log   log.Logger
 }
 
-// Live returns the paths of the volumes of the running application, as the master's inspect gives them.
+// Live returns the paths of the volumes of the running application, as the master's inspect has them.
 type Live func(context.Context) ([]string, error)
 
-// Store is the folders and their record. Its methods may be called from any goroutine; one works at a time.
+// Store is the folders and their record. Its methods may be called from any goroutine; they run one after the other.
 type Store struct {
 	Config
 	download *download.Downloader
-	root     file.Disk // Dir: nothing leads out of it, also no link
+	root     file.Disk // Dir; refuses paths and links that lead out of it
 	close    func() error
 	file     state.File[record]
 
@@ -75,8 +74,8 @@ type Store struct {
 	record record     // as it is on disk, unless writing it has failed
 }
 
-// Open reads the record and finishes or undoes what a crash has interrupted. One process may have a Dir open; the
-// caller sees to that.
+// Open reads the record, and finishes or undoes a replacement that a crash has interrupted. A damaged record is put
+// aside and logged, and the store starts with an empty one. The caller makes sure that no other process has Dir open.
 func Open(cfg Config) (*Store, error) {
 	if cfg.StallTimeout <= 0 {
 		cfg.StallTimeout = time.Minute
@@ -93,13 +92,11 @@ func Open(cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{Config: cfg, root: file.Disk{FS: root}, close: root.Close, download: &download.Downloader{
-		Dir:    filepath.Join(cfg.Dir, downloads),
-		Disk:   cfg.Disk,
-		Client: cfg.Client,
-		Limit:  int64(cfg.Limits.Package),
-		Free: uint64(
-			cfg.Limits.Free,
-		),
+		Dir:          filepath.Join(cfg.Dir, downloads),
+		Disk:         cfg.Disk,
+		Client:       cfg.Client,
+		Limit:        int64(cfg.Limits.Package),
+		Free:         uint64(cfg.Limits.Free),
 		Timeout:      cfg.Timeout,
 		Offline:      cfg.Offline,
 		StallTimeout: cfg.StallTimeout,
@@ -108,7 +105,7 @@ func Open(cfg Config) (*Store, error) {
 	}}
 	s.file = state.File[record]{
 		Path: filepath.Join(cfg.Dir, recordFile), What: "record of volumes",
-		Then: "the volumes that are there are neither replaced nor removed", Version: 1, Disk: cfg.Disk, Log: cfg.Log,
+		Then: "volumes that are there are neither replaced nor removed", Version: 1, Disk: cfg.Disk, Log: cfg.Log,
 	}
 	if err := s.recover(); err != nil {
 		_ = root.Close()
@@ -117,7 +114,7 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// recover brings folders and record together after a start.
+// recover makes folders and record agree after a start.
 func (s *Store) recover() error {
 	if err := s.load(); err != nil {
 		return err
@@ -131,11 +128,12 @@ func (s *Store) recover() error {
 	return s.root.RemoveAll(trash)
 }
 
-// Close gives the folder back.
+// Close closes Dir.
 func (s *Store) Close() error { return s.close() }
 
-// Ensure makes v's folder hold v's package. It returns at once if it does. live is asked only if a folder has to be
-// replaced. A network that is away is waited for; errors are final otherwise, and carry no URL.
+// Ensure makes v's folder hold v's package. It returns at once if it holds it already. It calls live only if it has to
+// replace a folder. It waits while the network is down, up to Timeout. Errors are ErrLive, ErrForeign, those of v.Check
+// and of download.Downloader.Fetch, and of the archive and the disk; they contain no URL.
 func (s *Store) Ensure(ctx context.Context, v cloud.Volume, live Live) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,17 +177,17 @@ func (s *Store) ensure(ctx context.Context, v cloud.Volume, live Live) error {
 		}
 	case !errors.Is(err, ErrForeign):
 		return err
-	default: // unless another agent, or this one before its record got lost, has brought just that
+	default: // the folder may have just this content: from another agent, or from this one before it lost its record
 		if err := s.adopt(dir, v.Meta); err != nil {
 			return err
 		}
 	}
-	_ = s.Disk.Remove(archive) // the next download would do it
+	_ = s.Disk.Remove(archive) // if that fails the next download removes it
 	s.Log.WithField("volume", v.Name).WithField("path", v.Path).Infof("volume is in place")
 	return nil
 }
 
-// replaceable tells why dir must stay as it is. A folder that is missing or empty is no obstacle.
+// replaceable returns ErrForeign or ErrLive if dir must not be replaced. A missing or empty folder may be replaced.
 func (s *Store) replaceable(ctx context.Context, dir string, live Live) error {
 	if occupied, err := s.occupied(dir); err != nil || !occupied {
 		return err
@@ -199,7 +197,7 @@ func (s *Store) replaceable(ctx context.Context, dir string, live Live) error {
 	}
 	paths, err := live(ctx)
 	if err != nil {
-		return fmt.Errorf("ask which volumes are in use: %w", err)
+		return fmt.Errorf("ask the master which volumes are in use: %w", err)
 	}
 	for _, p := range paths {
 		if p = below(p); p != "" && related(p, dir) {
@@ -209,7 +207,7 @@ func (s *Store) replaceable(ctx context.Context, dir string, live Live) error {
 	return nil
 }
 
-// occupied tells whether there is something at dir that a rename would destroy.
+// occupied tells whether there is something at dir that a rename would remove.
 func (s *Store) occupied(dir string) (bool, error) {
 	st, err := s.root.Lstat(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -242,8 +240,8 @@ func (s *Store) unpack(archive string) error {
 	}
 	to := filepath.Join(s.Dir, stagedNew)
 	if err := s.Disk.Unzip(archive, to, file.Limits{Bytes: int64(s.Limits.Unpacked), Files: s.Limits.Files}); err != nil {
-		_ = s.root.RemoveAll(stage) // the next one begins with that again
+		_ = s.root.RemoveAll(stage) // if that fails the next unpack does it
 		return fmt.Errorf("unpack: %w", err)
 	}
-	return s.root.SyncTree(stage) // its name too: settle takes a rename for done when stagedNew is gone
+	return s.root.SyncTree(stage) // its name too: settle counts a rename as done when stagedNew is gone
 }

@@ -22,7 +22,7 @@ import (
 
 var bg = context.Background()
 
-// device is a store with what stands around it.
+// device is a store with its configuration and its log.
 type device struct {
 	*volume.Store
 	t   *testing.T
@@ -33,10 +33,7 @@ type device struct {
 func newDevice(t *testing.T) *device {
 	d := &device{t: t, log: &bytes.Buffer{}}
 	d.cfg = volume.Config{
-		Dir: filepath.Join(
-			t.TempDir(),
-			"volumes",
-		),
+		Dir:          filepath.Join(t.TempDir(), "volumes"),
 		Client:       http.DefaultClient,
 		Timeout:      10 * time.Second,
 		StallTimeout: 10 * time.Second,
@@ -47,7 +44,7 @@ func newDevice(t *testing.T) *device {
 	d.open()
 	t.Cleanup(func() {
 		d.Close()
-		require.NotContains(t, d.log.String(), "secret", "a URL is in the log [W13e]")
+		require.NotContains(t, d.log.String(), "secret", "no URL is logged: it may hold a secret")
 	})
 	return d
 }
@@ -89,21 +86,21 @@ func TestPackageComesIntoPlaceOnce(t *testing.T) {
 		require.NoError(t, d.Ensure(bg, v, none))
 		d.open()
 	}
-	require.Len(t, s.Ranges(), 1, "what is there is not downloaded again")
+	require.Len(t, s.Ranges(), 1, "a package that is in place is not downloaded again")
 	require.Equal(t, "a: 1", d.read("conf/v1/service.yml"))
 	st, err := os.Stat(filepath.Join(d.cfg.Dir, "conf/v1/bin/tool"))
 	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o755), st.Mode(), "setuid is stripped [W13]")
+	require.Equal(t, os.FileMode(0o755), st.Mode(), "setuid, setgid and sticky bits are dropped")
 	left, err := os.ReadDir(filepath.Join(d.cfg.Dir, ".agent/download"))
 	require.NoError(t, err)
-	require.Empty(t, left, "the archive does not stay beside its content [W46]")
+	require.Empty(t, left, "the archive is removed")
 
 	require.NoError(t, os.RemoveAll(filepath.Join(d.cfg.Dir, "conf")))
 	require.NoError(t, d.Ensure(bg, v, none))
-	require.Equal(t, "a: 1", d.read("conf/v1/service.yml"), "what somebody has removed comes again")
+	require.Equal(t, "a: 1", d.read("conf/v1/service.yml"), "a removed folder is downloaded again")
 }
 
-// [W13, W46] Whatever is wrong with a package, the folder has what it had before, and nothing is written elsewhere.
+// A wrong package leaves the folder as it was, and nothing is written elsewhere.
 func TestWrongPackagesChangeNothing(t *testing.T) {
 	big := strings.Repeat("x", 3<<20)
 	for name, c := range map[string]struct {
@@ -125,10 +122,8 @@ func TestWrongPackagesChangeNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, s := newDevice(t), agenttest.NewServer(t, false)
-			require.NoError(
-				t,
-				d.Ensure(bg, s.Put("v", "var/db/baetyl/v1", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"})), none),
-			)
+			good := s.Put("v", "var/db/baetyl/v1", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "old"}))
+			require.NoError(t, d.Ensure(bg, good, none))
 			err := d.Ensure(bg, s.Put("v", "var/db/baetyl/v1", c.data), none)
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, "prepare volume (v): ")
@@ -149,24 +144,23 @@ func TestWrongPackagesChangeNothing(t *testing.T) {
 	}
 }
 
-// [W13] A zip bomb is small on the way.
+// The unpacked size is limited, since a small archive may unpack to a large one.
 func TestUnpackedSizeIsCapped(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	d.cfg.Limits.Unpacked = 1000
 	d.open()
-	err := d.Ensure(
-		bg,
-		s.Put("v", "var/db/baetyl/v", agenttest.Zip(t, agenttest.Entry{Name: "a", Data: strings.Repeat("0", 1001)})),
-		none,
-	)
+	data := agenttest.Zip(t, agenttest.Entry{Name: "a", Data: strings.Repeat("0", 1001)})
+	err := d.Ensure(bg, s.Put("v", "var/db/baetyl/v", data), none)
 	require.ErrorIs(t, err, file.ErrLimit)
 }
 
 func TestPathsStayInside(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	data := agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "x"})
-	for _, p := range []string{"", "var/db/baetyl", "/etc/x", "var/db/baetyl/../x", "var/db/baetyl-evil/x",
-		"var/db/baetyl/.agent/download", "var/log/x"} {
+	for _, p := range []string{
+		"", "var/db/baetyl", "/etc/x", "var/db/baetyl/../x", "var/db/baetyl-evil/x", "var/db/baetyl/.agent/download",
+		"var/log/x",
+	} {
 		require.ErrorContains(t, d.Ensure(bg, s.Put("v", p, data), none), "path: ", p)
 	}
 	outside := t.TempDir()
@@ -178,14 +172,14 @@ func TestPathsStayInside(t *testing.T) {
 	require.Empty(t, left)
 }
 
-// [W46] What the application uses and what did not come from the cloud stays.
+// Folders that the running application uses, and folders that were not downloaded, are not replaced.
 func TestWhatMayBeReplaced(t *testing.T) {
 	for _, c := range []struct {
 		live string
 		want error
 	}{
 		{"var/db/baetyl/a/v", volume.ErrLive},
-		{"/var/db/baetyl/a/v/", volume.ErrLive}, // the master takes it so
+		{"/var/db/baetyl/a/v/", volume.ErrLive}, // a form that the master accepts
 		{"var/db/baetyl/a", volume.ErrLive},
 		{"var/db/baetyl/a/v/in", volume.ErrLive},
 		{"var/db/baetyl/a/v2", nil},
@@ -194,10 +188,8 @@ func TestWhatMayBeReplaced(t *testing.T) {
 		{"var/db/other/a/v", nil},
 	} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
-		require.NoError(
-			t,
-			d.Ensure(bg, s.Put("v", "var/db/baetyl/a/v", agenttest.Zip(t, agenttest.Entry{Name: "old", Data: "old"})), none),
-		)
+		v1 := s.Put("v", "var/db/baetyl/a/v", agenttest.Zip(t, agenttest.Entry{Name: "old", Data: "old"}))
+		require.NoError(t, d.Ensure(bg, v1, none))
 		v2 := s.Put("v", "var/db/baetyl/a/v", agenttest.Zip(t, agenttest.Entry{Name: "new", Data: "new"}))
 		err := d.Ensure(bg, v2, live(c.live))
 		if c.want != nil {
@@ -208,7 +200,7 @@ func TestWhatMayBeReplaced(t *testing.T) {
 		}
 		require.NoError(t, err, c.live)
 		require.Equal(t, "new", d.read("a/v/new"))
-		require.Empty(t, d.read("a/v/old"), "files of the last version are gone [W46]")
+		require.Empty(t, d.read("a/v/old"), "files of the previous version are removed")
 	}
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	d.write("hand/made", "x")
@@ -218,15 +210,12 @@ func TestWhatMayBeReplaced(t *testing.T) {
 	require.ErrorIs(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/hand", data), none), volume.ErrForeign)
 	require.ErrorIs(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/file", data), none), volume.ErrForeign)
 	require.Error(t, d.Ensure(bg, s.Put("v", "var/db/baetyl/file/x", data), none))
-	require.NoError(
-		t,
-		d.Ensure(bg, s.Put("v", "var/db/baetyl/empty", data), none),
-		"the master makes folders that are missing",
-	)
+	empty := s.Put("v", "var/db/baetyl/empty", data)
+	require.NoError(t, d.Ensure(bg, empty, none), "the master makes folders that are missing")
 	require.Equal(t, "x", d.read("hand/made"))
 }
 
-// A volume in another one goes with it, and comes again.
+// A volume inside another one is removed with it, and downloaded again.
 func TestNestedVolumes(t *testing.T) {
 	d, s := newDevice(t), agenttest.NewServer(t, false)
 	outer := func(text string) cloud.Volume {

@@ -3,10 +3,10 @@
 //
 //	rules:      message ─► function ─► result
 //	functions:  which service runs a function, in how many instances
-//	server:     the gRPC front door, off without an address
+//	server:     the gRPC server, which calls functions by name; off without an address
 //
-// The documents indent message, backoff and timeout of a function below instance, the program of 2019 read them
-// beside it: both places are read, the one beside instance wins. Nothing here opens anything.
+// The documentation puts message, backoff and timeout of a function below instance; Baetyl 0.1.x read them beside it.
+// Both places are read, the one beside instance wins.
 package config
 
 import (
@@ -50,7 +50,7 @@ type Metrics struct {
 // Rule sends the messages of one subscription through a function.
 type Rule struct {
 	ClientID string `yaml:"clientid" json:"clientid" derived:"hub.clientid"`
-	// as one rendering of the documents' samples spells it
+	// as samples in the documentation spell it
 	SampleID  string         `yaml:"clientId" json:"clientId" legacy:"rules[].clientid"`
 	Subscribe mqtt.TopicInfo `yaml:"subscribe" json:"subscribe"`
 	Function  struct {
@@ -69,15 +69,15 @@ type DeadLetter struct {
 	QOS   uint32 `yaml:"qos" json:"qos" validate:"oneof=0|1"`
 }
 
-// Function is a function with the service that runs it. The documents indent Message, Backoff and Timeout below
-// instance: there their defaults are, and Complete brings them from there.
+// Function is a function with the service that runs it. The defaults of Message, Backoff and Timeout are in Instance;
+// Complete copies them.
 type Function struct {
 	Name     string   `yaml:"name" json:"name" validate:"nonzero"`
 	Service  string   `yaml:"service" json:"service" validate:"nonzero"`
 	Instance Instance `yaml:"instance" json:"instance"`
 	Message  Limits   `yaml:"message" json:"message"`
 	Backoff  Backoff  `yaml:"backoff" json:"backoff"`
-	// of the connection to a started instance, and of each call
+	// limit of the connection to a started instance, and of each call
 	Timeout time.Duration `yaml:"timeout" json:"timeout" validate:"min=0s" derived:"functions[].instance.timeout"`
 	Order   Order         `yaml:"order" json:"order"`
 }
@@ -94,9 +94,19 @@ type Instance struct {
 	// calls at once of one instance; 0: what its runtime wants
 	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"`
 
-	Message Limits        `yaml:"message" json:"message" default:"{\"length\":{\"max\":\"4m\"},\"backoff\":{\"max\":60000000000}}" zero:"default" legacy:"functions[].message"`
-	Backoff Backoff       `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
-	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" zero:"default" validate:"min=0s" legacy:"functions[].timeout"`
+	Message InstanceLimits `yaml:"message" json:"message" legacy:"functions[].message"`
+	Backoff Backoff        `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
+	Timeout time.Duration  `yaml:"timeout" default:"30s" zero:"default" validate:"min=0s" legacy:"functions[].timeout"`
+}
+
+// InstanceLimits are Limits below instance, where their defaults are.
+type InstanceLimits struct {
+	Length struct {
+		Max conf.Size `yaml:"max" json:"max" default:"4m" zero:"default"`
+	} `yaml:"length" json:"length"`
+	Backoff struct {
+		Max time.Duration `yaml:"max" json:"max" default:"1m" zero:"default" validate:"min=0s"`
+	} `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
 }
 
 // Limits of one message to and from an instance.
@@ -104,7 +114,7 @@ type Limits struct {
 	Length struct {
 		Max conf.Size `yaml:"max" json:"max" derived:"functions[].instance.message.length.max"`
 	} `yaml:"length" json:"length"`
-	Backoff Backoff `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"` // as the documents indent it
+	Backoff Backoff `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"` // where the documentation has it
 }
 
 // Backoff limits the delay between attempts to connect to an instance.
@@ -117,7 +127,8 @@ type Order struct {
 	Key string `yaml:"key" json:"key"` // topic, or a path into the JSON payload: device.id, items[0]; empty: no order
 }
 
-// Complete brings each key to its main place from the others that it may have; the first that is set wins.
+// Complete copies each key that has several places to its main place: rules[].clientid, and those of Function beside
+// instance. The first place that is set wins.
 func (c *Config) Complete() {
 	for i := range c.Rules {
 		c.Rules[i].ClientID = cmp.Or(c.Rules[i].ClientID, c.Rules[i].SampleID)
@@ -131,7 +142,7 @@ func (c *Config) Complete() {
 	}
 }
 
-// Validate checks what spans several keys.
+// Validate checks rules that span several keys. Its errors begin with the key.
 func (c *Config) Validate() error {
 	known := map[string]int{}
 	for i, f := range c.Functions {
@@ -150,15 +161,14 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s.%w", at, err)
 		}
 		if _, ok := known[r.Function.Name]; !ok {
-			return fmt.Errorf(
-				"%s.function.name: function (%s) not found; functions has %s",
-				at,
-				r.Function.Name,
-				names(c.Functions),
-			)
+			list := names(c.Functions)
+			return fmt.Errorf("%s.function.name: function (%s) not found; functions has %s", at, r.Function.Name, list)
 		}
 	}
-	for _, a := range []struct{ key, address string }{{"server.address", c.Server.Address}, {"metrics.address", c.Metrics.Address}} {
+	for _, a := range []struct{ key, address string }{
+		{"server.address", c.Server.Address},
+		{"metrics.address", c.Metrics.Address},
+	} {
 		if a.address == "" {
 			continue
 		}
@@ -171,11 +181,8 @@ func (c *Config) Validate() error {
 
 func (f Function) check() error {
 	if f.Instance.Min > f.Instance.Max {
-		return fmt.Errorf(
-			"instance.min: %d is more than instance.max, which is %d; lower it or raise that",
-			f.Instance.Min,
-			f.Instance.Max,
-		)
+		const text = "instance.min: %d is more than instance.max, which is %d; lower it or raise that"
+		return fmt.Errorf(text, f.Instance.Min, f.Instance.Max)
 	}
 	if _, err := ParseOrder(f.Order.Key); err != nil {
 		return fmt.Errorf("order.key: %w", err)
@@ -228,8 +235,8 @@ func names(functions []Function) string {
 	return strings.Join(out, ", ")
 }
 
-// ClientIDs returns the MQTT client id of each rule. Two rules with the same id would end each other's connection for
-// ever.
+// ClientIDs returns the MQTT client id of each rule; hub is the section hub of the configuration. It returns an error
+// for two rules with the same id: the hub would close one connection whenever the other one is opened.
 func (c *Config) ClientIDs(hub mqtt.ClientInfo) ([]string, error) {
 	ids, owner := make([]string, len(c.Rules)), map[string]int{}
 	for i, r := range c.Rules {
@@ -241,12 +248,8 @@ func (c *Config) ClientIDs(hub mqtt.ClientInfo) ([]string, error) {
 			continue
 		}
 		if j, ok := owner[ids[i]]; ok {
-			return nil, fmt.Errorf(
-				"rules[%d].clientid: %q is the client id of rules[%d] too; give each rule its own",
-				i,
-				ids[i],
-				j,
-			)
+			const text = "rules[%d].clientid: %q is the client id of rules[%d] too; give each rule its own"
+			return nil, fmt.Errorf(text, i, ids[i], j)
 		}
 		owner[ids[i]] = i
 	}

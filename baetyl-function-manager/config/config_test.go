@@ -46,7 +46,7 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, uint32(0), c.Rules[0].Publish.QOS)
 }
 
-// The places that the documents and the program of 2019 give to a key; beside instance wins.
+// A key may be below instance, as documented, or beside it, as in Baetyl 0.1.x; beside instance wins.
 func TestPlacesOfKeys(t *testing.T) {
 	base := strings.TrimRight(rule, "\n") + "\n"
 	for _, text := range []string{
@@ -54,21 +54,19 @@ func TestPlacesOfKeys(t *testing.T) {
 		"    instance: {message: {length: {max: 1m}}, backoff: {max: 2s}, timeout: 3s}\n",
 		"    instance: {message: {length: {max: 1m}, backoff: {max: 2s}}, timeout: 3s}\n",
 		"    message: {length: {max: 1m}, backoff: {max: 2s}}\n    timeout: 3s\n",
-		"    message: {length: {max: 1m}}\n    backoff: {max: 2s}\n    timeout: 3s\n    instance: {message: {length: {max: 9m}}, backoff: {max: 9s}, timeout: 9s}\n",
+		"    message: {length: {max: 1m}}\n    backoff: {max: 2s}\n    timeout: 3s\n" +
+			"    instance: {message: {length: {max: 9m}}, backoff: {max: 9s}, timeout: 9s}\n",
 	} {
 		c, err := load(base + text)
 		require.NoError(t, err, text)
 		f := c.Functions[0]
-		require.Equal(
-			t,
-			[]any{conf.Size(1 << 20), 2 * time.Second, 3 * time.Second},
-			[]any{f.Message.Length.Max, f.Backoff.Max, f.Timeout},
-			text,
-		)
+		want := []any{conf.Size(1 << 20), 2 * time.Second, 3 * time.Second}
+		require.Equal(t, want, []any{f.Message.Length.Max, f.Backoff.Max, f.Timeout}, text)
 	}
 }
 
 func TestErrorsNameTheKey(t *testing.T) {
+	const publish, service = "publish: {topic: t/hi}", "service: s"
 	for _, c := range []struct{ old, new, want string }{
 		{"name: f}", "name: g}", "rules[0].function.name: function (g) not found; functions has f"},
 		{"topic: t}", "topic: t/#/x}", `rules[0].subscribe.topic: "t/#/x": filter has # elsewhere`},
@@ -78,16 +76,21 @@ func TestErrorsNameTheKey(t *testing.T) {
 		{"topic: t/hi", "topic: t/+", `rules[0].publish.topic: "t/+": topic has a wildcard`},
 		{"topic: t/hi", "topic: " + strings.Repeat("a/", 9) + "b", "has more than 8 slashes"},
 		{"topic: t/hi", "topic: " + strings.Repeat("a", 256), "is longer than 255 bytes"},
-		{"publish: {topic: t/hi}", "deadletter: {topic: t}", "rules[0].publish.topic: must not be empty"},
-		{"publish: {topic: t/hi}", "publish: {topic: a}\n    deadletter: {topic: 'b/#'}", `rules[0].deadletter.topic: "b/#": topic has a wildcard`},
-		{"publish: {topic: t/hi}", "publish: {topic: a}\n    retry: {max: 0}", "rules[0].retry.max: must be between 1 and 1000; found 0"},
-		{"service: s", "service: s\n  - name: f\n    service: t", `functions[1].name: "f" is the name of functions[0] too`},
-		{"service: s", "service: s\n    instance: {min: 3, max: 2}", "functions[0].instance.min: 3 is more than instance.max, which is 2"},
-		{"service: s", "service: s\n    instance: {max: 101}", "functions[0].instance.max: must be between 1 and 100; found 101"},
-		{"service: s", "service: s\n    instance: {evicttime: 0s}", "functions[0].instance.evicttime: must be more than 0s; found 0s"},
-		{"service: s", "service: s\n    timeout: -1s", "functions[0].timeout: must be at least 0s; found -1s"},
-		{"service: s", "service: s\n    order: {key: 'a..b'}", "functions[0].order.key: path \"a..b\" has an empty name"},
-		{"service: s", "servise: s", `functions[0].servise: unknown key; did you mean "service"?`},
+		{publish, "deadletter: {topic: t}", "rules[0].publish.topic: must not be empty"},
+		{publish, "publish: {topic: a}\n    deadletter: {topic: 'b/#'}",
+			`rules[0].deadletter.topic: "b/#": topic has a wildcard`},
+		{publish, "publish: {topic: a}\n    retry: {max: 0}",
+			"rules[0].retry.max: must be between 1 and 1000; found 0"},
+		{service, "service: s\n  - name: f\n    service: t", `functions[1].name: "f" is the name of functions[0] too`},
+		{service, "service: s\n    instance: {min: 3, max: 2}",
+			"functions[0].instance.min: 3 is more than instance.max, which is 2"},
+		{service, "service: s\n    instance: {max: 101}",
+			"functions[0].instance.max: must be between 1 and 100; found 101"},
+		{service, "service: s\n    instance: {evicttime: 0s}",
+			"functions[0].instance.evicttime: must be more than 0s; found 0s"},
+		{service, "service: s\n    timeout: -1s", "functions[0].timeout: must be at least 0s; found -1s"},
+		{service, "service: s\n    order: {key: 'a..b'}", "functions[0].order.key: path \"a..b\" has an empty name"},
+		{service, "servise: s", `functions[0].servise: unknown key; did you mean "service"?`},
 	} {
 		text := strings.Replace(rule, c.old, c.new, 1)
 		require.NotEqual(t, rule, text, c.old)
@@ -116,9 +119,10 @@ func TestClientIDs(t *testing.T) {
 	require.ErrorContains(t, err, "rules[1].clientid: is empty, as is hub.clientid")
 	_, err = c.ClientIDs(mqtt.ClientInfo{CleanSession: true})
 	require.NoError(t, err)
-	spelt, err := load(
-		"rules: [{clientId: s, subscribe: {topic: t}, function: {name: f}, publish: {topic: u}}]\nfunctions: [{name: f, service: s}]",
-	)
+	spelt, err := load(`
+rules: [{clientId: s, subscribe: {topic: t}, function: {name: f}, publish: {topic: u}}]
+functions: [{name: f, service: s}]
+`)
 	require.NoError(t, err)
 	ids, err = spelt.ClientIDs(mqtt.ClientInfo{ClientID: "h"})
 	require.NoError(t, err)

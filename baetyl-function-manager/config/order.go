@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// OrderKey finds the key of a message: messages with the same key are handled one after the other.
+// OrderKey returns the key of a message. Messages of a rule with the same key keep their order.
 type OrderKey func(topic string, payload []byte) string
 
 // ParseOrder reads order.key: empty for no order (a nil OrderKey), topic, or a path into the JSON payload, such as

@@ -1,10 +1,13 @@
-// Package function runs functions: it keeps the instances that the pool wants and calls them.
+// Package function runs functions: it starts and stops the instances that the pool asks for, and calls them.
 //
-//	Call ─► pool ──Grant──► instance ──gRPC──► runtime
-//	         │ Start, Stop                        ▲
-//	         └──────► Launcher ── API of master ──┘ process or container
+//	Call ─► pool ──Grant──► instance ──pipe or gRPC──► runtime
+//	         │ Start, Stop                                ▲
+//	         └──────► Launcher ── API of the master ──────┘ process or container
 //
-// It promises that a failure of the user's code keeps the instance, that an instance that ends or does not answer is
-// replaced, and only that one, and that every instance that it started is stopped when it ends, within bounds. It
-// knows nothing of MQTT.
+// It promises:
+//   - An error of the user's code keeps the instance.
+//   - An instance that ends or does not answer is replaced, and only that one.
+//   - Run stops every instance that it started before it returns, or logs that some did not stop in time.
+//
+// It knows nothing of MQTT.
 package function

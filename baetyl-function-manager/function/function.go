@@ -19,21 +19,20 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// parting is how long a function that ends waits for its instances to stop.
-const parting = 8 * time.Second
+// shutdownTimeout is how long Run waits for the instances to stop.
+const shutdownTimeout = 8 * time.Second
 
-// starts are the delays after a failed start. They are short, since a message that waits gets its error after some of
-// them.
+// starts are the delays after a failed start. They are short: a message that waits gets its error after some of them.
 var starts = backoff.Policy{Min: 500 * time.Millisecond, Max: 3 * time.Second, Jitter: 0.2}
 
 // Stats are the numbers of a function since its start.
 type Stats struct {
-	Waiting    int            // calls that wait for an instance
-	Instances  map[string]int // by state
-	ColdStarts uint64         // instances that were started
-	Failed     uint64         // starts that failed
-	Calls      map[string]uint64
-	Busy       time.Duration // that calls took, in all
+	Waiting    int               // calls that wait for an instance
+	Instances  map[string]int    // by state
+	ColdStarts uint64            // instances that were started
+	Failed     uint64            // starts that failed
+	Calls      map[string]uint64 // by outcome
+	Busy       time.Duration     // that calls took, in all
 }
 
 // Function is one function with its instances. Call may be used from any goroutine while Run runs.
@@ -46,8 +45,8 @@ type Function struct {
 	work     sync.WaitGroup // starts, stops, and watches of instances
 
 	started, failed atomic.Uint64
-	room            atomic.Int64     // calls at once of the instance that was started last
-	calls           [4]atomic.Uint64 // by Verdict
+	room            atomic.Int64            // calls at once of the instance that was started last
+	calls           [outcomes]atomic.Uint64 // by Outcome
 	busy            atomic.Int64
 
 	mu        sync.Mutex
@@ -69,20 +68,20 @@ type instance struct {
 	drop   context.CancelFunc // ends its watch
 }
 
-// New returns a function without instances.
+// New returns a function without instances. Run starts them.
 func New(cfg config.Function, l *Launcher, logger log.Logger) *Function {
 	f := &Function{cfg: cfg, launcher: l, log: logger.WithField("function", cfg.Name), instances: map[int]*instance{}}
 	f.alive, f.kill = context.WithCancel(context.Background())
-	f.pool = pool.New[*waiter](
-		pool.Config{Min: cfg.Instance.Min, Max: cfg.Instance.Max, Idle: cfg.Instance.IdleTime, Backoff: starts},
-	)
+	in := cfg.Instance
+	f.pool = pool.New[*waiter](pool.Config{Min: in.Min, Max: in.Max, Idle: in.IdleTime, Backoff: starts})
 	return f
 }
 
 // Config returns the configuration of the function.
 func (f *Function) Config() config.Function { return f.cfg }
 
-// Run keeps the instances until ctx ends, then stops them all and waits some seconds for it.
+// Run starts and stops instances until ctx ends. Then it stops them all, and waits at most 8 seconds for that. It never
+// returns an error. It is called once.
 func (f *Function) Run(ctx context.Context) error {
 	t := time.NewTicker(f.cfg.Instance.EvictTime)
 	defer t.Stop()
@@ -94,29 +93,29 @@ func (f *Function) Run(ctx context.Context) error {
 			running = false
 		}
 	}
-	f.kill() // starts that are under way
+	f.kill() // cancels starts that have not succeeded yet
 	f.apply(f.pool.Close)
 	ended := make(chan struct{})
 	go func() { f.work.Wait(); close(ended) }()
-	limit := time.NewTimer(parting)
+	limit := time.NewTimer(shutdownTimeout)
 	defer limit.Stop()
 	select {
 	case <-ended:
 	case <-limit.C:
-		f.log.Warnf("some instances have not stopped within %s", parting)
+		f.log.Warnf("some instances have not stopped within %s; the next start of the manager stops them", shutdownTimeout)
 	}
 	return nil
 }
 
 // Concurrency is how many calls at once one instance gets: what the configuration says, else what the runtime has
-// announced.
+// announced, else 1.
 func (f *Function) Concurrency() int {
 	return cmp.Or(f.cfg.Instance.Concurrency, int(f.room.Load()), 1)
 }
 
-// Call handles one message with one instance. It waits for an instance until wait ends; work bounds the call itself
-// beside the function's timeout. alone keeps other calls away from the instance meanwhile: a message that ends its
-// instance should not take others along again and again. An error has a gRPC status, which Judge reads.
+// Call handles one message with one instance. It waits for an instance until wait ends; the call itself ends with work
+// or after the function's timeout. alone keeps other calls away from the instance meanwhile, so that a message that
+// ends its instance does not fail the same others with each attempt. An error has a gRPC status, which OutcomeOf reads.
 func (f *Function) Call(wait, work context.Context, m *rpc.Message, alone bool) (*rpc.Message, error) {
 	w := &waiter{got: make(chan grant, 1)}
 	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, alone, now) })
@@ -139,11 +138,11 @@ func (f *Function) Call(wait, work context.Context, m *rpc.Message, alone bool) 
 	}
 	began := time.Now()
 	out, err := g.instance.client.Call(work, m)
-	verdict := Judge(err)
-	f.calls[verdict].Add(1)
+	outcome := OutcomeOf(err)
+	f.calls[outcome].Add(1)
 	f.busy.Add(int64(time.Since(began)))
-	if verdict == Broken {
-		f.log.WithField(log.KeyInstance, Name(f.cfg, g.id)).WithError(err).Warnf("call failed; the instance is replaced")
+	if outcome == Broken {
+		f.log.WithField(log.KeyInstance, Name(f.cfg, g.id)).WithError(err).Warnf("call failed, the instance is replaced")
 		f.end(g, f.pool.Broken)
 	} else {
 		f.end(g, f.pool.Release)
@@ -151,7 +150,7 @@ func (f *Function) Call(wait, work context.Context, m *rpc.Message, alone bool) 
 	return out, err
 }
 
-// end tells the pool how a call ended, unless its instance is not the one of that number any more.
+// end tells the pool how a call ended, unless another instance has the id by now.
 func (f *Function) end(g grant, tell func(id int, now time.Time) []pool.Action[*waiter]) {
 	f.apply(func(now time.Time) []pool.Action[*waiter] {
 		if f.instances[g.id] != g.instance {
@@ -176,8 +175,8 @@ func (f *Function) Stats() Stats {
 	for _, state := range []pool.State{pool.Starting, pool.Idle, pool.Busy, pool.Stopping} {
 		s.Instances[state.String()] = f.pool.Count(state)
 	}
-	for v, name := range []string{"ok", "error", "overload", "broken"} {
-		s.Calls[name] = f.calls[v].Load()
+	for o := range outcomes {
+		s.Calls[o.String()] = f.calls[o].Load()
 	}
 	return s
 }
@@ -215,7 +214,8 @@ func (f *Function) start(id int) {
 	if err != nil {
 		f.failed.Add(1)
 		if f.alive.Err() == nil {
-			f.log.WithField(log.KeyInstance, name).WithError(err).Errorf("instance is not started")
+			f.log.WithField(log.KeyInstance, name).WithError(err).
+				Errorf("instance is not started; it is tried again while messages wait or instance.min is not reached")
 		}
 		f.apply(func(now time.Time) []pool.Action[*waiter] {
 			return f.pool.StartFailed(id, fmt.Errorf("start instance of function %s: %w", f.cfg.Name, err), rand.Float64(), now)
@@ -224,15 +224,8 @@ func (f *Function) start(id int) {
 	}
 	f.started.Add(1)
 	f.room.Store(int64(client.Concurrent()))
-	f.log.WithField(
-		log.KeyInstance,
-		name,
-	).WithField(
-		"took",
-		time.Since(began).Round(time.Millisecond),
-	).Infof(
-		"instance started",
-	)
+	took := time.Since(began).Round(time.Millisecond)
+	f.log.WithField(log.KeyInstance, name).WithField("took", took).Infof("instance started")
 	watch, drop := context.WithCancel(f.alive)
 	i := &instance{client: client, drop: drop}
 	f.mu.Lock()
@@ -242,13 +235,13 @@ func (f *Function) start(id int) {
 	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Started(id, f.Concurrency(), now) })
 }
 
-// watch replaces an instance whose connection ends, also when nobody calls it.
+// watch replaces an instance whose connection ends, also while it has no call.
 func (f *Function) watch(ctx context.Context, id int, i *instance) {
 	if !i.client.Lost(ctx) {
 		return
 	}
 	f.end(grant{id: id, instance: i}, func(id int, now time.Time) []pool.Action[*waiter] {
-		f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Warnf("instance has ended")
+		f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Warnf("instance has ended and is replaced when needed")
 		return f.pool.Broken(id, now)
 	})
 }

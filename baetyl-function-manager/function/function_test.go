@@ -23,22 +23,25 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-func TestJudge(t *testing.T) {
-	for code, want := range map[codes.Code]function.Verdict{
-		codes.OK: function.Answered, codes.Unknown: function.Refused, codes.NotFound: function.Refused, codes.Unimplemented: function.Refused,
-		codes.Unavailable: function.Broken, codes.DeadlineExceeded: function.Broken, codes.Internal: function.Broken, codes.Canceled: function.Broken,
+func TestOutcomeOf(t *testing.T) {
+	for code, want := range map[codes.Code]function.Outcome{
+		codes.OK:                function.Answered,
+		codes.Unknown:           function.Refused,
+		codes.NotFound:          function.Refused,
+		codes.Unimplemented:     function.Refused,
+		codes.Unavailable:       function.Broken,
+		codes.DeadlineExceeded:  function.Broken,
+		codes.Internal:          function.Broken,
+		codes.Canceled:          function.Broken,
 		codes.ResourceExhausted: function.Overload,
 	} {
-		require.Equal(t, want, function.Judge(status.Error(code, "x")), code)
+		require.Equal(t, want, function.OutcomeOf(status.Error(code, "x")), code)
 	}
-	require.Equal(
-		t,
-		function.Refused,
-		function.Judge(status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")),
-	)
+	large := status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")
+	require.Equal(t, function.Refused, function.OutcomeOf(large))
 }
 
-// api answers the master's routes and notes the calls.
+// api is a server that answers as the master does and records the calls.
 func api(t *testing.T, report masterapi.Inspect) (*baetyl.Master, func() []string) {
 	t.Helper()
 	var mu sync.Mutex
@@ -80,13 +83,14 @@ func TestStartProtocol(t *testing.T) {
 			address, dial = "127.0.0.1:1", "127.0.0.1:1"
 		}
 		require.ErrorContains(t, err, "connect function instance at "+dial+": context deadline exceeded")
+		env := fmt.Sprint(map[string]string{
+			"BAETYL_SERVICE_INSTANCE_ADDRESS":   address,
+			"BAETYL_SERVICE_INSTANCE_PIPE":      "1",
+			"OPENEDGE_SERVICE_ADDRESS":          address,
+			"OPENEDGE_SERVICE_INSTANCE_ADDRESS": address,
+		})
 		require.Equal(t, []string{
-			masterapi.PathInstance(
-				"svc",
-				"svc.f.3",
-				masterapi.ActionStart,
-			) + " map[BAETYL_SERVICE_INSTANCE_ADDRESS:" + address + " BAETYL_SERVICE_INSTANCE_PIPE:1 OPENEDGE_SERVICE_ADDRESS:" + address +
-				" OPENEDGE_SERVICE_INSTANCE_ADDRESS:" + address + "]",
+			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStart) + " " + env,
 			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStop) + " map[]",
 		}, calls())
 	}
@@ -94,7 +98,8 @@ func TestStartProtocol(t *testing.T) {
 	require.ErrorIs(t, err, baetyl.ErrNoMaster)
 }
 
-func TestCleanStopsWhatIsOurs(t *testing.T) {
+// Clean stops the instances of the functions and no others.
+func TestClean(t *testing.T) {
 	service := func(name string, instances ...string) masterapi.Service {
 		s := masterapi.Service{Name: name}
 		for _, i := range instances {
@@ -103,16 +108,7 @@ func TestCleanStopsWhatIsOurs(t *testing.T) {
 		return s
 	}
 	m, calls := api(t, masterapi.Inspect{Services: []masterapi.Service{
-		service(
-			"svc",
-			"svc",
-			"svc.i1",
-			"svc.f.1",
-			"svc.f.77",
-			"svc.f.x",
-			"svc.g.1",
-			"svc.f.1.1",
-		),
+		service("svc", "svc", "svc.i1", "svc.f.1", "svc.f.77", "svc.f.x", "svc.g.1", "svc.f.1.1"),
 		service("other", "svc.f.1", "other.f.1"),
 	}})
 	l := &function.Launcher{Master: m, Log: log.Discard()}
@@ -123,22 +119,19 @@ func TestCleanStopsWhatIsOurs(t *testing.T) {
 	require.Equal(t, []string{stop("svc.f.1"), stop("svc.f.77")}, calls())
 }
 
-// A caller that stops waiting takes its place in the queue back.
+// A caller that stops waiting leaves the queue, and a start that has not succeeded ends with Run.
 func TestCallGivesUpWaiting(t *testing.T) {
 	hang, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, never answers
 	require.NoError(t, err)
 	defer hang.Close()
 	m, _ := api(t, masterapi.Inspect{})
-	f := function.New(
-		config.Function{
-			Name:     "f",
-			Service:  "svc",
-			Timeout:  time.Minute,
-			Instance: config.Instance{Max: 1, EvictTime: time.Minute},
-		},
-		&function.Launcher{Master: m, Native: true, Log: log.Discard()},
-		log.Discard(),
-	)
+	cfg := config.Function{
+		Name:     "f",
+		Service:  "svc",
+		Timeout:  time.Minute,
+		Instance: config.Instance{Max: 1, EvictTime: time.Minute},
+	}
+	f := function.New(cfg, &function.Launcher{Master: m, Native: true, Log: log.Discard()}, log.Discard())
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
@@ -154,7 +147,7 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	began := time.Now()
 	cancel()
 	require.NoError(t, <-ended)
-	require.Less(t, time.Since(began), 8*time.Second, "a start that is under way is given up")
+	require.Less(t, time.Since(began), 8*time.Second, "a start that has not succeeded is given up")
 	_, err = f.Call(context.Background(), context.Background(), &rpc.Message{}, false)
 	require.ErrorContains(t, err, "Pool not open")
 }

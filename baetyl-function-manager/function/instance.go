@@ -23,26 +23,28 @@ const port = "50051"
 // startTimeout bounds the master's part of a start: it may pull an image.
 const startTimeout = 5 * time.Minute
 
-// stopTimeout bounds the stop of one instance: the master gives it a grace time first.
+// stopTimeout bounds the stop of one instance: the master gives the instance some time to end by itself.
 const stopTimeout = 30 * time.Second
 
-// look is how often a start that has not succeeded yet is looked after: an instance that has ended will never answer.
-const look = time.Second
+// inspectInterval is how often connect asks the master for the state of a new instance: one that has ended never
+// answers.
+const inspectInterval = time.Second
 
 // Launcher starts and stops instances through the master.
 type Launcher struct {
 	Master *baetyl.Master // nil: every start fails with Err
 	Err    error          // why there is no master
-	Native bool
+	Native bool           // instances are processes of this machine, not containers
 	Log    log.Logger
 }
 
-// Name is the name of a function's instance.
+// Name is the name of a function's instance: <service>.<function>.<id>.
 func Name(f config.Function, id int) string {
 	return f.Service + "." + f.Name + "." + strconv.Itoa(id)
 }
 
-// Start starts an instance and connects to it. On an error nothing is left.
+// Start starts an instance and connects to it. It takes as long as the master needs, at most 5 minutes, and the time
+// until the instance answers, at most the function's timeout. After an error it stops the instance.
 func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*rpc.Client, error) {
 	if l.Master == nil {
 		return nil, l.Err
@@ -61,10 +63,10 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*rpc.C
 	defer cancel()
 	env := map[string]string{masterapi.EnvInstanceAddress: listen, masterapi.EnvInstancePipe: "1"}
 	for _, old := range masterapi.Legacy[masterapi.EnvInstanceAddress] {
-		env[old] = listen // runtimes of before 0.1.5
+		env[old] = listen // for runtimes older than 0.1.5
 	}
 	if err := l.Master.StartInstance(sctx, f.Service, name, env); err != nil {
-		l.Stop(f, id) // the master may still be at it
+		l.Stop(f, id) // the master may still be starting it
 		return nil, err
 	}
 	c, err := l.connect(ctx, f, name, dial)
@@ -75,7 +77,7 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*rpc.C
 	return c, nil
 }
 
-// connect waits until the instance takes calls. Meanwhile it looks whether the instance still runs.
+// connect waits until the instance takes calls, and gives up early if the master says that the instance has ended.
 func (l *Launcher) connect(ctx context.Context, f config.Function, name, address string) (*rpc.Client, error) {
 	cfg := rpc.ClientConfig{Address: address, Timeout: f.Timeout, FailFast: true, Pipe: true}
 	cfg.Message.Length.Max = f.Message.Length.Max
@@ -89,7 +91,7 @@ func (l *Launcher) connect(ctx context.Context, f config.Function, name, address
 	watched := make(chan struct{})
 	go func() {
 		defer close(watched)
-		t := time.NewTicker(look)
+		t := time.NewTicker(inspectInterval)
 		defer t.Stop()
 		for {
 			select {
@@ -115,11 +117,11 @@ func (l *Launcher) connect(ctx context.Context, f config.Function, name, address
 	return c, nil
 }
 
-// ended says how an instance has ended, nil if it runs or nobody can tell.
+// ended says how an instance has ended; nil if it runs, or the master does not say.
 func (l *Launcher) ended(ctx context.Context, service, name string) error {
 	report, err := l.Master.Inspect(ctx)
 	if err != nil {
-		return nil // a master that does not let us look is no reason to give up
+		return nil // the instance may be fine although the master does not answer
 	}
 	for _, s := range report.Services {
 		for _, i := range s.Instances {
@@ -142,8 +144,8 @@ func (l *Launcher) ended(ctx context.Context, service, name string) error {
 	return nil
 }
 
-// Stop stops an instance, whether it runs or not. It tries a few times, then leaves it: the next start of the same
-// name stops it, and so does the next start of the manager.
+// Stop stops an instance, whether it runs or not. It makes four attempts, then leaves the instance: the next start of
+// an instance with the same name stops it, and so does the next start of the manager.
 func (l *Launcher) Stop(f config.Function, id int) {
 	if l.Master == nil {
 		return
@@ -161,11 +163,12 @@ func (l *Launcher) Stop(f config.Function, id int) {
 		}
 		time.Sleep(delay)
 	}
-	l.Log.WithError(err).Warnf("instance is not stopped")
+	l.Log.WithField(log.KeyInstance, Name(f, id)).WithError(err).
+		Warnf("instance is not stopped; the next start of this instance or of the manager stops it")
 }
 
-// Clean stops the instances that an earlier manager left, for example because it was killed. Their names are those
-// that this manager would give, whatever the number.
+// Clean stops the instances that an earlier manager left, for example because it was killed: those of the functions'
+// services whose names have the form of Name, whatever the id. It tries all of them and returns the errors of all.
 func (l *Launcher) Clean(ctx context.Context, functions []config.Function) error {
 	if l.Master == nil {
 		return l.Err
@@ -180,15 +183,8 @@ func (l *Launcher) Clean(ctx context.Context, functions []config.Function) error
 			if !left(functions, s.Name, i.Name) {
 				continue
 			}
-			l.Log.WithField(
-				log.KeyService,
-				s.Name,
-			).WithField(
-				log.KeyInstance,
-				i.Name,
-			).Infof(
-				"stopping an instance of an earlier manager",
-			)
+			l.Log.WithField(log.KeyService, s.Name).WithField(log.KeyInstance, i.Name).
+				Infof("stopping an instance of an earlier manager")
 			if err := l.Master.StopInstance(ctx, s.Name, i.Name); err != nil {
 				failed = append(failed, err)
 			}

@@ -22,7 +22,7 @@ import (
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
-// foreign is a runtime that somebody wrote with nothing but function.proto.
+// foreign is a runtime made with function.proto alone: it has no pipe.
 func foreign() {
 	l, err := net.Listen("tcp", os.Getenv("BAETYL_SERVICE_INSTANCE_ADDRESS"))
 	if err != nil {
@@ -75,8 +75,8 @@ func TestCallsAtOnce(t *testing.T) {
 	require.Equal(t, []string{"svc.f.1"}, m.started())
 }
 
-// One message that ends its instance takes others along once; then each has an instance for itself, and only the guilty
-// one fails.
+// A message that ends its instance fails the other calls there once. Then each is tried again with an instance for
+// itself, and only the message that ends its instance fails.
 func TestPoisonAmongOthers(t *testing.T) {
 	m := start(t, startHub(t).address, ordered)
 	for i := range 5 {
@@ -148,10 +148,8 @@ functions:
 	sent := make(chan error, 1)
 	go func() {
 		for i := range n {
-			if err := m.out.PublishWait(
-				context.Background(),
-				mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))},
-			); err != nil {
+			message := mqtt.Message{Topic: "in", QOS: 1, Payload: []byte(fmt.Sprint("m ", i))}
+			if err := m.out.PublishWait(context.Background(), message); err != nil {
 				sent <- err
 				return
 			}
@@ -184,14 +182,9 @@ functions:
 		return out
 	}
 	mqtttest.Until(t, "a result of every message", func() bool { return len(seen()) == n })
-	t.Logf(
-		"killed %v; of %d messages %d have a result, %d results came twice or more",
-		killed,
-		n,
-		len(seen()),
-		m.count("out")-n,
-	)
+	again := m.count("out") - n
+	t.Logf("killed %v; of %d messages %d have a result, %d results came twice or more", killed, n, len(seen()), again)
 	require.NoError(t, m.cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, <-m.ended)
-	require.Empty(t, m.living(), "instances that nobody owns")
+	require.Empty(t, m.living(), "instances that no manager owns")
 }

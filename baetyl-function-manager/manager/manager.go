@@ -1,5 +1,5 @@
-// Package manager is the module baetyl-function-manager: it puts the functions, the rules that use them, the gRPC
-// server and the metrics together. It reads etc/baetyl/service.yml; docs/function-manager.md explains its keys.
+// Package manager is the module baetyl-function-manager. It creates and runs the functions, the rules that use them,
+// the gRPC server and the metrics. It reads etc/baetyl/service.yml; docs/function-manager.md explains the keys.
 //
 //	rule ──► function ──► instance      each rule is a client of the hub, each function a pool of instances
 //	gRPC server ─┘
@@ -18,7 +18,7 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Main is the module: it runs until it is asked to end, or says why it cannot.
+// Main is the module: it runs until ctx is done. It returns an error if the configuration is wrong or a part fails.
 func Main(ctx baetyl.Context) error {
 	var cfg config.Config
 	if err := ctx.LoadConfig(&cfg); err != nil {
@@ -49,7 +49,7 @@ type manager struct {
 	rules     []*rule.Rule
 }
 
-// build makes the parts; nothing runs yet.
+// build creates the functions and rules. None runs yet.
 func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 	hub := ctx.Config().Hub
 	if hub.Address == "" && len(cfg.Rules) > 0 {
@@ -71,12 +71,8 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 	}
 	for i, r := range cfg.Rules {
 		if mqtt.Match(r.Subscribe.Topic, r.Publish.Topic) {
-			ctx.Log().Warnf(
-				"rules[%d] subscribes to %s, which its own results on %s match: they go round until the function returns nothing",
-				i,
-				r.Subscribe.Topic,
-				r.Publish.Topic,
-			)
+			ctx.Log().Warnf("rules[%d] publishes to %s and subscribes to %s: it receives its own results, "+
+				"until the function returns nothing", i, r.Publish.Topic, r.Subscribe.Topic)
 		}
 		fn := m.byName[r.Function.Name]
 		info := hub
@@ -93,8 +89,8 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 // cleanTimeout bounds the clean-up at the start.
 const cleanTimeout = 30 * time.Second
 
-// clean stops what an earlier manager left. Without it instances would run that nobody uses; the manager works all the
-// same.
+// clean stops the instances that an earlier manager left, since no rule would use them. If that fails, the manager
+// works all the same.
 func (m *manager) clean(ctx baetyl.Context) {
 	c, cancel := context.WithTimeout(ctx.Done(), cleanTimeout)
 	defer cancel()
@@ -103,6 +99,6 @@ func (m *manager) clean(ctx baetyl.Context) {
 		all = append(all, f.Config())
 	}
 	if err := m.launcher.Clean(c, all); err != nil {
-		ctx.Log().WithError(err).Warnf("instances of an earlier manager are not cleaned up")
+		ctx.Log().WithError(err).Warnf("instances of an earlier manager are not stopped and may still run")
 	}
 }

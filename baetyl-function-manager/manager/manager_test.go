@@ -74,13 +74,18 @@ func handler(ctx context.Context, m *rpc.Message) ([]byte, error) {
 	case "big":
 		return bytes.Repeat([]byte("x"), 40<<10), nil
 	}
-	return json.Marshal(
-		map[string]any{"in": string(m.Payload), "instance": os.Getenv("BAETYL_SERVICE_INSTANCE_NAME"), "topic": m.Topic,
-			"qos": m.QOS, "id": m.FunctionInvokeID, "function": m.FunctionName, "time": m.Timestamp},
-	)
+	return json.Marshal(map[string]any{
+		"in":       string(m.Payload),
+		"instance": os.Getenv("BAETYL_SERVICE_INSTANCE_NAME"),
+		"topic":    m.Topic,
+		"qos":      m.QOS,
+		"id":       m.FunctionInvokeID,
+		"function": m.FunctionName,
+		"time":     m.Timestamp,
+	})
 }
 
-// system is a running function manager with its surroundings.
+// system is a running function manager, with a master that starts its instances and a client that sees all messages.
 type system struct {
 	*master
 	t      testing.TB
@@ -95,7 +100,7 @@ type system struct {
 	counts map[string]int // of got, by topic
 }
 
-// brokers are the peers that the tests run against: ours, and one of another maker.
+// brokers runs a test against mosquitto and against baetyl-hub.
 func brokers(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("mosquitto", func(t *testing.T) { test(t, mqtttest.Mosquitto(t).Address) })
 	t.Run("hub", func(t *testing.T) { test(t, startHub(t).address) })
@@ -107,13 +112,8 @@ var hubBinary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "baetyl-hub")
-	if out, err := exec.Command(
-		"go",
-		"build",
-		"-o",
-		path,
-		"github.com/baetyl/baetyl/baetyl-hub",
-	).CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-o", path, "github.com/baetyl/baetyl/baetyl-hub")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the hub: %w: %s", err, out)
 	}
 	return path, nil
@@ -181,11 +181,8 @@ func start(t testing.TB, broker, config string) *system {
 	if strings.Contains(config, "#narrow") {
 		user = "narrow"
 	}
-	write(
-		t,
-		filepath.Join(m.dir, baetyl.ConfigFile),
-		fmt.Sprintf("hub: {address: %q, username: %s, password: hahaha, interval: 100ms}\n%s", broker, user, config),
-	)
+	hub := fmt.Sprintf("hub: {address: %q, username: %s, password: hahaha, interval: 100ms}\n", broker, user)
+	write(t, filepath.Join(m.dir, baetyl.ConfigFile), hub+config)
 	client := mqtt.ClientInfo{
 		Address:     broker,
 		Username:    "test",
@@ -379,12 +376,13 @@ message: {length: {max: 16k}}
 	}
 }
 
-// A function that can't start answers with the error, and holds up nobody (F1, F6).
+// A message for a function whose instances can't start gets an error message, and other rules go on.
 func TestStartFailure(t *testing.T) {
 	m := start(t, startHub(t).address, `
 rules:
   - {clientid: r1, subscribe: {topic: in/broken, qos: 1}, function: {name: b}, publish: {topic: out/broken}}
-  - {clientid: r2, subscribe: {topic: in/ending, qos: 1}, function: {name: e}, publish: {topic: out/ending}, deadletter: {topic: dead, qos: 1}, retry: {max: 2}}
+  - {clientid: r2, subscribe: {topic: in/ending, qos: 1}, function: {name: e}, publish: {topic: out/ending},
+     deadletter: {topic: dead, qos: 1}, retry: {max: 2}}
   - {clientid: r3, subscribe: {topic: in/fine, qos: 1}, function: {name: f}, publish: {topic: out/fine}}
 functions:
   - {name: b, service: broken}
@@ -407,26 +405,20 @@ functions:
 
 // A runtime that knows nothing but gRPC is served by gRPC.
 func TestForeignRuntime(t *testing.T) {
-	m := start(
-		t,
-		startHub(t).address,
-		strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: foreign", 1),
-	)
+	config := strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: foreign", 1)
+	m := start(t, startHub(t).address, config)
 	m.publish("in", 1, "hello")
 	require.Equal(t, "hello", m.await("out", 1)[0]["in"])
 	m.publish("in", 1, "error x")
-	require.Equal(
-		t,
-		"rpc error: code = Unknown desc = Exception calling application: x",
-		m.await("out", 2)[1]["errorMessage"],
-	)
+	want := "rpc error: code = Unknown desc = Exception calling application: x"
+	require.Equal(t, want, m.await("out", 2)[1]["errorMessage"])
 	m.publish("in", 1, "crash")
 	m.await("out", 3)
 	m.publish("in", 1, "again")
 	require.Equal(t, "again", m.await("out", 4)[3]["in"])
 }
 
-// Three slow messages and a poisonous one: the others are answered meanwhile.
+// Three slow messages and one that ends its instance: the others are answered meanwhile.
 func TestSlowAndPoison(t *testing.T) {
 	m := start(t, startHub(t).address, fmt.Sprintf(simple, 4, "1m"))
 	for range 3 {
@@ -443,15 +435,16 @@ func TestSlowAndPoison(t *testing.T) {
 	require.LessOrEqual(t, m.most, 4)
 }
 
-// A result that the hub refuses is an error message, not a loop (F9): too large for a hub whose limit the manager does
-// not know, and to a topic that is not permitted.
+// For a result that the hub refuses, an error message is published instead of the same result for ever. The hub refuses
+// results that are larger than its limit, which the manager does not know, and topics that are not permitted.
 func TestRefusedResult(t *testing.T) {
 	h := startHub(t)
 	m := start(t, h.address, `#narrow
 message: {length: {max: 1m}}
 rules:
   - {clientid: r1, subscribe: {topic: in/a, qos: 1}, function: {name: f}, publish: {topic: ok, qos: 1}}
-  - {clientid: r2, subscribe: {topic: in/b, qos: 1}, function: {name: f}, publish: {topic: forbidden, qos: 1}, deadletter: {topic: dead, qos: 1}}
+  - {clientid: r2, subscribe: {topic: in/b, qos: 1}, function: {name: f}, publish: {topic: forbidden, qos: 1},
+     deadletter: {topic: dead, qos: 1}}
   - {clientid: r3, subscribe: {topic: in/c, qos: 1}, function: {name: f}, publish: {topic: forbidden, qos: 1}}
 functions:
   - {name: f, service: svc}
@@ -464,13 +457,11 @@ functions:
 		mqtttest.Until(t, text, func() bool { return strings.Contains(fmt.Sprint(m.on("ok")), text) })
 	}
 	require.Contains(t, m.await("dead", 1)[0]["errorMessage"], "the hub refuses the result")
-	// A hub that takes not even the error message may have a full disk: nothing is given up, and it takes the result
-	// later.
-	mqtttest.Until(
-		t,
-		"the third message waits",
-		func() bool { return strings.Contains(m.stderr.String(), "takes neither result nor error message") },
-	)
+	// The hub refuses even the error message, as it does when its disk is full: the manager keeps the message, and the
+	// hub takes the result later.
+	mqtttest.Until(t, "the third message waits", func() bool {
+		return strings.Contains(m.stderr.String(), "takes neither result nor error message")
+	})
 	h.kill()
 	path := filepath.Join(h.dir, baetyl.ConfigFile)
 	config, err := os.ReadFile(path)
@@ -511,13 +502,10 @@ functions:
 }
 
 func TestServerAndMetrics(t *testing.T) {
-	door, page := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
-	m := start(
-		t,
-		startHub(t).address,
-		fmt.Sprintf(simple, 1, "1m")+fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", door, page),
-	)
-	c, err := rpc.NewClient(rpc.ClientConfig{Address: door})
+	server, page := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t)), fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
+	more := fmt.Sprintf("server: {address: %q}\nmetrics: {address: %q}\n", server, page)
+	m := start(t, startHub(t).address, fmt.Sprintf(simple, 1, "1m")+more)
+	c, err := rpc.NewClient(rpc.ClientConfig{Address: server})
 	require.NoError(t, err)
 	defer c.Close()
 	out, err := c.Call(context.Background(), &rpc.Message{FunctionName: "f", Payload: []byte("hello")})
@@ -530,11 +518,10 @@ func TestServerAndMetrics(t *testing.T) {
 	m.publish("in", 1, "x")
 	m.await("out", 1)
 	var resp *nethttp.Response
-	mqtttest.Until(
-		t,
-		"the page of metrics",
-		func() bool { resp, err = nethttp.Get("http://" + page + "/metrics"); return err == nil },
-	)
+	mqtttest.Until(t, "the page of metrics", func() bool {
+		resp, err = nethttp.Get("http://" + page + "/metrics")
+		return err == nil
+	})
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)

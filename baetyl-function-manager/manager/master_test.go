@@ -2,7 +2,6 @@ package manager
 
 import (
 	"context"
-	"fmt"
 	"net"
 	nethttp "net/http"
 	"os"
@@ -20,8 +19,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// master is a stand-in for the master's API that starts real processes. A service whose name starts with "broken" can't
-// be started, one that starts with "ending" ends at once.
+// master stands in for the master: it has its API and starts real processes. A service whose name starts with "broken"
+// can't be started; the instances of one that starts with "ending" end at once; "foreign" is the runtime foreign.
 type master struct {
 	t       testing.TB
 	address string
@@ -97,10 +96,9 @@ func (m *master) routes() nethttp.Handler {
 			http.WriteError(w, http.Errorf(500, "internal", "%v", err))
 		}
 	})
-	mux.HandleFunc(
-		masterapi.RouteStop.Pattern(),
-		func(w nethttp.ResponseWriter, r *nethttp.Request) { m.stop(r.PathValue("instance")) },
-	)
+	mux.HandleFunc(masterapi.RouteStop.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		m.stop(r.PathValue("instance"))
+	})
 	mux.HandleFunc(masterapi.RouteReport.Pattern(), func(nethttp.ResponseWriter, *nethttp.Request) {})
 	return mux
 }
@@ -202,11 +200,9 @@ func (m *master) inspect() masterapi.Inspect {
 	for name, p := range m.procs {
 		i := masterapi.Instance{Name: name, Status: masterapi.StatusRunning}
 		if !p.alive() {
-			i.Status, i.Error, i.Output = masterapi.StatusRestarting, fmt.Sprint(
-				p.cmd.ProcessState,
-			), []string{
-				"no interpreter here",
-			}
+			i.Status = masterapi.StatusRestarting
+			i.Error = p.cmd.ProcessState.String()
+			i.Output = []string{"no interpreter here"}
 		}
 		out.Services = append(out.Services, masterapi.Service{Name: p.service, Instances: []masterapi.Instance{i}})
 	}

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,7 +20,7 @@ func (m *manager) measure(ctx baetyl.Context, g *run.Group, cfg config.Metrics) 
 	}
 }
 
-// report is what the report of the system shows of the manager.
+// report is what the master's inspect shows of the manager.
 func (m *manager) report() map[string]any {
 	functions, rules := map[string]any{}, []any{}
 	for _, f := range m.functions {
@@ -35,47 +36,44 @@ func (m *manager) report() map[string]any {
 	}
 	for _, r := range m.rules {
 		s := r.Stats()
-		rules = append(
-			rules,
-			map[string]any{"connected": s.Connected, "received": s.Received, "results": s.Results, "empty": s.Empty,
-				"errors": s.Errors, "retries": s.Retries, "refused": s.Refused, "dropped": s.Dropped, "underway": s.Underway},
-		)
+		rules = append(rules, map[string]any{
+			"connected": s.Connected,
+			"received":  s.Received,
+			"results":   s.Results,
+			"empty":     s.Empty,
+			"errors":    s.Errors,
+			"retries":   s.Retries,
+			"refused":   s.Refused,
+			"dropped":   s.Dropped,
+			"underway":  s.InFlight,
+		})
 	}
 	return map[string]any{"function_stats": functions, "rule_stats": rules}
 }
 
 var (
 	functionLabels = []string{"function"}
-	waitingDesc    = prometheus.NewDesc("baetyl_function_waiting", "Calls that wait for an instance.", functionLabels, nil)
-	instancesDesc  = prometheus.NewDesc(
-		"baetyl_function_instances",
-		"Instances by state.",
-		[]string{"function", "state"},
-		nil,
-	)
-	startsDesc = prometheus.NewDesc("baetyl_function_cold_starts_total", "Instances started.", functionLabels, nil)
-	failedDesc = prometheus.NewDesc("baetyl_function_failed_starts_total", "Starts that failed.", functionLabels, nil)
-	callsDesc  = prometheus.NewDesc(
-		"baetyl_function_calls_total",
-		"Calls by result.",
-		[]string{"function", "result"},
-		nil,
-	)
-	secondsDesc  = prometheus.NewDesc("baetyl_function_call_seconds_total", "Time that calls took.", functionLabels, nil)
-	ruleLabels   = []string{"rule", "function"}
-	messagesDesc = prometheus.NewDesc(
-		"baetyl_rule_messages_total",
-		"Messages by what became of them.",
-		append(ruleLabels, "kind"),
-		nil,
-	)
-	underwayDesc = prometheus.NewDesc("baetyl_rule_underway", "Messages under way.", ruleLabels, nil)
+	ruleLabels     = []string{"rule", "function"}
+
+	waitingDesc   = describe("baetyl_function_waiting", "Calls that wait for an instance.", functionLabels)
+	instancesDesc = describe("baetyl_function_instances", "Instances by state.", functionLabels, "state")
+	startsDesc    = describe("baetyl_function_cold_starts_total", "Instances started.", functionLabels)
+	failedDesc    = describe("baetyl_function_failed_starts_total", "Starts that failed.", functionLabels)
+	callsDesc     = describe("baetyl_function_calls_total", "Calls by result.", functionLabels, "result")
+	secondsDesc   = describe("baetyl_function_call_seconds_total", "Time that calls took.", functionLabels)
+	messagesDesc  = describe("baetyl_rule_messages_total", "Messages by what became of them.", ruleLabels, "kind")
+	inFlightDesc  = describe("baetyl_rule_underway", "Messages received and not finished.", ruleLabels)
 )
+
+func describe(name, help string, labels []string, more ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, slices.Concat(labels, more), nil)
+}
 
 // Describe implements prometheus.Collector.
 func (m *manager) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{waitingDesc, instancesDesc, startsDesc, failedDesc, callsDesc, secondsDesc,
-		messagesDesc, underwayDesc} {
+	for _, d := range []*prometheus.Desc{
+		waitingDesc, instancesDesc, startsDesc, failedDesc, callsDesc, secondsDesc, messagesDesc, inFlightDesc,
+	} {
 		out <- d
 	}
 }
@@ -103,10 +101,17 @@ func (m *manager) Collect(out chan<- prometheus.Metric) {
 	}
 	for i, r := range m.rules {
 		at, name, s := strconv.Itoa(i), r.Function(), r.Stats()
-		for kind, n := range map[string]uint64{"received": s.Received, "result": s.Results, "empty": s.Empty,
-			"error": s.Errors, "retry": s.Retries, "refused": s.Refused, "dropped": s.Dropped} {
+		for kind, n := range map[string]uint64{
+			"received": s.Received,
+			"result":   s.Results,
+			"empty":    s.Empty,
+			"error":    s.Errors,
+			"retry":    s.Retries,
+			"refused":  s.Refused,
+			"dropped":  s.Dropped,
+		} {
 			counter(messagesDesc, float64(n), at, name, kind)
 		}
-		gauge(underwayDesc, float64(s.Underway), at, name)
+		gauge(inFlightDesc, float64(s.InFlight), at, name)
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// open adds the gRPC front door: whoever reaches it calls functions by name, once, without retry.
+// open adds the gRPC server, which calls functions by name: one attempt for each call. It has no login.
 func (m *manager) open(g *run.Group, cfg rpc.ServerConfig) error {
 	s := rpc.NewServer(cfg, m.call)
 	if err := s.Listen(); err != nil {
@@ -25,7 +25,7 @@ func (m *manager) call(ctx context.Context, in *rpc.Message) (*rpc.Message, erro
 	if f == nil {
 		return nil, status.Errorf(codes.Unknown, "function (%s) not found", in.GetFunctionName())
 	}
-	// A caller that goes away gives up waiting for an instance; a call that runs is finished, else the instance would be
-	// taken for broken.
+	// When the client cancels, its call stops waiting for an instance. A call that has begun goes on to its end: a
+	// canceled call counts as broken, and the instance would be replaced.
 	return f.Call(ctx, context.WithoutCancel(ctx), in, false)
 }

@@ -1,19 +1,20 @@
-// Package pool decides which instances of a function run and who gets one. It is pure logic: values and times go in,
-// actions come out; it starts no process, no goroutine and no timer, and holds no lock.
+// Package pool decides which instances of a function run and which call gets one. It is pure logic: values and times go
+// in, actions come out; it starts no process, no goroutine and no timer, and holds no lock.
 //
 //	         Start                Started              Grant
 //	free ───────────► starting ───────────► idle ◄───────────────► busy
 //	 ▲                   │ StartFailed        │      Release          │
-//	 ├───────────────────┘                    │ idle time, Broken     │ Broken
+//	 ├───────────────────┘                    │ Tick, Broken, Close   │ Broken, Close
 //	 └───────────Stopped────── stopping ◄─────┴───────────────────────┘
 //
 // It promises:
 //   - Ids are 1 to Max; at most Max instances are starting, idle, busy or stopping at any time.
 //   - Each id is given back: a failed start and a stop free it.
 //   - At least Min instances run, from the first Tick on, as far as starts succeed.
-//   - An instance has at most as many calls at once as it has room for. Who asks to be alone has it alone.
-//   - Who waits is served in order; when a start fails and no instance lives, all who wait are told why, so nobody waits for
-//     ever. Starts after a failure are delayed more and more.
+//   - An instance has at most as many calls at once as it has room for. A call that asks for it has the instance alone.
+//   - Waiters are served in order. When a start fails and no instance runs or starts, all waiters get the error, so
+//     none
+//     waits for ever. Each failure makes the delay before the next start longer.
 package pool
 
 import (
@@ -24,14 +25,14 @@ import (
 	"github.com/baetyl/baetyl/utils/backoff"
 )
 
-// ErrClosed is what waiters get when the pool is closed.
-var ErrClosed = errors.New("Pool not open") // the text of 2019
+// ErrClosed is the error of waiters when the pool is closed.
+var ErrClosed = errors.New("Pool not open") // as Baetyl 0.1.x says
 
 // Config of a pool.
 type Config struct {
-	Min, Max int
+	Min, Max int            // instances
 	Idle     time.Duration  // after which an unused instance above Min is stopped
-	Backoff  backoff.Policy // of starts after a failed start
+	Backoff  backoff.Policy // delays of starts after failed starts
 }
 
 // State of an instance.
@@ -39,7 +40,7 @@ type State int
 
 // States of an instance.
 const (
-	Free State = iota // there is none with this id
+	Free State = iota // no instance has this id
 	Starting
 	Idle
 	Busy
@@ -59,8 +60,8 @@ type Kind int
 const (
 	Start Kind = iota // start instance ID, then call Started or StartFailed
 	Stop              // stop instance ID, then call Stopped
-	Grant             // Waiter has a place at instance ID, until it calls Release, or anybody Broken
-	Fail              // Waiter gets no instance, because of Err
+	Grant             // Waiter has a place at instance ID, until Release or Broken is called
+	Fail              // Waiter gets no instance; Err says why
 )
 
 // Action is something that the caller has to do.
@@ -71,12 +72,13 @@ type Action[W comparable] struct {
 	Err    error
 }
 
+// slot is the place of one instance in the pool.
 type slot struct {
 	state State
-	since time.Time
-	room  int  // calls at once
-	calls int  // that it has
-	alone bool // whose call wants no other beside it
+	since time.Time // of the state
+	room  int       // how many calls at once the instance takes
+	calls int       // how many it has
+	alone bool      // its call wants no other beside it
 }
 
 type waiter[W comparable] struct {
@@ -84,15 +86,16 @@ type waiter[W comparable] struct {
 	alone bool
 }
 
-// Pool is the state of one function's instances. W is what the caller knows a waiter by.
+// Pool is the state of one function's instances. W identifies a waiter. The caller has the lock: methods must not run
+// at the same time.
 type Pool[W comparable] struct {
 	cfg      Config
-	slots    []slot // of id i+1
+	slots    []slot // the one of id at id-1
 	waiting  []waiter[W]
 	count    [states]int
 	room     int // of the instance that was started last
 	failures int
-	retryAt  time.Time // no start before it
+	retryAt  time.Time // no instance is started before
 	closed   bool
 }
 
@@ -112,7 +115,7 @@ func (p *Pool[W]) Waiting() int { return len(p.waiting) }
 // State returns the state of an instance.
 func (p *Pool[W]) State(id int) State { return p.slots[id-1].state }
 
-// Acquire adds a waiter. alone: its call may end the instance, so no other one should be there.
+// Acquire adds a waiter. alone: its call may end the instance, so it must be the only one there.
 func (p *Pool[W]) Acquire(w W, alone bool, now time.Time) []Action[W] {
 	if p.closed {
 		return []Action[W]{{Kind: Fail, Waiter: w, Err: ErrClosed}}
@@ -121,7 +124,7 @@ func (p *Pool[W]) Acquire(w W, alone bool, now time.Time) []Action[W] {
 	return p.settle(now)
 }
 
-// Cancel takes a waiter back. It returns false if the waiter has been served already.
+// Cancel removes a waiter. It returns false if the waiter has been served already.
 func (p *Pool[W]) Cancel(w W) bool {
 	i := slices.IndexFunc(p.waiting, func(x waiter[W]) bool { return x.who == w })
 	if i < 0 {
@@ -145,8 +148,8 @@ func (p *Pool[W]) Started(id, room int, now time.Time) []Action[W] {
 	return p.settle(now)
 }
 
-// StartFailed notes that the start of an instance has failed and left nothing behind. random is for the jitter of the
-// delay before the next start, in [0,1).
+// StartFailed notes that the start of an instance has failed and left nothing behind. random, in [0,1), is the jitter
+// of the delay before the next start.
 func (p *Pool[W]) StartFailed(id int, err error, random float64, now time.Time) (out []Action[W]) {
 	if p.State(id) != Starting {
 		return nil
@@ -181,8 +184,8 @@ func (p *Pool[W]) Release(id int, now time.Time) []Action[W] {
 	return p.settle(now)
 }
 
-// Broken notes that an instance is of no use any more: its process ended, or it did not answer in time. Nobody has a
-// place there any more: no Release follows.
+// Broken notes that an instance cannot be used any more: its process ended, or it did not answer in time. Its calls
+// have lost their places: no Release follows.
 func (p *Pool[W]) Broken(id int, now time.Time) []Action[W] {
 	if s := p.State(id); s != Busy && s != Idle {
 		return nil
@@ -247,8 +250,8 @@ func (p *Pool[W]) wanted() int {
 	return min(n, p.count[Free])
 }
 
-// settle serves waiters: from idle instances, the one used last first, then from the busy one that has the fewest
-// calls. It starts what is wanted.
+// settle gives instances to waiters: first the idle one that was used last, then the busy one that has the fewest
+// calls. It starts the instances that are wanted.
 func (p *Pool[W]) settle(now time.Time) (out []Action[W]) {
 	if p.closed {
 		return nil

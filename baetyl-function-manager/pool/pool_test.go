@@ -73,7 +73,7 @@ func TestMinFromTheStart(t *testing.T) {
 	require.Equal(t, []string{"stop 1", "start 3"}, text(p.Broken(1, at(1000))))
 }
 
-// F1, F4: a failed start gives its id back and tells who waits.
+// A failed start gives its id back, and all waiters get its error if no other instance is there.
 func TestFailedStart(t *testing.T) {
 	boom := errors.New("boom")
 	p := pool.New[string](pool.Config{Max: 1, Idle: time.Minute, Backoff: delays})
@@ -108,17 +108,12 @@ func TestCancel(t *testing.T) {
 	require.False(t, p.Cancel("b"))
 }
 
-// Several calls at once: the room of an instance is filled before another is started, and who wants to be alone waits
-// until it is empty, with all others behind it.
+// Several calls at once: the room of an instance is filled before another is started. A call that wants to be alone
+// waits until an instance is empty, and all later calls wait behind it.
 func TestRoom(t *testing.T) {
 	p := pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
 	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", false, at(0))))
-	require.Equal(
-		t,
-		[]string{"start 2"},
-		text(p.Acquire("b", false, at(0))),
-		"nobody knows yet how much room there will be",
-	)
+	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(0))), "the room is not known yet")
 	require.Equal(t, []string{"a gets 1", "b gets 1"}, text(p.Started(1, 3, at(1))))
 	require.Equal(t, []string{"c gets 1"}, text(p.Acquire("c", false, at(1))))
 	require.Empty(t, p.Acquire("d", false, at(1)), "full")
@@ -159,10 +154,10 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 	var starting, stopping []int
 	busy := map[int]int{} // id → calls
 	room := map[int]int{}
-	alone := map[int]bool{}  // waiters that want to be
-	single := map[int]bool{} // ids whose call does
+	alone := map[int]bool{}  // waiters that want an instance alone
+	single := map[int]bool{} // ids of instances whose call does
 	idle := map[int]bool{}
-	var order []int // of waiters that are not served
+	var order []int // waiters that are not served yet, the first one first
 	next, failing := 0, false
 	apply := func(actions []pool.Action[int]) {
 		for _, a := range actions {
@@ -252,11 +247,12 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 		step(true)
 	}
 	failing = false
-	for range 2000 { // no more load, no more failures: everybody is served, and what is not needed goes
+	// No more load and no more failures: all waiters are served, and instances that are not needed are stopped.
+	for range 2000 {
 		failing = false
 		step(false)
 	}
-	require.Empty(t, order, "%s: somebody waits for ever", name)
+	require.Empty(t, order, "%s: these wait for ever", name)
 	require.Empty(t, busy, name)
 	require.Len(t, idle, cfg.Min, "%s: instances that stay", name)
 	apply(p.Close(now))

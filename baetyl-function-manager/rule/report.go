@@ -11,10 +11,11 @@ import (
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
-// errorType is what the documents show in every error message. The kind of the error is the code in errorMessage.
+// errorType stands in every error message, as the documents show. The gRPC code in errorMessage tells the kind of
+// error.
 const errorType = "*errors.Err"
 
-// failure is the documented message of a function that did not succeed.
+// failure is the documented error message of a call.
 type failure struct {
 	Message  string        `json:"errorMessage"`
 	Type     string        `json:"errorType"`
@@ -31,14 +32,21 @@ type functionInput struct {
 	FunctionInvokeID string `json:",omitempty"`
 }
 
-// report makes the error message of cause in a packet of at most limit bytes: what does not fit is left out, first
-// the payload, then the end of the cause.
+// report makes the error message of m, in a packet of at most limit bytes. What does not fit is left out: first the
+// payload, then the end of the cause.
 func report(m *rpc.Message, cause error, topic string, qos uint32, limit int) mqtt.Message {
 	f := failure{
 		Message: cause.Error(),
 		Type:    errorType,
-		Function: functionInput{ID: m.ID, QOS: m.QOS, Topic: m.Topic, Payload: m.Payload,
-			Timestamp: m.Timestamp, FunctionName: m.FunctionName, FunctionInvokeID: m.FunctionInvokeID},
+		Function: functionInput{
+			ID:               m.ID,
+			QOS:              m.QOS,
+			Topic:            m.Topic,
+			Payload:          m.Payload,
+			Timestamp:        m.Timestamp,
+			FunctionName:     m.FunctionName,
+			FunctionInvokeID: m.FunctionInvokeID,
+		},
 	}
 	out := mqtt.Message{Topic: topic, QOS: qos, Payload: f.json()}
 	if out.PacketSize() > limit && len(f.Function.Payload) > 0 {

@@ -11,7 +11,7 @@ import (
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
-// The documents' sample ("baetyl-function-manager"), plus the time stamp that the program of 2019 added.
+// The error message of the documentation ("baetyl-function-manager"), with the time stamp that Baetyl 0.1.x added.
 func TestReport(t *testing.T) {
 	m := &rpc.Message{
 		Topic:            "t",
@@ -22,18 +22,21 @@ func TestReport(t *testing.T) {
 	out := report(m, errors.New("rpc error: code = Unknown desc = Exception calling application"), "t/hi", 1, 32<<10)
 	require.Equal(t, "t/hi", out.Topic)
 	require.Equal(t, uint32(1), out.QOS)
-	require.Equal(
-		t,
-		`{"errorMessage":"rpc error: code = Unknown desc = Exception calling application","errorType":"*errors.Err",`+
-			`"functionMessage":{"ID":0,"QOS":0,"Topic":"t","Payload":"eyJpZCI6MSwiZGV2aWNlIjoiMTExIn0=","FunctionName":"sayhi","FunctionInvokeID":"50f8f102"}}`,
-		string(out.Payload),
-	)
+	want := `{"errorMessage":"rpc error: code = Unknown desc = Exception calling application","errorType":"*errors.Err",` +
+		`"functionMessage":{"ID":0,"QOS":0,"Topic":"t","Payload":"eyJpZCI6MSwiZGV2aWNlIjoiMTExIn0=",` +
+		`"FunctionName":"sayhi","FunctionInvokeID":"50f8f102"}}`
+	require.Equal(t, want, string(out.Payload))
 }
 
 // An error message fits the hub's limit although base64 makes the payload larger, and the cause may be long.
 func TestReportFits(t *testing.T) {
 	m := &rpc.Message{Topic: "t", Payload: make([]byte, 30<<10), FunctionInvokeID: "x"}
-	for _, cause := range []string{"short", strings.Repeat("long ", 20<<10), strings.Repeat("\x00ü", 20<<10), strings.Repeat("\xff", 50<<10)} {
+	for _, cause := range []string{
+		"short",
+		strings.Repeat("long ", 20<<10),
+		strings.Repeat("\x00ü", 20<<10),
+		strings.Repeat("\xff", 50<<10),
+	} {
 		out := report(m, errors.New(cause), "t/hi", 1, 32<<10)
 		require.LessOrEqual(t, out.PacketSize(), 32<<10)
 		var f failure

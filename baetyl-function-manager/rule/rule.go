@@ -19,19 +19,20 @@ import (
 )
 
 const (
-	// underway is how many messages of a rule are handled or wait for the hub's acknowledgement of their result. It is
-	// more than the hub sends without an answer (100), so that the hub's window is what bounds QoS 1.
-	underway = 128
-	// poison is how often the hub may close the connection because of one result.
-	poison = 3
-	// parting is how long a rule that ends waits for calls that run and results that are under way.
-	parting = 3 * time.Second
+	// messageLimit is how many messages of a rule are in flight at once: they are handled, or wait for the hub's
+	// acknowledgement of their result. It is more than the hub sends without an acknowledgement (100), so at QoS 1 the
+	// hub's limit is the one that is reached.
+	messageLimit = 128
+	// poisonLimit is how often the hub may close the connection because of one result.
+	poisonLimit = 3
+	// shutdownTimeout is how long Run waits for calls that run and results that are not acknowledged.
+	shutdownTimeout = 3 * time.Second
 )
 
-// retries are the delays between attempts.
+// retries are the delays between two attempts of a call.
 var retries = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Jitter: 0.2}
 
-// refusals are the delays after which a result is published again that the hub refuses, in whatever form.
+// refusals are the delays before a result is published again after the hub has refused it and its error message.
 var refusals = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
 
 // Caller is a function. See function.Function for its promises.
@@ -49,8 +50,8 @@ type Stats struct {
 	Errors    uint64 // error messages published
 	Retries   uint64
 	Refused   uint64 // times that the hub took neither a result nor its error message
-	Dropped   uint64 // QoS 0 messages that found no room
-	Underway  int
+	Dropped   uint64 // QoS 0 messages that came while thousands waited
+	InFlight  int    // messages that have come in and not ended
 }
 
 // Rule is one rule. Run is called once.
@@ -58,41 +59,45 @@ type Rule struct {
 	cfg   config.Rule
 	fn    Caller
 	key   config.OrderKey
-	one   bool // one lane for all
+	one   bool // one queue for all messages
 	limit int  // largest packet that the hub takes
 	hub   *mqtt.Dispatcher
 	log   log.Logger
 
-	room  chan struct{} // one element for each message under way; full: OnMessage blocks
-	lanes *lanes
-	wait  context.Context // ends with Run: no more calls begin
+	room  chan struct{} // one element for each message in flight; full: OnMessage blocks
+	queue *keyedQueue
+	wait  context.Context // ends when Run is told to end: no more calls begin
 	quit  context.CancelFunc
-	work  context.Context // ends some time later: calls are given up
+	work  context.Context // ends at most shutdownTimeout later: calls are given up
 	kill  context.CancelFunc
-	late  chan func() // what follows a refusal; one for each message under way at most, so never full
+	late  chan func() // what follows a refusal; at most one for each message in flight, so never full
 
 	received, results, empty, errors, retried, refused atomic.Uint64
 }
 
-// New returns a rule that runs over a connection of its own. hub is the `hub` section with the rule's client id.
-// limit is the largest packet that the hub takes. It connects to nothing.
-func New(
-	cfg config.Rule,
-	fc config.Function,
-	fn Caller,
-	hub mqtt.ClientInfo,
-	limit int,
-	logger log.Logger,
-) (*Rule, error) {
+// New returns a rule with its own connection to the hub, which Run opens. fc is the configuration of fn. hub is the
+// section hub of the configuration, with the rule's client id. limit is the largest packet, in bytes, that the hub
+// takes.
+func New(cfg config.Rule, fc config.Function, fn Caller, hub mqtt.ClientInfo, limit int, logger log.Logger) (
+	*Rule, error,
+) {
 	key, err := config.ParseOrder(fc.Order.Key)
 	if err != nil {
 		return nil, err
 	}
-	r := &Rule{cfg: cfg, fn: fn, key: key, one: fc.Instance.Max == 1, limit: limit, lanes: newLanes(fn.Concurrency),
-		room: make(chan struct{}, underway), late: make(chan func(), underway),
-		log: logger.WithField("rule", cfg.Subscribe.Topic).WithField("function", fc.Name)}
+	r := &Rule{
+		cfg:   cfg,
+		fn:    fn,
+		key:   key,
+		one:   fc.Instance.Max == 1,
+		limit: limit,
+		log:   logger.WithField("rule", cfg.Subscribe.Topic).WithField("function", fc.Name),
+		room:  make(chan struct{}, messageLimit),
+		queue: newKeyedQueue(fn.Concurrency),
+		late:  make(chan func(), messageLimit),
+	}
 	hub.Subscriptions = []mqtt.TopicInfo{cfg.Subscribe}
-	if r.hub, err = mqtt.NewDispatcher(hub, mqtt.WithLogger(r.log), mqtt.WithPoisonLimit(poison)); err != nil {
+	if r.hub, err = mqtt.NewDispatcher(hub, mqtt.WithLogger(r.log), mqtt.WithPoisonLimit(poisonLimit)); err != nil {
 		return nil, err
 	}
 	r.wait, r.quit = context.WithCancel(context.Background())
@@ -100,8 +105,8 @@ func New(
 	return r, nil
 }
 
-// Run handles messages until ctx ends. Then it gives calls that run some time to end; what is not acknowledged by
-// then stays with the hub.
+// Run handles messages until ctx ends. Then it gives calls that run at most 3 seconds to end. The hub sends QoS 1
+// messages that are not acknowledged by then again, to the next manager.
 func (r *Rule) Run(ctx context.Context) error {
 	if err := r.hub.Start(r); err != nil {
 		return err
@@ -114,12 +119,12 @@ func (r *Rule) Run(ctx context.Context) error {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		r.lanes.wait()
+		r.queue.wait()
 		if r.hub.Stats().Connected {
 			r.hub.Drain(r.work)
 		}
 	}()
-	t := time.NewTimer(parting)
+	t := time.NewTimer(shutdownTimeout)
 	defer t.Stop()
 	select {
 	case <-ended:
@@ -129,11 +134,11 @@ func (r *Rule) Run(ctx context.Context) error {
 	err := r.hub.Close()
 	<-ended
 	r.hub.Wait()
-	r.lanes.wait() // one that came in at the last moment
+	r.queue.wait() // for a message that came in at the last moment
 	return err
 }
 
-// afterwards publishes the error messages of refused results: the client that reports the refusal must not be held up.
+// afterwards publishes the error messages of refused results: the MQTT client that reports the refusal must not block.
 func (r *Rule) afterwards() {
 	for {
 		select {
@@ -160,14 +165,14 @@ func (r *Rule) Stats() Stats {
 		Retries:   r.retried.Load(),
 		Refused:   r.refused.Load(),
 		Dropped:   h.Dropped,
-		Underway:  len(r.room),
+		InFlight:  len(r.room),
 	}
 }
 
 // OnError implements mqtt.Handler. The client has logged the error.
 func (r *Rule) OnError(error) {}
 
-// OnMessage implements mqtt.Handler. It returns when the message is under way.
+// OnMessage implements mqtt.Handler. It blocks while messageLimit messages are in flight.
 func (r *Rule) OnMessage(d *mqtt.Delivery) {
 	select {
 	case r.room <- struct{}{}:
@@ -175,23 +180,31 @@ func (r *Rule) OnMessage(d *mqtt.Delivery) {
 		return
 	}
 	r.received.Add(1)
-	m := &rpc.Message{ID: uint64(d.ID), QOS: d.QOS, Topic: d.Topic, Payload: d.Payload, Timestamp: d.Received.Unix(),
-		FunctionName: r.cfg.Function.Name, FunctionInvokeID: newID()}
+	m := &rpc.Message{
+		ID:               uint64(d.ID),
+		QOS:              d.QOS,
+		Topic:            d.Topic,
+		Payload:          d.Payload,
+		Timestamp:        d.Received.Unix(),
+		FunctionName:     r.cfg.Function.Name,
+		FunctionInvokeID: newID(),
+	}
 	key := ""
 	if r.key != nil && !r.one {
 		key = r.key(d.Topic, d.Payload)
 	}
-	r.lanes.add(key, r.one || r.key != nil, func() func() { return r.handle(d, m) })
+	r.queue.add(key, r.one || r.key != nil, func() func() { return r.handle(d, m) })
 }
 
-// handle calls the function; what it returns is to be run when the messages before it in its lane have got that far.
+// handle calls the function. What it returns publishes the result; the keyed queue runs that in the order of the
+// messages.
 func (r *Rule) handle(d *mqtt.Delivery, m *rpc.Message) func() {
 	out, err := r.call(m)
-	return func() { r.finish(&outcome{d: d, m: m, out: out, err: err}) }
+	return func() { r.finish(&call{d: d, m: m, out: out, err: err}) }
 }
 
-// outcome is what has become of a message.
-type outcome struct {
+// call is a call of the function that has ended: a message and what came of it.
+type call struct {
 	d       *mqtt.Delivery
 	m, out  *rpc.Message
 	err     error
@@ -199,13 +212,13 @@ type outcome struct {
 }
 
 // finish brings one message to its end, but for the hub's acknowledgement of the result.
-func (r *Rule) finish(o *outcome) {
-	d, out, err := o.d, o.out, o.err
+func (r *Rule) finish(c *call) {
+	d, out, err := c.d, c.out, c.err
 	switch {
 	case r.wait.Err() != nil && (err != nil || r.work.Err() != nil):
 		r.leave() // not acknowledged: the hub sends it again
 	case err != nil:
-		r.fail(o, err)
+		r.fail(c, err)
 	case len(out.GetPayload()) == 0:
 		r.empty.Add(1)
 		d.Ack()
@@ -213,22 +226,16 @@ func (r *Rule) finish(o *outcome) {
 	default:
 		result := mqtt.Message{Topic: r.cfg.Publish.Topic, QOS: min(d.QOS, r.cfg.Publish.QOS), Payload: out.Payload}
 		if size := result.PacketSize(); size > r.limit {
-			r.fail(
-				o,
-				fmt.Errorf(
-					"result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), which the hub would refuse",
-					len(out.Payload),
-					size,
-					r.limit,
-				),
-			)
+			const text = "result of %d bytes makes a packet of %d bytes, more than message.length.max (%d), " +
+				"which the hub would refuse"
+			r.fail(c, fmt.Errorf(text, len(out.Payload), size, r.limit))
 			return
 		}
 		r.publish(result, func(err error) {
 			switch {
 			case errors.Is(err, mqtt.ErrPoison):
 				r.late <- func() {
-					r.fail(o, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic))
+					r.fail(c, fmt.Errorf("the hub refuses the result of %d bytes on topic %s", len(out.Payload), result.Topic))
 				}
 				return
 			case err == nil:
@@ -248,7 +255,7 @@ func (r *Rule) call(m *rpc.Message) (*rpc.Message, error) {
 		if err == nil {
 			return out, nil
 		}
-		if function.Judge(err) == function.Refused {
+		if function.OutcomeOf(err) == function.Refused {
 			return nil, refusal{err}
 		}
 		if attempt >= r.cfg.Retry.Max || r.wait.Err() != nil {
@@ -264,11 +271,11 @@ func (r *Rule) call(m *rpc.Message) (*rpc.Message, error) {
 	}
 }
 
-// refusal is the function's own answer that it failed: the documents want it where results go.
+// refusal is an error that the function itself reports. As documented, it goes where results go.
 type refusal struct{ error }
 
-// fail publishes the error message of o.
-func (r *Rule) fail(o *outcome, cause error) {
+// fail publishes the error message of a call.
+func (r *Rule) fail(c *call, cause error) {
 	targets := []mqtt.TopicInfo{r.cfg.Publish}
 	if dead := r.cfg.DeadLetter; dead.Topic != "" {
 		targets = append(targets, mqtt.TopicInfo{Topic: dead.Topic, QOS: dead.QOS})
@@ -276,46 +283,40 @@ func (r *Rule) fail(o *outcome, cause error) {
 			targets[0], targets[1] = targets[1], targets[0]
 		}
 	}
-	r.report(o, cause, targets)
+	r.report(c, cause, targets)
 }
 
-func (r *Rule) report(o *outcome, cause error, targets []mqtt.TopicInfo) {
+func (r *Rule) report(c *call, cause error, targets []mqtt.TopicInfo) {
 	if len(targets) == 0 {
-		r.again(o, cause)
+		r.again(c, cause)
 		return
 	}
 	t := targets[0]
-	r.publish(report(o.m, cause, t.Topic, min(o.d.QOS, t.QOS), r.limit), func(err error) {
+	r.publish(report(c.m, cause, t.Topic, min(c.d.QOS, t.QOS), r.limit), func(err error) {
 		switch {
 		case errors.Is(err, mqtt.ErrPoison):
-			r.late <- func() { r.report(o, cause, targets[1:]) }
+			r.late <- func() { r.report(c, cause, targets[1:]) }
 			return
 		case err == nil:
 			r.errors.Add(1)
-			o.d.Ack()
+			c.d.Ack()
 		}
 		r.leave()
 	})
 }
 
-// again publishes the result once more, later: a hub that takes not even a small message is ill, its disk full
-// perhaps, or does not permit the topics of this rule, which is true for all of its messages. None is given up for
-// that.
-func (r *Rule) again(o *outcome, cause error) {
-	delay := refusals.Delay(o.refused, mathrand.Float64())
-	o.refused++
+// again publishes the result once more, later. A hub that refuses even a small message may have a full disk, or may not
+// permit the topics of this rule. An operator can change both, so no message is given up.
+func (r *Rule) again(c *call, cause error) {
+	delay := refusals.Delay(c.refused, mathrand.Float64())
+	c.refused++
 	r.refused.Add(1)
-	r.log.WithError(
-		cause,
-	).Errorf(
-		"the hub takes neither result nor error message of %s; again in %s",
-		o.m.FunctionInvokeID,
-		delay.Round(time.Second),
-	)
-	time.AfterFunc(delay, func() { r.late <- func() { r.finish(o) } })
+	r.log.WithError(cause).WithField("invokeid", c.m.FunctionInvokeID).Errorf(
+		"the hub takes neither result nor error message; the result is published again in %s", delay.Round(time.Second))
+	time.AfterFunc(delay, func() { r.late <- func() { r.finish(c) } })
 }
 
-// publish hands a message to the hub's client; done is called once, and must not block.
+// publish hands a message to the MQTT client. done is called once, with the error or nil, and must not block.
 func (r *Rule) publish(m mqtt.Message, done func(error)) {
 	if err := r.hub.PublishAsync(r.work, m, done); err != nil {
 		done(err)

@@ -7,12 +7,12 @@
 //   log        lines to stderr, and to a rotated file
 //   server     calls over gRPC, or
 //   pipe       over the pipe, for a function manager that asks for it
-//   calls      what becomes of a call, whichever way it came
+//   calls      what a call does, over gRPC or the pipe
 //   functions  payload -> event -> handler -> payload
 //
-// Node 8.13 and later. An open port means "all functions are loaded". Exit status: 0 after SIGTERM or SIGINT; 1 with one line on
-// stderr when the configuration, a function or the address is wrong; 2 for wrong arguments; 127 when the libraries that it needs
-// are not installed.
+// Node 8.13 and later. An open port means "all functions are loaded". Exit status: 0 after SIGTERM or SIGINT; 1 with
+// one line on stderr when the configuration, a function or the address is wrong; 2 for wrong arguments; 127 when the
+// libraries that it needs are not installed.
 
 const path = require('path');
 
@@ -31,13 +31,14 @@ function configFile(args) {
   return process.exit(help ? 0 : 2);
 }
 
-// part loads one of the parts. gRPC is not loaded for nothing: it takes a while.
+// part loads one of the parts. gRPC takes time to load, so an instance with a pipe does not load it.
 function part(name) {
   try {
     return require(`./${name}`);
   } catch (e) {
     if (e.code !== 'MODULE_NOT_FOUND') throw e;
-    return fail(`${e.message.split('\n')[0]}; prepare the package with: ${path.join(__dirname, '..', 'bin', 'prepare')}`, 127);
+    const prepare = path.join(__dirname, '..', 'bin', 'prepare');
+    return fail(`${e.message.split('\n')[0]}; prepare the package with: ${prepare}`, 127);
   }
 }
 
@@ -64,13 +65,13 @@ function main() {
   }
   const running = new calls.Calls(handlers, c.server.concurrent, log);
   const { Server } = part(c.server.pipe ? 'pipe' : 'server');
-  const front = new Server(running, c.server);
+  const server = new Server(running, c.server);
 
   let stopping = false;
   const stop = () => {
     if (stopping) return;
     stopping = true;
-    front.stop(c.server.timeout, () => {
+    server.stop(c.server.timeout, () => {
       log.info('service closed');
       process.exit(0); // timers and sockets of user code would keep the process
     });
@@ -78,7 +79,7 @@ function main() {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
 
-  front.listen((e) => {
+  server.listen((e) => {
     if (e) fail(`${file}: ${e.message}`);
     process.on('uncaughtException', (error) => running.stray(error));
     process.on('unhandledRejection', (error) => running.stray(error));

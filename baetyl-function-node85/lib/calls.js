@@ -1,13 +1,13 @@
 'use strict';
-// What a call does, whichever way it came: it finds the handler, runs it, and says how it failed.
+// What a call does, over gRPC or the pipe: it finds the handler, runs it, and says how it failed.
 //
 //   accepted --> running --> answered
 //       |           +--> ended                               the caller's deadline passed, or it went away
 //       +--> refused, RESOURCE_EXHAUSTED                     more than server.concurrent.max at once
 //
-// A function's error is answered with UNKNOWN and a detail that starts with "Exception calling application: ", so that the
-// manager can tell it from a broken runtime. JavaScript has one thread: a handler that computes without a pause holds up every
-// other call of the instance, and its own end.
+// A function's error is answered with UNKNOWN and a detail that starts with "Exception calling application: ", so that
+// the manager can tell it from a broken runtime. JavaScript has one thread: a handler that computes without a pause
+// blocks all other calls of the instance, and the stop of the runtime.
 
 const asyncHooks = require('async_hooks');
 const functions = require('./functions');
@@ -27,13 +27,13 @@ class Calls {
     this.log = log;
     this.running = new Set(); // of functions.Call
     this.stopping = null; // once stop was called: what to do when nothing is running
-    // Finds the call that an error belongs to when it is thrown outside of the handler, in a timer say. Node before 16 does not
-    // keep it for rejected promises.
+    // Finds the call that an error belongs to when it is thrown outside of the handler, in a timer say. Node before 16
+    // does not keep it for rejected promises.
     this.current = legacy.major >= 16 ? new asyncHooks.AsyncLocalStorage() : null;
   }
 
-  // run begins a call. It ends with answer(message) or refuse(code, text), once, perhaps before run returns. The result takes the
-  // call back: its caller is gone.
+  // run begins a call. It ends with answer(message) or refuse(code, text), once, perhaps before run returns. run
+  // returns a function that cancels the call: its caller is gone.
   run(message, answer, refuse) {
     const handler = this.handlers.get(message.FunctionName);
     if (this.stopping) {

@@ -1,17 +1,21 @@
 'use strict';
 // Reads the configuration file into plain values, or says which key of which file is wrong and what to write instead.
 //
-// Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare number is
-// nanoseconds, as it always was. An absent or null key gets its default; an unknown key is an error. The keys are those of the
-// Python runtimes.
+// Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare
+// number is nanoseconds, as in earlier versions. An absent or null key gets its default; an unknown key is an error.
+// The keys are those of the Python runtimes.
 
 const fs = require('fs');
 const yaml = require('js-yaml');
 
 // The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 const NAME_VARIABLES = ['BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME'];
-const ADDRESS_VARIABLES = ['BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_ADDRESS'];
-// Set by a function manager that would rather have a pipe at the address than gRPC.
+const ADDRESS_VARIABLES = [
+  'BAETYL_SERVICE_INSTANCE_ADDRESS',
+  'OPENEDGE_SERVICE_INSTANCE_ADDRESS',
+  'OPENEDGE_SERVICE_ADDRESS',
+];
+// Set by a function manager that knows the pipe: the runtime then serves that at the address, not gRPC.
 const PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE';
 
 const MOST = Math.pow(2, 63); // bytes and nanoseconds are below it, as in the modules in Go
@@ -23,19 +27,20 @@ class ConfigError extends Error {}
 // load returns {file, name, server, functions, logger} of file, overridden by env. Throws ConfigError.
 function load(file, env) {
   const root = new Section(file, '', parse(file, env));
-  root.take('hub', (v) => v); // the same file shape as every other module; a runtime has no use for it
+  root.take('hub', (v) => v); // a key of all modules, which a runtime does not need
   const name = from(env, NAME_VARIABLES, root.take('name', text));
   const server = readServer(root.section('server'), env);
   const logger = readLogger(root.section('logger'));
   const functions = readFunctions(root);
   root.done();
   if (!name) {
-    throw new ConfigError(`${file}: config invalid, missing name: set name, or the environment variable ${NAME_VARIABLES[0]}`);
+    const hint = `set name, or the environment variable ${NAME_VARIABLES[0]}`;
+    throw new ConfigError(`${file}: config invalid, missing name: ${hint}`);
   }
   return { file, name, server, functions, logger };
 }
 
-// Section is a mapping of the file; the keys that nobody took are unknown ones.
+// Section is a mapping of the file. A key that was not taken before done is unknown.
 class Section {
   constructor(file, path, value) {
     if (value === null || value === undefined) value = {};
@@ -93,7 +98,9 @@ function parse(file, env) {
     throw new ConfigError(`${file}: ${reason}; name the configuration file with -c`);
   }
   const content = source.toString('utf8');
-  if (content.includes('\ufffd') && !Buffer.from(content).equals(source)) throw new ConfigError(`${file}: not UTF-8 text`);
+  if (content.includes('\ufffd') && !Buffer.from(content).equals(source)) {
+    throw new ConfigError(`${file}: not UTF-8 text`);
+  }
   try {
     return yaml.load(expand(file, content, env));
   } catch (e) {
@@ -103,7 +110,7 @@ function parse(file, env) {
   }
 }
 
-// reasonOf says what is wrong in the words of the Python runtimes, where they have better ones.
+// reasonOf returns the reason of an error; for a key that is there twice, as the Python runtimes have it.
 function reasonOf(e) {
   const twice = e.reason === 'duplicated mapping key';
   const key = twice && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
@@ -116,7 +123,8 @@ function expand(file, content, env) {
     if (line.trim().startsWith('#')) return line;
     return line.replace(/\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g, (_, name) => {
       if (env[name] === undefined) {
-        throw new ConfigError(`${file}: line ${i + 1}: environment variable ${name} is not set; set it or write the value in its place`);
+        const reason = `environment variable ${name} is not set; set it or write the value in its place`;
+        throw new ConfigError(`${file}: line ${i + 1}: ${reason}`);
       }
       return env[name];
     });
@@ -128,8 +136,8 @@ function readServer(s, env) {
   const concurrent = s.section('concurrent');
   const message = s.section('message');
   const length = message.section('length');
-  // "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers. The runtimes never
-  // read them there, but who copies the document deserves what it says.
+  // "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers.
+  // Earlier versions did not read them there; this one does, so that a copy of the document works.
   const concurrent2 = workers.section('concurrent');
   const message2 = workers.section('message');
   const length2 = message2.section('length');
@@ -154,17 +162,21 @@ function readServer(s, env) {
 
 function target(s, address) {
   if (!address) {
-    throw new ConfigError(`${s.file}: config invalid, missing server address: set server.address, or the environment variable ${ADDRESS_VARIABLES[0]}`);
+    const hint = `set server.address, or the environment variable ${ADDRESS_VARIABLES[0]}`;
+    throw new ConfigError(`${s.file}: config invalid, missing server address: ${hint}`);
   }
   if (address.startsWith('tcp://')) address = address.slice('tcp://'.length);
-  if (!address.startsWith('unix:') && !/:\d+$/.test(address)) throw s.error('address', `'${address}' is not <host>:<port>`);
+  if (!address.startsWith('unix:') && !/:\d+$/.test(address)) {
+    throw s.error('address', `'${address}' is not <host>:<port>`);
+  }
   return address;
 }
 
 function readFunctions(root) {
   const entries = root.take('functions', (v) => v);
   if (!entries || (Array.isArray(entries) && !entries.length)) {
-    throw new ConfigError(`${root.file}: config invalid, missing functions: list at least one with name, handler and codedir`);
+    const hint = 'list at least one with name, handler and codedir';
+    throw new ConfigError(`${root.file}: config invalid, missing functions: ${hint}`);
   }
   if (!Array.isArray(entries)) throw root.error('functions', `expected a list, found ${kind(entries)}`);
   const names = new Set();
@@ -236,7 +248,9 @@ function span(value) {
     sum += Number(n) * MILLISECONDS[unit];
     return '';
   });
-  if (!source || rest) throw new Error(`invalid duration: '${value}'; write a number with ms, s, m or h, for example 30s`);
+  if (!source || rest) {
+    throw new Error(`invalid duration: '${value}'; write a number with ms, s, m or h, for example 30s`);
+  }
   return sum;
 }
 

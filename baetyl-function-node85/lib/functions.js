@@ -13,7 +13,8 @@ function load(entries) {
   const handlers = new Map();
   let loading = null;
   const exited = () => { // process.exit() in user code, while it is loaded
-    process.stderr.write(`${loading.path}.handler: '${loading.handler}' of function '${loading.name}' ended the process while it was loaded\n`);
+    const where = `${loading.path}.handler: '${loading.handler}' of function '${loading.name}'`;
+    process.stderr.write(`${where} ended the process while it was loaded\n`);
     process.exitCode = 1;
   };
   process.on('exit', exited);
@@ -36,7 +37,9 @@ function loadOne(entry) {
     const file = resolve(path.resolve(entry.codedir, parts.slice(0, i).join('/')));
     if (file) {
       const handler = parts.slice(i).reduce((value, key) => (value ? value[key] : undefined), requireUser(file, where));
-      if (typeof handler !== 'function') throw new LoadError(`${where}: ${file} exports no function '${parts.slice(i).join('.')}'`);
+      if (typeof handler !== 'function') {
+        throw new LoadError(`${where}: ${file} exports no function '${parts.slice(i).join('.')}'`);
+      }
       return handler;
     }
   }
@@ -90,7 +93,8 @@ function event(payload) {
   }
 }
 
-// payload returns no bytes for undefined, null and '', bytes as they are, else JSON text. Throws what JSON cannot say.
+// payload returns no bytes for undefined, null and '', bytes as they are, else JSON text. Throws if
+// it has none.
 function payload(result) {
   if (result === undefined || result === null || result === '') return Buffer.alloc(0);
   if (result instanceof Uint8Array) return Buffer.from(result.buffer, result.byteOffset, result.byteLength);
@@ -112,8 +116,8 @@ function display(error) {
   }
 }
 
-// Call is one call of a handler. It answers once, with what comes first: the callback, the promise that the handler returned,
-// or what it threw.
+// Call is one call of a handler. It answers once, with what comes first: the callback, the promise that the handler
+// returned, or what it threw.
 //
 //   running --callback, promise--> answered
 //      +-----throw, rejection----> failed
@@ -169,7 +173,7 @@ class Call {
     this.onFail(detail('[UserCodeInvoke]', error));
   }
 
-  // end gives the call up: its caller is gone.
+  // end ends the call without an answer: its caller is gone.
   end() {
     if (this.open) this.late('ended: its caller did not wait');
     this.open = false;

@@ -1,6 +1,7 @@
 'use strict';
-// TLS on Node 8, whose HTTP/2 server loses what a client sends together with the end of its TLS handshake: one connection in
-// six hangs. So there TLS ends in front of the gRPC server, in the same process. Node 10 and later need none of this.
+// TLS on Node 8, whose HTTP/2 server loses what a client sends together with the end of its TLS handshake: one
+// connection in six hangs. So on Node 8 a TLS server in the same process passes connections on to the gRPC server. Node
+// 10 and later do not need this.
 //
 //   client --TLS--> here --unix socket in a private directory--> gRPC server
 
@@ -27,7 +28,8 @@ function privateAddress() {
   return `unix:${file}`;
 }
 
-// listen opens address (<host>:<port>) for TLS and passes what comes on to inner; done(error) tells whether it could.
+// listen opens address (<host>:<port>) for TLS and passes the decrypted bytes on to inner. It calls done(error), or
+// done(null).
 function listen(address, pem, inner, done) {
   const [, host, port] = /^\[?(.*?)\]?:(\d+)$/.exec(address);
   const options = { key: pem.key, cert: pem.cert, ALPNProtocols: ['h2'] };

@@ -4,9 +4,9 @@
 //   <date> <time> - <instance> - <LEVEL> - <message>              format: text
 //   {"time": ..., "level": ..., "instance": ..., "msg": ...}      format: json
 //
-// The file is rotated by size into <stem>-<time><suffix>; rotated files go when there are more than backup.max or when they are
-// older than age.max days: the rules of all modules. Several instances of one service may share the path. A file that cannot be
-// written costs its lines, never a call.
+// The file is rotated by size into <stem>-<time><suffix>. Rotated files are removed when there are more than
+// backup.max, or when they are older than age.max days, as in all modules. Several instances of one service may share
+// the path. When the file cannot be written its lines are lost; calls go on.
 
 const fs = require('fs');
 const path = require('path');
@@ -17,7 +17,7 @@ const LABELS = { debug: 'DEBUG', info: 'INFO', warn: 'WARNING', error: 'ERROR' }
 // create returns a function for each level that logs its text.
 function create(config, name) {
   const sinks = [(line) => process.stderr.write(line)];
-  process.stderr.on('error', () => {}); // stderr is gone; there is nowhere to tell
+  process.stderr.on('error', () => {}); // stderr is gone; there is no other place to report it
   if (config.path) {
     const file = new File(config);
     sinks.push((line) => file.write(line));
@@ -55,7 +55,7 @@ class File {
       const size = fs.fstatSync(this.fd).size;
       const bytes = Buffer.from(line);
       if (size && size + bytes.length > this.config.sizeBytes) {
-        // The name is of this process and this moment: two processes that rotate at once cost a short file, no line.
+        // Process and time are in the name: two processes that rotate at once make a short file, and lose no line.
         fs.renameSync(this.config.path, this.backupName());
         this.open();
         this.prune();
@@ -93,8 +93,9 @@ class File {
   backupName() {
     const { stem, suffix } = this.stem();
     const micros = process.hrtime()[1] % 1e6;
-    const moment = new Date().toISOString().slice(0, -1).replace(/:/g, '-') + String(micros).padStart(6, '0').slice(0, 3);
-    return `${stem}-${moment}.${process.pid}${suffix}`;
+    const moment = new Date().toISOString().slice(0, -1).replace(/:/g, '-');
+    const fraction = String(micros).padStart(6, '0').slice(0, 3);
+    return `${stem}-${moment}${fraction}.${process.pid}${suffix}`;
   }
 
   prune() {
@@ -102,8 +103,8 @@ class File {
     const directory = path.dirname(path.resolve(this.config.path));
     const prefix = `${path.basename(stem)}-`;
     const oldest = Date.now() - this.config.ageDays * 864e5;
-    const backups = fs.readdirSync(directory).filter((n) => n.startsWith(prefix) && n.endsWith(suffix)).sort().reverse();
-    backups.forEach((name, i) => {
+    const backups = fs.readdirSync(directory).filter((n) => n.startsWith(prefix) && n.endsWith(suffix));
+    backups.sort().reverse().forEach((name, i) => {
       const backup = path.join(directory, name);
       try {
         if (i >= this.config.backups || fs.statSync(backup).mtime.getTime() < oldest) fs.unlinkSync(backup);

@@ -15,7 +15,7 @@ function decode(bytes) {
   return FunctionMessage.decode(reader);
 }
 
-// text is Reader.string, which takes any bytes, with the check that protobuf demands: they are UTF-8.
+// text replaces Reader.string, which takes any bytes: it checks that they are UTF-8, as protobuf demands.
 function text() {
   const bytes = this.bytes();
   const s = bytes.toString('utf8');

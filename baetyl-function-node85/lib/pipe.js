@@ -1,6 +1,7 @@
 'use strict';
-// Calls over the pipe: frames on a plain connection, for a function manager that asks for it. gRPC costs several times the work of
-// a call, and time and memory at the start; an instance of the manager has no use for what it adds.
+// Calls over the pipe: frames on a plain connection, for a function manager that asks for it. gRPC costs several times
+// the work of a call, and time and memory at the start, and an instance of the function manager does not need what it
+// adds.
 //
 //   caller --> hello --> frame: length, number of the call, code, body --> calls --> frame: the same number, code, body
 //
@@ -11,7 +12,7 @@ const message = require('./message');
 const { code } = require('./calls');
 
 const HELLO = Buffer.from('BAETYL-FUNCTION-PIPE/1\r\n');
-const AT_ONCE = 1; // user code is not asked to be in several calls at once; the manager's configuration can ask it
+const AT_ONCE = 1; // user code may not expect several calls at once; the configuration of the manager can allow them
 const HEADER = 9;
 const BODY_MAX = Math.pow(2, 30); // a longer body is no frame, whatever the limit of messages
 const HELLO_MS = 20000;
@@ -25,7 +26,7 @@ class Server {
     this.server = net.createServer((socket) => new Connection(this, socket));
   }
 
-  // listen opens the port; done(error) tells whether it could.
+  // listen opens the port. It calls done(error), or done().
   listen(done) {
     const { address } = this.config;
     const colon = address.lastIndexOf(':');
@@ -42,7 +43,7 @@ class Server {
     }
   }
 
-  // stop takes no new calls and gives the running ones so many milliseconds; then done().
+  // stop takes no new calls, waits at most so many milliseconds for the running ones, and calls done().
   stop(milliseconds, done) {
     this.server.close();
     let open = true;
@@ -74,17 +75,17 @@ class Connection {
     this.skip = 0; // bytes to read over
     this.parts = []; // what has come and is not read yet
     this.size = 0; // of parts
-    this.calls = new Map(); // by number: what takes the call back
+    this.calls = new Map(); // by number: the function that cancels the call
     server.connections.add(this);
     socket.setNoDelay(true);
     socket.setTimeout(HELLO_MS, () => socket.destroy());
     socket.on('data', (bytes) => this.take(bytes));
-    socket.on('end', () => this.end()); // half a connection is none
+    socket.on('end', () => this.end()); // a connection that is closed on one side is not used
     socket.on('error', () => this.end());
     socket.on('close', () => this.end());
   }
 
-  // take reads as often as there is enough.
+  // take calls read for each part that has come completely.
   take(bytes) {
     this.parts.push(bytes);
     this.size += bytes.length;
@@ -119,7 +120,7 @@ class Connection {
       this.end();
     } else if (length > this.limit) {
       this.skip = length;
-      if (what !== code.OK) return; // it takes a call back which was refused
+      if (what !== code.OK) return; // it cancels a call that was refused
       this.refuse(number, code.RESOURCE_EXHAUSTED, `message larger than max (${length} vs. ${this.limit})`);
     } else if (!length) {
       this.frame(number, what, Buffer.alloc(0));

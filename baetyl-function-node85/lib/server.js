@@ -33,7 +33,7 @@ class Server {
     this.server.addService(SERVICE, { Call: (rpc, callback) => this.call(rpc, callback) });
   }
 
-  // listen opens the port; done(error) tells whether it could.
+  // listen opens the port. It calls done(error), or done with null.
   listen(done) {
     const { address } = this.config;
     const opened = (e) => done(e && new Error(`server.address: listen on ${address}: ${e.message}; is it in use?`));
@@ -42,7 +42,8 @@ class Server {
     try {
       pem = this.certificates();
       if (pem && !legacy.needed) {
-        credentials = grpc.ServerCredentials.createSsl(pem.ca, [{ private_key: pem.key, cert_chain: pem.cert }], Boolean(pem.ca));
+        const pair = { private_key: pem.key, cert_chain: pem.cert };
+        credentials = grpc.ServerCredentials.createSsl(pem.ca, [pair], Boolean(pem.ca));
       }
     } catch (e) {
       done(e);
@@ -72,30 +73,31 @@ class Server {
 
   call(rpc, callback) {
     this.track(rpc);
-    const cancel = this.calls.run(rpc.request, (reply) => callback(null, reply), (code, details) => callback({ code, details }));
-    rpc.on('cancelled', cancel);
+    const answer = (reply) => callback(null, reply);
+    const refuse = (code, details) => callback({ code, details });
+    rpc.on('cancelled', this.calls.run(rpc.request, answer, refuse));
   }
 
   // track keeps the stream of a call until its answer is sent.
   track(rpc) {
-    const { stream } = rpc.call; // not a documented property of grpc-js: look here when its version changes
+    const { stream } = rpc.call; // not a documented property of grpc-js: check it when the version changes
     if (stream.destroyed) return;
     this.streams.add(stream);
     stream.once('close', () => {
       this.streams.delete(stream);
-      // Not at once: Node tells it in the middle of sending, and what follows on the wire would be lost.
+      // Not at once: Node emits close while it still sends, and the rest would be lost.
       if (this.stopping && !this.streams.size) setImmediate(this.stopping);
     });
   }
 
-  // stop takes no new calls and gives the running ones so many milliseconds; then done().
+  // stop takes no new calls, waits at most so many milliseconds for the running ones, and calls done().
   stop(milliseconds, done) {
     const force = setTimeout(() => {
       this.server.forceShutdown();
       done();
     }, milliseconds);
     this.calls.stop(() => {});
-    // Not while a call is running: Node 16 and 18 close a connection without what is to be sent on it.
+    // Not while a call is running: Node 16 and 18 close a connection before they have sent all its answers.
     this.stopping = () => this.server.tryShutdown(() => {
       clearTimeout(force);
       done();

@@ -1,6 +1,7 @@
 """Starts the Python function runtime; see the package baetyl_function beside this file.
 
-    config --> groups --> workers started --> functions imported --> port opened --> SIGTERM --> calls finished --> exit 0
+    config --> groups --> workers started --> functions imported --> port opened
+    SIGTERM --> calls finished --> exit 0
 
 Exit status: 0 after SIGTERM or SIGINT; 1 with one line on stderr when the configuration, a function or the address is
 wrong, or when a worker died; 127 when the Python packages that it needs are not installed.
@@ -34,9 +35,9 @@ def main():
         sys.exit(fail(e))
     try:
         if c.server.pipe and not args.worker:
-            from baetyl_function import pipe as way
+            from baetyl_function import pipe as transport
         else:
-            from baetyl_function import server as way
+            from baetyl_function import server as transport
     except ImportError as e:
         sys.exit(not_prepared(e))
 
@@ -48,7 +49,7 @@ def main():
     if args.worker:
         group, address = int(args.worker[0]), args.worker[1]
         mine = groups[group]
-        # Limits and certificates are the runtime's, between it and its workers there are none.
+        # The runtime checks limits and certificates. Between it and its workers there are none.
         settings = c.server._replace(address=address, ca=None, key=None, cert=None, concurrent=None, message_length=-1)
         workers.watch_parent(address, lambda: stop.now(0))
     else:
@@ -58,16 +59,16 @@ def main():
     status = 1
     try:
         handlers = functions.load(mine)
-        front = way.Server(calls.Calls(handlers, children, logger))
+        server = transport.Server(calls.Calls(handlers, children, logger))
         if not children.ready():
             raise functions.LoadError('a worker could not start; the reason is above')
         stop.on_signals()
-        front.listen(settings)
+        server.listen(settings)
         logger.info('functions %s at %s', ', '.join(sorted(handlers)), address)
         status, reason = stop.wait()
         if reason:
             logger.error(reason)
-        front.stop(c.server.timeout)
+        server.stop(c.server.timeout)
         if not args.worker:
             logger.info('service closed')
     except functions.LoadError as e:
@@ -80,7 +81,7 @@ def main():
         fail('%s: server.address: listen on %s: %s' % (args.config, address, e))
     finally:
         children.stop(c.server.timeout)
-    # A thread that user code has started, or a handler that waits inside C, would keep the interpreter for ever.
+    # A thread of user code, or a handler that waits inside C, would keep the interpreter running for ever.
     last = threading.Thread(target=lambda: (time.sleep(1), os._exit(status)))
     last.daemon = True
     last.start()
@@ -88,8 +89,11 @@ def main():
 
 
 class Stop(object):
-    """Why and when to stop. The main thread waits at a pipe, which the interpreter itself writes to when a signal comes: a
-    signal just before a wait is not lost, and Python 2 does not sit on it until the wait is over."""
+    """Why and when to stop.
+
+    The main thread reads from a pipe, to which the interpreter itself writes when a signal comes. So a signal just
+    before a wait is not lost, and Python 2 handles it at once, not after the wait.
+    """
 
     def __init__(self):
         self._read, self._write = os.pipe()
@@ -102,7 +106,7 @@ class Stop(object):
             signal.signal(number, lambda *_: self.now(0))
 
     def now(self, status, reason=None):
-        """From any thread; the first call counts."""
+        """Stops the runtime with this exit status. From any thread; only the first call counts."""
         if not self._stopped:
             self._status, self._reason, self._stopped = status, reason, True
             os.write(self._write, b'.')
@@ -114,7 +118,7 @@ class Stop(object):
                 os.read(self._read, 64)
             except OSError:  # interrupted, in Python 2
                 pass
-        for number in (signal.SIGTERM, signal.SIGINT):  # a second one must not make the exit status another
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second signal must not change the exit status
             signal.signal(number, signal.SIG_IGN)
         return self._status, self._reason
 

@@ -36,7 +36,7 @@ func castTo(e parse.Cast, v any) (any, error) {
 	return castDecimal(e, n)
 }
 
-// castDecimal rounds to the scale; without size the value stays what it is, and becomes exact.
+// castDecimal rounds to the scale. Without a size it only makes the number exact.
 func castDecimal(e parse.Cast, n any) (any, error) {
 	if e.Size < 0 {
 		return value.Round(n, value.MaxDigits, value.HalfUp)

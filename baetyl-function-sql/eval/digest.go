@@ -31,7 +31,7 @@ func fromBase64(_ *row, a []any) (any, error) {
 
 func fromHex(_ *row, a []any) (any, error) { return asText(hex.DecodeString(a[0].(string))) }
 
-// asText refuses bytes that JSON has no form for.
+// asText returns bytes as text, or an error if they are not UTF-8: JSON has no form for them.
 func asText(b []byte, err error) (any, error) {
 	switch {
 	case err != nil:

@@ -11,7 +11,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
 )
 
-// TestDocs runs the examples of docs/sql.md, `expression` is `result`, and looks for every function there.
+// TestDocs runs the examples of docs/sql.md, which say that `expression` is `result`, and checks that each function is
+// documented there.
 func TestDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/sql.md")
 	require.NoError(t, err)

@@ -2,12 +2,13 @@
 //
 //	parse.Statement ──Compile──► Query ──Run(Message)──► result
 //
-// Compile resolves functions and literals, so that what can be wrong without a message is an error before one comes. It promises that
-// a Query may be run from any goroutine, that the result is compact JSON with sorted keys, and that no message makes it panic or use
-// memory out of proportion. Only uuid() makes two runs differ. It does not know where messages come from.
+// Compile resolves functions and literals, so that what can be wrong without a message is an error before one comes. It
+// promises that a Query may be run from any goroutine, that the result is compact JSON with sorted keys, and that no
+// message makes it panic or use memory out of proportion. Only uuid() makes two runs differ. It does not know where
+// messages come from.
 //
-// Rules of the dialect: a missing field is null; a comparison with null is unknown, and only what is true is selected; a column that
-// is named wins over *; an error of an expression names its place in the statement.
+// Rules of the dialect: a missing field is null; a comparison with null is unknown, and only what is true is selected;
+// a column that is named wins over *; an error of an expression names its place in the statement.
 package eval
 
 import (
@@ -23,7 +24,7 @@ type Message struct {
 	Topic   string
 	QOS     uint32
 	Payload []byte
-	Now     time.Time // what timestamp() and now() tell
+	Now     time.Time // the result of timestamp() and now()
 }
 
 // Query is a statement that is ready to run.
@@ -41,6 +42,7 @@ type column struct {
 // expr computes a value of package value for a message. An error is an *parse.Error.
 type expr func(r *row) (any, error)
 
+// row is one message.
 type row struct {
 	*Message
 	root value.Object
@@ -74,7 +76,8 @@ func Compile(s *parse.Statement) (*Query, error) {
 	return q, nil
 }
 
-// Run returns the result, nil if the condition does not hold.
+// Run returns the result, nil if the condition does not hold. An error is an *parse.Error, or says that the payload is
+// not a JSON object.
 func (q *Query) Run(m Message) ([]byte, error) {
 	v, err := value.Decode(m.Payload)
 	if err != nil {
@@ -97,7 +100,7 @@ func (q *Query) Run(m Message) ([]byte, error) {
 	return value.Append(make([]byte, 0, len(m.Payload)+64), out), nil
 }
 
-// project builds the result: what stars copy, then the columns over it, in their order.
+// project builds the result: first the fields that stars copy, then the columns, which replace fields of the same name.
 func (q *Query) project(r *row) (value.Object, error) {
 	out := make(value.Object, 0, len(r.root)+len(q.columns))
 	for _, star := range q.stars {
@@ -127,8 +130,8 @@ func (q *Query) project(r *row) (value.Object, error) {
 	return out, nil
 }
 
-// put sets the value at the path as. Objects on the way are copied, since they may be part of the message; what is no object is
-// replaced by one.
+// put sets the value at the path as. It copies the objects on the path, since they may be part of the message, and
+// replaces other values there by objects.
 func put(o *value.Object, as []string, v any) {
 	if len(as) == 1 {
 		o.Set(as[0], v)

@@ -10,7 +10,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/value"
 )
 
-// A function has one line in functions. args has a letter for each argument; those behind a ? may be missing, and a + repeats the last.
+// function describes a function of the dialect. args has a letter for each argument; those after a ? may be missing,
+// and a + repeats the last one.
 //
 //	t text: string           a value of another type becomes its JSON
 //	n number: what value.Number returns
@@ -23,10 +24,10 @@ import (
 //	e part of a time: func(time.Time) int64
 //	p path: []parse.Step
 //
-// What is wrong with a literal argument is an error before a message comes.
+// Compile converts literal arguments, so a wrong one is an error before a message comes.
 //
-// call gets as many values as there are arguments, of these types. A null among them makes the result null, call is not asked then.
-// lazy, in place of call, gets the arguments themselves and decides which of them are computed.
+// call gets the values of the arguments, of these types. If one of them is null, the result is null and call does not
+// run. lazy, in place of call, gets the arguments themselves and decides which of them are computed.
 type function struct {
 	args string
 	call func(r *row, a []any) (any, error)
@@ -112,9 +113,9 @@ var functions = map[string]function{
 	// structure
 	"json_value":     {args: "vp", call: jsonValue},
 	"json_parse":     {args: "t", call: jsonParse},
-	"to_json":        {args: "v", call: func(_ *row, a []any) (any, error) { return string(value.Append(nil, a[0])), nil }},
+	"to_json":        {args: "v", call: toJSON},
 	"key_value":      {args: "tttt", call: keyValue},
-	"array_length":   {args: "l", call: func(_ *row, a []any) (any, error) { return int64(len(a[0].([]any))), nil }},
+	"array_length":   {args: "l", call: arrayLength},
 	"array_contains": {args: "lv", call: arrayContains},
 	"array_get":      {args: "li", call: arrayGet},
 	"array_join":     {args: "lt", call: arrayJoin},
@@ -211,7 +212,7 @@ func count(least, most int) string {
 	return fmt.Sprintf("%d to %d arguments", least, most)
 }
 
-// done is the letter of an argument that is converted already.
+// done is the letter of an argument that needs no conversion, like that of any value.
 const done = 'v'
 
 // convert makes v, which is not null, what the letter of an argument says.

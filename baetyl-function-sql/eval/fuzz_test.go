@@ -12,8 +12,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 )
 
-// FuzzRun: no statement and no message makes a panic; what comes out is JSON, the same for the same message, and an error names a place
-// in the statement. The seeds are the golden table.
+// FuzzRun: no statement and no message makes a panic; the result is JSON, the same for the same message, and an
+// error names a place in the statement. The seeds are the golden table.
 func FuzzRun(f *testing.F) {
 	data, err := os.ReadFile("testdata/golden.txt")
 	if err != nil {

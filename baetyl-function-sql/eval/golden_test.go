@@ -13,9 +13,9 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 )
 
-var update = flag.Bool("update", false, "write what is computed into testdata")
+var update = flag.Bool("update", false, "write the computed results into testdata")
 
-// now is what the clock says in the tests.
+// now is the time in the tests.
 var now = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
 
 func compile(src string) (*eval.Query, error) {
@@ -92,7 +92,7 @@ func golden(out *strings.Builder, lines []string) {
 	}
 }
 
-// The example of the documents.
+// The example of the documentation.
 func TestDocumentedExample(t *testing.T) {
 	q, err := compile("select qos() as qos, topic() as topic, * where id < 10")
 	require.NoError(t, err)

@@ -14,10 +14,11 @@ type likeRune struct {
 	kind byte // '%' any text, '_' any character, 0 the character r
 }
 
-// maxPattern is how long a pattern may be, in bytes: a match takes as many steps for each character of the text at worst.
+// maxPattern is how long a pattern may be, in bytes: a match takes as many steps for each character of the text at
+// worst.
 const maxPattern = 1000
 
-// pattern reads a pattern. Behind the escape character may stand %, _ or itself.
+// pattern reads a pattern. The escape character may be followed by %, _ or itself.
 func pattern(s string, escape rune) (likePattern, error) {
 	if len(s) > maxPattern {
 		return nil, fmt.Errorf("the pattern is longer than %d bytes", maxPattern)

@@ -7,9 +7,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/value"
 )
 
-// A condition is true, false, or nil, which is unknown.
-
-// logical makes sure that e is a condition.
+// logical makes sure that e is a condition: true, false, or nil for unknown.
 func logical(e expr, pos parse.Pos, what string) expr {
 	return func(r *row) (any, error) {
 		v, err := e(r)
@@ -33,7 +31,7 @@ func not(e expr) expr {
 	}
 }
 
-// both is or where decides is true, and where it is false. The right side is not computed when the left one decides.
+// both is "or" if decides is true, and "and" if it is false. When the left side decides, the right one is not computed.
 func both(decides bool, l, r expr) expr {
 	return func(row *row) (any, error) {
 		a, err := l(row)
@@ -123,7 +121,7 @@ func in(x expr, list []expr) expr {
 	}
 }
 
-// is never is unknown. What is no condition is neither true nor false nor unknown.
+// is is never unknown itself. A value that is no condition is neither true nor false nor unknown.
 func is(e expr, what string) expr {
 	want := map[string]any{"true": true, "false": false}[what]
 	return func(r *row) (any, error) {
@@ -138,7 +136,8 @@ func is(e expr, what string) expr {
 	}
 }
 
-// like gets x, the pattern, and the escape character if there is one. Texts are compared as they are, upper and lower case apart.
+// like gets x, the pattern, and the escape character if there is one. Texts are compared as they are, upper and lower
+// case apart.
 func like(e parse.Like, parts []expr) (expr, error) {
 	get := func(r *row) (p likePattern, err error) {
 		var text [2]string

@@ -33,7 +33,7 @@ func round(how value.Rounding) callFunc {
 	}
 }
 
-// div is a / b without what is behind the point.
+// div is the whole part of a / b.
 func div(_ *row, a []any) (any, error) {
 	rest, err := value.Arith('%', a[0], a[1])
 	if err != nil {

@@ -9,7 +9,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/value"
 )
 
-// jsonValue is what a path, a.b[0] or $.a.b[0], leads to in a text that is JSON, or in a value. What is not JSON has null there.
+// jsonValue is what a path, a.b[0] or $.a.b[0], leads to in a text that is JSON, or in a value. What is not JSON has
+// null there.
 func jsonValue(_ *row, a []any) (any, error) {
 	v := a[0]
 	if text, ok := v.(string); ok {
@@ -61,7 +62,8 @@ func jsonParse(_ *row, a []any) (any, error) {
 	return v, nil
 }
 
-// keyValue splits text by sep1 and each part by sep2, and is what stands behind key: key_value('a=1;b=2', ';', '=', 'b') is '2'.
+// keyValue splits text by sep1 and each part by sep2, and returns the text after key: key_value('a=1;b=2', ';', '=',
+// 'b') is '2'.
 func keyValue(_ *row, a []any) (any, error) {
 	for part := range strings.SplitSeq(a[0].(string), a[1].(string)) {
 		if key, v, ok := strings.Cut(part, a[2].(string)); ok && key == a[3] {
@@ -70,6 +72,10 @@ func keyValue(_ *row, a []any) (any, error) {
 	}
 	return nil, nil
 }
+
+func toJSON(_ *row, a []any) (any, error) { return string(value.Append(nil, a[0])), nil }
+
+func arrayLength(_ *row, a []any) (any, error) { return int64(len(a[0].([]any))), nil }
 
 func arrayContains(_ *row, a []any) (any, error) {
 	for _, v := range a[0].([]any) {

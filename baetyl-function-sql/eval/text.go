@@ -8,12 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is the longest text, in bytes, that a function may return: lpad and replace make much of little.
+// maxText is the longest text, in bytes, that a function may return: lpad and replace could make a huge one.
 const maxText = 16 << 20
 
 var errLong = errors.New("the text would be longer than 16 MB")
 
-// limited joins texts.
+// limited joins texts, or returns errLong.
 func limited(parts ...string) (string, error) {
 	n := 0
 	for _, p := range parts {
@@ -50,7 +50,7 @@ func trim(f func(s, cutset string) string) callFunc {
 		if len(a) == 2 {
 			set = a[1].(string)
 		}
-		if len(set) > maxPattern { // each of them is looked for at each place
+		if len(set) > maxPattern { // strings.Trim searches the whole set for each character
 			return nil, fmt.Errorf("the characters are more than %d bytes", maxPattern)
 		}
 		return f(a[0].(string), set), nil
@@ -70,7 +70,7 @@ func replace(_ *row, a []any) (any, error) {
 	if from == "" {
 		return s, nil
 	}
-	if int64(len(s))+int64(strings.Count(s, from))*int64(len(to)-len(from)) > maxText { // more than 32 bits may hold
+	if int64(len(s))+int64(strings.Count(s, from))*int64(len(to)-len(from)) > maxText { // may not fit in 32 bits
 		return nil, errLong
 	}
 	return strings.ReplaceAll(s, from, to), nil

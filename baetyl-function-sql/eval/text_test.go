@@ -10,7 +10,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 )
 
-// The length of the result is 2^32 more than what 32 bits can say of it.
+// The length of the result overflows 32 bits, and its lower 32 bits are a small number.
 func TestReplaceThatIsTooLong(t *testing.T) {
 	s, err := parse.Parse("select replace(a, 'x', b) as c")
 	require.NoError(t, err)

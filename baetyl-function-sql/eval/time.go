@@ -12,17 +12,18 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/value"
 )
 
-// isoLayout is how times look that have no other layout, as package time has it.
+// isoLayout is the layout of times by default, as package time has it.
 const isoLayout = "2006-01-02T15:04:05.000Z07:00"
 
 // tokens of a layout and what package time calls them, longer ones first.
 var tokens = []struct{ token, layout string }{
-	{"yyyy", "2006"}, {"yy", "06"}, {"MMMM", "January"}, {"MMM", "Jan"}, {"MM", "01"}, {"M", "1"}, {"dd", "02"}, {"d", "2"},
+	{"yyyy", "2006"}, {"yy", "06"}, {"MMMM", "January"}, {"MMM", "Jan"}, {"MM", "01"}, {"M", "1"},
+	{"dd", "02"}, {"d", "2"}, {"EEEE", "Monday"}, {"EEE", "Mon"}, {"D", "002"},
 	{"HH", "15"}, {"hh", "03"}, {"h", "3"}, {"mm", "04"}, {"m", "4"}, {"ss", "05"}, {"s", "5"},
-	{".SSSSSS", ".000000"}, {".SSS", ".000"}, {"a", "PM"}, {"EEEE", "Monday"}, {"EEE", "Mon"}, {"XXX", "Z07:00"}, {"XX", "Z0700"}, {"D", "002"},
+	{".SSSSSS", ".000000"}, {".SSS", ".000"}, {"a", "PM"}, {"XXX", "Z07:00"}, {"XX", "Z0700"},
 }
 
-// goLayout translates a layout. T, Z and everything that is neither letter nor digit stands for itself.
+// goLayout translates a layout. T, Z and all characters that are neither letters nor digits stand for themselves.
 func goLayout(layout string) (string, error) {
 	var b strings.Builder
 next:
@@ -44,7 +45,7 @@ next:
 	return b.String(), nil
 }
 
-// zones are those that were used; there are only so many.
+// zones are the zones that were used, by name. There are only a few hundred.
 var zones sync.Map // of string → *time.Location
 
 // zone finds Europe/Berlin or +08:00; UTC if name is empty.
@@ -67,8 +68,14 @@ func zone(name string) (*time.Location, error) {
 	return l, nil
 }
 
-// texts without layout: RFC 3339, or as SQL writes them, then in UTC.
-var texts = []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01-02 15:04:05", "2006-01-02T15:04:05", "2006-01-02"}
+// texts are the layouts of times that are given as text without a layout: RFC 3339, and those of SQL, which are UTC.
+var texts = []string{
+	time.RFC3339Nano,
+	"2006-01-02 15:04:05Z07:00",
+	"2006-01-02 15:04:05",
+	"2006-01-02T15:04:05",
+	"2006-01-02",
+}
 
 // moment is the time of v: milliseconds since 1970 or text.
 func moment(v any) (time.Time, error) {

@@ -1,15 +1,18 @@
 // Package parse reads the SQL of a function: select <columns> [where <condition>], expressions over one JSON message.
 //
-//	text ──lex──► tokens ──Parse──► Statement
+//	text ──lex──► tokens ──parser──► Statement
 //
-// It promises never to panic, that size and depth of a statement are bounded, and that an error names line, column,
-// what was found and what was expected. It does not know which functions there are; forms with words in them
-// (trim(both 'x' from a)) become calls.
+// Parse never panics. It limits size and depth of a statement. Its errors name line, column, what was found and what
+// was expected. It does not know which functions there are; forms with words in them (trim(both 'x' from a)) become
+// calls.
 package parse
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
-// Bounds of a statement: neither reading nor running it can exhaust the stack.
+// Limits of a statement, so that neither reading nor running it exhausts the stack.
 const (
 	MaxSize  = 64 << 10 // bytes
 	MaxDepth = 100      // of nested expressions
@@ -19,7 +22,7 @@ const (
 // Pos is a place in a statement, from 1; columns count characters.
 type Pos struct{ Line, Col int }
 
-// Error is what is wrong with a statement, or with what it computes, and where.
+// Error is an error of a statement, or of what it computes, with its place.
 type Error struct {
 	Pos  Pos
 	Text string
@@ -34,7 +37,8 @@ type Statement struct {
 	Where   Expr
 }
 
-// Column is one of the select list. Star copies the fields of the object at Expr, of the whole message if Expr is nil.
+// Column is an entry of the select list. Star copies the fields of the object at Expr, of the whole message if Expr is
+// nil.
 type Column struct {
 	Star bool
 	Expr Expr
@@ -48,16 +52,19 @@ type Expr interface{ Position() Pos }
 func (p Pos) Position() Pos { return p }
 
 type (
-	// Null, Bool, Text and Number are literals.
+	// Null is the literal null.
 	Null struct{ Pos }
+	// Bool is true or false.
 	Bool struct {
 		Pos
 		Value bool
 	}
+	// Text is a literal in quotes, 'text'.
 	Text struct {
 		Pos
 		Value string
 	}
+	// Number is a literal number.
 	Number struct {
 		Pos
 		Value string // as JSON writes it
@@ -121,8 +128,8 @@ type (
 		Pos
 		X    Expr
 		Type string // a value of types
-		// Size is the length of a varchar or char, the precision of a decimal; Scale that of a decimal. -1 if it is not
-		// given.
+		// Size is the length of a varchar or char, or the precision of a decimal; Scale is that of a decimal. Both are -1
+		// when they are not given.
 		Size, Scale int
 	}
 )
@@ -151,34 +158,17 @@ var types = map[string]string{
 	"bool": Boolean, "boolean": Boolean,
 }
 
-// reserved words are fields only in quotes, or behind a point.
-var reserved = map[string]bool{
-	"select":   true,
-	"distinct": true,
-	"as":       true,
-	"from":     true,
-	"where":    true,
-	"group":    true,
-	"having":   true,
-	"order":    true,
-	"limit":    true,
-	"union":    true,
-	"and":      true,
-	"or":       true,
-	"not":      true,
-	"in":       true,
-	"between":  true,
-	"like":     true,
-	"escape":   true,
-	"is":       true,
-	"null":     true,
-	"true":     true,
-	"false":    true,
-	"unknown":  true,
-	"case":     true,
-	"when":     true,
-	"then":     true,
-	"else":     true,
-	"end":      true,
-	"cast":     true,
+// reserved words name fields only in quotes, or after a point.
+var reserved = setOf(`
+	select distinct as from where group having order limit union
+	and or not in between like escape is null true false unknown
+	case when then else end cast
+`)
+
+func setOf(words string) map[string]bool {
+	set := map[string]bool{}
+	for _, w := range strings.Fields(words) {
+		set[w] = true
+	}
+	return set
 }

@@ -2,7 +2,7 @@ package parse
 
 import "strings"
 
-// call reads what comes behind name(. The forms of SQL-92 with words instead of commas become plain calls:
+// call reads what follows name(. The forms of SQL-92 with words instead of commas become plain calls:
 //
 //	position(a in b)            position(a, b)
 //	substring(a from b for c)   substring(a, b, c)

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Binding powers, weakest first. not, as a prefix, binds between and and the comparisons; a sign binds strongest.
+// Binding powers, weakest first. The prefix not stands between and and the comparisons; a sign binds strongest.
 const (
 	orPower = iota + 1
 	andPower
@@ -17,26 +17,13 @@ const (
 )
 
 var powers = map[string]int{
-	"or":      orPower,
-	"and":     andPower,
-	"=":       comparePower,
-	"<>":      comparePower,
-	"!=":      comparePower,
-	"<":       comparePower,
-	"<=":      comparePower,
-	">":       comparePower,
-	">=":      comparePower,
-	"in":      comparePower,
-	"between": comparePower,
-	"like":    comparePower,
-	"not":     comparePower,
-	"is":      comparePower,
-	"||":      concatPower,
-	"+":       sumPower,
-	"-":       sumPower,
-	"*":       productPower,
-	"/":       productPower,
-	"%":       productPower,
+	"or": orPower, "and": andPower,
+	"=": comparePower, "<>": comparePower, "!=": comparePower,
+	"<": comparePower, "<=": comparePower, ">": comparePower, ">=": comparePower,
+	"in": comparePower, "between": comparePower, "like": comparePower, "not": comparePower, "is": comparePower,
+	"||": concatPower,
+	"+":  sumPower, "-": sumPower,
+	"*": productPower, "/": productPower, "%": productPower,
 }
 
 // expr reads operators that bind more strongly than floor.
@@ -98,11 +85,11 @@ func (p *parser) infix(left Expr, op string, power int, pos Pos) Expr {
 		if t.kind != word || what != "null" && what != "true" && what != "false" && what != "unknown" {
 			fail(t, "'null', 'true', 'false' or 'unknown'")
 		}
-		if e := (Is{pos, left, what}); !not {
-			return e
-		} else {
+		e := Is{pos, left, what}
+		if not {
 			return Unary{pos, "not", e}
 		}
+		return e
 	case "!=":
 		op = "<>"
 	}
@@ -197,7 +184,7 @@ func (p *parser) caseOf(pos Pos) Expr {
 	return c
 }
 
-// cast reads what comes behind cast(.
+// cast reads what follows cast(.
 func (p *parser) cast(pos Pos) Expr {
 	c := Cast{Pos: pos, X: p.expr(0), Size: -1, Scale: -1}
 	p.want("as")
@@ -224,7 +211,7 @@ func (p *parser) cast(pos Pos) Expr {
 	return c
 }
 
-// maxSize bounds what char(n) fills up, and the digits of a decimal.
+// maxSize is the largest n of char(n) and varchar(n), and the most digits of a decimal.
 const maxSize = 1000
 
 func (p *parser) size() int {

@@ -20,7 +20,7 @@ const (
 
 type token struct {
 	kind kind
-	text string // without quotes; of a word as it stands
+	text string // without quotes; a word in the case of the statement
 	pos  Pos
 }
 
@@ -62,7 +62,7 @@ func lex(src string) ([]token, error) {
 
 func (l *lexer) rest() string { return l.src[l.i:] }
 
-// skip goes n bytes on.
+// skip moves n bytes forward.
 func (l *lexer) skip(n int) {
 	for _, r := range l.src[l.i : l.i+n] {
 		if l.pos.Col++; r == '\n' {
@@ -108,10 +108,8 @@ func (l *lexer) token() (token, error) {
 		n := numberLength(rest)
 		t.kind, t.text = number, rest[:n]
 		if next, _ := utf8.DecodeRuneInString(rest[n:]); isLetter(next) {
-			return t, &Error{
-				t.pos,
-				fmt.Sprintf("unexpected %q behind a number; a field that begins with a digit needs quotes", next),
-			}
+			wrong := fmt.Sprintf("unexpected %q behind a number; a field that begins with a digit needs quotes", next)
+			return t, &Error{t.pos, wrong}
 		}
 	case isLetter(r):
 		t.kind, t.text = word, rest[:len(rest)-len(strings.TrimLeftFunc(rest, isLetterOrDigit))]
@@ -125,7 +123,7 @@ func (l *lexer) token() (token, error) {
 	return t, nil
 }
 
-// quotes reads 'text', "name" or `name`; the quote itself stands there twice.
+// quotes reads 'text', "name" or `name`. Two quotes stand for one in the text.
 func (l *lexer) quotes(q byte) (token, error) {
 	t := token{kind: quoted, pos: l.pos}
 	if q == '\'' {

@@ -22,7 +22,7 @@ func Parse(src string) (s *Statement, err error) {
 		return nil, err
 	}
 	p := &parser{tokens: tokens}
-	defer func() { // the parser's own errors travel as panics, to keep its functions short; others go on
+	defer func() { // the parser panics with its errors, which keeps its functions short; other panics are bugs
 		if r := recover(); r != nil {
 			e, ok := r.(*Error)
 			if !ok {
@@ -153,7 +153,7 @@ func nameOf(e Expr, n int) string {
 	return "column" + strconv.Itoa(n)
 }
 
-// name is any word, or quoted.
+// name reads a word, reserved ones too, or a name in quotes.
 func (p *parser) name() string {
 	t := p.next()
 	if t.kind != quoted && t.kind != word {
@@ -198,5 +198,5 @@ func (p *parser) whole(what string) int {
 	if t.kind != number || err != nil {
 		fail(t, what)
 	}
-	return int(min(n, math.MaxInt32)) // more of anything than there is, on every processor
+	return int(min(n, math.MaxInt32)) // an int has 32 bits on some processors; no array is as long
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 )
 
-// Statements that are too much are refused, none of them after long work or with an exhausted stack.
+// Statements that are too long or too deep are refused, quickly and without exhausting the stack.
 func TestBounds(t *testing.T) {
 	for name, c := range map[string]struct{ statement, want string }{
 		"size":        {"select " + strings.Repeat("a", parse.MaxSize), "1:1: the statement is longer than 65536 bytes"},
@@ -25,24 +25,25 @@ func TestBounds(t *testing.T) {
 		"path":        {"select a" + strings.Repeat(".a", 200), "the path has more than 100 steps"},
 		"indexes":     {"select a" + strings.Repeat("[0]", 200), "the path has more than 100 steps"},
 		"alias":       {"select a as a" + strings.Repeat(".a", 200), "the path has more than 100 steps"},
-		"index":       {"select a[99999999999999999999]", `1:10: unexpected "99999999999999999999", expected an index, a whole number from 0`},
-		"bytes":       {"select \xff", "1:1: the statement is not UTF-8"},
+		"index": {"select a[99999999999999999999]", `1:10: unexpected "99999999999999999999", ` +
+			"expected an index, a whole number from 0"},
+		"bytes": {"select \xff", "1:1: the statement is not UTF-8"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := parse.Parse(c.statement)
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	_, err := parse.Parse(
-		"select a" + strings.Repeat("+a", 1000) + " where " + strings.Repeat("(", 99) + "a" + strings.Repeat(")", 99),
-	)
+	deep := strings.Repeat("(", 99) + "a" + strings.Repeat(")", 99)
+	_, err := parse.Parse("select a" + strings.Repeat("+a", 1000) + " where " + deep)
 	require.NoError(t, err)
 }
 
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"select a.*, -b[0].\"c d\" as c.e, 'it''s' x where x is not null;",
-		"select trim(both 'x' from a), position('x' in a), substring(a from 1 for 2), extract(year from a), cast(a as decimal(3, 1))",
+		"select trim(both 'x' from a), position('x' in a), substring(a from 1 for 2), extract(year from a), " +
+			"cast(a as decimal(3, 1))",
 		"select case a when 1 then .5e-3 else 007 end where a not between 1 and 2 or b like '%' escape '!' -- c\n/* d */",
 	} {
 		f.Add(s)

@@ -10,8 +10,8 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// BenchmarkCall is the statement of the documents through a real connection, 64 calls under way. Both ends share the
-// processors.
+// BenchmarkCall runs the statement of the documentation over a real connection, 64 calls at a time. Client and server
+// share the processors.
 func BenchmarkCall(b *testing.B) {
 	for _, pipe := range []bool{false, true} {
 		b.Run(map[bool]string{false: "gRPC", true: "pipe"}[pipe], func(b *testing.B) {

@@ -27,7 +27,7 @@ type config struct {
 func (c *config) Complete() {
 	c.queries = map[string]*eval.Query{}
 	for _, f := range c.Functions {
-		if q, err := compile(f.Handler); err == nil { // Validate tells what is wrong
+		if q, err := compile(f.Handler); err == nil { // Validate returns the error
 			c.queries[f.Name] = q
 		}
 	}
@@ -62,11 +62,10 @@ func compile(statement string) (*eval.Query, error) {
 	return eval.Compile(s)
 }
 
-// The detail of an error is the same as that of the other runtimes; the SDK puts "Exception calling application: "
-// before it.
+// errUnknown has the text that the other runtimes have. The SDK puts "Exception calling application: " before it.
 var errUnknown = errors.New("function not found")
 
-// run replaces the payload by the result.
+// run replaces the payload by the result; it is empty if the condition does not hold.
 func (c *config) run(m *function.Message) (*function.Message, error) {
 	q := c.queries[m.FunctionName]
 	if q == nil {
@@ -80,7 +79,7 @@ func (c *config) run(m *function.Message) (*function.Message, error) {
 	return m, nil
 }
 
-// maxDetail is how many bytes of an error are answered: a part of the message may be in it.
+// maxDetail is the most bytes of an error in an answer: an error may quote a part of a large message.
 const maxDetail = 4000
 
 func short(detail string) string {

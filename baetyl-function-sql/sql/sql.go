@@ -7,7 +7,7 @@
 //
 //	message ─► Serve ─► config.run ─► eval.Query ─► answer
 //
-// Command is what the program does with arguments: it tries a statement.
+// With arguments the program tries a statement instead; see Command.
 package sql
 
 import (
@@ -17,7 +17,8 @@ import (
 	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 )
 
-// Main is the module: it serves the function manager until it is asked to end, or says why it cannot.
+// Main is the module: it serves the function manager until ctx is done. It returns an error if the configuration is
+// wrong or it cannot listen.
 func Main(ctx baetyl.Context) error {
 	var cfg config
 	if err := ctx.LoadConfig(&cfg); err != nil {
@@ -28,6 +29,6 @@ func Main(ctx baetyl.Context) error {
 	}, atOnce)
 }
 
-// atOnce asks for calls side by side: a statement neither waits nor keeps anything between calls, so more of them cost
-// nothing, and none of them waits for the way of another one's answer.
+// atOnce asks the function manager for 64 calls at once. Statements keep nothing between calls, so they may run side by
+// side, and no call waits while the answer of another one is sent.
 func atOnce(c *function.ServerConfig) { c.Announced = 64 }

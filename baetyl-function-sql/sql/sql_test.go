@@ -55,31 +55,35 @@ func options(config string) functiontest.Options {
 	}
 }
 
-// The runtime as the function manager sees it.
+// TestCalls calls the runtime as the function manager does.
 func TestCalls(t *testing.T) {
 	for _, pipe := range []bool{false, true} {
 		t.Run(map[bool]string{false: "gRPC", true: "pipe"}[pipe], func(t *testing.T) {
 			o := options(service)
 			o.Pipe = pipe
 			r := functiontest.Start(t, o)
-			request := &function.Message{ID: 7, QOS: 1, Topic: "größe/t", Payload: []byte(` {"id": 1} `), Timestamp: -5,
-				FunctionName: "sql-filter", FunctionInvokeID: "7a1c"}
+			request := &function.Message{
+				ID:               7,
+				QOS:              1,
+				Topic:            "größe/t",
+				Payload:          []byte(` {"id": 1} `),
+				Timestamp:        -5,
+				FunctionName:     "sql-filter",
+				FunctionInvokeID: "7a1c",
+			}
 			answer, err := r.Client.Call(t.Context(), request)
 			require.NoError(t, err)
 			require.Equal(t, `{"id":1,"qos":1,"topic":"größe/t"}`, string(answer.Payload))
 			answer.Payload = request.Payload
 			require.True(t, proto.Equal(request, answer), "the answer is the request with another payload")
 
-			require.Empty(t, r.MustCall(t, "sql-filter", `{"id":10}`), "what is not selected is an empty payload")
+			require.Empty(t, r.MustCall(t, "sql-filter", `{"id":10}`), "a message that is not selected has an empty result")
 			require.Equal(t, `{"result":3.5}`, r.MustCall(t, "divide", `{"a":7,"b":2}`))
 			require.Empty(t, r.MustCall(t, "divide", `{}`))
 			const failed = "Exception calling application: "
 			require.Equal(t, failed+"('[UserCodeInvoke]', 1:10: /: division by zero)", r.UserError(t, "divide", `{"a":1,"b":0}`))
-			require.Equal(
-				t,
-				failed+"('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)",
-				r.UserError(t, "divide", "not JSON"),
-			)
+			want := failed + "('[UserCodeInvoke]', the payload is not a JSON object: byte 1: unexpected 'n', expected a value)"
+			require.Equal(t, want, r.UserError(t, "divide", "not JSON"))
 			require.Equal(t, failed+"function not found", r.UserError(t, "nowhere", `{}`))
 
 			require.Less(t, len(r.UserError(t, "path", `{"p":"`+strings.Repeat("ü", 1<<20)+`["}`)), 4200)
@@ -103,7 +107,7 @@ func TestPipeVectors(t *testing.T) {
 	functiontest.RunPipeVectors(t, options("functions: [{name: echo, handler: select *}]\n"))
 }
 
-// The function manager gives so many calls at once to one instance.
+// The runtime announces how many calls at once it takes.
 func TestCallsAtOnce(t *testing.T) {
 	r := functiontest.Start(t, options(service))
 	c, err := function.NewClient(function.ClientConfig{Address: r.Addr, Pipe: true})
@@ -119,29 +123,29 @@ func TestLimit(t *testing.T) {
 	require.Equal(t, codes.ResourceExhausted, status.Code(err), "%v", err)
 	require.NotEmpty(t, r.MustCall(t, "sql-filter", `{"id":1}`))
 
-	// More than 32 bits hold, on both ways.
+	// Values that do not fit in 32 bits, with gRPC and with the pipe.
 	o := options(service + "server: {message: {length: {max: 4g}}, concurrent: {max: 4294967295}}\n")
 	require.NotEmpty(t, functiontest.Start(t, o).MustCall(t, "sql-filter", `{"id":1}`))
 	o.Pipe = true
 	require.NotEmpty(t, functiontest.Start(t, o).MustCall(t, "sql-filter", `{"id":1}`))
 }
 
-// What is wrong with a statement is said at the start, with file, key, line and column.
+// A wrong statement ends the start with an error that names file, key, line and column.
 func TestWrongConfiguration(t *testing.T) {
-	const file = "etc/baetyl/service.yml: "
-	for config, want := range map[string]string{
-		"functions: [{name: f, handler: 'select * where id <'}]":   file + "functions[0].handler: 1:20: unexpected end of statement, expected an expression",
-		"functions: [{name: f, handler: 'select nope(a)'}]":        file + "functions[0].handler: 1:8: unknown function nope",
-		"functions: [{name: f, handler: select *}, {name: g}]":     file + "functions[1].handler: must not be empty",
-		"functions: [{handler: select *}]":                         file + "functions[0].name: must not be empty",
-		"functions: []":                                            file + "functions: must not be empty",
-		"functions: [{name: f, handler: select *, codedir: x}]":    file + "functions[0].codedir: unknown key",
-		"functions: [&a {name: f, handler: select *}, *a]":         file + `functions[1].name: "f" is the name of functions[0] too`,
-		"functions: [{name: f, handler: \"select\\n  *,\\n  #\"}]": file + "functions[0].handler: 3:3: unexpected character '#'",
+	for functions, want := range map[string]string{
+		"[]":                    "functions: must not be empty",
+		"[{handler: select *}]": "functions[0].name: must not be empty",
+		"[{name: f, handler: select *}, {name: g}]":     "functions[1].handler: must not be empty",
+		"[{name: f, handler: select *, codedir: x}]":    "functions[0].codedir: unknown key",
+		"[{name: f, handler: 'select nope(a)'}]":        "functions[0].handler: 1:8: unknown function nope",
+		"[{name: f, handler: \"select\\n  *,\\n  #\"}]": "functions[0].handler: 3:3: unexpected character '#'",
+		"[&a {name: f, handler: select *}, *a]":         `functions[1].name: "f" is the name of functions[0] too`,
+		"[{name: f, handler: 'select * where id <'}]": "functions[0].handler: 1:20: " +
+			"unexpected end of statement, expected an expression",
 	} {
-		status, output := functiontest.Fail(t, options(config))
-		assert.Equal(t, 1, status, config)
-		assert.Contains(t, output, want, config)
+		status, output := functiontest.Fail(t, options("functions: "+functions))
+		assert.Equal(t, 1, status, functions)
+		assert.Contains(t, output, "etc/baetyl/service.yml: "+want, functions)
 	}
 }
 
@@ -167,15 +171,24 @@ func TestConfigCases(t *testing.T) {
 			}
 			s, l := cfg.Server, system.Logger
 			c.Check(t, functiontest.Values{
-				"concurrent": s.Concurrent.Max, "message": int64(s.Message.Length.Max), "timeout": s.Timeout.Seconds(),
-				"level": l.Level, "format": l.Format, "path": l.Path, "age": l.Age.Max, "size": l.Size.Max, "backup": l.Backup.Max,
-				"functions": names,
+				"concurrent": s.Concurrent.Max,
+				"message":    int64(s.Message.Length.Max),
+				"timeout":    s.Timeout.Seconds(),
+				"level":      l.Level,
+				"format":     l.Format,
+				"path":       l.Path,
+				"age":        l.Age.Max,
+				"size":       l.Size.Max,
+				"backup":     l.Backup.Max,
+				"functions":  names,
 			}, "")
 		})
 	}
 }
 
+// TestTry runs the command test.
 func TestTry(t *testing.T) {
+	const self = "baetyl-function-sql: "
 	file := filepath.Join(t.TempDir(), "s.yml")
 	require.NoError(t, os.WriteFile(file, []byte(service), 0o600))
 	for _, c := range []struct {
@@ -188,16 +201,18 @@ func TestTry(t *testing.T) {
 		{`-c FILE test --event {"id":10}`, 0, "", "no match\n"},
 		{`-c FILE test --event -`, 0, `{"id":5,"qos":0,"topic":"t"}` + "\n", ""},
 		{`-c FILE test --function divide --event {"a":1,"b":8}`, 0, `{"result":0.125}` + "\n", ""},
-		{`-c FILE test --function divide --event {"a":1,"b":0}`, 1, "", "baetyl-function-sql: ('[UserCodeInvoke]', 1:10: /: division by zero)\n"},
-		{`-c FILE test --function x --event {}`, 1, "", "baetyl-function-sql: FILE: there is no function \"x\", only sql-filter, divide, path\n"},
-		{`-c no.yml test --event {}`, 1, "", "baetyl-function-sql: no.yml: open: no such file or directory\n"},
-		{`-c FILE`, 2, "", "baetyl-function-sql: the command is missing: test\nusage: "},
-		{`-c FILE serve`, 2, "", "baetyl-function-sql: the command is missing: test\nusage: "},
+		{`-c FILE test --function divide --event {"a":1,"b":0}`, 1, "",
+			self + "('[UserCodeInvoke]', 1:10: /: division by zero)\n"},
+		{`-c FILE test --function x --event {}`, 1, "",
+			self + "FILE: there is no function \"x\", only sql-filter, divide, path\n"},
+		{`-c no.yml test --event {}`, 1, "", self + "no.yml: open: no such file or directory\n"},
+		{`-c FILE`, 2, "", self + "the command is missing: test\nusage: "},
+		{`-c FILE serve`, 2, "", self + "the command is missing: test\nusage: "},
 		{`--help`, 0, usage, ""},
-		{`test`, 2, "", "baetyl-function-sql: --event is missing\nusage: "},
-		{`test --event {} more`, 2, "", "baetyl-function-sql: unexpected argument \"more\"\nusage: "},
-		{`test --event {} --qos 3`, 2, "", "baetyl-function-sql: --qos 3 is not 0, 1 or 2\nusage: "},
-		{`--nope`, 2, "", "baetyl-function-sql: flag provided but not defined: -nope\nusage: "},
+		{`test`, 2, "", self + "--event is missing\nusage: "},
+		{`test --event {} more`, 2, "", self + "unexpected argument \"more\"\nusage: "},
+		{`test --event {} --qos 3`, 2, "", self + "--qos 3 is not 0, 1 or 2\nusage: "},
+		{`--nope`, 2, "", self + "flag provided but not defined: -nope\nusage: "},
 	} {
 		var stdout, stderr bytes.Buffer
 		args := strings.Fields(strings.ReplaceAll(c.args, "FILE", file))

@@ -22,8 +22,9 @@ const usage = `usage: baetyl-function-sql                                  serve
   --qos QOS         its QoS (default 0)
 `
 
-// Command runs the command test of the program's arguments and returns the exit status: 0 with the result on stdout, or
-// with "no match" on stderr; 1 for an error of the statement or the message, 2 for wrong arguments.
+// Command runs the program's arguments, which are the command test, and returns the exit status: 0 with the result on
+// stdout, or with "no match" on stderr; 1 for an error of the configuration, the statement or the message; 2 for wrong
+// arguments.
 func Command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	file, name, event := baetyl.ConfigFile, "", ""
 	m := &function.Message{}
@@ -70,7 +71,8 @@ func Command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// tryMessage runs the function name, the first one if it is empty, on the message m with the payload event.
+// tryMessage runs a function, the first one if name is empty, on the message m with the payload event. The result is in
+// m.
 func tryMessage(file, name, event string, m *function.Message, stdin io.Reader) error {
 	var cfg config
 	if err := conf.Load(file, &cfg, conf.AllowKeys("hub", "logger")); err != nil {

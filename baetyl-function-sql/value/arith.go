@@ -11,7 +11,7 @@ const quotientDigits = 20
 
 // Arith computes a op b, op being one of + - * / %. Numbers are exact unless one of them is a float64. Sums have the
 // larger number of digits behind the point, products the sum of both, as SQL-92 says; the quotient of 7 and 2 is 3.5.
-// The rest has the sign of a.
+// The remainder, a % b, has the sign of a.
 func Arith(op byte, a, b any) (any, error) {
 	a, err := Number(a)
 	if err != nil {
@@ -35,7 +35,7 @@ func Arith(op byte, a, b any) (any, error) {
 	return decimals(op, decimal(a), decimal(b))
 }
 
-// whole is the fast path; not ok where the result is not an int64.
+// whole is the fast path for int64. It returns false when the result is not an int64, or not certain to be one.
 func whole(op byte, x, y int64) (int64, bool) {
 	switch op {
 	case '+':
@@ -127,14 +127,15 @@ func divideHalfUp(x, y *big.Int) *big.Int {
 	return q
 }
 
-// A Rounding says what happens to digits that are dropped.
+// A Rounding says how Round drops digits.
 type Rounding int
 
+// Roundings.
 const (
-	HalfUp   Rounding = iota // away from zero from 5 on
+	HalfUp   Rounding = iota // to the nearest; 5 away from zero
 	Truncate                 // towards zero
-	Floor
-	Ceil
+	Floor                    // down
+	Ceil                     // up
 )
 
 // Round returns v with places digits behind the point; negative places round to tens, hundreds and so on. The result
@@ -215,9 +216,9 @@ func Sign(v any) (int, error) {
 	return decimal(n).coef.Sign(), nil
 }
 
-// Whole returns v as an int; ErrForm if it is not a whole number, ErrRange if it is too large for 64 bits. What is
-// too large for 32 bits comes as the largest or smallest of those: it counts or measures something, and the answer is
-// the same on every processor.
+// Whole returns v as an int; ErrForm if it is not a whole number, ErrRange if it is too large for 64 bits. A number
+// that is too large for 32 bits becomes the largest or smallest of those, so that statements have the same result on
+// every processor; such numbers are positions and lengths, and no text is as long.
 func Whole(v any) (int, error) {
 	n, err := Number(v)
 	if err != nil {

@@ -44,8 +44,8 @@ func (o *Object) Set(key string, v any) {
 	*o = slices.Insert(*o, i, Member{key, v})
 }
 
-// Decode reads one JSON text. Of a key that stands twice the last one counts. encoding/json takes several times as
-// long, which would be most of the time of a call.
+// Decode reads one JSON text. When an object has a key twice, the last value counts. Decode exists because
+// encoding/json takes several times as long, which would be most of the time of a call.
 func Decode(data []byte) (any, error) {
 	if !utf8.Valid(data) {
 		return nil, errors.New("it is not UTF-8")
@@ -157,7 +157,7 @@ func (d *decoder) object() (any, error) {
 	}
 }
 
-// sorted sorts members in the order of a message.
+// sorted sorts members, which are in the order of the message, by key.
 func (o Object) sorted() Object {
 	rising := true
 	for i := 1; i < len(o) && rising; i++ {

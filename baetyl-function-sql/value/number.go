@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// MaxDigits is how long a number may be that is computed with; a longer one is passed on, but adding to it is an error.
+// MaxDigits is the most digits of a number that Arith and the like take. Longer ones can be copied, nothing else.
 const MaxDigits = 1000
 
 // Errors of arithmetic.
@@ -39,7 +39,7 @@ func exact(coef *big.Int, scale int) (any, error) {
 	return &Decimal{coef, scale}, nil
 }
 
-// String returns all digits, so many behind the point as the scale says.
+// String returns all digits, scale of them behind the point.
 func (d *Decimal) String() string {
 	s := d.coef.String()
 	if d.scale == 0 {

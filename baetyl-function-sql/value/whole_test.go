@@ -9,7 +9,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/value"
 )
 
-// Positions and lengths are the same on every processor: what 32 bits can't say is the end of them.
+// Whole has the same result on every processor: numbers that do not fit in 32 bits become the largest or smallest that
+// do.
 func TestWhole(t *testing.T) {
 	for text, want := range map[string]int{
 		"0": 0, "-5": -5, "2147483647": math.MaxInt32, "2147483648": math.MaxInt32, "4294967296": math.MaxInt32,

@@ -1,4 +1,4 @@
-"""What a call does, whichever way it came: it finds the handler, runs it under a guard, and says how it failed.
+"""What a call does, over gRPC or the pipe: it finds the handler, runs it under a guard, and says how it failed.
 
     accepted --> queued --> running --> answered
         |           +--------> skipped                        the caller's deadline passed, or it went away
@@ -25,7 +25,7 @@ _DETAIL_MAX = 4000
 
 
 class AddressError(Exception):
-    """The address of the configuration cannot be had. One line: the cause."""
+    """The runtime cannot listen at the address of the configuration. One line: the cause."""
 
 
 class KeyFileError(Exception):
@@ -47,8 +47,11 @@ class Calls(object):
         self._handlers, self._workers, self._log = handlers, workers, log
 
     def run(self, request, call):
-        """Returns request with the result as its Payload. Raises Refused. call has add_callback(f): f() is called when the
-        caller goes away, False when it is gone; and time_remaining(): seconds, or None."""
+        """Returns request with the result as its Payload. Raises Refused.
+
+        call has add_callback(f), which calls f() when the caller goes away and returns False when it is gone; and
+        time_remaining(), which returns seconds or None.
+        """
         handler = self._handlers.get(request.FunctionName)
         if handler is None:
             if self._workers.has(request.FunctionName):
@@ -60,7 +63,8 @@ class Calls(object):
         try:
             result = guard.run(handler, functions.event(request.Payload), functions.context(request))
         except CallEnded:
-            self._log.warning('function %s [%s] ended: its caller did not wait', request.FunctionName, request.FunctionInvokeID)
+            self._log.warning('function %s [%s] ended: its caller did not wait',
+                              request.FunctionName, request.FunctionInvokeID)
             raise Refused(CANCELLED, 'the caller is gone')
         except BaseException as e:  # SystemExit in user code ends the call, not the instance
             self._log.error('function %s [%s] failed', request.FunctionName, request.FunctionInvokeID,
@@ -83,7 +87,7 @@ def _failed(detail):
 
 
 class Gate(object):
-    """Lets so many calls in, and so many of them run."""
+    """Limits the calls that are accepted, and those of them that run."""
 
     def __init__(self, calls, workers):
         self._calls, self._workers = threading.Semaphore(calls), threading.Semaphore(workers)

@@ -1,7 +1,7 @@
 """Reads the configuration file into plain values, or says which key of which file is wrong and what to write instead.
 
-Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare number
-is nanoseconds, as it always was. An absent or null key gets its default; an unknown key is an error.
+Sizes are bytes or a number with k, m, g ("4m", binary units). Durations are Go durations ("30s", "1m30s"); a bare
+number is nanoseconds, as in earlier versions. An absent or null key gets its default; an unknown key is an error.
 """
 from __future__ import absolute_import
 
@@ -15,7 +15,7 @@ import yaml
 # The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 NAME_VARIABLES = ('BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME')
 ADDRESS_VARIABLES = ('BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_ADDRESS')
-# Set by a function manager that would rather have a pipe at the address than gRPC.
+# Set by a function manager that knows the pipe: the runtime then serves that at the address, not gRPC.
 PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE'
 
 Config = namedtuple('Config', 'file name server functions logger')
@@ -39,7 +39,7 @@ class ConfigError(Exception):
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice; plain YAML keeps the last one in silence."""
+    """Refuses a key that is there twice; PyYAML takes the last one."""
 
     def construct_mapping(self, node, deep=False):
         seen = set()
@@ -47,7 +47,8 @@ class _Loader(yaml.SafeLoader):
             if key_node.tag != 'tag:yaml.org,2002:merge':
                 key = self.construct_object(key_node, deep=True)
                 if not isinstance(key, (str, _string)):
-                    raise yaml.constructor.ConstructorError(None, None, 'key %r is not text' % (key,), key_node.start_mark)
+                    raise yaml.constructor.ConstructorError(
+                        None, None, 'key %r is not text' % (key,), key_node.start_mark)
                 if key in seen:
                     raise yaml.constructor.ConstructorError(
                         None, None, "key '%s' is there twice" % key, key_node.start_mark)
@@ -56,7 +57,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Section(object):
-    """A mapping of the file; the keys that nobody took are unknown ones."""
+    """A mapping of the file. A key that was not taken before done is unknown."""
 
     def __init__(self, file, path, value):
         if value is None:
@@ -96,7 +97,7 @@ class _Section(object):
 def load(file, environ=os.environ):
     """Returns the Config in file, overridden by environ. Raises ConfigError."""
     root = _Section(file, '', _parse(file, environ))
-    root.take('hub', lambda v: v)  # the same file shape as every other module; a runtime has no use for it
+    root.take('hub', lambda v: v)  # a key of all modules, which a runtime does not need
     name = root.take('name', _text)
     name = _from(environ, NAME_VARIABLES) or name
     server = _server(root.section('server'), environ)
@@ -136,8 +137,8 @@ def _expand(file, text, environ):
             continue
         for name in _VARIABLE.findall(line):
             if name not in environ:
-                raise ConfigError('%s: line %d: environment variable %s is not set; set it or write the value in its place'
-                                  % (file, i + 1, name))
+                raise ConfigError('%s: line %d: environment variable %s is not set; set it or write the value in its '
+                                  'place' % (file, i + 1, name))
         lines[i] = _VARIABLE.sub(lambda m: _unicode(environ[m.group(1)]), line)
     return '\n'.join(lines)
 
@@ -145,8 +146,8 @@ def _expand(file, text, environ):
 def _server(s, environ):
     workers, concurrent, message = s.section('workers'), s.section('concurrent'), s.section('message')
     length = message.section('length')
-    # "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers. The runtimes
-    # never read them there, but who copies the document deserves what it says.
+    # "Baetyl Configuration Interpretation" indents concurrent, message and the certificates below workers.
+    # Earlier versions did not read them there; this one does, so that a copy of the document works.
     concurrent2, message2 = workers.section('concurrent'), workers.section('message')
     length2 = message2.section('length')
     limit = length.take('max', _limit, length2.take('max', _limit, 4 << 20))
@@ -173,8 +174,8 @@ def _server(s, environ):
 
 def _target(s, address):
     if not address:
-        raise ConfigError('%s: config invalid, missing server address: set server.address, or the environment variable %s'
-                          % (s.file, ADDRESS_VARIABLES[0]))
+        raise ConfigError('%s: config invalid, missing server address: set server.address, or the environment '
+                          'variable %s' % (s.file, ADDRESS_VARIABLES[0]))
     address = address[len('tcp://'):] if address.startswith('tcp://') else address
     if not address.startswith('unix:') and not re.search(r':[0-9]+$', address):
         raise s.error('address', "'%s' is not <host>:<port>" % address)
@@ -299,5 +300,6 @@ def _unicode(text):
 
 
 def _kind(value):
-    kinds = ((dict, 'keys'), (list, 'a list'), (bool, 'true or false'), ((str, _string), 'text'), (_integer, 'a number'))
+    kinds = ((dict, 'keys'), (list, 'a list'), (bool, 'true or false'), ((str, _string), 'text'),
+             (_integer, 'a number'))
     return next((name for kind, name in kinds if isinstance(value, kind)), 'something else')

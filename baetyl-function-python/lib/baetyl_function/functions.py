@@ -41,8 +41,8 @@ def _load(entry):
         raise error
     where = getattr(module, '__file__', None) or 'the interpreter itself'
     if not os.path.abspath(where).startswith(os.path.abspath(entry.codedir) + os.sep):
-        raise LoadError("%s.handler: module '%s' of function '%s' is not the one in %s, its name belongs to %s; rename it"
-                        % (entry.path, module_name, entry.name, entry.codedir, where))
+        raise LoadError("%s.handler: module '%s' of function '%s' is not the one in %s, its name belongs to %s; "
+                        "rename it" % (entry.path, module_name, entry.name, entry.codedir, where))
     handler = getattr(module, attribute, None)
     if not callable(handler):
         raise LoadError("%s.handler: no function '%s' in %s, which function '%s' names"
@@ -52,7 +52,8 @@ def _load(entry):
 
 def user_part(traceback):
     """The part of a traceback that is below this package and Python's import; None when there is none."""
-    ours = (os.path.dirname(os.path.abspath(__file__)), os.path.dirname(os.path.abspath(importlib.__file__)), '<frozen importlib')
+    here, imports = (os.path.dirname(os.path.abspath(f)) for f in (__file__, importlib.__file__))
+    ours = (here, imports, '<frozen importlib')
     while traceback is not None and traceback.tb_frame.f_code.co_filename.startswith(ours):
         traceback = traceback.tb_next
     return traceback
@@ -71,7 +72,7 @@ def context(message):
 
 
 def event(payload):
-    """{} for an empty payload, the value of JSON text, else the bytes."""
+    """The event of a payload: {} for an empty one, the value of JSON text, else the bytes."""
     if not payload:
         return {}
     try:
@@ -81,7 +82,7 @@ def event(payload):
 
 
 def payload(result):
-    """b'' for None, bytes as they are, else JSON text. Raises UserError for what JSON cannot say."""
+    """The payload of a result: b'' for None, bytes as they are, else JSON text. Raises UserError if it has none."""
     if result is None:
         return b''
     if isinstance(result, bytes):

@@ -1,7 +1,7 @@
 """Ends a handler whose caller is gone, so that it does not hold a worker thread for ever.
 
-A thread cannot be ended from outside, but CPython can raise an exception in it. That reaches Python code, also an endless
-loop; code that waits inside C (a socket read, a sleep) goes on until it comes back to Python.
+A thread cannot be ended from outside, but CPython can raise an exception in it. That ends Python code, also an endless
+loop. Code that waits inside C (a socket read, a sleep) goes on until it returns to Python.
 """
 from __future__ import absolute_import
 
@@ -15,15 +15,17 @@ _get_ident = threading.get_ident if hasattr(threading, 'get_ident') else threadi
 
 
 class CallEnded(BaseException):
-    """Raised in the handler when the deadline passed or the caller cancelled. Not an Exception: `except Exception` in user
-    code must not hold it up."""
+    """Raised in the handler when the deadline passed or the caller cancelled.
+
+    It is no Exception, so that `except Exception` in user code does not catch it.
+    """
 
 
 class Guard(object):
     """For one call: run in the thread of the call, interrupt at most once from another one.
 
-    CallEnded is sent at most once and only between the start of run and its end; run leaves none behind, so that the next
-    call of the thread never gets the exception of this one.
+    CallEnded is sent at most once, and only while run runs. run leaves none behind: the next call of the thread never
+    gets the exception of this one.
     """
 
     def __init__(self):

@@ -3,9 +3,9 @@
     <date> <time> - <instance> - <LEVEL> - <message>              format: text
     {"time": ..., "level": ..., "instance": ..., "msg": ...}      format: json
 
-The file is rotated by size into <stem>-<time><suffix>; rotated files go when there are more than backup.max or when they
-are older than age.max days: the rules of all modules. Several processes may share the path (instances of one service, a
-runtime and its workers). A file that cannot be written costs its lines, never a call.
+The file is rotated by size into <stem>-<time><suffix>. Rotated files are removed when there are more than backup.max,
+or when they are older than age.max days, as in all modules. Several processes may share the path (instances of one
+service, a runtime and its workers). When the file cannot be written its lines are lost; calls go on.
 """
 from __future__ import absolute_import
 
@@ -20,9 +20,11 @@ _LEVELS = {'debug': logging.DEBUG, 'info': logging.INFO, 'warn': logging.WARNING
 
 
 def new(config, name):
-    """Returns the logger for config.Logger. It is not part of logging's tree: what user code sets up does not change it."""
+    """Returns the logger for config.Logger. It is not in the tree of logging, so user code cannot change it."""
     log = logging.Logger(name, _LEVELS[config.level])
-    formatter = _JSON() if config.format == 'json' else logging.Formatter('%(asctime)s - %(name)s - %(levelname)s - %(message)s')
+    formatter = logging.Formatter('%(asctime)s - %(name)s - %(levelname)s - %(message)s')
+    if config.format == 'json':
+        formatter = _JSON()
     handlers = [_Console(sys.stderr)]
     if config.path:
         handlers.append(_File(config))
@@ -43,7 +45,7 @@ class _JSON(logging.Formatter):
 
 class _Console(logging.StreamHandler):
     def handleError(self, record):
-        pass  # stderr is gone; there is nowhere to tell
+        pass  # stderr is gone; there is no other place to report it
 
 
 class _File(logging.Handler):
@@ -65,7 +67,7 @@ class _File(logging.Handler):
         self._open()
         size = os.fstat(self._fd).st_size
         if size and size + len(line) > self._config.size_bytes:
-            # The name is of this process and this moment: two processes that rotate at once cost a short file, no line.
+            # Process and time are in the name: two processes that rotate at once make a short file, and lose no line.
             os.rename(self._config.path, self._backup_name())
             self._open()
             self._prune()
@@ -98,7 +100,8 @@ class _File(logging.Handler):
     def _prune(self):
         stem, suffix = os.path.splitext(self._config.path)
         directory, prefix = os.path.split(stem + '-')
-        backups = sorted((n for n in os.listdir(directory or '.') if n.startswith(prefix) and n.endswith(suffix)), reverse=True)
+        names = os.listdir(directory or '.')
+        backups = sorted((n for n in names if n.startswith(prefix) and n.endswith(suffix)), reverse=True)
         oldest = time.time() - self._config.age_days * 86400
         for i, name in enumerate(backups):
             path = os.path.join(directory, name)

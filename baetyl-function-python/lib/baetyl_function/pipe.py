@@ -1,10 +1,12 @@
-"""Calls over the pipe: frames on a plain connection, for a function manager that asks for it. gRPC takes several times the work
-of a call, 15 MB, and 100 ms at the start; an instance of the manager has no use for what it adds.
+"""Calls over the pipe: frames on a plain connection, for a function manager that asks for it.
+
+gRPC takes several times the work of a call, 15 MB, and 100 ms at the start, and an instance of the function manager
+does not need what it adds.
 
     caller --> hello --> frame: length, number of the call, code, body --> thread --> frame: the same number, code, body
 
-docs/function-pipe.md says what the frames mean. One thread of a connection reads at a time; it runs the call that it has
-read, and another one reads on, so that no call is handed from thread to thread.
+docs/function-pipe.md says what the frames mean. One thread of a connection reads at a time. It runs the call that it
+has read, while another one reads the next, so that no call is handed from thread to thread.
 """
 from __future__ import absolute_import
 
@@ -17,8 +19,8 @@ import time
 from . import calls, function_pb2
 
 _HELLO = b'BAETYL-FUNCTION-PIPE/1\r\n'
-_AT_ONCE = 1  # user code is not asked to be in several calls at once; the manager's configuration can ask it
-_CALLS_MAX = 1024  # of a connection, each a thread, when concurrent.max does not say
+_AT_ONCE = 1  # user code may not expect several calls at once; the configuration of the manager can allow them
+_CALLS_MAX = 1024  # calls of a connection, each a thread, when concurrent.max is not set
 _HEADER = struct.Struct('>IIB')
 _NUMBER = struct.Struct('>I')
 _BODY_MAX = 1 << 30  # a longer body is no frame, whatever the limit of messages
@@ -41,13 +43,13 @@ class Server(object):
         self.most, self.limit = most + 1, min(config.message_length, _BODY_MAX)
         host, _, port = config.address.rpartition(':')
         try:
-            family, kind, protocol, _, address = socket.getaddrinfo(host.strip('[]') or None, int(port), 0, socket.SOCK_STREAM,
-                                                                    0, socket.AI_PASSIVE)[0]
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host.strip('[]') or None, int(port), 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
             self._listener = socket.socket(family, kind, protocol)
             self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             self._listener.bind(address)
             self._listener.listen(16)
-        except (OSError, socket.error, OverflowError) as e:  # socket.error is another one in Python 2
+        except (OSError, socket.error, OverflowError) as e:  # socket.error is no OSError in Python 2
             raise calls.AddressError('%s; is it in use?' % e)
         _thread(self._accept)
 
@@ -92,7 +94,7 @@ class Server(object):
             self._stopping = True
             self._close(self._listener)
             while self._running and time.time() < end:
-                self._changed.wait(0.05)  # Python 2 looks for signals only so
+                self._changed.wait(0.05)  # a limit, since Python 2 handles no signal while it waits without one
             left = list(self._connections)
         for connection in left:
             connection.end()
@@ -127,7 +129,7 @@ class _Connection(object):
         self._work()
 
     def _work(self):
-        """What each thread does: it waits for its turn to read, reads a call, and runs it while the next one reads."""
+        """What each thread does: it waits until it may read, reads a call, and runs it while another thread reads."""
         while True:
             with self._state:
                 self._waiting += 1
@@ -146,7 +148,7 @@ class _Connection(object):
             self._run(request, call)
 
     def _next(self):
-        """The next call. Frames that take one back, or cannot be read, are dealt with here."""
+        """The next call. Handles frames that cancel a call, and frames that cannot be read."""
         while True:
             size, number, code = _HEADER.unpack(self._take(_HEADER.size))
             if size > _BODY_MAX:
@@ -154,8 +156,8 @@ class _Connection(object):
             if size > self._server.limit:
                 self._skip(size)
                 if code:
-                    continue  # it takes a call back which was refused
-                self._refuse(number, calls.RESOURCE_EXHAUSTED, 'message larger than max (%d vs. %d)' % (size, self._server.limit))
+                    continue  # it cancels a call that was refused
+                self._refuse(number, calls.RESOURCE_EXHAUSTED, self._too_large(size))
                 continue
             body = self._take(size)
             if code:
@@ -166,7 +168,7 @@ class _Connection(object):
                 continue
             try:
                 request = function_pb2.FunctionMessage.FromString(body)
-            except Exception as e:  # protobuf's own, of another name in each version
+            except Exception as e:  # protobuf has another class for it in each version
                 self._refuse(number, calls.INVALID_ARGUMENT, 'read message: %s' % e)
                 continue
             call = _Call(number)
@@ -186,12 +188,15 @@ class _Connection(object):
         try:
             answer = self._server.run(request, call).SerializeToString()
             if len(answer) > self._server.limit:
-                raise calls.Refused(calls.RESOURCE_EXHAUSTED, 'message larger than max (%d vs. %d)' % (len(answer), self._server.limit))
+                raise calls.Refused(calls.RESOURCE_EXHAUSTED, self._too_large(len(answer)))
             return calls.OK, answer
         except calls.Refused as e:
             return e.code, e.detail.encode('utf-8')
         finally:
             self._forget(call)
+
+    def _too_large(self, size):
+        return 'message larger than max (%d vs. %d)' % (size, self._server.limit)
 
     def _forget(self, call):
         with self._state:
@@ -205,7 +210,7 @@ class _Connection(object):
             try:
                 self._socket.sendall(_HEADER.pack(len(body), number, code) + body)
             except (OSError, socket.error):
-                pass  # it has ended, which who reads finds out
+                pass  # the connection has ended; the thread that reads ends it
 
     def _take(self, size):
         """The next size bytes. Raises EOFError."""
@@ -260,7 +265,7 @@ class _Call(object):
 
     @staticmethod
     def time_remaining():
-        return None  # the caller takes the call back when its time is over
+        return None  # the caller cancels the call when its time is over
 
     def cancel(self):
         with self._lock:

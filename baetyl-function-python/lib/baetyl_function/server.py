@@ -20,8 +20,9 @@ class Server(object):
         """Opens the port of config.Server. Raises calls.AddressError, calls.KeyFileError."""
         workers = threads = calls.workers(config)
         if config.concurrent:
-            # grpc's own limit counts a call for a moment after its answer, so that a caller with one call at a time is
-            # refused now and then. Here each call has a thread, one is left to refuse with, and a gate holds to workers.max.
+            # The limit of grpc counts a call for a moment after its answer, and sometimes refuses a caller that has one
+            # call at a time. Here each call has a thread, one more thread refuses calls, and a gate keeps to
+            # workers.max.
             self._gate = calls.Gate(config.concurrent, workers)
             threads = config.concurrent + 1
         self._server = grpc.server(
@@ -32,7 +33,8 @@ class Server(object):
         method = grpc.unary_unary_rpc_method_handler(
             self._call, request_deserializer=function_pb2.FunctionMessage.FromString,
             response_serializer=function_pb2.FunctionMessage.SerializeToString)
-        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler('baetyl.Function', {'Call': method}),))
+        service = grpc.method_handlers_generic_handler('baetyl.Function', {'Call': method})
+        self._server.add_generic_rpc_handlers((service,))
         try:
             port = self._open(config)
         except RuntimeError as e:  # grpcio of 2023 and later
@@ -73,8 +75,8 @@ def _read(key, path):
 
 
 def _check(config):
-    """grpc only says that it could not open the port."""
-    import ssl  # an instance has seldom TLS, and this takes a while
+    """Finds wrong certificates: grpc only says that it could not open the port."""
+    import ssl  # few instances have TLS, and this import takes time
     try:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(config.cert, config.key, password=lambda: b'')  # or it would ask the terminal

@@ -1,13 +1,13 @@
 """Functions whose code directories have modules of the same name run in processes of their own.
 
-Python has one table of modules in a process. Two directories with an index.py, or with different versions of one library,
-can only both be right in two processes; every trick with the table breaks C extensions or pickling.
+Python has one table of modules in a process. Two directories with an index.py, or with different versions of one
+library, need two processes: changes of the table would break C extensions or pickling.
 
     caller --> runtime --+--> its own functions (the first group)
-                         +--> worker --> the functions of the next group      over a unix socket in a private directory
+                         +--> worker --> the functions of the next group, over a unix socket in a private directory
 
-The usual case, no shared name, has no worker. A worker ends when the runtime ends, however that ends: its standard input
-is closed then.
+Without shared names, which is usual, there is no worker. A worker ends when the runtime ends, even by SIGKILL: its
+standard input is closed then.
 """
 from __future__ import absolute_import
 
@@ -73,13 +73,13 @@ class Workers(object):
         """Starts a worker for each group but the first."""
         if len(groups) < 2:
             return
-        import grpc  # not for the usual case, which it would slow down by a tenth of a second
+        import grpc  # only with workers: it takes a tenth of a second
         self._directory = tempfile.mkdtemp(prefix='baetyl-function-')  # mode 0700: no one else can call
         for i, entries in enumerate(groups[1:], 1):
             address = 'unix:%s/%d.sock' % (self._directory, i)
             process = subprocess.Popen(self._command + [str(i), address], stdin=subprocess.PIPE)
             self._processes.append(process)
-            # The runtime keeps the limits; between the two there are none.
+            # The runtime checks the limits. Between it and its workers there are none.
             channel = grpc.insecure_channel(address, options=[
                 ('grpc.max_receive_message_length', -1), ('grpc.max_send_message_length', -1),
                 ('grpc.enable_http_proxy', 0), ('grpc.initial_reconnect_backoff_ms', 100),
@@ -132,7 +132,7 @@ class Workers(object):
             raise calls.Refused(calls.CANCELLED, 'the caller is gone')
 
     def stop(self, grace):
-        """Ends the workers; kills what is left after grace seconds."""
+        """Ends the workers, and kills those that still run after grace seconds."""
         self._stopping = True
         for process in self._processes:
             process.stdin.close()
@@ -149,8 +149,10 @@ class Workers(object):
 
 
 def watch_parent(address, ended):
-    """In a worker: removes its socket and calls ended() once the runtime is gone, which may have been killed. User code gets
-    an empty standard input instead of the pipe."""
+    """In a worker: removes its socket and calls ended() once the runtime has ended or was killed.
+
+    User code gets an empty standard input instead of the pipe.
+    """
     pipe = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
