@@ -56,8 +56,8 @@ func TestLinks(t *testing.T) {
 	}
 }
 
-// TestNamedTestsExist: a test that a document names is a test function, or the beginning of the names of some. Where the
-// line names a folder before it, it is a test there or below.
+// TestNamedTestsExist: a test that a document names is a test function, or the beginning of the names of some. Where
+// the line names a folder before it, it is a test there or below.
 func TestNamedTestsExist(t *testing.T) {
 	tests := map[string][]string{} // by folder
 	walk(t, func(name string) {

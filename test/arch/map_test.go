@@ -24,7 +24,8 @@ func TestEveryPackageIsOnTheMap(t *testing.T) {
 // goFile is a path of a Go file, as text names it.
 var goFile = regexp.MustCompile("`([A-Za-z0-9_./-]+\\.go)`")
 
-// TestTheMapNamesFilesThatExist: a Go file stands there with its path, or, after another file, with the end of its path.
+// TestTheMapNamesFilesThatExist: a Go file stands there with its path, or, after another file, with the end of its
+// path.
 func TestTheMapNamesFilesThatExist(t *testing.T) {
 	files := 0
 	for line := range strings.Lines(read(t, mapFile)) {
