@@ -39,8 +39,11 @@ func TestRollout(t *testing.T) {
 	s.eventually("what only older versions need is removed", func() error {
 		for _, volume := range []string{"timer-conf", "app"} {
 			left, err := filepath.Glob(s.path("var/db/baetyl/" + volume + "/[0-9a-f]*"))
-			if err != nil || len(left) != 1 {
-				return fmt.Errorf("%s has %q: %v", volume, left, err)
+			if err != nil {
+				return err
+			}
+			if len(left) != 1 {
+				return fmt.Errorf("%s has %q", volume, left)
 			}
 		}
 		return nil
