@@ -224,7 +224,8 @@ func TestFaultsOfCleaning(t *testing.T) {
 		require.NoDirExists(t, filepath.Join(f.dir, "hub/v1"))
 		require.NoDirExists(t, filepath.Join(f.dir, "app"))
 		require.Equal(t, "2", f.holds("hub/v2"))
-		require.NoError(t, f.again().Ensure(bg, pack(t, server, "app", "4"), none), "no folder is left that is not in the record")
+		err = f.again().Ensure(bg, pack(t, server, "app", "4"), none)
+		require.NoError(t, err, "no folder is left that is not in the record")
 		require.Equal(t, "4", f.holds("app"))
 	})
 }

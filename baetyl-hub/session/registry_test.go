@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -99,10 +101,13 @@ type peer struct {
 
 func (g *rig) dial() *peer {
 	g.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	dir, err := os.MkdirTemp("", "hub") // not t.TempDir, whose names can be too long for a socket
+	require.NoError(g.t, err)
+	defer os.RemoveAll(dir)
+	ln, err := net.Listen("unix", filepath.Join(dir, "socket")) // tests of faults would use up all ports of tcp
 	require.NoError(g.t, err)
 	defer ln.Close()
-	conn, err := net.Dial("tcp", ln.Addr().String())
+	conn, err := net.Dial("unix", ln.Addr().String())
 	require.NoError(g.t, err)
 	hub, err := ln.Accept()
 	require.NoError(g.t, err)

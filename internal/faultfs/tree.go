@@ -84,22 +84,22 @@ func commit(pending []change, dir *node) (left []change) {
 }
 
 // restore makes the real folder what a power cut of kind k leaves of it.
-func (root *node) restore(dir string, pending []change, k Kind) error {
+func (n *node) restore(dir string, pending []change, k Kind) error {
 	if k == CutData || k == CutTorn {
 		for _, c := range pending {
 			c.apply()
 		}
 	}
 	left := map[*node][]byte{} // what is in changed files, which are going to be written anew
-	root.walk(dir, func(path string, n *node) {
-		if n.dirty {
-			left[n] = n.left(path, k)
+	n.walk(dir, func(path string, below *node) {
+		if below.dirty {
+			left[below] = below.left(path, k)
 		}
 	})
-	if err := root.drop(dir); err != nil {
+	if err := n.drop(dir); err != nil {
 		return err
 	}
-	return root.put(dir, true, left)
+	return n.put(dir, true, left)
 }
 
 // left is what a power cut leaves of a file with changes that were not synced.

@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"io"
 	"math/big"
 	"net"
@@ -57,7 +58,9 @@ func echo() nethttp.Handler {
 	mux.HandleFunc("PUT /echo/{name}", func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		var in map[string]any
 		if err := http.ReadJSON(r, &in); err != nil {
-			http.WriteError(w, err.(*http.Error))
+			refused := new(http.Error)
+			_ = errors.As(err, &refused)
+			http.WriteError(w, refused)
 			return
 		}
 		in["name"] = r.PathValue("name")

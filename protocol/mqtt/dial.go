@@ -94,7 +94,7 @@ func dialWeb(
 	if e.Secure() {
 		scheme = "wss://"
 	}
-	c, resp, err := d.DialContext(ctx, scheme+e.Host+e.Path, nil)
+	c, resp, err := d.DialContext(ctx, scheme+e.Host+e.Path, nil) //nolint:bodyclose // the dialer has read and closed it
 	if err != nil {
 		if resp != nil {
 			return nil, nil, fmt.Errorf("websocket handshake: %w: status %s", err, resp.Status)

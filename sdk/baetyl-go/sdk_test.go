@@ -3,6 +3,7 @@ package baetyl_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	nethttp "net/http"
 	"os"
@@ -38,7 +39,7 @@ var modules = map[string]func(baetyl.Context) error{
 	"fine":  func(baetyl.Context) error { return nil },
 	"wait": func(ctx baetyl.Context) error {
 		fmt.Println("ready")
-		if ctx.WaitChan() != ctx.WaitChan() {
+		if once, again := ctx.WaitChan(), ctx.WaitChan(); once != again {
 			return fmt.Errorf("WaitChan differs")
 		}
 		<-ctx.WaitChan()
@@ -127,7 +128,7 @@ func module(t *testing.T, name, config string, env ...string) *exec.Cmd {
 }
 
 func exitCode(err error) int {
-	if e, ok := err.(*exec.ExitError); ok {
+	if e := new(exec.ExitError); errors.As(err, &e) {
 		return e.ExitCode()
 	}
 	if err != nil {

@@ -4,8 +4,7 @@
 //	modules (baetyl-*) ─► sdk ─► protocol ─► utils
 //
 // links_test.go lists the Go modules that each program links, routes_test.go keeps the paths of the master's API in one
-// package, words_test.go refuses retired words and long lines, map_test.go and docs_test.go check that the documents
-// name what exists.
+// package, words_test.go refuses retired words and long lines, docs_test.go checks that documents name what exists.
 package arch_test
 
 import (

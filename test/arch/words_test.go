@@ -160,7 +160,8 @@ func declared(t *testing.T, path, text string) []string {
 // words are those of an identifier, in lower case: deadLetterTopic, DEAD_LETTER, TestQOS2 and dead-letter.
 func words(name string) []string {
 	var all []string
-	for _, part := range strings.FieldsFunc(name, func(r rune) bool { return r == '_' || r == '-' || r == '.' || unicode.IsDigit(r) }) {
+	between := func(r rune) bool { return strings.ContainsRune("_-.", r) || unicode.IsDigit(r) }
+	for _, part := range strings.FieldsFunc(name, between) {
 		runes := []rune(part)
 		begin := 0
 		for i := 1; i < len(runes); i++ {
