@@ -20,11 +20,12 @@ import (
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("RUN_AGENT") != "" {
-		Main()
+		baetyl.Run(Main)
 		return
 	}
 	os.Exit(m.Run())
