@@ -96,7 +96,8 @@ func (c *config) Validate() error {
 		return errors.New("remote.http.ca: remote http ca missing, must enable ssl; name the PEM file of the server's CA")
 	}
 	if !strings.HasPrefix(r.Report.URL, "/") {
-		return fmt.Errorf("remote.report.url: %q does not begin with /; write a path such as %s", r.Report.URL, cloud.ReportURL)
+		return fmt.Errorf("remote.report.url: %q does not begin with /; write a path such as %s",
+			r.Report.URL, cloud.ReportURL)
 	}
 	if err := mqtt.CheckFilter(c.desireTopic()); err != nil {
 		return fmt.Errorf("remote.desire.topic: %q: %w", r.Desire.Topic, err)

@@ -85,7 +85,7 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 			if err = d.verify(to, m); err == nil {
 				return to, nil
 			}
-			if continued && !again { // the parts may belong to two packages: download it once from the start
+			if continued && !again { // parts of two packages? once from the start
 				again = true
 				_ = d.Disk.Remove(to)
 			} else {
@@ -111,7 +111,8 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 			return "", fmt.Errorf("download: given up after %s without a byte: %w", d.Timeout, err)
 		}
 		delay := d.Retry.Delay(n, rand.Float64())
-		d.Log.WithError(err).WithField("bytes", got).Warnf("download interrupted; next attempt in %s", delay.Round(time.Millisecond))
+		l := d.Log.WithError(err).WithField("bytes", got)
+		l.Warnf("download interrupted; next attempt in %s", delay.Round(time.Millisecond))
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():

@@ -31,8 +31,8 @@ var calls = []func(*eventstore.Store) error{
 	func(s *eventstore.Store) error { return s.Reported(s.Jobs()) },
 }
 
-// Any fault of the disk at any operation: what a method did when it returned no error is there after a restart; a method
-// that returned an error has changed nothing for the process that goes on; the calls that follow succeed.
+// Any fault of the disk at any operation: what a method did when it returned no error is there after a restart; a
+// method that returned an error has changed nothing for the process that goes on; the calls that follow succeed.
 func TestFaults(t *testing.T) {
 	states := [][]eventstore.Job{nil} // after each call
 	plain := open(t, t.TempDir())

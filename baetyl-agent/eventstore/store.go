@@ -1,12 +1,12 @@
-// Package eventstore keeps the updates that the cloud asked for on disk, from the event until the cloud knows their end.
-// Each is a job with these states:
+// Package eventstore keeps the updates that the cloud asked for on disk, from the event until the cloud knows their
+// end. Each is a job with these states:
 //
 //	event ─Add─► waiting ─Step─► running ─final Step─► done, to be cleaned ─Cleaned─► done ─Reported─► removed
 //	                                          └─────── nothing to clean ─────────────────┘
 //
-// It promises that each method has its effect on stable storage when it returns without an error, that a trace is added
-// once (the traces of removed jobs are remembered), that a job is removed only when all its steps have been reported, and
-// that there are at most Max jobs.
+// It promises that each method has its effect on stable storage when it returns without an error, that a trace is
+// added once (the traces of removed jobs are remembered), that a job is removed only when all its steps have been
+// reported, and that there are at most Max jobs.
 //
 // It does not know what an update is.
 package eventstore

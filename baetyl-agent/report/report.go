@@ -1,12 +1,12 @@
-// Package report sends the state of the device to the cloud: at the start, on an interval, and whenever an update makes a
-// step.
+// Package report sends the state of the device to the cloud: at the start, on an interval, and whenever an update
+// makes a step.
 //
 //	master ──inspect─┐
 //	                 ├─► report ─► Seal ─► POST ─► 2xx: the steps are reported
 //	eventstore ─steps┘                       └───► else: a new report after a growing delay
 //
-// It promises that a report always has the present state, so that no reports queue up while the cloud is unreachable, and
-// that a step of an update is in every report until a report with it has arrived.
+// It promises that a report always has the present state, so that no reports queue up while the cloud is unreachable,
+// and that a step of an update is in every report until a report with it has arrived.
 package report
 
 import (

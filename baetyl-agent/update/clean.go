@@ -7,8 +7,9 @@ import (
 	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 )
 
-// clean removes downloaded volumes that neither the application of job, nor the running one, nor a waiting update needs.
-// It removes nothing while the master carries out an update, or if another version runs by now: the next update cleans.
+// clean removes downloaded volumes that neither the application of job, nor the running one, nor a waiting update
+// needs. It removes nothing while the master carries out an update, or if another version runs by now: the next update
+// cleans.
 func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 	i, err := u.Master.Inspect(ctx)
 	if err != nil {
@@ -20,7 +21,7 @@ func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 		l.WithError(why).Warnf("old volumes stay until the next update has ended")
 		return u.Events.Cleaned(job.OTA.Trace)
 	case why != nil || i.Software.ConfVersion != job.App.Version:
-		l.WithField("version", i.Software.ConfVersion).Debugf("old volumes stay: an update runs, or another version of the application")
+		l.WithField("version", i.Software.ConfVersion).Debugf("old volumes stay: an update or another version runs")
 		return u.Events.Cleaned(job.OTA.Trace)
 	}
 	keep, err := u.live(ctx)

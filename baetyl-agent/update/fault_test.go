@@ -25,8 +25,8 @@ func steps(j eventstore.Job) (text string) {
 	return text
 }
 
-// store adds an event until that succeeds, as the agent does before it acknowledges it. It returns false if the fault has
-// ended the process before.
+// store adds an event until that succeeds, as the agent does before it acknowledges it. It returns false if the fault
+// has ended the process before.
 func (r *rig) store(o cloud.OTA, d *faultfs.FS) bool {
 	for {
 		_, err := r.events.Add(bg, o, time.Now())
@@ -40,9 +40,9 @@ func (r *rig) store(o cloud.OTA, d *faultfs.FS) bool {
 	}
 }
 
-// Any fault of the disk at any operation of an application update and its cleaning: the update of an acknowledged event
-// ends, with UPDATED, or with FAILURE if the disk reported an error; the master is asked once; the volumes are complete;
-// the next update succeeds and removes what the ones before have left.
+// Any fault of the disk at any operation of an application update and its cleaning: the update of an acknowledged
+// event ends, with UPDATED, or with FAILURE if the disk reported an error; the master is asked once; the volumes are
+// complete; the next update succeeds and removes what the ones before have left.
 func TestFaults(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {

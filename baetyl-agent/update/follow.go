@@ -39,8 +39,8 @@ func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 }
 
 // follow copies the steps of the master's log into the store until a final one, or until no step came for Timeout. If
-// the master answers then, it gets that time once more: by default its own deadline is as long, and it puts the previous
-// application back after that.
+// the master answers then, it gets that time once more: by default its own deadline is as long, and it puts the
+// previous application back after that.
 func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) error {
 	o, seen := job.OTA, job.Seen
 	alive, limit := time.Now(), u.Timeout

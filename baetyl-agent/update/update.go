@@ -84,7 +84,7 @@ func (u *Updater) work(ctx context.Context, job eventstore.Job) error {
 		return err
 	}
 	if len(records) == 0 && job.Seen == 0 {
-		l.WithField("type", job.OTA.Type).WithField("version", job.OTA.Version).Infof("update starts; its packages are downloaded")
+		l.WithField("type", job.OTA.Type).WithField("version", job.OTA.Version).Infof("update starts with its downloads")
 		target, app, err := u.prepare(ctx, job.OTA)
 		if err == nil {
 			if err := u.Events.HandOver(job.OTA.Trace, app); err != nil {
@@ -96,7 +96,7 @@ func (u *Updater) work(ctx context.Context, job eventstore.Job) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			l.WithError(err).Errorf("update failed before the master was asked, or the master refused it; FAILURE is reported")
+			l.WithError(err).Errorf("update failed before the master accepted it; FAILURE is reported")
 			return u.Events.Step(job.OTA.Trace, 0, false, step(job.OTA.Trace, masterapi.StepFailure, err))
 		}
 		l.Infof("update handed to the master; its steps follow")

@@ -321,8 +321,8 @@ func TestABusyMasterIsAskedAgain(t *testing.T) {
 	require.Contains(t, failure, "[409]")
 }
 
-// A master that answers after Timeout gets as long again: its own deadline is as long as the agent's Timeout, and it puts
-// the previous application back after that.
+// A master that answers after Timeout gets as long again: its own deadline is as long as the agent's Timeout, and it
+// puts the previous application back after that.
 func TestTimeout(t *testing.T) {
 	for _, c := range []struct {
 		away  bool
