@@ -2,6 +2,9 @@
 // after them. It reads etc/baetyl/service.yml; docs/agent.md explains its keys.
 package main
 
-import "github.com/baetyl/baetyl/baetyl-agent/agent"
+import (
+	"github.com/baetyl/baetyl/baetyl-agent/agent"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+)
 
-func main() { agent.Main() }
+func main() { baetyl.Run(agent.Main) }

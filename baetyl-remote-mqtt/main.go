@@ -2,6 +2,9 @@
 // directions. It reads etc/baetyl/service.yml; docs/remote-mqtt.md explains its keys.
 package main
 
-import "github.com/baetyl/baetyl/baetyl-remote-mqtt/remote"
+import (
+	"github.com/baetyl/baetyl/baetyl-remote-mqtt/remote"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+)
 
-func main() { remote.Main() }
+func main() { baetyl.Run(remote.Main) }

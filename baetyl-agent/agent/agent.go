@@ -26,10 +26,8 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Main runs the agent until the process is told to end. It is called once, by main.
-func Main() { baetyl.Run(serve) }
-
-func serve(ctx baetyl.Context) error {
+// Main is the module: it runs until it is asked to end, or returns why it cannot.
+func Main(ctx baetyl.Context) error {
 	var cfg config
 	if err := ctx.LoadConfig(&cfg); err != nil {
 		return err
@@ -53,11 +51,9 @@ func serve(ctx baetyl.Context) error {
 	if _, err := os.Stat(dataDir); err != nil {
 		return fmt.Errorf("%w; mount a volume with the path %s there", err, cloud.Root)
 	}
-	events, err := eventstore.Open(
-		ctx.Done(),
-		eventstore.Config{Dir: filepath.Join(dataDir, volume.Private), Log: ctx.Log()},
-	)
-	if ctx.Done().Err() != nil { // while it waited for an agent that ended
+	private := filepath.Join(dataDir, volume.Private)
+	events, err := eventstore.Open(ctx.Done(), eventstore.Config{Dir: private, Log: ctx.Log()})
+	if ctx.Done().Err() != nil { // asked to end while another agent held the lock
 		return nil
 	}
 	if err != nil {
@@ -70,7 +66,7 @@ func serve(ctx baetyl.Context) error {
 		Serial: device.serial, Key: device.key, Events: events, Log: ctx.Log(),
 		Inspect: func(c context.Context) (*masterapi.Inspect, error) {
 			if err := master.Report(c, ctx.ServiceName(), ctx.InstanceName(), subscriber.stats()); err != nil {
-				ctx.Log().WithError(err).Debugf("numbers of the agent are not reported")
+				ctx.Log().WithError(err).Debugf("counters not reported to the master; next attempt with the next report")
 			}
 			return master.Inspect(c)
 		},

@@ -22,11 +22,10 @@ const updated = " RECEIVED UPDATING UPDATED"
 
 func TestReportsAndUpdates(t *testing.T) {
 	r := newRig(t)
-	mqtttest.Until(
-		t,
-		"three reports on the interval",
-		func() bool { reports, _ := r.cloud.Reports(); return len(reports) >= 3 },
-	)
+	mqtttest.Until(t, "three reports on the interval", func() bool {
+		reports, _ := r.cloud.Reports()
+		return len(reports) >= 3
+	})
 	reports, headers := r.cloud.Reports()
 	require.Nil(t, reports[0].OTA)
 	require.WithinDuration(t, time.Now(), reports[0].Time, time.Minute)
@@ -48,11 +47,13 @@ func TestReportsAndUpdates(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// [W45] What is no event costs a line and nothing else: no connection, and no event behind it.
+// An invalid event is logged, counted and acknowledged: the connection lasts, and the events after it are carried out.
 func TestWrongEvents(t *testing.T) {
 	r := newRig(t)
-	for _, text := range []string{"", "{", "[]", `{"event":"REBOOT"}`,
-		`{"event":"OTA","content":{"type":"APP","trace":"x","volume":{"name":"x","path":"/etc"}}}`} {
+	for _, text := range []string{
+		"", "{", "[]", `{"event":"REBOOT"}`,
+		`{"event":"OTA","content":{"type":"APP","trace":"x","volume":{"name":"x","path":"/etc"}}}`,
+	} {
 		r.send([]byte(text))
 	}
 	r.push(r.app("t1", "v1"))
@@ -75,17 +76,15 @@ func TestWrongEvents(t *testing.T) {
 	require.Equal(t, before, strings.Count(r.output.String(), "REBOOT"), "they do not come again")
 }
 
-// [W45] An event that can't be stored is not acknowledged, so that the broker has it still.
+// An event that can't be stored is not acknowledged, so that the broker keeps it.
 func TestEventIsAcknowledgedWhenItIsStored(t *testing.T) {
 	r := newRig(t)
 	record := filepath.Join(r.dir, dataDir, volume.Private, "jobs.json")
 	require.NoError(t, os.Mkdir(record, 0o755)) // nothing can be written there
 	r.push(r.app("t1", "v1"))
-	mqtttest.Until(
-		t,
-		"the event has come",
-		func() bool { return strings.Contains(r.output.String(), "event can't be stored") },
-	)
+	mqtttest.Until(t, "the event has come", func() bool {
+		return strings.Contains(r.output.String(), "event can't be stored")
+	})
 	r.kill()
 	require.NoError(t, os.Remove(record))
 	r.start()
@@ -93,7 +92,7 @@ func TestEventIsAcknowledgedWhenItIsStored(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// [W48] A cloud that is away gets what is true when it is back, once, and every step.
+// A cloud that was unreachable gets one report of the present state, with every step of the updates.
 func TestCloudIsAway(t *testing.T) {
 	r := newRig(t)
 	r.cloud.Answer(500)
@@ -110,7 +109,7 @@ func TestCloudIsAway(t *testing.T) {
 	require.NoError(t, r.stop())
 }
 
-// [W49] The agent ends at once, whatever it does.
+// The agent ends within seconds, even during a download that hangs.
 func TestTheEndIsQuick(t *testing.T) {
 	r := newRig(t)
 	r.server.Cut(1000, true)

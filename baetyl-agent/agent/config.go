@@ -32,11 +32,11 @@ type config struct {
 		} `yaml:"desire" json:"desire"`
 	} `yaml:"remote" json:"remote"`
 	OTA struct {
-		// without progress after which an update is given up
+		// time without progress after which an update fails
 		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`
 		// path of the master's log of updates; the rest is the master's
 		Logger log.Config `yaml:"logger" json:"logger" default:"{\"path\":\"var/db/baetyl/volumes/ota.log\"}" zero:"default"`
-		// newer than the documents
+		// not in Baetyl 1.0
 		Limits volume.Limits `yaml:"limits" json:"limits"`
 	} `yaml:"ota" json:"ota"`
 }
@@ -50,7 +50,7 @@ var hosts = []struct{ part, address string }{
 	{"gz.baidubce.com", "https://iotedge.gz.baidubce.com"},
 }
 
-// Complete infers the server of reports from the address of MQTT, and adds the subscription that events come by.
+// Complete derives the address of the report server from that of MQTT, and adds the subscription for events.
 func (c *config) Complete() {
 	r := &c.Remote
 	for _, h := range hosts {
@@ -73,8 +73,12 @@ func (c *config) Validate() error {
 	if _, err := addr.Dial(r.MQTT.Address, "", "ssl", "tls", "mqtts", "wss"); err != nil {
 		return fmt.Errorf("remote.mqtt.address: %w", err)
 	}
-	for _, k := range []struct{ key, value string }{{"clientid", r.MQTT.ClientID}, {"cert", r.MQTT.Cert},
-		{"key", r.MQTT.Key}} {
+	required := []struct{ key, value string }{
+		{"clientid", r.MQTT.ClientID},
+		{"cert", r.MQTT.Cert},
+		{"key", r.MQTT.Key},
+	}
+	for _, k := range required {
 		if k.value == "" {
 			return fmt.Errorf("remote.mqtt.%s: must not be empty; the key is required", k.key)
 		}
@@ -92,11 +96,8 @@ func (c *config) Validate() error {
 		return errors.New("remote.http.ca: remote http ca missing, must enable ssl; name the PEM file of the server's CA")
 	}
 	if !strings.HasPrefix(r.Report.URL, "/") {
-		return fmt.Errorf(
-			"remote.report.url: %q does not begin with /; write a path such as %s",
-			r.Report.URL,
-			cloud.ReportURL,
-		)
+		return fmt.Errorf("remote.report.url: %q does not begin with /; write a path such as %s",
+			r.Report.URL, cloud.ReportURL)
 	}
 	if err := mqtt.CheckFilter(c.desireTopic()); err != nil {
 		return fmt.Errorf("remote.desire.topic: %q: %w", r.Desire.Topic, err)

@@ -27,14 +27,11 @@ func TestConfig(t *testing.T) {
 	dev := ca.Issue("dev1", big.NewInt(7))
 	files := fmt.Sprintf("ca: %s, cert: %s, key: %s", ca.CA, dev.Cert, dev.Key)
 	// As the documents have it: everything that is not required is left out.
-	c, err := load(
-		fmt.Sprintf(
-			"remote: {mqtt: {address: 'ssl://x.mqtt.iot.gz.baidubce.com:1884', clientid: dev1, username: u, %s}, http: {ca: "+
-				"%s}}",
-			files,
-			ca.CA,
-		),
-	)
+	c, err := load(fmt.Sprintf(`
+remote:
+  mqtt: {address: 'ssl://x.mqtt.iot.gz.baidubce.com:1884', clientid: dev1, username: u, %s}
+  http: {ca: %s}
+`, files, ca.CA))
 	require.NoError(t, err)
 	r := c.Remote
 	require.Equal(t, "https://iotedge.gz.baidubce.com", r.HTTP.Address)

@@ -12,7 +12,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
-// The samples of docs/agent.md are right, but for the files of certificates.
+// The configurations in docs/agent.md load, with other certificate files.
 func TestSamplesOfTheDocuments(t *testing.T) {
 	text, err := os.ReadFile("../../docs/agent.md")
 	require.NoError(t, err)
@@ -25,18 +25,12 @@ func TestSamplesOfTheDocuments(t *testing.T) {
 
 	ca := agenttest.NewAuthority(t)
 	dev := ca.Issue("dev1", big.NewInt(1))
-	c, err := load(
-		strings.NewReplacer(
-			"var/db/baetyl/cert/ca.pem",
-			ca.CA,
-			"var/db/baetyl/cert/client.pem",
-			dev.Cert,
-			"var/db/baetyl/cert/client.key",
-			dev.Key,
-		).Replace(
-			sample(2),
-		),
+	here := strings.NewReplacer(
+		"var/db/baetyl/cert/ca.pem", ca.CA,
+		"var/db/baetyl/cert/client.pem", dev.Cert,
+		"var/db/baetyl/cert/client.key", dev.Key,
 	)
+	c, err := load(here.Replace(sample(2)))
 	require.NoError(t, err)
 	require.Equal(t, "$baidu/iot/edge/dev1/core/backward", c.desireTopic())
 }

@@ -9,13 +9,13 @@ import (
 	"github.com/baetyl/baetyl/protocol/cloud"
 )
 
-// identity is who the device is for the cloud.
+// identity is what the device proves to the cloud who it is with.
 type identity struct {
 	serial string
 	key    *rsa.PrivateKey
 }
 
-// readIdentity reads the certificate and the key with which the device also goes to MQTT.
+// readIdentity reads the certificate and the key that the device uses for MQTT too.
 func readIdentity(certFile, keyFile string) (identity, error) {
 	pair, err := tls.LoadX509KeyPair(certFile, keyFile)
 	if err != nil {

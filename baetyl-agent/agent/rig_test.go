@@ -20,11 +20,12 @@ import (
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
 
 func TestMain(m *testing.M) {
 	if os.Getenv("RUN_AGENT") != "" {
-		Main()
+		baetyl.Run(Main)
 		return
 	}
 	os.Exit(m.Run())
@@ -86,7 +87,7 @@ logger: {level: debug}
 		if t.Failed() {
 			t.Log(text)
 		}
-		require.NotContains(t, text, "secret", "a URL is in the log [W13e]")
+		require.NotContains(t, text, "secret", "no URL is logged: it may hold a secret")
 		require.NotContains(t, text, "PRIVATE KEY")
 	})
 	r.start()
@@ -110,13 +111,13 @@ func (r *rig) start() {
 	require.NoError(r.t, r.agent.Start())
 }
 
-// kill is what the power failure does to the agent.
+// kill ends the agent as a power failure does.
 func (r *rig) kill() {
 	r.agent.Process.Kill()
 	r.agent.Wait()
 }
 
-// stop is what the master does, and returns how the agent ended.
+// stop ends the agent as the master does, and returns its exit error.
 func (r *rig) stop() error {
 	require.NoError(r.t, r.agent.Process.Signal(syscall.SIGTERM))
 	timer := time.AfterFunc(10*time.Second, func() { r.agent.Process.Kill() })
@@ -125,13 +126,8 @@ func (r *rig) stop() error {
 }
 
 func (r *rig) send(payload []byte) {
-	require.NoError(
-		r.t,
-		r.mqtt.PublishWait(
-			r.t.Context(),
-			mqtt.Message{Topic: cloud.Topic(cloud.DesireTopic, "dev1"), Payload: payload, QOS: 1},
-		),
-	)
+	m := mqtt.Message{Topic: cloud.Topic(cloud.DesireTopic, "dev1"), Payload: payload, QOS: 1}
+	require.NoError(r.t, r.mqtt.PublishWait(r.t.Context(), m))
 }
 
 func (r *rig) push(o cloud.OTA) {
@@ -147,15 +143,12 @@ func (r *rig) app(trace, version string) cloud.OTA {
 		version,
 	)
 	padding := agenttest.Entry{Name: "padding", Data: string(bytes.Repeat([]byte(version), 5000))}
+	data := agenttest.Zip(r.t, agenttest.Entry{Name: "application.yml", Data: text}, padding)
 	return cloud.OTA{
 		Type:    masterapi.UpdateApp,
 		Trace:   trace,
 		Version: version,
-		Volume: r.server.Put(
-			"app",
-			"var/db/baetyl/app/"+version,
-			agenttest.Zip(r.t, agenttest.Entry{Name: "application.yml", Data: text}, padding),
-		),
+		Volume:  r.server.Put("app", "var/db/baetyl/app/"+version, data),
 	}
 }
 

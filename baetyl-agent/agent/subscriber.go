@@ -13,7 +13,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// subscriber takes what the cloud publishes. Its handler may wait: the connection is served beside it.
+// subscriber handles the messages of the cloud. OnMessage may block: the dispatcher serves the connection in another
+// goroutine.
 type subscriber struct {
 	ctx    context.Context
 	topic  string
@@ -27,14 +28,14 @@ type subscriber struct {
 func (s *subscriber) OnMessage(d *mqtt.Delivery) {
 	l := s.log.WithField(log.KeyTopic, d.Topic)
 	if d.Topic != s.topic { // of remote.mqtt.subscriptions
-		l.Debugf("message is ignored: it is not on the topic of events")
+		l.Debugf("message ignored: its topic is not the topic of events")
 		d.Ack()
 		return
 	}
 	event, err := cloud.Parse(d.Payload)
 	if err != nil {
 		s.refused.Add(1)
-		l.WithError(err).Warnf("event is refused")
+		l.WithError(err).Warnf("event refused and acknowledged; it is not carried out")
 		d.Ack()
 		return
 	}
@@ -47,15 +48,15 @@ func (s *subscriber) OnMessage(d *mqtt.Delivery) {
 		if err == nil {
 			if added {
 				s.taken.Add(1)
-				l.Infof("event is taken")
+				l.Infof("event stored; its update waits to be carried out")
 			} else {
-				l.Infof("event is known already")
+				l.Infof("event ignored: its update is known")
 			}
 			d.Ack()
 			return
 		}
 		delay := (backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}).Delay(n, rand.Float64())
-		l.WithError(err).Errorf("event can't be stored; again in %s", delay.Round(time.Millisecond))
+		l.WithError(err).Errorf("event can't be stored; next attempt in %s", delay.Round(time.Millisecond))
 		select {
 		case <-time.After(delay):
 		case <-s.ctx.Done():
@@ -66,7 +67,7 @@ func (s *subscriber) OnMessage(d *mqtt.Delivery) {
 // OnError has nothing to do: the dispatcher logs its state.
 func (s *subscriber) OnError(error) {}
 
-// stats are the numbers that the service reports of itself.
+// stats are the counters that the agent reports to the master.
 func (s *subscriber) stats() map[string]any {
 	return map[string]any{"events_taken": s.taken.Load(), "events_refused": s.refused.Load()}
 }

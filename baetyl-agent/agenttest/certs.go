@@ -73,8 +73,8 @@ func (a *Authority) Issue(name string, serial *big.Int) Certificate {
 	}
 }
 
-// keys are those of this process by owner: making one takes a second, and each test is to have its own authority all
-// the same.
+// keys are the private keys of this process by owner. Making one takes up to a second, so all authorities share one,
+// and so do all certificates of a name.
 var keys = struct {
 	sync.Mutex
 	by map[string]*rsa.PrivateKey

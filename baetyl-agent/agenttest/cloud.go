@@ -14,7 +14,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/cloud"
 )
 
-// Cloud takes reports of one device over TLS.
+// Cloud is an HTTPS server that takes the reports of one device.
 type Cloud struct {
 	*httptest.Server
 	t      testing.TB
@@ -24,10 +24,10 @@ type Cloud struct {
 	status  int // of the answers
 	headers []http.Header
 	reports []cloud.Report // that were answered with 200
-	tried   int
+	tried   int            // reports that came, whatever the answer was
 }
 
-// NewCloud returns a cloud that ends with the test.
+// NewCloud returns a cloud that answers 200 and ends with the test.
 func NewCloud(t testing.TB, server Certificate, device *rsa.PublicKey) *Cloud {
 	c := &Cloud{t: t, device: device, status: http.StatusOK}
 	c.Server = httptest.NewUnstartedServer(http.HandlerFunc(c.serve))

@@ -6,35 +6,35 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// Disk is file.OS without its fsyncs, for the process after a power cut: a test of all faults starts a thousand of
-// them.
-func Disk() file.Disk { return file.Disk{FS: hasty{file.OS}} }
+// Disk is file.OS without fsync, for the process after a simulated power cut: a test of all faults starts a thousand
+// of them.
+func Disk() file.Disk { return file.Disk{FS: unsynced{file.OS}} }
 
-type hasty struct{ file.FS }
+type unsynced struct{ file.FS }
 
-func (h hasty) OpenFile(name string, flag int, perm fs.FileMode) (file.File, error) {
-	f, err := h.FS.OpenFile(name, flag, perm)
+func (u unsynced) OpenFile(name string, flag int, perm fs.FileMode) (file.File, error) {
+	f, err := u.FS.OpenFile(name, flag, perm)
 	if err != nil {
 		return nil, err
 	}
-	return hastyFile{f}, nil
+	return unsyncedFile{f}, nil
 }
 
-func (h hasty) Root(dir string) (file.Root, error) {
-	r, err := h.FS.Root(dir)
+func (u unsynced) Root(dir string) (file.Root, error) {
+	r, err := u.FS.Root(dir)
 	if err != nil {
 		return nil, err
 	}
-	return hastyRoot{hasty{r}, r}, nil
+	return unsyncedRoot{unsynced{r}, r}, nil
 }
 
-type hastyFile struct{ file.File }
+type unsyncedFile struct{ file.File }
 
-func (hastyFile) Sync() error { return nil }
+func (unsyncedFile) Sync() error { return nil }
 
-type hastyRoot struct {
-	hasty
+type unsyncedRoot struct {
+	unsynced
 	root file.Root
 }
 
-func (r hastyRoot) Close() error { return r.root.Close() }
+func (r unsyncedRoot) Close() error { return r.root.Close() }

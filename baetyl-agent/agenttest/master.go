@@ -18,11 +18,11 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// ErrLost is the error of a call whose answer got lost.
+// ErrLost is what Master.Update returns when its answer is lost (Lose).
 var ErrLost = errors.New("answer got lost")
 
-// Master stands for the master: it takes updates, writes its log and has the application in its report. Its knobs may
-// be turned between updates.
+// Master stands for the master: it takes updates, writes its log and has the application in its report. Its methods may
+// be called at any time; what they set counts from the next call on.
 type Master struct {
 	Dir string // its var/db/baetyl
 
@@ -36,18 +36,18 @@ type Master struct {
 	reports []string
 }
 
-// NewMaster returns a master whose updates end well.
+// NewMaster returns a master whose updates succeed. dir is its var/db/baetyl.
 func NewMaster(dir string) *Master {
 	return &Master{Dir: dir, steps: []string{masterapi.StepUpdating, masterapi.StepUpdated}}
 }
 
-// Steps sets what the next updates do.
+// Steps sets the steps that the next updates take, in their order.
 func (m *Master) Steps(steps ...string) { m.set(func() { m.steps = steps }) }
 
-// Refuse answers the next updates with statuses.
+// Refuse answers the next updates with these HTTP statuses, one each.
 func (m *Master) Refuse(statuses ...int) { m.set(func() { m.refuse = statuses }) }
 
-// Lose takes the next update but does not answer.
+// Lose makes the master carry out the next update without an answer.
 func (m *Master) Lose() { m.set(func() { m.lost = true }) }
 
 // Away makes Inspect fail.
@@ -116,7 +116,7 @@ func (m *Master) Update(_ context.Context, trace, kind, path string) error {
 	return nil
 }
 
-// Log adds a step to the log of updates, as the master's own going on does.
+// Log adds a step to the log of updates, as the master does when an update goes on.
 func (m *Master) Log(kind, trace, step string) { m.set(func() { m.log(false, kind, trace, step) }) }
 
 func (m *Master) log(anew bool, kind, trace, step string) {

@@ -1,5 +1,5 @@
-// Package agenttest gives the tests of the agent packages, a server that gives them out, badly where asked, and
-// certificates.
+// Package agenttest has what the tests of the agent share: packages and the server that they are downloaded from, with
+// the faults of one; a cloud; a master; certificates; a disk without fsync.
 package agenttest
 
 import (
@@ -28,7 +28,7 @@ type Entry struct {
 	Data string
 }
 
-// Zip returns a package.
+// Zip returns a package, an archive with the entries.
 func Zip(t testing.TB, entries ...Entry) []byte {
 	t.Helper()
 	var buf bytes.Buffer
@@ -59,7 +59,7 @@ func Meta(url string, data []byte) app.VolumeMeta {
 	return app.VolumeMeta{URL: url, MD5: base64.StdEncoding.EncodeToString(m[:]), SHA256: hex.EncodeToString(s[:])}
 }
 
-// Server gives out packages. Its knobs may be turned at any time.
+// Server is an HTTP server for packages. Its methods may be called at any time.
 type Server struct {
 	*httptest.Server
 
@@ -67,7 +67,7 @@ type Server struct {
 	packages map[string][]byte
 	ranges   []string // Range header of each request
 	cut      int      // bytes after which a connection breaks; 0: never
-	hang     bool     // a cut connection does not break but is silent
+	hang     bool     // instead of breaking, a cut connection stays open without data
 	statuses []int    // of the next answers, in place of the package
 }
 
@@ -93,7 +93,7 @@ func (s *Server) Put(name, path string, data []byte) cloud.Volume {
 	return cloud.Volume{Name: name, Path: path, Meta: Meta(s.URL+file+"?sig=secret", data)}
 }
 
-// Replace puts other content where a volume is downloaded from.
+// Replace puts other content at the URL of a volume.
 func (s *Server) Replace(v cloud.Volume, data []byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -101,14 +101,14 @@ func (s *Server) Replace(v cloud.Volume, data []byte) {
 	s.packages[r.URL.Path] = data
 }
 
-// Cut breaks each connection after n bytes; with hang it is silent instead.
+// Cut breaks each connection after n bytes; with hang it stays open and brings nothing more. 0 ends that.
 func (s *Server) Cut(n int, hang bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.cut, s.hang = n, hang
 }
 
-// Answer answers the next requests with statuses.
+// Answer answers the next requests with these statuses, one each.
 func (s *Server) Answer(statuses ...int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -11,8 +11,9 @@ import (
 	"github.com/baetyl/baetyl/utils/cert"
 )
 
-// NewClient returns a client for downloads. Packages may lie with anybody on the net, so the system's authorities are
-// trusted beside c.CA. Each step up to the head of an answer has its limit; the body may take as long as it comes.
+// NewClient returns a client for downloads. Packages may come from any server, so the client trusts the authorities of
+// the system and those of c.CA. Dialling and the TLS handshake may take 30 s each, the head of the answer a minute; the
+// body has no limit. A redirect may not lead from https to http. An error says which file of c can't be read.
 func NewClient(c cert.Config) (*http.Client, error) {
 	tls, err := cert.Client(c)
 	if err != nil {

@@ -1,11 +1,11 @@
 // Package download brings packages from the net into a folder, one at a time.
 //
-//	url ─► GET, Range ─► <folder>/<digest> ─► limit, space, digest ─► a whole package
-//	         ▲                  │
-//	         └── broken, silent ┘ after a growing delay, or with the next start
+//	url ─► GET, Range ─► size, free space ─► <folder>/<digest> ─► digest ─► a whole package
+//	         ▲                                    │
+//	         └──── connection broken or stalled ──┘ after a growing delay, or with the next start
 //
-// It promises that what Fetch returns has the digests that were asked for, that no address is in an error or in the
-// log, and that a network that is away is waited for.
+// It promises that a file which Fetch returns has the digests that were asked for, that errors and the log contain no
+// URL, and that a network outage delays a download but does not fail it.
 //
 // It does not know what a package is for, nor whether it is a zip.
 package download
@@ -40,32 +40,33 @@ var (
 
 // Downloader is a folder for one download. Its fields are set before the first Fetch and not changed.
 type Downloader struct {
-	Dir     string    // is there, and nobody else's
+	Dir     string    // exists; this Downloader alone uses it
 	Disk    file.Disk // where Dir lies
 	Client  *http.Client
 	Limit   int64         // bytes of a package, at most
 	Free    uint64        // bytes that must be left on the disk
-	Timeout time.Duration // without a byte after which a download is given up
-	// tells that nothing is reachable now: that time does not count for Timeout; nil: it always does
+	Timeout time.Duration // time without a byte after which Fetch fails
+	// tells that the cloud is unreachable: that time does not count for Timeout; nil: all time counts
 	Offline      func() bool
-	StallTimeout time.Duration  // a connection that brings no byte for so long is given up and made anew
+	StallTimeout time.Duration  // time without a byte after which a connection is closed and another one made
 	Retry        backoff.Policy // time between attempts, counted anew after each one that brought something
 	Log          log.Logger
 }
 
-// Causes of an attempt's end that another one may mend.
+// Errors of an attempt after which another one may succeed.
 var (
-	errStalled = errors.New("no byte for too long")
+	errStalled = errors.New("connection stalled: no data came in time")
 	errRange   = errors.New("server does not continue where the last attempt stopped")
 )
 
-// final marks an error that another attempt can't mend.
+// final marks an error that another attempt would end with too.
 type final struct{ error }
 
 func (f final) Unwrap() error { return f.error }
 
-// Fetch returns the path of m's package, which is whole. It goes on with what an earlier call left, and leaves what
-// it got when ctx ends or the network stays away. One call at a time.
+// Fetch returns the path of m's package, which is complete. It continues the part that an earlier call left, and leaves
+// a part when ctx ends or no byte comes for Timeout. Other errors are ErrDigest, ErrSpace, file.ErrLimit, and statuses
+// of the server that another attempt would not change. One call at a time.
 func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error) {
 	name := digestName(m)
 	if err := d.forget(name); err != nil {
@@ -84,7 +85,7 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 			if err = d.verify(to, m); err == nil {
 				return to, nil
 			}
-			if continued && !again { // the parts may be of two packages: once more from the start
+			if continued && !again { // parts of two packages? once from the start
 				again = true
 				_ = d.Disk.Remove(to)
 			} else {
@@ -103,14 +104,15 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 		if ctx.Err() != nil {
 			return "", ctx.Err()
 		}
-		if d.Offline != nil && d.Offline() { // whoever waits for the end would not hear of it either
+		if d.Offline != nil && d.Offline() { // a failure could not be reported either
 			alive = time.Now()
 		}
 		if err != nil && time.Since(alive) >= d.Timeout {
 			return "", fmt.Errorf("download: given up after %s without a byte: %w", d.Timeout, err)
 		}
 		delay := d.Retry.Delay(n, rand.Float64())
-		d.Log.WithError(err).WithField("bytes", got).Warnf("download goes on in %s", delay.Round(time.Millisecond))
+		l := d.Log.WithError(err).WithField("bytes", got)
+		l.Warnf("download interrupted; next attempt in %s", delay.Round(time.Millisecond))
 		select {
 		case <-time.After(delay):
 		case <-ctx.Done():
@@ -119,7 +121,7 @@ func (d *Downloader) Fetch(ctx context.Context, m app.VolumeMeta) (string, error
 	}
 }
 
-// attempt appends to the file at path what is missing of the package at address.
+// attempt appends to the file at path the missing part of the package at address.
 func (d *Downloader) attempt(ctx context.Context, address, path string) error {
 	f, err := d.Disk.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
 	if err != nil {
@@ -137,7 +139,7 @@ func (d *Downloader) attempt(ctx context.Context, address, path string) error {
 	defer stall.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return final{errors.New("url is not one")}
+		return final{errors.New("url is invalid")}
 	}
 	if have > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", have))
@@ -169,11 +171,11 @@ func (d *Downloader) attempt(ctx context.Context, address, path string) error {
 	return f.Sync()
 }
 
-// Space tells whether need more bytes fit on the disk.
+// Space returns ErrSpace if need more bytes would leave less than Free on the disk.
 func (d *Downloader) Space(need uint64) error {
 	free, err := file.Free(d.Dir)
 	if err != nil {
-		return nil // unknown here; a full disk shows when writing
+		return nil // not known on this system; writing fails if the disk is full
 	}
 	if want := need + d.Free; want < need || free < want {
 		return fmt.Errorf("%w: %d bytes needed, %d to be left, %d free", ErrSpace, need, d.Free, free)
@@ -181,13 +183,13 @@ func (d *Downloader) Space(need uint64) error {
 	return nil
 }
 
-// accept looks at the head of an answer and returns how many bytes of f it continues.
+// accept checks the head of an answer and returns the number of bytes of f that its body follows.
 func accept(res *http.Response, f file.File, have int64) (int64, error) {
 	switch code := res.StatusCode; {
 	case code == http.StatusPartialContent &&
 		strings.HasPrefix(res.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)):
 		return have, nil
-	case code == http.StatusOK: // the whole package; ranges are a courtesy
+	case code == http.StatusOK: // the whole package: the server does not support ranges
 		return 0, f.Truncate(0)
 	case code == http.StatusPartialContent, code == http.StatusRequestedRangeNotSatisfiable:
 		return 0, errors.Join(errRange, f.Truncate(0))
@@ -198,7 +200,7 @@ func accept(res *http.Response, f file.File, have int64) (int64, error) {
 	}
 }
 
-// watched tells of each byte that comes.
+// watched calls alive with each read that brings bytes.
 type watched struct {
 	io.Reader
 	alive func()
@@ -212,7 +214,7 @@ func (w watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// withoutURL is err without the address, which may carry a secret, and with the reason why ctx ended.
+// withoutURL returns err without the URL, which may hold a secret; if ctx has ended it returns the cause of that.
 func withoutURL(ctx context.Context, err error) error {
 	if ue := new(url.Error); errors.As(err, &ue) {
 		err = ue.Err
@@ -242,7 +244,7 @@ func (d *Downloader) verify(path string, m app.VolumeMeta) error {
 	return nil
 }
 
-// digestName is the name of a download: safe in a path, and another one for another package.
+// digestName is the file name of a download: its digest in hex, so each package has its own.
 func digestName(m app.VolumeMeta) string {
 	if m.SHA256 != "" {
 		return strings.ToLower(m.SHA256)
@@ -251,7 +253,7 @@ func digestName(m app.VolumeMeta) string {
 	return hex.EncodeToString(sum)
 }
 
-// forget removes all downloads but the one called name: one at a time uses the disk.
+// forget removes all downloads but the one called name, so that at most one takes space on the disk.
 func (d *Downloader) forget(name string) error {
 	entries, err := d.Disk.ReadDir(d.Dir)
 	if err != nil {

@@ -19,8 +19,8 @@ import (
 // faults are every 5th one; AGENT_FAULTS=1 is all of them (make agent-faults).
 var faults = faultfs.Sample("AGENT_FAULTS", 5)
 
-// story is the life of two updates. Each act may be done twice.
-var story = []func(*eventstore.Store) error{
+// calls are what the agent calls for two updates, in order. Each may be repeated.
+var calls = []func(*eventstore.Store) error{
 	func(s *eventstore.Store) error { _, err := s.Add(bg, ota("a"), now); return err },
 	func(s *eventstore.Store) error { _, err := s.Add(bg, ota("b"), now); return err },
 	func(s *eventstore.Store) error { return s.HandOver("a", eventstore.App{Version: "v1"}) },
@@ -31,28 +31,26 @@ var story = []func(*eventstore.Store) error{
 	func(s *eventstore.Store) error { return s.Reported(s.Jobs()) },
 }
 
-// Whatever the disk does, and when: what a method has returned without an error is there after a restart, an error
-// has changed nothing for the process that goes on, and the story goes on from there.
+// Any fault of the disk at any operation: what a method did when it returned no error is there after a restart; a
+// method that returned an error has changed nothing for the process that goes on; the calls that follow succeed.
 func TestFaults(t *testing.T) {
-	states := [][]eventstore.Job{nil} // after each act
+	states := [][]eventstore.Job{nil} // after each call
 	plain := open(t, t.TempDir())
-	for _, act := range story {
-		require.NoError(t, act(plain))
+	for _, call := range calls {
+		require.NoError(t, call(plain))
 		states = append(states, plain.Jobs())
 	}
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
 		require.NoError(t, os.Mkdir(filepath.Join(d.Dir(), "volumes"), 0o755))
 		start := func(disk file.Disk) (*eventstore.Store, error) {
-			return eventstore.Open(
-				bg,
-				eventstore.Config{Dir: filepath.Join(d.Dir(), "volumes/.agent"), Disk: disk, Log: log.Discard()},
-			)
+			dir := filepath.Join(d.Dir(), "volumes/.agent")
+			return eventstore.Open(bg, eventstore.Config{Dir: dir, Disk: disk, Log: log.Discard()})
 		}
 		d.Start()
 		done := 0
 		s, err := start(d.Disk())
-		for err == nil && done < len(story) {
-			if err = story[done](s); err == nil {
+		for err == nil && done < len(calls) {
+			if err = calls[done](s); err == nil {
 				done++
 			} else if !d.Fault().Kind.Ends() {
 				require.Equal(t, len(states[done]), len(s.Jobs()))
@@ -63,10 +61,10 @@ func TestFaults(t *testing.T) {
 		}
 		d.Reboot()
 		if s != nil && !d.Fault().Kind.Ends() { // this process goes on
-			for _, act := range story[done:] {
-				require.NoError(t, act(s))
+			for _, call := range calls[done:] {
+				require.NoError(t, call(s))
 			}
-			done = len(story)
+			done = len(calls)
 		}
 		if s != nil {
 			require.NoError(t, s.Close())
@@ -75,14 +73,14 @@ func TestFaults(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { require.NoError(t, s.Close()) }()
 		n := len(s.Jobs())
-		require.Contains(t, []int{len(states[done]), len(states[min(done+1, len(story))])}, n)
+		require.Contains(t, []int{len(states[done]), len(states[min(done+1, len(calls))])}, n)
 		if n > 0 {
-			require.Contains(t, [][]eventstore.Job{states[done], states[min(done+1, len(story))]}, s.Jobs())
+			require.Contains(t, [][]eventstore.Job{states[done], states[min(done+1, len(calls))]}, s.Jobs())
 		}
-		for _, act := range story[done:] {
-			require.NoError(t, act(s))
+		for _, call := range calls[done:] {
+			require.NoError(t, call(s))
 		}
-		require.Equal(t, states[len(story)], s.Jobs())
+		require.Equal(t, states[len(calls)], s.Jobs())
 		added, err := s.Add(bg, ota("a"), now)
 		require.NoError(t, err)
 		require.False(t, added, "a trace that is gone is known")

@@ -13,7 +13,7 @@ type Job struct {
 	Steps []cloud.Progress `json:"steps"`           // oldest first; the first one is RECEIVED
 	Seen  int              `json:"seen,omitempty"`  // steps that are from the master's log
 	Clean bool             `json:"clean,omitempty"` // old volumes are still to be removed
-	App   App              `json:"app"`             // what was handed over
+	App   App              `json:"app"`             // what the master was asked to run
 }
 
 // App is an application that the master was asked to run.
@@ -22,7 +22,7 @@ type App struct {
 	Volumes []string `json:"volumes"` // paths as the master takes them
 }
 
-// Done tells whether the update has ended.
+// Done tells whether the last step is a final one.
 func (j Job) Done() bool { return len(j.Steps) > 0 && masterapi.Final(j.Steps[len(j.Steps)-1].Step) }
 
 // content is what the file holds.

@@ -12,7 +12,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// locked opens the file at path and waits until nobody else has it. The system gives it back when the process ends.
+// locked opens the file at path and waits until no other process has it locked. The system releases the lock when the
+// process ends.
 func locked(ctx context.Context, path string, l log.Logger) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {

@@ -1,9 +1,12 @@
-// Package eventstore keeps the updates that the cloud asked for, from the event to the report of their end, on disk.
+// Package eventstore keeps the updates that the cloud asked for on disk, from the event until the cloud knows their
+// end. Each is a job with these states:
 //
-//	event ─► Add ─► waiting ─► Next ─► Step, Step … final ─► Cleaned ─► Reported ─► gone (its trace is remembered)
+//	event ─Add─► waiting ─Step─► running ─final Step─► done, to be cleaned ─Cleaned─► done ─Reported─► removed
+//	                                          └─────── nothing to clean ─────────────────┘
 //
-// It promises that each method has its effect on stable storage when it returns, that a trace is taken once, that a
-// job leaves only when all its steps have been reported, and that there are at most Max jobs.
+// It promises that each method has its effect on stable storage when it returns without an error, that a trace is
+// added once (the traces of removed jobs are remembered), that a job is removed only when all its steps have been
+// reported, and that there are at most Max jobs.
 //
 // It does not know what an update is.
 package eventstore
@@ -24,7 +27,7 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// Max is the number of jobs that are kept. With so many, Add waits: the cloud's broker holds the rest.
+// Max is the number of jobs that are kept. When there are so many, Add waits, and the cloud's broker keeps the rest.
 const Max = 16
 
 const (
@@ -37,7 +40,7 @@ const (
 type Store struct {
 	file    state.File[content]
 	lock    *os.File
-	changed chan struct{} // holds one: a step that nobody has reported; more say nothing new
+	changed chan struct{} // holds one signal: there are steps to report
 
 	mu   sync.Mutex
 	now  content
@@ -51,14 +54,14 @@ type Config struct {
 	Log  log.Logger
 }
 
-// Open reads the store. Two agents on one folder would do everything twice: the second one waits until the first has
-// ended, or ctx.
+// Open reads the store. It locks the folder, since two agents would carry out everything twice: it waits until no other
+// process has the lock, or ctx ends. A damaged file is put aside and logged, and the store starts empty.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	disk := cfg.Disk.Or()
 	if err := disk.MakeDir(cfg.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	if err := disk.SyncDir(filepath.Dir(cfg.Dir)); err != nil { // who made Dir may have been killed before it did that
+	if err := disk.SyncDir(filepath.Dir(cfg.Dir)); err != nil { // an agent that was killed may have made Dir without that
 		return nil, err
 	}
 	lock, err := locked(ctx, filepath.Join(cfg.Dir, "lock"), cfg.Log)
@@ -66,16 +69,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{lock: lock, changed: make(chan struct{}, 1), wake: make(chan struct{}), file: state.File[content]{
-		Path: filepath.Join(
-			cfg.Dir,
-			"jobs.json",
-		),
+		Path:    filepath.Join(cfg.Dir, "jobs.json"),
 		What:    "record of updates",
 		Then:    "updates that were under way are forgotten",
 		Version: 1,
-		Perm:    0o600,
+		Perm:    0o600, // URLs of packages may hold secrets
 		Disk:    disk,
-		Log:     cfg.Log, // URLs of packages may hold secrets
+		Log:     cfg.Log,
 	}}
 	if err := s.load(); err != nil {
 		_ = lock.Close()
@@ -84,7 +84,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// load reads the file. Without a beginning after damage there would be no agent at all.
+// load reads the file. A damaged one does not keep the agent from starting.
 func (s *Store) load() (err error) {
 	if err := s.file.Disk.Tidy(s.file.Path); err != nil {
 		return err
@@ -96,14 +96,14 @@ func (s *Store) load() (err error) {
 	return nil
 }
 
-// Close gives the folder back.
+// Close releases the lock.
 func (s *Store) Close() error { return s.lock.Close() }
 
-// Changed delivers when there are steps that were not reported yet.
+// Changed returns a channel that receives when jobs have got new steps. One goroutine reads it.
 func (s *Store) Changed() <-chan struct{} { return s.changed }
 
-// Add takes an update. When it returns without an error the update will be carried out, or was taken before (added is
-// false).
+// Add stores an update. After a return without an error the update is on disk and will be carried out; added is false
+// if a job of that trace was added before. While there are Max jobs it waits until one is removed, or ctx ends.
 func (s *Store) Add(ctx context.Context, o cloud.OTA, now time.Time) (added bool, err error) {
 	err = s.when(ctx, func(c *content) (ready, dirty bool) {
 		if slices.Contains(c.Recent, o.Trace) || c.find(o.Trace) != nil {
@@ -113,10 +113,8 @@ func (s *Store) Add(ctx context.Context, o cloud.OTA, now time.Time) (added bool
 			return false, false
 		}
 		added = true
-		c.Jobs = append(
-			c.Jobs,
-			Job{OTA: o, Steps: []cloud.Progress{{Time: now.UTC(), Step: masterapi.StepReceived, Trace: o.Trace}}},
-		)
+		received := cloud.Progress{Time: now.UTC(), Step: masterapi.StepReceived, Trace: o.Trace}
+		c.Jobs = append(c.Jobs, Job{OTA: o, Steps: []cloud.Progress{received}})
 		return true, true
 	})
 	if err != nil || !added {
@@ -133,7 +131,7 @@ func (s *Store) tell() {
 	}
 }
 
-// Next returns the oldest job that has something left to do, and waits until there is one.
+// Next returns the oldest job that is not done or not cleaned up. It waits until there is one, or ctx ends.
 func (s *Store) Next(ctx context.Context) (job Job, err error) {
 	err = s.when(ctx, func(c *content) (ready, dirty bool) {
 		for _, job = range c.Jobs {
@@ -147,8 +145,8 @@ func (s *Store) Next(ctx context.Context) (job Job, err error) {
 	return job, err
 }
 
-// Step adds steps to a job that has not ended. seen is the number of steps that are from the master's log, now; clean
-// says that old volumes are to be removed, which Cleaned takes back.
+// Step adds steps to a job that is not done; it changes nothing if the job is done or removed. seen is the number of
+// steps that the job has from the master's log now; clean says that old volumes are to be removed, until Cleaned.
 func (s *Store) Step(trace string, seen int, clean bool, steps ...cloud.Progress) error {
 	err := s.change(trace, func(job *Job) {
 		if job.Done() {
@@ -170,17 +168,17 @@ func (s *Store) Step(trace string, seen int, clean bool, steps ...cloud.Progress
 	return err
 }
 
-// HandOver notes the application that the master is about to be asked for.
+// HandOver stores the application that the master will be asked to run.
 func (s *Store) HandOver(trace string, a App) error {
 	return s.change(trace, func(job *Job) { job.App = a })
 }
 
-// Cleaned notes that old volumes are removed.
+// Cleaned stores that the old volumes are removed.
 func (s *Store) Cleaned(trace string) error {
 	return s.change(trace, func(job *Job) { job.Clean = false })
 }
 
-// Jobs returns all jobs.
+// Jobs returns all jobs, oldest first.
 func (s *Store) Jobs() []Job {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -191,7 +189,8 @@ func (s *Store) Jobs() []Job {
 	return out
 }
 
-// Reported notes that the cloud has the steps of jobs, as Jobs gave them. Those that have ended with these steps leave.
+// Reported tells that the cloud has the steps of jobs, as Jobs returned them. It removes those that
+// are done with these steps and need no cleaning.
 func (s *Store) Reported(jobs []Job) error {
 	return s.when(context.Background(), func(c *content) (ready, dirty bool) {
 		for _, r := range jobs {
@@ -217,8 +216,8 @@ func (s *Store) change(trace string, f func(*Job)) error {
 	})
 }
 
-// when calls f now and after each change until it is ready, and writes what it changed. If that fails, nothing has
-// changed.
+// when calls f now and after each change until f is ready, and writes the content if f made it dirty. If writing fails,
+// nothing has changed.
 func (s *Store) when(ctx context.Context, f func(*content) (ready, dirty bool)) error {
 	for {
 		s.mu.Lock()

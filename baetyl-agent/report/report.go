@@ -1,11 +1,12 @@
-// Package report tells the cloud how the device is: at once, on an interval, and whenever an update makes progress.
+// Package report sends the state of the device to the cloud: at the start, on an interval, and whenever an update
+// makes a step.
 //
 //	master ──inspect─┐
-//	                 ├─► Report ─► Seal ─► POST ─► 2xx: steps are reported
-//	eventstore ─steps┘                       └──► else: again after a growing delay, with what is true then
+//	                 ├─► report ─► Seal ─► POST ─► 2xx: the steps are reported
+//	eventstore ─steps┘                       └───► else: a new report after a growing delay
 //
-// It promises that a report always has the newest state, so that nothing piles up while the cloud is away, and that a
-// step of an update is in every report until one with it has arrived.
+// It promises that a report always has the present state, so that no reports queue up while the cloud is unreachable,
+// and that a step of an update is in every report until a report with it has arrived.
 package report
 
 import (
@@ -28,29 +29,29 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// inspectTimeout is how long the master has to answer; a report without its part is better than none.
+// inspectTimeout is how long the master has to answer; after that a report with its error is sent.
 const inspectTimeout = 20 * time.Second
 
 // Reporter sends reports. Its fields are set before Run and not changed.
 type Reporter struct {
 	Client   *http.Client
-	URL      string // path on the server
-	Interval time.Duration
-	ClientID string
-	Serial   string
-	Key      *rsa.PrivateKey
+	URL      string          // path on the server
+	Interval time.Duration   // between two reports
+	ClientID string          // of the device
+	Serial   string          // number of the device's certificate, in decimal
+	Key      *rsa.PrivateKey // seals reports
 	Inspect  func(context.Context) (*masterapi.Inspect, error)
 	Events   *eventstore.Store
 	Log      log.Logger
 
-	failed int         // attempts in a row
-	away   atomic.Bool // the last attempt failed
+	failures int         // since the last report that arrived
+	away     atomic.Bool // the last report did not arrive
 }
 
-// Away tells that the last report did not arrive. It may be called from any goroutine.
+// Away tells whether the last report did not arrive. It may be called from any goroutine.
 func (r *Reporter) Away() bool { return r.away.Load() }
 
-// Run reports until ctx ends.
+// Run sends reports until ctx ends. It is called once, and logs when reports stop to arrive and when they arrive again.
 func (r *Reporter) Run(ctx context.Context) error {
 	for {
 		wait := r.Interval
@@ -58,16 +59,16 @@ func (r *Reporter) Run(ctx context.Context) error {
 		if err := r.Send(ctx); ctx.Err() != nil {
 			return nil
 		} else if err != nil {
-			if r.failed == 0 {
-				r.Log.WithError(err).Warnf("report did not arrive; trying until one does")
+			if r.failures == 0 {
+				r.Log.WithError(err).Warnf("report did not arrive; trying again until one does")
 			}
-			wait = retry(r.Interval).Delay(r.failed, rand.Float64())
-			r.failed++
+			wait = retry(r.Interval).Delay(r.failures, rand.Float64())
+			r.failures++
 			r.away.Store(true)
-			news = nil // it is told with the next attempt; no news may hurry a cloud that is away
-		} else if r.failed > 0 {
-			r.Log.Infof("reports arrive again after %d attempts", r.failed)
-			r.failed = 0
+			news = nil // new steps are in the next report; they must not shorten the delay
+		} else if r.failures > 0 {
+			r.Log.Infof("reports arrive again, after %d that did not", r.failures)
+			r.failures = 0
 			r.away.Store(false)
 		}
 		select {
@@ -79,12 +80,12 @@ func (r *Reporter) Run(ctx context.Context) error {
 	}
 }
 
-// retry is the time between attempts while none succeeds; the jitter keeps a fleet from coming back all at once.
+// retry is the delay between failed reports; its jitter keeps many devices from reporting at the same moment.
 func retry(interval time.Duration) backoff.Policy {
 	return backoff.Policy{Min: time.Second, Max: max(time.Minute, 2*interval), Jitter: 0.3}
 }
 
-// Send makes a report of what is true now and sends it.
+// Send makes a report of the present state and sends it. Errors contain no URL.
 func (r *Reporter) Send(ctx context.Context) error {
 	jobs := r.Events.Jobs()
 	content, err := json.Marshal(r.report(ctx, jobs))
@@ -100,7 +101,7 @@ func (r *Reporter) Send(ctx context.Context) error {
 	header.Set(cloud.HeaderKey, sealed.Key)
 	header.Set(cloud.HeaderClientID, r.ClientID)
 	if err := r.Client.Post(ctx, r.URL, header, []byte(sealed.Body)); err != nil {
-		if ue := new(url.Error); errors.As(err, &ue) { // the address may carry a secret
+		if ue := new(url.Error); errors.As(err, &ue) { // the URL may hold a secret
 			err = ue.Err
 		}
 		return fmt.Errorf("send report: %w", err)

@@ -57,7 +57,7 @@ func TestAReportWithoutTheMaster(t *testing.T) {
 	require.WithinDuration(t, time.Now(), reports[0].Time, time.Minute)
 }
 
-// Progress is told at once, not with the next interval.
+// A new step is reported at once, not on the next interval.
 func TestProgressIsReportedAtOnce(t *testing.T) {
 	r, c, text := newReporter(t)
 	ctx, cancel := context.WithCancel(bg)
@@ -77,10 +77,10 @@ func TestProgressIsReportedAtOnce(t *testing.T) {
 	mqtttest.Until(t, "the update is forgotten", func() bool { return len(r.Events.Jobs()) == 0 })
 	cancel()
 	require.NoError(t, <-ended)
-	require.Empty(t, text.String(), "what goes well needs no line")
+	require.Empty(t, text.String(), "reports that arrive are not logged")
 }
 
-// [W48] A cloud that is away is not hammered, also not by progress, and has one line in the log.
+// While the cloud is unreachable the delays grow, new steps do not shorten them, and the log has one line.
 func TestBackoff(t *testing.T) {
 	r, c, text := newReporter(t)
 	r.Interval = time.Millisecond

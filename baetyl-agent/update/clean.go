@@ -7,8 +7,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-agent/eventstore"
 )
 
-// clean removes downloaded volumes that neither the application that job brought, nor the one that runs, nor a
-// waiting update needs. It runs between two updates; if the application is another one by now, the next update's end
+// clean removes downloaded volumes that neither the application of job, nor the running one, nor a waiting update
+// needs. It removes nothing while the master carries out an update, or if another version runs by now: the next update
 // cleans.
 func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 	i, err := u.Master.Inspect(ctx)
@@ -21,7 +21,7 @@ func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 		l.WithError(why).Warnf("old volumes stay until the next update has ended")
 		return u.Events.Cleaned(job.OTA.Trace)
 	case why != nil || i.Software.ConfVersion != job.App.Version:
-		l.WithField("version", i.Software.ConfVersion).Debugf("old volumes stay: another application runs, or is about to")
+		l.WithField("version", i.Software.ConfVersion).Debugf("old volumes stay: an update or another version runs")
 		return u.Events.Cleaned(job.OTA.Trace)
 	}
 	keep, err := u.live(ctx)
@@ -36,10 +36,10 @@ func (u *Updater) clean(ctx context.Context, job eventstore.Job) error {
 	}
 	removed, err := u.Volumes.Clean(keep)
 	for _, r := range removed {
-		l.WithField("path", r).Infof("old volume is removed")
+		l.WithField("path", r).Infof("old volume removed")
 	}
-	if err != nil { // the record still has what is left; the next update's end tries again
-		l.WithError(err).Warnf("old volumes are left")
+	if err != nil { // the record of volumes still has those that are left
+		l.WithError(err).Warnf("some old volumes can't be removed; next attempt after the next update")
 	}
 	return u.Events.Cleaned(job.OTA.Trace)
 }

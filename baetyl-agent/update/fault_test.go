@@ -25,8 +25,8 @@ func steps(j eventstore.Job) (text string) {
 	return text
 }
 
-// store is what the agent does with an event until it may acknowledge it: nothing else has come to the disk then. It
-// returns false if the process has ended before.
+// store adds an event until that succeeds, as the agent does before it acknowledges it. It returns false if the fault
+// has ended the process before.
 func (r *rig) store(o cloud.OTA, d *faultfs.FS) bool {
 	for {
 		_, err := r.events.Add(bg, o, time.Now())
@@ -36,14 +36,13 @@ func (r *rig) store(o cloud.OTA, d *faultfs.FS) bool {
 		case d.Fault().Kind.Ends():
 			return false
 		}
-		d.Reboot() // a disk that stays full is left behind
+		d.Reboot() // ends a fault that lasts, such as a full disk
 	}
 }
 
-// Whatever the disk does, and when, during an update of the application with its cleaning: an event that was
-// acknowledged comes to its end; that is UPDATED, or FAILURE where a disk that does not work is the reason; the
-// master is asked once; the volumes are whole; and the next update finds nothing that would hinder it, nor leaves
-// anything of the ones before.
+// Any fault of the disk at any operation of an application update and its cleaning: the update of an acknowledged
+// event ends, with UPDATED, or with FAILURE if the disk reported an error; the master is asked once; the volumes are
+// complete; the next update succeeds and removes what the ones before have left.
 func TestFaults(t *testing.T) {
 	server := agenttest.NewServer(t, false)
 	faultfs.Each(t, faults, func(t *testing.T, d *faultfs.FS) {
@@ -79,7 +78,7 @@ func TestFaults(t *testing.T) {
 			r.start()
 		}
 		if acknowledged {
-			require.Len(t, r.events.Jobs(), 1, "an event that was acknowledged is there")
+			require.Len(t, r.events.Jobs(), 1, "an acknowledged event is stored")
 		}
 		r.add(r.app("t1", "v1")) // comes again if it was not acknowledged, or its acknowledgement was lost
 		r.job("t1")

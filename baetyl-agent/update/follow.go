@@ -14,8 +14,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// ask hands the update over. A master that is busy or away is asked again until the timeout; one that took the update
-// although its answer was lost has it in its log.
+// ask asks the master for the update. If the master is busy or does not answer it is asked again until Timeout, unless
+// the update is in its log: then only its answer was lost.
 func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	deadline := time.Now().Add(u.Timeout)
 	for n := 0; ; n++ {
@@ -29,7 +29,7 @@ func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 		if err := wait(ctx, u.retry().Delay(n, rand.Float64())); err != nil {
 			return err
 		}
-		if records, _ := u.otaLog().of(o.Trace); len(records) > 0 { // one that can't be read now is read by follow
+		if records, _ := u.otaLog().of(o.Trace); len(records) > 0 { // if the log can't be read now, follow reads it
 			return nil
 		}
 		if time.Now().After(deadline) {
@@ -38,15 +38,16 @@ func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	}
 }
 
-// follow copies the steps of the master's log into the store until the last one. A master that answers is given twice
-// the time: by default its own deadline is as long as ours, and putting the old application back comes after it.
+// follow copies the steps of the master's log into the store until a final one, or until no step came for Timeout. If
+// the master answers then, it gets that time once more: by default its own deadline is as long, and it puts the
+// previous application back after that.
 func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) error {
 	o, seen := job.OTA, job.Seen
 	alive, limit := time.Now(), u.Timeout
 	for {
 		records, err := u.otaLog().of(o.Trace)
 		if err != nil {
-			l.WithError(err).Debugf("log of the master is read again")
+			l.WithError(err).Debugf("the master's log of updates can't be read; next attempt in %s", u.poll())
 		}
 		if len(records) > seen {
 			var steps []cloud.Progress
@@ -62,7 +63,7 @@ func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) 
 			if err := u.Events.Step(o.Trace, seen, clean, steps...); err != nil {
 				return err
 			}
-			l.WithField("step", last.Step).Infof("update goes on")
+			l.WithField("step", last.Step).Infof("the master has made a step of the update")
 			if masterapi.Final(last.Step) {
 				return nil
 			}
@@ -70,13 +71,9 @@ func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) 
 		}
 		if time.Since(alive) >= limit {
 			if limit > u.Timeout || !u.answers(ctx) {
-				l.Errorf("update is given up: no step for %s", limit)
-				return u.Events.Step(
-					o.Trace,
-					seen,
-					false,
-					step(o.Trace, masterapi.StepTimeout, fmt.Errorf("no step of the master for %s", limit)),
-				)
+				err := fmt.Errorf("no step of the master for %s", limit)
+				l.WithError(err).Errorf("update is not followed any longer; TIMEOUT is reported")
+				return u.Events.Step(o.Trace, seen, false, step(o.Trace, masterapi.StepTimeout, err))
 			}
 			limit = 2 * u.Timeout
 		}
@@ -86,7 +83,7 @@ func (u *Updater) follow(ctx context.Context, job eventstore.Job, l log.Logger) 
 	}
 }
 
-// answers tells whether the master is there.
+// answers tells whether the master answers.
 func (u *Updater) answers(ctx context.Context) bool {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()

@@ -18,7 +18,7 @@ var (
 	errUnknown = errors.New("the master's log of updates does not say whether one runs")
 )
 
-// otaLog is the master's log of updates. The master alone writes it, and begins it anew with each update.
+// otaLog is the master's log of updates, which the master alone writes; it starts an empty one for each update.
 type otaLog struct {
 	disk file.Disk
 	path string
@@ -27,8 +27,8 @@ type otaLog struct {
 
 func (u *Updater) otaLog() otaLog { return otaLog{u.Disk.Or(), u.LogPath, u.Log} }
 
-// of returns the records of trace. A log that is missing has none, a damaged one those before the damage. An error
-// says that the disk did not read it now.
+// of returns the records of trace. A missing log has none, a damaged one those before the damage. An error is one of
+// reading the file.
 func (o otaLog) of(trace string) ([]masterapi.OTARecord, error) {
 	all, err := o.read()
 	switch {
@@ -36,13 +36,13 @@ func (o otaLog) of(trace string) ([]masterapi.OTARecord, error) {
 	case errors.As(err, new(*fs.PathError)):
 		return nil, err
 	default:
-		o.log.WithError(err).Debugf("log of the master is damaged")
+		o.log.WithError(err).Debugf("the master's log of updates is damaged; the records before the damage count")
 	}
 	return slices.DeleteFunc(all, func(r masterapi.OTARecord) bool { return r.Trace != trace }), nil
 }
 
-// idle returns nil when no update runs, also none that somebody else asked for. A log that does not say so for
-// certain counts as one in which an update runs.
+// idle returns nil if the master carries out no update, of the agent or of another client. Otherwise it returns
+// errRunning, or errUnknown if the log can't be read, is damaged, or has no whole record.
 func (o otaLog) idle() error {
 	all, err := o.read()
 	switch {
@@ -50,7 +50,7 @@ func (o otaLog) idle() error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("%w: %w", errUnknown, err)
-	case len(all) == 0: // it is just being begun
+	case len(all) == 0: // the master is writing the first record
 		return errUnknown
 	case !masterapi.Final(all[len(all)-1].Step):
 		return errRunning

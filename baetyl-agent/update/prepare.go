@@ -23,15 +23,15 @@ import (
 // Files of a package.
 const (
 	appFile      = "application.yml"
-	metadataFile = "metadata.yml" // when it is missing, application.yml says which volumes there are
+	metadataFile = "metadata.yml" // optional; volumes beside those of application.yml
 	binaryFile   = "bin/baetyl"
 )
 
 // maxVolumes is how many volumes an application may have.
 const maxVolumes = 1000
 
-// prepare downloads everything that the update needs. It returns what the master is to be handed, a path relative to
-// its working directory, and the application in it.
+// prepare downloads everything that the update needs. It returns the path for the master, relative to its working
+// directory, and the application that lies there.
 func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a eventstore.App, err error) {
 	if err := u.Volumes.Ensure(ctx, o.Volume, u.live); err != nil {
 		return "", a, err
@@ -64,7 +64,8 @@ func (u *Updater) prepare(ctx context.Context, o cloud.OTA) (target string, a ev
 	return path.Join(host, appFile), a, nil
 }
 
-// live returns the volumes of the running application. A master that is away, because it is restarted, is waited for.
+// live returns the paths of the volumes of the running application. It waits up to Timeout for a master that does not
+// answer, because it restarts for example.
 func (u *Updater) live(ctx context.Context) (paths []string, err error) {
 	deadline := time.Now().Add(u.Timeout)
 	for n := 0; ; n++ {
@@ -78,18 +79,18 @@ func (u *Updater) live(ctx context.Context) (paths []string, err error) {
 		if ctx.Err() != nil || time.Now().After(deadline) {
 			return nil, err
 		}
-		_ = wait(ctx, u.retry().Delay(n, rand.Float64())) // its end is seen above
+		_ = wait(ctx, u.retry().Delay(n, rand.Float64())) // if ctx ends, the check above returns
 	}
 }
 
-// metadata is which volumes an application has and where they come from. Version is the one that the master will
-// report.
+// metadata says which volumes an application has and where they are downloaded from. Version is the one that the master
+// will report.
 type metadata struct {
 	Version string         `yaml:"-" json:"-"`
 	Volumes []cloud.Volume `yaml:"volumes" json:"volumes"`
 }
 
-// readMetadata reads what dir, an application's package, says of volumes, and checks the application itself.
+// readMetadata reads the volumes in application.yml and metadata.yml of dir, and checks the application.
 func readMetadata(dir string) (*metadata, error) {
 	a, err := app.Load(filepath.Join(dir, appFile))
 	if err != nil {
@@ -120,13 +121,13 @@ func readMetadata(dir string) (*metadata, error) {
 	return m, m.check()
 }
 
-// parseMetadata reads metadata.yml. Keys that are not for the agent are left to whom they are for.
+// parseMetadata reads metadata.yml. It ignores keys that it does not know.
 func parseMetadata(data []byte, m *metadata) error {
 	none := func(string) (string, bool) { return "", false } // metadata comes from outside: it sees no environment
 	return conf.Parse(metadataFile, data, m, conf.AllowOthers(), conf.Env(none))
 }
 
-// check tells which volume can't be downloaded, and that no folder is to have two contents.
+// check refuses volumes that can't be downloaded, and two packages for one folder.
 func (m *metadata) check() error {
 	content := map[string]app.VolumeMeta{}
 	for i, v := range m.Volumes {

@@ -11,8 +11,7 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
-// One after the other, in their order; what waits keeps its folder, and nothing is removed while somebody else
-// updates [W45, W47].
+// Updates are carried out one after the other, in the order of their events. The folder of one that waits is kept.
 func TestQueue(t *testing.T) {
 	r := newRig(t)
 	r.master.Steps("UPDATING")
@@ -31,8 +30,8 @@ func TestQueue(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(r.dir, "hub-conf/v2"))
 }
 
-// [W47] Cleaning waits for the master, is not forgotten by a restart, and leaves everything while somebody else
-// updates.
+// Cleaning waits until the master answers, also over a restart of the agent, and removes nothing while another client's
+// update runs.
 func TestCleaningWaits(t *testing.T) {
 	for _, other := range []bool{false, true} {
 		r := newRig(t)
@@ -44,7 +43,7 @@ func TestCleaningWaits(t *testing.T) {
 		r.restart()
 		require.DirExists(t, filepath.Join(r.dir, "hub-conf/v0"))
 		if other {
-			r.master.Log("APP", "somebody", "UPDATING")
+			r.master.Log("APP", "other-client", "UPDATING")
 		}
 		r.master.Away(false)
 		r.job("t1")
@@ -56,7 +55,7 @@ func TestCleaningWaits(t *testing.T) {
 	}
 }
 
-// A log of the master that does not say whether an update runs is no leave to remove anything.
+// Nothing is removed if the master's log does not say whether an update runs.
 func TestCleaningNeedsToKnowThatNoUpdateRuns(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
 		"unreadable": func(path string) error { // a folder opens, but can't be read

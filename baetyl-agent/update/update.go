@@ -1,12 +1,12 @@
 // Package update carries out the updates of the event store, one after the other.
 //
-//	eventstore ─► prepare: download, read ─► ask the master ─► follow its log to the end ─► clean ─► next
-//	                   │                            │                  │
-//	                   └── FAILURE                  └── FAILURE        └── TIMEOUT, or what the log says
+//	eventstore ─► prepare: download, read ─► ask the master ─► follow its log to a final step ─► clean ─► next
+//	                   │                            │                  │                          after UPDATED of an
+//	                   └── FAILURE                  └── FAILURE        └── TIMEOUT                application
 //
-// It promises that an update is resumed after a crash at any point: what was done is found done (volumes by their
-// digest, the hand-over by the master's log), the rest is done then. The master alone writes its log; here it is only
-// read.
+// It promises that an update continues after a crash at any point: volumes that are in place are found by their digest,
+// an update that the master has is found in the master's log, and the rest is done then. The master alone writes its
+// log; this package reads it.
 package update
 
 import (
@@ -21,33 +21,35 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Poll is how often the master's log is read while an update is followed.
+// Poll is the default of Updater.Poll.
 const Poll = time.Second
 
-// inspectTimeout is how long the master has to answer whether it is there.
+// inspectTimeout is how long the master has to answer when no step has come for Updater.Timeout.
 const inspectTimeout = 20 * time.Second
 
 // Master is what an update needs of the master.
 type Master interface {
 	// Inspect returns the state of the running application.
 	Inspect(ctx context.Context) (*masterapi.Inspect, error)
-	// Update hands an update over. An *http.Error is the master's answer; any other error leaves open whether it took it.
+	// Update asks the master for an update. An *http.Error is its answer; after any other error the master may have taken
+	// the update or not.
 	Update(ctx context.Context, trace, kind, path string) error
 }
 
-// Updater works through a store of events. Its fields are set before Run and not changed.
+// Updater carries out the updates of a store. Its fields are set before Run and not changed.
 type Updater struct {
 	Events  *eventstore.Store
 	Volumes *volume.Store
 	Master  Master
 	LogPath string        // of the master's log of updates
 	Disk    file.Disk     // where LogPath lies; zero: file.OS
-	Timeout time.Duration // without a new step after which an update is given up; twice that if the master answers
-	Poll    time.Duration // 0: Poll
+	Timeout time.Duration // time without a new step after which an update ends with TIMEOUT; doubled if the master answers
+	Poll    time.Duration // time between two reads of the log while an update runs; 0: Poll
 	Log     log.Logger
 }
 
-// Run works until ctx ends. An update that is under way then goes on with the next Run.
+// Run carries out updates until ctx ends. The next Run continues an update that is not finished then. Errors are logged
+// and tried again; Run returns nil.
 func (u *Updater) Run(ctx context.Context) error {
 	for n := 0; ; {
 		job, err := u.Events.Next(ctx)
@@ -61,9 +63,9 @@ func (u *Updater) Run(ctx context.Context) error {
 			n = 0
 			continue
 		}
-		// A disk that takes no note ends here, and a master that is away when it is time to clean.
+		// The disk can't be read or written, or the master did not answer when it was time to clean.
 		delay := u.retry().Delay(n, rand.Float64())
-		u.Log.WithError(err).Errorf("work goes on in %s", delay.Round(time.Millisecond))
+		u.Log.WithError(err).Errorf("update interrupted; next attempt in %s", delay.Round(time.Millisecond))
 		n++
 		if wait(ctx, delay) != nil {
 			return nil
@@ -71,18 +73,18 @@ func (u *Updater) Run(ctx context.Context) error {
 	}
 }
 
-// work brings a job one stage further.
+// work carries out the update of a job; if that has ended, it cleans up.
 func (u *Updater) work(ctx context.Context, job eventstore.Job) error {
 	if job.Done() {
 		return u.clean(ctx, job)
 	}
 	l := u.Log.WithField("trace", job.OTA.Trace)
 	records, err := u.otaLog().of(job.OTA.Trace)
-	if err != nil { // the master may have the update, so that it must not be asked again
+	if err != nil { // the master may have the update already: it must not be asked again
 		return err
 	}
 	if len(records) == 0 && job.Seen == 0 {
-		l.WithField("type", job.OTA.Type).WithField("version", job.OTA.Version).Infof("update begins")
+		l.WithField("type", job.OTA.Type).WithField("version", job.OTA.Version).Infof("update starts with its downloads")
 		target, app, err := u.prepare(ctx, job.OTA)
 		if err == nil {
 			if err := u.Events.HandOver(job.OTA.Trace, app); err != nil {
@@ -94,10 +96,10 @@ func (u *Updater) work(ctx context.Context, job eventstore.Job) error {
 			return ctx.Err()
 		}
 		if err != nil {
-			l.WithError(err).Errorf("update ends before the master has it")
+			l.WithError(err).Errorf("update failed before the master accepted it; FAILURE is reported")
 			return u.Events.Step(job.OTA.Trace, 0, false, step(job.OTA.Trace, masterapi.StepFailure, err))
 		}
-		l.Infof("master has the update")
+		l.Infof("update handed to the master; its steps follow")
 	}
 	return u.follow(ctx, job, l)
 }

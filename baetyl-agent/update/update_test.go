@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -27,7 +28,8 @@ import (
 
 var bg = context.Background()
 
-// rig is an agent's inside on a folder, with a master and a server of packages.
+// rig is the agent without its connections: store, volumes and updater on a folder, with a master and a server of
+// packages.
 type rig struct {
 	t       *testing.T
 	dir     string
@@ -63,7 +65,7 @@ func prepareRig(t *testing.T, dir string, s *agenttest.Server) *rig {
 	r.logger = log.NewTo(r.log, log.Config{Level: "debug"})
 	t.Cleanup(func() {
 		r.stop()
-		require.NotContains(t, r.log.String(), "secret", "a URL is in the log [W13e]")
+		require.NotContains(t, r.log.String(), "secret", "no URL is logged: it may hold a secret")
 	})
 	return r
 }
@@ -76,31 +78,24 @@ func (r *rig) start() {
 
 // open is the first part of start.
 func (r *rig) open() (err error) {
-	if r.events, err = eventstore.Open(
-		bg,
-		eventstore.Config{Dir: filepath.Join(r.dir, volume.Private), Disk: r.disk, Log: r.logger},
-	); err != nil {
+	private := filepath.Join(r.dir, volume.Private)
+	r.events, err = eventstore.Open(bg, eventstore.Config{Dir: private, Disk: r.disk, Log: r.logger})
+	if err != nil {
 		return err
 	}
-	r.volumes, err = volume.Open(
-		volume.Config{
-			Dir:     r.dir,
-			Disk:    r.disk,
-			Client:  http.DefaultClient,
-			Timeout: r.timeout,
-			Log:     r.logger,
-			Limits: volume.Limits{
-				Package:  1 << 20,
-				Unpacked: 1 << 20,
-				Files:    100,
-			},
-			Retry: backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond},
-		},
-	)
+	r.volumes, err = volume.Open(volume.Config{
+		Dir:     r.dir,
+		Disk:    r.disk,
+		Client:  http.DefaultClient,
+		Timeout: r.timeout,
+		Log:     r.logger,
+		Limits:  volume.Limits{Package: 1 << 20, Unpacked: 1 << 20, Files: 100},
+		Retry:   backoff.Policy{Min: time.Millisecond, Max: 10 * time.Millisecond},
+	})
 	if err != nil {
 		return errors.Join(err, r.events.Close())
 	}
-	r.stop = func() { // an agent that did not run
+	r.stop = func() { // if run is not called
 		r.volumes.Close()
 		r.events.Close()
 		r.stop = func() {}
@@ -143,11 +138,8 @@ func (r *rig) add(o cloud.OTA) {
 
 // app puts an application of one service and its configuration on the server.
 func (r *rig) app(trace, version string) cloud.OTA {
-	conf := r.server.Put(
-		"hub-conf",
-		"var/db/baetyl/hub-conf/"+version,
-		agenttest.Zip(r.t, agenttest.Entry{Name: "service.yml", Data: version}),
-	)
+	data := agenttest.Zip(r.t, agenttest.Entry{Name: "service.yml", Data: version})
+	conf := r.server.Put("hub-conf", "var/db/baetyl/hub-conf/"+version, data)
 	text := fmt.Sprintf(`version: %s
 services: [{name: hub, image: hub, mounts: [{name: hub-conf, path: etc/baetyl}]}]
 volumes: [{name: hub-conf, path: %s, meta: {url: "%s", md5: "%s", version: %s}}, {name: agent, path: var/db/baetyl}]
@@ -193,11 +185,8 @@ func TestApplicationUpdates(t *testing.T) {
 	r.add(r.app("t1", "v1"))
 	steps, _ := r.job("t1")
 	require.Equal(t, "RECEIVED UPDATING UPDATED", steps)
-	require.Equal(
-		t,
-		[]masterapi.UpdateRequest{{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1"}},
-		r.master.Calls(),
-	)
+	want := []masterapi.UpdateRequest{{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1"}}
+	require.Equal(t, want, r.master.Calls())
 	require.Equal(t, "v1", r.read("hub-conf/v1/service.yml"))
 
 	r.add(r.app("t2", "v2"))
@@ -218,7 +207,7 @@ func TestApplicationUpdates(t *testing.T) {
 	r.add(r.app("t4", "v4"))
 	r.job("t4")
 	for _, gone := range []string{"hub-conf/v2", "hub-conf/v3", "app/v3"} {
-		require.NoDirExists(t, filepath.Join(r.dir, gone), "what a roll-back left goes with the next update [W47]")
+		require.NoDirExists(t, filepath.Join(r.dir, gone), "the next successful update removes what a rolled-back one left")
 	}
 }
 
@@ -229,17 +218,14 @@ func TestMasterUpdates(t *testing.T) {
 	r.master.Steps("UPDATING", "RESTARTING")
 	r.add(o)
 	mqtttest.Until(t, "RESTARTING is noted", func() bool { return len(r.events.Jobs()[0].Steps) == 3 })
-	r.restart()                        // the new master starts its services anew
-	r.master.Log("APP", "", "UPDATED") // [W21c] what has another trace, or none, is not the end of this one
+	r.restart()                        // the new master restarts its services
+	r.master.Log("APP", "", "UPDATED") // records with another trace, or none, do not end this update
 	r.master.Log("APP", "another", "FAILURE")
 	r.master.Log("MST", "m1", "UPDATED")
 	steps, _ := r.job("m1")
 	require.Equal(t, "RECEIVED UPDATING RESTARTING UPDATED", steps)
-	require.Equal(
-		t,
-		[]masterapi.UpdateRequest{{Type: "MST", Path: "var/db/baetyl/app/v9/bin/baetyl", Trace: "m1"}},
-		r.master.Calls(),
-	)
+	want := []masterapi.UpdateRequest{{Type: "MST", Path: "var/db/baetyl/app/v9/bin/baetyl", Trace: "m1"}}
+	require.Equal(t, want, r.master.Calls())
 
 	o = r.pack("m2", "v10", agenttest.Entry{Name: "baetyl", Data: "x"})
 	o.Type = masterapi.UpdateMaster
@@ -255,6 +241,8 @@ func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
 	metadata := func(text string) []agenttest.Entry {
 		return append(app(good), agenttest.Entry{Name: "metadata.yml", Data: text})
 	}
+	const md5 = "md5: 1B2M2Y8AsgTpgAmY7PhCfg=="
+	volumes := func(entries ...string) string { return "volumes: [" + strings.Join(entries, ", ") + "]" }
 	for i, c := range []struct {
 		files []agenttest.Entry
 		want  string
@@ -264,18 +252,14 @@ func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
 		{app("services: {}"), "app config invalid: service list is empty"},
 		{app("services: [{name: a}]"), "image: must not be empty"},
 		{metadata("volumes: 1"), "metadata.yml: volumes"},
-		{metadata("volumes: [{name: x, path: /etc/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"),
-			"volumes[0].path:"},
-		{metadata("volumes: [{name: ../x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"),
-			"volumes[0].name:"},
-		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: file:///c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"),
-			"volumes[0].meta.url:"},
-		{metadata(`volumes:
-- {name: x, path: var/db/baetyl/x, meta: {url: http://c/x, md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}
-- {name: y, path: ./var/db/baetyl/x/, meta: {url: http://c/y, md5: AAAA2Y8AsgTpgAmY7PhCfg==}}`),
+		{metadata(volumes("{name: x, path: /etc/x, meta: {url: http://c/x, " + md5 + "}}")), "volumes[0].path:"},
+		{metadata(volumes("{name: ../x, path: var/db/baetyl/x, meta: {url: http://c/x, " + md5 + "}}")), "volumes[0].name:"},
+		{metadata(volumes("{name: x, path: var/db/baetyl/x, meta: {url: file:///c/x, " + md5 + "}}")), "volumes[0].meta.url:"},
+		{metadata(volumes("{name: x, path: var/db/baetyl/x, meta: {url: http://c/x, "+md5+"}}",
+			"{name: y, path: ./var/db/baetyl/x/, meta: {url: http://c/y, md5: AAAA2Y8AsgTpgAmY7PhCfg==}}")),
 			"volumes[1].path: \"./var/db/baetyl/x/\" stands twice"},
-		{metadata("volumes: [{name: x, path: var/db/baetyl/x, meta: {url: '" + r.server.URL +
-			"/none', md5: 1B2M2Y8AsgTpgAmY7PhCfg==}}]"), "prepare volume (x): download: server answers 404"},
+		{metadata(volumes("{name: x, path: var/db/baetyl/x, meta: {url: '" + r.server.URL + "/none', " + md5 + "}}")),
+			"prepare volume (x): download: server answers 404"},
 	} {
 		trace := fmt.Sprint("bad", i)
 		r.add(r.pack(trace, trace, c.files...))
@@ -292,7 +276,7 @@ func TestUpdatesThatFailBeforeTheMasterHasThem(t *testing.T) {
 	require.Equal(t, "[422] refused with 422", failure)
 }
 
-// The list form may leave the URLs to metadata.yml, the compose form has to.
+// The compose form has the URLs of its volumes in metadata.yml.
 func TestMetadata(t *testing.T) {
 	r := newRig(t)
 	conf := r.server.Put("conf", "var/db/baetyl/c/v1", agenttest.Zip(t, agenttest.Entry{Name: "f", Data: "conf"}))
@@ -303,7 +287,7 @@ services: {hub: {image: hub, volumes: ['var/db/baetyl/c/v1:/etc/baetyl', 'data:/
 volumes: {data: {}}
 `}, agenttest.Entry{Name: "metadata.yml", Data: fmt.Sprintf(`
 version: v1
-made_by: somebody
+made_by: another program
 volumes: [{name: conf, path: %s, meta: {url: '%s', sha256: %s}}]
 `, conf.Path, conf.Meta.URL, conf.Meta.SHA256)}))
 	steps, failure := r.job("c")
@@ -337,11 +321,12 @@ func TestABusyMasterIsAskedAgain(t *testing.T) {
 	require.Contains(t, failure, "[409]")
 }
 
-// A master that answers is still at it, and its own deadline is as long as the agent's: it gets twice the time.
+// A master that answers after Timeout gets as long again: its own deadline is as long as the agent's Timeout, and it
+// puts the previous application back after that.
 func TestTimeout(t *testing.T) {
 	for _, c := range []struct {
 		away  bool
-		after time.Duration // in which the master puts the old application back; 0: never
+		after time.Duration // after which the master has put the previous application back; 0: never
 		want  string
 		error string
 	}{
@@ -366,7 +351,7 @@ func TestTimeout(t *testing.T) {
 	}
 }
 
-// [W21b] The log has another writer; whatever it has in it, the update goes on.
+// A damaged log of the master does not stop an update.
 func TestADamagedLogOfTheMaster(t *testing.T) {
 	r := newRig(t)
 	require.NoError(t, os.WriteFile(filepath.Join(r.dir, "ota.log"), []byte("{\"step\":\n\x00\x00"), 0o600))

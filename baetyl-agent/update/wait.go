@@ -7,6 +7,7 @@ import (
 	"github.com/baetyl/baetyl/utils/backoff"
 )
 
+// retry is the delay between attempts: from poll to a minute.
 func (u *Updater) retry() backoff.Policy {
 	return backoff.Policy{Min: u.poll(), Max: time.Minute, Jitter: 0.2}
 }

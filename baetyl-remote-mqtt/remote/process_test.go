@@ -16,6 +16,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-remote-mqtt/remote"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/mqtt"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
 
 // The test binary is the bridge when this is set: a real process for a real SIGKILL.
@@ -23,7 +24,7 @@ const envBridge = "RUN_REMOTE_MQTT"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envBridge) != "" {
-		remote.Main()
+		baetyl.Run(remote.Main)
 		return
 	}
 	os.Exit(m.Run())

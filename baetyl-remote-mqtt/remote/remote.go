@@ -18,10 +18,8 @@ import (
 	"github.com/baetyl/baetyl/utils/run"
 )
 
-// Main runs the bridge until the process is told to end. It is called once, by main.
-func Main() { baetyl.Run(serve) }
-
-func serve(ctx baetyl.Context) error {
+// Main is the module: it runs until it is asked to end, or returns why it cannot.
+func Main(ctx baetyl.Context) error {
 	var cfg config.Config
 	if err := ctx.LoadConfig(&cfg); err != nil {
 		return err

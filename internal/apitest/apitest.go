@@ -31,7 +31,7 @@ import (
 // Document is the description of the API, relative to the repository.
 const Document = "docs/api/master.yaml"
 
-// Spec is the document, ready to judge exchanges. Its methods may be called from any goroutine.
+// Spec is the document, ready to check exchanges against. Its methods may be called from any goroutine.
 type Spec struct {
 	Doc    *openapi3.T
 	router routers.Router
@@ -95,7 +95,7 @@ func (s *Spec) Handler(t testing.TB, h nethttp.Handler) nethttp.Handler {
 		}
 		maps.Copy(w.Header(), answer.Header())
 		w.WriteHeader(answer.Code)
-		_, _ = w.Write(answer.Body.Bytes()) // a client that is gone sees nothing
+		_, _ = w.Write(answer.Body.Bytes()) // fails only when the client has gone
 	})
 }
 

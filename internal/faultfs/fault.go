@@ -13,7 +13,7 @@
 //   - what is in a file is durable after Sync of the file, its name after Sync of the folder that holds it;
 //   - changes of a folder become durable in the order in which they were made.
 //
-// What tests or programs do to the folder past the FS is left alone.
+// Changes that tests or programs make to the folder without the FS are not part of the model.
 package faultfs
 
 import (
@@ -30,7 +30,7 @@ type Kind int
 // The operation that meets the fault is not carried out, unless the kind says more. NoSpace, Full and Short meet only
 // operations that need space.
 const (
-	None     Kind = iota // counts
+	None     Kind = iota // no fault; operations are counted
 	Error                // the operation fails with EIO, the next one works
 	NoSpace              // the operation fails with ENOSPC, the next one works
 	Full                 // it and all that need space fail with ENOSPC, until Reboot

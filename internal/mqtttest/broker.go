@@ -1,5 +1,5 @@
-// Package mqtttest gives tests a real MQTT broker of another maker, mosquitto, a way to wait for what they expect, and
-// an output that can be read while a process writes it.
+// Package mqtttest gives tests a real MQTT broker (Mosquitto), one that misbehaves (Fake), free ports, a way to wait
+// for what they expect (Until), and an output that can be read while a process writes it.
 package mqtttest
 
 import (
@@ -28,7 +28,7 @@ type Broker struct {
 	ended  chan struct{}
 }
 
-// Mosquitto starts a broker that lets everyone in. extra are lines of its configuration. It ends with the test.
+// Mosquitto starts a broker that accepts every client. extra are lines of its configuration. It ends with the test.
 func Mosquitto(t testing.TB, extra ...string) *Broker {
 	t.Helper()
 	binary, err := exec.LookPath("/usr/sbin/mosquitto")

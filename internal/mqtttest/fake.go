@@ -9,7 +9,8 @@ import (
 	"github.com/256dpi/gomqtt/transport"
 )
 
-// Fake is a broker that takes messages and passes none on. It can do what a real one does only in trouble.
+// Fake is a broker that takes messages and passes none on. It can also close connections or stop answering, as a real
+// broker does only when something is wrong.
 type Fake struct {
 	Address string // tcp://127.0.0.1:port
 
@@ -25,7 +26,7 @@ type Fake struct {
 // Outcome is what becomes of a message.
 type Outcome int
 
-// Verdicts.
+// The outcomes of a message.
 const (
 	Take  Outcome = iota // and acknowledge it
 	Close                // the connection
@@ -45,7 +46,7 @@ func NewFake(t testing.TB) *Fake {
 	return f
 }
 
-// Judge sets who decides on each message; nil takes everything.
+// Judge sets the function that decides on each message; nil takes everything.
 func (f *Fake) Judge(judge func(*packet.Publish) Outcome) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -20,9 +20,9 @@ var (
 	ports   = map[int]bool{} // given out by this process
 )
 
-// FreePort returns a TCP port of 127.0.0.1 that nobody listens on, for a server that takes an address and no
-// listener. The kernel gives it to no outgoing connection meanwhile, as it may do with a port that net.Listen chose,
-// and FreePort gives it out once.
+// FreePort returns a TCP port of 127.0.0.1 on which no process listens, for a server that takes an address and no
+// listener. FreePort gives it out once, and the kernel does not use it for an outgoing connection meanwhile, as it may
+// do with a port that net.Listen chose.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	from, to := outgoingPorts()

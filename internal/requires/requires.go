@@ -1,5 +1,5 @@
-// Package requires lets a test name the real part that it needs. On a user's machine a missing part skips the test
-// with a line that says so; in CI (CI=true) it fails, so that no test is lost unseen.
+// Package requires lets a test name a program that it needs. On a developer's machine a missing program skips the test
+// with a line that says so; in CI (CI=true) it fails the test, so that none is skipped without notice.
 package requires
 
 import (

@@ -4,9 +4,9 @@
 //	application.yml ─► list form (documented) ─────────┐
 //	                └► compose form of 1.0 (legacy.go) ─┴─► Config ─► Validate ─► one value, the same for both forms
 //
-// It promises that what Load returns is whole: names are unique and safe in paths, every reference (volume, network,
-// dependency) has its target, no path leaves its folder, and there is no cycle. It touches nothing but the file that it
-// reads, and it knows neither engine nor host.
+// It promises that what Load returns is consistent: names are unique and safe in paths, every reference (volume,
+// network, dependency) has its target, no path leaves its folder, and there is no cycle. It reads the file and nothing
+// else, and depends on neither engine nor host.
 package app
 
 import (
@@ -87,7 +87,7 @@ type Volume struct {
 	Labels     map[string]string `yaml:"-" json:"labels,omitempty"`      //
 }
 
-// Managed tells whether the engine, not a path, says where the content is.
+// Managed tells whether docker keeps the content, and not a folder of the host.
 func (v Volume) Managed() bool { return v.Path == "" }
 
 // VolumeMeta says which package fills a volume. The master does not use it.
@@ -179,8 +179,8 @@ func Parse(name string, data []byte) (*Config, error) {
 	return c, nil
 }
 
-// lookupEnv offers {{.NAME}} the variables of this product only: an application comes from outside and must not read
-// what else the master's environment holds.
+// lookupEnv gives {{.NAME}} the variables of this product only: an application comes from outside and must not read
+// the rest of the master's environment.
 func lookupEnv(name string) (string, bool) {
 	if strings.HasPrefix(name, "BAETYL_") || strings.HasPrefix(name, "OPENEDGE_") {
 		return os.LookupEnv(name)

@@ -13,7 +13,7 @@ const (
 	RightPorts   = "ports"   // a free port of the host
 	RightStart   = "start"   // an instance of any service
 	RightStop    = "stop"    //
-	RightReport  = "report"  // for its own instances; nobody has more
+	RightReport  = "report"  // for its own instances; no service may report for others
 )
 
 // Rights returns what the service may ask of the master: its `api`, also when that is empty, or else what the module

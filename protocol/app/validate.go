@@ -94,7 +94,7 @@ func (v Volume) check() error {
 }
 
 // CleanPath returns p as a path relative to the folder that it must stay in; a leading slash means that folder. "."
-// is the folder itself. A ".." is an error, not something to be resolved: who writes it expects to get out.
+// is the folder itself. A ".." is an error and is not resolved, since it shows that another folder was meant.
 func CleanPath(p string) (string, error) {
 	if p == "" {
 		return "", errors.New("must not be empty")

@@ -14,14 +14,14 @@ import (
 )
 
 // Sealed is a report on its way: Key is the header HeaderKey, Body the body. It is what clouds of 2019 read, and it
-// adds little to the TLS around it: everybody who has the device's certificate can open it, nothing but TLS protects
-// it from changes.
+// adds little to the TLS around it: any holder of the device's certificate can open it, and only TLS protects it from
+// changes.
 type Sealed struct {
 	Key  string // base64 of the AES key, in PKCS#1 v1.5 type 1 padding under the device's private key
 	Body string // base64 of the content in AES-256-CBC with a zero IV and PKCS#7 padding
 }
 
-// ErrSeal is returned by Open for whatever does not fit; it does not say more, so that nobody can learn from it.
+// ErrSeal is returned by Open for whatever does not fit. It gives no detail, which could help an attacker.
 var ErrSeal = errors.New("report cannot be opened with this key")
 
 // keySize is the length of the AES key, in bytes. They are letters, since clouds of 2019 may take the key for text.

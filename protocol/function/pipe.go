@@ -18,8 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Hello is what both sides of a pipe begin with. It is as long as the preface of HTTP/2, so that a server knows after
-// that many bytes which of the two it has, and a gRPC server refuses it at once.
+// Hello is what both sides of a pipe send first. It is as long as the preface of HTTP/2, so that a server can tell a
+// pipe from gRPC after that many bytes, and a gRPC server refuses it at once.
 const Hello = "BAETYL-FUNCTION-PIPE/1\r\n"
 
 // ErrNoPipe is what Dial returns when the other side speaks something else, gRPC most likely.
@@ -32,7 +32,7 @@ const headerSize = 4 + 4 + 1
 // and ends the pipe.
 const BodyMax = 1 << 30
 
-// concurrentMax is the most calls at once that a runtime is taken at its word for; sums of it fit into 32 bits.
+// concurrentMax is the highest number of calls at once that a runtime may announce; sums of it fit into 32 bits.
 const concurrentMax = 1 << 20
 
 // Frame is what one side tells the other about one call.
@@ -65,7 +65,7 @@ type Pipe struct {
 	body []byte
 
 	mu      sync.Mutex // guards what follows
-	out     []byte     // frames that wait for the one who writes
+	out     []byte     // frames that wait for the goroutine that writes
 	spare   []byte
 	writing bool
 	err     error
@@ -82,7 +82,7 @@ func Dial(conn net.Conn) (*Pipe, error) {
 		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
 			return nil, err
 		}
-		return nil, ErrNoPipe // it has hung up
+		return nil, ErrNoPipe // it has closed the connection
 	}
 	if string(answer[:len(Hello)]) != Hello {
 		return nil, ErrNoPipe
@@ -130,7 +130,7 @@ func (p *Pipe) SendMessage(call uint32, m *FunctionMessage) error {
 	})
 }
 
-// SendCode sends a failure, or takes a call back.
+// SendCode sends a failure, or (code Canceled) cancels a call.
 func (p *Pipe) SendCode(call uint32, code codes.Code, detail string) error {
 	return p.send(func(out []byte) ([]byte, error) {
 		return append(header(out, len(detail), call, code), detail...), nil
@@ -142,8 +142,8 @@ func header(out []byte, size int, call uint32, code codes.Code) []byte {
 	return append(binary.BigEndian.AppendUint32(out, call), byte(code))
 }
 
-// send adds a frame to what is to be written. Who finds nobody writing writes for all, until nothing is left: frames
-// that come meanwhile share a write.
+// send adds a frame to what is to be written. If no goroutine is writing, this one writes until nothing is left; frames
+// of other goroutines that come meanwhile share a write.
 func (p *Pipe) send(add func([]byte) ([]byte, error)) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +160,7 @@ func (p *Pipe) send(add func([]byte) ([]byte, error)) error {
 	}
 	p.writing = true
 	p.mu.Unlock()
-	runtime.Gosched() // who is about to send shares the write; if there is nobody, this costs nothing
+	runtime.Gosched() // lets goroutines that are about to send join this write
 	p.mu.Lock()
 	for len(p.out) > 0 && p.err == nil {
 		frames := p.out

@@ -74,7 +74,8 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 		}
 	}
 	if a.Scheme == "http" || a.Scheme == "https" {
-		transport.Proxy = nethttp.ProxyFromEnvironment // tcp and unix are this device or its network: no proxy gets the token
+		// not for tcp and unix: they are this device or its network, and no proxy may see the token
+		transport.Proxy = nethttp.ProxyFromEnvironment
 	}
 	c.http = nethttp.Client{
 		Transport: transport,

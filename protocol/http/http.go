@@ -55,7 +55,7 @@ func WriteJSON(w nethttp.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // the peer is gone when this fails; nobody is left to tell
+	_, _ = w.Write(append(body, '\n')) // fails only when the client has gone
 }
 
 // WriteError answers with the one JSON shape of an error.
@@ -86,7 +86,7 @@ func readError(status int, body []byte) *Error {
 		return &Error{Status: status, Code: e.Code, Message: e.Message}
 	}
 	text := strings.TrimSpace(string(body))
-	if len(text) > 1024 { // a page of HTML from something in between does not belong into a log line
+	if len(text) > 1024 { // a page of HTML from a proxy does not belong into a log line
 		text = text[:1024] + "…"
 	}
 	if text == "" {

@@ -133,7 +133,7 @@ func TestSocketHasOneOwner(t *testing.T) {
 	stop()
 	require.NoFileExists(t, path)
 
-	// What a killed server leaves: a socket file that nobody answers on.
+	// A killed server leaves a socket file on which no process listens.
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	require.NoError(t, err)
 	l.SetUnlinkOnClose(false)

@@ -106,8 +106,8 @@ func (s *Server) Listen() error {
 // Addr is where the server listens; with port 0 the system has chosen the port.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// listenUnix opens the socket at path. A file that nobody answers on was left by a killed server and is replaced; a
-// file that somebody answers on, or that is no socket, is an error.
+// listenUnix opens the socket at path. A socket that refuses connections was left by a killed server and is replaced; a
+// socket that accepts them, and a file that is no socket, are errors.
 func listenUnix(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// Close gives the address up when Serve is not reached.
+// Close closes the listener if Serve was not called.
 func (s *Server) Close() error { return s.listener.Close() }
 
 func (s *Server) serve(w nethttp.ResponseWriter, r *nethttp.Request) {

@@ -2,8 +2,8 @@ package masterapi
 
 import "errors"
 
-// Why the master does not do what it is asked, as far as the API has an answer of its own for it (409 and 422).
+// Reasons for which the master refuses a request, each with a status of its own in the API (409 and 422).
 var (
 	ErrBusy    = errors.New("an update, or the start of the application, is running; try again later")
-	ErrRefused = errors.New("refused") // the request is to blame, not this device
+	ErrRefused = errors.New("refused") // the request is wrong; it would fail on any device
 )

@@ -11,7 +11,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// What an instance reports stands beside the master's keys and cannot pose as one of them.
+// What an instance reports stands beside the master's keys and cannot replace one of them.
 func TestReportedKeys(t *testing.T) {
 	in := masterapi.Instance{
 		Name:    "a",

@@ -22,8 +22,8 @@ const (
 	EnvServiceName     = "BAETYL_SERVICE_NAME"             //
 	EnvServiceToken    = "BAETYL_SERVICE_TOKEN"            // absent from dynamic instances
 	EnvInstanceName    = "BAETYL_SERVICE_INSTANCE_NAME"    //
-	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; set by who starts it
-	// 1: who starts it would rather have a pipe there (protocol/function) than gRPC
+	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; from the function manager
+	// 1: the function manager prefers a pipe there (protocol/function) to gRPC
 	EnvInstancePipe = "BAETYL_SERVICE_INSTANCE_PIPE"
 )
 

@@ -21,10 +21,10 @@ const (
 	StepUpdating    = "UPDATING"    // master: the update is accepted
 	StepRestarting  = "RESTARTING"  // master: it ends, so that its supervisor starts the new binary
 	StepRestarted   = "RESTARTED"   // master: the new binary has come up
-	StepRollingBack = "ROLLINGBACK" // master: what was before is put back
-	StepUpdated     = "UPDATED"     // master, final: the new application or binary is in charge
-	StepRolledBack  = "ROLLEDBACK"  // master, final: what was before is in charge again
-	StepFailure     = "FAILURE"     // master, final: neither could be had; agent, final: nothing was handed to the master
+	StepRollingBack = "ROLLINGBACK" // master: it starts the previous application or binary again
+	StepUpdated     = "UPDATED"     // master, final: the new application or binary is running
+	StepRolledBack  = "ROLLEDBACK"  // master, final: the previous application or binary is running
+	StepFailure     = "FAILURE"     // master, final: neither version runs; agent, final: the master was not asked
 	StepTimeout     = "TIMEOUT"     // agent, final: no final record within its timeout
 )
 

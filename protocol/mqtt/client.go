@@ -16,7 +16,7 @@ import (
 // subscribeID is the packet id of the one SUBSCRIBE of a connection; messages get others.
 const subscribeID packet.ID = 1
 
-// Client is one connection: CONNECT and SUBSCRIBE at its start, pings while it lasts, DISCONNECT at its end.
+// Client is one connection: it sends CONNECT and SUBSCRIBE first, pings while the connection lasts, DISCONNECT at last.
 // Connect opens it, Serve runs it; Send, Close and Abort may be called from any goroutine.
 type Client struct {
 	cfg     ClientInfo
@@ -28,7 +28,7 @@ type Client struct {
 	start   time.Time
 	sent    atomic.Int64  // when the last packet was written, since start
 	heard   atomic.Int64  // when the last byte came in, since start
-	subBy   atomic.Int64  // until when SUBACK is due, since start; 0: none is due
+	subBy   atomic.Int64  // deadline of SUBACK, since start; 0: none is due
 	done    chan struct{} // closed by fail
 	once    sync.Once
 	cause   error // set before done is closed
@@ -128,8 +128,8 @@ func (c *Client) send(timeout time.Duration, pkts ...packet.Generic) error {
 	return nil
 }
 
-// Serve reads until the connection ends and returns why. It answers for pings; every other packet goes to recv, which
-// must not block, since nothing is read meanwhile. An error of recv ends the connection. Serve is called once.
+// Serve reads until the connection ends and returns why. It handles PINGRESP itself; every other packet goes to recv,
+// which must not block, since nothing is read meanwhile. An error of recv ends the connection. Serve is called once.
 func (c *Client) Serve(recv func(packet.Generic) error) error {
 	var keeper sync.WaitGroup
 	keeper.Go(c.keepAlive)
@@ -141,11 +141,8 @@ func (c *Client) Serve(recv func(packet.Generic) error) error {
 		} else {
 			err = readable(c.reason(err))
 			if errors.Is(err, packet.ErrReadLimitExceeded) {
-				err = fmt.Errorf(
-					"a packet came that is larger than message.length.max (%d bytes): %w",
-					c.cfg.Message.Length.Max,
-					err,
-				)
+				limit := c.cfg.Message.Length.Max
+				err = fmt.Errorf("the peer sent a packet larger than message.length.max (%d bytes): %w", limit, err)
 			}
 		}
 		if err != nil {
@@ -192,14 +189,8 @@ func (c *Client) keepAlive() {
 			c.fail(ErrSubAck)
 			return
 		}
-		ping, dead, wait := keepAliveDue(
-			now,
-			time.Duration(c.sent.Load()),
-			time.Duration(c.heard.Load()),
-			pinged,
-			c.cfg.KeepAlive,
-			c.cfg.Timeout,
-		)
+		sent, heard := time.Duration(c.sent.Load()), time.Duration(c.heard.Load())
+		ping, dead, wait := keepAliveDue(now, sent, heard, pinged, c.cfg.KeepAlive, c.cfg.Timeout)
 		switch {
 		case dead:
 			c.fail(ErrNoPong)
@@ -224,9 +215,9 @@ func (c *Client) keepAlive() {
 	}
 }
 
-// keepAliveDue says what keep-alive demands at now: a ping, the end, or nothing for wait. sent and heard are the
-// times of the last byte in each direction, pinged that of the last ping. A connection on which nothing comes in is
-// pinged also while this side keeps sending: only so is a half-open one found by a busy publisher.
+// keepAliveDue decides what keep-alive demands at now: a ping, the end, or nothing for wait. sent is the time of the
+// last packet written, heard of the last byte read, pinged of the last ping. A connection on which nothing comes in is
+// pinged also while this side keeps sending: without that, a busy publisher would not notice a half-open connection.
 func keepAliveDue(now, sent, heard, pinged, interval, timeout time.Duration) (ping, dead bool, wait time.Duration) {
 	if interval <= 0 {
 		return false, false, time.Hour
@@ -275,8 +266,8 @@ func (c *Client) fail(cause error) {
 	})
 }
 
-// reason is err, unless err only says that this side has closed the connection: a Send or Receive that goes wrong
-// closes it before it tells, so the other one waits a moment for it to tell why.
+// reason is err, unless err only says that this side has closed the connection. A Send or Receive that fails closes the
+// connection before it reports the cause to fail, so reason waits up to a second for that cause.
 func (c *Client) reason(err error) error {
 	if !errors.Is(err, net.ErrClosed) {
 		return err

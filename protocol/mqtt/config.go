@@ -38,9 +38,10 @@ type ClientInfo struct {
 	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`
 	// longest delay between attempts to connect; they start at 500ms
 	Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`
-	// silence after which a ping is sent; whole seconds, 0 is off
-	KeepAlive  time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0s, max=18h12m15s"`
-	BufferSize int           `yaml:"buffersize" json:"buffersize" default:"10" validate:"min=1"`
+	// time without traffic in one direction after which a ping is sent; rounded up to whole seconds, 0 is off
+	KeepAlive time.Duration `yaml:"keepalive" json:"keepalive" default:"1m" validate:"min=0s, max=18h12m15s"`
+	// messages in the queue of Publish, which blocks when it is full
+	BufferSize int `yaml:"buffersize" json:"buffersize" default:"10" validate:"min=1"`
 	// a refused subscription ends the connection; else it is logged
 	ValidateSubs  bool        `yaml:"validatesubs" json:"validatesubs"`
 	Subscriptions []TopicInfo `yaml:"subscriptions" json:"subscriptions"`
@@ -87,8 +88,8 @@ func (c ClientInfo) withDefaults() ClientInfo {
 	return c
 }
 
-// Check tells what is wrong with the section as a whole; the error starts with the key's name. It opens nothing but the
-// certificate files.
+// Check returns what is wrong with the section, as an error that starts with the name of the key, or nil. It opens
+// nothing but the certificate files.
 func (c ClientInfo) Check() error {
 	if _, err := endpoint(c.Address); err != nil {
 		return fmt.Errorf("address: %w", err)
@@ -115,7 +116,7 @@ func (c ClientInfo) Check() error {
 			return fmt.Errorf("subscriptions[%d].qos: %d is not 0, 1 or 2", i, s.QOS)
 		}
 	}
-	// One after the other, so that the error names the key.
+	// Checked separately, so that the error names the key.
 	if _, err := cert.Client(cert.Config{CA: c.CA}); err != nil {
 		return fmt.Errorf("ca: %w", err)
 	}

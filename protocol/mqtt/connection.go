@@ -14,8 +14,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// firstDelay is the delay before the first attempt after one that went wrong. The documents say 500 microseconds,
-// which is a misprint: it would be a storm.
+// firstDelay is the delay before the first attempt after one that failed. The documents say 500 microseconds, which is
+// a misprint: 2000 attempts per second would overload the peer.
 const firstDelay = 500 * time.Millisecond
 
 // batch is how many packets are written at once.
@@ -26,17 +26,17 @@ func (d *Dispatcher) run() {
 	delays := backoff.Policy{Min: min(firstDelay, d.cfg.Interval), Max: d.cfg.Interval, Jitter: 0.2}
 	told, delay := "", time.Duration(0)
 	for failures := 0; d.ctx.Err() == nil; {
-		lived, relieved, err := d.connection(&told)
+		lived, gaveUp, err := d.connection(&told)
 		if d.ctx.Err() != nil {
 			return
 		}
-		if relieved || lived >= max(delay, time.Second) {
-			failures = 0 // what the peer closed on is given up, or all was well for longer than the delay before it
+		if gaveUp || lived >= max(delay, time.Second) {
+			failures = 0 // the message that the peer refused is gone, or the connection outlived the delay before it
 		}
 		delay = min(delays.Delay(failures, rand.Float64()), d.cfg.Interval)
 		failures++
 		if text := err.Error(); text != told {
-			d.log.WithError(err).Warnf("not connected; trying again, at most every %s", d.cfg.Interval)
+			d.log.WithError(err).Warnf("not connected; retrying, at least once every %s", d.cfg.Interval)
 			told = text
 		}
 		d.event(func(h Handler) { h.OnError(err) })
@@ -51,7 +51,7 @@ func (d *Dispatcher) run() {
 
 // connection opens one connection and serves it to its end. It returns how long the connection lived, whether a
 // publication was given up with its end, and why it ended.
-func (d *Dispatcher) connection(told *string) (lived time.Duration, relieved bool, err error) {
+func (d *Dispatcher) connection(told *string) (lived time.Duration, gaveUp bool, err error) {
 	c, err := Connect(d.ctx, d.cfg, d.will)
 	if err != nil {
 		return 0, false, fmt.Errorf("connect: %w", err)
@@ -85,13 +85,8 @@ func (d *Dispatcher) connection(told *string) (lived time.Duration, relieved boo
 	d.settled()
 	d.mu.Unlock()
 	if poison != nil {
-		d.log.WithField(
-			log.KeyTopic,
-			poison.msg.Topic,
-		).Warnf(
-			"message of %d bytes given up: the peer closes the connection whenever it is sent",
-			poison.msg.PacketSize(),
-		)
+		l := d.log.WithField(log.KeyTopic, poison.msg.Topic)
+		l.Warnf("message of %d bytes given up: %s", poison.msg.PacketSize(), ErrPoison)
 		poison.finish(ErrPoison)
 	}
 	return time.Since(began), poison != nil, err
@@ -124,7 +119,7 @@ func (d *Dispatcher) write(c *Client) {
 		if len(pkts) == 0 {
 			select {
 			case <-d.wake:
-				runtime.Gosched() // who is about to publish shares the write; if there is nobody, this costs nothing
+				runtime.Gosched() // lets goroutines that are about to publish join this write
 				continue
 			case <-c.Done():
 				return
@@ -147,7 +142,7 @@ func (d *Dispatcher) write(c *Client) {
 // idle tells whether there is nothing to send and nothing unanswered. Called under mu.
 func (d *Dispatcher) idle() bool { return d.out.empty() && len(d.acks) == 0 && !d.sending }
 
-// settled tells who waits in Drain that all is sent. Called under mu.
+// settled ends the waits in Drain if all is sent. Called under mu.
 func (d *Dispatcher) settled() {
 	if !d.idle() {
 		return
@@ -196,7 +191,7 @@ func (d *Dispatcher) receive(c *Client, epoch int, pkt packet.Generic) error {
 func (d *Dispatcher) subscribed(c *Client, ack *packet.Suback) {
 	if refused := c.refused(ack); len(refused) > 0 {
 		err := fmt.Errorf("%w: %q", ErrRefused, refused)
-		d.log.Warnf("%s; no message of it will come", err)
+		d.log.Warnf("%s; no messages will come for these filters", err)
 		d.event(func(h Handler) { h.OnError(err) })
 	}
 	d.connected(c)
@@ -205,7 +200,7 @@ func (d *Dispatcher) subscribed(c *Client, ack *packet.Suback) {
 // arrived takes a PUBLISH. Called under mu.
 func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
 	if d.handler == nil {
-		d.refuse(p)
+		d.discard(p)
 		return nil
 	}
 	m := &Delivery{
@@ -222,7 +217,7 @@ func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
 	switch m.QOS {
 	case 1:
 		if p.Dup && d.in.first[p.ID] {
-			return nil // a peer that resends within a connection; the handler has it, or will get it
+			return nil // the peer resends within a connection; the handler has the message, or will get it
 		}
 		d.in.first[p.ID] = true
 		m.ack = d.acknowledge(func() bool {
@@ -238,7 +233,7 @@ func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
 			if acked {
 				d.answer(&packet.Pubrec{ID: p.ID})
 			}
-			return nil // the handler has it, or will get it [MQTT-4.3.3-2]
+			return nil // the handler has the message, or will get it [MQTT-4.3.3-2]
 		}
 		d.in.second[p.ID] = false
 		session := d.in.session
@@ -260,8 +255,8 @@ func (d *Dispatcher) arrived(epoch int, p *packet.Publish) error {
 	return nil
 }
 
-// refuse acknowledges a message that nobody wants. Called under mu.
-func (d *Dispatcher) refuse(p *packet.Publish) {
+// discard acknowledges a message and drops it, since there is no handler. Called under mu.
+func (d *Dispatcher) discard(p *packet.Publish) {
 	switch p.Message.QOS {
 	case 1:
 		d.answer(&packet.Puback{ID: p.ID})
@@ -270,7 +265,7 @@ func (d *Dispatcher) refuse(p *packet.Publish) {
 	}
 }
 
-// acknowledge makes an Ack of send, which runs under mu, once.
+// acknowledge returns a function for Delivery.ack: it calls send under mu, the first time only.
 func (d *Dispatcher) acknowledge(send func() bool) func() bool {
 	used := false
 	return func() bool {
@@ -324,7 +319,7 @@ func (d *Dispatcher) hand() {
 	}
 }
 
-// signal wakes the receiver of a channel that holds one.
+// signal wakes the receiver of c. c holds one signal; a second one while it waits is not needed.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:

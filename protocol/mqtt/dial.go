@@ -23,8 +23,8 @@ type carrier interface {
 	Close() error
 }
 
-// activity notes when bytes last came in, so that a large packet on a slow line counts as a sign of life before it is
-// whole.
+// activity records when bytes last came in, so that a large packet on a slow line keeps the connection up before it is
+// complete.
 type activity struct {
 	net.Conn
 	last *atomic.Int64 // nanoseconds since the start of the Client's clock

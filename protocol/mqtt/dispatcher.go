@@ -21,19 +21,19 @@ func WithLogger(l log.Logger) Option { return func(d *Dispatcher) { d.log = l } 
 // WithWill sets the message that the peer publishes when the connection ends without DISCONNECT.
 func WithWill(m Message) Option { return func(d *Dispatcher) { d.will = &m } }
 
-// WithContext makes a Publish that waits for room give up when ctx ends; one that finds room goes on. So a module that
-// publishes in its main loop is not held up at its end by a hub that is away.
+// WithContext makes a Publish that waits for room give up when ctx ends; one that finds room still works. So a module
+// that publishes in its main loop can end while the hub is not reachable.
 func WithContext(ctx context.Context) Option { return func(d *Dispatcher) { d.publishCtx = ctx } }
 
-// WithPoisonLimit gives a message of QoS 1 or 2 up, with ErrPoison, when the peer has closed n connections in a row
-// while it was the only one unanswered. Without it a message that the peer never takes is tried for ever, and all
-// behind it wait.
+// WithPoisonLimit gives a message of QoS 1 or 2 up, with ErrPoison, when the peer has closed n connections while the
+// message was the only one unanswered. Without this option a message that the peer never takes is tried for ever, and
+// all messages behind it wait.
 func WithPoisonLimit(n int) Option { return func(d *Dispatcher) { d.poison = n } }
 
-// WithProbe makes sure that it is the message and not the peer that is to blame: what has reached the poison limit
-// is given up only if the peer, which closed on it again, had taken another message in between; else at four times
-// the limit. So a peer that closes on everything, because its disk is full for example, costs no messages for a long
-// time.
+// WithProbe makes sure that the message is the cause, and not the peer: a message that has reached the poison limit
+// lets another one, the probe, go first. If the peer acknowledges the probe and closes on the message again, the
+// message is given up; without an acknowledged probe it is given up at four times the limit. So a peer that closes on
+// everything, because its disk is full for example, costs no messages for a long time.
 func WithProbe() Option { return func(d *Dispatcher) { d.probe = true } }
 
 // Dispatcher keeps a connection to the peer up and passes messages in both directions. All methods may be called from
@@ -42,12 +42,12 @@ type Dispatcher struct {
 	cfg        ClientInfo
 	log        log.Logger
 	will       *Message
-	publishCtx context.Context
-	poison     int
-	probe      bool
+	publishCtx context.Context // see WithContext
+	poison     int             // see WithPoisonLimit; 0: off
+	probe      bool            // see WithProbe
 
 	room    chan struct{} // one element for each message in the queue; full: Publish blocks
-	wake    chan struct{} // the writer has work; holds one, more say nothing new
+	wake    chan struct{} // the writer has work; holds one signal
 	deliver chan struct{} // the same for the goroutine that calls the handler
 
 	ctx     context.Context // ends with Close
@@ -74,8 +74,14 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 	if err := cfg.Check(); err != nil {
 		return nil, err
 	}
-	d := &Dispatcher{cfg: cfg, log: log.Discard(), publishCtx: context.Background(),
-		room: make(chan struct{}, cfg.BufferSize), wake: make(chan struct{}, 1), deliver: make(chan struct{}, 1)}
+	d := &Dispatcher{
+		cfg:        cfg,
+		log:        log.Discard(),
+		publishCtx: context.Background(),
+		room:       make(chan struct{}, cfg.BufferSize),
+		wake:       make(chan struct{}, 1),
+		deliver:    make(chan struct{}, 1),
+	}
 	for _, o := range opts {
 		o(d)
 	}
@@ -91,7 +97,7 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 }
 
 // Start begins to connect and returns at once. h may be nil for a client that only publishes: it does not subscribe,
-// and what an older session of it still brings is acknowledged and dropped.
+// and messages that the peer still has for its session are acknowledged and dropped.
 func (d *Dispatcher) Start(h Handler) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -99,7 +105,7 @@ func (d *Dispatcher) Start(h Handler) error {
 	case d.ctx.Err() != nil:
 		return ErrClosed
 	case d.started:
-		return errors.New("start MQTT client: it is started already")
+		return errors.New("start MQTT client: it was started before")
 	}
 	d.started = true
 	if h == nil {
@@ -111,7 +117,7 @@ func (d *Dispatcher) Start(h Handler) error {
 	return nil
 }
 
-// Run is Start, then Close when ctx ends.
+// Run calls Start, waits until ctx ends, and calls Close.
 func (d *Dispatcher) Run(ctx context.Context, h Handler) error {
 	if err := d.Start(h); err != nil {
 		return err
@@ -122,8 +128,8 @@ func (d *Dispatcher) Run(ctx context.Context, h Handler) error {
 
 // Publish hands a message over; payload must not be changed afterwards. It returns once the message is in the queue,
 // and blocks while that is full (buffersize), so a caller can't outrun the peer. At QoS 1 the message is kept in
-// memory and resent until the peer acknowledges it; at QoS 0 it is written once. An error means that it was not
-// taken.
+// memory and resent until the peer acknowledges it; at QoS 0 it is written once. An error means that the message is
+// not in the queue and will not be sent.
 func (d *Dispatcher) Publish(t TopicInfo, payload []byte) error {
 	return d.PublishAsync(context.Background(), Message{Topic: t.Topic, QOS: t.QOS, Payload: payload}, nil)
 }

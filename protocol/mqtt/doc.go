@@ -9,9 +9,9 @@
 //
 // It promises:
 //   - A QoS 1 or 2 message that Publish accepted is sent until the peer acknowledges it, as long as the process
-//     lives; the order of messages of one caller is kept.
-//   - Nothing that a handler does holds up the connection: handlers run beside the reader, pings and acknowledgements
-//     are served while a handler takes minutes, and a handler may publish, acknowledge and close.
+//     lives (WithPoisonLimit is the exception). The order of messages of one caller is kept.
+//   - Nothing that a handler does holds up the connection: the handler has its own goroutine. Pings and
+//     acknowledgements are served while it takes minutes, and it may publish, acknowledge and close.
 //   - A PUBACK goes only to the connection on which the message came; QoS 2 ids live as long as the peer's session.
 //   - No wait without an end: dial, CONNACK, SUBACK, PINGRESP and writes are bounded, Close interrupts all of them.
 //   - Memory is bounded: by buffersize and maxinflight outward, by receiveLimit and receiveBytes inward.

@@ -26,7 +26,7 @@ type ConnackError struct{ Code packet.ConnackCode }
 // Error gives the code as text.
 func (e *ConnackError) Error() string { return e.Code.String() }
 
-// readable says in words what the net package says in terms of Go.
+// readable replaces errors of the net package by what they mean for a connection.
 func readable(err error) error {
 	switch {
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -42,7 +42,7 @@ var (
 	errTimeout    = errors.New("timeout")
 )
 
-// byPeer tells an end that the peer made from one that this side made.
+// byPeer tells whether the peer has ended the connection, and not this side.
 func byPeer(err error) bool {
 	return errors.Is(err, errPeerClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

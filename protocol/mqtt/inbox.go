@@ -17,7 +17,8 @@ type entry struct {
 	event func() // instead of msg
 }
 
-// inbox holds what the handler has not yet got, and the ids of QoS 2. It is pure logic, as outbox is.
+// inbox holds what the handler has not yet got, and the ids of QoS 1 and 2 that are in use. It is pure logic, as outbox
+// is: no goroutine, no clock, no lock.
 //
 // The peer bounds QoS 1 and 2 itself: it sends a limited number of messages without an answer. So they are never
 // dropped; a peer that exceeds receiveBytes loses the connection.
@@ -28,8 +29,8 @@ type inbox struct {
 	events  int
 	dropped uint64
 
-	epoch   int  // of the current or the last connection
-	online  bool // the connection of epoch lives
+	epoch   int  // number of the current or the last connection
+	online  bool // the connection of epoch has not ended
 	session int  // counts the peer's sessions
 	clean   bool
 	first   map[packet.ID]bool // QoS 1 ids of the connection that are not acknowledged
@@ -40,8 +41,8 @@ func newInbox(clean bool) *inbox {
 	return &inbox{clean: clean, first: map[packet.ID]bool{}, second: map[packet.ID]bool{}}
 }
 
-// connected starts a new epoch. Of what came on an earlier connection and still waits, the peer sends QoS 1 messages
-// again if it kept the session; if it did not, they are here only and stay.
+// connected starts a new epoch. It drops the QoS 1 messages of earlier connections that still wait if the peer kept the
+// session, since the peer sends them again; if the peer has no session, they exist here only and stay.
 func (in *inbox) connected(present bool) {
 	in.epoch++
 	in.online = true

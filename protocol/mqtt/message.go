@@ -8,7 +8,7 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// Message is what is published: the same in both directions.
+// Message is an MQTT application message, to publish or received.
 type Message struct {
 	Topic   string
 	Payload []byte // not changed by this package, and not to be changed once it was handed over
@@ -57,23 +57,24 @@ type Delivery struct {
 	ack func() bool
 }
 
-// Ack tells the peer that the message is dealt with. It may be called from any goroutine, later, and more than once;
-// only the first call counts, and at QoS 0 none does. It tells whether the acknowledgement is on its way: not if the
-// connection on which the message came has ended, since then the peer sends the message again.
+// Ack acknowledges the message to the peer. It may be called from any goroutine, also after OnMessage has returned;
+// only the first call counts, and at QoS 0 none does. It returns whether the acknowledgement counts: at QoS 1 not after
+// the connection on which the message came has ended, since the peer then sends the message again; at QoS 2 not after
+// the peer has forgotten the session.
 func (d *Delivery) Ack() bool { return d.ack != nil && d.ack() }
 
-// Handler gets what the peer sends. Its methods are called one at a time, in order, from a goroutine that does
-// nothing else: they may take minutes, and may call any method of the Dispatcher but Wait.
+// Handler gets what the peer sends. Its methods are called one at a time, in order, from a goroutine of their own: they
+// may take minutes, and may call any method of the Dispatcher but Wait.
 type Handler interface {
-	// OnMessage gets a message. A message of QoS 1 or 2 that is not acknowledged stays with the peer, counts against the
-	// number of messages that the peer sends without an answer, and comes again after a reconnect.
+	// OnMessage gets a message. A message of QoS 1 or 2 that is not acknowledged (Delivery.Ack) counts against the number
+	// of messages that the peer sends without an answer, and comes again after a reconnect.
 	OnMessage(*Delivery)
-	// OnError gets the reason of each attempt to connect that did not succeed, of the end of each connection, and the
-	// subscriptions that the peer refused. The Dispatcher goes on by itself.
+	// OnError gets the reason of each failed attempt to connect and of the end of each connection, and the
+	// subscriptions that the peer refused. The Dispatcher reconnects by itself.
 	OnError(error)
 }
 
-// ConnectHandler is implemented by a Handler that wants to know of each new connection.
+// ConnectHandler is a Handler that is told of each new connection.
 type ConnectHandler interface {
 	// OnConnect is called when the peer has accepted the connection and answered the subscriptions. Messages may come
 	// before. sessionPresent tells whether the peer knew the session.

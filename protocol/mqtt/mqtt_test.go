@@ -198,10 +198,8 @@ func TestResend(t *testing.T) {
 			Receive(publish(5, 1, "d", false)).Send(&packet.Puback{ID: 5}).Receive(packet.NewDisconnect()).End()))
 	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c"}, nil)
 	for i, p := range []string{"a", "b", "c"} {
-		require.NoError(
-			t,
-			d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: []uint32{1, 1, 2}[i], Payload: []byte(p)}, nil),
-		)
+		m := mqtt.Message{Topic: "t", QOS: []uint32{1, 1, 2}[i], Payload: []byte(p)}
+		require.NoError(t, d.PublishAsync(context.Background(), m, nil))
 	}
 	<-again
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
@@ -211,7 +209,7 @@ func TestResend(t *testing.T) {
 	require.NoError(t, d.Close())
 }
 
-// An acknowledgement belongs to the connection on which the message came (C4).
+// An acknowledgement belongs to the connection on which the message came.
 func TestStaleAckIsDropped(t *testing.T) {
 	deliveries := make(chan *mqtt.Delivery, 10)
 	came, acked, seen := make(chan struct{}), make(chan struct{}), make(chan struct{})
@@ -219,7 +217,7 @@ func TestStaleAckIsDropped(t *testing.T) {
 	suback := &packet.Suback{ID: 1, ReturnCodes: []packet.QOS{1}}
 	address := peer(t,
 		play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).
-			Send(suback, suback, publish(7, 1, "old", false)). // C7: a second SUBACK
+			Send(suback, suback, publish(7, 1, "old", false)). // the second SUBACK is ignored
 			Run(func() { <-came }).Close()),
 		play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).
 			// One is resent although the connection is the same; behind it comes what shows that it was read.
@@ -248,32 +246,18 @@ func TestExactlyOnceInward(t *testing.T) {
 	suback := &packet.Suback{ID: 1, ReturnCodes: []packet.QOS{2}}
 	pending := make(chan *mqtt.Delivery, 10)
 	ack, finished := make(chan struct{}), make(chan struct{})
-	address := peer(
-		t,
-		play(
-			t,
-			flow.New().Receive(
-				connect("c"),
-			).Send(
-				packet.NewConnack(),
-			).Receive(
-				sub,
-			).Send(
-				suback,
-				publish(9, 2, "x", false),
-			).Close(),
-		),
-		play(t, flow.New().Receive(connect("c")).Send(&packet.Connack{SessionPresent: true}).Receive(sub).
-			Send(suback, publish(9, 2, "x", true)).
-			Send(&packet.Pubrec{ID: 77}).Receive(&packet.Pubrel{ID: 77}). // now the client has read all of it
-			Run(func() { close(ack) }).
-			Receive(&packet.Pubrec{ID: 9}).Send(publish(9, 2, "x", true)).Receive(&packet.Pubrec{ID: 9}).
-			Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
-			Send(
-				publish(9, 2, "y", false),
-			).Receive(&packet.Pubrec{ID: 9}).Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
-			Run(func() { close(finished) })),
-	)
+	lost := flow.New().Receive(connect("c")).Send(packet.NewConnack()).Receive(sub).
+		Send(suback, publish(9, 2, "x", false)).Close()
+	resumed := flow.New().Receive(connect("c")).Send(&packet.Connack{SessionPresent: true}).Receive(sub).
+		Send(suback, publish(9, 2, "x", true)).
+		Send(&packet.Pubrec{ID: 77}).Receive(&packet.Pubrel{ID: 77}). // now the client has read all of it
+		Run(func() { close(ack) }).
+		Receive(&packet.Pubrec{ID: 9}).Send(publish(9, 2, "x", true)).Receive(&packet.Pubrec{ID: 9}).
+		Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
+		Send(publish(9, 2, "y", false)).Receive(&packet.Pubrec{ID: 9}).
+		Send(&packet.Pubrel{ID: 9}).Receive(&packet.Pubcomp{ID: 9}).
+		Run(func() { close(finished) })
+	address := peer(t, play(t, lost), play(t, resumed))
 	start(t, mqtt.ClientInfo{Address: address, ClientID: "c", Subscriptions: []mqtt.TopicInfo{{Topic: "t", QOS: 2}}},
 		mqtt.Funcs{Message: func(m *mqtt.Delivery) {
 			if string(m.Payload) == "y" {
@@ -283,13 +267,13 @@ func TestExactlyOnceInward(t *testing.T) {
 		}})
 	<-ack
 	first := <-pending
-	require.True(t, first.Ack(), "the session lives on")
+	require.True(t, first.Ack(), "the peer kept the session")
 	second := <-pending
 	require.Equal(t, "y", string(second.Payload), "x is delivered once")
 	<-finished
 }
 
-// C5, C6: pings are served while a handler takes long, and while this side keeps sending.
+// Pings are served while a handler takes long.
 func TestSlowHandlerKeepsTheConnection(t *testing.T) {
 	release, busy := make(chan struct{}), make(chan struct{})
 	pings := make(chan struct{}, 100)
@@ -309,20 +293,17 @@ func TestSlowHandlerKeepsTheConnection(t *testing.T) {
 			case *packet.Pingreq:
 				pings <- struct{}{}
 				s.Send(packet.NewPingresp(), false)
-				s.Send(packet.NewPingresp(), false) // C6: one more than asked for
+				s.Send(packet.NewPingresp(), false) // one more than asked for does no harm
 			}
 		}
 	})
-	d := start(
-		t,
-		mqtt.ClientInfo{
-			Address:       address,
-			ClientID:      "c",
-			KeepAlive:     time.Second,
-			Subscriptions: []mqtt.TopicInfo{{Topic: "t"}},
-		},
-		mqtt.Funcs{Message: func(*mqtt.Delivery) { close(busy); <-release }},
-	)
+	cfg := mqtt.ClientInfo{
+		Address:       address,
+		ClientID:      "c",
+		KeepAlive:     time.Second,
+		Subscriptions: []mqtt.TopicInfo{{Topic: "t"}},
+	}
+	d := start(t, cfg, mqtt.Funcs{Message: func(*mqtt.Delivery) { close(busy); <-release }})
 	<-busy
 	for range 3 {
 		<-pings
@@ -345,7 +326,7 @@ func TestHalfOpenLinkIsFound(t *testing.T) {
 	d := start(t, mqtt.ClientInfo{Address: address, ClientID: "c", KeepAlive: time.Second}, &r)
 	stop := make(chan struct{})
 	defer close(stop)
-	go func() { // C6: a busy publisher
+	go func() { // a busy publisher: its own packets must not count as a sign of life of the peer
 		for {
 			select {
 			case <-stop:
@@ -367,8 +348,8 @@ func TestHalfOpenLinkIsFound(t *testing.T) {
 	d.Close()
 }
 
-// A peer that stops reading, and a peer that resets: a write that blocks ends, and the reason is the write's or the
-// peer's.
+// A write to a peer that stops reading ends with a timeout. The error of a connection that the peer resets names the
+// peer's reset, not that this side closed its socket.
 func TestWriteThatGoesWrong(t *testing.T) {
 	hold := make(chan struct{})
 	stuck := func(c net.Conn) { // reads CONNECT, then nothing
@@ -389,17 +370,14 @@ func TestWriteThatGoesWrong(t *testing.T) {
 		scripts = append(scripts, reset)
 	}
 	var r recorder
-	d := start(
-		t,
-		mqtt.ClientInfo{
-			Address:   peer(t, scripts...),
-			ClientID:  "c",
-			Timeout:   time.Second,
-			KeepAlive: 0,
-			Interval:  time.Millisecond,
-		},
-		&r,
-	)
+	cfg := mqtt.ClientInfo{
+		Address:   peer(t, scripts...),
+		ClientID:  "c",
+		Timeout:   time.Second,
+		KeepAlive: 0,
+		Interval:  time.Millisecond,
+	}
+	d := start(t, cfg, &r)
 	stop := make(chan struct{})
 	defer close(stop)
 	go func() {
@@ -443,11 +421,9 @@ func TestValidateSubs(t *testing.T) {
 			script.Receive(packet.NewDisconnect())
 		}
 		var r recorder
-		d := start(
-			t,
-			mqtt.ClientInfo{Address: peer(t, play(t, script.End())), ClientID: "c", ValidateSubs: validate, Subscriptions: subs},
-			&r,
-		)
+		address := peer(t, play(t, script.End()))
+		cfg := mqtt.ClientInfo{Address: address, ClientID: "c", ValidateSubs: validate, Subscriptions: subs}
+		d := start(t, cfg, &r)
 		mqtttest.Until(t, "refusal reaches the handler", func() bool { return len(r.failures()) > 0 })
 		require.ErrorIs(t, r.failures()[0], mqtt.ErrRefused)
 		require.ErrorContains(t, r.failures()[0], "secret")
@@ -459,7 +435,7 @@ func TestValidateSubs(t *testing.T) {
 	}
 }
 
-// C8: Close interrupts every wait.
+// Close interrupts every wait.
 func TestCloseInterrupts(t *testing.T) {
 	hold := make(chan struct{})
 	defer close(hold)
@@ -494,25 +470,27 @@ func TestHandlerMayPublishAcknowledgeAndClose(t *testing.T) {
 	b := mqtttest.Mosquitto(t)
 	done := make(chan struct{})
 	var d *mqtt.Dispatcher
-	d, err := mqtt.NewDispatcher(
-		mqtt.ClientInfo{Address: b.Address, ClientID: "c", CleanSession: true, BufferSize: 1, MaxInflight: 1,
-			Subscriptions: []mqtt.TopicInfo{{Topic: "loop", QOS: 1}}},
-	)
+	d, err := mqtt.NewDispatcher(mqtt.ClientInfo{
+		Address:       b.Address,
+		ClientID:      "c",
+		CleanSession:  true,
+		BufferSize:    1,
+		MaxInflight:   1,
+		Subscriptions: []mqtt.TopicInfo{{Topic: "loop", QOS: 1}},
+	})
 	require.NoError(t, err)
 	n := 0
 	require.NoError(t, d.Start(mqtt.Funcs{
 		Connect: func(bool) { d.Publish(mqtt.TopicInfo{Topic: "loop", QOS: 1}, []byte("go")) },
-		Message: func(m *mqtt.Delivery) { // C2: far more than the queue holds, from the handler
+		Message: func(m *mqtt.Delivery) { // publishes far more than the queue holds
 			if n++; n == 100 {
 				d.Close()
 				close(done)
 				return
 			}
 			m.Ack()
-			if err := d.PublishWait(
-				context.Background(),
-				mqtt.Message{Topic: "loop", QOS: 1, Payload: []byte("go")},
-			); err != nil {
+			next := mqtt.Message{Topic: "loop", QOS: 1, Payload: []byte("go")}
+			if err := d.PublishWait(context.Background(), next); err != nil {
 				t.Error(err)
 			}
 		}}))
@@ -524,7 +502,7 @@ func TestHandlerMayPublishAcknowledgeAndClose(t *testing.T) {
 	d.Wait()
 }
 
-// A message that makes the peer close the connection is found among innocent ones and given up.
+// A message that makes the peer close the connection is found among others and given up.
 func TestPoison(t *testing.T) {
 	got := map[string]bool{}
 	var mu sync.Mutex
@@ -553,12 +531,8 @@ func TestPoison(t *testing.T) {
 	for i := range scripts {
 		scripts[i] = serve
 	}
-	d := start(
-		t,
-		mqtt.ClientInfo{Address: peer(t, scripts...), ClientID: "c", Interval: time.Millisecond},
-		nil,
-		mqtt.WithPoisonLimit(3),
-	)
+	cfg := mqtt.ClientInfo{Address: peer(t, scripts...), ClientID: "c", Interval: time.Millisecond}
+	d := start(t, cfg, nil, mqtt.WithPoisonLimit(3))
 	type result struct {
 		payload string
 		err     error
@@ -570,14 +544,9 @@ func TestPoison(t *testing.T) {
 		if i%20 == 5 {
 			p = "poison" + p
 		}
-		require.NoError(
-			t,
-			d.PublishAsync(
-				context.Background(),
-				mqtt.Message{Topic: "t", QOS: 1, Payload: []byte(p)},
-				func(err error) { results <- result{p, err} },
-			),
-		)
+		m := mqtt.Message{Topic: "t", QOS: 1, Payload: []byte(p)}
+		done := func(err error) { results <- result{p, err} }
+		require.NoError(t, d.PublishAsync(context.Background(), m, done))
 	}
 	for range n {
 		select {
@@ -597,13 +566,8 @@ func TestPoison(t *testing.T) {
 }
 
 func TestOversizePacketFromThePeer(t *testing.T) {
-	address := peer(
-		t,
-		play(
-			t,
-			flow.New().Receive(connect("c")).Send(packet.NewConnack(), publish(0, 0, strings.Repeat("x", 100), false)).End(),
-		),
-	)
+	large := publish(0, 0, strings.Repeat("x", 100), false)
+	address := peer(t, play(t, flow.New().Receive(connect("c")).Send(packet.NewConnack(), large).End()))
 	cfg := mqtt.ClientInfo{Address: address, ClientID: "c"}
 	cfg.Message.Length.Max = 64
 	var r recorder
@@ -629,17 +593,15 @@ func TestPublishRefusesWhatCanNotBeSent(t *testing.T) {
 	d.Close()
 }
 
-// One poison after the other: giving one up makes the delays between attempts short again.
+// The peer refuses several messages one after the other. Giving one up makes the delays between attempts short again.
 func TestSeveralPoisonMessages(t *testing.T) {
 	f := mqtttest.NewFake(t)
 	f.Judge(func(*packet.Publish) mqtttest.Outcome { return mqtttest.Close })
 	d := start(t, mqtt.ClientInfo{Address: f.Address, ClientID: "c", Interval: time.Minute}, nil, mqtt.WithPoisonLimit(1))
 	results := make(chan error, 10)
 	for range 5 {
-		require.NoError(
-			t,
-			d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: 1}, func(err error) { results <- err }),
-		)
+		done := func(err error) { results <- err }
+		require.NoError(t, d.PublishAsync(context.Background(), mqtt.Message{Topic: "t", QOS: 1}, done))
 		require.ErrorIs(t, <-results, mqtt.ErrPoison) // with delays that grow, the last would take 15 s
 	}
 	require.Equal(t, 5, f.Connects())

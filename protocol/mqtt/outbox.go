@@ -20,8 +20,8 @@ type publication struct {
 	written  bool        // on the current connection
 	tried    bool        // on any connection
 	released bool        // QoS 2: PUBREC came
-	blames   int         // connections that the peer closed while this was the only one unanswered
-	outlived bool        // blames reached the limit, and the peer has taken another one since
+	failures int         // connections that the peer closed while this was the only one unanswered
+	probed   bool        // failures reached the limit, and the peer has acknowledged another one since
 }
 
 func (p *publication) finish(err error) {
@@ -30,21 +30,22 @@ func (p *publication) finish(err error) {
 	}
 }
 
-// outbox holds what is to be sent. It is pure logic: no goroutine, no clock, no lock.
+// outbox holds what the client has to send, and what it has sent and the peer has not acknowledged. It is pure logic:
+// no goroutine, no clock, no lock.
 //
 // Order: publications are written in the order of add; a full window holds up what comes behind it, QoS 0 included.
 //
-// Suspicion: when the peer closes a connection with several publications unanswered, one of them may be the cause
-// (too large for the peer, not permitted). Then the unanswered ones are resent one by one, so that the guilty one is
-// alone when it happens again.
+// Suspects: when the peer closes a connection with several publications unanswered, one of them may be the cause (too
+// large for the peer, not permitted). Then the unanswered ones are resent one by one, so that the cause is the only
+// unanswered one when it happens again.
 //
-// Probe: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With
-// probe set, a publication that has been blamed poison times lets another one go first. Once that is acknowledged
-// the peer is known to be well, and the next blame is the last. Without such a probe the last one is the blame
-// number 4 * poison.
+// Probe: a peer that closes on everything (a full disk, a crash loop) must not cost message after message. With probe
+// set, a publication with `poison` failures lets another one, the probe, go first. Once the peer acknowledges the
+// probe, it is known to work, and the next failure of the publication is the last. Without an acknowledged probe the
+// publication is given up at 4 * poison failures.
 type outbox struct {
 	window   int // most publications in flight
-	poison   int // blames after which a publication is given up; 0: never
+	poison   int // failures after which a publication is given up; 0: never
 	probe    bool
 	queue    []*publication
 	flight   []*publication // in order of their first writing
@@ -62,8 +63,8 @@ func (o *outbox) add(p *publication) { o.queue = append(o.queue, p) }
 
 func (o *outbox) empty() bool { return len(o.queue) == 0 && len(o.flight) == 0 }
 
-// next takes up to limit packets to write. taken counts those that left the queue; qos0 are the QoS 0 ones among
-// them, which end with the writing.
+// next takes up to limit packets to write. taken is the number of publications that left the queue; qos0 are those of
+// QoS 0 among them, which are done once they are written.
 func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, qos0 []*publication) {
 	if o.suspects && len(o.flight) > 0 {
 		if o.unsent < len(o.flight) {
@@ -101,11 +102,11 @@ func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, qos0 []*publ
 	return pkts, taken, qos0
 }
 
-// single chooses the suspect that is tried next: the first one, unless it needs a probe and there is another to be
-// one.
+// single chooses the suspect that is tried next: the first one, unless it needs a probe and another publication can be
+// the probe.
 func (o *outbox) single() (p *publication, taken int) {
 	for _, p := range o.flight {
-		if !o.probe || p.blames < o.poison || p.outlived {
+		if !o.probe || p.failures < o.poison || p.probed {
 			return p, 0
 		}
 	}
@@ -160,7 +161,7 @@ func (o *outbox) acked(id packet.ID, qos uint32) *publication {
 	}
 	o.remove(p)
 	for _, f := range o.flight {
-		f.outlived = f.outlived || o.poison > 0 && f.blames >= o.poison
+		f.probed = f.probed || o.poison > 0 && f.failures >= o.poison
 	}
 	return p
 }
@@ -205,8 +206,8 @@ func (o *outbox) lost(byPeer bool) *publication {
 		return nil
 	}
 	p := open[0]
-	p.blames++
-	if p.blames < o.poison || o.probe && !p.outlived && p.blames < 4*o.poison {
+	p.failures++
+	if p.failures < o.poison || o.probe && !p.probed && p.failures < 4*o.poison {
 		return nil
 	}
 	o.remove(p)
@@ -214,7 +215,7 @@ func (o *outbox) lost(byPeer bool) *publication {
 	return p
 }
 
-// drop empties the box and returns what was in it.
+// drop empties the outbox and returns what was in it.
 func (o *outbox) drop() []*publication {
 	all := append(o.flight, o.queue...)
 	o.flight, o.queue, o.unsent = nil, nil, 0

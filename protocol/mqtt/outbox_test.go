@@ -25,17 +25,14 @@ func TestOutboxAgainstAModel(t *testing.T) {
 			next++
 			n := next
 			sent = append(sent, n)
-			o.add(
-				&publication{
-					msg: Message{Topic: "t", QOS: uint32(r.IntN(3)), Payload: []byte(fmt.Sprint(n))},
-					done: func(err error) {
-						if err != nil {
-							t.Fatalf("seed %d: message %d: %v", seed, n, err)
-						}
-						done = append(done, n)
-					},
-				},
-			)
+			p := &publication{msg: Message{Topic: "t", QOS: uint32(r.IntN(3)), Payload: []byte(fmt.Sprint(n))}}
+			p.done = func(err error) {
+				if err != nil {
+					t.Fatalf("seed %d: message %d: %v", seed, n, err)
+				}
+				done = append(done, n)
+			}
+			o.add(p)
 		}
 		step := func(lossy bool) {
 			switch k := r.IntN(10); {
@@ -144,7 +141,7 @@ func TestInboxBounds(t *testing.T) {
 	require.Equal(t, uint64(5), in.dropped)
 	require.True(t, in.add(&Delivery{Message: Message{Topic: "t", QOS: 1}}), "QoS 1 is never dropped")
 	big := &Delivery{Message: Message{Topic: "t", QOS: 1, Payload: make([]byte, receiveBytes)}}
-	require.False(t, in.add(big), "but has an end")
+	require.False(t, in.add(big), "QoS 1 beyond receiveBytes is refused")
 	for range receiveLimit {
 		_, ok := in.next()
 		require.True(t, ok)
@@ -172,27 +169,27 @@ func TestInboxBounds(t *testing.T) {
 	require.True(t, ok)
 }
 
-// With a probe, a peer that closes on everything does not cost a message at the limit; one that takes the others
-// does.
+// With a probe, a message is given up at the poison limit only if the peer takes other messages. A peer that closes on
+// everything costs a message at four times the limit.
 func TestProbe(t *testing.T) {
 	const limit = 3
-	guilty := &publication{msg: Message{Topic: "t", QOS: 1}}
+	poison := &publication{msg: Message{Topic: "t", QOS: 1}}
 	other := func(qos uint32) *publication { return &publication{msg: Message{Topic: "t", QOS: qos}} }
 	for _, c := range []struct {
 		name     string
 		others   []*publication
 		well     bool // the peer takes the others
-		connects int  // until the guilty one is given up
+		connects int  // until poison is given up
 	}{
-		{"nobody else", nil, true, 4 * limit},
+		{"no other message", nil, true, 4 * limit},
 		{"QoS 0 is not answered", []*publication{other(0)}, true, 4 * limit},
 		{"another is taken", []*publication{other(1)}, true, 1 + limit + 1}, // the first time both were unanswered
 		{"nothing is taken", []*publication{other(1)}, false, 1 + limit + limit + 3*limit},
 		{"nothing is taken, more wait", []*publication{other(1), other(2), other(1), other(1)}, false, 1 + 5*limit + 3*limit},
 	} {
 		o := newOutbox(10, limit, true)
-		*guilty = publication{msg: guilty.msg}
-		for _, p := range append([]*publication{guilty}, c.others...) {
+		*poison = publication{msg: poison.msg}
+		for _, p := range append([]*publication{poison}, c.others...) {
 			*p = publication{msg: p.msg}
 			o.add(p)
 		}
@@ -204,7 +201,7 @@ func TestProbe(t *testing.T) {
 				require.NotEmpty(t, pkts, c.name)
 				for _, p := range pkts {
 					id := p.(*packet.Publish).ID
-					if closed = id != 0 && (o.byID[id] == guilty || !c.well); closed {
+					if closed = id != 0 && (o.byID[id] == poison || !c.well); closed {
 						break
 					}
 					o.acked(id, 1)
@@ -212,7 +209,7 @@ func TestProbe(t *testing.T) {
 			}
 			given = o.lost(true)
 		}
-		require.Same(t, guilty, given, c.name)
+		require.Same(t, poison, given, c.name)
 		require.Equal(t, c.connects, connects, c.name)
 	}
 }

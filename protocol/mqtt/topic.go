@@ -8,7 +8,7 @@ import (
 
 const maxTopic = 65535 // bytes [MQTT-4.7.3-3]
 
-// CheckTopic tells why a message can't be published to topic.
+// CheckTopic returns why a message can't be published to topic, or nil.
 func CheckTopic(topic string) error {
 	if err := checkText(topic); err != nil {
 		return err
@@ -19,7 +19,7 @@ func CheckTopic(topic string) error {
 	return nil
 }
 
-// CheckFilter tells why filter can't be subscribed to.
+// CheckFilter returns why filter can't be subscribed to, or nil.
 func CheckFilter(filter string) error {
 	if err := checkText(filter); err != nil {
 		return err
@@ -50,8 +50,8 @@ func checkText(s string) error {
 	return nil
 }
 
-// Match tells whether a topic is one of those that filter asks for. Wildcards at the start of a filter don't cover
-// topics that start with $ [MQTT-4.7.2-1].
+// Match tells whether filter matches topic. Both must be valid (CheckFilter, CheckTopic). A wildcard at the start of a
+// filter does not match topics that start with $ [MQTT-4.7.2-1].
 func Match(filter, topic string) bool {
 	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(filter, "$") {
 		return false

@@ -22,7 +22,8 @@ const ConfigFile = "etc/baetyl/service.yml"
 // closeTimeout is how long a module that ends waits for its hub clients to send what they hold.
 const closeTimeout = 2 * time.Second
 
-// Context is what a module gets from its surroundings. Its methods may be called from any goroutine.
+// Context gives a module its configuration, its log, the hub and the master. Its methods may be called from any
+// goroutine.
 type Context interface {
 	// Config returns the system configuration of the service, such as hub and logger.
 	Config() *ServiceConfig
@@ -43,12 +44,12 @@ type Context interface {
 	// is closed without one.
 	WaitChan() <-chan os.Signal
 
-	// UpdateSystem asks the master to update the application to the one at path. clean is kept for callers of old: the
-	// agent removes by itself what is not used any more.
+	// UpdateSystem asks the master to update the application to the one at path. clean has no effect; it is kept so that
+	// older modules compile: the agent removes by itself what is not used any more.
 	UpdateSystem(path string, clean bool) error
 	// InspectSystem returns the report of the system.
 	InspectSystem() (*Inspect, error)
-	// GetAvailablePort returns a TCP port of the host that nobody uses.
+	// GetAvailablePort returns a TCP port of the host that no process uses.
 	GetAvailablePort() (string, error)
 	// ReportInstance sets numbers of this instance, which the report of the system then shows.
 	ReportInstance(stats map[string]interface{}) error
@@ -124,7 +125,7 @@ func (c *moduleContext) watch(parent context.Context, signals <-chan os.Signal) 
 		defer close(ended)
 		select {
 		case s := <-signals:
-			signal.Reset(syscall.SIGINT) // a second one kills, as a user at a terminal expects
+			signal.Reset(syscall.SIGINT) // a second Ctrl-C kills, as a user at a terminal expects
 			c.waiting <- s
 		case <-c.done.Done():
 		}

@@ -5,9 +5,9 @@
 //	                  │ └───StartInstance…─► Master ──► API of the master
 //	                  └─ SIGTERM, SIGINT ──► WaitChan, Wait, Done
 //
-// It promises that a module that ends with an error or a panic ends with status 1 and says why on stderr, that hub
-// clients of a Context have sent what they can and said goodbye before the module ends, and that a call that needs the
-// master says so when there is none.
+// It promises that a module whose function returns an error or panics ends with status 1 and a line on stderr that says
+// why; that hub clients of a Context send what they hold, for some seconds at most, and disconnect before the module
+// ends; and that a call that needs the master returns ErrNoMaster when there is none.
 //
-// It does not restart anything and knows no module. Functions are in the package function below it.
+// It does not restart modules. Functions are in the package function below it.
 package baetyl

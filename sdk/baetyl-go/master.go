@@ -54,7 +54,7 @@ func (m *Master) Update(ctx context.Context, trace, kind, path string) error {
 	return nil
 }
 
-// AvailablePort returns a TCP port of the host that nobody uses.
+// AvailablePort returns a TCP port of the host that no process uses.
 func (m *Master) AvailablePort(ctx context.Context) (string, error) {
 	var out masterapi.PortAvailable
 	if err := m.client.Get(ctx, masterapi.PathPortAvailable, &out); err != nil {

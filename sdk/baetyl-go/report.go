@@ -8,7 +8,7 @@ import (
 )
 
 // Report is a part of a module that reports what stats returns to the master, every interval, until its context ends. A
-// report that does not succeed is told to the log at level debug: a module runs without a master as well.
+// report that fails is logged at level debug, since a module may run without a master.
 func Report(c Context, interval time.Duration, stats func() map[string]any) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if _, err := c.Master(); err != nil {

@@ -10,10 +10,17 @@ package arch_test
 import (
 	"encoding/json"
 	"errors"
+	"go/ast"
+	"go/format"
+	"go/parser"
+	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -60,6 +67,7 @@ var heavy = []struct {
 
 type pkg struct {
 	Name       string
+	Dir        string
 	ImportPath string
 	Imports    []string
 	GoFiles    []string
@@ -93,18 +101,96 @@ func TestMainOnlyStartsTheModule(t *testing.T) {
 		if files := slices.Concat(p.GoFiles, p.Tests, p.OtherTests); !slices.Equal(files, []string{"main.go"}) {
 			t.Errorf("%s: package main has %s: it may have main.go only", from, strings.Join(files, ", "))
 		}
-		root := 0
-		for _, i := range p.Imports {
-			switch to := local(i); {
-			case path.Dir(to) == from:
-				root++
-			case to == "sdk/baetyl-go" || !strings.Contains(i, "."): // the standard library
-			default:
-				t.Errorf("%s: main.go imports %s: it may import the module's root package and the SDK", from, i)
-			}
+		text, err := os.ReadFile(filepath.Join(p.Dir, "main.go"))
+		if err != nil {
+			t.Fatal(err)
 		}
-		if root != 1 {
-			t.Errorf("%s: main.go imports %d packages of the module instead of its root package", from, root)
+		if why := wrongMain(t, from, string(text)); why != "" {
+			t.Errorf("%s/main.go: %s", from, why)
+		}
+	}
+}
+
+// wrongMain returns what is wrong with the text of the main.go of a module, or "". It has func main alone, with the
+// line baetyl.Run(x.Main), where x is the package of the module that main.go imports. A line that runs a command,
+// if … { os.Exit(x.Command(…)) }, may come before it.
+func wrongMain(t *testing.T, from, text string) string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "main.go", text, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root, sdk := "", ""
+	for _, i := range file.Imports {
+		p, _ := strconv.Unquote(i.Path.Value)
+		name := path.Base(p)
+		if i.Name != nil {
+			name = i.Name.Name
+		}
+		switch to := local(p); {
+		case path.Dir(to) == from && root == "":
+			root = name
+		case to == "sdk/baetyl-go":
+			sdk = name
+		case strings.Contains(p, "."): // the standard library has no dot
+			return "it imports " + p + ": it may import one package of the module, and the SDK"
+		}
+	}
+	var body []ast.Stmt
+	for _, d := range file.Decls {
+		switch d := d.(type) {
+		case *ast.GenDecl:
+			if d.Tok != token.IMPORT {
+				return "it declares more than func main"
+			}
+		case *ast.FuncDecl:
+			if d.Name.Name != "main" {
+				return "it declares " + d.Name.Name + ": it may declare func main alone"
+			}
+			body = d.Body.List
+		}
+	}
+	if len(body) == 2 {
+		command, ok := body[0].(*ast.IfStmt)
+		if ok && command.Init == nil && command.Else == nil && len(command.Body.List) == 1 &&
+			strings.HasPrefix(source(command.Body.List[0]), "os.Exit("+root+".Command(") {
+			body = body[1:]
+		}
+	}
+	if want := sdk + ".Run(" + root + ".Main)"; root == "" || sdk == "" || len(body) != 1 || source(body[0]) != want {
+		return "main is not baetyl.Run(x.Main), where x is the package of the module"
+	}
+	return ""
+}
+
+// source is a node as gofmt writes it.
+func source(n ast.Node) string {
+	var text strings.Builder
+	if err := format.Node(&text, token.NewFileSet(), n); err != nil {
+		return err.Error()
+	}
+	return text.String()
+}
+
+func TestTheRuleOfMainBites(t *testing.T) {
+	const head = "package main\nimport baetyl \"" + module + "/sdk/baetyl-go\"\n" +
+		"import \"" + module + "/baetyl-x/x\"\nimport \"os\"\n"
+	for text, allowed := range map[string]bool{
+		head + "func main() { baetyl.Run(x.Main) }":                                                      true,
+		head + "func main() { if len(os.Args) > 1 { os.Exit(x.Command(os.Args)) }; baetyl.Run(x.Main) }": true,
+		head + "func main() { x.Main() }":                                                                false,
+		head + "func main() { baetyl.Run(x.Other) }":                                                     false,
+		head + "func main() { baetyl.Run(func(baetyl.Context) error { return nil }) }":                   false,
+		head + "func main() { os.Setenv(`a`, `b`); baetyl.Run(x.Main) }":                                 false,
+		head + "func main() { if true { os.Exit(1) }; baetyl.Run(x.Main) }":                              false,
+		head + "func main() { baetyl.Run(x.Main) }; func more() {}":                                      false,
+		head + "var v = 1; func main() { baetyl.Run(x.Main) }":                                           false,
+		head + "import \"" + module + "/utils/log\"; func main() { baetyl.Run(x.Main) }":                 false,
+		head + "import \"" + module + "/baetyl-x/y\"; func main() { baetyl.Run(x.Main) }":                false,
+		"package main\nimport \"" + module + "/baetyl-x/x\"\nfunc main() { x.Main() }":                   false,
+	} {
+		if got := wrongMain(t, "baetyl-x", text); (got == "") != allowed {
+			t.Errorf("%s: %q, expected allowed = %v", text, got, allowed)
 		}
 	}
 }
@@ -164,7 +250,7 @@ func local(p string) string {
 
 func list(t *testing.T) []pkg {
 	t.Helper()
-	cmd := exec.Command("go", "list", "-json=Name,ImportPath,Imports,GoFiles,TestGoFiles,XTestGoFiles", module+"/...")
+	cmd := exec.Command("go", "list", "-json=Name,Dir,ImportPath,Imports,GoFiles,TestGoFiles,XTestGoFiles", module+"/...")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

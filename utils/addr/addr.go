@@ -1,9 +1,10 @@
-// Package addr reads the addresses of configuration files. It is the one place that knows their schemes.
+// Package addr parses the addresses of configuration files. The schemes are defined here and nowhere else.
 //
 //	tcp://host:port   ssl://host:port   ws://host:port/path   unix://path   https://host:port   host:port
 //
-// It promises that the Host of what it accepts can be given to net.Dial or net.Listen, that String gives a text which
-// is read as the same address, and that no error shows a password.
+// The form without a scheme is for CheckListen only. The package promises that the Host of an accepted address can be
+// given to net.Dial or net.Listen (unix: Path instead), that parsing String gives the same address again, and that no
+// error shows a password.
 package addr
 
 import (
@@ -18,16 +19,16 @@ import (
 	"unicode"
 )
 
-// Address is what an address says.
+// Address is a parsed address.
 type Address struct {
 	Scheme string // lower case
 	Host   string // host:port, an IPv6 address in brackets; empty for unix
 	Path   string // unix: of the socket; else what follows the port, with its query: empty, or it begins with /
 }
 
-// scheme is what is known of a scheme.
+// scheme is what an address needs to know of its scheme.
 type scheme struct {
-	port   string // that a client may leave out; empty: it has to be there
+	port   string // default for clients; empty: there is none
 	secure bool   // TLS
 	web    bool   // websocket
 }
@@ -45,10 +46,10 @@ var known = map[string]scheme{
 	"https": {port: "443", secure: true},
 }
 
-// MQTT are the schemes of MQTT connections, of clients and of the hub.
+// MQTT lists the schemes of MQTT connections, of clients and of the hub.
 var MQTT = []string{"tcp", "mqtt", "ssl", "tls", "mqtts", "ws", "wss"}
 
-// Server are the schemes of HTTP servers on this device, and of the master's API.
+// Server lists the schemes at which HTTP servers on this device listen, the master's API among them.
 var Server = []string{"unix", "tcp", "https"}
 
 // Secure tells whether the scheme means TLS.
@@ -69,20 +70,20 @@ func (a Address) String() string {
 	return a.Scheme + "://" + host + a.Path
 }
 
-// Dial reads what a client connects to: the host must be there. The port may be left out where its scheme has one; for
-// tcp it is tcpPort, if that is not empty. schemes are those that are allowed, lower case. A tcp address with a path is
-// accepted, as ever.
+// Dial parses the address that a client connects to. The host is required. The port may be left out if the scheme has a
+// default; for tcp the default is tcpPort, none if that is empty. schemes are those that are allowed, in lower case, at
+// least one. A tcp address may have a path, as in earlier versions.
 func Dial(text, tcpPort string, schemes ...string) (Address, error) {
 	return parse(text, tcpPort, false, schemes)
 }
 
-// Listen reads what a server listens at: the port must be there, 0 is one that the system chooses. The host may be
-// missing, for all interfaces.
+// Listen parses the address that a server listens at. The port is required; with port 0 the system chooses one. An
+// empty host means all interfaces. schemes are as for Dial.
 func Listen(text string, schemes ...string) (Address, error) {
 	return parse(text, "", true, schemes)
 }
 
-// CheckListen tells whether text is host:port to listen at, without a scheme; the host may be missing.
+// CheckListen returns why text is not host:port to listen at, or nil. It must have no scheme; the host may be empty.
 func CheckListen(text string) error {
 	if strings.Contains(text, "://") {
 		return fmt.Errorf("%s has a scheme; write host:port", redact(text))

@@ -1,5 +1,4 @@
-// Package backoff says how long to wait before the next attempt. It is a pure function of values: the loop that
-// sleeps is the caller's.
+// Package backoff calculates how long to wait before the next attempt. It is a pure function: the caller sleeps.
 package backoff
 
 import (
@@ -16,7 +15,7 @@ type Policy struct {
 }
 
 // Delay returns the delay before retry n, counted from 0. random is a number in [0,1), for example rand.Float64(); it
-// is not used without Jitter.
+// has no effect without Jitter. With Jitter the delay may exceed Max.
 func (p Policy) Delay(n int, random float64) time.Duration {
 	factor := p.Factor
 	if factor < 1 {

@@ -1,5 +1,5 @@
-// Package cert makes TLS settings from certificate files. TLS is 1.2 or newer everywhere, and whom to trust is said
-// by the configuration alone: where `ca` is given, the system's authorities are not trusted beside it.
+// Package cert makes TLS settings from certificate files, and issues certificates. The least TLS version is 1.2. With
+// `ca` set, only the authorities in that file are trusted, not those of the system.
 package cert
 
 import (

@@ -47,7 +47,7 @@ func ForServer(name string, hosts ...string) *x509.Certificate {
 	return c
 }
 
-// ForClient is the template of a certificate that shows who connects, and is good for nothing else.
+// ForClient is the template of a certificate that identifies a client; a server can't use it.
 func ForClient(name string) *x509.Certificate {
 	return &x509.Certificate{Subject: pkix.Name{CommonName: name}, KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
@@ -79,8 +79,8 @@ func Issue(template *x509.Certificate, key crypto.Signer, issuer *tls.Certificat
 	return &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, err
 }
 
-// Write stores base.pem and base.key, which only its owner may read. An RSA key is written as PKCS#1, as readers of
-// 2019 want it.
+// Write stores the certificate in base.pem (mode 0644) and its key in base.key (mode 0600). An RSA key is written as
+// PKCS#1, which programs of 2019 expect.
 func Write(base string, pair *tls.Certificate) error {
 	kind, der, err := "PRIVATE KEY", []byte(nil), error(nil)
 	if key, ok := pair.PrivateKey.(*rsa.PrivateKey); ok {

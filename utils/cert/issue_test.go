@@ -59,7 +59,7 @@ func TestIssue(t *testing.T) {
 	}
 }
 
-// handshake tells why the two do not come together.
+// handshake returns why a TLS connection between the two fails, or nil.
 func handshake(t *testing.T, server, client cert.Config, host string) error {
 	s, err := cert.Server(server)
 	require.NoError(t, err)

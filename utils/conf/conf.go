@@ -3,11 +3,11 @@
 //	file ─► {{.NAME}} ─► YAML tree ─► keys, types ─► decode ─► defaults ─► Complete ─► limits ─► Validate ─► value
 //	                                      └────────── Schema, read once from the Go type ──────────┘
 //
-// It promises that a wrong file is told apart from a right one before anything acts on it. An error names the file, the
-// key's path, what is allowed and what was found; the same file gives the same error every time: the first one in the
-// order of the file for keys and types, then the first one in the order of the schema for limits. A key that is present
-// keeps its value, also when that is zero; only an absent key gets its default (the tag `zero` is the exception). It
-// has no side effects and knows nothing of what the keys mean. Schema says which tags a field may have.
+// It promises that a wrong file is refused before anything acts on it. An error names the file, the path of the key,
+// what is allowed and what was found; the same file gives the same error every time: the first one in the order of the
+// file for keys and types, then the first one in the order of the schema for limits. A key that is present keeps its
+// value, also when that is zero; only an absent key gets its default (the tag `zero` is the exception). The package has
+// no side effects and does not know what the keys mean. Key says which tags a field may have.
 package conf
 
 import (
@@ -22,13 +22,14 @@ import (
 // MaxSize is the largest file, in bytes, that Load reads; a larger one is refused unread.
 const MaxSize = 4 << 20
 
-// Completer is implemented by a configuration some of whose defaults depend on other keys or on the system; constant
-// ones are tags. Complete fills in what is empty. It is called after the defaults of the tags are set and before
-// anything is checked, so it must bear wrong values. Only the value that is handed to Load is asked; it asks its parts.
+// Completer is a configuration some of whose defaults depend on other keys or on the system; constant defaults are
+// tags. Complete fills in what is empty. It is called after the defaults of the tags are set and before limits are
+// checked, so it must cope with values outside of them. It is called for the value given to Load only, which calls it
+// for its parts.
 type Completer interface{ Complete() }
 
-// Validator is implemented by a configuration whose rules span several keys. Validate changes nothing. Its error text
-// starts with the key path. Only the value that is handed to Load is asked; it asks its parts.
+// Validator is a configuration with rules about several keys. Validate changes nothing. Its error text starts with the
+// path of the key. It is called for the value given to Load only, which calls it for its parts.
 type Validator interface{ Validate() error }
 
 // Error is what is wrong with one file. Path is empty when the file as a whole is meant.
@@ -52,13 +53,13 @@ func (e *Error) Unwrap() error { return e.Err }
 // Option changes how a file is read.
 type Option func(*loader)
 
-// AllowKeys lets top-level keys pass that the type does not have, because another part of the program reads them from
-// the same file.
+// AllowKeys accepts top-level keys that the type does not have, because another part of the program reads them from the
+// same file.
 func AllowKeys(keys ...string) Option {
 	return func(l *loader) { l.allowed = append(l.allowed, keys...) }
 }
 
-// AllowOthers lets all top-level keys pass that the type does not have: other parts of the program read them from the
+// AllowOthers accepts all top-level keys that the type does not have: other parts of the program read them from the
 // same file, and check them.
 func AllowOthers() Option {
 	return func(l *loader) { l.others = true }
@@ -159,7 +160,8 @@ func (l *loader) fail(path string, err error) error {
 	return &Error{File: l.file, Path: path, Err: err}
 }
 
-// SetDefaults makes out, a pointer to a struct of zeros, what an empty file gives, without checking it.
+// SetDefaults sets out, a pointer to a struct of zeros, to what an empty file gives, without checking it. It always
+// returns nil.
 func SetDefaults(out any) error {
 	v := target(out)
 	schemaOf(v.Type()).fill(nil, v, standardOf(v.Type()))

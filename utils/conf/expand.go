@@ -10,8 +10,8 @@ import (
 // let a configuration file run code.
 var variable = regexp.MustCompile(`\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}`)
 
-// expand replaces each {{.NAME}} outside of comment lines. An unset variable is an error: half a value is worse than
-// none.
+// expand replaces each {{.NAME}} outside of comment lines. An unset variable is an error, since an empty text in its
+// place would change the value without notice.
 func expand(data []byte, lookup func(string) (string, bool)) ([]byte, error) {
 	if !bytes.Contains(data, []byte("{{")) {
 		return data, nil

@@ -79,7 +79,7 @@ func (k *Key) rules(v reflect.Value) error {
 	return k.outOf(show(v))
 }
 
-// outOf says that a value is not among the allowed ones, which those are, and what it is.
+// outOf returns an error that says which values are allowed, and which one was found.
 func (k *Key) outOf(found string) error {
 	low, high := k.Min, k.Max
 	if low == "" && high != "" && k.unsigned() {

@@ -38,7 +38,7 @@ const (
 //	default   (creasty/defaults) value of an absent key; for a mapping the defaults of its keys as JSON: {"max": 15}
 //	zero      "default": a value that is zero or empty counts as absent; for a mapping, also those of its keys
 //	derived   for people: where Complete takes the value of an absent key from
-//	legacy    path of the key that this is another place of; it is read, and offered to nobody
+//	legacy    path of the key that replaces this one; this one is still read, but no error or document suggests it
 //	validate  (validator.v2) rules, with commas between them: nonzero, min=, max=, len= (a value written as
 //	          in the file; for text and lists the length), oneof=a|b (for a list what its entries may be), regexp=
 type Key struct {
@@ -48,7 +48,7 @@ type Key struct {
 	Form     string   // for people: "a duration such as 30s"
 	Default  string   // as in the file; empty: none, or the zero value
 	Derived  string   // where an absent key gets its value from, if not from Default
-	Legacy   string   // the key that this is another place of
+	Legacy   string   // path of the key that replaces this one
 	Required bool     // must not be empty
 	Allowed  []string // the only values
 	Min, Max string   // limits as in the file, of the length for text, lists and names; empty: none
@@ -62,8 +62,7 @@ type Key struct {
 	check string       // the rules as validator.v2 reads them
 }
 
-// Former is implemented by a type with its own UnmarshalYAML. Form says for people what it takes: "a list of names, or
-// …".
+// Former is a type with its own UnmarshalYAML. Form describes for people what it takes: "a list of names, or …".
 type Former interface{ Form() string }
 
 var (

@@ -1,5 +1,5 @@
-// Package file writes files that survive power loss and unpacks archives that cannot leave their folder, on the disk
-// of this machine or on one that a test has prepared to fail.
+// Package file writes files that survive a power loss, and unpacks archives into a folder that no entry can leave. It
+// works on the disk of this machine, or on one of a test that returns errors (internal/faultfs).
 package file
 
 import (
@@ -70,8 +70,8 @@ func (d Disk) createTemp(path string) (f File, name string, err error) {
 // Tidy is Disk.Tidy of OS.
 func Tidy(path string) error { return OS.Tidy(path) }
 
-// Tidy removes what WriteAtomic has left beside path when the power failed or the process was killed. Nobody may write
-// path meanwhile.
+// Tidy removes the temporary files that WriteAtomic has left beside path when the power failed or the process was
+// killed. No WriteAtomic of path may run meanwhile.
 func (d Disk) Tidy(path string) error {
 	entries, err := d.ReadDir(filepath.Dir(path))
 	if err != nil {
@@ -88,7 +88,7 @@ func (d Disk) Tidy(path string) error {
 	return nil
 }
 
-// ReadFile returns the content of the file at path. Who may have put anything there reads it with ReadHead.
+// ReadFile returns the content of the file at path. Use ReadHead for a file that may be too large to hold in memory.
 func (d Disk) ReadFile(path string) ([]byte, error) { return d.ReadHead(path, -1) }
 
 // ReadHead returns the first bytes of the file at path, at most limit; all of it if limit is negative.

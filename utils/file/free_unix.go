@@ -4,8 +4,8 @@ package file
 
 import "golang.org/x/sys/unix"
 
-// Free returns the bytes that this process may still write on the file system of dir. errors.ErrUnsupported says that
-// the system has no answer.
+// Free returns the bytes that an ordinary user may still write on the file system of dir. On systems other than Unix it
+// returns errors.ErrUnsupported.
 func Free(dir string) (uint64, error) {
 	var st unix.Statfs_t
 	if err := unix.Statfs(dir, &st); err != nil {

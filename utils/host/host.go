@@ -1,5 +1,5 @@
-// Package host is what is known of a machine and of its processes, one value per kind, ready for JSON. The package
-// measure below it fills them in; who only passes them on does not link what measuring needs.
+// Package host holds the types that describe a machine and its processes, ready for JSON. The package measure fills
+// them in; a program that only passes them on does not link the libraries for measuring.
 //
 // Percentages are 0…100 and never NaN, sizes are bytes. A part that cannot be measured carries its error; the others
 // stay.

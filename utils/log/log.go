@@ -4,8 +4,8 @@
 //	                └──► file, when path is set: rotated by size, kept by age and count, compressed
 //
 // A line carries fields; the names that are used in more than one place are the constants below. Secrets (tokens,
-// passwords, payloads) are never passed to a Logger. A log file that cannot be written costs its lines, never the
-// program.
+// passwords, payloads) are never passed to a Logger. If the log file cannot be written, the lines go to the console
+// only, and the program continues.
 package log
 
 import (
@@ -36,7 +36,7 @@ const (
 type Config struct {
 	// file; empty: console only
 	Path string `yaml:"path" json:"path"`
-	// least level that is written
+	// lowest level that is written
 	Level  string `yaml:"level" json:"level" default:"info" validate:"oneof=debug|info|warn|error"`
 	Format string `yaml:"format" json:"format" default:"text" validate:"oneof=text|json"` // of file and console
 	// days that a rotated file is kept
@@ -113,7 +113,7 @@ func File(path string, c Config) *lumberjack.Logger {
 	}
 }
 
-// SetLevel changes the least level that is written; an unknown level means info.
+// SetLevel changes the lowest level that is written; an unknown level means info.
 func (r *Root) SetLevel(level string) {
 	lv, err := logrus.ParseLevel(level)
 	if err != nil {

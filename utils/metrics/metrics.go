@@ -1,11 +1,11 @@
-// Package metrics serves the numbers of a module to Prometheus, and says whether the module is well.
+// Package metrics serves the numbers of a module to Prometheus, and tells whether the module lives and is ready.
 //
 //	GET /metrics ─► Server ─► the module's prometheus.Collector
 //	GET /healthz ─► 200: the process lives
 //	GET /readyz ──► 200, or 503 with the reason
 //
-// The work of a module does not depend on its numbers. An address that can't be opened, because another program uses it
-// for example, costs a warning; the module goes on, and the Server tries again until the address is free.
+// A module works without its metrics. If the address can't be opened, because another program uses it for example, the
+// Server logs a warning once and tries again until the address is free.
 package metrics
 
 import (

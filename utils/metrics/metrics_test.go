@@ -28,7 +28,7 @@ func get(t *testing.T, url string) (int, string) {
 	return r.StatusCode, string(body)
 }
 
-// The address is in use twice, then free: one warning, and then the pages are there. The module learns nothing of it.
+// The address is in use twice, then free: the Server warns once, then serves the pages. Run returns no error for it.
 func TestAddressInUse(t *testing.T) {
 	before := attempts
 	attempts = backoff.Policy{Min: time.Nanosecond, Max: time.Nanosecond}

@@ -18,7 +18,8 @@ type part struct {
 	run  func(context.Context) error
 }
 
-// Add names a part. run blocks until its context ends and then returns nil or the reason that it could not stop well.
+// Add adds a part. run blocks until its context ends and then returns nil, or what went wrong while it stopped. name
+// stands before its errors.
 func (g *Group) Add(name string, run func(ctx context.Context) error) {
 	g.parts = append(g.parts, part{name, run})
 }
@@ -31,7 +32,7 @@ func (g *Group) Run(ctx context.Context) error {
 		i   int
 		err error
 	}
-	first := make(chan result, len(g.parts)) // one slot each: no part blocks on reporting
+	first := make(chan result, len(g.parts)) // room for all: no part blocks when it reports
 	cancels := make([]context.CancelFunc, len(g.parts))
 	done := make([]chan struct{}, len(g.parts))
 	errs := make([]error, len(g.parts))
@@ -58,7 +59,8 @@ func (g *Group) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Together makes one part of several that need no order among them: they stop side by side.
+// Together makes one part of several that need no order among them. They stop at the same time; an error of one is
+// returned when ctx has ended and all have returned.
 func Together[P interface{ Run(context.Context) error }](parts []P) func(context.Context) error {
 	return func(ctx context.Context) error {
 		errs := make([]error, len(parts))

@@ -1,9 +1,9 @@
-// Package sample keeps a measurement at hand, so that who asks is answered at once however long measuring takes.
+// Package sample keeps the last value of a measurement, so that Get returns soon, however long measuring takes.
 //
 //	Get ─► young enough? ─► the kept value
 //	           └ no ─► Run measures in its goroutine ─► Get waits a moment for it, else takes the kept value
 //
-// Nothing is measured while nobody asks.
+// Nothing is measured while Get is not called.
 package sample
 
 import (
@@ -17,7 +17,7 @@ type Cache[T any] struct {
 	age     time.Duration // a younger value is not measured again
 	timeout time.Duration // that Get waits for a new value
 	measure func(context.Context) T
-	wanted  chan struct{} // one slot: a second wish while one waits is the same wish
+	wanted  chan struct{} // holds one request, which serves all callers of Get that wait
 
 	mu    sync.Mutex
 	value T
@@ -36,7 +36,7 @@ func New[T any](age, timeout time.Duration, measure func(ctx context.Context) T)
 	}
 }
 
-// Run measures when somebody asks, until ctx ends.
+// Run measures when Get wants a new value, until ctx ends. It returns nil. One goroutine calls it, once.
 func (c *Cache[T]) Run(ctx context.Context) error {
 	for {
 		select {

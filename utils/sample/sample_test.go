@@ -26,13 +26,13 @@ func TestGetIsFastAndRefreshes(t *testing.T) {
 		require.Equal(t, 1, c.Get())
 		require.Equal(t, 1, c.Get(), "young values are kept")
 		time.Sleep(2 * time.Second)
-		require.Equal(t, 1, n, "nobody asked, so nothing was measured")
+		require.Equal(t, 1, n, "Get was not called, so nothing was measured")
 		require.Equal(t, 2, c.Get())
 
 		time.Sleep(2 * time.Second)
 		cost = 10 * time.Second
 		start := time.Now()
-		require.Equal(t, 2, c.Get(), "a slow measurement does not hold up who asks")
+		require.Equal(t, 2, c.Get(), "a slow measurement does not hold up Get")
 		require.Equal(t, 50*time.Millisecond, time.Since(start))
 		time.Sleep(cost)
 		require.Equal(t, 3, c.Get())

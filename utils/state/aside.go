@@ -9,11 +9,11 @@ import (
 	"strings"
 )
 
-// maxAside is how many damaged files are kept beside a file. The oldest one leaves.
+// maxAside is how many damaged files are kept beside a file. The oldest one is removed first.
 const maxAside = 3
 
-// setAside moves the file, which cause says is damaged, to a name that nobody reads, and says so. It returns
-// ErrDamaged, or why the file is still there.
+// setAside renames the file, which is damaged because of cause, to <file>.damaged-<n>, and logs it. It returns
+// ErrDamaged, or why the file could not be moved.
 func (f File[T]) setAside(cause error) error {
 	d := f.Disk.Or()
 	dir, prefix := filepath.Dir(f.Path), filepath.Base(f.Path)+".damaged-"
@@ -42,22 +42,11 @@ func (f File[T]) setAside(cause error) error {
 	}
 	for _, n := range kept[:max(0, len(kept)+1-maxAside)] {
 		if err := d.RemoveAll(filepath.Join(dir, prefix+strconv.Itoa(n))); err != nil {
-			f.Log.WithError(err).Warnf("remove an old damaged %s", f.What)
+			f.Log.WithError(err).Warnf("an old damaged %s can't be removed; it stays", f.What)
 		}
 	}
-	f.Log.WithField(
-		"file",
-		f.Path,
-	).WithField(
-		"aside",
-		aside,
-	).WithError(
-		cause,
-	).Errorf(
-		"%s is damaged and was moved aside; %s",
-		f.What,
-		f.Then,
-	)
+	l := f.Log.WithField("file", f.Path).WithField("aside", aside).WithError(cause)
+	l.Errorf("%s is damaged and was moved aside; %s", f.What, f.Then)
 	return fmt.Errorf("%s: %w and was moved to %s: %w", f.What, ErrDamaged, aside, cause)
 }
 

@@ -10,9 +10,9 @@
 //	     ─► the disk does not read it ──────────────► error, the file is left alone
 //
 // The first line of a file holds version and checksum. It is JSON as the rest, so that programs from before there was
-// such a line read the file too: an unknown key of an object, or an element of a list in which everything that they
-// know is empty. Keys may be added to a value without a new version. A new version is for what an older program must
-// not touch.
+// such a line read the file too: they see an unknown key of an object, or an element of a list in which every key that
+// they know is empty. Keys may be added to a value without a new version. A new version is for a file that an older
+// program must not read or replace.
 package state
 
 import (
@@ -41,8 +41,8 @@ var (
 // MaxSize is the largest file, in bytes. A larger one is damaged.
 const MaxSize = 16 << 20
 
-// File is a state file. T is what it holds and becomes a JSON object or list. One goroutine at a time uses a file, the
-// caller sees to that.
+// File is a state file. T is what it holds; it becomes a JSON object or list. The caller makes sure that one goroutine
+// at a time uses a file.
 type File[T any] struct {
 	Path    string
 	What    string      // it is, for errors and the log: "record of the update"
@@ -123,7 +123,7 @@ func (f File[T]) Remove() error {
 	return nil
 }
 
-// Tidy removes what a Save that was cut off has left beside the file. Nobody may save meanwhile.
+// Tidy removes what an interrupted Save has left beside the file. No Save may run meanwhile.
 func (f File[T]) Tidy() error {
 	if err := f.Disk.Or().Tidy(f.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("tidy up beside %s: %w", f.What, err)

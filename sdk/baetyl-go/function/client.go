@@ -78,7 +78,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	conn, err := grpc.NewClient("passthrough:///"+cfg.Address,
 		grpc.WithTransportCredentials(creds),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: cfg.Timeout}),
-		grpc.WithIdleTimeout(0), // Lost tells idle from lost
+		grpc.WithIdleTimeout(0), // an idle connection must not look like a lost one (Lost)
 		grpc.WithNoProxy(),
 		grpc.WithDefaultCallOptions(grpc.WaitForReady(!cfg.FailFast),
 			grpc.MaxCallRecvMsgSize(cfg.Message.Length.Max.Int()), grpc.MaxCallSendMsgSize(cfg.Message.Length.Max.Int())))

@@ -146,7 +146,7 @@ func TestServerStatus(t *testing.T) {
 	})
 }
 
-// Calls run side by side; a caller that waits no longer ends its own, and a client that goes away all of its calls.
+// Calls run concurrently. A caller that stops waiting cancels its call, a client that disconnects all of its calls.
 func TestCallsAtOnce(t *testing.T) {
 	overBoth(t, func(t *testing.T, dial func(cfg function.ClientConfig) *function.Client) {
 		began, cancelled := make(chan string, 3), make(chan string, 3)

@@ -46,7 +46,7 @@ func (c *pipeCalls) receive() {
 		answer := c.waiting[f.Call]
 		delete(c.waiting, f.Call)
 		c.mu.Unlock()
-		if answer != nil { // else its caller does not wait any more
+		if answer != nil { // else its caller has stopped waiting
 			answer <- c.read(f)
 		}
 	}

@@ -15,10 +15,10 @@ import (
 	protocol "github.com/baetyl/baetyl/protocol/function"
 )
 
-// acceptTimeout is how long a connection has to say what it speaks.
+// acceptTimeout is how long a new connection may take to send the hello of a pipe or the preface of HTTP/2.
 const acceptTimeout = 20 * time.Second
 
-// pipeMax is how many calls one pipe may have under way when concurrent.max does not say: what is more is refused.
+// pipeMax limits the running calls of one pipe when concurrent.max is not set; further calls are refused.
 const pipeMax = 1024
 
 // mux takes the connections of a Server: a pipe is served here, everything else is gRPC's.
@@ -39,7 +39,7 @@ func (m *mux) accept() {
 			return
 		}
 		if err != nil {
-			time.Sleep(10 * time.Millisecond) // too many open files, most likely: it must not spin
+			time.Sleep(10 * time.Millisecond) // most likely too many files are open: do not retry in a busy loop
 			continue
 		}
 		m.work.Go(func() { m.sort(conn) })
@@ -80,8 +80,8 @@ type pipeServer struct {
 	closing bool
 }
 
-// run takes calls until the connection ends. When stop ends it takes no new ones and closes the connection behind the
-// last answer; when kill ends, or the caller is gone, running calls are cancelled.
+// run takes calls until the connection ends. When stop ends, it takes no new ones and closes the connection after the
+// last answer; when kill ends, or the caller disconnects, it cancels the running calls.
 func (s *pipeServer) run(stop, kill context.Context) {
 	alive, cancel := context.WithCancel(kill)
 	defer cancel()
@@ -164,7 +164,7 @@ func (s *pipeServer) answer(call uint32, out *Message, err error) {
 	s.count(-1, false)
 }
 
-// refuse sends a failure. That it cannot be sent is seen by Read.
+// refuse sends a failure. If that fails, the connection has ended, and Read returns the error.
 func (s *pipeServer) refuse(call uint32, err error) {
 	st := status.Convert(err)
 	_ = s.pipe.SendCode(call, st.Code(), st.Message())

@@ -27,7 +27,7 @@ func GetDisk() *host.Disk {
 			continue
 		}
 		seen[p.Device] = true
-		if fs, err := fileSystem(p.Mountpoint); err == nil { // gone or not allowed: not ours to report
+		if fs, err := fileSystem(p.Mountpoint); err == nil { // else it was unmounted, or access is denied: left out
 			out.Others = append(out.Others, fs)
 		}
 	}
