@@ -42,13 +42,14 @@ func Run(t *testing.T, path string, parse func(text []byte) error) {
 			for n := range 5 {
 				got := ""
 				if err := parse(text); err != nil {
-					got = strings.ReplaceAll(err.Error(), strconv.Itoa(math.MaxInt), "{maxint}")
+					got = err.Error()
 				}
 				if *update && n == 0 {
 					cases[i].Error = got
 				}
-				if got != cases[i].Error {
-					t.Fatalf("%s\ngives     %q\nexpected  %q", c.Text, got, cases[i].Error)
+				want := strings.ReplaceAll(cases[i].Error, "{maxint}", strconv.Itoa(math.MaxInt))
+				if got != want {
+					t.Fatalf("%s\ngives     %q\nexpected  %q", c.Text, got, want)
 				}
 			}
 		})
