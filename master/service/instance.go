@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -80,6 +81,7 @@ func (i *instance) supervise() {
 	for {
 		exit, started, stopped := i.once()
 		if stopped {
+			i.tell(errors.Unwrap(exit.Err))
 			return
 		}
 		d := decide(i.parts.restart, exit, started, failures, rand.Float64())
@@ -88,6 +90,9 @@ func (i *instance) supervise() {
 		}
 		failures = d.failures
 		i.note(d)
+		if !started {
+			i.tell(errors.Unwrap(exit.Err)) // after note: who is told may inspect, or stop the instance
+		}
 		if !d.restart {
 			return
 		}
@@ -105,16 +110,21 @@ func (i *instance) supervise() {
 	}
 }
 
+// tell says how the first start went. Only the first start is waited for.
+func (i *instance) tell(err error) {
+	select {
+	case i.first <- err:
+	default:
+	}
+}
+
 // once runs the instance once. stopped tells that it was asked to stop.
 func (i *instance) once() (exit engine.Exit, started, stopped bool) {
 	running, err := i.start()
-	select {
-	case i.first <- err:
-	default: // only the first start is waited for
-	}
 	if err != nil {
 		return engine.Exit{Err: fmt.Errorf("start: %w", err)}, false, i.ctx.Err() != nil
 	}
+	i.tell(nil)
 	defer i.ended(running)
 	select {
 	case <-running.Done():
