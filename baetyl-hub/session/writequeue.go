@@ -25,9 +25,6 @@ type writeQueue struct {
 	drop    func(n int)     // counts dropped QoS 0 messages
 	limits  writeLimits
 
-	// sendQOS0 locks publishers before mu. So of all publishers only one competes with the writer for mu.
-	publishers sync.Mutex
-
 	mu      sync.Mutex
 	pending []byte         // not yet taken by the writer
 	spare   []byte         // the writer's other buffer
@@ -53,8 +50,6 @@ const keep = 4 << 10
 
 // sendQOS0 appends n QoS 0 packets, or drops them if too much is pending. It tells whether the queue is congested.
 func (q *writeQueue) sendQOS0(frames []byte, n int, batch *router.Batch) bool {
-	q.publishers.Lock()
-	defer q.publishers.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.ending {
