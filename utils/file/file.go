@@ -119,9 +119,6 @@ func (d Disk) MD5(path string) (string, error) {
 	return base64.StdEncoding.EncodeToString(sum), err
 }
 
-// SHA256 is Disk.SHA256 of OS.
-func SHA256(path string) (string, error) { return OS.SHA256(path) }
-
 // SHA256 returns the digest of a file in hex.
 func (d Disk) SHA256(path string) (string, error) {
 	sum, err := d.digest(path, sha256.New())
