@@ -1,0 +1,119 @@
+package keeper
+
+import "time"
+
+// Protocol is the version of what keeper and master say to each other. A master of another version is not served: its
+// keeper gives way to that program (Server).
+const Protocol = 1
+
+// EnvConn names the variable that tells a master on which descriptor its keeper listens. It is absent in a master
+// without a keeper.
+const EnvConn = "BAETYL_KEEPER_FD"
+
+// Spec is a process to start. The keeper knows nothing of services: it runs a program and keeps what comes out.
+type Spec struct {
+	Handle string   // chosen by the master, unique as long as the keeper lives
+	Path   string   // of the program; absolute, or /proc/<pid>/exe
+	Args   []string // from arg[0] on
+	Env    []string // complete
+	Dir    string   // working directory; absolute
+	// Launch is what the program finds on descriptor 3, a sealed file: what native/launch has to do before it becomes the
+	// service's program. The program writes to descriptor 4, which its exec closes, why it cannot become that.
+	Launch []byte
+	Cgroup string // folder of a cgroup v2 that the process is born in; empty: that of the keeper
+	Output Output
+}
+
+// Output is where lines of a process go.
+type Output struct {
+	File     string // absolute; several processes may share it
+	Instance string // stands in each line
+	Size     int    // megabytes after which the file is rotated
+	Age      int    // days that a rotated file is kept
+	Backups  int    // rotated files that are kept
+}
+
+// Process is what the keeper holds of one Spec until the master releases it.
+type Process struct {
+	Handle  string
+	PID     int
+	Started time.Time
+	End     *End `json:",omitempty"` // nil: runs
+}
+
+// End is how a process ended. Its output is in the file, and in the tail, before the master learns it.
+type End struct {
+	At     time.Time
+	Code   int // exit code; -1 when a signal ended it
+	Signal int // 0: by itself
+}
+
+// Trial is a candidate that the keeper runs in place of the master (documents: update of type MST).
+type Trial struct {
+	Candidate string        // program to try
+	Program   string        // what it replaces, by one rename, when it has stayed up
+	Deadline  time.Duration // until it is ready
+	Healthy   time.Duration // that it stays up after that
+}
+
+// Request is one call of the master; each is answered by a Reply with the same ID, in any order.
+type Request struct {
+	ID      uint64
+	Op      string // Op…
+	Hello   *Hello `json:",omitempty"`
+	Spec    *Spec  `json:",omitempty"` // OpStart
+	Handle  string `json:",omitempty"` // OpSignal, OpTail, OpRelease, OpKeep
+	Signal  int    `json:",omitempty"` // OpSignal
+	Trial   *Trial `json:",omitempty"` // OpTry
+	Trouble string `json:",omitempty"` // OpLeave, OpStopped: the reason, for the log
+}
+
+// The calls.
+const (
+	OpHello   = "hello"   // first of all; answered with all processes and, as descriptors, all kept files
+	OpStart   = "start"   // answered when the program runs, or with why it cannot
+	OpSignal  = "signal"  // to the process group of a process that has not been reaped
+	OpTail    = "tail"    // the last lines of a process
+	OpRelease = "release" // forget a process that has ended
+	OpKeep    = "keep"    // hold a descriptor, which comes with the call, for the next master; without one: close it
+	OpAlive   = "alive"   // the master decides still; without one for a minute it is killed and started again
+	OpLeave   = "leave"   // the master ends soon and wants a successor
+	OpTry     = "try"     // the same, and the successor is a candidate
+	OpReady   = "ready"   // of a candidate: it serves; answered when it is the program, or was rejected
+	OpStopped = "stopped" // everything has ended; the keeper ends with the master
+)
+
+// Hello is what a master tells first.
+type Hello struct {
+	Protocol int
+	Part     string        // digest of the keeper's code in the master's program (Part); the keeper replaces itself when it differs
+	Grace    time.Duration // for services when the keeper has to stop them without a master
+}
+
+// Reply answers a Request.
+type Reply struct {
+	ID        uint64
+	Error     string    `json:",omitempty"`
+	Errno     int       `json:",omitempty"` // of execve(2), when that failed
+	Processes []Process `json:",omitempty"` // OpHello; OpStart: one
+	Kept      []string  `json:",omitempty"` // OpHello: names of the descriptors that come with it
+	Rejected  string    `json:",omitempty"` // OpHello: why the candidate before this master was rejected
+	Candidate bool      `json:",omitempty"` // OpHello: this master is a candidate, and has to call OpReady
+	Lines     []string  `json:",omitempty"` // OpTail
+}
+
+// Event is what the keeper tells unasked; its ID is 0.
+type Event struct {
+	Kind   string // Event…
+	Handle string `json:",omitempty"` // EventEnded
+	End    *End   `json:",omitempty"`
+	Why    string `json:",omitempty"` // EventStop, EventLeave: the signal or the command
+}
+
+// The events.
+const (
+	EventEnded  = "ended"  // of a process
+	EventStop   = "stop"   // stop everything, in order, then OpStopped
+	EventReload = "reload" // read conf.yml again (SIGHUP)
+	EventLeave  = "leave"  // end and leave everything running
+)
