@@ -100,7 +100,9 @@ func TestMountIsRead(t *testing.T) {
 	m, err := parseMount(`36 35 98:0 /m /a\040b\134 ro,noatime,nosymfollow master:1 - proc /dev/root rw,hidepid=invisible`)
 	require.NoError(t, err)
 	require.Equal(t, mounted{`/a b\`, 1 | 1024 | 256, "proc", "rw,hidepid=invisible"}, m)
-	for _, line := range []string{"", "a - b", `1 2 3 / /a\9 rw - x y z`, `1 2 3 / /a\01 rw - x y z`, "1 2 3 / /a rw - x y"} {
+	for _, line := range []string{
+		"", "a - b", `1 2 3 / /a\9 rw - x y z`, `1 2 3 / /a\01 rw - x y z`, "1 2 3 / /a rw - x y",
+	} {
 		_, err := parseMount(line)
 		require.ErrorContains(t, err, "read mounts: ", line)
 	}

@@ -257,7 +257,8 @@ func hideProc() error {
 		return err
 	}
 	last := mounts[len(mounts)-1]
-	if last.point != "/proc" || last.system != "proc" || !slices.Contains(strings.Split(last.super, ","), "hidepid=invisible") {
+	hides := slices.Contains(strings.Split(last.super, ","), "hidepid=invisible")
+	if last.point != "/proc" || last.system != "proc" || !hides {
 		return errors.New("hide the processes of others: the kernel ignores hidepid=invisible")
 	}
 	return nil
