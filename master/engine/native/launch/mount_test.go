@@ -41,6 +41,8 @@ func TestReadOnlyIsReadOnly(t *testing.T) {
 
 	s := spec(attack.Arg)
 	s.ReadOnly = []string{dir}
+	mounts := try(t, s, "read:/proc/self/mountinfo")["read:/proc/self/mountinfo"]
+	require.Contains(t, mounts, filepath.Dir(below)+" ro,nosuid,noexec,relatime ", "a remount keeps what it does not name")
 	const readonly, denied = "read-only file system", "operation not permitted"
 	want := map[string]string{
 		"read:" + file: "=1", "append:" + file: readonly, "create:" + dir + "/new": readonly,
@@ -96,6 +98,8 @@ func TestHiddenIsNotSeen(t *testing.T) {
 
 	s.UID, s.GID, s.Privileged = 0, 0, true
 	require.Equal(t, want, try(t, s, keys(want)...), "also to root")
+	s.Hidden = append(s.Hidden, "/dev")
+	require.Equal(t, want, try(t, s, keys(want)...), "without /dev")
 
 	s = spec(attack.ArgRoot)
 	s.Hidden = []string{secret, others}
