@@ -11,7 +11,6 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/ota"
-	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -91,7 +90,10 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)
 	}
-	if err := m.Run(ctx, http.NewServer(cfg.Listen(dir), api.New(m.Services(), m, l))); err != nil {
+	server := api.NewServer(m.Services(), m, api.ServerOptions{
+		Config: cfg.Listen(dir), Admin: filepath.Join(dir, api.AdminSocket), Group: "baetyl", Log: l,
+	})
+	if err := m.Run(ctx, server); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
