@@ -91,7 +91,7 @@ func (v *victim) boot(disk file.Disk) *process {
 		Engine: p.fake, Grace: time.Second, Log: v.opts.Log,
 		Records: service.NewRecords(filepath.Join(v.dir, "var/run/baetyl/instances.json"), disk, v.opts.Log),
 	})
-	a := application.New(application.Options{Engine: p.fake, Services: services, Grace: time.Second, Log: v.opts.Log})
+	a := application.New(application.Options{Engine: p.fake, Services: services, Log: v.opts.Log})
 	p.Updater = New(a, v.opts)
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() { p.done <- p.Run(ctx) }()

@@ -14,7 +14,6 @@ import (
 // application, the master stays up and shows it in inspect. An error means that this master is a candidate, and that
 // its parent has rejected it.
 func (u *Updater) start(ctx context.Context) error {
-	u.app.Reap(ctx)
 	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}

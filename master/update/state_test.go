@@ -108,7 +108,7 @@ func (d *device) updater() *Updater {
 		Engine: e, Log: d.opts.Log,
 		Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
 	})
-	a := application.Options{Engine: e, Services: services, Grace: time.Second, Log: d.opts.Log}
+	a := application.Options{Engine: e, Services: services, Log: d.opts.Log}
 	return New(application.New(a), d.opts)
 }
 

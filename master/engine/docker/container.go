@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -14,7 +13,9 @@ import (
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // sandbox implements engine.Sandbox.
@@ -25,12 +26,12 @@ type sandbox struct {
 	kernel  kernel
 	warned  sync.Once
 	log     log.Logger
-	output  io.WriteCloser
+	output  *logfile.File
 }
 
 // Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by
 // others.
-func (s *sandbox) Close() error { return s.output.Close() }
+func (s *sandbox) Close() error { return output.Close(s.output) }
 
 // Start creates and starts a container.
 func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {
@@ -72,6 +73,11 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		return nil, errors.Join(err, e.remove(bounded, id))
 	}
 	return s.watch(id, spec.Name), nil
+}
+
+// Adopt finds nothing.
+func (s *sandbox) Adopt(context.Context, engine.Spec, engine.Record) (engine.Instance, error) {
+	return nil, engine.ErrGone
 }
 
 // create creates the container. An earlier one with the same name is removed, if this master made it.
