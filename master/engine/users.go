@@ -1,0 +1,69 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Users is the range of numbers that the users and groups of native services are taken from; both ends belong to it. In
+// a file it is "70000-74999".
+type Users struct{ First, Last uint32 }
+
+// Where a range may lie: above the 16 bits of a system's own users, of people, and of systemd's dynamic users
+// (61184-65519), and below what people give to the users inside of containers, from 100000.
+const (
+	lowest, highest = 65536, 99999
+	smallest        = 100 // numbers of a range
+)
+
+// ParseUsers reads first-last.
+func ParseUsers(text string) (Users, error) {
+	first, last, ok := strings.Cut(text, "-")
+	a, err := strconv.ParseUint(strings.TrimSpace(first), 10, 32)
+	b, err2 := strconv.ParseUint(strings.TrimSpace(last), 10, 32)
+	r := Users{uint32(a), uint32(b)}
+	switch {
+	case !ok || err != nil || err2 != nil:
+		return Users{}, fmt.Errorf("%q is no range; write the first and the last number, such as 70000-74999", text)
+	case r.First < lowest || r.Last > highest:
+		const text = "range %s leaves %d-%d, which is free on usual systems; choose one in there"
+		return Users{}, fmt.Errorf(text, r, lowest, highest)
+	case r.Last < r.First || r.Last-r.First+1 < smallest:
+		return Users{}, fmt.Errorf("range %s has less than %d numbers; make it larger", r, smallest)
+	}
+	return r, nil
+}
+
+// String is the range as it stands in a file.
+func (r Users) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
+
+// Contains tells whether id is one of the range.
+func (r Users) Contains(id uint32) bool { return r.First <= id && id <= r.Last }
+
+// Overlaps tells whether the two have a number in common.
+func (r Users) Overlaps(o Users) bool { return r.First <= o.Last && o.First <= r.Last }
+
+// MarshalText writes the range.
+func (r Users) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText reads a range.
+func (r *Users) UnmarshalText(text []byte) error {
+	v, err := ParseUsers(string(text))
+	if err == nil {
+		*r = v
+	}
+	return err
+}
+
+// Form implements conf.Former.
+func (*Users) Form() string { return "a range such as 70000-74999" }
+
+// UnmarshalYAML reads a range from YAML.
+func (r *Users) UnmarshalYAML(unmarshal func(any) error) error {
+	var text string
+	if unmarshal(&text) != nil {
+		return fmt.Errorf("expected %s, found a list or a mapping", r.Form())
+	}
+	return r.UnmarshalText([]byte(text))
+}
