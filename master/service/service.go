@@ -29,9 +29,10 @@ var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 //
 // Locks: free of a slot first, then boxMu or mu. mu is held for moments only, never while something starts or stops.
 type service struct {
-	m     *Manager
-	spec  engine.Service
-	token string
+	m      *Manager
+	spec   engine.Service
+	digest string // of spec
+	token  string
 
 	ctx    context.Context // ends when the service is to stop: no start begins or goes on
 	cancel context.CancelFunc
@@ -41,6 +42,7 @@ type service struct {
 
 	mu       sync.Mutex // guards what follows
 	slots    map[string]*slot
+	waiting  bool // taken over from an earlier master, and waits for Start; guarded by m.mu
 	failure  string
 	failedAt time.Time
 }
@@ -53,8 +55,14 @@ type slot struct {
 	instance *instance     // nil: none; written by the goroutine that took the value, under service.mu
 }
 
+func newSlot() *slot {
+	sl := &slot{free: make(chan struct{}, 1)}
+	sl.free <- struct{}{}
+	return sl
+}
+
 func newService(m *Manager, spec engine.Service) *service {
-	s := &service{m: m, spec: spec, token: newToken(), slots: map[string]*slot{}}
+	s := &service{m: m, spec: spec, digest: spec.Digest(), token: newToken(), slots: map[string]*slot{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -93,8 +101,7 @@ func (s *service) acquire(ctx context.Context, name string, create bool) (*slot,
 			s.mu.Unlock()
 			return nil, nil, fmt.Errorf("%w: service (%s) has %d instances already", ErrLimit, s.spec.Name, len(s.slots))
 		}
-		sl = &slot{free: make(chan struct{}, 1)}
-		sl.free <- struct{}{}
+		sl = newSlot()
 		s.slots[name] = sl
 	}
 	sl.users++
@@ -125,14 +132,14 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	defer release()
 	s.clear(ctx, sl)
 
-	system := map[string]string{masterapi.EnvServiceName: s.spec.Name, masterapi.EnvInstanceName: name}
-	for k, v := range s.m.opts.Env {
-		system[k] = v
-	}
-	if !dynamic {
-		system[masterapi.EnvServiceToken] = s.token
-	}
-	i := newInstance(s.parts(), name, dynamic, environ(s.spec.Env, vars, system))
+	i := newInstance(s.parts(), Record{
+		Record:  engine.Record{Engine: s.m.opts.Engine.Name(), Service: s.spec.Name, Instance: name},
+		Digest:  s.digest,
+		Token:   s.token,
+		Dynamic: dynamic,
+		Vars:    vars,
+		Status:  masterapi.StatusStarting,
+	}, s.environ(name, dynamic, vars))
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
 		s.mu.Unlock()
@@ -142,12 +149,9 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	go i.supervise() // waited for by clear
 	s.mu.Unlock()
 
-	select {
-	case err = <-i.first:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-s.ctx.Done():
-		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped) // stopAll clears the slot after this
+	err = s.begun(ctx, i)
+	if errors.Is(err, ErrStopped) {
+		return err // stopAll clears the slot after this
 	}
 	if err == nil {
 		return nil
@@ -158,10 +162,57 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	return fmt.Errorf("start instance %s of service %s: %w", name, s.spec.Name, err)
 }
 
+// begun waits for the first start, or the adoption, of an instance. ErrStopped: the service is being stopped.
+func (s *service) begun(ctx context.Context, i *instance) error {
+	select {
+	case err := <-i.first:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped)
+	}
+}
+
+// environ is the environment of an instance.
+func (s *service) environ(name string, dynamic bool, vars map[string]string) map[string]string {
+	system := map[string]string{masterapi.EnvServiceName: s.spec.Name, masterapi.EnvInstanceName: name}
+	for k, v := range s.m.opts.Env {
+		system[k] = v
+	}
+	if !dynamic {
+		system[masterapi.EnvServiceToken] = s.token
+	}
+	return environ(s.spec.Env, vars, system)
+}
+
 // parts are what the instances of s need of it.
 func (s *service) parts() parts {
-	l := s.m.opts.Log.WithField(log.KeyService, s.spec.Name)
-	return parts{restart: s.spec.Restart, sandbox: s.sandbox, failed: s.failed, records: s.m.opts.Records, log: l}
+	return parts{
+		restart: s.spec.Restart, sandbox: s.sandbox, reap: s.m.opts.Engine.Reap, failed: s.failed,
+		records: s.m.opts.Records, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
+	}
+}
+
+// grace is the time between asking an instance to end and killing it.
+func (s *service) grace() time.Duration { return s.m.opts.Grace }
+
+// leave ends the supervision of all instances, and waits for that until ctx ends. Nothing is stopped.
+func (s *service) leave(ctx context.Context) {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	all := s.list()
+	for _, i := range all {
+		i.leave()
+	}
+	for _, i := range all {
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stop ends the instance with that name.
@@ -185,13 +236,16 @@ func (s *service) clear(ctx context.Context, sl *slot) {
 	if i == nil {
 		return
 	}
-	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.m.opts.Grace)
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace())
 	defer cancel()
 	s.end(until, sl)
 }
 
 func (s *service) end(until context.Context, sl *slot) {
 	sl.instance.stop(until)
+	if s.m.opts.Records.isFrozen() {
+		return
+	}
 	sl.instance.log.Infof("instance stopped")
 	s.mu.Lock()
 	sl.instance = nil

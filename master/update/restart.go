@@ -14,7 +14,6 @@ import (
 // start finishes what an earlier process has left, and runs the application on disk. Whatever is wrong with the
 // application, the master stays up and shows it in inspect. An error is ErrRejected.
 func (u *Updater) start(ctx context.Context) error {
-	u.app.Reap(ctx)
 	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}

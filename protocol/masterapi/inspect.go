@@ -72,6 +72,7 @@ type Instance struct {
 	Restarts  int        `json:"restarts,omitempty"`   // since the service was started
 	Error     string     `json:"error,omitempty"`      // how the last run ended, or why there was none
 	Output    []string   `json:"output,omitempty"`     // last lines of an instance that does not run
+	Warnings  []string   `json:"warnings,omitempty"`   // what was asked for and does not hold
 	Process   *Process   `json:"process,omitempty"`    // native mode
 	Container *Container `json:"container,omitempty"`  // docker mode
 	CPU       *host.CPU  `json:"cpu_stats,omitempty"`
@@ -95,6 +96,7 @@ type Container struct {
 // identity are the keys that a report may not use, since readers take them for what the master knows.
 var identity = []string{
 	"name", "status", "start_time", "restarts", "error", "output", "process", "container", "cpu_stats", "mem_stats",
+	"warnings",
 }
 
 // Reserved tells whether a report may not use key, in whatever case: readers in Go ignore it.

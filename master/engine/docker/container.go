@@ -74,6 +74,11 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	return s.watch(id, spec.Name), nil
 }
 
+// Adopt finds nothing.
+func (s *sandbox) Adopt(context.Context, engine.Spec, engine.Record) (engine.Instance, error) {
+	return nil, engine.ErrGone
+}
+
 // create creates the container. An earlier one with the same name is removed, if this master made it.
 func (e *Engine) create(ctx context.Context, name string, p plan) (string, error) {
 	var first *network.NetworkingConfig

@@ -78,6 +78,7 @@ func (s *sandbox) watch(id, name string) *instance {
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
+func (i *instance) Warnings() []string    { return nil }
 func (i *instance) Output() []string      { return i.out.Last() }
 
 // Stop ends the container: SIGTERM, and SIGKILL when ctx ends.

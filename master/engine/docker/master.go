@@ -63,7 +63,7 @@ func (e *Engine) masterID() (string, error) {
 }
 
 // Reap ends the containers of earlier runs of this master, recorded or not, and removes them.
-func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
+func (e *Engine) Reap(ctx context.Context, records, _ []engine.Record) error {
 	if err := e.ping(ctx); err != nil {
 		return err // Open tries again
 	}

@@ -157,7 +157,7 @@ func TestForeignContainersKeepTheirNames(t *testing.T) {
 func TestTwoMasters(t *testing.T) {
 	a, b := newBench(t), newBench(t)
 	first := a.start(t, service("t-both", "run"))
-	require.NoError(t, b.Reap(t.Context(), []engine.Record{first.Record()}))
+	require.NoError(t, b.Reap(t.Context(), []engine.Record{first.Record()}, nil))
 	box, err := b.Open(t.Context(), service("t-both", "run"))
 	require.NoError(t, err)
 	_, err = box.Start(t.Context(), engine.Spec{Name: "t-both"})
@@ -171,7 +171,7 @@ func TestOrphans(t *testing.T) {
 	killed := newBench(t)
 	orphan := killed.start(t, service("t-orphan", "run"))
 	for name, find := range map[string]func(*bench) error{
-		"Reap": func(b *bench) error { return b.Reap(t.Context(), nil) },
+		"Reap": func(b *bench) error { return b.Reap(t.Context(), nil, nil) },
 		"Open": func(b *bench) error {
 			box, err := b.Open(t.Context(), service("t-other", "run"))
 			if err == nil {

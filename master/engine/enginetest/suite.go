@@ -128,7 +128,7 @@ func Run(t *testing.T, f Factory) {
 		require.NoError(t, err)
 		i := start(t, box, "svc")
 		Output(t, i, "up")
-		require.NoError(t, e.Reap(t.Context(), []engine.Record{i.Record()}))
+		require.NoError(t, e.Reap(t.Context(), []engine.Record{i.Record()}, nil))
 		require.False(t, f.Alive(i.Record()))
 		Ended(t, i)
 	})

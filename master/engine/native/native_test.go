@@ -52,7 +52,7 @@ func newHost(t *testing.T) *host {
 	require.NoError(t, err)
 	h := &host{native.New(native.Options{Workdir: dir, Log: log.Discard()}), dir}
 	t.Cleanup(func() { // what a failing test leaves
-		_ = h.Reap(context.Background(), nil)
+		_ = h.Reap(context.Background(), nil, nil)
 	})
 	return h
 }
@@ -409,7 +409,7 @@ func TestReap(t *testing.T) {
 	t.Run("without a record", func(t *testing.T) { // killed between start and writing
 		h := newHost(t)
 		i := running(t, h, "echo up; exec sleep 1000")
-		require.NoError(t, h.Reap(t.Context(), nil))
+		require.NoError(t, h.Reap(t.Context(), nil, nil))
 		require.False(t, alive(i.Record().Process.ID))
 		require.NoDirExists(t, h.path("var/run/baetyl/services"))
 	})
@@ -418,7 +418,7 @@ func TestReap(t *testing.T) {
 		i := running(t, h, "trap '' TERM; echo up; while :; do sleep 0.05; done")
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 		defer cancel()
-		require.NoError(t, h.Reap(ctx, []engine.Record{i.Record()}))
+		require.NoError(t, h.Reap(ctx, []engine.Record{i.Record()}, nil))
 		require.False(t, alive(i.Record().Process.ID))
 	})
 	t.Run("not a process of others", func(t *testing.T) {
@@ -431,12 +431,12 @@ func TestReap(t *testing.T) {
 		defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
 		forged := i.Record()
 		forged.Process.ID, forged.Started = foreign.Process.Pid, "1" // the pid was used again
-		require.NoError(t, h.Reap(t.Context(), []engine.Record{forged}))
+		require.NoError(t, h.Reap(t.Context(), []engine.Record{forged}, nil))
 		require.True(t, alive(foreign.Process.Pid))
 
 		earlier := i.Record()
 		earlier.Process.ID, earlier.Boot = foreign.Process.Pid, "another boot"
-		require.NoError(t, h.Reap(t.Context(), []engine.Record{earlier}))
+		require.NoError(t, h.Reap(t.Context(), []engine.Record{earlier}, nil))
 		require.True(t, alive(foreign.Process.Pid))
 	})
 }

@@ -87,7 +87,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		meter: &measure.ProcessMeter{PID: cmd.Process.Pid},
 		log:   s.log.WithField(log.KeyInstance, spec.Name).WithField(log.KeyPID, cmd.Process.Pid),
 		record: engine.Record{
-			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name,
+			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name, Handle: spec.Handle,
 			Process: &masterapi.Process{ID: cmd.Process.Pid, Name: filepath.Base(entry)},
 			Started: startOf(cmd.Process.Pid), Boot: bootID(),
 		},
@@ -155,6 +155,13 @@ func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
 func (i *instance) Output() []string      { return i.out.Last() }
+
+// Adopt finds nothing: processes end with the master that started them.
+func (s *sandbox) Adopt(context.Context, engine.Spec, engine.Record) (engine.Instance, error) {
+	return nil, engine.ErrGone
+}
+
+func (i *instance) Warnings() []string { return nil }
 
 func (i *instance) Stats(context.Context) (*host.CPU, *host.Mem) { return i.meter.Get() }
 

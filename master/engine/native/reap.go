@@ -22,7 +22,7 @@ const reapGrace = 5 * time.Second
 // Reap ends what an earlier master left: the process groups of the records, and any process that works in a service's
 // directory with the variables of an instance, since a master may be killed between starting a process and writing its
 // record. Then it removes the directories.
-func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
+func (e *Engine) Reap(ctx context.Context, records, _ []engine.Record) error {
 	ctx, cancel := context.WithTimeout(ctx, reapGrace)
 	defer cancel()
 	groups := map[int]engine.Record{}
