@@ -10,7 +10,6 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/ota"
-	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -97,7 +96,10 @@ func runMaster(dir, config string) (err error) {
 		return fmt.Errorf("start master: %w", err)
 	}
 	go a.reloads(ctx, m)
-	if err := m.Run(ctx, http.NewServer(cfg.Listen(dir), api.New(m.Services(), m, l))); err != nil {
+	server := api.NewServer(m.Services(), m, api.ServerOptions{
+		Config: cfg.Listen(dir), Admin: filepath.Join(dir, api.AdminSocket), Group: "baetyl", Log: l,
+	})
+	if err := m.Run(ctx, server); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil

@@ -91,7 +91,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
-	m.app = application.New(application.Options{Engine: e, Services: m.services, Grace: cfg.Grace, Log: opts.Log})
+	m.app = application.New(application.Options{Engine: e, Services: m.services, Log: opts.Log})
 	m.updater = update.New(m.app, updateOptions(cfg, opts))
 	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {

@@ -108,14 +108,13 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 	if len(protect) > 0 && !e.canProtect() {
 		protect = nil
 	}
-	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service is written to a file")
+	l.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
 	return &sandbox{
 		service:  s,
 		dir:      dir,
 		readonly: protect,
 		log:      l,
-		output:   log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
+		output:   output.Open(e.opts.Workdir, s.Name, e.opts.Output, l),
 	}, nil
 }
 

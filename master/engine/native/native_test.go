@@ -368,7 +368,7 @@ func TestOutputGoesToTheFileOfTheService(t *testing.T) {
 	require.Equal(t, 100000, strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
 	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
 	require.Len(t, lines, 3)
-	require.Regexp(t, `^\d{4}-\d\d-\d\dT\S+ \[svc\] no line enderr$`, lines[2])
+	require.Regexp(t, `^\d{4}-\d\d-\d\dT\S+ \[svc\] stdout: no line enderr$`, lines[2])
 }
 
 // A process that left the group and holds the pipe does not hold up its instance.

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,6 +20,7 @@ import (
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 const (
@@ -36,12 +36,12 @@ type sandbox struct {
 	dir      string
 	readonly []string // sources that the instances cannot write to
 	log      log.Logger
-	output   io.WriteCloser
+	output   *logfile.File
 }
 
 // Close removes the service's directory. The links in it are removed, not what they lead to.
 func (s *sandbox) Close() error {
-	return errors.Join(s.output.Close(), os.RemoveAll(s.dir))
+	return errors.Join(output.Close(s.output), os.RemoveAll(s.dir))
 }
 
 // Start starts the package's program.
@@ -83,7 +83,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	i := &instance{
 		cmd: cmd, began: time.Now(), done: make(chan struct{}),
-		out:   &output.Output{Instance: spec.Name, To: s.output},
+		out: logfile.NewLines(s.output, spec.Name), file: s.output,
 		meter: &measure.ProcessMeter{PID: cmd.Process.Pid},
 		log:   s.log.WithField(log.KeyInstance, spec.Name).WithField(log.KeyPID, cmd.Process.Pid),
 		record: engine.Record{
@@ -138,7 +138,8 @@ func inherited(name string) bool {
 type instance struct {
 	cmd    *exec.Cmd
 	began  time.Time
-	out    *output.Output
+	out    *logfile.Lines
+	file   *logfile.File // of the service
 	meter  *measure.ProcessMeter
 	log    log.Logger
 	record engine.Record
@@ -154,7 +155,7 @@ type instance struct {
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
-func (i *instance) Output() []string      { return i.out.Last() }
+func (i *instance) Output() []string      { return i.out.Tail() }
 
 // Adopt finds nothing: processes end with the master that started them.
 func (s *sandbox) Adopt(context.Context, engine.Spec, engine.Record) (engine.Instance, error) {
@@ -195,7 +196,7 @@ func (i *instance) wait(r *os.File) {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		i.out.Copy(r)
+		_ = i.out.Copy(logfile.Stdout, r) // the end, or outputTimeout
 	}()
 	awaitEnd(i.cmd.Process.Pid)
 	ran := time.Since(i.began)
@@ -207,6 +208,7 @@ func (i *instance) wait(r *os.File) {
 	_ = r.SetReadDeadline(time.Now().Add(outputTimeout))
 	<-copied
 	_ = r.Close()
+	output.Settle(i.file)
 	if err != nil {
 		err = fmt.Errorf("process exit code: %w", err)
 	}
