@@ -10,6 +10,7 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -97,7 +98,9 @@ func runMaster(dir, config string) (err error) {
 	}
 	go a.reloads(ctx, m)
 	server := api.NewServer(m.Services(), m, api.ServerOptions{
-		Config: cfg.Listen(dir), Admin: filepath.Join(dir, api.AdminSocket), Group: "baetyl", Log: l,
+		Config: cfg.Listen(dir), Admin: filepath.Join(dir, masterapi.AdminSocket), Group: cfg.Server.Group,
+		Service: func(uid int) bool { return cfg.Native.Users.Contains(uint32(uid)) },
+		Log:     l,
 	})
 	if err := m.Run(ctx, server); err != nil {
 		return fmt.Errorf("run master: %w", err)

@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
@@ -47,6 +48,13 @@ type Options struct {
 	Version  string // of the binary
 	Revision string
 	Log      log.Logger
+
+	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
+	// nil: there is no keeper
+	Restart func(who string) error
+	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull.
+	// nil: nothing
+	Apply func(Config)
 
 	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused
 
@@ -78,6 +86,10 @@ type Master struct {
 	ports    application.Ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
+	started  time.Time
+
+	reloading sync.Mutex // guards running
+	running   Config     // cfg, with what reloads have changed
 }
 
 // New returns a master that runs services with e. It opens nothing.
@@ -86,7 +98,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Master{cfg: cfg, opts: opts, engine: e}
+	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
