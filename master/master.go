@@ -69,9 +69,11 @@ type Options struct {
 }
 
 // API is how others reach this master. Listen is called once, before anything runs; then Serve, until its context ends.
+// Leave, before that, makes it leave what it listens on to the next master.
 type API interface {
 	Listen() error
 	Serve(ctx context.Context) error
+	Leave()
 }
 
 // Master is the core of the system. Run is called once; the other exported methods are those of the API, for any
@@ -162,11 +164,6 @@ func (m *Master) Update(r masterapi.UpdateRequest) error { return m.updater.Requ
 // AvailablePort returns a free port of the host.
 func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }
 
-// Reload reads the configuration again, and applies what can change while the master runs.
-func (m *Master) Reload(context.Context) {
-	m.opts.Log.Warnf("the configuration is read when the master starts; restart it")
-}
-
 // Run runs the application until ctx ends, or until a successor is to take over. Then it stops the services and returns
 // when none is left, or leaves them to the keeper, as the cause of ctx says (Ending). Before it holds the lock of the
 // working directory it touches nothing there.
@@ -207,6 +204,7 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		var err error
 		handed, err = m.updater.Run(own)
 		if left = m.stays(ctx, err); left {
+			api.Leave()
 			return err
 		}
 		return errors.Join(err, m.app.StopAll())
