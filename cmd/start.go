@@ -92,7 +92,14 @@ func runMaster(dir, config string) (err error) {
 	}
 	switch {
 	case parent != nil:
-		opts.Program, opts.Ready, opts.HasParent = ota.OfCandidate(exe), parent.Ready, true
+		opts.Program, opts.HasParent = ota.OfCandidate(exe), true
+		opts.Ready = func(ctx context.Context) error {
+			err := parent.Ready(ctx)
+			if err == nil && k != nil { // which starts the committed program from now on
+				err = k.Ready(ctx)
+			}
+			return err
+		}
 	case held.Candidate:
 		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
 	}

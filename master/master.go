@@ -85,6 +85,7 @@ type Master struct {
 	services *service.Manager
 	app      *application.Application
 	updater  *update.Updater
+	plain    bool // the successor is of a version without a keeper; written and read by the goroutine of the updater
 	ports    application.Ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
@@ -106,7 +107,11 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{Engine: e, Services: m.services, Log: opts.Log})
-	m.updater = update.New(m.app, updateOptions(cfg, opts))
+	updates := updateOptions(cfg, opts)
+	if opts.Keeper != nil {
+		updates.Keeper = tries{m}
+	}
+	m.updater = update.New(m.app, updates)
 	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {
 		return masterapi.Hardware{
@@ -151,7 +156,7 @@ func updateOptions(cfg Config, opts Options) update.Options {
 	return update.Options{
 		Workdir: opts.Workdir, Config: opts.Config, OTALog: inDir(opts.Workdir, cfg.OTALog.Path), Program: opts.Program,
 		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Log: opts.Log,
-		Keeper: opts.Keeper, Rejected: opts.Rejected, Ready: opts.Ready, HasParent: opts.HasParent,
+		Rejected: opts.Rejected, Ready: opts.Ready, HasParent: opts.HasParent,
 	}
 }
 
@@ -204,7 +209,9 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		var err error
 		handed, err = m.updater.Run(own)
 		if left = m.stays(ctx, err); left {
-			api.Leave()
+			if !m.plain {
+				api.Leave()
+			}
 			return err
 		}
 		return errors.Join(err, m.app.StopAll())
@@ -212,6 +219,9 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	err = g.Run(ctx)
 	if left {
 		m.app.Leave()
+	}
+	if m.plain { // that locks the directory itself
+		err = errors.Join(err, m.opts.Keeper.Keep(KeptLock, nil))
 	}
 	err = errors.Join(err, m.engine.Close())
 	m.farewell(ctx, left, handed, err)
