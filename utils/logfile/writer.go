@@ -1,6 +1,7 @@
 package logfile
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"sync"
@@ -98,14 +99,21 @@ func (p plain) Close() error {
 	return nil
 }
 
-// Write takes in one line, which ends with a newline. It never blocks and returns no error; after Close the line is
-// dropped.
-func (w *Writer) Write(line []byte) (int, error) {
+// Write takes in lines. The last one gets a newline if it has none. It never blocks and returns no error; after Close
+// lines are dropped.
+func (w *Writer) Write(lines []byte) (int, error) {
+	lost := false
 	w.mu.Lock()
-	lost := take(w, line, "", "")
+	for line := range bytes.Lines(lines) {
+		end := "\n"
+		if line[len(line)-1] == '\n' {
+			end = ""
+		}
+		lost = take(w, line, "", end) || lost
+	}
 	w.mu.Unlock()
 	w.taken(lost)
-	return len(line), nil
+	return len(lines), nil
 }
 
 // take takes in a line in three parts and reports whether something was dropped for it. w.mu is held.

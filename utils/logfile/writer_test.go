@@ -218,10 +218,10 @@ func (b *broken) Write(p []byte) (int, error) {
 func TestHalfWrites(t *testing.T) {
 	to := &broken{fails: 2}
 	w := logfile.NewWriter(to, 0, func(time.Time, logfile.Lost) []byte { return nil })
-	_, _ = io.WriteString(w, "one\n")
-	_, _ = io.WriteString(w, "two\n")
+	_, _ = io.WriteString(w, "one\n\ntwo\nthree")
+	_, _ = io.WriteString(w, "four\n")
 	require.NoError(t, w.Close(in(t, 10*time.Second)))
-	require.Equal(t, "one\ntwo\n", to.text.String())
+	require.Equal(t, "one\n\ntwo\nthree\nfour\n", to.text.String())
 	require.NoError(t, w.Close(in(t, time.Second)), "again")
 }
 
