@@ -7,7 +7,6 @@ import (
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
 
 	"github.com/baetyl/baetyl/cmd"
-	"github.com/baetyl/baetyl/utils/logfile"
 )
 
-func main() { os.Exit(cmd.Execute(os.Args[1:], os.Stdout, logfile.LastWords{})) }
+func main() { os.Exit(cmd.Main()) }

@@ -186,7 +186,7 @@ func TestLossNamesTheReason(t *testing.T) {
 	}
 	require.NoError(t, os.Remove(ballast))
 	content := read(t, f, path)
-	lost := regexp.MustCompile(`\[-\] log: (\d+) lines were lost .*hub.0: \d+, .*others: \d+\): .*no space left on device\n`)
+	lost := regexp.MustCompile(`log: (\d+) lines were lost .*hub.0: \d+, .*others: \d+\): .*no space left on device\n`)
 	require.Regexp(t, lost, content)
 	require.Equal(t, strconv.FormatUint(f.Dropped(), 10), lost.FindStringSubmatch(content)[1])
 	require.Equal(t, 1000, strings.Count(content, "text")+int(f.Dropped()))
