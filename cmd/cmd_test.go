@@ -177,7 +177,8 @@ func TestVersion(t *testing.T) {
 	d := newDevice(t, "")
 	out, code := d.run("version")
 	require.Zero(t, code)
-	const want = `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`
+	const want = `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n` +
+		`Keeper:       1\n\n$`
 	require.Regexp(t, want, out)
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
@@ -14,11 +12,6 @@ import (
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/utils/log"
 )
-
-// exitStatus is the status of a candidate. The program ends with it, and prints no error: the candidate has done so.
-type exitStatus int
-
-func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // executable is the path of this program after resolving links.
 func executable() (string, error) {
@@ -54,12 +47,12 @@ func findWorkdir(given string) (string, error) {
 	return dir, nil
 }
 
-// runMaster runs the master until a signal ends it, or an update of its binary.
+// runMaster runs the master until it is asked to end, or leaves its services to another one.
 func runMaster(dir, config string) (err error) {
-	// First, so that a signal during start-up stops what has been started, as later.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a console that is closed is no reason to stop services
+	ctx, end := context.WithCancelCause(context.Background())
+	defer end(nil)
+	a := asked{end: end, reload: make(chan struct{}, 1)}
+	defer a.listen(nil)()
 	parent := ota.FindParent()
 	defer func() { parent.Fail(err) }()
 
@@ -79,9 +72,7 @@ func runMaster(dir, config string) (err error) {
 	defer l.Close()
 	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
 	if parent != nil {
-		opts.Program, opts.Ready = ota.OfCandidate(exe), parent.Ready
-	} else if done, err := tryUpdate(ctx, cfg, opts); done {
-		return err
+		opts.Program, opts.Ready, opts.HasParent = ota.OfCandidate(exe), parent.Ready, true
 	}
 	e, err := newEngine(cfg, dir, l)
 	if err != nil {
@@ -91,23 +82,9 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)
 	}
+	go a.reloads(ctx, m)
 	if err := m.Run(ctx, http.NewServer(cfg.Listen(dir), api.New(m.Services(), m, l))); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
-}
-
-// tryUpdate runs a new binary that an update has brought, if there is one. done tells that it has ended, and that this
-// program ends too.
-func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (done bool, err error) {
-	done, status, err := master.Try(ctx, cfg, opts)
-	switch {
-	case done && err != nil:
-		return true, fmt.Errorf("try a new master: %w", err)
-	case done && status != 0:
-		return true, exitStatus(status)
-	case err != nil:
-		opts.Log.WithError(err).Errorf("cannot record that the new master was rejected; the previous master keeps running")
-	}
-	return done, nil
 }
