@@ -114,7 +114,7 @@ func TestStartThatFails(t *testing.T) {
 	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("error %v", err)
 	}
-	spec = shell(t, "a", `cat <&3; echo 'errno 13 no right to do that' >&4; exit 1`)
+	spec = shell(t, "a", `cat <&3; echo '13 no right to do that' >&4; exit 1`)
 	spec.Launch = []byte("what to do")
 	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.EACCES) || !strings.Contains(err.Error(), "no right") {
 		t.Errorf("error %v", err)

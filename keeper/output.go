@@ -5,52 +5,132 @@ package keeper
 import (
 	"context"
 	"os"
-	"slices"
 	"sync"
 	"time"
+
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
-// tailLines is how many lines of a process are kept at hand.
-const tailLines = 20
-
 // streams are the names of what is read, in the order of descriptors 1 and 2.
-var streams = [2]string{"stdout", "stderr"}
+var streams = [2]string{logfile.Stdout, logfile.Stderr}
 
-// output is what a process writes.
+// output is what a process writes. The loop owns it.
 type output struct {
 	Output
 	file    *sharedFile
-	readers [2]*lines // of descriptors 1 and 2
+	lines   *logfile.Lines
+	readers [2]*reader // of descriptors 1 and 2; nil: it has ended
+	changed func()     // called when one has ended
+}
 
-	mu   sync.Mutex // guards last
-	last []string
+// reader reads one pipe into lines.
+type reader struct {
+	pipe *os.File
+	done chan struct{} // closed when nothing more is read
+	end  bool          // of the pipe was reached; written before done is closed
 }
 
 // sharedFile is a log file and how many processes use it.
 type sharedFile struct {
-	*logFile
+	*logfile.File
 	path  string
 	users int
 }
 
-// newOutput reads both pipes until they end.
-func (s *Server) newOutput(to Output, pipes ...*os.File) *output {
-	o := &output{Output: to, file: s.share(to)}
-	for i, stream := range streams {
-		o.readers[i] = newLines(pipes[i], nil, func(text string) { o.line(stream, text) })
-		go o.readers[i].run()
+// newOutput reads pipes until they end. before is the state of who read them before.
+func (s *Server) newOutput(to Output, before logfile.State, pipes [2]*os.File, changed func()) *output {
+	o := &output{Output: to, file: s.share(to), changed: changed}
+	o.lines = logfile.NewLines(o.file.File, to.Instance)
+	o.lines.Restore(before)
+	for i, p := range pipes {
+		if p != nil {
+			o.readers[i] = &reader{pipe: p}
+		}
 	}
+	o.read(s)
 	return o
 }
 
+// read reads on, at the start and after halt.
+func (o *output) read(s *Server) {
+	for i, r := range o.readers {
+		if r == nil {
+			continue
+		}
+		r.done = make(chan struct{})
+		_ = r.pipe.SetReadDeadline(time.Time{})
+		go func(done chan<- struct{}) { // ends with the pipe, or with halt
+			err := o.lines.Copy(streams[i], r.pipe)
+			r.end = !os.IsTimeout(err)
+			close(done)
+			if r.end {
+				s.post(func() { o.forget(i, r); o.changed() })
+			}
+		}(r.done)
+	}
+}
+
+// forget closes a pipe from which nothing more is read.
+func (o *output) forget(i int, r *reader) {
+	if o.readers[i] == r {
+		_ = r.pipe.Close()
+		o.readers[i] = nil
+	}
+}
+
+// halt stops reading. What is half read stays in lines.
+func (o *output) halt() {
+	for _, r := range o.readers {
+		if r != nil {
+			_ = r.pipe.SetReadDeadline(time.Now())
+		}
+	}
+	for i, r := range o.readers {
+		if r != nil {
+			<-r.done
+			if r.end {
+				o.forget(i, r)
+			}
+		}
+	}
+}
+
+// ended tells whether both pipes have.
+func (o *output) ended() bool { return o.readers[0] == nil && o.readers[1] == nil }
+
+// giveUp reads what is there, and no more: a process that has left the group holds a pipe.
+func (o *output) giveUp() {
+	o.halt()
+	for i, r := range o.readers {
+		if r != nil {
+			_ = o.lines.Stream(streams[i]).Close() // writes a half line
+			o.forget(i, r)
+		}
+	}
+}
+
 func (s *Server) share(to Output) *sharedFile {
+	limits := logfile.Limits{
+		Size: int64(to.Size) << 20, Age: time.Duration(to.Age) * 24 * time.Hour, Backups: to.Backups,
+		Report: func(err error) { s.reportFile(to.File, err) },
+	}
 	f := s.files[to.File]
 	if f == nil {
-		f = &sharedFile{logFile: newLogFile(to), path: to.File}
+		f = &sharedFile{File: logfile.New(to.File, limits), path: to.File}
 		s.files[to.File] = f
+	} else {
+		f.SetLimits(limits) // the newest are those of the configuration
 	}
 	f.users++
 	return f
+}
+
+func (s *Server) reportFile(path string, err error) {
+	if err != nil {
+		s.log("error", "write log %s: %v", path, err)
+		return
+	}
+	s.log("info", "write log %s: works again", path)
 }
 
 // closeTimeout is how long a file may take to be written when nobody uses it any more.
@@ -62,10 +142,10 @@ func (s *Server) leave(f *sharedFile) {
 		return
 	}
 	delete(s.files, f.path)
-	go func() {
+	go func() { // ends after closeTimeout
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
-		_ = f.Close(ctx) // what is lost is counted there
+		_ = f.Close(ctx) // what is lost was counted and said
 	}()
 }
 
@@ -73,39 +153,19 @@ func (s *Server) leave(f *sharedFile) {
 func (s *Server) closeFiles(d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
+	var all sync.WaitGroup
 	for _, f := range s.files {
-		_ = f.Close(ctx)
+		all.Go(func() { _ = f.Close(ctx) })
 	}
+	all.Wait()
 }
 
-func (o *output) line(stream, text string) {
-	o.mu.Lock()
-	if len(o.last) >= tailLines {
-		o.last = slices.Delete(o.last, 0, 1+len(o.last)-tailLines)
-	}
-	o.last = append(o.last, text)
-	o.mu.Unlock()
-	o.file.Line(time.Now(), o.Instance, stream, text)
-}
-
-func (o *output) tail() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return slices.Clone(o.last)
-}
-
-// finish waits until both pipes have ended, at most d: a process that has left the group may hold them.
-func (o *output) finish(d time.Duration) {
-	limit := time.NewTimer(d)
-	defer limit.Stop()
-	for _, l := range o.readers {
-		select {
-		case <-l.done:
-		case <-limit.C:
-			for _, l := range o.readers {
-				l.end()
-			}
-			return
+// flush writes what waits for a disk. The error says which file takes longer than ctx.
+func flush(ctx context.Context, files []*logfile.File) error {
+	for _, f := range files {
+		if err := f.Flush(ctx); err != nil {
+			return err
 		}
 	}
+	return nil
 }

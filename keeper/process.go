@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // process is one that the keeper holds.
@@ -27,6 +29,8 @@ type process struct {
 	starting  bool               // Start has not been answered
 	failed    bool               // it could not become its program, and is forgotten when it has ended
 	dead      bool               // the leader is a zombie, its group is being cleared
+	deadAt    time.Time          // when that was noticed
+	cleared   bool               // its group is empty
 	status    syscall.WaitStatus // where a leader cannot stay a zombie
 	signalled atomic.Bool        // the master has sent a signal: it is ending this process itself
 }
@@ -121,7 +125,7 @@ func (h *process) prepare(s *Server, f *fork, spec Spec) (explained *os.File, er
 		}
 		f.files, mine = append(f.files, uintptr(w)), append(mine, r)
 	}
-	h.out = s.newOutput(spec.Output, mine[0], mine[1])
+	h.out = s.newOutput(spec.Output, logfile.State{}, [2]*os.File{mine[0], mine[1]}, func() { s.drain(h) })
 	if pipes == 3 {
 		explained = mine[2]
 	}
@@ -144,19 +148,19 @@ func (s *Server) startedAs(p *peer, id uint64, h *process, explained *os.File, e
 	}()
 }
 
-// explanation is the error in what a program wrote on descriptor 4: text, or "errno <number> <text>".
+// explanation is the error in what a program wrote on descriptor 4: the number of execve(2) or 0, a space, and the text.
+// Anything else is text.
 func explanation(text string) error {
 	text = strings.TrimSpace(text)
 	if text == "" {
 		return nil
 	}
-	if rest, ok := strings.CutPrefix(text, "errno "); ok {
-		number, said, _ := strings.Cut(rest, " ")
-		if n, err := strconv.ParseUint(number, 10, 16); err == nil && n > 0 {
-			return &callError{said, syscall.Errno(n)}
-		}
+	number, said, _ := strings.Cut(text, " ")
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil {
+		return errors.New(text)
 	}
-	return errors.New(text)
+	return &callError{said, syscall.Errno(n)}
 }
 
 // answerStart answers OpStart. What could not become its program is forgotten when it has ended.

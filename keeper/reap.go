@@ -20,8 +20,8 @@ func childSignals() (ended <-chan os.Signal, stop func()) {
 func (s *Server) reap() {
 	for _, h := range s.processes {
 		if h.PID != 0 && !h.dead && h.End == nil && h.hasEnded() {
-			h.dead = true
-			go s.clear(h, h.PID, s.grace, time.Now())
+			h.dead, h.deadAt = true, time.Now()
+			go s.clear(h, h.PID, s.grace, h.deadAt)
 		}
 	}
 	for pid, told := range s.children {
@@ -35,8 +35,7 @@ func (s *Server) reap() {
 	}
 }
 
-// clear ends what the leader left in its group, and waits for the output. It runs beside the loop; the leader is not
-// reaped before it has ended.
+// clear ends what the leader left in its group. It runs beside the loop; the leader is not reaped before it has ended.
 func (s *Server) clear(h *process, pid int, grace time.Duration, at time.Time) {
 	if !groupIsEmpty(pid) {
 		_ = syscall.Kill(-pid, syscall.SIGTERM)
@@ -59,14 +58,27 @@ func (s *Server) clear(h *process, pid int, grace time.Duration, at time.Time) {
 		}
 		time.Sleep(orphanInterval)
 	}
-	h.out.finish(outputTimeout)
-	s.post(func() { s.finish(h, at) })
+	s.post(func() {
+		h.cleared = true
+		s.drain(h)
+		if h.End == nil {
+			s.after(outputTimeout, func() {
+				if h.End == nil {
+					h.out.giveUp()
+					s.drain(h)
+				}
+			})
+		}
+	})
 }
 
-// finish reaps the leader and tells the master.
-func (s *Server) finish(h *process, at time.Time) {
+// drain goes on with a process whose group is empty when its output has ended: it reaps the leader and tells the master.
+func (s *Server) drain(h *process) {
+	if !h.cleared || h.End != nil || !h.out.ended() {
+		return
+	}
 	status, _ := h.collect()
-	h.End = &End{At: at, Code: status.ExitStatus()}
+	h.End = &End{At: h.deadAt, Code: status.ExitStatus()}
 	if status.Signaled() {
 		h.End.Code, h.End.Signal = -1, int(status.Signal())
 	}

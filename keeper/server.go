@@ -9,8 +9,6 @@ import (
 	"time"
 )
 
-const stamp = "2006-01-02T15:04:05.000Z07:00" // of lines
-
 // Server is the holding side. Its loop is the only goroutine that reads and changes it, but for what says otherwise.
 //
 //	connection, output, signals, timers, the forking thread ─► calls ─► loop
@@ -103,7 +101,7 @@ func (s *Server) call(p *peer, r Request, files []int) error {
 		if h == nil {
 			return unknown(r.Handle)
 		}
-		p.reply(Reply{ID: r.ID, Lines: h.out.tail()})
+		p.reply(Reply{ID: r.ID, Lines: h.out.lines.Tail()})
 		return errLater
 	case OpRelease:
 		return s.release(r.Handle)

@@ -21,6 +21,7 @@ func Start(t testing.TB) *keeper.Client {
 // connection of the one before ends then.
 func Open(t testing.TB) (*keeper.Client, func() *keeper.Client) {
 	t.Helper()
+	t.TempDir() // its removal comes after the end of the keeper then, which writes logs to folders of the test
 	h := keeper.NewHolder(func(level, format string, args ...any) {
 		t.Helper()
 		t.Logf("keeper: "+level+": "+format, args...)

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package logfile
+
+import (
+	"io/fs"
+	"os"
+)
+
+const noFollow = 0
+
+func resolve(path string) (string, error) { return path, nil }
+
+func own(*os.File, fs.FileInfo) {}

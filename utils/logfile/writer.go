@@ -1,0 +1,352 @@
+package logfile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+)
+
+const (
+	defaultBuffer = 1 << 20          // bytes
+	batchSize     = 64 << 10         // bytes that are written at once
+	retryInterval = time.Second      // between attempts to write, after an error
+	sayInterval   = 10 * time.Second // between two lines about losses, while output comes faster than it can be written
+	hangs         = time.Second      // that a write takes at most, unless something is wrong
+)
+
+var errClosed = errors.New("the log is closed")
+
+// sink is where a Writer writes to. One goroutine uses it.
+type sink interface {
+	io.Writer
+	io.Closer
+}
+
+// Writer passes lines on to one goroutine that writes them. Who calls it never waits for the disk or the console.
+//
+//	Write ─► buffer, bounded ─► goroutine ─► sink
+//	           └ full: the oldest line goes, is counted, and a line says so when writing works again
+//
+// What could not be written is tried again every second. The methods may be called from any goroutine.
+type Writer struct {
+	to     sink
+	name   string                            // for errors
+	owner  func(line []byte) string          // of a dropped line
+	lost   func(at time.Time, l Lost) []byte // the line that tells of a loss
+	report func(error)
+
+	mu       sync.Mutex
+	ring     ring
+	put      uint64        // lines that were taken in
+	batch    int           // lines that the goroutine has in hand: they are older than those in the ring
+	first    uint64        // number of the first of them, counted as put is
+	since    time.Time     // when the write began that is going on; zero: none is
+	trouble  error         // of the last write
+	loss     Lost          // not yet said
+	said     time.Time     // when the last loss was
+	dropped  uint64        // lines, in all
+	running  bool          // the goroutine
+	closed   bool          // no more lines are taken in
+	progress chan struct{} // closed when a batch has been written; nil: nobody waits for it
+	wake     chan struct{} // holds one: there is something to do; when it is full, that is known already
+	stop     chan struct{} // closed: the goroutine gives up what it holds
+	done     chan struct{} // closed by the goroutine
+
+	reporting sync.Mutex // held while report is called; taken before mu
+	reported  error
+}
+
+// Lost is what was dropped.
+type Lost struct {
+	Lines    int
+	Of       map[string]int // lines by owner
+	From, To time.Time      // of the loss
+	Why      string
+}
+
+// owners bounds Lost.Of.
+const owners = 20
+
+func newWriter(name string, to sink, buffer int) *Writer {
+	if buffer <= 0 {
+		buffer = defaultBuffer
+	}
+	return &Writer{
+		name: name, to: to, ring: ring{max: buffer},
+		owner: func([]byte) string { return "" },
+		wake:  make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
+	}
+}
+
+// NewWriter returns a Writer to a console, or whatever else takes lines. It holds at most buffer bytes, 1 MiB when that
+// is 0. lost makes the line that tells of a loss, with its newline. Close closes to when it is an io.Closer.
+func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte) *Writer {
+	w := newWriter("console", plain{to}, buffer)
+	w.lost = lost
+	return w
+}
+
+// plain makes a sink of an io.Writer.
+type plain struct{ io.Writer }
+
+func (p plain) Close() error {
+	if c, ok := p.Writer.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// Write takes in one line, which ends with a newline. It never blocks and returns no error; after Close the line is
+// dropped.
+func (w *Writer) Write(line []byte) (int, error) {
+	w.add(len(line), func(r *ring) { put(r, line) }, line)
+	return len(line), nil
+}
+
+// add takes in a line of n bytes that fill puts into the ring. head is its beginning, for the case that it is dropped.
+func (w *Writer) add(n int, fill func(*ring), head []byte) {
+	w.mu.Lock()
+	if w.closed {
+		w.dropped++
+		w.mu.Unlock()
+		return
+	}
+	before := w.dropped
+	if w.ring.room(n, func(line []byte) { w.drop(line, w.why()) }) {
+		fill(&w.ring)
+		w.ring.end()
+		w.put++
+	} else {
+		w.drop(head, "the line is longer than the buffer")
+	}
+	if !w.running {
+		w.running = true
+		go w.run()
+	}
+	bad := w.dropped != before
+	w.mu.Unlock()
+	w.signal()
+	if bad {
+		w.tell()
+	}
+}
+
+func (w *Writer) signal() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// why says why lines are dropped. w.mu is held.
+func (w *Writer) why() string {
+	switch {
+	case w.trouble != nil:
+		return w.trouble.Error()
+	case !w.since.IsZero() && time.Since(w.since) > hangs:
+		return "a write hung"
+	}
+	return "lines came faster than they could be written"
+}
+
+// drop counts a line that is lost. w.mu is held.
+func (w *Writer) drop(line []byte, why string) {
+	w.dropped++
+	l := &w.loss
+	now := time.Now()
+	if l.Lines == 0 {
+		l.From, l.Of, l.Why = now, map[string]int{}, why
+	}
+	l.Lines, l.To = l.Lines+1, now
+	of := w.owner(line)
+	if _, ok := l.Of[of]; !ok && len(l.Of) >= owners {
+		of = "others"
+	}
+	l.Of[of]++
+}
+
+// run writes until the Writer is closed and all is written, or given up.
+func (w *Writer) run() {
+	defer close(w.done)
+	defer w.to.Close()
+	var batch []byte
+	for {
+		if len(batch) == 0 {
+			var ok bool
+			if batch, ok = w.next(batch); !ok {
+				return
+			}
+		}
+		n, err := w.to.Write(batch)
+		batch = batch[n:]
+		w.settle(len(batch) == 0, err)
+		if err == nil {
+			continue
+		}
+		select {
+		case <-time.After(retryInterval):
+		case <-w.stop:
+			return
+		}
+	}
+}
+
+// next waits for lines and returns as many of them as are written at once; false: the end.
+func (w *Writer) next(batch []byte) ([]byte, bool) {
+	if batch = batch[:0]; cap(batch) > ringKeep {
+		batch = nil
+	}
+	for {
+		w.mu.Lock()
+		all := w.ring.size <= batchSize
+		if w.loss.Lines > 0 && (all || time.Since(w.said) > sayInterval) {
+			w.said = time.Now()
+			batch = append(batch, w.lost(w.said, w.loss)...)
+			w.loss = Lost{}
+		}
+		w.first = w.put - uint64(w.ring.lines)
+		batch, w.batch = w.ring.take(batch, batchSize)
+		if len(batch) > 0 {
+			w.since = time.Now()
+			w.mu.Unlock()
+			return batch, true
+		}
+		closed := w.closed
+		w.mu.Unlock()
+		if closed {
+			return nil, false
+		}
+		select {
+		case <-w.wake:
+		case <-w.stop:
+			return nil, false
+		}
+	}
+}
+
+// settle notes how a write went; whole: nothing of the batch is left.
+func (w *Writer) settle(whole bool, err error) {
+	w.mu.Lock()
+	w.since, w.trouble = time.Time{}, err
+	if !whole {
+		w.since = time.Now()
+	} else {
+		w.batch = 0
+		if w.progress != nil {
+			close(w.progress)
+			w.progress = nil
+		}
+	}
+	w.mu.Unlock()
+	w.tell()
+}
+
+// Trouble returns why lines cannot be written at present, nil when they can.
+func (w *Writer) Trouble() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.trouble != nil:
+		return w.trouble
+	case w.since.IsZero() || time.Since(w.since) < hangs:
+		return nil
+	}
+	return fmt.Errorf("write %s: hangs since %s", w.name, w.since.Format(time.TimeOnly))
+}
+
+// tell reports trouble once when it begins and once, with nil, when it has ended.
+func (w *Writer) tell() {
+	if w.report == nil {
+		return
+	}
+	w.reporting.Lock()
+	defer w.reporting.Unlock()
+	if now := w.Trouble(); (now == nil) != (w.reported == nil) {
+		w.reported = now
+		w.report(now)
+	}
+}
+
+// Dropped returns how many lines were lost.
+func (w *Writer) Dropped() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.dropped
+}
+
+// Flush waits until all lines that were taken in before are written, or dropped. The error says why that was not so
+// when ctx ended.
+func (w *Writer) Flush(ctx context.Context) error {
+	w.mu.Lock()
+	until := w.put
+	for w.settled() < until {
+		if w.progress == nil {
+			w.progress = make(chan struct{})
+		}
+		progress := w.progress
+		w.mu.Unlock()
+		select {
+		case <-progress:
+		case <-w.done:
+			return fmt.Errorf("flush %s: %w", w.name, errClosed)
+		case <-ctx.Done():
+			return w.unwritten(ctx.Err())
+		}
+		w.mu.Lock()
+	}
+	w.mu.Unlock()
+	return nil
+}
+
+// settled returns the number of the first line that is not written, counted as put is. w.mu is held.
+func (w *Writer) settled() uint64 {
+	if w.batch > 0 {
+		return w.first
+	}
+	return w.put - uint64(w.ring.lines)
+}
+
+func (w *Writer) unwritten(err error) error {
+	if trouble := w.Trouble(); trouble != nil {
+		return fmt.Errorf("flush %s: %w: %w", w.name, err, trouble)
+	}
+	return fmt.Errorf("flush %s: %w", w.name, err)
+}
+
+// Close takes in no more lines and waits until the others are written, but no longer than ctx. What is not written then
+// is given up; the error says why.
+func (w *Writer) Close(ctx context.Context) error {
+	w.mu.Lock()
+	running, closed := w.running, w.closed
+	w.closed = true
+	w.mu.Unlock()
+	if !running {
+		if closed {
+			return nil
+		}
+		return w.to.Close()
+	}
+	w.signal()
+	select {
+	case <-w.done:
+		return nil
+	case <-ctx.Done():
+	}
+	err := w.unwritten(ctx.Err())
+	w.giveUp()
+	return err
+}
+
+// giveUp lets the goroutine end with its next step.
+func (w *Writer) giveUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	select {
+	case <-w.stop:
+	default:
+		close(w.stop)
+	}
+}
