@@ -23,8 +23,14 @@ type asked struct {
 var signals = []os.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGHUP}
 
 // listen begins to act on signals at once, so that one that comes during start-up stops what has been started, as
-// later. events come from the keeper, nil without one. stop ends it.
-func (a asked) listen(events <-chan keeper.Event) (stop func()) {
+// later. k is the keeper, nil without one: when it is gone this process ends at once, as what it has held does. stop
+// ends it.
+func (a asked) listen(k *keeper.Client) (stop func()) {
+	var events <-chan keeper.Event
+	var lost <-chan struct{}
+	if k != nil {
+		events, lost = k.Events(), k.Lost()
+	}
 	caught := make(chan os.Signal, 8) // more are dropped: each is one of four
 	signal.Notify(caught, signals...)
 	// A console that is closed is no reason to stop services. It is not ignored, since programs inherit that.
@@ -39,11 +45,11 @@ func (a asked) listen(events <-chan keeper.Event) (stop func()) {
 				return
 			case s := <-caught:
 				a.signal(s)
-			case e, ok := <-events:
-				if !ok {
-					events = nil
-				}
+			case e := <-events:
 				a.event(e)
+			case <-lost:
+				fmt.Fprintln(os.Stderr, "baetyl: the keeper is gone, and what it has held")
+				os.Exit(1)
 			}
 		}
 	}()

@@ -6,10 +6,10 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/ota"
-	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -49,10 +49,14 @@ func findWorkdir(given string) (string, error) {
 
 // runMaster runs the master until it is asked to end, or leaves its services to another one.
 func runMaster(dir, config string) (err error) {
+	k, err := keeper.Dial()
+	if err != nil {
+		return err
+	}
 	ctx, end := context.WithCancelCause(context.Background())
 	defer end(nil)
 	a := asked{end: end, reload: make(chan struct{}, 1)}
-	defer a.listen(nil)()
+	defer a.listen(k)()
 	parent := ota.FindParent()
 	defer func() { parent.Fail(err) }()
 
@@ -74,6 +78,15 @@ func runMaster(dir, config string) (err error) {
 	if parent != nil {
 		opts.Program, opts.Ready, opts.HasParent = ota.OfCandidate(exe), parent.Ready, true
 	}
+	candidate, err := greet(ctx, k, cfg, &opts)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if candidate && err != nil {
+			_ = k.Leave(err.Error()) // why it is rejected
+		}
+	}()
 	e, err := newEngine(cfg, dir, l)
 	if err != nil {
 		return err
@@ -83,8 +96,28 @@ func runMaster(dir, config string) (err error) {
 		return fmt.Errorf("start master: %w", err)
 	}
 	go a.reloads(ctx, m)
-	if err := m.Run(ctx, http.NewServer(cfg.Listen(dir), api.New(m.Services(), m, l))); err != nil {
+	server := api.NewServer(m.Services(), m, api.ServerOptions{
+		Config: cfg.Listen(dir), Admin: filepath.Join(dir, api.AdminSocket), Group: "baetyl", Log: l,
+	})
+	if err := m.Run(ctx, server); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
+}
+
+// greet tells the keeper of this master, and takes what an earlier one has left with it. candidate tells that the keeper
+// tries this master. Without a keeper it does nothing.
+func greet(ctx context.Context, k *keeper.Client, cfg master.Config, opts *master.Options) (candidate bool, err error) {
+	if k == nil {
+		return false, nil
+	}
+	s, err := k.Hello(ctx, keeper.Hello{Protocol: keeper.Protocol, Part: keeper.Part, Grace: cfg.Grace})
+	if err != nil {
+		return false, err
+	}
+	opts.Keeper, opts.Lock, opts.Rejected = k, s.Kept[master.KeptLock], s.Rejected
+	if s.Candidate {
+		opts.Program, opts.Ready = ota.OfCandidate(opts.Program), k.Ready
+	}
+	return s.Candidate, nil
 }

@@ -91,7 +91,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
-	m.app = application.New(application.Options{Engine: e, Services: m.services, Grace: cfg.Grace, Log: opts.Log})
+	m.app = application.New(application.Options{Engine: e, Services: m.services, Log: opts.Log})
 	m.updater = update.New(m.app, updateOptions(cfg, opts))
 	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {
@@ -175,14 +175,21 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
 		WithField("workdir", m.opts.Workdir).Infof("master started")
 	// The application is last in and first out: while its services stop they may still need the API, and the
-	// measurements belong to the API.
+	// measurements belong to the API. Callers wait until it is known which services there are: a service that an
+	// earlier master has left is not told that its token is wrong.
 	var g run.Group
 	var left, handed bool
 	g.Add("keeper", m.alive)
 	g.Add("hardware", m.hardware.Run)
 	g.Add("gpus", m.gpus.Run)
 	g.Add("usage", m.services.Run)
-	g.Add("api", api.Serve)
+	g.Add("api", func(ctx context.Context) error {
+		select {
+		case <-m.services.Known():
+		case <-ctx.Done():
+		}
+		return api.Serve(ctx)
+	})
 	g.Add("application", func(own context.Context) error {
 		m.hardware.Get() // so that the first request has something to show
 		var err error
@@ -192,7 +199,11 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		}
 		return errors.Join(err, m.app.StopAll())
 	})
-	err = errors.Join(g.Run(ctx), m.engine.Close())
+	err = g.Run(ctx)
+	if left {
+		m.app.Leave()
+	}
+	err = errors.Join(err, m.engine.Close())
 	m.farewell(ctx, left, handed, err)
 	return err
 }

@@ -34,7 +34,6 @@ const (
 type Options struct {
 	Engine   engine.Engine
 	Services *service.Manager
-	Grace    time.Duration // between asking services to end and killing them
 	Log      log.Logger
 }
 

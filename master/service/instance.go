@@ -25,8 +25,8 @@ import (
 //	    ▼                                         │
 //	 running ──ends──► restarting, exited, failed ┘─ decide: no more ─► stays visible until it is stopped
 //
-// stop at any point ends it; leave at any point ends the supervision alone. Each step is in the records before it has an
-// effect that another master could miss, so that this one may be killed at any point:
+// stop at any point ends it; leave at any point ends the supervision alone. Each step is in the records before it has
+// an effect that another master could miss, so that this one may be killed at any point:
 //
 //	record (starting, handle) ─► the run before is forgotten ─► start ─► record (running) ─► ends ─► record (how)
 type instance struct {

@@ -14,8 +14,8 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// Record is what a later master needs to go on with an instance. The keys of a master of the version before are those of
-// engine.Record, which ends by them what it finds.
+// Record is what a later master needs to go on with an instance. A master of the version before knows the keys of
+// engine.Record, and ends by them what it finds.
 type Record struct {
 	engine.Record
 	// Digest is that of the service's definition (engine.Service.Digest). It is empty in a record of a version that
@@ -36,8 +36,8 @@ type Record struct {
 func (r Record) key() string { return r.Service + "\x00" + r.Instance }
 
 // Records is the file that tells a later master what this one runs. It holds the tokens of services and the variables
-// of dynamic instances; its mode is 0600. It lies in a folder that no volume should contain: a process that can write it
-// decides what the next master ends and adopts.
+// of dynamic instances; its mode is 0600. It lies in a folder that no volume should contain: a process that can write
+// it decides what the next master ends and adopts.
 type Records struct {
 	file state.File[[]Record]
 

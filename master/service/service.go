@@ -1,13 +1,12 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"sort"
 	"sync"
 	"time"
 
@@ -16,14 +15,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-const (
-	maxDynamic = 200              // instances of a service that were started on demand
-	recovered  = 10 * time.Second // when an instance has been up for so long, inspect shows no failure of its service
-)
-
-// instanceRule is that of names, up to 128 characters, and '.', which sets off the number of a replica. The length is
-// checked beside it: {0,127} would cost 110 KB at each start.
-var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+// recovered is how long an instance has been up when inspect shows no failure of its service any more.
+const recovered = 10 * time.Second
 
 // service is one service with its instances.
 //
@@ -45,20 +38,6 @@ type service struct {
 	waiting  bool // taken over from an earlier master, and waits for Start; guarded by m.mu
 	failure  string
 	failedAt time.Time
-}
-
-// slot is the place of one instance name. The goroutine that took the value of free may start or stop the instance in
-// it; the others wait.
-type slot struct {
-	free     chan struct{} // holds a value while no goroutine starts or stops the instance
-	users    int           // goroutines that took the value or wait for it; guarded by service.mu
-	instance *instance     // nil: none; written by the goroutine that took the value, under service.mu
-}
-
-func newSlot() *slot {
-	sl := &slot{free: make(chan struct{}, 1)}
-	sl.free <- struct{}{}
-	return sl
 }
 
 func newService(m *Manager, spec engine.Service) *service {
@@ -85,41 +64,6 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 		s.box = box
 	}
 	return s.box, nil
-}
-
-// acquire waits until no other goroutine starts or stops the instance of that name. The returned func releases the
-// slot.
-func (s *service) acquire(ctx context.Context, name string, create bool) (*slot, func(), error) {
-	s.mu.Lock()
-	sl := s.slots[name]
-	if sl == nil {
-		if !create {
-			s.mu.Unlock()
-			return nil, nil, fmt.Errorf("instance (%s) of service (%s) %w", name, s.spec.Name, ErrNotFound)
-		}
-		if len(s.slots) >= maxDynamic+s.spec.Replica {
-			s.mu.Unlock()
-			return nil, nil, fmt.Errorf("%w: service (%s) has %d instances already", ErrLimit, s.spec.Name, len(s.slots))
-		}
-		sl = newSlot()
-		s.slots[name] = sl
-	}
-	sl.users++
-	s.mu.Unlock()
-	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if sl.users--; sl.users == 0 && sl.instance == nil {
-			delete(s.slots, name)
-		}
-	}
-	select {
-	case <-sl.free:
-		return sl, func() { sl.free <- struct{}{}; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, nil, ctx.Err()
-	}
 }
 
 // start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic
@@ -195,7 +139,7 @@ func (s *service) parts() parts {
 }
 
 // grace is the time between asking an instance to end and killing it.
-func (s *service) grace() time.Duration { return s.m.opts.Grace }
+func (s *service) grace() time.Duration { return cmp.Or(s.spec.Stop.Grace, s.m.opts.Grace) }
 
 // leave ends the supervision of all instances, and waits for that until ctx ends. Nothing is stopped.
 func (s *service) leave(ctx context.Context) {
@@ -283,30 +227,6 @@ func (s *service) stopAll(until context.Context) error {
 	box := s.box
 	s.box = nil
 	return box.Close()
-}
-
-// find returns the instance with that name.
-func (s *service) find(name string) (*instance, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if sl := s.slots[name]; sl != nil && sl.instance != nil {
-		return sl.instance, nil
-	}
-	return nil, fmt.Errorf("instance (%s) of service (%s) %w", name, s.spec.Name, ErrNotFound)
-}
-
-// list returns the instances by name.
-func (s *service) list() []*instance {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]*instance, 0, len(s.slots))
-	for _, sl := range s.slots {
-		if sl.instance != nil {
-			out = append(out, sl.instance)
-		}
-	}
-	sort.Slice(out, func(a, b int) bool { return out[a].name < out[b].name })
-	return out
 }
 
 // failed keeps the last failure for inspect, also that of a dynamic instance, which is removed with its own state.

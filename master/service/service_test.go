@@ -306,18 +306,20 @@ func TestCallerWhoGoesAwayLeavesNothing(t *testing.T) {
 	})
 }
 
-// Each service has its grace time from the end of its dependants on: what ignores SIGTERM takes nothing from the others.
+// Each service has its grace time from the end of its dependants on: what ignores SIGTERM takes nothing from others.
 func TestStopFollowsDependenciesEachWithItsGrace(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		on := func(names ...string) func(*app.Service) { return func(s *app.Service) { s.DependsOn = names } }
 		require.NoError(t, b.Start(t.Context(), spec("hub", 1)))
 		require.NoError(t, b.Start(t.Context(), spec("manager", 1, on("hub"))))
-		require.NoError(t, b.Start(t.Context(), spec("timer", 1, on("manager", "hub"))))
+		require.NoError(t, b.Start(t.Context(), spec("timer", 1, on("manager", "hub"), func(s *app.Service) {
+			s.Stop.Grace = 5 * time.Second
+		})))
 		b.fake.IgnoreStop()
 		began := time.Now()
 		b.stopAll(t)
 		require.Equal(t, []string{"timer", "manager", "hub"}, b.fake.Closed())
-		require.Equal(t, 90*time.Second, time.Since(began), "each its own")
+		require.Equal(t, 65*time.Second, time.Since(began), "each its own")
 	})
 }
 

@@ -92,7 +92,7 @@ func newProcess(opts Options) *process {
 		Engine: p.fake, Grace: time.Second, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, "var/run/baetyl/instances.json"), opts.Disk, opts.Log),
 	})
-	a := application.Options{Engine: p.fake, Services: services, Grace: time.Second, Log: opts.Log}
+	a := application.Options{Engine: p.fake, Services: services, Log: opts.Log}
 	p.Updater = New(application.New(a), opts)
 	return p
 }

@@ -26,6 +26,7 @@ func (u *Updater) start(ctx context.Context) error {
 	u.app.Start(ctx, c, data)
 	committed := false
 	if u.opts.Ready != nil && ctx.Err() == nil {
+		fault.At("candidate started")
 		if err = u.opts.Ready(ctx); err != nil && ctx.Err() == nil {
 			return fmt.Errorf("%w: %w", ErrRejected, err)
 		}

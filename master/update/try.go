@@ -8,6 +8,7 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -43,7 +44,10 @@ func (u *Updater) resume(ctx context.Context) (leave bool) {
 	case u.opts.Rejected != "" && (state == MasterTried || state == MasterExhausted):
 		err = errors.New(u.opts.Rejected)
 	case restarts[state].do == try && ctx.Err() == nil:
-		leave, err = u.handOver(ctx, f.update, func() error { u.app.Reap(ctx); return nil })
+		leave, err = u.handOver(ctx, f.update, func() error { // what earlier masters left
+			u.app.Start(ctx, &app.Config{}, nil)
+			return ctx.Err()
+		})
 	}
 	if err != nil {
 		u.reject(f.update, err)

@@ -65,7 +65,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	case a.Scheme == "unix":
 		c.base = "http://baetyl"
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", a.Path)
+			return dialUnix(ctx, dialer, a.Path)
 		}
 	case a.Scheme == "https", a.Scheme == "tcp" && !cfg.Config.Empty():
 		c.base = "https://" + a.Host

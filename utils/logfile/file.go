@@ -3,9 +3,9 @@
 //	pipe ─► Lines ─► File ─► buffer, bounded ─► goroutine ─► <path>
 //	          └► Tail, the last lines                         └ rotated: <name>-<time><ext>.gz
 //
-// A line is lost only when the buffer is full, which takes a disk that is full, hangs, or is slower than the output; then
-// the oldest go, and one line in the file tells how many of whom, and why. A file that was rotated, moved, removed or
-// replaced from outside is opened again within a second; its folder is made again.
+// A line is lost only when the buffer is full, which takes a disk that is full, hangs, or is slower than the output.
+// Then the oldest go, and one line in the file tells how many of whom, and why. A file that was rotated, moved, removed
+// or replaced from outside is opened again within a second; its folder is made again.
 //
 // It knows nothing of services. The keeper, the engines and the log of every program write with it.
 package logfile
@@ -63,6 +63,13 @@ func New(path string, l Limits) *File {
 
 // SetLimits changes when the file is rotated and how long rotated ones stay. Buffer and Report stay as they are.
 func (f *File) SetLimits(l Limits) { f.disk.setLimits(l) }
+
+// OnLoss sets what makes the line that tells of a loss, with its newline, for files that have lines of another kind. It
+// is called before the first line.
+func (f *File) OnLoss(lost func(at time.Time, l Lost) []byte) {
+	f.lost = lost
+	f.owner = func([]byte) string { return "" }
+}
 
 // Line takes in a line of an instance. It never blocks. A newline in text becomes a space. After Close the line is
 // dropped.
