@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -82,7 +83,8 @@ func newWriter(name string, to sink, buffer int) *Writer {
 }
 
 // NewWriter returns a Writer to a console, or whatever else takes lines. It holds at most buffer bytes, 1 MiB when that
-// is 0. lost makes the line that tells of a loss, with its newline. Close closes to when it is an io.Closer.
+// is 0. lost makes the line that tells of a loss, with its newline. Close does not close to. When to is an os.File whose
+// reader has gone, that is an error as any other, and does not end the process.
 func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte) *Writer {
 	w := newWriter("console", plain{to}, buffer)
 	w.lost = lost
@@ -92,12 +94,14 @@ func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte)
 // plain makes a sink of an io.Writer.
 type plain struct{ io.Writer }
 
-func (p plain) Close() error {
-	if c, ok := p.Writer.(io.Closer); ok {
-		return c.Close()
+func (p plain) Write(b []byte) (int, error) {
+	if f, ok := p.Writer.(*os.File); ok {
+		return writeTo(f, b)
 	}
-	return nil
+	return p.Writer.Write(b)
 }
+
+func (plain) Close() error { return nil }
 
 // Write takes in lines. The last one gets a newline if it has none. It never blocks and returns no error; after Close
 // lines are dropped.
