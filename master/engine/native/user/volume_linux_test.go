@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native/user"
-	"github.com/stretchr/testify/require"
 )
 
 // file makes a file of root with its folders.
