@@ -12,6 +12,7 @@ package update
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
@@ -45,14 +46,23 @@ type Updater struct {
 	app      *application.Application
 	free     chan struct{} // holds a value while no update and no start of the application runs
 	accepted chan accepted // has room for the update of the caller that took that value
+	times    atomic.Pointer[times]
 }
+
+// times are those of the options that may change: an update takes them when its services are changed.
+type times struct{ healthy, deadline time.Duration }
 
 // New returns an updater of app. It opens nothing.
 func New(app *application.Application, opts Options) *Updater {
-	return &Updater{
+	u := &Updater{
 		disk: newDisk(opts), opts: opts, app: app, free: make(chan struct{}, 1), accepted: make(chan accepted, 1),
 	}
+	u.SetTimes(opts.Healthy, opts.Deadline)
+	return u
 }
+
+// SetTimes changes Options.Healthy and Options.Deadline. An update that waits for its services keeps those that it has.
+func (u *Updater) SetTimes(healthy, deadline time.Duration) { u.times.Store(&times{healthy, deadline}) }
 
 // Run starts the application, carries updates out one after the other, and stops everything when ctx ends, or when
 // another binary is to take over. It is the only goroutine that changes which services there are.
