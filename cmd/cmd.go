@@ -17,8 +17,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/ota"
 )
 
 // Version and Revision are set by the linker.
@@ -82,17 +84,13 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 	version := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n",
-				Version, Revision, runtime.Version(), platform())
+			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n%-13s %d\n\n",
+				Version, Revision, runtime.Version(), platform(), ota.KeeperLine, keeper.Protocol)
 		},
 	}
 	root.AddCommand(start, check, version)
 	root.AddCommand(adminCommands(stdout)...)
 	err := root.Execute()
-	var status exitStatus
-	if errors.As(err, &status) {
-		return int(status)
-	}
 	if err != nil {
 		fmt.Fprintln(stderr, "baetyl:", err)
 		if f := (failure{}); errors.As(err, &f) {
