@@ -19,7 +19,7 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
-	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/master/ota"
 )
 
@@ -31,8 +31,8 @@ var (
 
 // Execute runs the command that args (os.Args without the program) name, and returns the exit status.
 func Execute(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == native.ShimArg {
-		native.Shim(args[1:])
+	if len(args) > 0 && args[0] == launch.Arg {
+		launch.Main()
 	}
 	var workdir, config string
 	root := &cobra.Command{
