@@ -18,18 +18,3 @@ func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, erro
 		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
 	})
 }
-
-func pulls(cfg master.Config) docker.Pull {
-	p := cfg.Docker.Pull
-	return docker.Pull{Policy: p.Policy, Timeout: p.Timeout, Parallel: p.Parallel}
-}
-
-// apply returns what sets the keys of the log and of the engine that a reload has changed.
-func apply(l *log.Root, e engine.Engine) func(master.Config) {
-	return func(cfg master.Config) {
-		l.Reconfigure(cfg.Logger)
-		if d, ok := e.(*docker.Engine); ok {
-			d.Set(cfg.Logger, pulls(cfg))
-		}
-	}
-}
