@@ -19,8 +19,9 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
-	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // Version and Revision are set by the linker.
@@ -29,10 +30,13 @@ var (
 	Revision string
 )
 
+// Main is Execute for this process. What it says at the end waits for no console.
+func Main() int { return Execute(os.Args[1:], os.Stdout, logfile.LastWords{}) }
+
 // Execute runs the command that args (os.Args without the program) name, and returns the exit status.
 func Execute(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == native.ShimArg {
-		native.Shim(args[1:])
+	if len(args) > 0 && args[0] == launch.Arg {
+		launch.Main()
 	}
 	var workdir, config string
 	root := &cobra.Command{

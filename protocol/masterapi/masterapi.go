@@ -31,6 +31,8 @@ const (
 	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; from the function manager
 	// 1: the function manager prefers a pipe there (protocol/function) to gRPC
 	EnvInstancePipe = "BAETYL_SERVICE_INSTANCE_PIPE"
+	// folder of the instance, private to it (0700), for sockets and secrets; removed with it. Native mode
+	EnvRunDir = "BAETYL_SERVICE_RUN_DIR"
 )
 
 // Modes of running services.
