@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -97,6 +98,28 @@ func (h *host) successor(t *testing.T) {
 }
 
 func withCgroups(*native.Options) {}
+
+// firstUser is that of the first service of a host that has users.
+const firstUser = 70001
+
+// users are users for services in the order in which they are asked for.
+type users struct {
+	mu   sync.Mutex
+	byID map[string]int
+}
+
+func (u *users) Service(name string) (uid, gid int, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	id, ok := u.byID[name]
+	if !ok {
+		id = firstUser + len(u.byID)
+		u.byID[name] = id
+	}
+	return id, id, nil
+}
+
+func withUsers(o *native.Options) { o.Users = &users{byID: map[string]int{}} }
 func noCgroups(o *native.Options) { o.Cgroups = nil }
 
 func (h *host) path(rel string) string { return filepath.Join(h.dir, rel) }

@@ -46,6 +46,9 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if s.engine.opts.Keeper == nil {
+		return nil, errors.New("native mode needs a keeper to hold its processes: run `baetyl start`")
+	}
 	prog, err := findEntry(s.links, s.service.Image)
 	if err != nil {
 		return nil, err

@@ -49,7 +49,7 @@ func (e *Engine) site(s *sandbox, p program, private, search string) site {
 // what holds data of people, sockets of other programs and devices is hidden.
 var (
 	systemDirs  = []string{"/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr"}
-	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv", "/var"}
+	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv"}
 	secretFiles = []string{"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/sudoers", "/boot"}
 	neededFiles = []string{
 		"/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero", "/run/systemd/resolve",
@@ -64,7 +64,14 @@ func confine(s *site) {
 			s.readonly = append(s.readonly, d)
 		}
 	}
-	for _, d := range foreignDirs {
+	foreign := slices.Clone(foreignDirs)
+	inVar, _ := filepath.Glob("/var/*") // an error is one of the pattern
+	for _, d := range inVar {
+		if !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
+			foreign = append(foreign, d)
+		}
+	}
+	for _, d := range foreign {
 		if isDir(d) {
 			s.masters = append(s.masters, d)
 		}
