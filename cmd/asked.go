@@ -11,6 +11,7 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // asked is what others ask of this master, by a signal or through its keeper.
@@ -104,14 +105,22 @@ func goroutines() string {
 	return string(buf[:runtime.Stack(buf, true)])
 }
 
+// restart ends this master, and lets its keeper start another one.
+func (a asked) restart(who string) error {
+	a.end(master.Ending{Why: who, Leave: true})
+	return nil
+}
+
 // reloads lets m read its configuration again, until ctx ends.
-func (a asked) reloads(ctx context.Context, m *master.Master) {
+func (a asked) reloads(ctx context.Context, m *master.Master, l log.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.reload:
-			m.Reload(ctx)
+			if _, err := m.Reload(); err != nil {
+				l.WithError(err).Errorf("the configuration stays as it is")
+			}
 		}
 	}
 }

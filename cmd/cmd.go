@@ -1,6 +1,8 @@
 // Package cmd is the command line of the master.
 //
 //	baetyl start    run in the foreground until SIGTERM or SIGINT
+//	baetyl restart  replace the running master alone
+//	baetyl reload   make the running master read its configuration again
 //	baetyl check    validate configuration and application, change nothing
 //	baetyl version  print what this binary is
 package cmd
@@ -87,9 +89,13 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		},
 	}
 	root.AddCommand(start, check, version)
+	root.AddCommand(adminCommands(stdout)...)
 	err := root.Execute()
 	if err != nil {
 		fmt.Fprintln(stderr, "baetyl:", err)
+		if f := (failure{}); errors.As(err, &f) {
+			return f.status
+		}
 		return 1
 	}
 	return 0

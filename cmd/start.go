@@ -10,6 +10,7 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -64,6 +65,15 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return err
 	}
+	held, err := greet(ctx, k, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if held.Candidate && err != nil {
+			_ = k.Leave(err.Error()) // why it is rejected
+		}
+	}()
 	exe, err := executable()
 	if err != nil {
 		return err
@@ -75,18 +85,24 @@ func runMaster(dir, config string) (err error) {
 	l := log.New(cfg.Logger, "baetyl", "master")
 	defer l.Close()
 	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
-	if parent != nil {
-		opts.Program, opts.Ready, opts.HasParent = ota.OfCandidate(exe), parent.Ready, true
+	opts.Apply = func(c master.Config) { l.SetLevel(c.Logger.Level) }
+	opts.Lock, opts.Rejected = held.Kept[master.KeptLock], held.Rejected
+	if k != nil {
+		opts.Keeper, opts.Restart = k, a.restart
 	}
-	candidate, err := greet(ctx, k, cfg, &opts)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if candidate && err != nil {
-			_ = k.Leave(err.Error()) // why it is rejected
+	switch {
+	case parent != nil:
+		opts.Program, opts.HasParent = ota.OfCandidate(exe), true
+		opts.Ready = func(ctx context.Context) error {
+			err := parent.Ready(ctx)
+			if err == nil && k != nil { // which starts the committed program from now on
+				err = k.Ready(ctx)
+			}
+			return err
 		}
-	}()
+	case held.Candidate:
+		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
+	}
 	e, err := newEngine(cfg, dir, l)
 	if err != nil {
 		return err
@@ -95,29 +111,30 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)
 	}
-	go a.reloads(ctx, m)
-	server := api.NewServer(m.Services(), m, api.ServerOptions{
-		Config: cfg.Listen(dir), Admin: filepath.Join(dir, api.AdminSocket), Group: "baetyl", Log: l,
-	})
-	if err := m.Run(ctx, server); err != nil {
+	go a.reloads(ctx, m, l)
+	if err := m.Run(ctx, newServer(m, cfg, opts, held)); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
 }
 
-// greet tells the keeper of this master, and takes what an earlier one has left with it. candidate tells that the keeper
-// tries this master. Without a keeper it does nothing.
-func greet(ctx context.Context, k *keeper.Client, cfg master.Config, opts *master.Options) (candidate bool, err error) {
+// greet tells the keeper of this master, and returns what an earlier one has left with it: nothing without a keeper.
+func greet(ctx context.Context, k *keeper.Client, cfg master.Config) (keeper.State, error) {
 	if k == nil {
-		return false, nil
+		return keeper.State{}, nil
 	}
-	s, err := k.Hello(ctx, keeper.Hello{Protocol: keeper.Protocol, Part: keeper.Part, Grace: cfg.Grace})
-	if err != nil {
-		return false, err
+	return k.Hello(ctx, keeper.Hello{Protocol: keeper.Protocol, Part: keeper.Part, Grace: cfg.Grace})
+}
+
+// newServer returns the API of m. Its listeners outlive this master when there is a keeper.
+func newServer(m *master.Master, cfg master.Config, opts master.Options, held keeper.State) *api.Server {
+	o := api.ServerOptions{
+		Config: cfg.Listen(opts.Workdir), Admin: filepath.Join(opts.Workdir, masterapi.AdminSocket), Group: cfg.Server.Group,
+		Service: func(uid int) bool { return cfg.Native.Users.Contains(uint32(uid)) },
+		Kept:    held.Kept, Log: opts.Log,
 	}
-	opts.Keeper, opts.Lock, opts.Rejected = k, s.Kept[master.KeptLock], s.Rejected
-	if s.Candidate {
-		opts.Program, opts.Ready = ota.OfCandidate(opts.Program), k.Ready
+	if opts.Keeper != nil {
+		o.Keeper = opts.Keeper
 	}
-	return s.Candidate, nil
+	return api.NewServer(m.Services(), m, o)
 }

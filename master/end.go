@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/update"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/run"
@@ -23,6 +24,15 @@ type Keeper interface {
 	Leave(why string) error
 	// Stopped says that everything has ended: the keeper ends with this master.
 	Stopped(why string) error
+}
+
+// tries is what the updater sees of the keeper.
+type tries struct{ m *Master }
+
+func (t tries) Try(candidate keeper.Trial) error {
+	err := t.m.opts.Keeper.Try(candidate)
+	t.m.plain = candidate.Plain && err == nil
+	return err
 }
 
 // Ending is why Run is to end: the cause of its context (context.WithCancelCause). Any other cause stops everything.

@@ -119,4 +119,5 @@ func TestFailureLeaves(t *testing.T) {
 type brokenAPI struct{ fail chan error }
 
 func (b brokenAPI) Listen() error               { return nil }
+func (b brokenAPI) Leave()                      {}
 func (b brokenAPI) Serve(context.Context) error { return <-b.fail }

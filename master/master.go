@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
@@ -48,6 +49,13 @@ type Options struct {
 	Revision string
 	Log      log.Logger
 
+	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
+	// nil: there is no keeper
+	Restart func(who string) error
+	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull.
+	// nil: nothing
+	Apply func(Config)
+
 	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused
 
 	Keeper   Keeper   // nil: services end with this master
@@ -61,9 +69,11 @@ type Options struct {
 }
 
 // API is how others reach this master. Listen is called once, before anything runs; then Serve, until its context ends.
+// Leave, before that, makes it leave what it listens on to the next master.
 type API interface {
 	Listen() error
 	Serve(ctx context.Context) error
+	Leave()
 }
 
 // Master is the core of the system. Run is called once; the other exported methods are those of the API, for any
@@ -75,9 +85,14 @@ type Master struct {
 	services *service.Manager
 	app      *application.Application
 	updater  *update.Updater
+	plain    bool // the successor is of a version without a keeper; written and read by the goroutine of the updater
 	ports    application.Ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
+	started  time.Time
+
+	reloading sync.Mutex // guards running
+	running   Config     // cfg, with what reloads have changed
 }
 
 // New returns a master that runs services with e. It opens nothing.
@@ -86,13 +101,17 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Master{cfg: cfg, opts: opts, engine: e}
+	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{Engine: e, Services: m.services, Log: opts.Log})
-	m.updater = update.New(m.app, updateOptions(cfg, opts))
+	updates := updateOptions(cfg, opts)
+	if opts.Keeper != nil {
+		updates.Keeper = tries{m}
+	}
+	m.updater = update.New(m.app, updates)
 	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {
 		return masterapi.Hardware{
@@ -137,7 +156,7 @@ func updateOptions(cfg Config, opts Options) update.Options {
 	return update.Options{
 		Workdir: opts.Workdir, Config: opts.Config, OTALog: inDir(opts.Workdir, cfg.OTALog.Path), Program: opts.Program,
 		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Log: opts.Log,
-		Keeper: opts.Keeper, Rejected: opts.Rejected, Ready: opts.Ready, HasParent: opts.HasParent,
+		Rejected: opts.Rejected, Ready: opts.Ready, HasParent: opts.HasParent,
 	}
 }
 
@@ -149,11 +168,6 @@ func (m *Master) Update(r masterapi.UpdateRequest) error { return m.updater.Requ
 
 // AvailablePort returns a free port of the host.
 func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }
-
-// Reload reads the configuration again, and applies what can change while the master runs.
-func (m *Master) Reload(context.Context) {
-	m.opts.Log.Warnf("the configuration is read when the master starts; restart it")
-}
 
 // Run runs the application until ctx ends, or until a successor is to take over. Then it stops the services and returns
 // when none is left, or leaves them to the keeper, as the cause of ctx says (Ending). Before it holds the lock of the
@@ -195,6 +209,9 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		var err error
 		handed, err = m.updater.Run(own)
 		if left = m.stays(ctx, err); left {
+			if !m.plain {
+				api.Leave()
+			}
 			return err
 		}
 		return errors.Join(err, m.app.StopAll())
@@ -202,6 +219,9 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	err = g.Run(ctx)
 	if left {
 		m.app.Leave()
+	}
+	if m.plain { // that locks the directory itself
+		err = errors.Join(err, m.opts.Keeper.Keep(KeptLock, nil))
 	}
 	err = errors.Join(err, m.engine.Close())
 	m.farewell(ctx, left, handed, err)

@@ -13,6 +13,7 @@ import (
 	"errors"
 	nethttp "net/http"
 	"runtime/debug"
+	"sync"
 
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -42,6 +43,10 @@ type System interface {
 	// in Inspect.
 	Update(r masterapi.UpdateRequest) error
 	AvailablePort() (string, error)
+	// Restart begins to replace the master: masterapi.ErrRefused. who is for the log.
+	Restart(who string) error
+	// Reload reads the configuration again: masterapi.ErrRefused, and nothing has changed.
+	Reload() (masterapi.Reloaded, error)
 }
 
 type handler struct {
@@ -49,11 +54,14 @@ type handler struct {
 	system   System
 	log      log.Logger
 	identify func(*nethttp.Request) (caller, error)
+
+	mu      sync.Mutex     // guards running
+	running map[string]int // requests, by service
 }
 
 // New returns the handler of all routes, for services, which have a token.
 func New(services Services, system System, l log.Logger) nethttp.Handler {
-	h := &handler{services: services, system: system, log: l.WithField("api", "server")}
+	h := &handler{services: services, system: system, log: l.WithField("api", "server"), running: map[string]int{}}
 	h.identify = h.service
 	return h.routes()
 }
@@ -85,6 +93,8 @@ func (h *handler) routes() nethttp.Handler {
 	route(masterapi.RouteStart, h.start)
 	route(masterapi.RouteStop, h.stop)
 	route(masterapi.RouteReport, h.report)
+	route(masterapi.RouteRestart, h.restart)
+	route(masterapi.RouteReload, h.reload)
 	return mux
 }
 
@@ -104,7 +114,7 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 			err = by.allow(route, r.PathValue("service"))
 		}
 		if err == nil {
-			out, err = f(r)
+			out, err = h.limited(by, r, f)
 		}
 		if err != nil {
 			e := statusOf(err)
@@ -123,6 +133,16 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		}
 		http.WriteJSON(w, nethttp.StatusOK, out)
 	}
+}
+
+// limited runs f if the caller does not run too much already.
+func (h *handler) limited(by caller, r *nethttp.Request, f func(*nethttp.Request) (any, error)) (any, error) {
+	done, err := h.begin(by)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return f(r)
 }
 
 // statusOf is the one place where errors become statuses.
@@ -168,6 +188,13 @@ func (h *handler) port(*nethttp.Request) (any, error) {
 	p, err := h.system.AvailablePort()
 	return masterapi.PortAvailable{Port: p}, err
 }
+
+func (h *handler) restart(r *nethttp.Request) (any, error) {
+	p, _ := http.PeerOf(r.Context()) // at the admin socket there is always one
+	return nil, h.system.Restart("baetyl restart, " + p.String())
+}
+
+func (h *handler) reload(*nethttp.Request) (any, error) { return h.system.Reload() }
 
 func (h *handler) start(r *nethttp.Request) (any, error) {
 	var vars map[string]string

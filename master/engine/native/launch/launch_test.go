@@ -109,10 +109,13 @@ func TestPlainUserNeedsNoRights(t *testing.T) {
 	needRoot(t) // to become a plain user first
 	s := spec("see")
 	s.UID, s.GID, s.OOMScoreAdj = -1, -1, 0
-	cmd := command()
-	cmd.Path = program()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: service, Gid: service}}
-	out, why := output(t, cmd, s)
+	plain := func() *exec.Cmd {
+		cmd := command()
+		cmd.Path = program()
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: service, Gid: service}}
+		return cmd
+	}
+	out, why := output(t, plain(), s)
 	require.Empty(t, why)
 	var got seen
 	require.NoError(t, json.Unmarshal([]byte(out), &got))
@@ -128,9 +131,7 @@ func TestPlainUserNeedsNoRights(t *testing.T) {
 	} {
 		bad := s
 		change(&bad)
-		cmd := command()
-		cmd.Path, cmd.SysProcAttr = program(), &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: service, Gid: service}}
-		out, why := output(t, cmd, bad)
+		out, why := output(t, plain(), bad)
 		require.Equal(t, "0 "+text, why, out)
 	}
 }

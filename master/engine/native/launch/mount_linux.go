@@ -26,6 +26,7 @@ type view struct {
 	changes []change
 	covers  []string // folders that were replaced by empty ones, made read-only at the end
 	tmp     []string // the same, which stay writable
+	nothing handle   // lies over files that are hidden; /dev may be hidden itself
 }
 
 // change is a mount at one place. The outer ones come first.
@@ -107,6 +108,13 @@ func (v *view) plan() error {
 	for _, h := range hidden {
 		v.hide(h)
 	}
+	if len(hidden) == 0 {
+		return nil
+	}
+	var err error
+	if v.nothing, err = open("/dev/null"); err != nil {
+		return fmt.Errorf("hide files: %w", err)
+	}
 	return nil
 }
 
@@ -143,7 +151,7 @@ func (v *view) hide(path string) {
 		case info.IsDir():
 			return v.cover(path)
 		}
-		return unix.Mount("/dev/null", path, "", unix.MS_BIND, "")
+		return unix.Mount(v.nothing.path(), path, "", unix.MS_BIND, "")
 	})
 }
 
@@ -257,7 +265,8 @@ func hideProc() error {
 		return err
 	}
 	last := mounts[len(mounts)-1]
-	if last.point != "/proc" || !slices.Contains(strings.Split(last.super, ","), "hidepid=invisible") {
+	hides := slices.Contains(strings.Split(last.super, ","), "hidepid=invisible")
+	if last.point != "/proc" || last.system != "proc" || !hides {
 		return errors.New("hide the processes of others: the kernel ignores hidepid=invisible")
 	}
 	return nil

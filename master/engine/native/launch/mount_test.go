@@ -4,83 +4,19 @@ package launch
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/baetyl/baetyl/master/engine/native/launch/attack"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
 
-// tried says for each of args, a verb and a path with a colon between, how it went: "" or the error.
-func tried(args []string) map[string]string {
-	out := map[string]string{}
-	for _, arg := range args {
-		verb, path, _ := strings.Cut(arg, ":")
-		var err error
-		switch verb {
-		case "read":
-			var data []byte
-			if data, err = os.ReadFile(path); err == nil {
-				out[arg] = "=" + string(data)
-				continue
-			}
-		case "list":
-			var all []os.DirEntry
-			if all, err = os.ReadDir(path); err == nil {
-				out[arg] = "="
-				for _, e := range all {
-					out[arg] += e.Name() + " "
-				}
-				continue
-			}
-		case "write":
-			err = os.WriteFile(path, []byte("written"), 0o644)
-		case "append":
-			var f *os.File
-			if f, err = os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0); err == nil {
-				err = f.Close()
-			}
-		case "remount":
-			err = unix.Mount("", path, "", unix.MS_REMOUNT|unix.MS_BIND, "")
-		case "unmount":
-			err = unix.Unmount(path, unix.MNT_DETACH)
-		}
-		out[arg] = ""
-		if err != nil {
-			out[arg] = err.Error()
-			if at := strings.LastIndex(out[arg], ": "); at >= 0 {
-				out[arg] = out[arg][at+2:]
-			}
-		}
-	}
-	return out
-}
-
-// escape does the same as root of a user namespace of its own, where the kernel lets plain users make one.
-func escape(args []string) map[string]string {
-	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Args = append([]string{"victim", "try"}, args...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags:  unix.CLONE_NEWUSER | unix.CLONE_NEWNS,
-		UidMappings: []syscall.SysProcIDMap{{HostID: os.Getuid(), Size: 1}},
-		GidMappings: []syscall.SysProcIDMap{{HostID: os.Getgid(), Size: 1}},
-	}
-	cmd.Stdout = os.Stdout
-	if err := cmd.Run(); err != nil {
-		return map[string]string{"namespace:": err.Error()}
-	}
-	os.Exit(0) // the child has said it
-	return nil
-}
-
-// try lets the program of s try args.
-func try(t *testing.T, s Spec, args ...string) map[string]string {
+// try lets the program of s try the attacks, and returns the outcome of each.
+func try(t *testing.T, s Spec, attacks ...string) map[string]string {
 	t.Helper()
-	s.Args = append(s.Args[:2:2], args...)
+	s.Args = append(s.Args[:2:2], attacks...)
 	var got map[string]string
 	launched(t, s, &got)
 	return got
@@ -103,28 +39,30 @@ func TestReadOnlyIsReadOnly(t *testing.T) {
 	defer func() { require.NoError(t, unix.Unmount(filepath.Dir(below), 0)) }()
 	put(t, below, "2")
 
-	s := spec("try")
+	s := spec(attack.Arg)
 	s.ReadOnly = []string{dir}
+	mounts := try(t, s, "read:/proc/self/mountinfo")["read:/proc/self/mountinfo"]
+	require.Contains(t, mounts, filepath.Dir(below)+" ro,nosuid,noexec,relatime ", "a remount keeps what it does not name")
 	const readonly, denied = "read-only file system", "operation not permitted"
 	want := map[string]string{
-		"read:" + file: "=1", "append:" + file: readonly, "write:" + dir + "/new": readonly,
+		"read:" + file: "=1", "append:" + file: readonly, "create:" + dir + "/new": readonly,
 		"read:" + below: "=2", "append:" + below: readonly,
 		"remount:" + dir: denied, "unmount:" + dir: denied, "unmount:" + filepath.Dir(below): denied,
 	}
 	args := keys(want)
 	require.Equal(t, want, try(t, s, args...))
 
-	s = spec("escape")
+	s = spec(attack.ArgRoot)
 	s.ReadOnly = []string{dir}
 	got := try(t, s, args...)
-	if why := got["namespace:"]; why != "" {
+	if why := got[attack.NoNamespace]; why != "" {
 		t.Log("user namespaces:", why)
 	} else {
 		want["unmount:"+dir], want["unmount:"+filepath.Dir(below)] = "invalid argument", "invalid argument" // locked
 		require.Equal(t, want, got)
 	}
 
-	s = spec("try")
+	s = spec(attack.Arg)
 	s.UID, s.GID, s.Privileged, s.ReadOnly = 0, 0, true, []string{dir}
 	require.Equal(t, readonly, try(t, s, "append:"+file)["append:"+file], "also to root")
 	put(t, file, "the host writes")
@@ -148,23 +86,25 @@ func TestHiddenIsNotSeen(t *testing.T) {
 	put(t, filepath.Join(dir, "place/at"), "")
 	require.NoError(t, os.Symlink(secret, filepath.Join(dir, "link")))
 
-	s := spec("try")
+	s := spec(attack.Arg)
 	s.Hidden = []string{filepath.Join(dir, "link"), others, filepath.Join(dir, "missing")}
 	s.Binds = []Bind{{Source: own, Target: own}, {Source: dir, Target: filepath.Join(dir, "place")}}
 	want := map[string]string{
-		"read:" + secret: "=", "list:" + others: "=own ", "read:" + own + "/data": "=own",
-		"write:" + others + "/new":      "read-only file system",
+		"read:" + secret: "=", "list:" + others: "=own", "read:" + own + "/data": "=own",
+		"create:" + others + "/new":     "read-only file system",
 		"read:" + dir + "/place/secret": "=", "list:" + dir + "/place/services": "=", // the same at another place
 	}
 	require.Equal(t, want, try(t, s, keys(want)...))
 
 	s.UID, s.GID, s.Privileged = 0, 0, true
 	require.Equal(t, want, try(t, s, keys(want)...), "also to root")
+	s.Hidden = append(s.Hidden, "/dev")
+	require.Equal(t, want, try(t, s, keys(want)...), "without /dev")
 
-	s = spec("escape")
+	s = spec(attack.ArgRoot)
 	s.Hidden = []string{secret, others}
 	got := try(t, s, "unmount:"+secret, "read:"+secret, "unmount:"+others, "list:"+others)
-	if got["namespace:"] == "" {
+	if got[attack.NoNamespace] == "" {
 		require.Equal(t, map[string]string{
 			"unmount:" + secret: "invalid argument", "read:" + secret: "=",
 			"unmount:" + others: "invalid argument", "list:" + others: "=",
@@ -177,15 +117,15 @@ func TestTmpIsPrivate(t *testing.T) {
 	mark, err := os.MkdirTemp("/tmp", "mark")
 	require.NoError(t, err)
 	defer os.RemoveAll(mark)
-	s := spec("try")
+	s := spec(attack.Arg)
 	s.PrivateTmp = true
 	s.Binds = []Bind{{Source: program(), Target: "/tmp/program/victim", ReadOnly: true}}
 	s.Program = "/tmp/program/victim"
 	want := map[string]string{
-		"list:/tmp": "=program ", "write:/tmp/x": "", "read:/var/tmp/x": "=written",
-		"write:/tmp/program/x": "permission denied",
+		"list:/tmp": "=program", "create:/tmp/x": "=", "read:/var/tmp/x": "=attack",
+		"create:/tmp/program/x": "permission denied",
 	}
-	require.Equal(t, want, try(t, s, "list:/tmp", "write:/tmp/x", "read:/var/tmp/x", "write:/tmp/program/x"))
+	require.Equal(t, want, try(t, s, "list:/tmp", "create:/tmp/x", "read:/var/tmp/x", "create:/tmp/program/x"))
 	require.NoFileExists(t, "/tmp/x")
 }
 
@@ -201,17 +141,17 @@ func TestFoldersOnlyRootMayEnter(t *testing.T) {
 	require.NoError(t, os.Chmod(closed, 0o700))
 	require.NoError(t, os.Chown(filepath.Join(work, "data"), service, service))
 
-	s := spec("try")
+	s := spec(attack.Arg)
 	s.ReadOnly = []string{python}
 	s.Binds = []Bind{
 		{Source: work, Target: work},
 		{Source: "/dev/null", Target: filepath.Join(closed, "a/b/passwd"), ReadOnly: true},
 	}
 	want := map[string]string{
-		"list:" + closed: "=a clone pyenv ", "list:" + closed + "/pyenv": "=versions ",
+		"list:" + closed: "=a clone pyenv", "list:" + closed + "/pyenv": "=versions",
 		"read:" + python + "/bin/lib": "=lib", "append:" + python + "/bin/lib": "read-only file system",
-		"append:" + work + "/data": "", "read:" + closed + "/.ssh/id": "no such file or directory",
-		"write:" + closed + "/new": "read-only file system", "read:" + closed + "/a/b/passwd": "=",
+		"append:" + work + "/data": "=", "read:" + closed + "/.ssh/id": "no such file or directory",
+		"create:" + closed + "/new": "read-only file system", "read:" + closed + "/a/b/passwd": "=",
 	}
 	require.Equal(t, want, try(t, s, keys(want)...))
 	require.NoFileExists(t, filepath.Join(closed, "a"), "a folder of the host was made")

@@ -22,6 +22,7 @@ func prepare(spec Spec) error {
 		{"set the limits", setLimits},
 		{"set the groups", setGroups},
 		{"make mounts", makeMounts},
+		{"give the output to the user", giveOutput},
 		{"change the user", changeUser},
 		{"leave the keys of the keeper", leaveKeys},
 		{"allow no new privileges", noNewPrivileges},

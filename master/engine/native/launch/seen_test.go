@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/baetyl/baetyl/master/engine/native/launch/attack"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 )
@@ -42,10 +43,10 @@ func TestMain(m *testing.M) {
 
 // acts are what the program can do, by the first argument.
 var acts = map[string]func(args []string){
-	"see":    func([]string) { say(see()) },
-	"wait":   func([]string) { time.Sleep(time.Hour) }, // until it is killed
-	"try":    func(args []string) { say(tried(args)) },
-	"escape": func(args []string) { say(escape(args)) },
+	"see":          func([]string) { say(see()) },
+	"wait":         func([]string) { time.Sleep(time.Hour) }, // until it is killed
+	attack.Arg:     func(args []string) { os.Exit(attack.Main(args)) },
+	attack.ArgRoot: func(args []string) { os.Exit(attack.MainAsRoot(args)) },
 }
 
 func say(v any) {
