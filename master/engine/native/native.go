@@ -30,6 +30,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
+	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
@@ -54,7 +55,7 @@ type Options struct {
 	Keeper  Keeper           //
 	Held    []keeper.Process // what the keeper held when this master came
 	Parent  int              // process that holds the instances: they end with it; 0: nobody looks
-	Users   Users            // nil: services run as the user of the master
+	Users   *user.Registry   // nil: services run as the user of the master
 	Cgroups *cgroup.Tree     // nil: limits do not hold, and a process that leaves its process group is not followed
 	// Missing says why Users or Cgroups is nil, for people; empty: that is not worth a warning
 	NoUsers, NoCgroups string
@@ -131,7 +132,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
 		log: e.opts.Log.WithField(log.KeyService, s.Name),
 	}
-	if err := e.give(s, links, &box.account); err != nil {
+	if box.warnings, err = e.give(s, links, &box.account); err != nil {
 		return nil, err
 	}
 	groups, warnings := devices(s.Devices)

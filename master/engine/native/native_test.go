@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,6 +25,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // this program is the shim of its tests
+	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -97,29 +97,18 @@ func (h *host) successor(t *testing.T) {
 	h.Engine = native.New(h.opts)
 }
 
-func withCgroups(*native.Options) {}
-
-// firstUser is that of the first service of a host that has users.
-const firstUser = 70001
-
-// users are users for services in the order in which they are asked for.
-type users struct {
-	mu   sync.Mutex
-	byID map[string]int
-}
-
-func (u *users) Service(name string) (uid, gid int, err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	id, ok := u.byID[name]
-	if !ok {
-		id = firstUser + len(u.byID)
-		u.byID[name] = id
+// withUsers opens users of a range that no test of another package has. Where they are recorded is removed with the host.
+func withUsers(t *testing.T) func(*native.Options) {
+	return func(o *native.Options) {
+		numbers, err := engine.ParseUsers("75000-79999")
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Join(o.Workdir, "var/db/baetyl"), 0o755))
+		o.Users, err = user.Open(user.Options{Workdir: o.Workdir, Users: numbers, HostDir: t.TempDir(), Log: log.Discard()})
+		require.NoError(t, err)
 	}
-	return id, id, nil
 }
 
-func withUsers(o *native.Options) { o.Users = &users{byID: map[string]int{}} }
+func withCgroups(*native.Options) {}
 func noCgroups(o *native.Options) { o.Cgroups = nil }
 
 func (h *host) path(rel string) string { return filepath.Join(h.dir, rel) }

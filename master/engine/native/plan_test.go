@@ -44,7 +44,7 @@ func someSite() site {
 
 // Each case is a service on a host; its golden file is what shim and keeper are told.
 func TestPlan(t *testing.T) {
-	own := account{uid: 70001, gid: 70001, groups: []int{70100, 20}, capabilities: []string{capBind}}
+	own := account{uid: 70001, gid: 70001, groups: []int{70100, 20}, capabilities: []string{capBind}, umask: defaultUmask}
 	seen := func(change func(*site)) *view {
 		s := someSite()
 		change(&s)
@@ -57,7 +57,7 @@ func TestPlan(t *testing.T) {
 			p.account, p.view = asMaster, nil
 		},
 		"root": func(p *plan) {
-			p.account = account{privileged: true}
+			p.account = account{privileged: true, umask: defaultUmask}
 			p.view = seen(func(s *site) { s.masters, s.covered = []string{work + "var/run/baetyl"}, nil })
 		},
 		"below-root": func(p *plan) { // a clone in a folder that only root may enter, with pyenv in it too

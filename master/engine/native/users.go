@@ -11,11 +11,6 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
-// Users gives services users of their own. *user.Registry implements it.
-type Users interface {
-	Service(name string) (uid, gid int, err error)
-}
-
 // accountOf finds who the instances of s run as.
 func (e *Engine) accountOf(s engine.Service, links []link) (account, error) {
 	if e.opts.Users == nil || e.abilities().Users != nil {
@@ -61,13 +56,40 @@ func (e *Engine) holdsAll(links []link) (what string, err error) {
 	return what, nil
 }
 
-// lookUp asks for the user of s.
+// lookUp finds the user of s: its own, or the one that it names.
 func (e *Engine) lookUp(s engine.Service) (account, error) {
-	if s.User == "root" {
-		return account{privileged: true}, nil
+	id, err := e.opts.Users.ID(engine.Member{Service: s.Name, User: s.User})
+	a := account{uid: id.UID, gid: id.GID, groups: id.Groups, privileged: id.UID == 0, umask: defaultUmask}
+	if !a.privileged {
+		a.capabilities = []string{}
 	}
-	uid, gid, err := e.opts.Users.Service(s.Name)
-	return account{uid: uid, gid: gid, capabilities: []string{}}, err
+	return a, err
 }
 
-func (e *Engine) give(engine.Service, []link, *account) error { return nil }
+// give gives the volumes of s to those who use them, and a the groups that it needs for them.
+func (e *Engine) give(s engine.Service, links []link, a *account) (warnings []string, err error) {
+	if e.opts.Users == nil || a.uid < 0 {
+		return nil, nil
+	}
+	for _, l := range links {
+		if l.volume == "" {
+			continue
+		}
+		use, ok := s.Uses[l.volume]
+		if !ok && !l.readonly {
+			use.Writers = []engine.Member{{Service: s.Name, User: s.User}}
+		}
+		settled, err := e.opts.Users.Settle(l.source, use)
+		if err != nil {
+			return warnings, fmt.Errorf("%s: %w", l.what, err)
+		}
+		for _, w := range settled.Warnings {
+			warnings = append(warnings, l.what+": "+w)
+		}
+		a.add(settled.GID)
+		if settled.Shared {
+			a.umask = sharedUmask
+		}
+	}
+	return warnings, nil
+}
