@@ -52,7 +52,9 @@ func (h *host) once(t *testing.T, s engine.Service) []string {
 // uid is the number of a service's user and group.
 func (h *host) uid(t *testing.T, service string) int {
 	t.Helper()
-	id, err := h.opts.Users.Service(service)
+	users, err := h.opts.Users()
+	require.NoError(t, err)
+	id, err := users.Service(service)
 	require.NoError(t, err)
 	return id.UID
 }
@@ -70,7 +72,8 @@ grep -E '^(Uid|Gid|Groups|NoNewPrivs|Cap(Prm|Eff|Bnd|Amb|Inh)|SigBlk|SigIgn):' /
 echo umask $(umask) oom $(cat /proc/self/oom_score_adj) core $(ulimit -c)
 echo fds $(ls /proc/self/fd | head -4 | tr '\n' ' ')
 tty 2>&1
-echo home $HOME; touch ~/mine data/mine /tmp/mine "$BAETYL_SERVICE_RUN_DIR/mine" && stat -c '%a %U:%g' . "$BAETYL_SERVICE_RUN_DIR"`)
+run=$BAETYL_SERVICE_RUN_DIR
+echo home $HOME; touch ~/mine data/mine /tmp/mine "$run/mine" && stat -c '%a %U:%g' . "$run"`)
 	s = with(s, "data", "var/db/baetyl/data", "data", false)
 	h.write(t, "var/db/baetyl/data/kept", "", 0o644)
 	out := strings.Join(h.once(t, s), "\n")
@@ -96,7 +99,7 @@ for p in /proc/[0-9]*; do
 done
 try ls WORK/var/run/baetyl/services/victim
 try ls WORK/var/run/baetyl/instances/victim
-try cat WORK/var/run/baetyl/instances/victim/victim/secret
+try cat PRIVATE/secret
 try cat WORK/var/db/baetyl/data-victim/secret
 try cat WORK/var/db/baetyl/application.yml
 try cat WORK/var/db/baetyl/users.json
@@ -121,7 +124,8 @@ echo attacked`
 
 func TestAttacksOfAService(t *testing.T) {
 	h := ownHost(t)
-	victim := h.service(t, "victim", `echo top secret >data/secret; echo s >$BAETYL_SERVICE_RUN_DIR/secret; echo up; exec sleep 1000`)
+	victim := h.service(t, "victim", `echo top secret >data/secret
+echo s >$BAETYL_SERVICE_RUN_DIR/secret; echo up; exec sleep 1000`)
 	victim = with(victim, "data-victim", "var/db/baetyl/data-victim", "data", false)
 	box, err := h.Open(t.Context(), victim)
 	require.NoError(t, err)
@@ -129,7 +133,7 @@ func TestAttacksOfAService(t *testing.T) {
 	require.NoError(t, err)
 	enginetest.Output(t, v, "up")
 	for _, f := range []string{
-		"etc/baetyl/conf.yml", "var/db/baetyl/application.yml", "var/db/baetyl/users.json", "var/run/baetyl/instances.json",
+		"etc/baetyl/conf.yml", "var/db/baetyl/application.yml", "var/run/baetyl/instances.json",
 		"var/db/baetyl/conf/service.yml",
 	} {
 		h.write(t, f, "secret: 1\n", 0o644)
@@ -138,10 +142,11 @@ func TestAttacksOfAService(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 
-	script := strings.NewReplacer("WORK", h.dir, "VICTIM", strconv.Itoa(v.Record().Process.ID)).Replace(attack)
+	pid := strconv.Itoa(v.Record().Process.ID)
+	script := strings.NewReplacer("WORK", h.dir, "PRIVATE", h.private("victim"), "VICTIM", pid).Replace(attack)
 	s := with(h.service(t, "attacker", script), "conf", "var/db/baetyl/conf", "etc/conf", true)
 	require.Equal(t, []string{"attacked"}, h.once(t, s))
-	require.FileExists(t, h.path("var/run/baetyl/instances/victim/victim/secret"))
+	require.FileExists(t, h.private("victim")+"/secret")
 	kill(v)
 }
 
@@ -164,7 +169,8 @@ func TestWhatLeavesTheGroupIsStopped(t *testing.T) {
 	for name, end := range map[string]string{"by the end of the leader": "exit 0", "by Stop": "exec sleep 1000"} {
 		t.Run(name, func(t *testing.T) {
 			h := ownHost(t)
-			s := h.service(t, "svc", "(setsid sh -c 'trap \"\" TERM HUP; echo daemon; while :; do sleep 0.05; done' &); "+end)
+			daemon := `trap "" TERM HUP; echo daemon; while :; do sleep 0.05; done`
+			s := h.service(t, "svc", "(setsid sh -c '"+daemon+"' &); "+end)
 			s.Stop.Grace = time.Second
 			_, i := h.start(t, s, nil)
 			if end != "exit 0" {
@@ -224,12 +230,14 @@ func TestBelowAFolderOfRoot(t *testing.T) {
 	require.NoError(t, os.WriteFile(closed+"/pyenv/versions/3/bin/python3", sh, 0o755))
 	require.NoError(t, os.Symlink("python3", closed+"/pyenv/versions/3/bin/python"))
 	require.NoError(t, os.Chmod(closed, 0o700))
-	script := "ls -A " + closed + "; touch data/new; echo x 2>/dev/null >" + closed + "/pyenv/versions/3/new || echo kept"
+	script := "ls -A " + closed + "; touch data/new; " +
+		"echo x 2>/dev/null >" + closed + "/pyenv/versions/3/new || echo kept"
 
 	t.Run("interpreter", func(t *testing.T) {
 		s := h.service(t, "svc", "exec lib/baetyl/pkg/venv/bin/python -c '"+script+"'")
 		require.NoError(t, os.MkdirAll(h.path("var/db/baetyl/pkg-svc/venv/bin"), 0o755))
-		require.NoError(t, os.Symlink(closed+"/pyenv/versions/3/bin/python", h.path("var/db/baetyl/pkg-svc/venv/bin/python")))
+		venv := h.path("var/db/baetyl/pkg-svc/venv/bin/python")
+		require.NoError(t, os.Symlink(closed+"/pyenv/versions/3/bin/python", venv))
 		s = with(s, "data", "var/db/baetyl/data", "data", false)
 		require.Equal(t, []string{"pyenv", "kept"}, h.once(t, s))
 	})
@@ -269,8 +277,9 @@ echo x >/dev/null; ls /dev | tr '\n' ' '`
 	require.ErrorContains(t, err, "mount volumes of volume all: it holds the volumes of all services")
 	s.API = []string{app.RightUpdate}
 	out := h.once(t, s)
-	require.Equal(t, []string{"placed", strconv.Itoa(h.uid(t, "agent")), "version: v1", "DONE: ls /root/.", "DONE: ls /home/.",
-		"hidden", "full null random tty urandom zero "}, out)
+	require.Equal(t, []string{
+		"placed", strconv.Itoa(h.uid(t, "agent")), "version: v1", "DONE: ls /root/.", "DONE: ls /home/.", "hidden", "full null random tty urandom zero ",
+	}, out)
 	require.FileExists(t, h.path("var/db/baetyl/new/v1/f"))
 	for _, path := range []string{"var", "var/run/baetyl"} {
 		s = with(h.service(t, "svc", "exit 0"), "v", path, "v", false)

@@ -187,6 +187,9 @@ func (s *sandbox) plan(spec engine.Spec, prog program, i *process) plan {
 	}
 	if can.Namespaces == nil {
 		v := see(e.site(s, prog, i.private, variable("PATH", p.environ())))
+		if can.ReadOnly != nil {
+			v = v.withoutReadOnly()
+		}
 		p.view = &v
 	}
 	return p
