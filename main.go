@@ -4,6 +4,8 @@ package main
 import (
 	"os"
 
+	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
+
 	"github.com/baetyl/baetyl/cmd"
 )
 

@@ -49,7 +49,8 @@ type Manager struct {
 	opts  Options
 	usage *sample.Cache[map[*instance]usage]
 
-	reporting sync.Mutex // serializes Report; taken before mu
+	known     chan struct{} // closed by TakeOver
+	reporting sync.Mutex    // serializes Report; taken before mu
 
 	mu       sync.Mutex // guards what follows
 	services map[string]*service
@@ -58,10 +59,13 @@ type Manager struct {
 
 // New returns a Manager without services.
 func New(opts Options) *Manager {
-	m := &Manager{opts: opts, services: map[string]*service{}}
+	m := &Manager{opts: opts, services: map[string]*service{}, known: make(chan struct{})}
 	m.usage = sample.New(time.Second, 80*time.Millisecond, m.measure) // in all, inspect stays below 100 ms
 	return m
 }
+
+// Known returns a channel that is closed when the services of an earlier master are there, with their tokens.
+func (m *Manager) Known() <-chan struct{} { return m.known }
 
 // Run measures the instances when Inspect asks for it, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }

@@ -52,8 +52,10 @@ func FuzzParseSignal(f *testing.F) {
 
 func TestAccounts(t *testing.T) {
 	for text, want := range map[string]app.Account{
-		"root": {User: "root"}, "0": {User: "0"}, "1000:1000": {User: "1000", Group: "1000"}, "_apt:dialout": {"_apt", "dialout"},
-		"host$": {User: "host$"}, "a.b-c_d": {User: "a.b-c_d"}, "4294967294": {User: "4294967294"},
+		"root": {User: "root"}, "0": {User: "0"}, "1000:1000": {User: "1000", Group: "1000"},
+		"_apt:dialout": {"_apt", "dialout"},
+		"host$":        {User: "host$"},
+		"a.b-c_d":      {User: "a.b-c_d"}, "4294967294": {User: "4294967294"},
 	} {
 		got, err := app.ParseAccount(text)
 		require.NoError(t, err, text)

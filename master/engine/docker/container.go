@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 
 	"github.com/containerd/errdefs"
@@ -14,7 +13,9 @@ import (
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // sandbox implements engine.Sandbox.
@@ -25,12 +26,12 @@ type sandbox struct {
 	kernel  kernel
 	warned  sync.Once
 	log     log.Logger
-	output  io.WriteCloser
+	output  *logfile.File
 }
 
 // Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by
 // others.
-func (s *sandbox) Close() error { return s.output.Close() }
+func (s *sandbox) Close() error { return output.Close(s.output) }
 
 // Start creates and starts a container.
 func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {

@@ -17,7 +17,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"path/filepath"
 	"sync"
 
 	"github.com/docker/docker/api/types/system"
@@ -143,11 +142,10 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 		return nil, fmt.Errorf("ask what the docker daemon can limit: %w", err)
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
-	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service is written to a file")
+	l.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
 	return &sandbox{
 		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
-		output: log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
+		output: output.Open(e.opts.Workdir, s.Name, e.opts.Output, l),
 	}, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -19,6 +17,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 const (
@@ -45,7 +44,8 @@ type instance struct {
 	engine *Engine
 	id     string
 	began  time.Time
-	out    *output.Output
+	out    *logfile.Lines
+	file   *logfile.File // of the service
 	meter  meter
 	log    log.Logger
 	record engine.Record
@@ -57,11 +57,11 @@ type instance struct {
 	exit   engine.Exit   // written before done is closed
 }
 
-// watch starts the goroutines of a running container: one waits, one follows the output and two split it into lines.
+// watch starts the goroutines of a running container: one waits, one follows the output.
 func (s *sandbox) watch(id, name string) *instance {
 	i := &instance{
 		engine: s.engine, id: id, began: time.Now(),
-		out:   &output.Output{Instance: name, To: s.output},
+		out: logfile.NewLines(s.output, name), file: s.output,
 		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(id)),
 		ended: make(chan struct{}), done: make(chan struct{}),
 		record: engine.Record{
@@ -79,7 +79,7 @@ func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
 func (i *instance) Warnings() []string    { return nil }
-func (i *instance) Output() []string      { return i.out.Last() }
+func (i *instance) Output() []string      { return i.out.Tail() }
 
 // Stop ends the container: SIGTERM, and SIGKILL when ctx ends.
 func (i *instance) Stop(ctx context.Context) {
@@ -159,6 +159,7 @@ func (i *instance) wait() {
 	}
 	stopReading()
 	<-read
+	output.Settle(i.file)
 	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
 	if err := i.engine.remove(ctx, i.id); err != nil {
 		i.log.WithError(err).Warnf("cannot remove the container; the next start of this instance or of the master does")
@@ -240,14 +241,7 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 // read follows the output until the container has ended or ctx ends. After an outage of the daemon
 // it goes on from there: what the daemon had read but not sent by then is missing in the file, and is in `docker logs`.
 func (i *instance) read(ctx context.Context) {
-	var lines sync.WaitGroup
-	defer lines.Wait()
-	pipe := func() *io.PipeWriter {
-		r, w := io.Pipe()
-		lines.Go(func() { i.out.Copy(r) })
-		return w
-	}
-	stdout, stderr := pipe(), pipe()
+	stdout, stderr := i.out.Stream(logfile.Stdout), i.out.Stream(logfile.Stderr)
 	defer stdout.Close()
 	defer stderr.Close()
 	since := ""

@@ -122,7 +122,7 @@ func TestOutputIsLive(t *testing.T) {
 	enginetest.Output(t, i, "n=3")
 	data, err := os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
 	require.NoError(t, err)
-	require.Regexp(t, `(?m)^\S+ \[t-count\] n=3$`, string(data))
+	require.Regexp(t, `(?m)^\S+ \[t-count\] stdout: n=3$`, string(data))
 	requireRunning(t, i, "instance has ended")
 }
 

@@ -1,0 +1,126 @@
+//go:build unix
+
+package keeper
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+// fork is a child to start.
+type fork struct {
+	path   string
+	args   []string
+	env    []string
+	dir    string
+	files  []uintptr // 0, 1, 2 … of the child
+	cgroup string
+	done   func(pid int, err error) // called on the locked thread
+}
+
+// forkAll starts children. It runs on the one locked thread of the keeper.
+func forkAll(forks <-chan fork) {
+	for f := range forks {
+		f.done(f.start())
+	}
+}
+
+// close closes what was meant for the child, which has its own when it runs.
+func (f *fork) close() {
+	for _, fd := range f.files {
+		_ = syscall.Close(int(fd))
+	}
+}
+
+func (f *fork) start() (int, error) {
+	sys := &syscall.SysProcAttr{Setpgid: true}
+	closeCgroup, err := bornIn(sys, f.cgroup)
+	if err != nil {
+		return 0, err
+	}
+	defer closeCgroup()
+	attr := &syscall.ProcAttr{Dir: f.dir, Env: f.env, Files: f.files, Sys: sys}
+	pid, err := syscall.ForkExec(f.path, f.args, attr)
+	for tries := 0; errors.Is(err, syscall.ETXTBSY) && tries < 20; tries++ {
+		// "Text file busy": a process that was forked while the file was written still has it open for a moment.
+		time.Sleep(10 * time.Millisecond)
+		pid, err = syscall.ForkExec(f.path, f.args, attr)
+	}
+	return pid, err
+}
+
+// pipe returns a pipe whose reading end can wait with a deadline.
+func pipe() (r *os.File, w int, err error) {
+	var p [2]int
+	syscall.ForkLock.RLock()
+	if err := syscall.Pipe(p[:]); err != nil {
+		syscall.ForkLock.RUnlock()
+		return nil, 0, err
+	}
+	syscall.CloseOnExec(p[0])
+	syscall.CloseOnExec(p[1])
+	syscall.ForkLock.RUnlock()
+	return pipeEnd(p[0]), p[1], nil
+}
+
+// pipeEnd makes the reading end of a pipe one that can wait with a deadline.
+func pipeEnd(fd int) *os.File {
+	_ = syscall.SetNonblock(fd, true)
+	return os.NewFile(uintptr(fd), "pipe")
+}
+
+// duplicate returns another descriptor of the same file, which no child inherits.
+func duplicate(fd int) (int, error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	own, err := syscall.Dup(fd)
+	if err == nil {
+		syscall.CloseOnExec(own)
+	}
+	return own, err
+}
+
+// connPair returns the two ends of a connection.
+func connPair() (a, b *net.UnixConn, err error) {
+	x, y, err := socketPair()
+	if err != nil {
+		return nil, nil, err
+	}
+	if a, err = connOf(x, "master"); err != nil {
+		_ = syscall.Close(y)
+		return nil, nil, err
+	}
+	if b, err = connOf(y, "keeper"); err != nil {
+		_ = a.Close()
+		return nil, nil, err
+	}
+	return a, b, nil
+}
+
+func socketPair() (ours, theirs int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return 0, 0, err
+	}
+	syscall.CloseOnExec(fds[0])
+	syscall.CloseOnExec(fds[1])
+	return fds[0], fds[1], nil
+}
+
+// fill writes content to fd and goes back to its beginning.
+func fill(fd int, content []byte) error {
+	for len(content) > 0 {
+		n, err := syscall.Write(fd, content)
+		if err != nil && err != syscall.EINTR {
+			return os.NewSyscallError("write", err)
+		}
+		content = content[max(n, 0):]
+	}
+	_, err := syscall.Seek(fd, 0, 0)
+	return os.NewSyscallError("seek", err)
+}

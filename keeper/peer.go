@@ -1,0 +1,182 @@
+//go:build unix
+
+package keeper
+
+import (
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// peer is the connection to one master.
+type peer struct {
+	s    *Server
+	conn *net.UnixConn
+	in   incoming
+	read chan struct{} // closed when nothing more is read
+
+	mu     sync.Mutex // guards the following
+	queue  []outgoing
+	wake   chan struct{} // holds one: there is something to send; when it is full, that is known already
+	closed bool
+	wrote  chan struct{} // closed when nothing more is sent
+}
+
+// outgoing is a frame, or the rest of one, and descriptors, which are closed when they have been sent.
+type outgoing struct {
+	bytes []byte
+	files []int
+}
+
+// maxQueue bounds what a master that does not read may leave: its connection is closed then, so that it ends.
+const maxQueue = 4096
+
+// attach serves the master at the other end of conn.
+func (s *Server) attach(conn *net.UnixConn) *peer {
+	s.detach()
+	s.peer = newPeer(s, conn, nil, nil)
+	return s.peer
+}
+
+func newPeer(s *Server, conn *net.UnixConn, unread []byte, unsent []outgoing) *peer {
+	p := &peer{
+		s: s, conn: conn, in: incoming{conn: conn, bytes: unread}, queue: unsent,
+		read: make(chan struct{}), wrote: make(chan struct{}), wake: make(chan struct{}, 1),
+	}
+	p.wake <- struct{}{}
+	go p.receive()
+	go p.transmit()
+	return p
+}
+
+// detach ends the connection to the master.
+func (s *Server) detach() {
+	if s.peer != nil {
+		s.peer.close()
+		s.peer = nil
+	}
+}
+
+func (p *peer) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	_ = p.conn.Close()
+	p.signal()
+}
+
+func (p *peer) signal() {
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// receive passes requests on to the loop until the connection ends or a deadline is set.
+func (p *peer) receive() {
+	defer close(p.read)
+	for {
+		text, files, err := p.in.next()
+		if err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				p.in.drop()
+			}
+			return
+		}
+		var r Request
+		err = json.Unmarshal(text, &r)
+		if err != nil || !p.s.post(func() { p.answer(r, files) }) {
+			closeAll(files)
+			p.in.drop()
+			_ = p.conn.Close()
+			return
+		}
+	}
+}
+
+// answer carries out a request. The loop calls it.
+func (p *peer) answer(r Request, files []int) {
+	defer func() { closeAll(files) }()
+	if p.s.peer != p { // a master that has been replaced
+		return
+	}
+	if err := p.s.call(p, r, files); !errors.Is(err, errLater) {
+		p.fail(r.ID, err)
+	}
+}
+
+func (p *peer) fail(id uint64, err error) {
+	r := Reply{ID: id}
+	if err != nil {
+		r.Error = err.Error()
+		var errno syscall.Errno
+		if errors.As(err, &errno) {
+			r.Errno = int(errno)
+		}
+	}
+	p.reply(r)
+}
+
+func (p *peer) reply(r Reply) { p.send(r, nil) }
+
+// send queues a Reply or an Event. It never waits.
+func (p *peer) send(v any, files []int) {
+	frame, err := encode(v, len(files))
+	if err != nil {
+		p.s.log("error", "answer the master: %v", err)
+		closeAll(files)
+		return
+	}
+	p.mu.Lock()
+	full := len(p.queue) >= maxQueue
+	if !full && !p.closed {
+		p.queue = append(p.queue, outgoing{frame, files})
+		files = nil
+	}
+	p.mu.Unlock()
+	closeAll(files)
+	if full {
+		p.close()
+	}
+	p.signal()
+}
+
+// transmit sends what is queued until the connection ends or a deadline is set. What has not left stays in the queue.
+func (p *peer) transmit() {
+	defer close(p.wrote)
+	for range p.wake {
+		for {
+			p.mu.Lock()
+			if p.closed {
+				for _, o := range p.queue {
+					closeAll(o.files)
+				}
+				p.queue = nil
+				p.mu.Unlock()
+				return
+			}
+			if len(p.queue) == 0 {
+				p.mu.Unlock()
+				break
+			}
+			first := p.queue[0]
+			p.mu.Unlock()
+			n, err := send(p.conn, first.bytes, first.files)
+			p.mu.Lock()
+			if n > 0 { // the descriptors went with the first byte
+				closeAll(first.files)
+				p.queue[0] = outgoing{bytes: first.bytes[n:]}
+			}
+			if n == len(first.bytes) {
+				p.queue = p.queue[1:]
+			}
+			p.mu.Unlock()
+			if err != nil {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,124 @@
+//go:build unix
+
+package keeper
+
+import (
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// childSignals returns a channel that gets a value after children have ended, until stop.
+func childSignals() (ended <-chan os.Signal, stop func()) {
+	c := make(chan os.Signal, 1) // one round of reap finds all that have ended: when it is full, that is enough
+	signal.Notify(c, syscall.SIGCHLD)
+	return c, func() { signal.Stop(c); close(c) }
+}
+
+// reap finds all children that have ended.
+func (s *Server) reap() {
+	for _, h := range s.processes {
+		if h.PID != 0 && !h.dead && h.End == nil && h.hasEnded() {
+			h.dead, h.deadAt = true, time.Now()
+			go s.clear(h, h.PID, s.grace, h.deadAt)
+		}
+	}
+	for pid, told := range s.children {
+		if status, ok := collect(pid); ok {
+			delete(s.children, pid)
+			told(status)
+		}
+	}
+	if s.orphan && s.forking == 0 { // a child that was just forked is not known yet
+		s.reapOrphans()
+	}
+}
+
+// clear ends what the leader left in its group. It runs beside the loop; the leader is not reaped before it has ended.
+func (s *Server) clear(h *process, pid int, grace time.Duration, at time.Time) {
+	if !groupIsEmpty(pid) {
+		_ = syscall.Kill(-pid, syscall.SIGTERM)
+		_ = syscall.Kill(-pid, syscall.SIGCONT)
+	}
+	var killed time.Time
+	for !groupIsEmpty(pid) {
+		wait := orphanGrace
+		if h.signalled.Load() {
+			wait = grace
+		}
+		now := time.Now()
+		if killed.IsZero() && now.Sub(at) > wait {
+			killed = now
+			_ = syscall.Kill(-pid, syscall.SIGKILL)
+		}
+		if !killed.IsZero() && now.Sub(killed) > killTimeout {
+			s.log("error", "processes of the group %d cannot be killed and keep running", pid)
+			break
+		}
+		time.Sleep(orphanInterval)
+	}
+	s.post(func() {
+		h.cleared = true
+		s.drain(h)
+		if h.End == nil {
+			s.after(outputTimeout, func() {
+				if h.End == nil {
+					h.out.giveUp()
+					s.drain(h)
+				}
+			})
+		}
+	})
+}
+
+// drain goes on with a process whose group is empty when its output has ended: it reaps the leader and tells the master.
+func (s *Server) drain(h *process) {
+	if !h.cleared || h.End != nil || !h.out.ended() {
+		return
+	}
+	status, _ := h.collect()
+	h.End = &End{At: h.deadAt, Code: status.ExitStatus()}
+	if status.Signaled() {
+		h.End.Code, h.End.Signal = -1, int(status.Signal())
+	}
+	switch {
+	case h.failed:
+		s.forget(h)
+	case !h.starting:
+		s.tell(h)
+		s.quiet()
+	}
+	s.reap() // orphans that stood behind it
+}
+
+// collect reaps pid if it has ended.
+func collect(pid int) (status syscall.WaitStatus, ok bool) {
+	for {
+		got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+		if err != syscall.EINTR {
+			return status, err == nil && got == pid || err == syscall.ECHILD
+		}
+	}
+}
+
+// killAll kills every group and closes empty when all have ended.
+func (s *Server) killAll(empty chan struct{}) {
+	left := false
+	for _, h := range s.processes {
+		if h.End == nil {
+			left = true
+			if h.PID != 0 {
+				_ = syscall.Kill(-h.PID, syscall.SIGKILL)
+			}
+		}
+	}
+	if !left {
+		close(empty)
+		return
+	}
+	s.quiet = func() {
+		s.quiet = func() {}
+		s.killAll(empty)
+	}
+}

@@ -1,0 +1,41 @@
+package keeper
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// bornIn lets a child die with the thread that forks it, and be born in a cgroup v2.
+func bornIn(sys *syscall.SysProcAttr, cgroup string) (closeIt func(), err error) {
+	sys.Pdeathsig = syscall.SIGKILL
+	if cgroup == "" {
+		return func() {}, nil
+	}
+	fd, err := unix.Open(cgroup, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open cgroup %s: %w", cgroup, err)
+	}
+	sys.UseCgroupFD, sys.CgroupFD = true, fd
+	return func() { _ = unix.Close(fd) }, nil
+}
+
+// sealed returns a file in memory with content that nobody can change.
+func sealed(content []byte) (int, error) {
+	fd, err := unix.MemfdCreate("launch", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+	if err != nil {
+		return 0, os.NewSyscallError("memfd_create", err)
+	}
+	if err := fill(fd, content); err != nil {
+		_ = unix.Close(fd)
+		return 0, err
+	}
+	seals := unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, seals); err != nil {
+		_ = unix.Close(fd)
+		return 0, os.NewSyscallError("seal", err)
+	}
+	return fd, nil
+}
