@@ -257,7 +257,7 @@ func TestRealV2(t *testing.T) {
 			g, _, err := tr.Make("a", "a", app.Resources{})
 			require.NoError(t, err)
 			require.Empty(t, g.V1())
-			run(t, g, "trap '' TERM; setsid sleep 1000 & while :; do sleep 0.01 & done")
+			run(t, g, "trap '' TERM; setsid sleep 1000 & while :; do sleep 0.01 & sleep 0.01; done")
 			eventually(t, "it runs", func() bool { return g.Stats().PIDs >= 3 })
 			require.Positive(t, g.Stats().CPU)
 			require.NoError(t, os.Mkdir(g.V2()+"/own", 0o755), "a group in it")

@@ -9,12 +9,12 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
 // Named returns who the `user` of a service means on this host, with the groups that the host has given it, but for the
-// one of the persons who may use the API. A number need not have a name. A number of native.users is refused: it may be
-// that of another service.
+// one of the persons who may use the API. A number need not have a name. One that may be that of a service is refused.
 func (r *Registry) Named(text string) (ID, error) {
 	id, err := r.named(text)
 	if err != nil {
@@ -29,7 +29,7 @@ func (r *Registry) named(text string) (ID, error) {
 		return ID{}, err
 	}
 	var id ID
-	u, err := lookUp(a.User)
+	u, err := userOf(a.User)
 	switch {
 	case err == nil:
 		if id, err = idOf(u); err != nil {
@@ -54,8 +54,10 @@ func (r *Registry) named(text string) (ID, error) {
 	}
 	id.Groups = slices.DeleteFunc(id.Groups, func(g int) bool { return g == id.GID || g == admins })
 	for _, n := range append([]int{id.UID, id.GID}, id.Groups...) {
-		if r.opts.Users.Contains(uint32(n)) {
-			return ID{}, fmt.Errorf("%d is one of native.users, %s, which are for services without `user`", n, r.opts.Users)
+		id := uint32(n)
+		if r.opts.Users.Contains(id) || engine.MayBeService(id) && !onHost(id) {
+			const text = "%d may be the number of another service, here (native.users %s) or of another installation"
+			return ID{}, fmt.Errorf(text, n, r.opts.Users)
 		}
 	}
 	if id.GID == admins && id.UID != 0 {
@@ -65,7 +67,7 @@ func (r *Registry) named(text string) (ID, error) {
 	return id, nil
 }
 
-func lookUp(name string) (*user.User, error) {
+func userOf(name string) (*user.User, error) {
 	if isNumber(name) {
 		return user.LookupId(name)
 	}

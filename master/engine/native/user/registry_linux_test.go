@@ -236,8 +236,9 @@ func TestNamed(t *testing.T) {
 	for text, want := range map[string]string{
 		"no-such-user":         "user no-such-user: this host has no such user; make it, or write its number",
 		"nobody:no-such-group": "this host has no group no-such-group",
-		"70001":                "70001 is one of native.users, 70000-74999",
-		"12345:70001":          "70001 is one of native.users",
+		"70001":                "70001 may be the number of another service, here (native.users 70000-74999)",
+		"12345:70001":          "70001 may be the number of another service",
+		"90001":                "90001 may be the number of another service",
 		"a b":                  `"a b" is not a name`,
 		"12345:daemon":         "its group is daemon, which may use the API without a token; write another: 12345:<group>",
 	} {

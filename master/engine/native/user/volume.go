@@ -52,8 +52,8 @@ const dataDir = "var/db/baetyl"
 
 // Settle gives the volume at path (a folder or a file, absolute, without links) to those who use it, once: when its
 // folder is new here, or its owner is another than before. It walks through a folder only then, and logs how much it
-// has changed. A folder with files of the master stays as it is; to write into one that is not the data of all services is
-// an error, but for root.
+// has changed. A folder with files of the master stays as it is; to write into one that is not the data of all services
+// is an error, but for root.
 func (r *Registry) Settle(path string, u engine.Use) (Settled, error) {
 	if dir := r.masters(path); dir != "" {
 		return Settled{}, r.writeMasters(path, dir, u.Writers)

@@ -50,7 +50,7 @@ func open(path string) (entry, error) {
 		}
 		fd = next
 	}
-	e, err := look(fd)
+	e, err := examine(fd)
 	if err == nil && e.mode&unix.S_IFMT != unix.S_IFDIR && e.mode&unix.S_IFMT != unix.S_IFREG {
 		e.close()
 		return entry{}, fmt.Errorf("%s is neither a folder nor a file", path)
@@ -62,8 +62,8 @@ func open(path string) (entry, error) {
 	return e, err
 }
 
-// look reads what fd is. It closes fd when it fails.
-func look(fd int) (entry, error) {
+// examine reads what fd is. It closes fd when it fails.
+func examine(fd int) (entry, error) {
 	var s unix.Statx_t
 	err := unix.Statx(fd, "", unix.AT_EMPTY_PATH|unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID, &s)
 	if err != nil {
@@ -134,7 +134,7 @@ func (w *walk) one(dir int, name, path string, depth int) error {
 	if err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
-	e, err := look(fd)
+	e, err := examine(fd)
 	if err != nil {
 		return err
 	}
