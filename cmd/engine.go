@@ -12,11 +12,9 @@ import (
 // newEngine returns the engine of the configured mode. To add an engine, add it here.
 func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
 	if cfg.Mode == masterapi.ModeNative {
-		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
+		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l}), nil
 	}
-	pull := cfg.Docker.Pull
 	return docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
-		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
 	})
 }

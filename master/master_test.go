@@ -56,7 +56,8 @@ func (d *device) read(t *testing.T, rel string) string {
 	return string(data)
 }
 
-func (d *device) master(t *testing.T) *master.Master {
+// config writes a configuration and reads it.
+func (d *device) config(t *testing.T) master.Config {
 	if d.server == "" {
 		d.server = "{address: 'unix://var/run/baetyl.sock'}"
 	}
@@ -64,7 +65,11 @@ func (d *device) master(t *testing.T) *master.Master {
 		"mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
-	m, err := master.New(cfg, d.fake,
+	return cfg
+}
+
+func (d *device) master(t *testing.T) *master.Master {
+	m, err := master.New(d.config(t), d.fake,
 		master.Options{Workdir: d.dir, Version: "1.2.3", Revision: "git-x", Log: log.Discard()})
 	require.NoError(t, err)
 	return m

@@ -13,6 +13,8 @@ import (
 	"errors"
 	nethttp "net/http"
 	"runtime/debug"
+	"sync"
+	"time"
 
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -42,6 +44,10 @@ type System interface {
 	// in Inspect.
 	Update(r masterapi.UpdateRequest) error
 	AvailablePort() (string, error)
+	// Restart begins to replace the master: masterapi.ErrRefused. who is for the log.
+	Restart(who string) error
+	// Reload reads the configuration again: masterapi.ErrRefused, and nothing has changed.
+	Reload() (masterapi.Reloaded, error)
 }
 
 type handler struct {
@@ -49,11 +55,15 @@ type handler struct {
 	system   System
 	log      log.Logger
 	identify func(*nethttp.Request) (caller, error)
+
+	refused refusals
+	mu      sync.Mutex     // guards running
+	running map[string]int // requests, by service
 }
 
 // New returns the handler of all routes, for services, which have a token.
 func New(services Services, system System, l log.Logger) nethttp.Handler {
-	h := &handler{services: services, system: system, log: l.WithField("api", "server")}
+	h := &handler{services: services, system: system, log: l.WithField("api", "server"), running: map[string]int{}}
 	h.identify = h.service
 	return h.routes()
 }
@@ -85,6 +95,8 @@ func (h *handler) routes() nethttp.Handler {
 	route(masterapi.RouteStart, h.start)
 	route(masterapi.RouteStop, h.stop)
 	route(masterapi.RouteReport, h.report)
+	route(masterapi.RouteRestart, h.restart)
+	route(masterapi.RouteReload, h.reload)
 	return mux
 }
 
@@ -92,7 +104,8 @@ func (h *handler) routes() nethttp.Handler {
 func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		by, err := h.identify(r)
-		l := h.log.WithField("method", r.Method).WithField("path", r.URL.EscapedPath()).WithField("caller", by.name)
+		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath())).
+			WithField("caller", quotable(by.name))
 		defer func() {
 			if p := recover(); p != nil {
 				l.Errorf("request panicked: %v\n%s", p, debug.Stack())
@@ -104,15 +117,19 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 			err = by.allow(route, r.PathValue("service"))
 		}
 		if err == nil {
-			out, err = f(r)
+			out, err = h.limited(by, r, f)
 		}
 		if err != nil {
 			e := statusOf(err)
-			what := "refused"
+			l = l.WithField("status", e.Status).WithError(err)
 			if e.Status >= nethttp.StatusInternalServerError {
-				what = "failed"
+				l.Warnf("request failed")
+			} else if more, ok := h.refused.note(by, time.Now()); ok {
+				if more > 0 {
+					l = l.WithField("refused_before", more)
+				}
+				l.Warnf("request refused")
 			}
-			l.WithField("status", e.Status).WithError(err).Warnf("request %s", what)
 			http.WriteError(w, e)
 			return
 		}
@@ -123,6 +140,16 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		}
 		http.WriteJSON(w, nethttp.StatusOK, out)
 	}
+}
+
+// limited runs f if the caller does not run too much already.
+func (h *handler) limited(by caller, r *nethttp.Request, f func(*nethttp.Request) (any, error)) (any, error) {
+	done, err := h.begin(by)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return f(r)
 }
 
 // statusOf is the one place where errors become statuses.
@@ -168,6 +195,13 @@ func (h *handler) port(*nethttp.Request) (any, error) {
 	p, err := h.system.AvailablePort()
 	return masterapi.PortAvailable{Port: p}, err
 }
+
+func (h *handler) restart(r *nethttp.Request) (any, error) {
+	p, _ := http.PeerOf(r.Context()) // at the admin socket there is always one
+	return nil, h.system.Restart("baetyl restart, " + p.String())
+}
+
+func (h *handler) reload(*nethttp.Request) (any, error) { return h.system.Reload() }
 
 func (h *handler) start(r *nethttp.Request) (any, error) {
 	var vars map[string]string

@@ -10,9 +10,6 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// AdminSocket is where persons reach the master, relative to its working directory. No service is given it.
-const AdminSocket = "var/run/baetyl/admin.sock"
-
 // Modes of the two sockets. Everybody may open the documented one, since a token is what counts there.
 const (
 	serviceMode = 0o666

@@ -87,6 +87,9 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 			m.services[spec.Name] = newTakenOver(m, spec, own, reaped)
 		}
 	}
+	if !isClosed(m.known) {
+		close(m.known)
+	}
 	m.mu.Unlock()
 	keep := enginesOf(adopt)
 	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)

@@ -26,8 +26,8 @@ func TestSignals(t *testing.T) {
 	}
 	require.Equal(t, syscall.SIGTERM, app.Signal(0).Signal())
 	require.Equal(t, "SIGTERM", app.Signal(0).String())
-	for _, text := range []string{"", "0", "65", "-1", "+1", "SIG", "SIGSIGTERM", "stop", "17", "CONT", "RTMIN+", "RTMIN-1",
-		"RTMIN+31", "RTMAX+1", "RTMIN3"} {
+	for _, text := range []string{"", "0", "65", "-1", "+1", "SIG", "SIGSIGTERM", "stop", "17", "CONT", "RTMIN+",
+		"RTMIN-1", "RTMIN+31", "RTMAX+1", "RTMIN3"} {
 		_, err := app.ParseSignal(text)
 		require.ErrorContains(t, err, "; write a name such as SIGTERM or SIGINT, or a number", text)
 	}
@@ -52,8 +52,10 @@ func FuzzParseSignal(f *testing.F) {
 
 func TestAccounts(t *testing.T) {
 	for text, want := range map[string]app.Account{
-		"root": {User: "root"}, "0": {User: "0"}, "1000:1000": {User: "1000", Group: "1000"}, "_apt:dialout": {"_apt", "dialout"},
-		"host$": {User: "host$"}, "a.b-c_d": {User: "a.b-c_d"}, "4294967294": {User: "4294967294"},
+		"root": {User: "root"}, "0": {User: "0"}, "1000:1000": {User: "1000", Group: "1000"},
+		"_apt:dialout": {"_apt", "dialout"},
+		"host$":        {User: "host$"},
+		"a.b-c_d":      {User: "a.b-c_d"}, "4294967294": {User: "4294967294"},
 	} {
 		got, err := app.ParseAccount(text)
 		require.NoError(t, err, text)

@@ -107,6 +107,11 @@ func (c *Client) Post(ctx context.Context, path string, header nethttp.Header, b
 	return err
 }
 
+// PostJSON is Put with the method POST.
+func (c *Client) PostJSON(ctx context.Context, path string, in, out any) error {
+	return c.do(ctx, nethttp.MethodPost, path, in, out)
+}
+
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
 	var body []byte
 	header := nethttp.Header{}

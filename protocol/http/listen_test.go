@@ -186,8 +186,10 @@ func TestARemovedSocketComesBack(t *testing.T) {
 		func() error { return os.Rename(path, path+".old") },
 	} {
 		require.NoError(t, remove())
-		require.Eventually(t, func() bool { _, err := os.Stat(path); return err == nil }, 5*time.Second, 10*time.Millisecond)
-		require.Eventually(t, func() bool { _, err := ask(t, "unix://"+path); return err == nil }, time.Second, time.Millisecond)
+		require.Eventually(t, func() bool {
+			_, err := ask(t, "unix://"+path)
+			return err == nil
+		}, 5*time.Second, 10*time.Millisecond)
 		answer, err := ask(t, "unix://"+mounted)
 		require.NoError(t, err)
 		require.Equal(t, "1", answer)

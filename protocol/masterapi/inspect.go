@@ -28,6 +28,8 @@ type Software struct {
 	BinVersion  string `json:"bin_version,omitempty"`
 	GitRevision string `json:"git_revision,omitempty"`
 	ConfVersion string `json:"conf_version,omitempty"` // of the application
+
+	StartTime *time.Time `json:"start_time,omitempty"` // of the master
 }
 
 // Hardware is the machine.

@@ -41,9 +41,10 @@ var rules = []rule{
 	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes, as the manager does
 	{"internal", []string{"internal", "protocol", "utils"}},                     // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
-	{"master/engine", []string{"master/engine", "protocol", "utils"}},
-	{"master", []string{"master", "protocol", "utils"}},
-	{"cmd", []string{"cmd", "master", "protocol", "utils"}},
+	{"keeper", []string{"keeper", "utils/logfile"}},
+	{"master/engine", []string{"keeper", "master/engine", "protocol", "utils"}},
+	{"master", []string{"keeper", "master", "protocol", "utils"}},
+	{"cmd", []string{"cmd", "keeper", "master", "protocol", "utils"}},
 	{"scripts", []string{"scripts", "utils"}},
 	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
