@@ -154,7 +154,7 @@ func TestFoldersOnlyRootMayEnter(t *testing.T) {
 		"create:" + closed + "/new": "read-only file system", "read:" + closed + "/a/b/passwd": "=",
 	}
 	require.Equal(t, want, try(t, s, keys(want)...))
-	require.NoFileExists(t, filepath.Join(closed, "a"), "a folder of the host was made")
+	require.NoDirExists(t, filepath.Join(closed, "a"), "a folder of the host was made")
 
 	s.Binds = nil
 	cmd := command()
@@ -172,7 +172,7 @@ func TestNothingIsMadeInVolumes(t *testing.T) {
 	s.Binds = []Bind{{Source: volume, Target: "/tmp/v"}, {Source: volume, Target: "/tmp/v/new"}}
 	_, text := refused(t, s)
 	require.Contains(t, text, "open /tmp/v/new: no such file or directory")
-	require.NoFileExists(t, filepath.Join(volume, "new"))
+	require.NoDirExists(t, filepath.Join(volume, "new"))
 }
 
 // A service that can write to a folder must not choose what root opens for the next start.
