@@ -19,6 +19,8 @@ const (
 	tmpOptions   = "mode=1777,size=25%,nr_inodes=128k"
 )
 
+const coverFlags = unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC // of a folder that holds what is bound below it
+
 // view is the tree of files as the program will see it, while it is changed. Sources are opened before the first
 // change, so that one can be shown again below a folder that is replaced.
 type view struct {
@@ -26,6 +28,7 @@ type view struct {
 	changes []change
 	covers  []string // folders that were replaced by empty ones, made read-only at the end
 	tmp     []string // the same, which stay writable
+	bound   []string // targets so far
 	nothing handle   // lies over files that are hidden; /dev may be hidden itself
 }
 
@@ -142,28 +145,34 @@ func (v *view) planTmp() error {
 // hide puts something empty over path.
 func (v *view) hide(path string) {
 	v.add(path, 2, "hide "+path, func() error {
-		info, err := os.Lstat(path)
-		switch {
-		case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR): // below a folder that is hidden
+		place, err := open(path)
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR) { // below a folder that is hidden
 			return nil
+		}
+		if err != nil {
+			return err
+		}
+		defer place.close()
+		mode, err := place.mode()
+		switch {
 		case err != nil:
 			return err
-		case info.IsDir():
+		case mode == unix.S_IFDIR:
 			return v.cover(path)
 		}
-		return unix.Mount(v.nothing.path(), path, "", unix.MS_BIND, "")
+		return unix.Mount(v.nothing.path(), place.path(), "", unix.MS_BIND, "")
 	})
 }
 
 // cover replaces a folder by an empty one.
 func (v *view) cover(dir string) error {
 	v.covers = append(v.covers, dir)
-	return unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, emptyOptions)
+	return mount("tmpfs", dir, "tmpfs", coverFlags, emptyOptions)
 }
 
+// seal makes a folder read-only that cover has made.
 func (v *view) seal(dir string) error {
-	const flags = unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV | unix.MS_NOEXEC
-	err := unix.Mount("", dir, "", flags, "")
+	err := mount("", dir, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|coverFlags, "")
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // another one lies over it
 	}
@@ -185,14 +194,10 @@ func (v *view) bind(source handle, b Bind) error {
 	if err := v.makePlace(source, b.Target); err != nil {
 		return err
 	}
-	target, err := open(b.Target)
-	if err != nil {
+	if err := mount(source.path(), b.Target, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 		return err
 	}
-	defer target.close()
-	if err := unix.Mount(source.path(), target.path(), "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
-		return err
-	}
+	v.bound = append(v.bound, b.Target)
 	if !b.ReadOnly {
 		return nil
 	}
@@ -200,10 +205,9 @@ func (v *view) bind(source handle, b Bind) error {
 }
 
 // makePlace makes the folder or the empty file that is bound over, in folders that were replaced. It makes none in
-// those of the host.
+// those of the host, also where they are bound below such a folder.
 func (v *view) makePlace(source handle, target string) error {
-	ours := func(root string) bool { return within(target, root) && target != root }
-	if !slices.ContainsFunc(v.covers, ours) && !slices.ContainsFunc(v.tmp, ours) {
+	if max(longest(v.covers, target), longest(v.tmp, target)) <= longest(v.bound, target) {
 		return nil
 	}
 	if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
@@ -225,7 +229,7 @@ func (v *view) makePlace(source handle, target string) error {
 // protect makes what is mounted at path and below read-only, and closes it to mounts that the host makes there later,
 // which would be writable.
 func protect(path string) error {
-	if err := remount(path, "", unix.MS_PRIVATE|unix.MS_REC); err != nil {
+	if err := mount("", path, "", unix.MS_PRIVATE|unix.MS_REC, ""); err != nil {
 		return err
 	}
 	mounts, err := readMounts()
@@ -236,7 +240,7 @@ func protect(path string) error {
 		if !within(m.point, path) {
 			continue
 		}
-		err := remount(m.point, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|m.flags)
+		err := mount("", m.point, "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|m.flags, "")
 		if err != nil && (m.point == path || !errors.Is(err, fs.ErrNotExist)) { // missing: another mount lies over it
 			return fmt.Errorf("make %s read-only: %w", m.point, err)
 		}
@@ -244,13 +248,14 @@ func protect(path string) error {
 	return nil
 }
 
-func remount(path, options string, flags uintptr) error {
+// mount is mount(2) at a path without links.
+func mount(source, path, system string, flags uintptr, options string) error {
 	target, err := open(path)
 	if err != nil {
 		return err
 	}
 	defer target.close()
-	return unix.Mount("", target.path(), "", flags, options)
+	return unix.Mount(source, target.path(), system, flags, options)
 }
 
 // hideProc mounts a /proc in which only processes of the same user are seen. "invisible" instead of its number: kernels

@@ -154,13 +154,25 @@ func TestFoldersOnlyRootMayEnter(t *testing.T) {
 		"create:" + closed + "/new": "read-only file system", "read:" + closed + "/a/b/passwd": "=",
 	}
 	require.Equal(t, want, try(t, s, keys(want)...))
-	require.NoFileExists(t, filepath.Join(closed, "a"), "a folder of the host was made")
+	require.NoDirExists(t, filepath.Join(closed, "a"), "a folder of the host was made")
 
 	s.Binds = nil
 	cmd := command()
 	cmd.Dir = work
 	_, why := output(t, cmd, s)
 	require.Equal(t, "0 enter the working directory: "+work+": no such file or directory", why)
+}
+
+// Below a folder of the host no place is made, wherever it is shown: it would be made as root, in what a service fills.
+func TestNothingIsMadeInVolumes(t *testing.T) {
+	needRoot(t)
+	volume := folder(t)
+	s := spec("see")
+	s.PrivateTmp = true
+	s.Binds = []Bind{{Source: volume, Target: "/tmp/v"}, {Source: volume, Target: "/tmp/v/new"}}
+	_, text := refused(t, s)
+	require.Contains(t, text, "open /tmp/v/new: no such file or directory")
+	require.NoDirExists(t, filepath.Join(volume, "new"))
 }
 
 // A service that can write to a folder must not choose what root opens for the next start.
@@ -175,7 +187,7 @@ func TestLinksAreNotFollowed(t *testing.T) {
 		text   string
 	}{
 		{func(s *Spec) { s.ReadOnly = []string{link} }, "make mounts: bind " + link + ": " + link + " is a link"},
-		{func(s *Spec) { s.Binds = []Bind{{Source: dir, Target: link + "/x"}} }, "make mounts: bind " + dir + " at " + link + "/x: " + link + " is a link"},
+		{func(s *Spec) { s.Binds = []Bind{{Source: dir, Target: link + "/x"}} }, "make mounts: bind " + dir + " at " + link + "/x: replace " + link + ": " + link + " is a link"},
 		{func(s *Spec) { s.Binds = []Bind{{Source: dir, Target: dir + "/new"}} }, "make mounts: bind " + dir + " at " + dir + "/new: open " + dir + "/new: no such file or directory"},
 	} {
 		s := spec("see")

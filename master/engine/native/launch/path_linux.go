@@ -54,6 +54,16 @@ func (h handle) mode() (uint32, error) {
 // within tells whether path is root or below it.
 func within(path, root string) bool { return path == root || strings.HasPrefix(path, root+"/") }
 
+// longest is the length of the longest of roots that path lies below, 0 when there is none.
+func longest(roots []string, path string) (n int) {
+	for _, r := range roots {
+		if path != r && within(path, r) {
+			n = max(n, len(r))
+		}
+	}
+	return n
+}
+
 // depth is how many folders path is away from the root.
 func depth(path string) int { return strings.Count(path, "/") }
 

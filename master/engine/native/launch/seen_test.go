@@ -35,6 +35,7 @@ func init() {
 var cleanups []func()
 
 func TestMain(m *testing.M) {
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // or each shim and program waits for a second at its end
 	code := m.Run()
 	for _, f := range cleanups {
 		f()
