@@ -4,6 +4,7 @@
 #
 #   up      boots, and returns when the machine takes commands. The first time its disk is a copy of that in the cache.
 #           FORWARD   ports of the machine to reach from here ('1883 8080'); DIR/port.1883 has the number on 127.0.0.1
+#           VM_CACHE  what build.sh has made (output/cache/vm)
 #           MEMORY    in MB (2048), CORES (2), CLOCK where the clock starts (now, UTC)
 #   run     a command as root, with its input, output and status (255: no connection). The machine's shell reads the words
 #   copy    SOURCE DEST: the folder SOURCE becomes DEST, or goes into it; everything belongs to root
@@ -20,7 +21,7 @@
 # recorded number and start time, never by name.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd -P)
-cache=$here/../../output/cache/vm
+cache=${VM_CACHE:-$here/../../output/cache/vm}
 PATH=$PATH:/usr/sbin:/sbin
 
 die() {

@@ -11,6 +11,7 @@
 package vm_test
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
@@ -37,7 +38,7 @@ func TestMain(m *testing.M) {
 }
 
 func prepare(run func() int) (int, error) {
-	if _, err := os.Stat("../../output/cache/vm/stamp"); err != nil {
+	if _, err := os.Stat(filepath.Join(cmp.Or(os.Getenv("VM_CACHE"), "../../output/cache/vm"), "stamp")); err != nil {
 		if os.Getenv("CI") == "true" {
 			return 1, fmt.Errorf("find what machines start from: %w", err)
 		}

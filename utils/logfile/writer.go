@@ -161,6 +161,9 @@ func (w *Writer) signal() {
 // drop counts a line that went for another one. w.mu is held.
 func (w *Writer) drop(line []byte) { w.dropFor(line, w.why()) }
 
+// tooFast is said when nothing else is known.
+const tooFast = "lines came faster than they could be written"
+
 // why says why lines are dropped. w.mu is held.
 func (w *Writer) why() string {
 	switch {
@@ -169,7 +172,7 @@ func (w *Writer) why() string {
 	case !w.since.IsZero() && time.Since(w.since) > hangs:
 		return "a write hung"
 	}
-	return "lines came faster than they could be written"
+	return tooFast
 }
 
 // dropFor counts a line that is lost. w.mu is held.
@@ -178,7 +181,10 @@ func (w *Writer) dropFor(line []byte, why string) {
 	l := &w.loss
 	now := time.Now()
 	if l.Lines == 0 {
-		l.From, l.Of, l.Why = now, map[string]int{}, why
+		l.From, l.Of = now, map[string]int{}
+	}
+	if l.Lines == 0 || why != tooFast {
+		l.Why = why
 	}
 	l.Lines, l.To = l.Lines+1, now
 	of := w.owner(line)
@@ -192,17 +198,18 @@ func (w *Writer) dropFor(line []byte, why string) {
 func (w *Writer) run() {
 	defer close(w.done)
 	defer w.to.Close()
-	var batch []byte
+	var batch, rest []byte // rest is what is not written of batch
 	for {
-		if len(batch) == 0 {
+		if len(rest) == 0 {
 			var ok bool
 			if batch, ok = w.next(batch); !ok {
 				return
 			}
+			rest = batch
 		}
-		n, err := w.to.Write(batch)
-		batch = batch[n:]
-		w.settle(len(batch) == 0, err)
+		n, err := w.to.Write(rest)
+		rest = rest[n:]
+		w.settle(len(rest) == 0, err)
 		if err == nil {
 			continue
 		}
