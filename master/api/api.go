@@ -106,6 +106,9 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		by, err := h.identify(r)
 		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath())).
 			WithField("caller", quotable(by.name))
+		if peer, ok := http.PeerOf(r.Context()); ok && !by.person {
+			l = l.WithField("peer", peer.String())
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				l.Errorf("request panicked: %v\n%s", p, debug.Stack())

@@ -174,3 +174,25 @@ func TestThereIsNoGroup(t *testing.T) {
 		require.Contains(t, wheel, "[403]", "group 0 is not the group that is missing")
 	}
 }
+
+// Whoever asks again and again, and is refused, fills no log.
+func TestRefusalsFillNoLog(t *testing.T) {
+	r := newRig(t)
+	s := serveSockets(t, r, "")
+	defer s.stop()
+	for i := range 200 {
+		c, err := http.NewClient(http.ClientConfig{
+			Address: s.service, Username: fmt.Sprint(i, strings.Repeat("x", 10000)), Password: "y",
+		})
+		require.NoError(t, err)
+		require.ErrorContains(t, c.Get(t.Context(), masterapi.PathPortAvailable, nil), "[401]")
+		c.Close()
+	}
+	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "none", Password: r.tokens["none"]})
+	require.NoError(t, err)
+	defer c.Close()
+	require.ErrorContains(t, c.Get(t.Context(), masterapi.PathPortAvailable, nil), "[403]")
+	text := s.log.text(t)
+	require.Equal(t, 11, strings.Count(text, "request refused"), "ten of strangers, and one of a service")
+	require.Less(t, len(text), 11*1000)
+}

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package http_test
 
@@ -298,4 +298,22 @@ func TestALongPath(t *testing.T) {
 	require.Equal(t, "2", answer)
 	stop(false)
 	require.NoFileExists(t, path)
+}
+
+// Whatever is kept under whatever name: only keys of the same name are taken, and give back what is in them.
+func FuzzKey(f *testing.F) {
+	f.Add("api", "64769:12", "unix:///var/run/x y.sock", "lock")
+	f.Add("api", "-", "tcp://127.0.0.1:0", "api  ")
+	f.Fuzz(func(t *testing.T, name, file, address, other string) {
+		if strings.Contains(name+file, " ") {
+			t.Skip() // neither has one
+		}
+		gotFile, gotAddress, ok := http.ParseKey(name, http.Key(name, file, address))
+		require.True(t, ok)
+		require.Equal(t, file, gotFile)
+		require.Equal(t, address, gotAddress)
+		if gotFile, gotAddress, ok := http.ParseKey(name, other); ok {
+			require.Equal(t, other, http.Key(name, gotFile, gotAddress))
+		}
+	})
 }

@@ -94,7 +94,9 @@ type Server struct {
 	handler nethttp.Handler
 	secure  *tls.Config
 	table   *table
-	addr    net.Addr // where Listen listens
+	addr    net.Addr      // where Listen listens
+	header  time.Duration // headerTimeout; of tests: less
+	body    time.Duration // bodyTimeout; of tests: less
 	leaving atomic.Bool
 	sockets []*socket      // the newest last; of Listen, then of the goroutine that watches, then of Serve
 	conns   sync.WaitGroup // connections, each with the goroutine that runs its handler
@@ -116,7 +118,8 @@ func NewServerWith(cfg ServerConfig, opts Options, handler nethttp.Handler) *Ser
 	if opts.Mode == 0 {
 		opts.Mode = 0o600
 	}
-	return &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.Log)}
+	return &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.Log),
+		header: headerTimeout, body: bodyTimeout}
 }
 
 // Listen opens the address, or takes it over from the server before. From then on callers wait in the queue of the
@@ -204,7 +207,7 @@ func (s *Server) Serve(ctx context.Context) error {
 func (s *Server) server() *nethttp.Server {
 	return &nethttp.Server{
 		Handler:           nethttp.HandlerFunc(s.serve),
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: s.header,
 		WriteTimeout:      s.cfg.Timeout + answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
@@ -251,7 +254,7 @@ func (s *Server) serve(w nethttp.ResponseWriter, r *nethttp.Request) {
 	defer cancel()
 	if r.Body != nethttp.NoBody {
 		control := nethttp.NewResponseController(w)
-		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout)) // every connection of a server has deadlines
+		_ = control.SetReadDeadline(time.Now().Add(s.body)) // every connection of a server has deadlines
 		r.Body = body{nethttp.MaxBytesReader(w, r.Body, MaxBody), control}
 	}
 	s.handler.ServeHTTP(w, r.WithContext(ctx))
