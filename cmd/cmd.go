@@ -75,6 +75,9 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			if err := master.Check(dir, path); err != nil {
 				return err
 			}
+			for _, line := range advice(dir, path) {
+				fmt.Fprintln(stderr, "warning:", line)
+			}
 			fmt.Fprintln(stdout, "OK!") // a running master looks for this text when it tries a new binary
 			return nil
 		}),

@@ -103,7 +103,7 @@ func runMaster(dir, config string) (err error) {
 	case held.Candidate:
 		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
 	}
-	e, err := newEngine(cfg, dir, l)
+	e, err := newEngine(cfg, dir, k, held.Processes, l)
 	if err != nil {
 		return err
 	}
