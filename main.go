@@ -4,6 +4,7 @@ package main
 import (
 	"os"
 
+	_ "github.com/baetyl/baetyl/keeper/early"                      // baetyl start is the keeper
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
 
 	"github.com/baetyl/baetyl/cmd"

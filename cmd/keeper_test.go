@@ -182,8 +182,10 @@ func TestCopyOfARunningInstallation(t *testing.T) {
 	require.NoError(t, err, string(out))
 	other := &device{dir: dir}
 	t.Cleanup(other.kill)
-	beside, _ := other.start(t)
-	other.await(t, copies)
+	beside, said := other.start(t)
+	require.Eventually(t, func() bool { // it has the same users, which are those of the original
+		return strings.Contains(said.String(), "another installation") || len(other.processes()) == copies
+	}, 20*time.Second, 20*time.Millisecond, "the copy does not start")
 	require.Equal(t, before, d.processes())
 	require.NoError(t, beside.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, beside.Wait())

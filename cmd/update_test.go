@@ -60,12 +60,6 @@ func newUpdatedDevice(t *testing.T) *device {
 	return d
 }
 
-// configure writes a conf.yml of native mode with further lines.
-func (d *device) configure(t *testing.T, lines string) {
-	text := "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\n" + lines + "\n"
-	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
-}
-
 func (d *device) copy(t *testing.T, from, to string) {
 	require.NoError(t, os.MkdirAll(filepath.Dir(d.path(to)), 0o755))
 	out, err := exec.Command("cp", from, d.path(to)).CombinedOutput()
