@@ -145,8 +145,8 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// processes returns the pids of the directory's services and of what they have started, which all have the address of
-// the API in their environment; or the ids of its containers.
+// processes returns the pids of the directory's services and of what they have started, but for what they sleep with:
+// all have the folder in their environment. In docker mode it returns the ids of its containers.
 func (d *device) processes() []string {
 	if d.containers != "" {
 		return d.docker("ps", "--quiet")
@@ -154,7 +154,9 @@ func (d *device) processes() []string {
 	var out []string
 	for _, pid := range pids() {
 		env, _ := os.ReadFile("/proc/" + pid + "/environ") // empty: it has ended
-		if bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) && bytes.Contains(env, []byte(d.dir+"/")) {
+		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+		ours := bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) && bytes.Contains(env, []byte(d.dir+"/"))
+		if ours && len(line) > 0 && !bytes.HasPrefix(line, []byte("sleep\x00")) {
 			out = append(out, pid)
 		}
 	}
