@@ -145,8 +145,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// processes returns the pids of the directory's services and of what they have started, but for what they sleep with:
-// all have the folder in their environment. In docker mode it returns the ids of its containers.
+// processes returns the pids of the directory's services and of what they have started, but for what they sleep with,
+// which is the same as its parent before it has become sleep: all have the folder in their environment. In docker mode
+// it returns the ids of its containers.
 func (d *device) processes() []string {
 	if d.containers != "" {
 		return d.docker("ps", "--quiet")
@@ -154,13 +155,31 @@ func (d *device) processes() []string {
 	var out []string
 	for _, pid := range pids() {
 		env, _ := os.ReadFile("/proc/" + pid + "/environ") // empty: it has ended
-		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-		ours := bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) && bytes.Contains(env, []byte(d.dir+"/"))
-		if ours && len(line) > 0 && !bytes.HasPrefix(line, []byte("sleep\x00")) {
+		if !bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) || !bytes.Contains(env, []byte(d.dir+"/")) {
+			continue
+		}
+		line := lineOf(pid)
+		if line != "" && !strings.HasPrefix(line, "sleep\x00") && line != lineOf(parentOf(pid)) {
 			out = append(out, pid)
 		}
 	}
 	return out
+}
+
+// lineOf is the command line of a process as the kernel shows it, empty when it has ended.
+func lineOf(pid string) string {
+	line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+	return string(line)
+}
+
+// parentOf is empty when the process has ended.
+func parentOf(pid string) string {
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	if f := strings.Fields(after); len(f) > 1 {
+		return f[1]
+	}
+	return ""
 }
 
 // pids are all processes of this machine.
@@ -177,11 +196,7 @@ func pids() (out []string) {
 // masterOf returns the pid of the master of a keeper, 0 while there is none.
 func masterOf(keeper int) int {
 	for _, pid := range pids() {
-		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
-		_, after, _ := strings.Cut(string(stat), ") ")
-		f := strings.Fields(after)
-		if len(f) > 1 && f[1] == strconv.Itoa(keeper) && strings.HasPrefix(string(line), "baetyl-master\x00") {
+		if parentOf(pid) == strconv.Itoa(keeper) && strings.HasPrefix(lineOf(pid), "baetyl-master\x00") {
 			n, _ := strconv.Atoi(pid)
 			return n
 		}

@@ -139,8 +139,7 @@ func TestKilledKeeper(t *testing.T) {
 
 // commandLine is empty when the process has ended.
 func commandLine(pid int) []string {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	return strings.FieldsFunc(string(text), func(r rune) bool { return r == 0 })
+	return strings.FieldsFunc(lineOf(strconv.Itoa(pid)), func(r rune) bool { return r == 0 })
 }
 
 func disjoint(a, b []string) bool {
