@@ -1,4 +1,5 @@
-// Command baetyl is the master: it runs the services of an application on an edge device.
+// Command baetyl runs the services of an application on an edge device. `baetyl start` is the keeper, which runs this
+// program again as the master.
 package main
 
 import (
@@ -8,6 +9,7 @@ import (
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
 
 	"github.com/baetyl/baetyl/cmd"
+	_ "github.com/baetyl/baetyl/keeper/early" // before the packages of the master are initialised
 )
 
 func main() { os.Exit(cmd.Main()) }
