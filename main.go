@@ -1,12 +1,15 @@
-// Command baetyl is the master: it runs the services of an application on an edge device.
+// Command baetyl runs the services of an application on an edge device. `baetyl start` is the keeper, which runs this
+// program again as the master.
 package main
 
 import (
 	"os"
 
+	_ "github.com/baetyl/baetyl/keeper/early"                      // baetyl start is the keeper
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
 
 	"github.com/baetyl/baetyl/cmd"
+	_ "github.com/baetyl/baetyl/keeper/early" // before the packages of the master are initialised
 )
 
 func main() { os.Exit(cmd.Main()) }

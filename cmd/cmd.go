@@ -75,10 +75,11 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			if err := master.Check(dir, path); err != nil {
 				return err
 			}
+			// First: a running master looks for this text, in the first 4 KB, when it tries a new binary.
+			fmt.Fprintln(stdout, "OK!")
 			for _, line := range advice(dir, path) {
 				fmt.Fprintln(stderr, "warning:", line)
 			}
-			fmt.Fprintln(stdout, "OK!") // a running master looks for this text when it tries a new binary
 			return nil
 		}),
 	}

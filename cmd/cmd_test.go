@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -58,6 +60,18 @@ func TestMain(m *testing.M) {
 type device struct {
 	dir        string
 	containers string // docker mode: what the names of its services begin with
+	users      int    // which range of users its services have: each installation has one of its own
+}
+
+// devices counts them.
+var devices atomic.Int32
+
+// configure writes a conf.yml of native mode with further lines.
+func (d *device) configure(t *testing.T, lines string) {
+	first := 76000 + os.Getpid()%5*4000 + d.users%40*100 // of one whose folder is gone it is free again
+	text := fmt.Sprintf("mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nnative: {users: %d-%d}\n%s\n",
+		first, first+99, lines)
+	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
 }
 
 func newDevice(t *testing.T, application string) *device {
@@ -67,7 +81,8 @@ func newDevice(t *testing.T, application string) *device {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	d := &device{dir: dir}
-	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n", 0o644)
+	d.users = int(devices.Add(1))
+	d.configure(t, "grace: 3s")
 	d.write(t, "var/db/baetyl/application.yml", application, 0o644)
 	require.NoError(t, os.Mkdir(d.path("bin"), 0o755))
 	require.NoError(t, os.Link(program, d.path("bin/baetyl")))
@@ -130,8 +145,9 @@ func (o *output) String() string {
 	return o.text.String()
 }
 
-// processes returns the pids of the directory's services and of what they have started, which all have the address of
-// the API in their environment; or the ids of its containers.
+// processes returns the pids of the directory's services and of what they have started, but for what they sleep with,
+// which is the same as its parent before it has become sleep: all have the folder in their environment. In docker mode
+// it returns the ids of its containers.
 func (d *device) processes() []string {
 	if d.containers != "" {
 		return d.docker("ps", "--quiet")
@@ -139,11 +155,31 @@ func (d *device) processes() []string {
 	var out []string
 	for _, pid := range pids() {
 		env, _ := os.ReadFile("/proc/" + pid + "/environ") // empty: it has ended
-		if bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) && bytes.Contains(env, []byte(d.dir+"/")) {
+		if !bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) || !bytes.Contains(env, []byte(d.dir+"/")) {
+			continue
+		}
+		line := lineOf(pid)
+		if line != "" && !strings.HasPrefix(line, "sleep\x00") && line != lineOf(parentOf(pid)) {
 			out = append(out, pid)
 		}
 	}
 	return out
+}
+
+// lineOf is the command line of a process as the kernel shows it, empty when it has ended.
+func lineOf(pid string) string {
+	line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+	return string(line)
+}
+
+// parentOf is empty when the process has ended.
+func parentOf(pid string) string {
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	if f := strings.Fields(after); len(f) > 1 {
+		return f[1]
+	}
+	return ""
 }
 
 // pids are all processes of this machine.
@@ -160,11 +196,7 @@ func pids() (out []string) {
 // masterOf returns the pid of the master of a keeper, 0 while there is none.
 func masterOf(keeper int) int {
 	for _, pid := range pids() {
-		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
-		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
-		_, after, _ := strings.Cut(string(stat), ") ")
-		f := strings.Fields(after)
-		if len(f) > 1 && f[1] == strconv.Itoa(keeper) && strings.HasPrefix(string(line), "baetyl-master\x00") {
+		if parentOf(pid) == strconv.Itoa(keeper) && strings.HasPrefix(lineOf(pid), "baetyl-master\x00") {
 			n, _ := strconv.Atoi(pid)
 			return n
 		}

@@ -139,8 +139,7 @@ func TestKilledKeeper(t *testing.T) {
 
 // commandLine is empty when the process has ended.
 func commandLine(pid int) []string {
-	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
-	return strings.FieldsFunc(string(text), func(r rune) bool { return r == 0 })
+	return strings.FieldsFunc(lineOf(strconv.Itoa(pid)), func(r rune) bool { return r == 0 })
 }
 
 func disjoint(a, b []string) bool {
@@ -182,8 +181,10 @@ func TestCopyOfARunningInstallation(t *testing.T) {
 	require.NoError(t, err, string(out))
 	other := &device{dir: dir}
 	t.Cleanup(other.kill)
-	beside, _ := other.start(t)
-	other.await(t, copies)
+	beside, said := other.start(t)
+	require.Eventually(t, func() bool { // it has the same users, which are those of the original
+		return strings.Contains(said.String(), "another installation") || len(other.processes()) == copies
+	}, 20*time.Second, 20*time.Millisecond, "the copy does not start")
 	require.Equal(t, before, d.processes())
 	require.NoError(t, beside.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, beside.Wait())

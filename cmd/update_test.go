@@ -48,7 +48,7 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 3s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 8s}")
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "exit"), 0o644)
@@ -58,12 +58,6 @@ func newUpdatedDevice(t *testing.T) *device {
 	d.copy(t, programs["1.0.0"], "bin/baetyl")
 	d.copy(t, programs["2.0.0"], "var/db/baetyl/master/2.0.0/bin/baetyl")
 	return d
-}
-
-// configure writes a conf.yml of native mode with further lines.
-func (d *device) configure(t *testing.T, lines string) {
-	text := "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\n" + lines + "\n"
-	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
 }
 
 func (d *device) copy(t *testing.T, from, to string) {

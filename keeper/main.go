@@ -20,6 +20,7 @@ import (
 const (
 	MasterName = "baetyl-master"
 	CheckName  = "baetyl-check"
+	GuardName  = "baetyl-guard"
 )
 
 // Early makes this program a keeper when its arguments say so, and returns otherwise. It is called from an init, on the
@@ -38,6 +39,9 @@ func Early(o Options) {
 	runtime.LockOSThread()
 	if os.Getenv(envCheck) != "" {
 		answerCheck()
+	}
+	if os.Getenv(envGuard) != "" {
+		runGuard()
 	}
 	os.Exit(run(o))
 }
@@ -60,8 +64,17 @@ func run(o Options) int {
 		return 1
 	}
 	signal.Notify(k.signals, handled()...)
+	var came []os.Signal
+	if before != nil {
+		came = leaveGuard(before.Guard)
+	}
+	k.first = func() {
+		k.begin(before)
+		for _, sig := range came {
+			k.handle(sig)
+		}
+	}
 	go k.loop() // ends with over
-	go k.post(func() { k.begin(before) })
 	go func() { <-k.ended; close(k.thread) }()
 	work(k.thread)
 	k.console.flush(flushTimeout)

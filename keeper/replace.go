@@ -4,6 +4,7 @@ package keeper
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -145,15 +146,8 @@ func (k *supervisor) exec() {
 	k.peer.halt()
 	s := k.save(true) // half lines wait from here on
 	err := flushFiles(k.openFiles(), haltLimit)
-	wait := k.o.Retry
 	if err == nil {
-		signal.Ignore(handled()...)
-		if len(k.signals) == 0 {
-			err = k.execNow(s)
-		} else {
-			err, wait = fmt.Errorf("a signal came"), time.Second
-		}
-		signal.Notify(k.signals, handled()...)
+		err = k.execNow(s)
 	}
 	k.logf("error", "replace the keeper: %v", err)
 	for _, h := range k.processes {
@@ -161,10 +155,29 @@ func (k *supervisor) exec() {
 	}
 	k.readMaster(k.m)
 	k.peer.resume()
-	k.later(wait)
+	k.later(k.o.Retry)
 }
 
+// execNow returns only with an error.
 func (k *supervisor) execNow(s *saved) error {
+	k.logf("info", "the keeper is replaced by that of %s", k.program)
+	k.console.flush(haltLimit)
+	failed := make(chan error)
+	k.thread <- func() { failed <- k.execOnThread(s) } // the one that has forked all children: they end with it
+	err := <-failed
+	signal.Notify(k.signals, handled()...)
+	for _, sig := range leaveGuard(s.Guard) {
+		go k.post(func() { k.handle(sig) })
+	}
+	return err
+}
+
+func (k *supervisor) execOnThread(s *saved) error {
+	s.Guard = startGuard()
+	signal.Ignore(handled()...) // the runtime would end the program; the guard sees them nevertheless
+	if len(k.signals) > 0 {
+		return errors.New("a signal came")
+	}
 	fd, err := s.file()
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
@@ -172,16 +185,9 @@ func (k *supervisor) execNow(s *saved) error {
 	defer syscall.Close(fd)
 	env := append(environ(), fmt.Sprintf("%s=%d", envState, fd))
 	carried := append(s.descriptors(), fd)
-	failed := make(chan error)
-	k.logf("info", "the keeper is replaced by that of %s", k.program)
-	k.console.flush(haltLimit)
-	k.thread <- func() { // the thread that has forked all children: they end with it
-		inherit(carried, true)
-		err := syscall.Exec(k.program, os.Args, env)
-		inherit(carried, false)
-		failed <- fmt.Errorf("exec %s: %w", k.program, err)
-	}
-	err = <-failed
+	inherit(carried, true)
+	err = syscall.Exec(k.program, os.Args, env)
+	inherit(carried, false)
 	runtime.KeepAlive(k)
-	return err
+	return fmt.Errorf("exec %s: %w", k.program, err)
 }

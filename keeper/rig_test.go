@@ -167,6 +167,9 @@ func runMaster(dir string) int {
 		for _, p := range state.Processes {
 			_ = c.Signal(p.Handle, syscall.SIGTERM)
 			<-c.Ended(p.Handle)
+			end, ok := c.End(p.Handle)
+			tail, err := c.Tail(p.Handle)
+			note(dir, fmt.Sprintf("%s ended: %+v %v %q %v", p.Handle, end, ok, tail, err))
 		}
 		_ = c.Stopped(e.Why)
 		return 0

@@ -38,6 +38,7 @@ type Server struct {
 	greet    func(p *peer, r Request)       // answers Hello
 	other    func(p *peer, r Request) error // calls that are about the master itself
 	onSignal func(os.Signal)
+	first    func() // before anything else
 	quiet    func() // after something that was waited for has ended: a start, a process
 }
 
@@ -51,6 +52,7 @@ func newServer(orphan bool, log func(level, format string, args ...any)) *Server
 		grace:   defaultGrace,
 		other:   func(*peer, Request) error { return nil },
 		quiet:   func() {},
+		first:   func() {},
 	}
 	s.greet = func(p *peer, r Request) { s.welcome(p, Reply{ID: r.ID}) }
 	return s
@@ -82,6 +84,7 @@ func (s *Server) loop() {
 	defer close(s.ended)
 	signal.Notify(s.children, syscall.SIGCHLD)
 	defer signal.Stop(s.children)
+	s.first()
 	for !s.over {
 		select {
 		case f := <-s.calls:

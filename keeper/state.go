@@ -31,6 +31,7 @@ type saved struct {
 	Rejected  string
 	Replaced  string // digest of the last keeper that was executed
 	Master    *savedMaster
+	Guard     [2]int // descriptors to and from what keeps signals; -1: nothing does
 }
 
 type savedProcess struct {
@@ -156,7 +157,7 @@ func (s *saved) descriptors() (all []int) {
 			all = append(all, f.Files...)
 		}
 	}
-	return all
+	return append(all, s.Guard[:]...)
 }
 
 // inherit lets the descriptors go over an exec, or no more.

@@ -58,8 +58,8 @@ func (k *supervisor) stop(why string) {
 	}
 }
 
-// stopMaster tells the master. One that has not said Hello is told then; it has the time in which a master says that it
-// is alive.
+// stopMaster tells the master. One that has not said Hello is asked by a signal, which may end it at once, and told when
+// it says Hello; it has the time in which a master says that it is alive.
 func (k *supervisor) stopMaster() {
 	m := k.m
 	switch {
@@ -71,6 +71,7 @@ func (k *supervisor) stopMaster() {
 		m.told = true
 		m.peer.send(Event{Kind: EventStop, Why: k.stopping}, nil)
 	default:
+		_ = syscall.Kill(m.pid, syscall.SIGTERM)
 		k.arm(m)
 	}
 }
