@@ -29,10 +29,8 @@ func newEngine(
 		}
 		return native.New(o), nil
 	}
-	pull := cfg.Docker.Pull
 	return docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
-		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
 	})
 }
 

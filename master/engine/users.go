@@ -73,6 +73,7 @@ func (r *Users) UnmarshalYAML(unmarshal func(any) error) error {
 // Use says who uses a volume, as the application has it.
 type Use struct {
 	Writers []Member // that mount it writable, in the order of the application
+	Readers []Member // the others that mount it
 	Owner   Member   // its key owner; the zero value: none
 }
 
@@ -87,11 +88,17 @@ func UseOf(c *app.Config, name string) Use {
 		if s.Name == v.Owner {
 			u.Owner = Member{s.Name, s.User}
 		}
+		mounts, writes := false, false
 		for _, m := range s.Mounts {
-			if !m.ReadOnly && (m.Name == name || samePath(c.Volume(m.Name), v)) {
-				u.Writers = append(u.Writers, Member{s.Name, s.User})
-				break
+			if m.Name == name || samePath(c.Volume(m.Name), v) {
+				mounts, writes = true, writes || !m.ReadOnly
 			}
+		}
+		switch {
+		case writes:
+			u.Writers = append(u.Writers, Member{s.Name, s.User})
+		case mounts:
+			u.Readers = append(u.Readers, Member{s.Name, s.User})
 		}
 	}
 	if u.Owner == (Member{}) {

@@ -52,8 +52,9 @@ volumes:
 `))
 	require.NoError(t, err)
 	writers := []engine.Member{{Service: "a", User: "root"}, {Service: "b"}}
-	require.Equal(t, engine.Use{Writers: writers}, engine.UseOf(c, "v"))
-	require.Equal(t, engine.Use{Writers: writers}, engine.UseOf(c, "same"))
+	readers := []engine.Member{{Service: "c"}}
+	require.Equal(t, engine.Use{Writers: writers, Readers: readers}, engine.UseOf(c, "v"))
+	require.Equal(t, engine.Use{Writers: writers, Readers: readers}, engine.UseOf(c, "same"))
 	d := []engine.Member{{Service: "d"}}
 	require.Equal(t, engine.Use{Writers: d, Owner: engine.Member{Service: "c"}}, engine.UseOf(c, "other"))
 	require.Equal(t, engine.Use{Writers: d, Owner: engine.Member{User: "pi:dialout"}}, engine.UseOf(c, "none"))

@@ -30,8 +30,9 @@ func TestConfigure(t *testing.T) {
 			r := request{
 				Service: engine.Service{Service: s, Networks: c.Networks},
 				Spec: engine.Spec{
-					Name: s.Name,
-					Env:  map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"},
+					Name:   s.Name,
+					Handle: "handle",
+					Env:    map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"},
 				},
 				Master: "master",
 				Run:    "run",
@@ -60,6 +61,8 @@ func TestConfigure(t *testing.T) {
 			}
 			p, err := configure(r)
 			require.NoError(t, err)
+			require.Equal(t, r.Service.Digest(), p.Config.Labels[labelDigest])
+			p.Config.Labels[labelDigest] = "digest" // another one with every new key of application.yml
 			// What is empty says nothing.
 			got, err := json.MarshalIndent(pruned(t, p), "", "  ")
 			require.NoError(t, err)

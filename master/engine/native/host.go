@@ -31,7 +31,7 @@ func selfExe() string {
 
 // output is where the lines of an instance go.
 func (e *Engine) output(service, instance string) keeper.Output {
-	c, d := e.opts.Output, conf.Default[log.Config]()
+	c, d := e.limits.Load(), conf.Default[log.Config]()
 	return keeper.Output{
 		File:     filepath.Join(e.opts.Workdir, output.File(service)),
 		Instance: instance,

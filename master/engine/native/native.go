@@ -25,6 +25,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/baetyl/baetyl/keeper"
@@ -67,10 +68,11 @@ type Options struct {
 
 // Engine implements engine.Engine.
 type Engine struct {
-	opts  Options
-	probe sync.Once
-	said  sync.Once        // of lacks
-	can   launch.Abilities // written under probe
+	opts   Options
+	limits atomic.Pointer[log.Config] // Options.Output, and what Set has made of it
+	probe  sync.Once
+	said   sync.Once        // of lacks
+	can    launch.Abilities // written under probe
 
 	mu   sync.Mutex                // guards what follows
 	held map[string]keeper.Process // of earlier masters, by handle, until adopted or ended
@@ -88,8 +90,12 @@ func New(opts Options) *Engine {
 	for _, p := range opts.Held {
 		e.held[p.Handle] = p
 	}
+	e.Set(opts.Output)
 	return e
 }
+
+// Set changes Options.Output for the instances that start from now on.
+func (e *Engine) Set(output log.Config) { e.limits.Store(&output) }
 
 // Name is native.
 func (e *Engine) Name() string { return masterapi.ModeNative }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native/user"
@@ -174,6 +175,24 @@ func TestDamagedClaims(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(b.host, usual.String()), []byte("{half"), 0o600))
 	b.registry()
 	require.Contains(t, b.log.String(), "claim of native.users is damaged")
+}
+
+// A host that keeps nothing has no claims; services have users all the same.
+func TestReadOnlyHost(t *testing.T) {
+	b := newBench(t)
+	at := filepath.Join(b.dir, "system")
+	require.NoError(t, os.Mkdir(at, 0o755))
+	require.NoError(t, unix.Mount("none", at, "tmpfs", unix.MS_RDONLY, ""))
+	t.Cleanup(func() { require.NoError(t, unix.Unmount(at, unix.MNT_DETACH)) })
+	b.host = filepath.Join(at, "lib/native-users")
+	service(t, b.registry(), "hub")
+	require.Contains(t, b.log.String(), "a second installation here needs another native.users")
+
+	// A volume on it is as whoever made it wanted it.
+	r := b.registry()
+	s, err := r.Settle(at, engine.Use{Writers: member("hub")})
+	require.NoError(t, err)
+	require.Empty(t, s.Warnings)
 }
 
 func TestNamed(t *testing.T) {

@@ -19,10 +19,21 @@ type Settled struct {
 	Warnings []string
 }
 
+// Access is what the group of a volume may do, beside its owner.
+type Access int
+
+// What a group may do. Private changes no mode: nobody but the owner is in the group, and some programs want keys that
+// no group reads.
+const (
+	Private Access = iota
+	Read
+	Write
+)
+
 // owner is what a folder and all in it are to have.
 type owner struct {
 	uid, gid int
-	write    bool // the group may write too
+	group    Access
 }
 
 // given is a folder that has been given to its owner.
@@ -31,7 +42,7 @@ type given struct {
 	Ino   uint64 `json:"ino"`
 	UID   int    `json:"uid"`
 	GID   int    `json:"gid"`
-	Write bool   `json:"write,omitempty"`
+	Group Access `json:"group"`
 }
 
 // mastersDirs hold what is not one service's, relative to the working directory: they are given to nobody.
@@ -51,8 +62,8 @@ func (r *Registry) Settle(path string, u engine.Use) (Settled, error) {
 	if err != nil {
 		return Settled{}, fmt.Errorf("give volume %s away: %w", path, err)
 	}
-	out := Settled{GID: o.gid, Shared: o.write}
-	out.Warnings, err = r.Give(path, o.uid, o.gid, o.write)
+	out := Settled{GID: o.gid, Shared: o.group == Write}
+	out.Warnings, err = r.Give(path, o.uid, o.gid, o.group)
 	return out, err
 }
 
@@ -92,7 +103,13 @@ func (r *Registry) owner(path string, u engine.Use) (owner, error) {
 		}
 		o.uid = id.UID
 	}
-	o.write = slices.ContainsFunc(u.Writers, func(w engine.Member) bool { return w != who })
+	another := func(m engine.Member) bool { return m != who }
+	switch {
+	case slices.ContainsFunc(u.Writers, another):
+		o.group = Write
+	case slices.ContainsFunc(u.Readers, another):
+		o.group = Read
+	}
 	return o, nil
 }
 
@@ -126,10 +143,10 @@ func within(path, dir string) bool {
 
 // Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does so
 // once: later calls with the same owner find it recorded and touch nothing, as long as it is the same folder. Others
-// get no access; the group reads or, with write, writes. No link is followed. Left alone, and named in warnings: what
+// get no access; the group has what it is to have. No link is followed. Left alone, and named in warnings: what
 // has a second name (a hard link, which may be that of a file outside), devices, other file systems, and what cannot
 // be changed.
-func (r *Registry) Give(path string, uid, gid int, write bool) (warnings []string, err error) {
+func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []string, err error) {
 	r.giving.Lock()
 	defer r.giving.Unlock()
 	top, err := open(path)
@@ -137,7 +154,7 @@ func (r *Registry) Give(path string, uid, gid int, write bool) (warnings []strin
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
 	defer top.close()
-	now := given{Dev: top.id.dev, Ino: top.id.ino, UID: uid, GID: gid, Write: write}
+	now := given{Dev: top.id.dev, Ino: top.id.ino, UID: uid, GID: gid, Group: group}
 	key := r.key(path)
 	before, others := r.given(key)
 	if before == now && top.uid == uid && top.gid == gid {
@@ -149,7 +166,7 @@ func (r *Registry) Give(path string, uid, gid int, write bool) (warnings []strin
 	if err := r.record(key, given{}); err != nil { // until the walk is done
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
-	w := walk{owner: owner{uid, gid, write}, skip: others}
+	w := walk{owner: owner{uid, gid, group}, skip: others}
 	if err := w.give(top); err != nil {
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}

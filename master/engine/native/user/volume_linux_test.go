@@ -10,9 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native/user"
-	"github.com/stretchr/testify/require"
 )
 
 // file makes a file of root with its folders.
@@ -71,7 +72,7 @@ func TestVolumeOfOneService(t *testing.T) {
 	dir := b.path("var/db/baetyl/hub-data")
 	f := b.file("var/db/baetyl/hub-data/sub/secret", 0o600)
 	b.file("var/db/baetyl/hub-data/run.sh", 0o755)
-	s, err := r.Settle(dir, engine.Use{Writers: member("hub")})
+	s, err := r.Settle(dir, engine.Use{Writers: member("hub"), Readers: member("spy")})
 	require.NoError(t, err)
 	require.Empty(t, s.Warnings)
 	require.False(t, s.Shared)
@@ -89,10 +90,27 @@ func TestVolumeOfOneService(t *testing.T) {
 
 	// Later starts touch nothing, not even what has another owner by now.
 	require.NoError(t, os.Chown(f, 0, 0))
-	_, err = b.registry().Settle(dir, engine.Use{Writers: member("hub")})
+	_, err = b.registry().Settle(dir, engine.Use{Writers: member("hub"), Readers: member("spy")})
 	require.NoError(t, err)
 	b.is(f, "0 0 0640")
 	require.Equal(t, 1, strings.Count(b.log.String(), "files of a volume"))
+}
+
+// What only its owner uses keeps its modes: a key that no group may read stays one.
+func TestPrivateVolume(t *testing.T) {
+	b := newBench(t)
+	r := b.registry()
+	key := b.file("var/db/x/id_rsa", 0o600)
+	use := engine.Use{Writers: member("tunnel")}
+	s, err := r.Settle(filepath.Dir(key), use)
+	require.NoError(t, err)
+	id := service(t, r, "tunnel")
+	b.is(key, fmt.Sprintf("%d %d 0600", id.UID, s.GID))
+	b.is(filepath.Dir(key), fmt.Sprintf("%d %d 2750", id.UID, s.GID))
+	use.Readers = member("reader")
+	_, err = r.Settle(filepath.Dir(key), use)
+	require.NoError(t, err)
+	b.is(key, fmt.Sprintf("%d %d 0640", id.UID, s.GID))
 }
 
 // Several that write have the group.
@@ -125,7 +143,7 @@ func TestReadOnlyVolume(t *testing.T) {
 	r := b.registry()
 	b.passable()
 	key := b.file("var/db/baetyl/conf/key.pem", 0o600)
-	s, err := r.Settle(filepath.Dir(key), engine.Use{})
+	s, err := r.Settle(filepath.Dir(key), engine.Use{Readers: member("hub")})
 	require.NoError(t, err)
 	b.is(key, fmt.Sprintf("0 %d 0640", s.GID))
 	require.True(t, as(t, service(t, r, "hub"), []int{s.GID}, "cat "+key))
@@ -133,7 +151,7 @@ func TestReadOnlyVolume(t *testing.T) {
 	require.False(t, as(t, service(t, r, "spy"), nil, "cat "+key))
 
 	single := b.file("var/db/single", 0o644)
-	s, err = r.Settle(single, engine.Use{})
+	s, err = r.Settle(single, engine.Use{Readers: member("hub")})
 	require.NoError(t, err)
 	b.is(single, fmt.Sprintf("0 %d 0640", s.GID))
 }
@@ -198,7 +216,7 @@ func TestNestedVolumes(t *testing.T) {
 	require.NoError(t, err)
 	gid, err := r.Volume(filepath.Dir(f))
 	require.NoError(t, err)
-	b.is(f, fmt.Sprintf("%d %d 0640", service(t, r, "inner").UID, gid))
+	b.is(f, fmt.Sprintf("%d %d 0600", service(t, r, "inner").UID, gid))
 }
 
 // A new folder at the same place is given away again, and so is everything when the list is lost.
@@ -214,7 +232,7 @@ func TestGivenAgain(t *testing.T) {
 	b.file("var/db/v/f", 0o600)
 	s, err := r.Settle(dir, use)
 	require.NoError(t, err)
-	want := fmt.Sprintf("%d %d 0640", service(t, r, "hub").UID, s.GID)
+	want := fmt.Sprintf("%d %d 0600", service(t, r, "hub").UID, s.GID)
 	b.is(f, want)
 	require.NoError(t, os.Remove(b.path(user.File)))
 	require.NoError(t, os.Chown(f, 0, 0))
@@ -227,7 +245,7 @@ func TestGivenAgain(t *testing.T) {
 	require.NoError(t, err)
 	s, err = r.Settle(dir, use)
 	require.NoError(t, err)
-	b.is(f, fmt.Sprintf("%d %d 0640", service(t, r, "hub").UID, s.GID))
+	b.is(f, fmt.Sprintf("%d %d 0600", service(t, r, "hub").UID, s.GID))
 	require.GreaterOrEqual(t, s.GID, 90000)
 }
 
@@ -245,7 +263,7 @@ func TestManyFiles(t *testing.T) {
 	require.NoError(t, err)
 	t.Logf("10,000 files: %s", time.Since(began))
 	require.Contains(t, b.log.String(), "files=10101")
-	b.is(b.path("var/db/v/99/9999"), fmt.Sprintf("%d %d 0640", service(t, r, "hub").UID, groupOf(t, r, b)))
+	b.is(b.path("var/db/v/99/9999"), fmt.Sprintf("%d %d 0600", service(t, r, "hub").UID, groupOf(t, r, b)))
 	began = time.Now()
 	_, err = r.Settle(b.path("var/db/v"), engine.Use{Writers: member("hub")})
 	require.NoError(t, err)

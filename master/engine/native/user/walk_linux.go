@@ -190,7 +190,7 @@ func (w *walk) set(e entry, deny uint32) error {
 	return nil
 }
 
-// mode is the mode that e is to have: the group reads what the owner reads, or has what the owner has.
+// mode is the mode that e is to have: the group reads what the owner reads, or has what the owner has, or what it has.
 func (w *walk) mode(e entry) uint32 {
 	mode := e.mode & 0o7777
 	switch e.mode & unix.S_IFMT {
@@ -198,17 +198,14 @@ func (w *walk) mode(e entry) uint32 {
 		return mode
 	case unix.S_IFDIR:
 		mode = mode&^unix.S_ISUID | unix.S_ISGID // what is made in it belongs to the group too
-		mode |= 0o050
-		if w.owner.write {
-			mode |= 0o020
-		}
-		return mode
+	default:
+		mode &^= unix.S_ISUID | unix.S_ISGID
 	}
-	mode &^= unix.S_ISUID | unix.S_ISGID
-	mode |= mode & 0o400 >> 3
-	mode |= mode & 0o100 >> 3
-	if w.owner.write {
-		mode |= mode & 0o200 >> 3
+	switch w.owner.group {
+	case Read:
+		mode |= mode & 0o500 >> 3
+	case Write:
+		mode |= mode & 0o700 >> 3
 	}
 	return mode
 }
