@@ -348,6 +348,8 @@ func TestSocketIsLinked(t *testing.T) {
 	_, i := h.start(t, h.service(t, "svc", "readlink var/run/baetyl.sock"), nil)
 	enginetest.Ended(t, i)
 	require.Equal(t, []string{"/run/some.sock"}, i.Output())
+	kill(i)
+	require.Equal(t, []string{"/run/some.sock"}, i.Output(), "also when the keeper has forgotten it")
 
 	s := with(h.service(t, "svc2", "exit 0"), "v", "var/db/baetyl/v", "var", false)
 	_, err := h.Open(t.Context(), s)
