@@ -63,8 +63,11 @@ func (r *Registry) choose(dir string, entries []fs.DirEntry) (err error) {
 	}
 	first := r.known.Users
 	for _, e := range entries { // the list may be lost
-		c, err := r.claimFile(filepath.Join(dir, e.Name())).Load()
-		if users, invalid := engine.ParseUsers(e.Name()); invalid == nil && err == nil && c.Path == r.workdir {
+		users, err := engine.ParseUsers(e.Name())
+		if err != nil {
+			continue
+		}
+		if c, err := r.claimFile(filepath.Join(dir, e.Name())).Load(); err == nil && c.Path == r.workdir {
 			first = users
 		}
 	}
