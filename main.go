@@ -9,4 +9,4 @@ import (
 	"github.com/baetyl/baetyl/cmd"
 )
 
-func main() { os.Exit(cmd.Execute(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(cmd.Main()) }

@@ -12,6 +12,7 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // asked is what others ask of this master, by a signal or through its keeper.
@@ -49,7 +50,7 @@ func (a asked) listen(k *keeper.Client) (stop func()) {
 			case e := <-events:
 				a.event(e)
 			case <-lost:
-				fmt.Fprintln(os.Stderr, "baetyl: the keeper is gone, and what it has held")
+				fmt.Fprintln(logfile.LastWords{}, "baetyl: the keeper is gone, and what it has held")
 				os.Exit(1)
 			}
 		}
@@ -79,7 +80,7 @@ func (a asked) event(e keeper.Event) {
 		}
 	case keeper.EventStop:
 		if strings.Contains(e.Why, name(syscall.SIGQUIT)) {
-			fmt.Fprintf(os.Stderr, "goroutines at %s:\n%s\n", name(syscall.SIGQUIT), goroutines())
+			fmt.Fprintf(logfile.LastWords{}, "goroutines at %s:\n%s\n", name(syscall.SIGQUIT), goroutines())
 		}
 		a.end(master.Ending{Why: e.Why})
 	case keeper.EventLeave:

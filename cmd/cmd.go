@@ -21,6 +21,7 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // Version and Revision are set by the linker.
@@ -28,6 +29,9 @@ var (
 	Version  string
 	Revision string
 )
+
+// Main is Execute for this process. What it says at the end waits for no console.
+func Main() int { return Execute(os.Args[1:], os.Stdout, logfile.LastWords{}) }
 
 // Execute runs the command that args (os.Args without the program) name, and returns the exit status.
 func Execute(args []string, stdout, stderr io.Writer) int {
@@ -70,6 +74,9 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		RunE: located(func(dir, path string) error {
 			if err := master.Check(dir, path); err != nil {
 				return err
+			}
+			for _, line := range advice(dir, path) {
+				fmt.Fprintln(stderr, "warning:", line)
 			}
 			fmt.Fprintln(stdout, "OK!") // a running master looks for this text when it tries a new binary
 			return nil

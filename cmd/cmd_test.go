@@ -163,7 +163,8 @@ func masterOf(keeper int) int {
 		line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
 		stat, _ := os.ReadFile("/proc/" + pid + "/stat")
 		_, after, _ := strings.Cut(string(stat), ") ")
-		if f := strings.Fields(after); len(f) > 1 && f[1] == strconv.Itoa(keeper) && strings.HasPrefix(string(line), "baetyl-master\x00") {
+		f := strings.Fields(after)
+		if len(f) > 1 && f[1] == strconv.Itoa(keeper) && strings.HasPrefix(string(line), "baetyl-master\x00") {
 			n, _ := strconv.Atoi(pid)
 			return n
 		}

@@ -104,7 +104,7 @@ func (d *device) pidOf(t *testing.T, instance string) int {
 	return 0
 }
 
-// kill -9 of the keeper: what it has held ends with it, the next one starts everything anew and ends what was left over.
+// kill -9 of the keeper: what it has held ends with it, the next one starts everything anew and ends what was left.
 func TestKilledKeeper(t *testing.T) {
 	t.Parallel()
 	d := newBusyDevice(t)

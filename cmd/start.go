@@ -85,7 +85,6 @@ func runMaster(dir, config string) (err error) {
 	l := log.New(cfg.Logger, "baetyl", "master")
 	defer l.Close()
 	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
-	opts.Apply = func(c master.Config) { l.SetLevel(c.Logger.Level) }
 	opts.Lock, opts.Rejected = held.Kept[master.KeptLock], held.Rejected
 	if k != nil {
 		opts.Keeper, opts.Restart = k, a.restart
@@ -103,10 +102,11 @@ func runMaster(dir, config string) (err error) {
 	case held.Candidate:
 		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
 	}
-	e, err := newEngine(cfg, dir, l)
+	e, err := newEngine(cfg, dir, k, held.Processes, l)
 	if err != nil {
 		return err
 	}
+	opts.Apply = apply(l, e)
 	m, err := master.New(cfg, e, opts)
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)

@@ -95,6 +95,8 @@ func (m *Master) Reload() (masterapi.Reloaded, error) {
 
 // apply sets what a running master can change.
 func (m *Master) apply(c Config) {
+	m.services.SetGrace(c.Grace)
+	m.updater.SetTimes(c.Update.Healthy, c.Update.Deadline)
 	if m.opts.Apply != nil {
 		m.opts.Apply(c)
 	}

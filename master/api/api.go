@@ -14,6 +14,7 @@ import (
 	nethttp "net/http"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -55,6 +56,7 @@ type handler struct {
 	log      log.Logger
 	identify func(*nethttp.Request) (caller, error)
 
+	refused refusals
 	mu      sync.Mutex     // guards running
 	running map[string]int // requests, by service
 }
@@ -102,7 +104,8 @@ func (h *handler) routes() nethttp.Handler {
 func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		by, err := h.identify(r)
-		l := h.log.WithField("method", r.Method).WithField("path", r.URL.EscapedPath()).WithField("caller", by.name)
+		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath())).
+			WithField("caller", quotable(by.name))
 		defer func() {
 			if p := recover(); p != nil {
 				l.Errorf("request panicked: %v\n%s", p, debug.Stack())
@@ -118,11 +121,15 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		}
 		if err != nil {
 			e := statusOf(err)
-			what := "refused"
+			l = l.WithField("status", e.Status).WithError(err)
 			if e.Status >= nethttp.StatusInternalServerError {
-				what = "failed"
+				l.Warnf("request failed")
+			} else if more, ok := h.refused.note(by, time.Now()); ok {
+				if more > 0 {
+					l = l.WithField("refused_before", more)
+				}
+				l.Warnf("request refused")
 			}
-			l.WithField("status", e.Status).WithError(err).Warnf("request %s", what)
 			http.WriteError(w, e)
 			return
 		}

@@ -36,6 +36,7 @@ func (h *handler) begin(c caller) (done func(), err error) {
 type caller struct {
 	name   string // of a service; uid and pid of a person
 	person bool
+	known  bool     // a service whose token is right
 	rights []string // of a service
 }
 
@@ -46,7 +47,7 @@ func (h *handler) service(r *nethttp.Request) (caller, error) {
 	if !ok {
 		return c, http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "account unauthorized")
 	}
-	c.rights = rights
+	c.known, c.rights = true, rights
 	return c, nil
 }
 

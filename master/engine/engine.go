@@ -52,6 +52,9 @@ type Service struct {
 	app.Service
 	Volumes  map[string]app.Volume
 	Networks map[string]app.Network
+	// Uses says of each volume who uses it. It is no part of the definition: another service may come and go while the
+	// instances of this one run on.
+	Uses map[string]Use `json:"-"`
 }
 
 // Digest tells one definition from another, with its volumes and networks. A key that a later version adds to a

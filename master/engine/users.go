@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/baetyl/baetyl/protocol/app"
 )
 
 // Users is the range of numbers that the users and groups of native services are taken from; both ends belong to it. In
@@ -66,4 +68,47 @@ func (r *Users) UnmarshalYAML(unmarshal func(any) error) error {
 		return fmt.Errorf("expected %s, found a list or a mapping", r.Form())
 	}
 	return r.UnmarshalText([]byte(text))
+}
+
+// Use says who uses a volume, as the application has it.
+type Use struct {
+	Writers []Member // that mount it writable, in the order of the application
+	Readers []Member // the others that mount it
+	Owner   Member   // its key owner; the zero value: none
+}
+
+// Member is a service with the user that it names, or a user alone.
+type Member struct{ Service, User string }
+
+// UseOf returns who uses the volume called name, also under another name with the same path.
+func UseOf(c *app.Config, name string) Use {
+	v := c.Volume(name)
+	var u Use
+	for _, s := range c.Services {
+		if s.Name == v.Owner {
+			u.Owner = Member{s.Name, s.User}
+		}
+		mounts, writes := false, false
+		for _, m := range s.Mounts {
+			if m.Name == name || samePath(c.Volume(m.Name), v) {
+				mounts, writes = true, writes || !m.ReadOnly
+			}
+		}
+		switch {
+		case writes:
+			u.Writers = append(u.Writers, Member{s.Name, s.User})
+		case mounts:
+			u.Readers = append(u.Readers, Member{s.Name, s.User})
+		}
+	}
+	if u.Owner == (Member{}) {
+		u.Owner.User = v.Owner
+	}
+	return u
+}
+
+func samePath(a, b app.Volume) bool {
+	x, err := app.CleanPath(a.Path)
+	y, err2 := app.CleanPath(b.Path)
+	return err == nil && err2 == nil && x == y
 }

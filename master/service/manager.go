@@ -19,6 +19,7 @@ import (
 	"maps"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -47,6 +48,7 @@ type Options struct {
 // Manager holds the running services. Its methods may be called from any goroutine.
 type Manager struct {
 	opts  Options
+	grace atomic.Int64 // of services without one of their own
 	usage *sample.Cache[map[*instance]usage]
 
 	known     chan struct{} // closed by TakeOver
@@ -60,12 +62,16 @@ type Manager struct {
 // New returns a Manager without services.
 func New(opts Options) *Manager {
 	m := &Manager{opts: opts, services: map[string]*service{}, known: make(chan struct{})}
+	m.SetGrace(opts.Grace)
 	m.usage = sample.New(time.Second, 80*time.Millisecond, m.measure) // in all, inspect stays below 100 ms
 	return m
 }
 
 // Known returns a channel that is closed when the services of an earlier master are there, with their tokens.
 func (m *Manager) Known() <-chan struct{} { return m.known }
+
+// SetGrace changes Options.Grace for the stops that begin from now on.
+func (m *Manager) SetGrace(grace time.Duration) { m.grace.Store(int64(grace)) }
 
 // Run measures the instances when Inspect asks for it, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }

@@ -139,7 +139,9 @@ func (s *service) parts() parts {
 }
 
 // grace is the time between asking an instance to end and killing it.
-func (s *service) grace() time.Duration { return cmp.Or(s.spec.Stop.Grace, s.m.opts.Grace) }
+func (s *service) grace() time.Duration {
+	return cmp.Or(s.spec.Stop.Grace, time.Duration(s.m.grace.Load()))
+}
 
 // leave ends the supervision of all instances, and waits for that until ctx ends. Nothing is stopped.
 func (s *service) leave(ctx context.Context) {

@@ -111,7 +111,7 @@ func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {
 		return errors.Join(fmt.Errorf("copy candidate: %w", err), u.program.Discard())
 	}
 	if err = checkDigest(r.SHA256, a.SHA256); err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), u.opts.Deadline)
+		ctx, cancel := context.WithTimeout(context.Background(), u.times.Load().deadline)
 		defer cancel()
 		if err = u.program.Check(ctx, u.opts.Workdir, u.opts.Config); err == nil {
 			_, err = u.program.HasKeeper(ctx)

@@ -98,9 +98,10 @@ func (u *Updater) handOver(ctx context.Context, a ota.Update, stop func() error)
 			return false, err
 		}
 	}
+	times := u.times.Load()
 	err = u.opts.Keeper.Try(keeper.Trial{
 		Candidate: u.program.Candidate(), Program: u.program.Path, Plain: !hasKeeper,
-		Deadline: u.opts.Deadline, Healthy: u.opts.Healthy,
+		Deadline: times.deadline, Healthy: times.healthy,
 	})
 	return err == nil, err
 }

@@ -11,6 +11,7 @@ package update
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
@@ -46,14 +47,23 @@ type Updater struct {
 	app      *application.Application
 	free     chan struct{} // holds a value while no update and no start of the application runs
 	accepted chan accepted // has room for the update of the caller that took that value
+	times    atomic.Pointer[times]
 }
+
+// times are those of the options that may change: an update takes them when its services are changed.
+type times struct{ healthy, deadline time.Duration }
 
 // New returns an updater of app. It opens nothing.
 func New(app *application.Application, opts Options) *Updater {
-	return &Updater{
+	u := &Updater{
 		disk: newDisk(opts), opts: opts, app: app, free: make(chan struct{}, 1), accepted: make(chan accepted, 1),
 	}
+	u.SetTimes(opts.Healthy, opts.Deadline)
+	return u
 }
+
+// SetTimes changes Options.Healthy and Options.Deadline. An update that waits for its services keeps those that it has.
+func (u *Updater) SetTimes(healthy, deadline time.Duration) { u.times.Store(&times{healthy, deadline}) }
 
 // Run starts the application and carries updates out one after the other. It returns when ctx ends, or when another
 // program is to take over: then leave is true, and what runs is left to that. With ErrRejected, too, it is left to a

@@ -7,8 +7,8 @@
 // passwords, payloads) are never passed to a Logger.
 //
 // Nothing that decides waits for a console that nobody reads, or for a disk: lines go through a bounded buffer, of
-// which the oldest are dropped and counted (utils/logfile). As long as both work, a line is written before the call returns:
-// it is there when the program crashes next. If the log file cannot be written, the console says so once.
+// which the oldest are dropped and counted (utils/logfile). As long as both work, a line is written before the call
+// returns: it is there when the program crashes next. If the log file cannot be written, the console says so once.
 package log
 
 import (

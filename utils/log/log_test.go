@@ -16,26 +16,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/utils/log"
 )
-
-// console is what a console shows.
-type console struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (c *console) Write(p []byte) (int, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.b.Write(p)
-}
-
-func (c *console) String() string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.b.String()
-}
 
 func text(t *testing.T, path string) string {
 	data, err := os.ReadFile(path)
@@ -44,7 +27,7 @@ func text(t *testing.T, path string) string {
 }
 
 func TestConsoleAndFileGetTheSameLines(t *testing.T) {
-	var console console
+	var console mqtttest.Output
 	path := filepath.Join(t.TempDir(), "deep", "x.log")
 	l := log.NewTo(&console, log.Config{Path: path, Format: "json"}, log.KeyService, "hub")
 	l.WithField("n", 1).WithError(errors.New("boom")).Warnf("hello %d", 2)
@@ -64,7 +47,7 @@ func TestConsoleAndFileGetTheSameLines(t *testing.T) {
 
 // The console says once that the file cannot be written, and that it can be again; then the file has what waited.
 func TestUnwritableFileLeavesTheConsole(t *testing.T) {
-	var console console
+	var console mqtttest.Output
 	path := filepath.Join(t.TempDir(), "x.log")
 	require.NoError(t, os.Mkdir(path, 0o755))
 	l := log.NewTo(&console, log.Config{Path: path}, log.KeyService, "hub")
@@ -85,7 +68,7 @@ func TestUnwritableFileLeavesTheConsole(t *testing.T) {
 
 // SIGHUP changes the log of those who hold it already.
 func TestReconfigure(t *testing.T) {
-	var console console
+	var console mqtttest.Output
 	dir := t.TempDir()
 	one, two := filepath.Join(dir, "1.log"), filepath.Join(dir, "2.log")
 	l := log.NewTo(&console, log.Config{Path: one})

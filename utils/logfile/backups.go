@@ -193,7 +193,8 @@ type backup struct {
 	at   time.Time
 }
 
-// rotated returns the rotated files of the log at path, the newest first, and what a killed process left of compressing.
+// rotated returns the rotated files of the log at path, the newest first, and what a killed process left of
+// compressing.
 func rotated(path string) (all []backup, parts []string, err error) {
 	dir, ext := filepath.Dir(path), filepath.Ext(path)
 	prefix := strings.TrimSuffix(filepath.Base(path), ext) + "-"

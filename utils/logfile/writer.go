@@ -1,8 +1,10 @@
 package logfile
 
 import (
+	"bytes"
 	"errors"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -81,7 +83,8 @@ func newWriter(name string, to sink, buffer int) *Writer {
 }
 
 // NewWriter returns a Writer to a console, or whatever else takes lines. It holds at most buffer bytes, 1 MiB when that
-// is 0. lost makes the line that tells of a loss, with its newline. Close closes to when it is an io.Closer.
+// is 0. lost makes the line that tells of a loss, with its newline. Close does not close to. When to is an os.File whose
+// reader has gone, that is an error as any other, and does not end the process.
 func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte) *Writer {
 	w := newWriter("console", plain{to}, buffer)
 	w.lost = lost
@@ -91,21 +94,30 @@ func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte)
 // plain makes a sink of an io.Writer.
 type plain struct{ io.Writer }
 
-func (p plain) Close() error {
-	if c, ok := p.Writer.(io.Closer); ok {
-		return c.Close()
+func (p plain) Write(b []byte) (int, error) {
+	if f, ok := p.Writer.(*os.File); ok {
+		return writeTo(f, b)
 	}
-	return nil
+	return p.Writer.Write(b)
 }
 
-// Write takes in one line, which ends with a newline. It never blocks and returns no error; after Close the line is
-// dropped.
-func (w *Writer) Write(line []byte) (int, error) {
+func (plain) Close() error { return nil }
+
+// Write takes in lines. The last one gets a newline if it has none. It never blocks and returns no error; after Close
+// lines are dropped.
+func (w *Writer) Write(lines []byte) (int, error) {
+	lost := false
 	w.mu.Lock()
-	lost := take(w, line, "", "")
+	for line := range bytes.Lines(lines) {
+		end := "\n"
+		if line[len(line)-1] == '\n' {
+			end = ""
+		}
+		lost = take(w, line, "", end) || lost
+	}
 	w.mu.Unlock()
 	w.taken(lost)
-	return len(line), nil
+	return len(lines), nil
 }
 
 // take takes in a line in three parts and reports whether something was dropped for it. w.mu is held.

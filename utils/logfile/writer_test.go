@@ -186,7 +186,7 @@ func TestLossNamesTheReason(t *testing.T) {
 	}
 	require.NoError(t, os.Remove(ballast))
 	content := read(t, f, path)
-	lost := regexp.MustCompile(`\[-\] log: (\d+) lines were lost .*hub.0: \d+, .*others: \d+\): .*no space left on device\n`)
+	lost := regexp.MustCompile(`log: (\d+) lines were lost .*hub.0: \d+, .*others: \d+\): .*no space left on device\n`)
 	require.Regexp(t, lost, content)
 	require.Equal(t, strconv.FormatUint(f.Dropped(), 10), lost.FindStringSubmatch(content)[1])
 	require.Equal(t, 1000, strings.Count(content, "text")+int(f.Dropped()))
@@ -218,10 +218,10 @@ func (b *broken) Write(p []byte) (int, error) {
 func TestHalfWrites(t *testing.T) {
 	to := &broken{fails: 2}
 	w := logfile.NewWriter(to, 0, func(time.Time, logfile.Lost) []byte { return nil })
-	_, _ = io.WriteString(w, "one\n")
-	_, _ = io.WriteString(w, "two\n")
+	_, _ = io.WriteString(w, "one\n\ntwo\nthree")
+	_, _ = io.WriteString(w, "four\n")
 	require.NoError(t, w.Close(in(t, 10*time.Second)))
-	require.Equal(t, "one\ntwo\n", to.text.String())
+	require.Equal(t, "one\n\ntwo\nthree\nfour\n", to.text.String())
 	require.NoError(t, w.Close(in(t, time.Second)), "again")
 }
 

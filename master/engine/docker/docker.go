@@ -20,6 +20,7 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/docker/docker/api/types/system"
@@ -48,10 +49,10 @@ type Options struct {
 
 // Engine implements engine.Engine.
 type Engine struct {
-	opts  Options
-	api   *client.Client
-	run   string        // tells this master's containers from those of earlier ones
-	pulls chan struct{} // holds a value for each pull that runs; its capacity is the limit
+	opts     Options
+	api      *client.Client
+	run      string // tells this master's containers from those of earlier ones
+	settings atomic.Pointer[settings]
 
 	mu     sync.Mutex        // guards what follows
 	master string            // id of the master; empty until it is known
@@ -74,10 +75,21 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
-	return &Engine{
-		opts: opts, api: api, run: randomID(), pulls: make(chan struct{}, max(opts.Pull.Parallel, 1)),
-		told: map[string]bool{}, live: map[string]string{},
-	}, nil
+	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, live: map[string]string{}}
+	e.Set(opts.Output, opts.Pull)
+	return e, nil
+}
+
+// settings are those of the options that may change while the engine works.
+type settings struct {
+	output log.Config
+	pull   Pull
+	pulls  chan struct{} // holds a value for each image that is being pulled; one that wants to be waits
+}
+
+// Set changes how images are pulled from now on, and the limits of the output of services that start from now on.
+func (e *Engine) Set(output log.Config, pull Pull) {
+	e.settings.Store(&settings{output, pull, make(chan struct{}, max(pull.Parallel, 1))})
 }
 
 // Name is docker.
@@ -125,7 +137,7 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if _, err := mounts(e.opts.Workdir, s); err != nil {
 		return err
 	}
-	return e.pull(ctx, s.Image, e.opts.Pull.Policy)
+	return e.pull(ctx, s.Image, e.settings.Load().pull.Policy)
 }
 
 // Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
@@ -141,7 +153,7 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err != nil {
 		return nil, err
 	}
-	policy := e.opts.Pull.Policy
+	policy := e.settings.Load().pull.Policy
 	if policy == PullAlways { // Prepare has pulled it; a start of the master alone needs no new one
 		policy = PullMissing
 	}
@@ -165,7 +177,7 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	return &sandbox{
 		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
 		path:   filepath.Join(e.opts.Workdir, output.File(s.Name)),
-		output: output.Open(e.opts.Workdir, s.Name, e.opts.Output, l),
+		output: output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l),
 	}, nil
 }
 

@@ -23,10 +23,11 @@ type account struct {
 	groups       []int // beside gid
 	privileged   bool  // `user: root`, or another name of it
 	capabilities []string
+	umask        int
 }
 
 // asMaster is the account of every service when the master cannot give them users of their own.
-var asMaster = account{uid: -1, gid: -1}
+var asMaster = account{uid: -1, gid: -1, umask: defaultUmask}
 
 // own tells whether the service has another user than the master, and not root.
 func (a account) own() bool { return a.uid > 0 }

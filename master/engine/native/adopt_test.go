@@ -59,7 +59,7 @@ func TestReap(t *testing.T) {
 			require.NoError(t, h.Reap(t.Context(), []engine.Record{r}, []engine.Record{r}))
 			require.True(t, alive(r.Process.ID))
 			require.DirExists(t, h.path("var/run/baetyl/services/svc"))
-			require.DirExists(t, h.path("var/run/baetyl/instances/svc/svc"))
+			require.DirExists(t, h.private("svc"))
 		})
 	}
 }
@@ -145,18 +145,19 @@ func TestAdopt(t *testing.T) {
 	defer cancel()
 	i.Stop(ctx)
 	require.NoError(t, i.Exit().Err)
-	require.NoDirExists(t, h.path("var/run/baetyl/instances/svc/svc"))
+	require.NoDirExists(t, h.private("svc"))
 	require.NoError(t, box.Close())
 }
 
 // What ended while there was no master is told with its status and its output.
 func TestAdoptWhatHasEnded(t *testing.T) {
 	h := newHost(t)
-	s := h.service(t, "svc", `while [ ! -e "$BAETYL_SERVICE_RUN_DIR/go" ]; do sleep 0.02; done; echo last words; exit 7`)
+	script := `while [ ! -e "$BAETYL_SERVICE_RUN_DIR/go" ]; do sleep 0.02; done; echo last words; exit 7`
+	s := h.service(t, "svc", script)
 	_, i := h.start(t, s, nativeEnv)
 	before := i.Record()
 	h.successor(t)
-	require.NoError(t, os.WriteFile(h.path("var/run/baetyl/instances/svc/svc/go"), nil, 0o644))
+	require.NoError(t, os.WriteFile(h.private("svc")+"/go", nil, 0o644))
 	require.Eventually(t, func() bool { return !alive(before.Process.ID) }, 20*time.Second, 10*time.Millisecond)
 	h.successor(t)
 	box, err := h.Open(t.Context(), s)

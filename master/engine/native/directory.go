@@ -100,8 +100,8 @@ func parents(path string) (out []string) {
 	return out
 }
 
-// prune removes the links of mounts that the service does not have any more: those that lead into one of roots. What the
-// service has made itself stays, while its instances run on.
+// prune removes the links of mounts that the service does not have any more: those that lead into one of roots. What
+// the service has made itself stays, while its instances run on.
 func prune(root *os.Root, links []link, roots []string) error {
 	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
 		switch {

@@ -4,8 +4,8 @@ package native
 
 import "strings"
 
-// inherited returns the variables of the master that its services get: those for paths, language and proxies. The others
-// may hold secrets.
+// inherited returns the variables of the master that its services get: those for paths, language and proxies. The
+// others may hold secrets.
 func inherited(environ []string) map[string]string {
 	all := map[string]string{}
 	for _, kv := range environ {

@@ -13,7 +13,6 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/master/engine/output"
-	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -32,7 +31,7 @@ func selfExe() string {
 
 // output is where the lines of an instance go.
 func (e *Engine) output(service, instance string) keeper.Output {
-	c, d := e.opts.Output, conf.Default[log.Config]()
+	c, d := e.limits.Load(), conf.Default[log.Config]()
 	return keeper.Output{
 		File:     filepath.Join(e.opts.Workdir, output.File(service)),
 		Instance: instance,
@@ -49,22 +48,6 @@ func (e *Engine) roots() []string {
 		roots = append(roots, e.socket())
 	}
 	return roots
-}
-
-// limits are the keys of the limits that are set.
-func limits(r app.Resources) (keys []string) {
-	for key, set := range map[string]bool{
-		"resources.cpu.cpus":     r.CPU.Cpus > 0,
-		"resources.cpu.setcpus":  r.CPU.SetCPUs != "",
-		"resources.memory.limit": r.Memory.Limit > 0,
-		"resources.memory.swap":  r.Memory.Swap > 0,
-		"resources.pids.limit":   r.Pids.Limit > 0,
-	} {
-		if set {
-			keys = append(keys, key)
-		}
-	}
-	return keys
 }
 
 // variable returns the value of a variable in an environment.

@@ -67,8 +67,8 @@ func until(ctx context.Context, done func(killing bool) bool) bool {
 // left returns the living processes of instances that are not in keep, with the instance that each belongs to. It reads
 // every process of the host once.
 //
-// A process is one of this installation when it works in the directory of one of its services, or was started there: the
-// records of a copied installation name the processes of the original.
+// A process is one of this installation when it works in the directory of one of its services, or was started there:
+// the records of a copied installation name the processes of the original.
 func (e *Engine) left(groups map[int]engine.Record, keep map[instanceKey]bool) map[int]engine.Record {
 	root, err := filepath.EvalSymlinks(filepath.Join(e.opts.Workdir, servicesDir))
 	if err != nil {

@@ -23,13 +23,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
+	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
@@ -54,22 +57,29 @@ type Options struct {
 	Keeper  Keeper           //
 	Held    []keeper.Process // what the keeper held when this master came
 	Parent  int              // process that holds the instances: they end with it; 0: nobody looks
-	Users   Users            // nil: services run as the user of the master
 	Cgroups *cgroup.Tree     // nil: limits do not hold, and a process that leaves its process group is not followed
-	// Missing says why Users or Cgroups is nil, for people; empty: that is not worth a warning
+	// Users opens the users of services. It is called when a service needs one, until it succeeds. nil: services run as
+	// the user of the master.
+	Users func() (*user.Registry, error)
+	// NoUsers and NoCgroups say why Users or Cgroups is nil, for people.
 	NoUsers, NoCgroups string
 	Log                log.Logger
 }
 
 // Engine implements engine.Engine.
 type Engine struct {
-	opts  Options
-	probe sync.Once
-	can   launch.Abilities // written under probe
+	opts   Options
+	limits atomic.Pointer[log.Config] // Options.Output, and what Set has made of it
+	probe  sync.Once
+	said   sync.Once        // of lacks
+	can    launch.Abilities // written under probe
 
 	mu   sync.Mutex                // guards what follows
 	held map[string]keeper.Process // of earlier masters, by handle, until adopted or ended
 	open map[string]bool           // services with a sandbox
+
+	usersMu sync.Mutex // guards users
+	users   *user.Registry
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -80,8 +90,12 @@ func New(opts Options) *Engine {
 	for _, p := range opts.Held {
 		e.held[p.Handle] = p
 	}
+	e.Set(opts.Output)
 	return e
 }
+
+// Set changes Options.Output for the instances that start from now on.
+func (e *Engine) Set(output log.Config) { e.limits.Store(&output) }
 
 // Name is native.
 func (e *Engine) Name() string { return masterapi.ModeNative }
@@ -95,8 +109,23 @@ func (e *Engine) Address(address string) string {
 	return address
 }
 
-// Close removes the folders of the services' directories, which are empty by now.
+// Close removes what is empty by now: the folders of the services' directories, and of their cgroups. A master that
+// leaves its instances to the next one leaves them too.
 func (e *Engine) Close() error {
+	e.mu.Lock()
+	used := len(e.open) > 0
+	e.mu.Unlock()
+	if used {
+		return nil
+	}
+	err := e.removeEmpty()
+	if e.opts.Cgroups != nil {
+		err = errors.Join(err, e.opts.Cgroups.Close())
+	}
+	return err
+}
+
+func (e *Engine) removeEmpty() error {
 	var errs []error
 	for _, dir := range []string{servicesDir, instancesDir} {
 		if err := os.Remove(filepath.Join(e.opts.Workdir, dir)); !errors.Is(err, fs.ErrNotExist) {
@@ -131,7 +160,7 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
 		log: e.opts.Log.WithField(log.KeyService, s.Name),
 	}
-	if err := e.give(s, links, &box.account); err != nil {
+	if box.warnings, err = e.give(s, links, &box.account); err != nil {
 		return nil, err
 	}
 	groups, warnings := devices(s.Devices)
@@ -141,18 +170,32 @@ func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, erro
 		}
 		box.warnings = append(box.warnings, warnings...)
 	}
-	box.warnings = append(box.warnings, e.missing(s, box.account)...)
+	if e.opts.Cgroups == nil { // else each instance says it
+		box.warnings = append(box.warnings, e.limitsLost(s.Resources)...)
+	}
 	if err := build(box.dir, links, e.roots(), box.account.uid, box.account.gid); err != nil {
 		return nil, err
 	}
 	for _, w := range box.warnings {
 		box.log.Warnf("%s", w)
 	}
+	box.warnings = append(box.warnings, e.sayLacks()...)
 	box.log.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.open[s.Name] = true
 	return box, nil
+}
+
+// sayLacks returns what no service has on this host, and logs it once.
+func (e *Engine) sayLacks() []string {
+	lacks := e.lacks(e.abilities())
+	e.said.Do(func() {
+		if len(lacks) > 0 {
+			e.opts.Log.Warnf("this host does not give services all that keeps them apart: %s", strings.Join(lacks, "; "))
+		}
+	})
+	return lacks
 }
 
 func (e *Engine) closed(service string) {

@@ -25,6 +25,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // this program is the shim of its tests
+	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -96,10 +97,26 @@ func (h *host) successor(t *testing.T) {
 	h.Engine = native.New(h.opts)
 }
 
+// withUsers opens users of a range that no test of another package has. They are recorded in a folder of the test.
+func withUsers(t *testing.T) func(*native.Options) {
+	return func(o *native.Options) {
+		numbers, err := engine.ParseUsers("75000-79999")
+		require.NoError(t, err)
+		require.NoError(t, os.MkdirAll(filepath.Join(o.Workdir, "var/db/baetyl"), 0o755))
+		u := user.Options{Workdir: o.Workdir, Users: numbers, HostDir: t.TempDir(), Log: log.Discard()}
+		o.Users = func() (*user.Registry, error) { return user.Open(u) }
+	}
+}
+
 func withCgroups(*native.Options) {}
 func noCgroups(o *native.Options) { o.Cgroups = nil }
 
 func (h *host) path(rel string) string { return filepath.Join(h.dir, rel) }
+
+// private is the folder of the first instance of a service.
+func (h *host) private(service string) string {
+	return h.path(filepath.Join("var/run/baetyl/instances", service, service))
+}
 
 func (h *host) write(t *testing.T, rel, content string, mode os.FileMode) {
 	require.NoError(t, os.MkdirAll(filepath.Dir(h.path(rel)), 0o755))
@@ -201,6 +218,9 @@ func TestServiceDirectory(t *testing.T) {
 	dir := h.path("var/run/baetyl/services/svc")
 	require.Equal(t, []string{dir, "k: v", "one file"}, i.Output())
 	require.NoDirExists(t, filepath.Join(dir, "old"))
+	require.NoError(t, h.Close())
+	require.DirExists(t, dir, "a master that leaves touches nothing")
+	kill(i)
 	require.NoError(t, box.Close())
 	require.NoDirExists(t, dir)
 	require.FileExists(t, h.path("var/db/baetyl/conf/service.yml"))

@@ -43,7 +43,8 @@ func findEntry(links []link, image string) (program, error) {
 	}
 	rel := filepath.Join("lib/baetyl", filepath.FromSlash(name))
 	file := filepath.Join(rel, "package.yml")
-	missing := fmt.Errorf("open %s: no such file or directory; mount the volume that holds package %q at %s", file, image, rel)
+	const text = "open %s: no such file or directory; mount the volume that holds package %q at %s"
+	missing := fmt.Errorf(text, file, image, rel)
 	volume, inner := "", ""
 	for _, l := range links {
 		if rest, ok := strings.CutPrefix(rel+"/", l.target+"/"); ok {
@@ -154,7 +155,8 @@ func checkEntry(root *os.Root, entry string) error {
 	case errors.Is(err, errNotFile):
 		return fmt.Errorf("%s %w", entry, err)
 	case err != nil:
-		if to, linkErr := filepath.EvalSymlinks(filepath.Join(root.Name(), entry)); linkErr == nil && !folder.Within(to, root.Name()) {
+		to, linkErr := filepath.EvalSymlinks(filepath.Join(root.Name(), entry))
+		if linkErr == nil && !folder.Within(to, root.Name()) {
 			return fmt.Errorf("%s leads out of the package, to %s", entry, to)
 		}
 		return err

@@ -11,8 +11,12 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// defaultUmask is that of every service, whatever the master was started with.
-const defaultUmask = 0o022
+// The umask of a service, whatever the master was started with; the second one when it shares a volume with others that
+// write to it.
+const (
+	defaultUmask = 0o022
+	sharedUmask  = 0o002
+)
 
 // capability names, capabilities(7).
 const (
@@ -47,7 +51,7 @@ func (p plan) launch() launch.Spec {
 		Capabilities: p.account.capabilities,
 		Privileged:   p.account.privileged,
 		Cgroups:      p.cgroups,
-		Umask:        defaultUmask,
+		Umask:        p.account.umask,
 	}
 	if p.view != nil {
 		s.Hidden, s.Binds, s.ReadOnly = p.view.hidden, p.view.binds, p.view.readonly

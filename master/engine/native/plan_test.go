@@ -36,7 +36,7 @@ func someSite() site {
 			{target: "var/run/baetyl.sock", source: work + "var/run/baetyl.sock"},
 			{target: "elsewhere", source: work + "lib/rules", readonly: true, volume: "rules"},
 		},
-		own:      []string{run + "/services/hub", run + "/instances/hub/hub"},
+		own:      []string{run + "/services/hub", work + instancesDir + "/hub/hub"},
 		programs: []string{"/usr"},
 		closed:   func(string) bool { return false },
 	}
@@ -44,7 +44,7 @@ func someSite() site {
 
 // Each case is a service on a host; its golden file is what shim and keeper are told.
 func TestPlan(t *testing.T) {
-	own := account{uid: 70001, gid: 70001, groups: []int{70100, 20}, capabilities: []string{capBind}}
+	own := account{uid: 70001, gid: 70001, groups: []int{70100, 20}, capabilities: []string{capBind}, umask: defaultUmask}
 	seen := func(change func(*site)) *view {
 		s := someSite()
 		change(&s)
@@ -57,7 +57,7 @@ func TestPlan(t *testing.T) {
 			p.account, p.view = asMaster, nil
 		},
 		"root": func(p *plan) {
-			p.account = account{privileged: true}
+			p.account = account{privileged: true, umask: defaultUmask}
 			p.view = seen(func(s *site) { s.masters, s.covered = []string{work + "var/run/baetyl"}, nil })
 		},
 		"below-root": func(p *plan) { // a clone in a folder that only root may enter, with pyenv in it too
@@ -84,7 +84,7 @@ func TestPlan(t *testing.T) {
 				spec:    engine.Spec{Name: "hub", Handle: "h1", Env: map[string]string{"BAETYL_SERVICE_NAME": "hub"}},
 				account: own, hideProc: true,
 				program: work + "var/db/baetyl/hub/bin/hub", dir: work + "var/run/baetyl/services/hub",
-				private: work + "var/run/baetyl/instances/hub/hub", shim: "/proc/7/exe", parent: 6,
+				private: work + instancesDir + "/hub/hub", shim: "/proc/7/exe", parent: 6,
 				cgroup:  "/sys/fs/cgroup/baetyl.1/hub@hub",
 				output:  keeper.Output{File: work + "var/log/baetyl/services/hub.log", Instance: "hub", Size: 50},
 				inherit: []string{"PATH=/bin", "HOME=/root", "TMPDIR=/root/tmp", "MASTER_SECRET=s", "LC_ALL=C"},
@@ -119,7 +119,9 @@ func TestSeeOverlappingMounts(t *testing.T) {
 	bind := func(dir string, readonly bool) launch.Bind {
 		return launch.Bind{Source: work + "var/db/baetyl/" + dir, Target: work + "var/db/baetyl/" + dir, ReadOnly: readonly}
 	}
-	s.own, s.links = nil, []link{in("a", false), in("a/ro", true), in("b", true), in("b/rw", false), in("c", true), in("c", false)}
+	s.own, s.links = nil, []link{
+		in("a", false), in("a/ro", true), in("b", true), in("b/rw", false), in("c", true), in("c", false),
+	}
 	require.Equal(t, []launch.Bind{
 		bind("a", false), bind("a/ro", false), bind("b", true), bind("b/rw", false), bind("c", false),
 	}, see(s).binds)
@@ -135,7 +137,7 @@ func TestLowPort(t *testing.T) {
 
 func TestPrivateFoldersFitSockets(t *testing.T) {
 	long := strings.Repeat("x", 128)
-	require.Equal(t, "/w/var/run/baetyl/instances/a/a.i1", privateDir("/w", "a", "a.i1"))
+	require.Equal(t, "/w/"+instancesDir+"/a/a.i1", privateDir("/w", "a", "a.i1"))
 	short := privateDir("/w", "a", long)
 	require.Empty(t, checkSocket(short))
 	require.NotEqual(t, short, privateDir("/w", "b", long))
@@ -187,7 +189,8 @@ func TestInterpreters(t *testing.T) {
 	p = program{path: write("pkg/bin/b", "#!/usr/bin/env python3\n"), root: root}
 	require.Subset(t, interpreters(p, search), at("home/.pyenv"))
 	require.NotContains(t, interpreters(p, "relative"), filepath.Join(dir, "home/.pyenv"))
-	p = program{path: write("other/bin/c", "#!"+filepath.Join(dir, "home/.pyenv/versions/3.6/bin/python -u")+"\n"), root: at("other")[0]}
+	python := filepath.Join(dir, "home/.pyenv/versions/3.6/bin/python")
+	p = program{path: write("other/bin/c", "#!"+python+" -u\n"), root: at("other")[0]}
 	require.Equal(t, at("home/.pyenv/versions/3.6"), interpreters(p, ""))
 	// Not the home of a user with all that is in it.
 	require.Equal(t, "/root/bin", installation("/root/bin/x"))

@@ -132,9 +132,10 @@ func (i *process) wait() {
 	end, ok := i.keeper.End(i.held.Handle)
 	i.clear()
 	i.oom = i.tree.oom()
-	i.exit = engine.Exit{Err: errors.New("process exit code: unknown, since its keeper has ended"), Ran: time.Since(i.held.Started)}
 	if ok {
 		i.exit = engine.Exit{Err: endError(end, i.oom), Ran: end.At.Sub(i.held.Started)}
+	} else {
+		i.exit = engine.Exit{Err: errors.New("process exit code: unknown to the keeper"), Ran: time.Since(i.held.Started)}
 	}
 	_ = os.RemoveAll(i.private) // Stop says why it cannot
 	close(i.done)

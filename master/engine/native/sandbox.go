@@ -46,6 +46,9 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if s.engine.opts.Keeper == nil {
+		return nil, errors.New("native mode needs a keeper to hold its processes: run `baetyl start`")
+	}
 	prog, err := findEntry(s.links, s.service.Image)
 	if err != nil {
 		return nil, err
@@ -184,6 +187,9 @@ func (s *sandbox) plan(spec engine.Spec, prog program, i *process) plan {
 	}
 	if can.Namespaces == nil {
 		v := see(e.site(s, prog, i.private, variable("PATH", p.environ())))
+		if can.ReadOnly != nil {
+			v = v.withoutReadOnly()
+		}
 		p.view = &v
 	}
 	return p

@@ -3,14 +3,12 @@
 package native
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 
-	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 )
@@ -24,8 +22,9 @@ const usersFile = folder.Data + "/users.json"
 
 // site collects what an instance of s may see.
 func (e *Engine) site(s *sandbox, p program, private, search string) site {
+	gone := func(l link) bool { return l.volume == "" && !exists(l.source) } // a socket that comes back later
 	out := site{
-		links:    slices.DeleteFunc(slices.Clone(s.links), func(l link) bool { return l.volume == "" && !exists(l.source) }),
+		links:    slices.DeleteFunc(slices.Clone(s.links), gone),
 		own:      []string{s.dir, private},
 		programs: interpreters(p, search),
 		closed:   func(path string) bool { return closed(s.account, path) },
@@ -48,9 +47,11 @@ func (e *Engine) site(s *sandbox, p program, private, search string) site {
 // Top folders of a host as seen by the service that may pass all permissions (capDAC): what programs need is read-only,
 // what holds data of people, sockets of other programs and devices is hidden.
 var (
-	systemDirs  = []string{"/bin", "/boot", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr"}
-	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv", "/var"}
-	secretFiles = []string{"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/sudoers", "/boot"}
+	systemDirs  = []string{"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr"}
+	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv"}
+	secretFiles = []string{
+		"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/sudoers", "/boot",
+	}
 	neededFiles = []string{
 		"/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero", "/run/systemd/resolve",
 	}
@@ -64,7 +65,14 @@ func confine(s *site) {
 			s.readonly = append(s.readonly, d)
 		}
 	}
-	for _, d := range foreignDirs {
+	foreign := slices.Clone(foreignDirs)
+	inVar, _ := filepath.Glob("/var/*") // an error is one of the pattern
+	for _, d := range inVar {
+		if !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
+			foreign = append(foreign, d)
+		}
+	}
+	for _, d := range foreign {
 		if isDir(d) {
 			s.masters = append(s.masters, d)
 		}
@@ -94,8 +102,8 @@ func (e *Engine) real(rel string) string {
 	return path
 }
 
-// closed tells whether a cannot pass a folder above path. It judges by the mode: what only an access control list allows
-// counts as closed, and is bound, which does no harm.
+// closed tells whether a cannot pass a folder above path. It judges by the mode: what only an access control list
+// allows counts as closed, and is bound, which does no harm.
 func closed(a account, path string) bool {
 	if !a.own() {
 		return false
@@ -121,49 +129,4 @@ func passes(a account, stat *syscall.Stat_t, mode os.FileMode) bool {
 		return mode&0o010 != 0
 	}
 	return mode&0o001 != 0
-}
-
-// abilities tries once what this host allows, and logs what it does not.
-func (e *Engine) abilities() launch.Abilities {
-	e.probe.Do(func() {
-		dir := filepath.Join(e.opts.Workdir, runDir)
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			dir = e.opts.Workdir
-		}
-		e.can = launch.Probe(e.real(runDir))
-	})
-	return e.can
-}
-
-// missing says what the instances of s do not have, because the host does not allow it.
-func (e *Engine) missing(s engine.Service, a account) (out []string) {
-	can := e.abilities()
-	say := func(what string, why any) { out = append(out, fmt.Sprintf("%s: %v", what, why)) }
-	switch {
-	case e.opts.Users == nil:
-		say("services run as the user of the master", orUnknown(e.opts.NoUsers))
-	case can.Users != nil:
-		say("services run as the user of the master", can.Users)
-	case len(a.capabilities) > 0 && can.Capabilities != nil:
-		say(strings.Join(a.capabilities, ", ")+" cannot be given to the service", can.Capabilities)
-	}
-	if can.Namespaces != nil {
-		say("read-only mounts are links only, /tmp and files of other services are not kept apart", can.Namespaces)
-	} else if can.HideProc != nil && a.own() {
-		say("processes of others can be seen", can.HideProc)
-	}
-	if e.opts.Cgroups == nil {
-		const effect = "does not hold, and processes that leave the process group are not stopped"
-		for _, key := range limits(s.Resources) {
-			say(key+" "+effect, orUnknown(e.opts.NoCgroups))
-		}
-	}
-	return out
-}
-
-func orUnknown(why string) string {
-	if why == "" {
-		return "the master was not given any"
-	}
-	return why
 }

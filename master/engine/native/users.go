@@ -8,13 +8,9 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/protocol/app"
 )
-
-// Users gives services users of their own. *user.Registry implements it.
-type Users interface {
-	Service(name string) (uid, gid int, err error)
-}
 
 // accountOf finds who the instances of s run as.
 func (e *Engine) accountOf(s engine.Service, links []link) (account, error) {
@@ -23,11 +19,12 @@ func (e *Engine) accountOf(s engine.Service, links []link) (account, error) {
 		a.privileged = os.Geteuid() == 0
 		return a, nil
 	}
-	a, err := e.lookUp(s)
+	a, err := e.userOf(s)
 	if err != nil || !a.own() {
 		return a, err
 	}
-	if lowPort(s.Ports) {
+	single := e.abilities().Capabilities == nil // else the warning of lacks
+	if lowPort(s.Ports) && single {
 		a.capabilities = append(a.capabilities, capBind)
 	}
 	all, err := e.holdsAll(links)
@@ -39,7 +36,9 @@ func (e *Engine) accountOf(s engine.Service, links []link) (account, error) {
 			"with the api right %q, as the agent, or with `user: root`"
 		return a, fmt.Errorf(text, all, app.RightUpdate)
 	}
-	a.capabilities = append(a.capabilities, capDAC)
+	if single {
+		a.capabilities = append(a.capabilities, capDAC)
+	}
 	return a, nil
 }
 
@@ -61,10 +60,63 @@ func (e *Engine) holdsAll(links []link) (what string, err error) {
 	return what, nil
 }
 
-// lookUp asks for the user of s.
-func (e *Engine) lookUp(s engine.Service) (account, error) {
-	uid, gid, err := e.opts.Users.Service(s.Name)
-	return account{uid: uid, gid: gid, capabilities: []string{}}, err
+// registry opens the users of services. It waits for the first service, since a master writes nothing before it has the
+// lock of its working directory.
+func (e *Engine) registry() (*user.Registry, error) {
+	e.usersMu.Lock()
+	defer e.usersMu.Unlock()
+	if e.users == nil {
+		users, err := e.opts.Users()
+		if err != nil {
+			return nil, err
+		}
+		e.users = users
+	}
+	return e.users, nil
 }
 
-func (e *Engine) give(engine.Service, []link, *account) error { return nil }
+// userOf finds the user of s: its own, or the one that it names.
+func (e *Engine) userOf(s engine.Service) (account, error) {
+	users, err := e.registry()
+	if err != nil {
+		return account{}, err
+	}
+	id, err := users.ID(engine.Member{Service: s.Name, User: s.User})
+	a := account{uid: id.UID, gid: id.GID, groups: id.Groups, privileged: id.UID == 0, umask: defaultUmask}
+	if !a.privileged {
+		a.capabilities = []string{}
+	}
+	return a, err
+}
+
+// give gives the volumes of s to those who use them, and a the groups that it needs for them.
+func (e *Engine) give(s engine.Service, links []link, a *account) (warnings []string, err error) {
+	if a.uid < 0 {
+		return nil, nil
+	}
+	users, err := e.registry()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		if l.volume == "" {
+			continue
+		}
+		use, ok := s.Uses[l.volume]
+		if !ok && !l.readonly {
+			use.Writers = []engine.Member{{Service: s.Name, User: s.User}}
+		}
+		settled, err := users.Settle(l.source, use)
+		if err != nil {
+			return warnings, fmt.Errorf("%s: %w", l.what, err)
+		}
+		for _, w := range settled.Warnings {
+			warnings = append(warnings, l.what+": "+w)
+		}
+		a.add(settled.GID)
+		if settled.Shared {
+			a.umask = sharedUmask
+		}
+	}
+	return warnings, nil
+}

@@ -73,6 +73,15 @@ func see(s site) view {
 	return v
 }
 
+// withoutReadOnly is v on a host that makes nothing read-only.
+func (v view) withoutReadOnly() view {
+	v.readonly, v.binds = nil, slices.Clone(v.binds)
+	for i := range v.binds {
+		v.binds[i].ReadOnly = false
+	}
+	return v
+}
+
 // add adds b. Of two with the same target the writable one holds.
 func (v *view) add(b launch.Bind) {
 	for i := range v.binds {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/logfile"
@@ -77,7 +78,7 @@ func TestLastOfALargeFile(t *testing.T) {
 func TestTroubleIsTold(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.MkdirAll(filepath.Join(dir, output.File("hub")), 0o755), "a folder is no file")
-	var told syncBuffer
+	var told mqtttest.Output
 	f := output.Open(dir, "hub", log.Config{}, log.NewTo(&told, log.Config{}))
 	f.Line(at, "hub", logfile.Stdout, "x")
 	require.Eventually(t, func() bool { return f.Trouble() != nil }, 5*time.Second, time.Millisecond)

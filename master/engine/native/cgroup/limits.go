@@ -15,6 +15,8 @@ import (
 const (
 	period   = 100_000 // microseconds that a share of processor time is for, as docker has it
 	minQuota = 1_000   // microseconds; the kernel takes no less
+
+	maxMemory = 1 << 61 // bytes; twice of it is a number still
 )
 
 // Problems names what of r cannot hold on this host, before anything is made.
@@ -105,14 +107,13 @@ func (g *Group) limit(t *Tree, r app.Resources) (warnings []string) {
 			warnings = append(warnings[:n], w) // in place of the kernel's word for it
 		}
 	}
-	if limit := int64(r.Memory.Limit); limit > 0 {
+	if limit := min(int64(r.Memory.Limit), maxMemory); limit > 0 {
 		set("resources.memory.limit", memory, setting{"memory.max", size(limit), "memory.limit_in_bytes", size(limit)})
-		total := int64(r.Memory.Swap) // as docker: without a word on swap as much of it as of memory
-		if total <= 0 {
-			total = min(limit, 1<<62) * 2
+		swap := limit // as docker: without a word on swap as much of it as of memory
+		if r.Memory.Swap > 0 {
+			swap = max(int64(r.Memory.Swap)-limit, 0)
 		}
 		n := len(warnings)
-		swap := max(total-limit, 0)
 		set("resources.memory.swap", memory,
 			setting{"memory.swap.max", size(swap), "memory.memsw.limit_in_bytes", size(limit + swap)})
 		if len(warnings) > n && r.Memory.Swap <= 0 {

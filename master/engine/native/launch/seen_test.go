@@ -15,6 +15,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/master/engine/native/launch/attack"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -121,7 +122,7 @@ const service = 74321
 func needRoot(t *testing.T) {
 	t.Helper()
 	if os.Geteuid() != 0 {
-		t.Skip("only root can change the user and the mounts of a process")
+		requires.Missing(t, "root", "only root can change the user and the mounts of a process")
 	}
 }
 
