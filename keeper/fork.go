@@ -16,19 +16,40 @@ type fork struct {
 	args   []string
 	env    []string
 	dir    string
-	files  []uintptr // 0, 1, 2 … of the child
+	files  []uintptr // 0, 1, 2 … of the child; closed when it has its own
 	cgroup string
-	done   func(pid int, err error) // called on the locked thread
 }
 
-// forkAll starts children. It runs on the one locked thread of the keeper.
-func forkAll(forks <-chan fork) {
-	for f := range forks {
-		f.done(f.start())
+// fork hands a child to the locked thread; started is called by the loop. It reports false, and closes the files, when
+// too many wait there.
+func (s *Server) fork(f fork, started func(pid int, err error)) bool {
+	job := func() {
+		pid, err := f.start()
+		f.close()
+		s.post(func() {
+			s.forking--
+			started(pid, err)
+			s.reap() // it may have ended before it was known
+		})
+	}
+	select {
+	case s.thread <- job:
+		s.forking++
+		return true
+	default:
+		f.close()
+		return false
 	}
 }
 
-// close closes what was meant for the child, which has its own when it runs.
+// work is what the one locked thread of the keeper does.
+func work(jobs <-chan func()) {
+	for f := range jobs {
+		f()
+	}
+}
+
+// close closes what was meant for the child.
 func (f *fork) close() {
 	for _, fd := range f.files {
 		_ = syscall.Close(int(fd))

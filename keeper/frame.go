@@ -111,6 +111,15 @@ func received(rights []byte) (files []int) {
 	return files
 }
 
+// putBack undoes next.
+func (in *incoming) putBack(text []byte, files []int) {
+	frame := make([]byte, frameHeader, frameHeader+len(text)+len(in.bytes))
+	binary.BigEndian.PutUint32(frame, uint32(len(text)))
+	binary.BigEndian.PutUint32(frame[4:], uint32(len(files)))
+	in.bytes = append(append(frame, text...), in.bytes...)
+	in.files = append(files, in.files...)
+}
+
 // drop closes what was received and belongs to no frame that was taken.
 func (in *incoming) drop() {
 	closeAll(in.files)

@@ -11,7 +11,6 @@ import (
 // Holder is the holding part alone, without a master of its own: for the tests of those who start processes.
 type Holder struct {
 	s      *Server
-	stop   func()
 	thread chan struct{} // closed when the locked thread has ended
 }
 
@@ -21,14 +20,7 @@ func NewHolder(log func(level, format string, args ...any)) *Holder {
 	go func() {
 		defer close(h.thread)
 		runtime.LockOSThread() // stays locked: the thread ends with the goroutine, and what it has forked with it
-		forkAll(h.s.forks)
-	}()
-	children, stop := childSignals()
-	h.stop = stop
-	go func() { // ends with stop
-		for range children {
-			h.s.post(h.s.reap)
-		}
+		work(h.s.thread)
 	}()
 	go h.s.loop() // ends with Close
 	return h
@@ -52,9 +44,8 @@ func (h *Holder) Close() {
 	case <-empty:
 	case <-time.After(killTimeout):
 	}
-	h.stop()
 	h.s.post(func() { h.s.detach(); h.s.closeFiles(time.Second); h.s.over = true })
 	<-h.s.ended
-	close(h.s.forks)
+	close(h.s.thread)
 	<-h.thread
 }

@@ -4,6 +4,7 @@ package keeper
 
 import (
 	"context"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -23,13 +24,6 @@ type output struct {
 	changed func()     // called when one has ended
 }
 
-// reader reads one pipe into lines.
-type reader struct {
-	pipe *os.File
-	done chan struct{} // closed when nothing more is read
-	end  bool          // of the pipe was reached; written before done is closed
-}
-
 // sharedFile is a log file and how many processes use it.
 type sharedFile struct {
 	*logfile.File
@@ -44,7 +38,8 @@ func (s *Server) newOutput(to Output, before logfile.State, pipes [2]*os.File, c
 	o.lines.Restore(before)
 	for i, p := range pipes {
 		if p != nil {
-			o.readers[i] = &reader{pipe: p}
+			stream := streams[i]
+			o.readers[i] = &reader{pipe: p, copy: func(r io.Reader) error { return o.lines.Copy(stream, r) }}
 		}
 	}
 	o.read(s)
@@ -54,19 +49,9 @@ func (s *Server) newOutput(to Output, before logfile.State, pipes [2]*os.File, c
 // read reads on, at the start and after halt.
 func (o *output) read(s *Server) {
 	for i, r := range o.readers {
-		if r == nil {
-			continue
+		if r != nil {
+			r.start(func() { s.post(func() { o.forget(i, r); o.changed() }) })
 		}
-		r.done = make(chan struct{})
-		_ = r.pipe.SetReadDeadline(time.Time{})
-		go func(done chan<- struct{}) { // ends with the pipe, or with halt
-			err := o.lines.Copy(streams[i], r.pipe)
-			r.end = !os.IsTimeout(err)
-			close(done)
-			if r.end {
-				s.post(func() { o.forget(i, r); o.changed() })
-			}
-		}(r.done)
 	}
 }
 
@@ -80,17 +65,12 @@ func (o *output) forget(i int, r *reader) {
 
 // halt stops reading. What is half read stays in lines.
 func (o *output) halt() {
-	for _, r := range o.readers {
-		if r != nil {
-			_ = r.pipe.SetReadDeadline(time.Now())
-		}
-	}
 	for i, r := range o.readers {
-		if r != nil {
-			<-r.done
-			if r.end {
-				o.forget(i, r)
-			}
+		if r == nil {
+			continue
+		}
+		if r.halt(); r.end {
+			o.forget(i, r)
 		}
 	}
 }
@@ -158,14 +138,4 @@ func (s *Server) closeFiles(d time.Duration) {
 		all.Go(func() { _ = f.Close(ctx) })
 	}
 	all.Wait()
-}
-
-// flush writes what waits for a disk. The error says which file takes longer than ctx.
-func flush(ctx context.Context, files []*logfile.File) error {
-	for _, f := range files {
-		if err := f.Flush(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // peer is the connection to one master.
@@ -16,13 +17,13 @@ type peer struct {
 	s    *Server
 	conn *net.UnixConn
 	in   incoming
-	read chan struct{} // closed when nothing more is read
+	// closed when nothing more is read, when nothing more is sent, and by halt
+	read, wrote, halting chan struct{}
 
 	mu     sync.Mutex // guards the following
 	queue  []outgoing
 	wake   chan struct{} // holds one: there is something to send; when it is full, that is known already
 	closed bool
-	wrote  chan struct{} // closed when nothing more is sent
 }
 
 // outgoing is a frame, or the rest of one, and descriptors, which are closed when they have been sent.
@@ -37,19 +38,31 @@ const maxQueue = 4096
 // attach serves the master at the other end of conn.
 func (s *Server) attach(conn *net.UnixConn) *peer {
 	s.detach()
-	s.peer = newPeer(s, conn, nil, nil)
+	s.peer = newPeer(s, conn, incoming{conn: conn}, nil)
 	return s.peer
 }
 
-func newPeer(s *Server, conn *net.UnixConn, unread []byte, unsent []outgoing) *peer {
-	p := &peer{
-		s: s, conn: conn, in: incoming{conn: conn, bytes: unread}, queue: unsent,
-		read: make(chan struct{}), wrote: make(chan struct{}), wake: make(chan struct{}, 1),
-	}
-	p.wake <- struct{}{}
-	go p.receive()
-	go p.transmit()
+func newPeer(s *Server, conn *net.UnixConn, in incoming, unsent []outgoing) *peer {
+	p := &peer{s: s, conn: conn, in: in, queue: unsent, wake: make(chan struct{}, 1)}
+	p.resume()
 	return p
+}
+
+// resume reads and sends, at the start and after halt.
+func (p *peer) resume() {
+	_ = p.conn.SetDeadline(time.Time{})
+	p.read, p.wrote, p.halting = make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go p.receive(p.read, p.halting) // ends with the connection, or with halt
+	go p.transmit(p.wrote, p.halting)
+	p.signal()
+}
+
+// halt stops reading and sending. What was read and not answered, and what has not been sent, stays. The loop calls it.
+func (p *peer) halt() {
+	close(p.halting)
+	_ = p.conn.SetDeadline(time.Now())
+	<-p.read
+	<-p.wrote
 }
 
 // detach ends the connection to the master.
@@ -75,9 +88,10 @@ func (p *peer) signal() {
 	}
 }
 
-// receive passes requests on to the loop until the connection ends or a deadline is set.
-func (p *peer) receive() {
-	defer close(p.read)
+// receive passes requests on to the loop until the connection ends, or halt. A request that the loop has not taken by
+// then is read again.
+func (p *peer) receive(done chan<- struct{}, halting <-chan struct{}) {
+	defer close(done)
 	for {
 		text, files, err := p.in.next()
 		if err != nil {
@@ -87,11 +101,20 @@ func (p *peer) receive() {
 			return
 		}
 		var r Request
-		err = json.Unmarshal(text, &r)
-		if err != nil || !p.s.post(func() { p.answer(r, files) }) {
+		if json.Unmarshal(text, &r) != nil {
 			closeAll(files)
 			p.in.drop()
 			_ = p.conn.Close()
+			return
+		}
+		select {
+		case p.s.calls <- func() { p.answer(r, files) }:
+		case <-halting:
+			p.in.putBack(text, files)
+			return
+		case <-p.s.ended:
+			closeAll(files)
+			p.in.drop()
 			return
 		}
 	}
@@ -145,9 +168,14 @@ func (p *peer) send(v any, files []int) {
 }
 
 // transmit sends what is queued until the connection ends or a deadline is set. What has not left stays in the queue.
-func (p *peer) transmit() {
-	defer close(p.wrote)
-	for range p.wake {
+func (p *peer) transmit(done chan<- struct{}, halting <-chan struct{}) {
+	defer close(done)
+	for {
+		select {
+		case <-p.wake:
+		case <-halting:
+			return
+		}
 		for {
 			p.mu.Lock()
 			if p.closed {

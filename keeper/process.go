@@ -59,32 +59,15 @@ func (s *Server) start(p *peer, id uint64, spec Spec) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", spec.Handle, err)
 	}
-	f.done = func(pid int, err error) {
-		f.close()
-		s.post(func() {
-			s.forking--
-			h.PID, h.Started = pid, time.Now()
-			s.startedAs(p, id, h, explained, err)
-			s.reap()
-		})
+	started := func(pid int, err error) {
+		h.PID, h.Started = pid, time.Now()
+		s.startedAs(p, id, h, explained, err)
 	}
-	if !s.fork(f) {
-		f.close()
+	if !s.fork(f, started) {
 		return fmt.Errorf("start %s: too many processes are starting", spec.Handle)
 	}
 	s.processes[spec.Handle] = h
 	return errLater
-}
-
-// fork hands a child to the locked thread. It reports false when too many wait there.
-func (s *Server) fork(f fork) bool {
-	select {
-	case s.forks <- f:
-		s.forking++
-		return true
-	default:
-		return false
-	}
 }
 
 // prepare makes what the child gets: its descriptors, and the pipes that the keeper reads.
@@ -113,7 +96,7 @@ func (h *process) prepare(s *Server, f *fork, spec Spec) (explained *os.File, er
 	}
 	for i := range pipes {
 		if i == 2 {
-			fd, err := sealed(spec.Launch)
+			fd, err := sealed("launch", spec.Launch)
 			if err != nil {
 				return fail(err)
 			}
@@ -166,6 +149,12 @@ func explanation(text string) error {
 // answerStart answers OpStart. What could not become its program is forgotten when it has ended.
 func (s *Server) answerStart(p *peer, id uint64, h *process, err error) {
 	h.starting = false
+	if err == nil && s.peer != p {
+		err = errors.New("the master that asked for it is gone")
+		if h.End == nil {
+			_ = syscall.Kill(-h.PID, syscall.SIGKILL)
+		}
+	}
 	switch {
 	case err != nil:
 		h.failed = true

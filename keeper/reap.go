@@ -3,18 +3,9 @@
 package keeper
 
 import (
-	"os"
-	"os/signal"
 	"syscall"
 	"time"
 )
-
-// childSignals returns a channel that gets a value after children have ended, until stop.
-func childSignals() (ended <-chan os.Signal, stop func()) {
-	c := make(chan os.Signal, 1) // one round of reap finds all that have ended: when it is full, that is enough
-	signal.Notify(c, syscall.SIGCHLD)
-	return c, func() { signal.Stop(c); close(c) }
-}
 
 // reap finds all children that have ended.
 func (s *Server) reap() {
@@ -24,9 +15,9 @@ func (s *Server) reap() {
 			go s.clear(h, h.PID, s.grace, h.deadAt)
 		}
 	}
-	for pid, told := range s.children {
+	for pid, told := range s.helpers {
 		if status, ok := collect(pid); ok {
-			delete(s.children, pid)
+			delete(s.helpers, pid)
 			told(status)
 		}
 	}

@@ -49,7 +49,7 @@ func (s *Server) reapOrphans() {
 }
 
 func (s *Server) isOurs(pid int) bool {
-	if _, ok := s.children[pid]; ok {
+	if _, ok := s.helpers[pid]; ok {
 		return true
 	}
 	for _, h := range s.processes {

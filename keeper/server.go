@@ -5,6 +5,8 @@ package keeper
 import (
 	"errors"
 	"fmt"
+	"os"
+	"os/signal"
 	"syscall"
 	"time"
 )
@@ -17,34 +19,40 @@ type Server struct {
 	orphan bool // whether children that it has not started are reaped too
 
 	calls chan func()   // to the loop; whoever posts waits for it
-	forks chan fork     // to the locked thread, which ends when it is closed
 	ended chan struct{} // closed when the loop has ended
 	over  bool          // the loop ends after this call
+	// thread takes work to the locked thread, which ends when it is closed. When it is full no more is started: all of it
+	// waits for a program that cannot be executed.
+	thread   chan func()
+	children chan os.Signal // holds one: children have ended. One round of reap finds them all, so that is enough
+	signals  chan os.Signal // others; nil: none
 
 	processes map[string]*process
 	kept      map[string]int                   // descriptors, by name
 	files     map[string]*sharedFile           // by path
-	children  map[int]func(syscall.WaitStatus) // other children, and who learns how they ended
+	helpers   map[int]func(syscall.WaitStatus) // other children, and who learns how they ended
 	forking   int                              // forks that are going on
 	grace     time.Duration                    // of Hello; that a group has after SIGTERM
 	peer      *peer                            // the connection to the master; nil: there is none
 
-	greet func(p *peer, id uint64, h Hello) // answers Hello
-	other func(p *peer, r Request) error    // calls that are about the master itself
-	quiet func()                            // after a process was forgotten or a start was answered
+	greet    func(p *peer, r Request)       // answers Hello
+	other    func(p *peer, r Request) error // calls that are about the master itself
+	onSignal func(os.Signal)
+	quiet    func() // after something that was waited for has ended: a start, a process
 }
 
 func newServer(orphan bool, log func(level, format string, args ...any)) *Server {
 	s := &Server{
 		log: log, orphan: orphan,
-		calls: make(chan func()), forks: make(chan fork, maxStarts), ended: make(chan struct{}),
+		calls: make(chan func()), ended: make(chan struct{}),
+		thread: make(chan func(), maxStarts), children: make(chan os.Signal, 1),
 		processes: map[string]*process{}, kept: map[string]int{}, files: map[string]*sharedFile{},
-		children: map[int]func(syscall.WaitStatus){},
-		grace:    defaultGrace,
-		other:    func(*peer, Request) error { return nil },
-		quiet:    func() {},
+		helpers: map[int]func(syscall.WaitStatus){},
+		grace:   defaultGrace,
+		other:   func(*peer, Request) error { return nil },
+		quiet:   func() {},
 	}
-	s.greet = func(p *peer, id uint64, _ Hello) { s.welcome(p, Reply{ID: id}) }
+	s.greet = func(p *peer, r Request) { s.welcome(p, Reply{ID: r.ID}) }
 	return s
 }
 
@@ -72,8 +80,23 @@ func (s *Server) after(d time.Duration, f func()) *time.Timer {
 // loop runs until over is set.
 func (s *Server) loop() {
 	defer close(s.ended)
+	signal.Notify(s.children, syscall.SIGCHLD)
+	defer signal.Stop(s.children)
 	for !s.over {
-		(<-s.calls)()
+		select {
+		case f := <-s.calls:
+			f()
+		case <-s.children:
+			s.reap()
+		case sig := <-s.signals:
+			s.onSignal(sig)
+		}
+	}
+}
+
+func (s *Server) setGrace(d time.Duration) {
+	if s.grace = d; d <= 0 {
+		s.grace = defaultGrace
 	}
 }
 
@@ -84,10 +107,8 @@ func (s *Server) call(p *peer, r Request, files []int) error {
 		if r.Hello == nil {
 			return errFrame
 		}
-		if s.grace = r.Hello.Grace; s.grace <= 0 {
-			s.grace = defaultGrace
-		}
-		s.greet(p, r.ID, *r.Hello)
+		s.setGrace(r.Hello.Grace)
+		s.greet(p, r)
 		return errLater
 	case OpStart:
 		if r.Spec == nil {

@@ -3,7 +3,9 @@ package keeper
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,8 +25,8 @@ func bornIn(sys *syscall.SysProcAttr, cgroup string) (closeIt func(), err error)
 }
 
 // sealed returns a file in memory with content that nobody can change.
-func sealed(content []byte) (int, error) {
-	fd, err := unix.MemfdCreate("launch", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+func sealed(name string, content []byte) (int, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
 	if err != nil {
 		return 0, os.NewSyscallError("memfd_create", err)
 	}
@@ -38,4 +40,33 @@ func sealed(content []byte) (int, error) {
 		return 0, os.NewSyscallError("seal", err)
 	}
 	return fd, nil
+}
+
+// closeInherited lets no child inherit what this process has inherited, but its console.
+func closeInherited() {
+	if unix.CloseRange(3, 1<<32-1, unix.CLOSE_RANGE_CLOEXEC) == nil {
+		return
+	}
+	dir, err := os.Open("/proc/self/fd")
+	if err != nil {
+		return
+	}
+	defer dir.Close()
+	names, _ := dir.Readdirnames(-1)
+	for _, name := range names {
+		if fd, err := strconv.Atoi(name); err == nil && fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+}
+
+// becomeSubreaper lets orphans of all descendants become children of this process, which reaps them.
+func becomeSubreaper() { _ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }
+
+// nameProcess sets what ps shows when it shows no arguments. It is called on the first thread.
+func nameProcess(name string) {
+	text, err := unix.BytePtrFromString(name)
+	if err == nil {
+		_ = unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(text)), 0, 0, 0)
+	}
 }

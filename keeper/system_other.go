@@ -12,8 +12,8 @@ import (
 func bornIn(*syscall.SysProcAttr, string) (closeIt func(), err error) { return func() {}, nil }
 
 // sealed returns a file without a name with content.
-func sealed(content []byte) (int, error) {
-	f, err := os.CreateTemp("", "launch")
+func sealed(name string, content []byte) (int, error) {
+	f, err := os.CreateTemp("", name)
 	if err != nil {
 		return 0, err
 	}
@@ -24,3 +24,14 @@ func sealed(content []byte) (int, error) {
 	}
 	return fd, fill(fd, content)
 }
+
+// closeInherited lets no child inherit what this process has inherited, but its console.
+func closeInherited() {
+	for fd := 3; fd < 256; fd++ {
+		syscall.CloseOnExec(fd)
+	}
+}
+
+func becomeSubreaper() {}
+
+func nameProcess(string) {}

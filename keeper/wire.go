@@ -54,7 +54,9 @@ type Trial struct {
 	Program   string        // what it replaces, by one rename, when it has stayed up
 	Deadline  time.Duration // until it is ready
 	Healthy   time.Duration // that it stays up after that
-	Plain     bool          // of a version without a keeper: tried as that did, on descriptors 3 and 4; nothing is held
+	// Plain is a candidate of a version without a keeper. It says ready on descriptor 3 and hears go on 4. Nothing may be
+	// held when it is tried; when it ends afterwards, the keeper ends with its status.
+	Plain bool
 }
 
 // Request is one call of the master; each is answered by a Reply with the same ID, in any order.

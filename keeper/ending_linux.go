@@ -1,0 +1,5 @@
+package keeper
+
+import "syscall"
+
+func init() { ending = append(ending, syscall.SIGPWR) }

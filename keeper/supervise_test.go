@@ -1,0 +1,107 @@
+//go:build linux
+
+package keeper_test
+
+import (
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestStop(t *testing.T) {
+	for _, sig := range []syscall.Signal{
+		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGVTALRM,
+		syscall.SIGPWR, syscall.SIGABRT,
+	} {
+		t.Run(sig.String(), func(t *testing.T) {
+			r := newRig(t).run()
+			p := r.start("a", "trap 'exit 3' TERM; while :; do sleep 0.02; done")
+			r.signal(syscall.SIGPIPE)
+			r.signal(syscall.SIGHUP)
+			r.noted("reload SIGHUP")
+			r.signal(sig)
+			r.signal(sig) // a second Ctrl-C does not skip anything
+			if status := r.wait(); status != 0 {
+				t.Errorf("status %d", status)
+			}
+			if lives(p.PID) {
+				t.Error("a process was left behind")
+			}
+			r.noted("stop SIG")
+			if !strings.Contains(r.text(), ": everything is stopped") {
+				t.Errorf("the console does not say why:\n%s", r.text())
+			}
+		})
+	}
+}
+
+func TestMasterThatCannotStart(t *testing.T) {
+	r := newRig(t)
+	r.file("behaviour", "exit 3")
+	if status := r.run().wait(); status != 3 || !strings.Contains(r.text(), "cannot start") {
+		t.Errorf("status %d:\n%s", status, r.text())
+	}
+}
+
+func TestMasterIsStartedAgain(t *testing.T) {
+	r := newRig(t).run()
+	runs := r.start("runs", "sleep 100")
+	pid := r.master(0)
+	r.start("ends", "sleep 0.2; echo last; exit 6")
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	pid = r.master(pid)
+	if end := r.must(command{Op: "end", Handle: "ends"}).End; end == nil || end.Code != 6 {
+		t.Errorf("%+v", end)
+	}
+	r.file("behaviour", "exit 3") // while processes are held this is a crash as well
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	r.says("exit status 3")
+	_ = os.Remove(r.dir + "/behaviour")
+	state := r.ask(command{Op: "pid"})
+	if r.master(pid); len(state.State.Processes) != 2 || !lives(runs.PID) {
+		t.Errorf("%+v", state)
+	}
+}
+
+func TestMasterThatHangs(t *testing.T) {
+	r := newRig(t)
+	r.file("behaviour", "hang")
+	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=300ms") })
+	r.says("and is killed")
+	_ = os.Remove(r.dir + "/behaviour")
+	r.start("a", "true")
+}
+
+// Without a master the keeper stops everything itself; a stopped process is continued for it.
+func TestStopWithoutMaster(t *testing.T) {
+	r := newRig(t).run()
+	polite := r.start("polite", "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.02; done")
+	deaf := r.start("deaf", "trap '' TERM; while :; do sleep 0.02; done")
+	eventually(t, "it runs", func() bool { return len(r.ask(command{Op: "tail", Handle: "polite"}).Lines) == 1 })
+	_ = syscall.Kill(-polite.PID, syscall.SIGSTOP)
+	pid := r.master(0)
+	r.file("behaviour", "mute")
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	r.says("crashed")
+	r.signal(syscall.SIGTERM)
+	r.says("everything is stopped")
+	eventually(t, "the new master is there", func() bool { return strings.Count(r.text(), "master started") == 2 })
+	for _, c := range childrenOf(r.cmd.Process.Pid) {
+		if c != polite.PID && c != deaf.PID {
+			_ = syscall.Kill(c, syscall.SIGKILL)
+		}
+	}
+	begun := time.Now()
+	r.wait()
+	if lives(polite.PID) || lives(deaf.PID) || time.Since(begun) > 10*time.Second {
+		t.Error("processes were left behind")
+	}
+	text, _ := os.ReadFile(r.dir + "/polite.log")
+	if !strings.Contains(string(text), "stdout: bye") {
+		t.Errorf("log %q", text)
+	}
+}
