@@ -34,8 +34,8 @@ func (s said) frame() []byte {
 	return append(head, text...)
 }
 
-// Masters end after any number of lines, some in the middle of one, with other instances in the same file and many lines
-// in one millisecond: in the end each line is there once.
+// Masters end after any number of lines, some in the middle of one, with other instances in the same file and many
+// lines in one millisecond: in the end each line is there once.
 func TestPlaceOverKills(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for seed := range uint64(60) {
@@ -128,7 +128,9 @@ func TestFrames(t *testing.T) {
 		binary.BigEndian.PutUint32(f[4:], binary.BigEndian.Uint32(f[4:])-1)
 		return f[:len(f)-1] // without newline
 	}
-	in := bytes.Join([][]byte{part("ab"), said{1, at, "err"}.frame(), part("cd"), said{0, at, "ef"}.frame(), part("gh")}, nil)
+	in := bytes.Join([][]byte{
+		part("ab"), said{1, at, "err"}.frame(), part("cd"), said{0, at, "ef"}.frame(), part("gh"),
+	}, nil)
 	var got []string
 	require.NoError(t, frames(bytes.NewReader(in), func(stream int, at time.Time, text string) {
 		got = append(got, fmt.Sprint(stream, text))
