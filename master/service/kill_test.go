@@ -188,8 +188,8 @@ func (m *model) restart(t *testing.T) {
 	}
 }
 
-// A hundred masters are killed at random effects: writes of the records, starts, stops, adoptions, each before or after. What was
-// not to be ended runs on, nothing runs twice, nothing is forgotten.
+// A hundred masters are killed at random effects: writes of the records, starts, stops, adoptions, each before or after.
+// What was not to be ended runs on, nothing runs twice, nothing is forgotten.
 func TestKilledAtRandomPoints(t *testing.T) {
 	for seed := range uint64(10) { // ten kills each
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
