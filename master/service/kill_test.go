@@ -188,7 +188,7 @@ func (m *model) restart(t *testing.T) {
 	}
 }
 
-// A hundred masters are killed at random effects: writes of the records, starts, stops, adoptions, each before or after.
+// A hundred masters are killed at random effects: writes of the records, starts, stops, adoptions, before or after.
 // What was not to be ended runs on, nothing runs twice, nothing is forgotten.
 func TestKilledAtRandomPoints(t *testing.T) {
 	for seed := range uint64(10) { // ten kills each
