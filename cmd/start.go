@@ -9,6 +9,7 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -130,7 +131,7 @@ func greet(ctx context.Context, k *keeper.Client, cfg master.Config) (keeper.Sta
 func newServer(m *master.Master, cfg master.Config, opts master.Options, held keeper.State) *api.Server {
 	o := api.ServerOptions{
 		Config: cfg.Listen(opts.Workdir), Admin: filepath.Join(opts.Workdir, masterapi.AdminSocket), Group: cfg.Server.Group,
-		Service: func(uid int) bool { return cfg.Native.Users.Contains(uint32(uid)) },
+		Service: func(uid int) bool { return engine.MayBeService(uint32(uid)) },
 		Kept:    held.Kept, Log: opts.Log,
 	}
 	if opts.Keeper != nil {

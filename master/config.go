@@ -62,8 +62,8 @@ type Pull struct {
 
 // Native is what the native engine is told.
 type Native struct {
-	// numbers that the users and groups of services are taken from
-	Users engine.Users `yaml:"users" json:"users" default:"70000-74999"`
+	// numbers that the users and groups of services are taken from; empty: the first free thousand of this host
+	Users engine.Users `yaml:"users" json:"users"`
 }
 
 // Server is the API: where it listens, and for whom.

@@ -16,8 +16,23 @@ type Users struct{ First, Last uint32 }
 // (61184-65519), and below what people give to the users inside of containers, from 100000.
 const (
 	lowest, highest = 65536, 99999
-	smallest        = 100 // numbers of a range
+	smallest        = 100  // numbers of a range
+	block           = 1000 // numbers of a range that nobody has configured
 )
+
+// UsersBlocks are the ranges that an installation without native.users may have, in the order in which they are tried.
+func UsersBlocks() (out []Users) {
+	for first := uint32(70000); first <= highest; first += block {
+		out = append(out, Users{first, first + block - 1})
+	}
+	for first := uint32(66000); first < 70000; first += block {
+		out = append(out, Users{first, first + block - 1})
+	}
+	return out
+}
+
+// MayBeService tells whether the user id can be that of a native service, of whatever installation.
+func MayBeService(id uint32) bool { return lowest <= id && id <= highest }
 
 // ParseUsers reads first-last.
 func ParseUsers(text string) (Users, error) {
@@ -37,8 +52,13 @@ func ParseUsers(text string) (Users, error) {
 	return r, nil
 }
 
-// String is the range as it stands in a file.
-func (r Users) String() string { return fmt.Sprintf("%d-%d", r.First, r.Last) }
+// String is the range as it stands in a file; empty when none is configured.
+func (r Users) String() string {
+	if r == (Users{}) {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", r.First, r.Last)
+}
 
 // Contains tells whether id is one of the range.
 func (r Users) Contains(id uint32) bool { return r.First <= id && id <= r.Last }
@@ -51,6 +71,10 @@ func (r Users) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 // UnmarshalText reads a range.
 func (r *Users) UnmarshalText(text []byte) error {
+	if len(text) == 0 {
+		*r = Users{}
+		return nil
+	}
 	v, err := ParseUsers(string(text))
 	if err == nil {
 		*r = v

@@ -32,7 +32,7 @@ func (r *Registry) claim() error {
 		if errors.Is(err, unix.EROFS) {
 			r.opts.Log.WithError(err).Warnf("which users services have can't be recorded on this host; " +
 				"a second installation here needs another native.users")
-			return nil
+			return r.choose(dir, nil)
 		}
 		return fmt.Errorf("claim native.users: %w", err)
 	}
@@ -45,6 +45,46 @@ func (r *Registry) claim() error {
 	if err != nil {
 		return fmt.Errorf("claim native.users: %w", err)
 	}
+	if err := r.choose(dir, entries); err != nil {
+		return err
+	}
+	f := r.claimFile(filepath.Join(dir, r.opts.Users.String()))
+	if err := f.Save(claim{Path: r.workdir}); err != nil {
+		return fmt.Errorf("claim native.users: %w", err)
+	}
+	return nil
+}
+
+// choose makes sure that the range is free. Without one in the configuration it takes that of the last start, or the
+// first free block: a second installation, or a copy, needs no configuration.
+func (r *Registry) choose(dir string, entries []fs.DirEntry) (err error) {
+	if r.opts.Users != (engine.Users{}) {
+		return r.judgeAll(dir, entries)
+	}
+	first := r.known.Users
+	for _, e := range entries { // the list may be lost
+		users, err := engine.ParseUsers(e.Name())
+		if err != nil {
+			continue
+		}
+		if c, err := r.claimFile(filepath.Join(dir, e.Name())).Load(); err == nil && c.Path == r.workdir {
+			first = users
+		}
+	}
+	for _, users := range append([]engine.Users{first}, engine.UsersBlocks()...) {
+		if users == (engine.Users{}) {
+			continue
+		}
+		r.opts.Users = users
+		if err = r.judgeAll(dir, entries); !errors.Is(err, ErrTaken) {
+			return err
+		}
+	}
+	return fmt.Errorf("no range of users is free on this host: %w", err)
+}
+
+// judgeAll looks at every claim of this host.
+func (r *Registry) judgeAll(dir string, entries []fs.DirEntry) error {
 	for _, e := range entries {
 		users, err := engine.ParseUsers(e.Name())
 		if err != nil {
@@ -53,10 +93,6 @@ func (r *Registry) claim() error {
 		if err := r.judge(filepath.Join(dir, e.Name()), users); err != nil {
 			return err
 		}
-	}
-	f := r.claimFile(filepath.Join(dir, r.opts.Users.String()))
-	if err := f.Save(claim{Path: r.workdir}); err != nil {
-		return fmt.Errorf("claim native.users: %w", err)
 	}
 	return nil
 }
@@ -75,7 +111,7 @@ func (r *Registry) judge(path string, users engine.Users) error {
 	case mine && users == r.opts.Users:
 		return nil
 	case mine, gone(c.Path, users):
-		if err := os.Remove(path); err != nil {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("claim native.users: %w", err)
 		}
 		return nil

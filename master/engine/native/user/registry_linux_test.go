@@ -114,6 +114,26 @@ func TestRangeIsFull(t *testing.T) {
 	require.Equal(t, was, service(t, r, "s7"), "a larger range keeps the numbers")
 }
 
+// Without a range in the configuration each installation finds one of its own, and keeps it.
+func TestRangeIsChosen(t *testing.T) {
+	b := newBench(t)
+	none := engine.Users{}
+	number := func(name string) uint32 {
+		r, err := b.open(name, none)
+		require.NoError(t, err)
+		return uint32(service(t, r, "hub").UID)
+	}
+	one := number("one")
+	require.True(t, engine.Users{First: 70000, Last: 70999}.Contains(one))
+	require.NoError(t, exec.Command("cp", "-a", b.path(""), filepath.Join(b.dir, "copy")).Run())
+	copied := number("copy")
+	require.True(t, engine.Users{First: 71000, Last: 71999}.Contains(copied))
+	require.Equal(t, one, number("one"))
+	require.Equal(t, copied, number("copy"))
+	require.NoError(t, os.WriteFile(filepath.Join(b.dir, "copy", user.File), []byte("{half"), 0o600))
+	require.Equal(t, copied, number("copy"), "its list is lost, its claim is not")
+}
+
 // No two installations share a number, whatever was done to them.
 func TestClaims(t *testing.T) {
 	b := newBench(t)
