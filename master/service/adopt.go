@@ -158,6 +158,9 @@ func (i *instance) takeOver() decision {
 	settled := ended && slices.Contains(
 		[]string{masterapi.StatusRestarting, masterapi.StatusFailed, masterapi.StatusExited}, left.Status)
 	if settled {
+		if left.Status != masterapi.StatusExited && left.Error != "" {
+			i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, left.Error))
+		}
 		i.tell(nil)
 		i.log.Infof("instance of an earlier master had ended already")
 		return decision{restart: left.Next != nil, after: i.remaining(left)}

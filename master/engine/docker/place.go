@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,20 +17,19 @@ import (
 )
 
 // place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
-// stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the last
-// line on, and of that millisecond as many lines are passed over as are in the file.
+// stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
+// last line on, and what the file has of that millisecond is passed over.
 type place struct {
 	streams [2]progress // stdout, stderr
 }
 
-// progress is the last line of one stream.
+// progress is where one stream is.
 type progress struct {
-	at       time.Time // milliseconds; zero: none
-	lines    int       // with that time
-	text     string    // of the last of them
+	at       time.Time // of the last line, in milliseconds; zero: none
+	lines    []string  // with that time, as far as the file has them in one line (partCap)
 	passing  bool      // lines are passed over, until one is new
-	passed   int
-	complete bool // of a search: nothing further back matters
+	passed   int       // of lines
+	complete bool      // of a search: nothing further back matters
 }
 
 var streamNames = [2]string{logfile.Stdout, logfile.Stderr}
@@ -56,24 +56,28 @@ func (p *place) since() string {
 // take tells whether a line is new, and remembers it then.
 func (p *place) take(stream int, at time.Time, text string) bool {
 	s := &p.streams[stream]
-	at = at.Truncate(time.Millisecond)
-	if s.passing && (at.Before(s.at) || at.Equal(s.at) && s.passed < s.lines) {
-		if at.Equal(s.at) {
-			s.passed++
-		}
-		// A master that was killed while it wrote leaves half a line.
-		half := s.passed == s.lines && len(s.text) < partCap && s.text != text && strings.HasPrefix(text, s.text)
-		if !at.Equal(s.at) || !half {
-			return false
-		}
-		s.lines--
+	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
+	if s.passing && (at.Before(s.at) || at.Equal(s.at) && s.pass(text)) {
+		return false
 	}
 	s.passing = false
 	if !at.Equal(s.at) {
-		s.at, s.lines = at, 0
+		s.at, s.lines = at, s.lines[:0]
 	}
-	s.lines++
-	s.text = text
+	s.lines = append(s.lines, text)
+	return true
+}
+
+// pass tells whether the next line of that millisecond in the file is text. A master that was killed while it wrote has
+// left half of the line there, before the whole one or without it.
+func (s *progress) pass(text string) bool {
+	for s.passed < len(s.lines) && s.lines[s.passed] != text && strings.HasPrefix(text, s.lines[s.passed]) {
+		s.passed++
+	}
+	if s.passed == len(s.lines) || s.lines[s.passed] != text {
+		return false
+	}
+	s.passed++
 	return true
 }
 
@@ -96,7 +100,9 @@ func findPlace(path, instance string, began time.Time) (*place, error) {
 		}
 	}
 	for n := range p.streams {
-		if s := &p.streams[n]; s.at.IsZero() && oldest.Sub(began) > time.Minute {
+		s := &p.streams[n]
+		slices.Reverse(s.lines) // they were found from the last one on
+		if s.at.IsZero() && oldest.Sub(began) > time.Minute {
 			s.at = oldest
 		}
 	}
@@ -155,9 +161,9 @@ func (p *place) backwards(part []byte, instance string) (first time.Time) {
 			switch {
 			case e.Stream != name || e.Instance != instance || e.GoesOn || s.complete:
 			case s.at.IsZero():
-				s.at, s.lines, s.text = e.At, 1, string(e.Text)
+				s.at, s.lines = e.At, []string{string(e.Text)}
 			case s.at.Equal(e.At):
-				s.lines++
+				s.lines = append(s.lines, string(e.Text))
 			default:
 				s.complete = true
 			}

@@ -320,6 +320,7 @@ func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
 	d.run(t, "start")
 	enginetest.Ended(t, i)
 	require.Error(t, i.Exit().Err)
+	i.Stop(t.Context()) // as the supervisor does before the next start
 	enginetest.Output(t, b.start(t, service("t-victim", "count")), "n=1")
 }
 
