@@ -9,7 +9,6 @@ import (
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
 
 	"github.com/baetyl/baetyl/cmd"
-	_ "github.com/baetyl/baetyl/keeper/early" // before the packages of the master are initialised
 )
 
 func main() { os.Exit(cmd.Main()) }
