@@ -46,7 +46,7 @@ func (c *Client) Signal(handle string, sig syscall.Signal) error {
 	return err
 }
 
-// Ended returns a channel that is closed when the process has ended. It is closed already when the process is not known.
+// Ended returns a channel that is closed when the process has ended. It is closed already when it is not known.
 func (c *Client) Ended(handle string) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -112,7 +112,7 @@ func (c *Client) Alive() error { return c.simple(Request{Op: OpAlive}) }
 func (c *Client) Leave(why string) error { return c.simple(Request{Op: OpLeave, Trouble: why}) }
 
 // Try tells the same, and that the successor is the candidate of t.
-func (c *Client) Try(t Trial) error { return c.simple(Request{Op: OpTry, Trial: &t}) }
+func (c *Client) Try(t Trial) error { return c.simple(Request{Op: OpTry, Attempt: &t}) }
 
 // Ready tells that this candidate serves. It returns when the candidate is the program; an error means that it was
 // rejected.

@@ -31,7 +31,7 @@ type process struct {
 	dead      bool               // the leader is a zombie, its group is being cleared
 	deadAt    time.Time          // when that was noticed
 	cleared   bool               // its group is empty
-	status    syscall.WaitStatus // where a leader cannot stay a zombie
+	status    syscall.WaitStatus //nolint:unused // reap_other.go: a leader cannot stay a zombie there
 	signalled atomic.Bool        // the master has sent a signal: it is ending this process itself
 }
 
@@ -131,8 +131,8 @@ func (s *Server) startedAs(p *peer, id uint64, h *process, explained *os.File, e
 	}()
 }
 
-// explanation is the error in what a program wrote on descriptor 4: the number of execve(2) or 0, a space, and the text.
-// Anything else is text.
+// explanation is the error in what a program wrote on descriptor 4: the number of execve(2) or 0, a space, and the
+// text. Anything else is text.
 func explanation(text string) error {
 	text = strings.TrimSpace(text)
 	if text == "" {

@@ -85,11 +85,11 @@ func install(t testing.TB, path, part string) {
 
 // command is what a test tells the master, answer what that answers.
 type command struct {
-	Op     string
-	Spec   *keeper.Spec
-	Handle string
-	Signal int
-	Trial  *keeper.Trial
+	Op      string
+	Spec    *keeper.Spec
+	Handle  string
+	Signal  int
+	Attempt *keeper.Attempt
 }
 
 type result struct {
@@ -210,7 +210,8 @@ func serve(c *keeper.Client, dir string, state keeper.State) {
 
 func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 	var err error
-	r.PID, r.State = os.Getpid(), keeper.State{Processes: state.Processes, Rejected: state.Rejected, Candidate: state.Candidate}
+	r.PID = os.Getpid()
+	r.State = keeper.State{Processes: state.Processes, Rejected: state.Rejected, Candidate: state.Candidate}
 	switch cmd.Op {
 	case "start":
 		r.Process, err = c.Start(context.Background(), *cmd.Spec)
@@ -231,7 +232,7 @@ func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 		err = c.Leave("the test wants it")
 		go os.Exit(0)
 	case "try":
-		if err = c.Try(*cmd.Trial); err == nil {
+		if err = c.Try(*cmd.Attempt); err == nil {
 			go os.Exit(0)
 		}
 	case "print":

@@ -14,7 +14,7 @@ import (
 //
 //	          ┌──────────────── crash: at once, then after 100 ms … 5 s ◄──┐
 //	          ▼                                                           │
-//	keeper ─► master ─leaves─► master      ─wants a candidate tried─► candidate ─ready, healthy─► rename: it is the master
+//	keeper ─► master ─leaves─► master      ─wants a candidate tried─► candidate ─ready, healthy─► rename: the master
 //	             └─ended everything, or: stop, master gone─► all groups end ─► the keeper ends    └─rejected─► master
 type supervisor struct {
 	*Server
@@ -27,7 +27,7 @@ type supervisor struct {
 	m        *master // nil: none lives, and none is being forked
 	again    *time.Timer
 	failures int // crashes one after the other
-	next     *Trial
+	next     *Attempt
 	rejected string // why, until a master has said that it is alive
 
 	stopping string // why everything is to stop; empty: it is not
@@ -59,7 +59,7 @@ type master struct {
 	told    bool        // to stop
 	left    bool        // it ends to make place for a successor
 	watch   *time.Timer // kills it when it does not say that it is alive
-	trial   *candidate  // nil: it is not tried
+	tried   *candidate  // nil: it is not tried
 	plain   bool        // of a version without a keeper
 	reason  string      // why it was killed as a candidate
 }
@@ -75,7 +75,7 @@ func (k *supervisor) start(c *candidate) {
 		k.endAll()
 		return
 	}
-	m := &master{program: k.program, trial: c, started: time.Now()}
+	m := &master{program: k.program, tried: c, started: time.Now()}
 	if c != nil {
 		m.program, m.plain = c.Candidate, c.Plain
 	}
@@ -161,7 +161,7 @@ func (k *supervisor) began(m *master, pid int, err error) {
 	m.pid = pid
 	k.helpers[pid] = func(status syscall.WaitStatus) { k.masterEnded(m, status) }
 	k.readMaster(m)
-	if m.trial != nil {
+	if m.tried != nil {
 		k.tryOut(m)
 	}
 	if k.stopping != "" {
@@ -191,7 +191,7 @@ func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
 		read = m.peer.read
 	}
 	if m.plain {
-		heard = m.trial.heard
+		heard = m.tried.heard
 	}
 	go func() { // ends after lastWords
 		limit := time.After(lastWords)
@@ -231,13 +231,13 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 			k.logf("warning", "the master has ended (%s) before everything was stopped: it is stopped now", how)
 		}
 		k.finish(code)
-	case m.trial != nil && !m.trial.committed:
+	case m.tried != nil && !m.tried.committed:
 		k.rejectedAs(m)
 	case m.plain, k.self:
 		k.logf("info", "the master has ended: %s", how)
 		k.finish(code)
 	case k.next != nil:
-		c := &candidate{Trial: *k.next}
+		c := &candidate{Attempt: *k.next}
 		k.next, k.failures = nil, 0
 		k.start(c)
 	case m.left:
@@ -257,7 +257,8 @@ func (k *supervisor) crashed(m *master, how string) {
 	}
 	wait := backoff(k.failures)
 	k.failures++
-	k.logf("error", "the master has crashed (%s) and is started again in %s; %d processes run on", how, wait, len(k.processes))
+	const text = "the master has crashed (%s) and is started again in %s; %d processes run on"
+	k.logf("error", text, how, wait, len(k.processes))
 	if wait == 0 {
 		k.start(nil)
 		return

@@ -48,8 +48,8 @@ type End struct {
 	Signal int // 0: by itself
 }
 
-// Trial is a candidate that the keeper runs in place of the master (documents: update of type MST).
-type Trial struct {
+// Attempt is a candidate that the keeper runs in place of the master (documents: update of type MST).
+type Attempt struct {
 	Candidate string        // program to try
 	Program   string        // what it replaces, by one rename, when it has stayed up
 	Deadline  time.Duration // until it is ready
@@ -62,13 +62,13 @@ type Trial struct {
 // Request is one call of the master; each is answered by a Reply with the same ID, in any order.
 type Request struct {
 	ID      uint64
-	Op      string // Op…
-	Hello   *Hello `json:",omitempty"`
-	Spec    *Spec  `json:",omitempty"` // OpStart
-	Handle  string `json:",omitempty"` // OpSignal, OpTail, OpRelease, OpKeep
-	Signal  int    `json:",omitempty"` // OpSignal
-	Trial   *Trial `json:",omitempty"` // OpTry
-	Trouble string `json:",omitempty"` // OpLeave, OpStopped: the reason, for the log
+	Op      string   // Op…
+	Hello   *Hello   `json:",omitempty"`
+	Spec    *Spec    `json:",omitempty"` // OpStart
+	Handle  string   `json:",omitempty"` // OpSignal, OpTail, OpRelease, OpKeep
+	Signal  int      `json:",omitempty"` // OpSignal
+	Attempt *Attempt `json:",omitempty"` // OpTry
+	Trouble string   `json:",omitempty"` // OpLeave, OpStopped: the reason, for the log
 }
 
 // The calls.
@@ -89,8 +89,9 @@ const (
 // Hello is what a master tells first.
 type Hello struct {
 	Protocol int
-	Part     string        // digest of the keeper's code in the master's program (Part); the keeper replaces itself when it differs
-	Grace    time.Duration // for services when the keeper has to stop them without a master
+	// Part is a digest of the keeper's code in the master's program. A keeper with another one replaces itself.
+	Part  string
+	Grace time.Duration // for services when the keeper has to stop them without a master
 }
 
 // Reply answers a Request.
