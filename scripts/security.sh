@@ -1,7 +1,7 @@
 #!/bin/sh
-# security.sh: looks at every official service while it runs, and writes the tables of docs/security.md. Native mode always;
-# docker mode where a daemon answers and has the images of IMAGE_PREFIX (make image IMAGE_PREFIX=…). With CHECK=1 it
-# writes nothing, and fails when the document says something else. Needs root.
+# security.sh: looks at every official service while it runs, and writes the tables of docs/security.md. Native mode
+# always; docker mode where a daemon answers and has the images of IMAGE_PREFIX (make image IMAGE_PREFIX=…). With
+# CHECK=1 it writes nothing, and fails when the document says something else. Needs root.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh

@@ -83,8 +83,8 @@ var (
 	portLine  = regexp.MustCompile(`(?m)^( *- )\d+:(\d+)$`)
 )
 
-// lookDocker starts the docker example and looks at it. Its ports are free ones of the host.
-func lookDocker(dir, images string) ([]facts, error) {
+// observeDocker starts the docker example and looks at it. Its ports are free ones of the host.
+func observeDocker(dir, images string) ([]facts, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -121,7 +121,7 @@ func lookDocker(dir, images string) ([]facts, error) {
 		return nil, err
 	}
 	defer s.stop()
-	return s.look(firstProcess)
+	return s.observe(firstProcess)
 }
 
 func freePort() (string, error) {

@@ -46,7 +46,7 @@ func run(native, docker, images, document string, check bool) error {
 		return errors.New("needs root: only root sees the descriptors and mounts of others")
 	}
 	if os.Getenv(insideNetwork) != "" {
-		seen, err := lookInside(native)
+		seen, err := observeInside(native)
 		if err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func run(native, docker, images, document string, check bool) error {
 		}
 	}
 	if docker != "" {
-		seen, err := lookDocker(docker, images)
+		seen, err := observeDocker(docker, images)
 		if err != nil {
 			return fmt.Errorf("docker mode: %w", err)
 		}
@@ -103,8 +103,8 @@ func inNetwork() ([]facts, error) {
 	return seen, json.Unmarshal(out, &seen)
 }
 
-// lookInside starts the example and looks at it.
-func lookInside(dir string) ([]facts, error) {
+// observeInside starts the example and looks at it.
+func observeInside(dir string) ([]facts, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func lookInside(dir string) ([]facts, error) {
 		return nil, err
 	}
 	defer s.stop()
-	return s.look(procOf)
+	return s.observe(procOf)
 }
 
 // loopback brings up lo, which is down in a new network.

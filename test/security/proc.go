@@ -54,8 +54,8 @@ type reference struct {
 	keeper, master int
 }
 
-// look reads /proc of a process. What cannot be read counts as not there: the process was there a moment ago.
-func (r reference) look(name string, pid int) facts {
+// observe reads /proc of a process. What cannot be read counts as not there: the process was there a moment ago.
+func (r reference) observe(name string, pid int) facts {
 	s := status(read(pid, "status"))
 	f := facts{
 		Name: name, Dir: r.dir,

@@ -69,6 +69,7 @@ func (s *system) await(port string) error {
 	defer tick.Stop()
 	for {
 		missing := "the master"
+		s.inspect = masterapi.Inspect{}
 		if err := c.Get(ctx, masterapi.PathInspect, &s.inspect); err == nil {
 			if missing = s.missing(); missing == "" {
 				return nil
@@ -85,9 +86,13 @@ func (s *system) await(port string) error {
 
 // missing is the first service that does not run; empty: all do.
 func (s *system) missing() string {
+	running := map[string]bool{}
 	for _, service := range s.inspect.Services {
-		if len(service.Instances) == 0 || service.Instances[0].Status != masterapi.StatusRunning {
-			return service.Name + " " + service.Error
+		running[service.Name] = len(service.Instances) > 0 && service.Instances[0].Status == masterapi.StatusRunning
+	}
+	for _, definition := range s.app.Services {
+		if !running[definition.Name] {
+			return "service " + definition.Name
 		}
 	}
 	return ""
@@ -112,21 +117,21 @@ func (s *system) stop() {
 	_ = s.cmd.Wait() // its status is no finding
 }
 
-// look returns what is seen of keeper, master and the first instance of each service. pid finds the process of an
+// observe returns what is seen of keeper, master and the first instance of each service. pid finds the process of an
 // instance.
-func (s *system) look(pid func(masterapi.Instance) (int, error)) ([]facts, error) {
+func (s *system) observe(pid func(masterapi.Instance) (int, error)) ([]facts, error) {
 	masters, err := children(s.cmd.Process.Pid, "baetyl-master")
 	if err != nil {
 		return nil, err
 	}
 	host := reference{dir: s.dir, keeper: s.cmd.Process.Pid, master: masters}
-	seen := []facts{host.look("keeper", host.keeper), host.look("master", host.master)}
+	seen := []facts{host.observe("keeper", host.keeper), host.observe("master", host.master)}
 	for _, service := range s.inspect.Services {
 		p, err := pid(service.Instances[0])
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", service.Name, err)
 		}
-		f := host.look(service.Name, p)
+		f := host.observe(service.Name, p)
 		for _, definition := range s.app.Services {
 			if definition.Name == service.Name {
 				f.Module, f.Rights = moduleOf(definition.Image), definition.Rights()

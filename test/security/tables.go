@@ -34,10 +34,9 @@ func nativeTables(all []facts) string {
 	return "Who it is:\n\n" +
 		table([]string{"Process", "User", "Capabilities", "no_new_privs", "Namespaces of its own", "Own cgroup", "Limits",
 			"Descriptors shared with keeper or master"}, who) +
-		"\nWhat it sees of files, relative to the working directory of the master, and which folders of the host are writable for " +
-		"everybody, and for it:\n\n" +
-		table([]string{"Service", "Writes", "Reads only", "Sees beside that", "Hidden of the host", "Its own", "Processes of others",
-			"Writable for all"}, files) +
+		"\nWhat it sees of files, relative to the working directory of the master:\n\n" +
+		table([]string{"Service", "Writes", "Reads only", "Sees beside that", "Hidden of the host", "Its own",
+			"Processes of others", "Writable for all"}, files) +
 		"\nWhom it talks to:\n\n" +
 		table([]string{"Process", "Listens on", "Connected to", "Token", "API"}, net) +
 		"\nWarnings of inspect: " + warnings(all) + "\n"
@@ -76,8 +75,8 @@ func dockerTables(all []facts) string {
 			list(f.Rights)})
 	}
 	return "Who it is:\n\n" +
-		table([]string{"Service", "User", "Capabilities", "no_new_privs", "seccomp", "Privileged", "Namespaces of its own", "Limits",
-			"Options"}, who) +
+		table([]string{"Service", "User", "Capabilities", "no_new_privs", "seccomp", "Privileged",
+			"Namespaces of its own", "Limits", "Options"}, who) +
 		"\nWhat it sees of the host's files, by its paths:\n\n" +
 		table([]string{"Service", "Writes", "Reads only"}, files) +
 		"\nWhom it talks to:\n\n" +
@@ -158,7 +157,8 @@ func (f facts) files() []string {
 	if slices.Contains(writes, "var/db/baetyl") {
 		foreign = "all volumes"
 	}
-	return []string{f.label(), list(outer(writes)), list(outer(reads)), foreign, list(outer(hidden)), list(own), others, list(public)}
+	return []string{f.label(), list(outer(writes)), list(outer(reads)), foreign, list(outer(hidden)), list(own), others,
+		list(public)}
 }
 
 // place is the kind of a folder whose name differs.
