@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -117,35 +118,63 @@ func (s *system) stop() {
 	_ = s.cmd.Wait() // its status is no finding
 }
 
-// observe returns what is seen of keeper, master and the first instance of each service. pid finds the process of an
-// instance.
+// observe returns what is seen of keeper, master and the first instance of each service, once all of them serve. pid
+// finds the process of an instance.
 func (s *system) observe(pid func(masterapi.Instance) (int, error)) ([]facts, error) {
-	masters, err := children(s.cmd.Process.Pid, "baetyl-master")
+	master, err := children(s.cmd.Process.Pid, "baetyl-master")
 	if err != nil {
 		return nil, err
 	}
-	host := reference{dir: s.dir, keeper: s.cmd.Process.Pid, master: masters}
-	seen := []facts{host.observe("keeper", host.keeper), host.observe("master", host.master)}
-	for _, service := range s.inspect.Services {
-		p, err := pid(service.Instances[0])
-		if err != nil {
-			return nil, fmt.Errorf("service %s: %w", service.Name, err)
-		}
-		f := host.observe(service.Name, p)
+	host := reference{dir: s.dir, keeper: s.cmd.Process.Pid, master: master}
+	tick := time.NewTicker(pollInterval)
+	defer tick.Stop()
+	for deadline := time.Now().Add(startTimeout); ; <-tick.C {
+		seen := []facts{host.observe("keeper", host.keeper), host.observe("master", host.master)}
 		for _, definition := range s.app.Services {
-			if definition.Name == service.Name {
-				f.Module, f.Rights = moduleOf(definition.Image), definition.Rights()
+			f, err := s.service(host, definition, pid)
+			if err != nil {
+				return nil, fmt.Errorf("service %s: %w", definition.Name, err)
 			}
+			seen = append(seen, f)
 		}
-		f.Warnings = service.Instances[0].Warnings
-		if c := service.Instances[0].Container; c != nil {
-			if err := f.inspectContainer(c.ID); err != nil {
-				return nil, err
-			}
+		seen = named(seen)
+		i := slices.IndexFunc(seen, func(f facts) bool { return !f.serves() })
+		if i < 0 {
+			return seen, nil
 		}
-		seen = append(seen, f)
+		if time.Now().After(deadline) {
+			return nil, fmt.Errorf("service %s does not serve after %s", seen[i].Name, startTimeout)
+		}
 	}
-	return named(seen), nil
+}
+
+// service observes the first instance of a service.
+func (s *system) service(
+	host reference, definition app.Service, pid func(masterapi.Instance) (int, error),
+) (f facts, err error) {
+	i := slices.IndexFunc(s.inspect.Services, func(o masterapi.Service) bool { return o.Name == definition.Name })
+	instance := s.inspect.Services[i].Instances[0]
+	p, err := pid(instance)
+	if err != nil {
+		return f, err
+	}
+	f = host.observe(definition.Name, p)
+	f.Module, f.Rights, f.Warnings = moduleOf(definition.Image), definition.Rights(), instance.Warnings
+	if instance.Container != nil {
+		err = f.inspectContainer(instance.Container.ID)
+	}
+	return f, err
+}
+
+// serves tells whether a module does what it is there for: functions and the hub listen, the others have connected.
+func (f facts) serves() bool {
+	switch f.Module {
+	case "", "baetyl-agent": // its cloud is away
+		return true
+	case "baetyl-function-manager", "baetyl-remote-mqtt", "baetyl-timer":
+		return f.Container != nil || len(f.Peers) > 0 // an address in another network says nothing here
+	}
+	return len(f.Listens) > 0
 }
 
 func procOf(i masterapi.Instance) (int, error) {

@@ -4,10 +4,12 @@ package main
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 )
+
+// runDir is where the master has what lasts as long as it runs.
+const runDir = "var/run/baetyl/"
 
 // table is one of Markdown.
 func table(head []string, rows [][]string) string {
@@ -130,7 +132,7 @@ func (f facts) files() []string {
 		rel, inside := strings.CutPrefix(m.Path, f.Dir+"/")
 		switch {
 		case m.Path == "/proc" || m.Path == "/dev/null":
-		case m.Path == "/tmp" || m.Path == "/var/tmp" || strings.HasPrefix(rel, "var/run/baetyl/"):
+		case m.Path == "/tmp" || m.Path == "/var/tmp" || strings.HasPrefix(rel, runDir):
 			if !inside {
 				rel = m.Path
 			}
@@ -163,13 +165,11 @@ func (f facts) files() []string {
 
 // place is the kind of a folder whose name differs.
 func place(rel string) string {
-	switch path.Dir(rel) {
-	case "var/run/baetyl/services":
+	kind, _, _ := strings.Cut(strings.TrimPrefix(rel, runDir), "/")
+	switch kind {
+	case "services":
 		return "working directory"
-	case "var/run/baetyl/instances":
-		return "run folder"
-	}
-	if strings.HasPrefix(rel, "var/run/baetyl/instances/") {
+	case "instances":
 		return "run folder"
 	}
 	return rel
