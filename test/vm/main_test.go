@@ -6,8 +6,8 @@
 //	make: baetyl, packages of modules in Go ──► the native example in a folder ──► /usr/local of the machine
 //	                                           scripts/systemd/baetyl.service ──► its systemd
 //
-// machine.sh boots machines in emulation, ten times slower than this one; build.sh makes what they start from. Each test
-// has a machine of its own.
+// machine.sh boots machines in emulation, ten times slower than this one; build.sh makes what they start from. Each
+// test has a machine of its own.
 package vm_test
 
 import (
