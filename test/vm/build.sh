@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh: makes what every test machine starts from, in output/cache/vm: a kernel, a disk with Debian, an ssh key. Does
-# nothing where that is done already. Needs root on Debian or Ubuntu, and takes two minutes.
+# build.sh: makes what every test machine starts from, in output/cache/vm: a kernel, a disk with Debian, an ssh key.
+# Does nothing where that is done already. Needs root on Debian or Ubuntu, and takes two minutes.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/lib.sh
@@ -34,8 +34,8 @@ rm -rf "$cache"
 mkdir -p "$cache"
 cd "$cache"
 
-# The kernel for clouds, and a first root that loads the driver of the disk. (NVMe would be built in, but QEMU 7.2's does
-# not pass on FUA: a journal's commit that it confirms is not on the disk yet.)
+# The kernel for clouds, and a first root that loads the driver of the disk. (NVMe would be built in, but QEMU 7.2's
+# does not pass on FUA: a journal's commit that it confirms is not on the disk yet.)
 package=$(apt-cache depends linux-image-cloud-amd64 | awk '/Depends:/ { print $2; exit }')
 mkdir kernel
 (cd kernel && apt-get -q download "$package" >../kernel.log 2>&1) || die "$(tail -n 3 kernel.log)"
