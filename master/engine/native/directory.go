@@ -30,6 +30,10 @@ const maxSocket = 107
 // minSocket is what is left of it for the name of a socket in an instance's private folder.
 const minSocket = 16
 
+// maxEntries is how many entries of a service's directory are searched for links of earlier mounts: the service decides
+// how many there are.
+const maxEntries = 10_000
+
 // build makes the directory of a service with its links, or brings an existing one up to date: what is right stays,
 // since instances may run in it. The service can write there, so nothing is reached through a link that it may have
 // made (os.Root).
@@ -103,7 +107,11 @@ func parents(path string) (out []string) {
 // prune removes the links of mounts that the service does not have any more: those that lead into one of roots. What
 // the service has made itself stays, while its instances run on.
 func prune(root *os.Root, links []link, roots []string) error {
+	seen := 0
 	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
+		if seen++; seen > maxEntries {
+			return fs.SkipAll
+		}
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // removed by the service meanwhile
 			return nil

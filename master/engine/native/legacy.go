@@ -15,7 +15,7 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// endLeft ends the processes that no keeper holds: of a version before 0.1.7, whose master started them itself, and
+// endLeft ends the processes that no keeper holds: of a version without a keeper, whose master started them itself, and
 // children that a killed keeper left where there are no cgroups.
 func (e *Engine) endLeft(ctx context.Context, records []engine.Record, keep map[instanceKey]bool) error {
 	groups := map[int]engine.Record{}

@@ -18,16 +18,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/keeper"
-	"github.com/baetyl/baetyl/keeper/keepertest"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/master/engine/native"
-	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // this program is the shim of its tests
-	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/protocol/app"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // programs of the suite as scripts.
@@ -46,122 +42,6 @@ func TestMain(m *testing.M) {
 		launch.Main()
 	}
 	os.Exit(m.Run())
-}
-
-// host is a working directory of a master with an engine.
-type host struct {
-	*native.Engine
-	dir  string
-	opts native.Options
-	next func() *keeper.Client // connects the next master
-}
-
-// newHost returns a host whose engine has what change leaves in its options: by default cgroups and no users.
-func newHost(t *testing.T, change ...func(*native.Options)) *host {
-	dir, err := os.MkdirTemp("", "native") // t.TempDir is 0700 above
-	require.NoError(t, err)
-	dir, err = filepath.EvalSymlinks(dir)
-	require.NoError(t, err)
-	require.NoError(t, os.Chmod(dir, 0o755))
-	t.Cleanup(func() { require.NoError(t, os.RemoveAll(dir)) })
-	client, next := keepertest.Open(t)
-	h := &host{dir: dir, next: next}
-	h.opts = native.Options{Workdir: dir, Keeper: client, Parent: os.Getpid(), Log: log.Discard()}
-	if id, err := cgroup.ID(dir); err == nil {
-		h.opts.Cgroups, _ = cgroup.Find(id) // what the tests need is checked there
-	}
-	for _, c := range change {
-		c(&h.opts)
-	}
-	h.Engine = native.New(h.opts)
-	t.Cleanup(func() { // what a failing test leaves
-		if h.opts.Cgroups == nil {
-			return
-		}
-		for _, g := range h.opts.Cgroups.Left() {
-			_ = g.Kill(context.Background())
-			_ = g.Remove()
-		}
-		_ = h.opts.Cgroups.Close()
-	})
-	return h
-}
-
-// successor lets another master take over, as after a crash of the first one.
-func (h *host) successor(t *testing.T) {
-	t.Helper()
-	client := h.next()
-	state, err := client.Hello(t.Context(), keeper.Hello{Protocol: keeper.Protocol})
-	require.NoError(t, err)
-	h.opts.Keeper, h.opts.Held = client, state.Processes
-	h.Engine = native.New(h.opts)
-}
-
-// withUsers opens users of a range that no test of another package has. They are recorded in a folder of the test.
-func withUsers(t *testing.T) func(*native.Options) {
-	return func(o *native.Options) {
-		numbers, err := engine.ParseUsers("75000-79999")
-		require.NoError(t, err)
-		require.NoError(t, os.MkdirAll(filepath.Join(o.Workdir, "var/db/baetyl"), 0o755))
-		u := user.Options{Workdir: o.Workdir, Users: numbers, HostDir: t.TempDir(), Log: log.Discard()}
-		o.Users = func() (*user.Registry, error) { return user.Open(u) }
-	}
-}
-
-func withCgroups(*native.Options) {}
-func noCgroups(o *native.Options) { o.Cgroups = nil }
-
-func (h *host) path(rel string) string { return filepath.Join(h.dir, rel) }
-
-// private is the folder of the first instance of a service.
-func (h *host) private(service string) string {
-	return h.path(filepath.Join("var/run/baetyl/instances", service, service))
-}
-
-func (h *host) write(t *testing.T, rel, content string, mode os.FileMode) {
-	require.NoError(t, os.MkdirAll(filepath.Dir(h.path(rel)), 0o755))
-	require.NoError(t, os.WriteFile(h.path(rel), []byte(content), mode))
-}
-
-// service returns a service whose package runs script.
-func (h *host) service(t *testing.T, name, script string) engine.Service {
-	h.write(t, "var/db/baetyl/pkg-"+name+"/package.yml", "entry: bin/run\n", 0o644)
-	h.write(t, "var/db/baetyl/pkg-"+name+"/bin/run", "#!/bin/sh\n"+script+"\n", 0o755)
-	s := engine.Service{Service: app.Service{Name: name, Image: "pkg"}, Volumes: map[string]app.Volume{}}
-	return with(s, "pkg", "var/db/baetyl/pkg-"+name, "lib/baetyl/pkg", true)
-}
-
-// with adds a mount of a volume.
-func with(s engine.Service, volume, path, target string, readonly bool) engine.Service {
-	s.Volumes[volume] = app.Volume{Name: volume, Path: path}
-	s.Mounts = append(s.Mounts, app.Mount{Name: volume, Path: target, ReadOnly: readonly})
-	return s
-}
-
-func (h *host) start(t *testing.T, s engine.Service, env map[string]string) (engine.Sandbox, engine.Instance) {
-	box, err := h.Open(t.Context(), s)
-	require.NoError(t, err)
-	i, err := box.Start(t.Context(), engine.Spec{Name: s.Name, Env: env})
-	require.NoError(t, err)
-	return box, i
-}
-
-func kill(i engine.Instance) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	i.Stop(ctx)
-}
-
-// alive tells whether a process group has living members.
-func alive(group int) bool {
-	out, _ := exec.Command("ps", "-e", "-o", "pgid=,stat=").Output()
-	for _, line := range strings.Split(string(out), "\n") {
-		f := strings.Fields(line)
-		if len(f) == 2 && f[0] == strconv.Itoa(group) && !strings.HasPrefix(f[1], "Z") {
-			return true
-		}
-	}
-	return false
 }
 
 func TestEngine(t *testing.T) {
@@ -257,33 +137,6 @@ func TestReadOnly(t *testing.T) {
 	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
 }
 
-// A failure of execve is explained in the same way with and without a shim. A failure of the shim itself is returned as
-// it is.
-func TestWhyAShimCannotStart(t *testing.T) {
-	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {
-		t.Skip("this host does not let us mount")
-	}
-	h := newHost(t)
-	h.write(t, "var/db/baetyl/conf/service.yml", "k: v\n", 0o644)
-	s := with(h.service(t, "svc", "exit 0"), "conf", "var/db/baetyl/conf", "etc/baetyl", true)
-	box, err := h.Open(t.Context(), s)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, box.Close()) }()
-	run := "var/db/baetyl/pkg-svc/bin/run"
-	for content, want := range map[string]string{
-		"#!/missing/python -u\n":          "interpreter /missing/python of run is not installed",
-		"\x7fELF is no program, nor text": "exec format error",
-	} {
-		h.write(t, run, content, 0o755)
-		_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
-		require.ErrorContains(t, err, want)
-	}
-	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
-	_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
-	require.ErrorContains(t, err, "var/db/baetyl/conf: no such file or directory")
-	require.NotContains(t, err.Error(), "loader")
-}
-
 func TestBadMounts(t *testing.T) {
 	outside := t.TempDir()
 	for name, c := range map[string]struct {
@@ -348,68 +201,12 @@ func TestSocketIsLinked(t *testing.T) {
 	_, i := h.start(t, h.service(t, "svc", "readlink var/run/baetyl.sock"), nil)
 	enginetest.Ended(t, i)
 	require.Equal(t, []string{"/run/some.sock"}, i.Output())
+	kill(i)
+	require.Equal(t, []string{"/run/some.sock"}, i.Output(), "also when the keeper has forgotten it")
 
 	s := with(h.service(t, "svc2", "exit 0"), "v", "var/db/baetyl/v", "var", false)
 	_, err := h.Open(t.Context(), s)
 	require.ErrorContains(t, err, "socket of the API lies inside mount var of volume v")
-}
-
-func TestPackages(t *testing.T) {
-	const dir = "var/db/baetyl/pkg-svc/"
-	for name, c := range map[string]struct {
-		change func(t *testing.T, h *host, s *engine.Service)
-		want   string
-	}{
-		"missing": {func(t *testing.T, h *host, s *engine.Service) { s.Image = "hub.baidubce.com/baetyl/cmd:0.1.2" },
-			"open lib/baetyl/hub.baidubce.com/baetyl/cmd/0.1.2/package.yml: no such file or directory; mount the volume"},
-		"image that leaves": {func(t *testing.T, h *host, s *engine.Service) { s.Image = "../../x" }, "image: path"},
-		"no entry": {func(t *testing.T, h *host, s *engine.Service) { h.write(t, dir+"package.yml", "", 0o644) },
-			"lib/baetyl/pkg/package.yml: entry: must not be empty"},
-		"unknown key": {func(t *testing.T, h *host, s *engine.Service) { h.write(t, dir+"package.yml", "entri: x\n", 0o644) },
-			`lib/baetyl/pkg/package.yml: entri: unknown key; did you mean "entry"?`},
-		"entry that leaves": {func(t *testing.T, h *host, s *engine.Service) {
-			h.write(t, dir+"package.yml", "entry: ../../../bin/sh\n", 0o644)
-		}, "'..' is not allowed"},
-		"entry is a link out": {func(t *testing.T, h *host, s *engine.Service) {
-			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
-			require.NoError(t, os.Symlink("/bin/sh", h.path(dir+"bin/run")))
-		}, "leads out of the package"},
-		"entry is missing": {func(t *testing.T, h *host, s *engine.Service) {
-			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
-		}, "bin/run is not in the package"},
-		"entry is a folder": {func(t *testing.T, h *host, s *engine.Service) {
-			h.write(t, dir+"package.yml", "entry: bin\n", 0o644)
-		}, "bin is not a file"},
-		"missing interpreter": {func(t *testing.T, h *host, s *engine.Service) {
-			h.write(t, dir+"bin/run", "#!/usr/bin/python2.7.missing -u\n", 0o755)
-		}, "interpreter /usr/bin/python2.7.missing of run is not installed"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHost(t)
-			s := h.service(t, "svc", "exit 0")
-			c.change(t, h, &s)
-			box, err := h.Open(t.Context(), s)
-			require.NoError(t, err)
-			_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
-			require.ErrorContains(t, err, c.want)
-			require.NoError(t, box.Close())
-		})
-	}
-}
-
-// An archive without modes gives a program that is not executable; it becomes executable, and only its owner can write
-// it.
-func TestEntryBecomesExecutable(t *testing.T) {
-	h := newHost(t)
-	s := h.service(t, "svc", "exit 0")
-	entry := h.path("var/db/baetyl/pkg-svc/bin/run")
-	require.NoError(t, os.Chmod(entry, 0o644))
-	_, i := h.start(t, s, nil)
-	enginetest.Ended(t, i)
-	require.NoError(t, i.Exit().Err)
-	info, err := os.Stat(entry)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o755), info.Mode().Perm())
 }
 
 func TestEnvironment(t *testing.T) {

@@ -243,13 +243,19 @@ func TestBelowAFolderOfRoot(t *testing.T) {
 	})
 	t.Run("installation", func(t *testing.T) {
 		h.opts.Workdir = closed + "/clone"
-		h.dir = h.opts.Workdir
+		h.dir, h.opts.Socket = h.opts.Workdir, h.opts.Workdir+"/var/run/baetyl.sock"
+		require.NoError(t, os.MkdirAll(h.path("var/run"), 0o755))
+		l, err := net.Listen("unix", h.opts.Socket)
+		require.NoError(t, err)
+		defer l.Close()
+		require.NoError(t, os.Chmod(h.opts.Socket, 0o666))
+		script := script + "; [ -S var/run/baetyl.sock ] && [ -w var/run/baetyl.sock ] && echo socket"
 		withUsers(t)(&h.opts)
 		h.Engine = native.New(h.opts)
 		s := h.service(t, "svc", "exec "+closed+"/pyenv/versions/3/bin/python3 -c '"+script+"'")
 		h.write(t, "var/db/baetyl/pkg-svc/bin/run", "#!"+closed+"/pyenv/versions/3/bin/python\n"+script+"\n", 0o755)
 		s = with(s, "data", "var/db/baetyl/data", "data", false)
-		require.Equal(t, []string{"clone", "pyenv", "kept"}, h.once(t, s))
+		require.Equal(t, []string{"clone", "pyenv", "kept", "socket"}, h.once(t, s))
 	})
 }
 

@@ -23,12 +23,12 @@ const (
 	killTimeout    = 5 * time.Second       // for SIGKILL to work; a process that waits for a broken device ignores it
 )
 
-// process implements engine.Instance: a process that the keeper holds, with all that it has started.
+// instance implements engine.Instance: a process that the keeper holds, with all that it has started.
 //
 //	running ──leader ends──► what it left is asked to end ─► killed if it does not ─► Done ──Stop──► forgotten
 //
 // What belongs to it is what is in its cgroup; without one, what is in its process group.
-type process struct {
+type instance struct {
 	keeper  Keeper
 	held    keeper.Process
 	record  engine.Record
@@ -46,14 +46,24 @@ type process struct {
 	done   chan struct{} // closed by wait
 	exit   engine.Exit   // written before done is closed
 	oom    int           // processes that the kernel has killed, written before done is closed
+	tail   []string      // last lines, written before done is closed: the keeper forgets them with Stop
 }
 
-func (i *process) Record() engine.Record { return i.record }
-func (i *process) Done() <-chan struct{} { return i.done }
-func (i *process) Exit() engine.Exit     { return i.exit }
+func (i *instance) Record() engine.Record { return i.record }
+func (i *instance) Done() <-chan struct{} { return i.done }
+func (i *instance) Exit() engine.Exit     { return i.exit }
 
-// Output asks the keeper; when that is gone, so is this master in a moment.
-func (i *process) Output() []string {
+// Output asks the keeper while the instance runs; when that is gone, so is this master in a moment.
+func (i *instance) Output() []string {
+	select {
+	case <-i.done:
+		return i.tail
+	default:
+		return i.lines()
+	}
+}
+
+func (i *instance) lines() []string {
 	lines, err := i.keeper.Tail(i.held.Handle)
 	if err != nil {
 		return nil
@@ -62,10 +72,10 @@ func (i *process) Output() []string {
 }
 
 // Stats measures the cgroup; what that does not count is measured of the leader alone.
-func (i *process) Stats(context.Context) (*host.CPU, *host.Mem) { return i.meter.get(i.tree.in) }
+func (i *instance) Stats(context.Context) (*host.CPU, *host.Mem) { return i.meter.get(i.tree.in) }
 
 // Warnings adds what has happened since the start.
-func (i *process) Warnings() []string {
+func (i *instance) Warnings() []string {
 	out := append([]string(nil), i.notes...)
 	n := 0
 	select {
@@ -86,7 +96,7 @@ func (i *process) Warnings() []string {
 const outOfMemory = "out of memory (OOM), see resources.memory.limit"
 
 // Stop ends the instance, with its signal, and SIGKILL when ctx ends. Then nothing of it is held any more.
-func (i *process) Stop(ctx context.Context) {
+func (i *instance) Stop(ctx context.Context) {
 	i.mu.Lock()
 	i.stopping = true
 	i.mu.Unlock()
@@ -103,7 +113,7 @@ func (i *process) Stop(ctx context.Context) {
 	})
 }
 
-func (i *process) end(ctx context.Context) {
+func (i *instance) end(ctx context.Context) {
 	i.signal(i.signals)
 	i.signal(syscall.SIGCONT) // one that was stopped takes the signal only then
 	select {
@@ -117,21 +127,21 @@ func (i *process) end(ctx context.Context) {
 }
 
 // signal sends sig to the process group as long as its leader has not ended.
-func (i *process) signal(sig syscall.Signal) {
+func (i *instance) signal(sig syscall.Signal) {
 	_ = i.keeper.Signal(i.held.Handle, sig) // an error means that it has ended, or that the keeper has
 }
 
-func (i *process) kill() {
+func (i *instance) kill() {
 	i.signal(syscall.SIGKILL)
 	i.tree.kill()
 }
 
 // wait waits for the end of the process. One goroutine runs it.
-func (i *process) wait() {
+func (i *instance) wait() {
 	<-i.keeper.Ended(i.held.Handle)
 	end, ok := i.keeper.End(i.held.Handle)
 	i.clear()
-	i.oom = i.tree.oom()
+	i.oom, i.tail = i.tree.oom(), i.lines()
 	if ok {
 		i.exit = engine.Exit{Err: endError(end, i.oom), Ran: end.At.Sub(i.held.Started)}
 	} else {
@@ -160,7 +170,7 @@ func endError(end keeper.End, oom int) error {
 
 // clear ends what the leader left. While the instance is being stopped, Stop kills it when its context ends; what had
 // left the process group has not been asked by then, and is asked now.
-func (i *process) clear() {
+func (i *instance) clear() {
 	if !i.tree.populated() {
 		return
 	}
@@ -187,7 +197,7 @@ func (i *process) clear() {
 	}
 }
 
-func (i *process) removeFiles() {
+func (i *instance) removeFiles() {
 	err := errors.Join(os.RemoveAll(i.private), i.tree.remove())
 	if err != nil {
 		i.log.WithError(err).Warnf("cannot remove what belongs to the instance, which has ended")

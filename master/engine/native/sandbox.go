@@ -132,9 +132,9 @@ func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (e
 }
 
 // instance makes what Start and Adopt have in common.
-func (s *sandbox) instance(spec engine.Spec, program string) *process {
+func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 	e := s.engine
-	i := &process{
+	i := &instance{
 		keeper:  e.opts.Keeper,
 		signals: s.service.Stop.Signal.Signal(),
 		tree:    &tree{all: e.opts.Cgroups},
@@ -154,7 +154,7 @@ func (s *sandbox) instance(spec engine.Spec, program string) *process {
 }
 
 // watch begins to wait for the end of a process that is held.
-func (s *sandbox) watch(i *process) {
+func (s *sandbox) watch(i *instance) {
 	pid := i.held.PID
 	i.record.Process = &masterapi.Process{ID: pid, Name: i.record.Process.Name}
 	i.record.Started = startOf(pid)
@@ -173,7 +173,7 @@ func (s *sandbox) makePrivate(dir string) error {
 }
 
 // plan collects what the start of an instance depends on.
-func (s *sandbox) plan(spec engine.Spec, prog program, i *process) plan {
+func (s *sandbox) plan(spec engine.Spec, prog program, i *instance) plan {
 	e := s.engine
 	can := e.abilities()
 	p := plan{

@@ -4,6 +4,8 @@ package native
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"syscall"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -25,6 +27,13 @@ type tree struct {
 func (t *tree) make(s engine.Service, instance string, notes *[]string) error {
 	if t.all == nil {
 		return nil
+	}
+	if old, err := t.all.Open(s.Name, instance); err == nil { // no instance of that name runs: it could not be removed
+		ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
+		defer cancel()
+		if err := errors.Join(old.Kill(ctx), old.Remove()); err != nil {
+			return fmt.Errorf("remove what is left of the instance before: %w", err)
+		}
 	}
 	g, warnings, err := t.all.Make(s.Name, instance, s.Resources)
 	t.in = g

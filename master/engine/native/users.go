@@ -103,8 +103,12 @@ func (e *Engine) give(s engine.Service, links []link, a *account) (warnings []st
 			continue
 		}
 		use, ok := s.Uses[l.volume]
-		if !ok && !l.readonly {
-			use.Writers = []engine.Member{{Service: s.Name, User: s.User}}
+		me := []engine.Member{{Service: s.Name, User: s.User}}
+		switch { // without an application around it, a service is alone
+		case !ok && l.readonly:
+			use.Readers = me
+		case !ok:
+			use.Writers = me
 		}
 		settled, err := users.Settle(l.source, use)
 		if err != nil {
