@@ -41,13 +41,14 @@ var rules = []rule{
 	{"internal/functiontest", []string{"internal", "sdk", "protocol", "utils"}}, // calls runtimes, as the manager does
 	{"internal", []string{"internal", "protocol", "utils"}},                     // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
+	{"keeper", []string{"keeper", "utils"}},
 	{"master/engine", []string{"master/engine", "protocol", "utils"}},
 	{"master", []string{"master", "protocol", "utils"}},
 	{"cmd", []string{"cmd", "master", "protocol", "utils"}},
 	{"scripts", []string{"scripts", "utils"}},
 	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
-	{".", []string{"cmd"}},
+	{".", []string{"cmd", "keeper/early"}},
 }
 
 // heavy are packages that link much: only the packages at and below the entries of from may import them.
