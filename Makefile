@@ -119,6 +119,11 @@ test-ci: ## what CI runs: the same, and the unit tests on a processor with 32 bi
 test-all: ## without a limit: the same, every disk fault, every Python and Node, fuzz tests, kills under load (hours)
 	@MAKE="$(MAKE)" scripts/test.sh all
 
+.PHONY: test-vm
+test-vm: ## on a machine in emulation: systemd, cgroup v2, reboot, power cut (VM=<pattern> some, SHORT=1 the most important)
+	@test/vm/build.sh
+	$(GO) test -tags vm -count=1 -timeout 3h -v $(if $(SHORT),-short) $(if $(VM),-run '$(VM)') ./test/vm
+
 .PHONY: race
 race: ## unit, golden and architecture tests with the race detector
 	CGO_ENABLED=1 $(GO) test -race $(GOTESTFLAG) ./...

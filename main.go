@@ -5,8 +5,10 @@ package main
 import (
 	"os"
 
+	_ "github.com/baetyl/baetyl/keeper/early"                      // baetyl start is the keeper
+	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // a service's process starts as this program
+
 	"github.com/baetyl/baetyl/cmd"
-	_ "github.com/baetyl/baetyl/keeper/early" // before the packages of the master are initialised
 )
 
-func main() { os.Exit(cmd.Execute(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(cmd.Main()) }

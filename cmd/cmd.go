@@ -1,6 +1,8 @@
 // Package cmd is the command line of the master.
 //
 //	baetyl start    run in the foreground until SIGTERM or SIGINT
+//	baetyl restart  replace the running master alone
+//	baetyl reload   make the running master read its configuration again
 //	baetyl check    validate configuration and application, change nothing
 //	baetyl version  print what this binary is
 package cmd
@@ -15,8 +17,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
-	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
+	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // Version and Revision are set by the linker.
@@ -25,10 +30,13 @@ var (
 	Revision string
 )
 
+// Main is Execute for this process. What it says at the end waits for no console.
+func Main() int { return Execute(os.Args[1:], os.Stdout, logfile.LastWords{}) }
+
 // Execute runs the command that args (os.Args without the program) name, and returns the exit status.
 func Execute(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == native.ShimArg {
-		native.Shim(args[1:])
+	if len(args) > 0 && args[0] == launch.Arg {
+		launch.Main()
 	}
 	var workdir, config string
 	root := &cobra.Command{
@@ -67,7 +75,11 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			if err := master.Check(dir, path); err != nil {
 				return err
 			}
-			fmt.Fprintln(stdout, "OK!") // a running master looks for this text when it tries a new binary
+			// First: a running master looks for this text, in the first 4 KB, when it tries a new binary.
+			fmt.Fprintln(stdout, "OK!")
+			for _, line := range advice(dir, path) {
+				fmt.Fprintln(stderr, "warning:", line)
+			}
 			return nil
 		}),
 	}
@@ -80,18 +92,18 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 	version := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
 		Run: func(*cobra.Command, []string) {
-			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n\n",
-				Version, Revision, runtime.Version(), platform())
+			fmt.Fprintf(stdout, "Version:      %s\nGit revision: %s\nGo version:   %s\nPlatform:     %s\n%-13s %d\n\n",
+				Version, Revision, runtime.Version(), platform(), ota.KeeperLine, keeper.Protocol)
 		},
 	}
 	root.AddCommand(start, check, version)
+	root.AddCommand(adminCommands(stdout)...)
 	err := root.Execute()
-	var status exitStatus
-	if errors.As(err, &status) {
-		return int(status)
-	}
 	if err != nil {
 		fmt.Fprintln(stderr, "baetyl:", err)
+		if f := (failure{}); errors.As(err, &f) {
+			return f.status
+		}
 		return 1
 	}
 	return 0

@@ -4,11 +4,15 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -16,7 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/cmd"
-	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -40,7 +43,12 @@ var build = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+// Tests wait most of the time, for processes and for times that an update has to stay up: many run at once.
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "12"); err != nil {
+		panic(err) // the flag is the testing package's
+	}
 	code := m.Run()
 	if built != "" {
 		_ = os.RemoveAll(built)
@@ -52,6 +60,18 @@ func TestMain(m *testing.M) {
 type device struct {
 	dir        string
 	containers string // docker mode: what the names of its services begin with
+	users      int    // which range of users its services have: each installation has one of its own
+}
+
+// devices counts them.
+var devices atomic.Int32
+
+// configure writes a conf.yml of native mode with further lines.
+func (d *device) configure(t *testing.T, lines string) {
+	first := 76000 + os.Getpid()%5*4000 + d.users%40*100 // of one whose folder is gone it is free again
+	text := fmt.Sprintf("mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nnative: {users: %d-%d}\n%s\n",
+		first, first+99, lines)
+	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
 }
 
 func newDevice(t *testing.T, application string) *device {
@@ -61,7 +81,8 @@ func newDevice(t *testing.T, application string) *device {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	d := &device{dir: dir}
-	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n", 0o644)
+	d.users = int(devices.Add(1))
+	d.configure(t, "grace: 3s")
 	d.write(t, "var/db/baetyl/application.yml", application, 0o644)
 	require.NoError(t, os.Mkdir(d.path("bin"), 0o755))
 	require.NoError(t, os.Link(program, d.path("bin/baetyl")))
@@ -89,29 +110,122 @@ func (d *device) run(args ...string) (string, int) {
 	return string(out), 0
 }
 
-// start starts the master in the background.
-func (d *device) start(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
-	out := &bytes.Buffer{}
+// start runs the keeper, and with it the master, with additions to the environment.
+func (d *device) start(t *testing.T, env ...string) (*exec.Cmd, *output) {
+	out := &output{}
 	c := exec.Command(d.path("bin/baetyl"), "start")
-	c.Stderr = out
+	c.Env = append(os.Environ(), env...)
+	c.Stdout, c.Stderr = out, out
 	require.NoError(t, c.Start())
-	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
+	t.Cleanup(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+		if t.Failed() {
+			t.Logf("master of %s said\n%s", d.dir, out)
+		}
+	})
 	return c, out
 }
 
-// processes returns the pids whose command line names the directory's services, or the ids of its containers.
+// output is what a program writes while it runs.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
+}
+
+// processes returns the pids of the directory's services and of what they have started, but for what they sleep with,
+// which is the same as its parent before it has become sleep: all have the folder in their environment. In docker mode
+// it returns the ids of its containers.
 func (d *device) processes() []string {
 	if d.containers != "" {
 		return d.docker("ps", "--quiet")
 	}
-	out, _ := exec.Command("pgrep", "-f", d.path("var/run/baetyl/services")).Output()
-	return strings.Fields(string(out))
+	var out []string
+	for _, pid := range pids() {
+		env, _ := os.ReadFile("/proc/" + pid + "/environ") // empty: it has ended
+		if !bytes.Contains(env, []byte("BAETYL_SERVICE_NAME=")) || !bytes.Contains(env, []byte(d.dir+"/")) {
+			continue
+		}
+		line := lineOf(pid)
+		if line != "" && !strings.HasPrefix(line, "sleep\x00") && line != lineOf(parentOf(pid)) {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// lineOf is the command line of a process as the kernel shows it, empty when it has ended.
+func lineOf(pid string) string {
+	line, _ := os.ReadFile("/proc/" + pid + "/cmdline")
+	return string(line)
+}
+
+// parentOf is empty when the process has ended.
+func parentOf(pid string) string {
+	stat, _ := os.ReadFile("/proc/" + pid + "/stat")
+	_, after, _ := strings.Cut(string(stat), ") ")
+	if f := strings.Fields(after); len(f) > 1 {
+		return f[1]
+	}
+	return ""
+}
+
+// pids are all processes of this machine.
+func pids() (out []string) {
+	entries, _ := os.ReadDir("/proc")
+	for _, e := range entries {
+		if _, err := strconv.Atoi(e.Name()); err == nil {
+			out = append(out, e.Name())
+		}
+	}
+	return out
+}
+
+// masterOf returns the pid of the master of a keeper, 0 while there is none.
+func masterOf(keeper int) int {
+	for _, pid := range pids() {
+		if parentOf(pid) == strconv.Itoa(keeper) && strings.HasPrefix(lineOf(pid), "baetyl-master\x00") {
+			n, _ := strconv.Atoi(pid)
+			return n
+		}
+	}
+	return 0
+}
+
+// otherMaster waits for a master of that keeper that is not the one before.
+func otherMaster(t *testing.T, keeper, before int) (pid int) {
+	t.Helper()
+	require.Eventually(t, func() bool { pid = masterOf(keeper); return pid != 0 && pid != before }, 10*time.Second,
+		5*time.Millisecond, "no master runs")
+	return pid
 }
 
 func (d *device) await(t *testing.T, n int) []string {
-	require.Eventually(t, func() bool { return len(d.processes()) == n }, 20*time.Second, 10*time.Millisecond,
+	t.Helper()
+	require.Eventually(t, func() bool { return len(d.processes()) == n }, 20*time.Second, 20*time.Millisecond,
 		"expected %d processes of services, there are %v", n, d.processes())
 	return d.processes()
+}
+
+// answers waits until the API does.
+func (d *device) answers(t *testing.T) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		var i masterapi.Inspect
+		return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &i) == nil && len(i.Services) == 2
+	}, 20*time.Second, 20*time.Millisecond, "the API does not answer")
 }
 
 const application = `
@@ -145,16 +259,18 @@ while :; do sleep 0.05; done
 `
 
 func newBusyDevice(t *testing.T) *device {
-	requires.Command(t, "pgrep", "apt-get install procps")
 	d := newDevice(t, application)
 	d.write(t, "var/db/baetyl/pkg/package.yml", "entry: bin/run\n", 0o644)
 	d.write(t, "var/db/baetyl/pkg/bin/run", script, 0o755)
-	t.Cleanup(func() {
-		for _, pid := range d.processes() {
-			_ = exec.Command("kill", "-9", pid).Run()
-		}
-	})
+	t.Cleanup(d.kill)
 	return d
+}
+
+// kill ends what a failed test has left.
+func (d *device) kill() {
+	for _, pid := range d.processes() {
+		_ = exec.Command("kill", "-9", pid).Run()
+	}
 }
 
 func (d *device) client(t *testing.T, service string) *http.Client {
@@ -177,7 +293,8 @@ func TestVersion(t *testing.T) {
 	d := newDevice(t, "")
 	out, code := d.run("version")
 	require.Zero(t, code)
-	const want = `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n\n$`
+	const want = `^Version:      9\.9\.9\nGit revision: git-abcdef\nGo version:   go1\.\S+\nPlatform:     \w+/\w+\S*\n` +
+		`Keeper:       1\n\n$`
 	require.Regexp(t, want, out)
 }
 
@@ -207,11 +324,11 @@ func TestCheck(t *testing.T) {
 
 // A master whose docker daemon does not answer stays up, logs that once, and stops at SIGTERM.
 func TestDockerDaemonAway(t *testing.T) {
+	t.Parallel()
 	d := newDevice(t, "services: [{name: a, image: i, replica: 1}, {name: b, image: i, replica: 1}]\n")
 	d.write(t, "etc/baetyl/conf.yml",
 		"mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\nlogger: {path: master.log}\n", 0o644)
-	t.Setenv("DOCKER_HOST", "unix://"+d.path("no.sock"))
-	c, out := d.start(t)
+	c, out := d.start(t, "DOCKER_HOST=unix://"+d.path("no.sock"))
 	logged := func(text string) int {
 		data, _ := os.ReadFile(d.path("master.log")) // empty until it is there
 		return strings.Count(string(data), text)
@@ -232,93 +349,4 @@ func TestUsage(t *testing.T) {
 	require.Contains(t, errs.String(), `unknown command "begin"`)
 	require.Equal(t, 1, cmd.Execute([]string{"check", "-w", "/no/such/folder"}, &out, &errs))
 	require.Contains(t, errs.String(), "find working directory")
-}
-
-func TestSignalsStopEverything(t *testing.T) {
-	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
-		t.Run(sig.String(), func(t *testing.T) {
-			d := newBusyDevice(t)
-			d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
-			c, out := d.start(t)
-			d.await(t, 4)
-			began := time.Now()
-			require.NoError(t, c.Process.Signal(sig))
-			require.NoError(t, c.Wait(), out.String())
-			require.Less(t, time.Since(began), 6*time.Second, "grace is 3s")
-			require.Empty(t, d.processes())
-			require.NoFileExists(t, d.path("var/run/baetyl.sock"))
-			require.NoDirExists(t, d.path("var/run/baetyl/services"))
-			require.NoFileExists(t, d.path("var/run/baetyl/instances.json"))
-			require.NotContains(t, out.String(), "token")
-		})
-	}
-}
-
-// A signal in the middle of start-up leaves nothing either, whenever it comes.
-func TestSignalDuringStart(t *testing.T) {
-	d := newBusyDevice(t)
-	for _, delay := range []time.Duration{30, 60, 100, 150} {
-		c, out := d.start(t)
-		time.Sleep(delay * time.Millisecond) // no condition to wait for: the moment of the signal is what is tested
-		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-		err := c.Wait()
-		if err != nil { // so early that Go had not installed its handler yet
-			require.Equal(t, "signal: terminated", err.Error(), out.String())
-		}
-		require.Empty(t, d.processes())
-	}
-}
-
-// kill -9 of the master, again and again: the next one ends what is left, grandchildren that ignore SIGTERM included,
-// and one copy of each service runs.
-func TestKilledMaster(t *testing.T) {
-	d := newBusyDevice(t)
-	d.write(t, "var/db/baetyl/out/deaf", "", 0o644)
-	const copies = 4 // loop, loop.i1, child, and its child
-	c, _ := d.start(t)
-	d.await(t, copies)
-	api := d.client(t, "loop")
-	require.NoError(t,
-		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
-	before := d.await(t, copies+1)
-	foreign := exec.Command("sleep", "1000") // a process that the master has not started
-	require.NoError(t, foreign.Start())
-	defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
-
-	for round := range 3 {
-		require.NoError(t, c.Process.Kill())
-		_ = c.Wait()
-		require.FileExists(t, d.path("var/run/baetyl.sock"), "a killed master leaves its socket")
-		if round == 0 {
-			require.NoError(t, os.Remove(d.path("var/db/baetyl/out/deaf")))
-		}
-		if round == 1 { // the record is lost too
-			require.NoError(t, os.Remove(d.path("var/run/baetyl/instances.json")))
-		}
-		c, _ = d.start(t)
-		require.Eventually(t, func() bool {
-			now := d.processes()
-			return len(now) == copies && disjoint(now, before)
-		}, 20*time.Second, 10*time.Millisecond, "before %v, now %v", before, d.processes())
-		before = d.processes()
-		require.Eventually(t, func() bool {
-			var i masterapi.Inspect
-			return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &i) == nil && len(i.Services) == 2
-		}, 20*time.Second, 10*time.Millisecond, "the API does not answer")
-	}
-	require.NoError(t, foreign.Process.Signal(syscall.Signal(0)))
-	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, c.Wait())
-	require.Empty(t, d.processes())
-}
-
-func disjoint(a, b []string) bool {
-	for _, x := range a {
-		for _, y := range b {
-			if x == y {
-				return false
-			}
-		}
-	}
-	return true
 }

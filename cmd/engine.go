@@ -1,22 +1,68 @@
 package cmd
 
 import (
+	"os"
+	"path/filepath"
+
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/engine/native/cgroup"
+	"github.com/baetyl/baetyl/master/engine/native/user"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
 // newEngine returns the engine of the configured mode. To add an engine, add it here.
-func newEngine(cfg master.Config, dir string, l log.Logger) (engine.Engine, error) {
+// k and what it holds are for native mode; nil: no service can start there.
+func newEngine(
+	cfg master.Config, dir string, k *keeper.Client, held []keeper.Process, l log.Logger,
+) (engine.Engine, error) {
 	if cfg.Mode == masterapi.ModeNative {
-		return native.New(native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Shim: true, Log: l}), nil
+		o := nativeOptions(cfg, dir, l)
+		if k != nil {
+			o.Keeper, o.Held, o.Parent = k, held, os.Getppid()
+		}
+		return native.New(o), nil
 	}
-	pull := cfg.Docker.Pull
 	return docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l,
-		Pull: docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
 	})
+}
+
+// nativeOptions are those of the native engine on this host. It changes nothing.
+func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
+	o := native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l}
+	id, err := cgroup.ID(dir)
+	if err == nil {
+		o.Cgroups, err = cgroup.Find(id)
+	}
+	if err != nil {
+		o.Cgroups, o.NoCgroups = nil, err.Error()
+	}
+	if os.Geteuid() != 0 {
+		o.NoUsers = "the master does not run as root"
+		return o
+	}
+	o.Users = func() (*user.Registry, error) {
+		return user.Open(user.Options{Workdir: dir, Users: cfg.Native.Users, Admins: cfg.Server.Group, Log: l})
+	}
+	return o
+}
+
+// advice is what this host does not give to the services of an application that has been checked.
+func advice(dir, config string) []string {
+	cfg, err := master.LoadConfig(config)
+	if err != nil || cfg.Mode != masterapi.ModeNative {
+		return nil
+	}
+	a, err := app.Load(filepath.Join(dir, application.File))
+	if err != nil { // there is none
+		a = &app.Config{}
+	}
+	return native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)
 }

@@ -4,21 +4,16 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/ota"
-	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
-
-// exitStatus is the status of a candidate. The program ends with it, and prints no error: the candidate has done so.
-type exitStatus int
-
-func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 // executable is the path of this program after resolving links.
 func executable() (string, error) {
@@ -54,12 +49,16 @@ func findWorkdir(given string) (string, error) {
 	return dir, nil
 }
 
-// runMaster runs the master until a signal ends it, or an update of its binary.
+// runMaster runs the master until it is asked to end, or leaves its services to another one.
 func runMaster(dir, config string) (err error) {
-	// First, so that a signal during start-up stops what has been started, as later.
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	signal.Ignore(syscall.SIGPIPE) // a console that is closed is no reason to stop services
+	k, err := keeper.Dial()
+	if err != nil {
+		return err
+	}
+	ctx, end := context.WithCancelCause(context.Background())
+	defer end(nil)
+	a := asked{end: end, reload: make(chan struct{}, 1)}
+	defer a.listen(k)()
 	parent := ota.FindParent()
 	defer func() { parent.Fail(err) }()
 
@@ -67,6 +66,15 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return err
 	}
+	held, err := greet(ctx, k, cfg)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if held.Candidate && err != nil {
+			_ = k.Leave(err.Error()) // why it is rejected
+		}
+	}()
 	exe, err := executable()
 	if err != nil {
 		return err
@@ -78,36 +86,56 @@ func runMaster(dir, config string) (err error) {
 	l := log.New(cfg.Logger, "baetyl", "master")
 	defer l.Close()
 	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
-	if parent != nil {
-		opts.Program, opts.Ready = ota.OfCandidate(exe), parent.Ready
-	} else if done, err := tryUpdate(ctx, cfg, opts); done {
-		return err
+	opts.Lock, opts.Rejected = held.Kept[master.KeptLock], held.Rejected
+	if k != nil {
+		opts.Keeper, opts.Restart = k, a.restart
 	}
-	e, err := newEngine(cfg, dir, l)
+	switch {
+	case parent != nil:
+		opts.Program, opts.HasParent = ota.OfCandidate(exe), true
+		opts.Ready = func(ctx context.Context) error {
+			err := parent.Ready(ctx)
+			if err == nil && k != nil { // which starts the committed program from now on
+				err = k.Ready(ctx)
+			}
+			return err
+		}
+	case held.Candidate:
+		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
+	}
+	e, err := newEngine(cfg, dir, k, held.Processes, l)
 	if err != nil {
 		return err
 	}
+	opts.Apply = apply(l, e)
 	m, err := master.New(cfg, e, opts)
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)
 	}
-	if err := m.Run(ctx, http.NewServer(cfg.Listen(dir), api.New(m.Services(), m, l))); err != nil {
+	go a.reloads(ctx, m, l)
+	if err := m.Run(ctx, newServer(m, cfg, opts, held)); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
 }
 
-// tryUpdate runs a new binary that an update has brought, if there is one. done tells that it has ended, and that this
-// program ends too.
-func tryUpdate(ctx context.Context, cfg master.Config, opts master.Options) (done bool, err error) {
-	done, status, err := master.Try(ctx, cfg, opts)
-	switch {
-	case done && err != nil:
-		return true, fmt.Errorf("try a new master: %w", err)
-	case done && status != 0:
-		return true, exitStatus(status)
-	case err != nil:
-		opts.Log.WithError(err).Errorf("cannot record that the new master was rejected; the previous master keeps running")
+// greet tells the keeper of this master, and returns what an earlier one has left with it: nothing without a keeper.
+func greet(ctx context.Context, k *keeper.Client, cfg master.Config) (keeper.State, error) {
+	if k == nil {
+		return keeper.State{}, nil
 	}
-	return done, nil
+	return k.Hello(ctx, keeper.Hello{Protocol: keeper.Protocol, Part: keeper.Part, Grace: cfg.Grace})
+}
+
+// newServer returns the API of m. Its listeners outlive this master when there is a keeper.
+func newServer(m *master.Master, cfg master.Config, opts master.Options, held keeper.State) *api.Server {
+	o := api.ServerOptions{
+		Config: cfg.Listen(opts.Workdir), Admin: filepath.Join(opts.Workdir, masterapi.AdminSocket), Group: cfg.Server.Group,
+		Service: func(uid int) bool { return engine.MayBeService(uint32(uid)) },
+		Kept:    held.Kept, Log: opts.Log,
+	}
+	if opts.Keeper != nil {
+		o.Keeper = opts.Keeper
+	}
+	return api.NewServer(m.Services(), m, o)
 }

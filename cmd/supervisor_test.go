@@ -37,55 +37,50 @@ var versions = sync.OnceValues(func() (map[string]string, error) {
 	return out, nil
 })
 
-// supervisor does what systemd does with Restart=always: it starts the master again, whatever its end.
+// supervisor does what systemd does with Restart=always: it starts the keeper again, whatever its end.
 type supervisor struct {
 	t      *testing.T
 	d      *device
 	cancel context.CancelFunc
 	done   chan struct{}
 
+	output output
+
 	mu     sync.Mutex
-	ends   []string // how the master ended, each time
-	output bytes.Buffer
+	keeper int      // its pid
+	ends   []string // how the keeper ended, each time
 }
 
-// supervise starts the master of d. The first start is killed at the point fault; empty: at none.
-func (d *device) supervise(t *testing.T, fault string) *supervisor {
+// supervise starts the keeper of d, with additions to its environment.
+func (d *device) supervise(t *testing.T, env ...string) *supervisor {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &supervisor{t: t, d: d, cancel: cancel, done: make(chan struct{})}
-	armed := fault != ""
 	go func() {
 		defer close(s.done)
 		for ctx.Err() == nil {
 			c := exec.CommandContext(ctx, d.path("bin/baetyl"), "start")
 			c.Cancel = func() error { return c.Process.Signal(syscall.SIGTERM) }
-			c.Env = os.Environ()
-			if armed {
-				c.Env = append(c.Env, "BAETYL_FAULT="+fault)
-			}
-			c.Stdout, c.Stderr = s, s
+			c.Env = append(os.Environ(), env...)
+			c.Env = append(c.Env, "BAETYL_FAULT_FILE="+d.path("fault"))
+			c.Stdout, c.Stderr = &s.output, &s.output
 			if err := c.Start(); err != nil {
 				s.ended(err.Error())
 				return
 			}
+			s.mu.Lock()
+			s.keeper = c.Process.Pid
+			s.mu.Unlock()
 			_ = c.Wait() // the state says it
 			s.ended(c.ProcessState.String())
-			armed = armed && !s.killed()
 		}
 	}()
 	t.Cleanup(func() {
 		s.stop()
 		if t.Failed() {
-			t.Logf("masters of %s ended: %q, and said\n%s", d.dir, s.ends, s.output.String())
+			t.Logf("keepers of %s ended: %q, and said\n%s", d.dir, s.ends, &s.output)
 		}
 	})
 	return s
-}
-
-func (s *supervisor) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.output.Write(p)
 }
 
 func (s *supervisor) ended(how string) {
@@ -94,14 +89,13 @@ func (s *supervisor) ended(how string) {
 	s.ends = append(s.ends, how)
 }
 
-// killed tells whether a master has been killed.
+// killed tells whether the point of the environment was passed.
 func (s *supervisor) killed() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return bytes.Contains(s.output.Bytes(), []byte("fault: "))
+	_, err := os.Stat(s.d.path("fault"))
+	return err == nil
 }
 
-// stop ends the master with SIGTERM.
+// stop ends everything with SIGTERM.
 func (s *supervisor) stop() {
 	s.cancel()
 	<-s.done

@@ -48,7 +48,7 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 700ms, deadline: 3s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 8s}")
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "exit"), 0o644)
@@ -58,12 +58,6 @@ func newUpdatedDevice(t *testing.T) *device {
 	d.copy(t, programs["1.0.0"], "bin/baetyl")
 	d.copy(t, programs["2.0.0"], "var/db/baetyl/master/2.0.0/bin/baetyl")
 	return d
-}
-
-// configure writes a conf.yml of native mode with further lines.
-func (d *device) configure(t *testing.T, lines string) {
-	text := "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\n" + lines + "\n"
-	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
 }
 
 func (d *device) copy(t *testing.T, from, to string) {
@@ -136,8 +130,9 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 
 // killedAt kills the master at point in an update of that kind, which is to end with the step want.
 func killedAt(t *testing.T, d *device, point, kind, want string) {
-	s := d.supervise(t, point)
+	s := d.supervise(t, "BAETYL_FAULT="+point)
 	d.await(t, 3)
+	untouched := d.unchanged()
 	// killed, perhaps before it has answered
 	_ = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + kind, Trace: "t1"})
 	require.Equal(t, want, d.awaitFinal(t, "t1").Step)
@@ -149,6 +144,7 @@ func killedAt(t *testing.T, d *device, point, kind, want string) {
 		10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
 	d.await(t, 3)
 	d.awaitFinal(t, "t1")
+	require.Equal(t, untouched, d.unchanged(), "a service that the update does not change runs on")
 
 	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t2"}))
 	require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t2").Step)
@@ -157,9 +153,24 @@ func killedAt(t *testing.T, d *device, point, kind, want string) {
 	require.Empty(t, d.steps(t, "t1"), "another trace begins the log anew")
 }
 
+// unchanged is the process, or the container, of the service that is the same in all versions.
+func (d *device) unchanged() (out []string) {
+	if d.containers != "" {
+		return d.docker("ps", "--quiet", "--filter", "label=service="+d.containers+"loop")
+	}
+	for _, pid := range d.processes() {
+		env, _ := os.ReadFile("/proc/" + pid + "/environ")
+		if strings.Contains(string(env), "BAETYL_SERVICE_NAME=loop\x00") {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
 func TestPlainBootWritesNothing(t *testing.T) {
+	t.Parallel()
 	d := newUpdatedDevice(t)
-	s := d.supervise(t, "")
+	s := d.supervise(t)
 	d.await(t, 3)
 	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}))
 	d.awaitFinal(t, "t1")
@@ -167,7 +178,7 @@ func TestPlainBootWritesNothing(t *testing.T) {
 	log, err := os.ReadFile(d.path(masterapi.OTALog))
 	require.NoError(t, err)
 	s.stop()
-	d.supervise(t, "")
+	d.supervise(t)
 	d.await(t, 3)
 	require.Empty(t, d.awaitIdle(t, "v2", "1.0.0").Error)
 	again, err := os.ReadFile(d.path(masterapi.OTALog))
@@ -177,6 +188,7 @@ func TestPlainBootWritesNothing(t *testing.T) {
 
 // A full disk refuses updates and touches nothing; when there is space again they work.
 func TestUpdateOnAFullDisk(t *testing.T) {
+	t.Parallel()
 	d := newUpdatedDevice(t)
 	sh := func(script string, args ...string) error {
 		out, err := exec.Command("sh", append([]string{"-c", script, "sh"}, args...)...).CombinedOutput()
@@ -193,7 +205,7 @@ func TestUpdateOnAFullDisk(t *testing.T) {
 		requires.Missing(t, "the right to mount a tmpfs", "run as root: "+err.Error())
 	}
 	t.Cleanup(func() { _ = sh(`umount -l "$1"`, data) })
-	s := d.supervise(t, "")
+	s := d.supervise(t)
 	before := d.await(t, 3)
 	require.Error(t, sh(`cat /dev/zero > "$1/filler"`, data), "the disk is not full")
 

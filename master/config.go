@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -30,8 +31,10 @@ type Config struct {
 	Mode string `yaml:"mode" json:"mode" default:"docker" validate:"oneof=docker|native"`
 	// settings of the docker engine
 	Docker Docker `yaml:"docker" json:"docker"`
-	// address, TLS and limits of the API
-	Server http.ServerConfig `yaml:"server" json:"server"`
+	// settings of the native engine
+	Native Native `yaml:"native" json:"native"`
+	// address, TLS and limits of the API, and who may use it
+	Server Server `yaml:"server" json:"server"`
 	// log of the master; its limits of size and number hold for the output files of services too
 	Logger log.Config `yaml:"logger" json:"logger"`
 	// masterapi.OTALog: where the master writes the progress of updates, and the agent reads it. Only the path is used;
@@ -39,7 +42,7 @@ type Config struct {
 	OTALog log.Config `yaml:"otalog" json:"otalog" default:"{\"path\":\"var/db/baetyl/ota.log\",\"format\":\"json\"}"`
 	// when an update counts as done
 	Update Update `yaml:"update" json:"update"`
-	// time between SIGTERM and SIGKILL when services are stopped
+	// time between SIGTERM and SIGKILL when services are stopped, but for those that have a grace of their own
 	Grace time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"`
 	// file with the serial number of the device, for BAETYL_HOST_SN
 	SNFile string `yaml:"snfile" json:"snfile"`
@@ -55,6 +58,19 @@ type Pull struct {
 	Policy   string        `yaml:"policy" json:"policy" default:"missing" validate:"oneof=missing|always|never"`
 	Timeout  time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1"` // for one image
 	Parallel int           `yaml:"parallel" json:"parallel" default:"3" validate:"min=1"` // images at a time
+}
+
+// Native is what the native engine is told.
+type Native struct {
+	// numbers that the users and groups of services are taken from; empty: the first free thousand of this host
+	Users engine.Users `yaml:"users" json:"users"`
+}
+
+// Server is the API: where it listens, and for whom.
+type Server struct {
+	http.ServerConfig `yaml:",inline" json:",inline"`
+	// group of the host whose members may use the API without a token, as root may; it need not exist, and may be empty
+	Group string `yaml:"group" json:"group" default:"baetyl"`
 }
 
 // Complete sets the address of the API when it is empty: from the environment, or the default of the system.
@@ -97,6 +113,11 @@ func (c *Config) Validate() error {
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)
 	}
+	if c.Server.Group != "" {
+		if err := app.CheckAccount(c.Server.Group); err != nil {
+			return fmt.Errorf("server.group: %w; write the name of a group", err)
+		}
+	}
 	return nil
 }
 
@@ -111,7 +132,7 @@ func (c Config) Socket(workdir string) string {
 
 // Listen returns the server settings of the API, with the absolute path of its socket.
 func (c Config) Listen(workdir string) http.ServerConfig {
-	out := c.Server
+	out := c.Server.ServerConfig
 	if s := c.Socket(workdir); s != "" {
 		out.Address = "unix://" + s
 	}

@@ -18,6 +18,7 @@ func (m *Master) Inspect() *masterapi.Inspect {
 		Software: masterapi.Software{
 			OS: runtime.GOOS, Arch: runtime.GOARCH, PWD: m.opts.Workdir, Mode: m.engine.Name(), GoVersion: runtime.Version(),
 			BinVersion: m.opts.Version, GitRevision: m.opts.Revision, ConfVersion: c.Version,
+			StartTime: &m.started,
 		},
 	}
 	var gpus []host.GPU

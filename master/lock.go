@@ -8,10 +8,21 @@ import (
 	"syscall"
 )
 
+// KeptLock is the name under which a keeper holds the lock of the working directory.
+const KeptLock = "lock"
+
 // lock makes this the only master of workdir: a second one would take the services of the first for left-overs, and end
-// them. The system releases the lock when the process ends, however it ends.
-func lock(workdir string) (unlock func(), err error) {
+// them. held is what an earlier master has left with the keeper, nil without one: the lock is that of every process
+// that has the file open, so it goes from one master to the next without a gap. The system releases it when the last of
+// them ends, however it ends.
+func lock(workdir string, held *os.File) (*os.File, error) {
 	path := filepath.Join(workdir, lockFile)
+	if held != nil {
+		if same(held, path) {
+			return held, nil
+		}
+		_ = held.Close() // somebody has removed the file: a lock on it would keep nobody away
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
@@ -27,5 +38,12 @@ func lock(workdir string) (unlock func(), err error) {
 		}
 		return nil, fmt.Errorf("lock %s: %w", path, err)
 	}
-	return func() { _ = f.Close() }, nil // closing the file releases the lock
+	return f, nil
+}
+
+// same tells whether f is the file at path.
+func same(f *os.File, path string) bool {
+	a, errA := f.Stat()
+	b, errB := os.Stat(path)
+	return errA == nil && errB == nil && os.SameFile(a, b)
 }

@@ -6,7 +6,8 @@
 //	                                            └─► Inspect, Update, AvailablePort, Services ─► service.Manager ─► engine
 //
 // It promises that one master works in a directory, that a broken application or service leaves the API reachable, and
-// that Run returns when no service is left. It does not know how its API is served: cmd hands that in.
+// that Run returns when no service is left, or when its keeper has what is left (end.go). It does not know how its API
+// is served: cmd hands that in.
 package master
 
 import (
@@ -17,6 +18,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
@@ -47,17 +49,31 @@ type Options struct {
 	Revision string
 	Log      log.Logger
 
+	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
+	// nil: there is no keeper
+	Restart func(who string) error
+	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull.
+	// nil: nothing
+	Apply func(Config)
+
 	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused
+
+	Keeper   Keeper   // nil: services end with this master
+	Lock     *os.File // of the working directory, as KeptLock of the keeper; nil: it is free
+	Rejected string   // why the candidate that was tried before this master was rejected
 
 	// Ready is set in a candidate: it is called when the application has been started, and returns when this binary is
 	// the one that boots. An error means that this binary was rejected.
-	Ready func(ctx context.Context) error
+	Ready     func(ctx context.Context) error
+	HasParent bool // Ready asks a master of a version before, not the keeper
 }
 
 // API is how others reach this master. Listen is called once, before anything runs; then Serve, until its context ends.
+// Leave, before that, makes it leave what it listens on to the next master.
 type API interface {
 	Listen() error
 	Serve(ctx context.Context) error
+	Leave()
 }
 
 // Master is the core of the system. Run is called once; the other exported methods are those of the API, for any
@@ -69,9 +85,14 @@ type Master struct {
 	services *service.Manager
 	app      *application.Application
 	updater  *update.Updater
+	plain    bool // the successor is of a version without a keeper; written and read by the goroutine of the updater
 	ports    application.Ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
+	started  time.Time
+
+	reloading sync.Mutex // guards running
+	running   Config     // cfg, with what reloads have changed
 }
 
 // New returns a master that runs services with e. It opens nothing.
@@ -80,13 +101,17 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Master{cfg: cfg, opts: opts, engine: e}
+	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
-	m.app = application.New(application.Options{Engine: e, Services: m.services, Grace: cfg.Grace, Log: opts.Log})
-	m.updater = update.New(m.app, updateOptions(cfg, opts))
+	m.app = application.New(application.Options{Engine: e, Services: m.services, Log: opts.Log})
+	updates := updateOptions(cfg, opts)
+	if opts.Keeper != nil {
+		updates.Keeper = tries{m}
+	}
+	m.updater = update.New(m.app, updates)
 	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {
 		return masterapi.Hardware{
@@ -130,14 +155,9 @@ func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, er
 func updateOptions(cfg Config, opts Options) update.Options {
 	return update.Options{
 		Workdir: opts.Workdir, Config: opts.Config, OTALog: inDir(opts.Workdir, cfg.OTALog.Path), Program: opts.Program,
-		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Grace: cfg.Grace, Log: opts.Log, Ready: opts.Ready,
+		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Log: opts.Log,
+		Rejected: opts.Rejected, Ready: opts.Ready, HasParent: opts.HasParent,
 	}
-}
-
-// Try runs a new binary that an update has brought, if there is one; a candidate itself does not call it. done tells
-// that the caller must not be the master, and has to end with err or that status.
-func Try(ctx context.Context, cfg Config, opts Options) (done bool, status int, err error) {
-	return update.Try(ctx, updateOptions(cfg, opts), func() (func(), error) { return lock(opts.Workdir) })
 }
 
 // Services returns the manager of the services, for the API.
@@ -149,31 +169,61 @@ func (m *Master) Update(r masterapi.UpdateRequest) error { return m.updater.Requ
 // AvailablePort returns a free port of the host.
 func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }
 
-// Run runs the application until ctx ends, then stops its services and returns when none is left. Before it holds the
-// lock of the working directory it touches nothing there.
+// Run runs the application until ctx ends, or until a successor is to take over. Then it stops the services and returns
+// when none is left, or leaves them to the keeper, as the cause of ctx says (Ending). Before it holds the lock of the
+// working directory it touches nothing there.
 func (m *Master) Run(ctx context.Context, api API) error {
-	unlock, err := lock(m.opts.Workdir)
+	held, err := lock(m.opts.Workdir, m.opts.Lock)
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	defer held.Close()
 	if err := api.Listen(); err != nil {
 		return err
+	}
+	if m.opts.Keeper != nil {
+		if err := m.opts.Keeper.Keep(KeptLock, held); err != nil {
+			return fmt.Errorf("hand the lock of the working directory to the keeper: %w", err)
+		}
 	}
 	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
 		WithField("workdir", m.opts.Workdir).Infof("master started")
 	// The application is last in and first out: while its services stop they may still need the API, and the
-	// measurements belong to the API.
+	// measurements belong to the API. Callers wait until it is known which services there are: a service that an
+	// earlier master has left is not told that its token is wrong.
 	var g run.Group
+	var left, handed bool
+	g.Add("keeper", m.alive)
 	g.Add("hardware", m.hardware.Run)
 	g.Add("gpus", m.gpus.Run)
 	g.Add("usage", m.services.Run)
-	g.Add("api", api.Serve)
-	g.Add("application", func(ctx context.Context) error {
-		m.hardware.Get() // so that the first request has something to show
-		return m.updater.Run(ctx)
+	g.Add("api", func(ctx context.Context) error {
+		select {
+		case <-m.services.Known():
+		case <-ctx.Done():
+		}
+		return api.Serve(ctx)
 	})
-	err = errors.Join(g.Run(ctx), m.engine.Close())
-	m.opts.Log.Infof("master stopped")
+	g.Add("application", func(own context.Context) error {
+		m.hardware.Get() // so that the first request has something to show
+		var err error
+		handed, err = m.updater.Run(own)
+		if left = m.stays(ctx, err); left {
+			if !m.plain {
+				api.Leave()
+			}
+			return err
+		}
+		return errors.Join(err, m.app.StopAll())
+	})
+	err = g.Run(ctx)
+	if left {
+		m.app.Leave()
+	}
+	if m.plain { // that locks the directory itself
+		err = errors.Join(err, m.opts.Keeper.Keep(KeptLock, nil))
+	}
+	err = errors.Join(err, m.engine.Close())
+	m.farewell(ctx, left, handed, err)
 	return err
 }

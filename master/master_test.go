@@ -55,7 +55,8 @@ func (d *device) read(t *testing.T, rel string) string {
 	return string(data)
 }
 
-func (d *device) master(t *testing.T) *master.Master {
+// config writes a configuration and reads it.
+func (d *device) config(t *testing.T) master.Config {
 	if d.server == "" {
 		d.server = "{address: 'unix://var/run/baetyl.sock'}"
 	}
@@ -63,7 +64,11 @@ func (d *device) master(t *testing.T) *master.Master {
 		"mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
-	m, err := master.New(cfg, d.fake,
+	return cfg
+}
+
+func (d *device) master(t *testing.T) *master.Master {
+	m, err := master.New(d.config(t), d.fake,
 		master.Options{Workdir: d.dir, Version: "1.2.3", Revision: "git-x", Log: log.Discard()})
 	require.NoError(t, err)
 	return m
@@ -496,6 +501,8 @@ func TestConfig(t *testing.T) {
 	require.Equal(t, 50, c.Logger.Size.Max)
 	require.Equal(t, 10*time.Second, c.Update.Healthy)
 	require.Equal(t, 5*time.Minute, c.Update.Deadline)
+	require.Zero(t, c.Native.Users, "chosen on the host")
+	require.Equal(t, "baetyl", c.Server.Group)
 	missing, err := master.LoadConfig(filepath.Join(t.TempDir(), "none.yml"))
 	require.NoError(t, err)
 	require.Equal(t, c, missing)

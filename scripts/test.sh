@@ -58,7 +58,11 @@ stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=
 if [ "$size" != everyday ]; then
 	stage 'unit tests on 386, vet on arm' scripts/test-386.sh
 fi
+if [ "$size" = ci ]; then
+	stage 'a real machine, in short' "${MAKE:-make}" --no-print-directory test-vm SHORT=1
+fi
 if [ "$size" = all ]; then
+	stage 'a real machine' "${MAKE:-make}" --no-print-directory test-vm
 	stage 'fuzz tests, a minute each' scripts/fuzz.sh 60s
 	for target in crash remote-crash outage function-crash agent-crash disk-full slow-reader; do
 		stage "make $target" "${MAKE:-make}" --no-print-directory "$target"

@@ -21,6 +21,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/hub"
 	"github.com/baetyl/baetyl/internal/mqtttest"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -37,6 +38,10 @@ func TestMain(m *testing.M) {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
+		return
+	}
+	if os.Getenv(envModule) != "" {
+		baetyl.Run(hub.Main)
 		return
 	}
 	os.Exit(m.Run())

@@ -84,13 +84,20 @@ func repository() (string, error) {
 // Handler passes everything on to h, and fails t when a request that h accepts, or an answer of h, is not as
 // documented.
 func (s *Spec) Handler(t testing.TB, h nethttp.Handler) nethttp.Handler {
+	return s.handler(t, h, false)
+}
+
+// Admin is Handler at the socket for persons, who send no headers.
+func (s *Spec) Admin(t testing.TB, h nethttp.Handler) nethttp.Handler { return s.handler(t, h, true) }
+
+func (s *Spec) handler(t testing.TB, h nethttp.Handler, person bool) nethttp.Handler {
 	return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		body, readErr := io.ReadAll(r.Body)
 		passed := r.Clone(r.Context())
 		passed.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{readErr}))
 		answer := httptest.NewRecorder()
 		h.ServeHTTP(answer, passed)
-		if err := s.check(r, body, answer); err != nil {
+		if err := s.check(r, body, answer, person); err != nil {
 			t.Errorf("%s %s: answer %d is not as in %s: %v", r.Method, r.URL.EscapedPath(), answer.Code, Document, err)
 		}
 		maps.Copy(w.Header(), answer.Header())
@@ -109,7 +116,7 @@ func (f failing) Read([]byte) (int, error) {
 	return 0, f.err
 }
 
-func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseRecorder) error {
+func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseRecorder, person bool) error {
 	asked := r.Clone(r.Context())
 	asked.Body = io.NopCloser(bytes.NewReader(body))
 	asked.Header.Set("Content-Type", "application/json") // the server does not look at it
@@ -123,7 +130,7 @@ func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseR
 	options := &openapi3filter.Options{
 		IncludeResponseStatus: true, MultiError: true, SkipSettingDefaults: true,
 		AuthenticationFunc: func(_ context.Context, in *openapi3filter.AuthenticationInput) error {
-			if r.Header.Get(in.SecurityScheme.Name) == "" {
+			if !person && r.Header.Get(in.SecurityScheme.Name) == "" {
 				return fmt.Errorf("header %s is missing", in.SecurityScheme.Name)
 			}
 			return nil
@@ -131,6 +138,9 @@ func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseR
 	}
 	request := &openapi3filter.RequestValidationInput{
 		Request: asked, PathParams: params, Route: route, Options: options,
+	}
+	if admin, _ := route.Operation.Extensions["x-admin"].(bool); admin && !person && answer.Code < 300 {
+		return errors.New("a service got what is for persons")
 	}
 	if answer.Code < 300 {
 		if err := openapi3filter.ValidateRequest(r.Context(), request); err != nil {
@@ -182,7 +192,8 @@ func (s *Spec) Operations() map[string]Operation {
 	for path, item := range s.Doc.Paths.Map() {
 		for method, o := range item.Operations() {
 			right, _ := o.Extensions["x-right"].(string)
-			out[o.OperationID] = Operation{Method: method, Path: s.Doc.Servers[0].URL + path, Right: right}
+			admin, _ := o.Extensions["x-admin"].(bool)
+			out[o.OperationID] = Operation{Method: method, Path: s.Doc.Servers[0].URL + path, Right: right, Admin: admin}
 		}
 	}
 	return out
@@ -193,6 +204,7 @@ type Operation struct {
 	Method string
 	Path   string // with {service} and {instance}
 	Right  string // that the caller needs
+	Admin  bool   // for persons alone
 }
 
 // Unseen returns the documented answers that no exchange has shown so far, as "operationId status", sorted.

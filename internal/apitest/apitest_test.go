@@ -57,6 +57,8 @@ func TestTheCheckBites(t *testing.T) {
 		"an unknown path":     {"GET", "/v1/nothing", "", 200, ok, "no operation is documented"},
 		"an unknown method":   {"POST", ports, "", 200, ok, "no operation is documented"},
 		"405 without Allow":   {"POST", ports, "", 405, `{"code":"method_not_allowed","message":"m"}`, "Allow"},
+		"for persons alone":   {"POST", masterapi.PathRestart, "", 200, "", "a service got what is for persons"},
+		"refused to services": {"POST", masterapi.PathRestart, "", 403, `{"code":"forbidden","message":"m"}`, ""},
 		"404 of another kind": {"GET", "/v1/nothing", "", 404, `"page not found"`, "got string, want object"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +89,9 @@ func TestTheCheckBites(t *testing.T) {
 	})
 	spec.Handler(j, open).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", ports, nil))
 	require.Len(t, j.errors, 1, "whoever has no token is served")
+	j = &judged{TB: t}
+	spec.Admin(j, open).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", ports, nil))
+	require.Empty(t, j.errors, "a person has no token")
 	require.NotContains(t, spec.Unseen(), masterapi.RoutePorts.Name+" 200")
 	require.Contains(t, spec.Unseen(), masterapi.RoutePorts.Name+" 401")
 }

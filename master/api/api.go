@@ -1,6 +1,7 @@
 // Package api is the master's RESTful API (documents: Baetyl Design, "RESTful API").
 //
-//	request ─► token? (401) ─► right? (403) ─► Services or System ─► JSON, or one error shape
+//	of a service ─► token? (401) ─► right? (403) ─┬► Services or System ─► JSON, or one error shape
+//	of a person ─► user or group? (403) ──────────┘
 //
 // It serves the table masterapi.Routes and nothing else. It knows headers and statuses, and nothing of how services
 // run. docs/api/master.yaml describes what it answers; the tests hold each to the other.
@@ -11,6 +12,9 @@ import (
 	"encoding/json"
 	"errors"
 	nethttp "net/http"
+	"runtime/debug"
+	"sync"
+	"time"
 
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -40,17 +44,37 @@ type System interface {
 	// in Inspect.
 	Update(r masterapi.UpdateRequest) error
 	AvailablePort() (string, error)
+	// Restart begins to replace the master: masterapi.ErrRefused. who is for the log.
+	Restart(who string) error
+	// Reload reads the configuration again: masterapi.ErrRefused, and nothing has changed.
+	Reload() (masterapi.Reloaded, error)
 }
 
 type handler struct {
 	services Services
 	system   System
 	log      log.Logger
+	identify func(*nethttp.Request) (caller, error)
+
+	refused refusals
+	mu      sync.Mutex     // guards running
+	running map[string]int // requests, by service
 }
 
-// New returns the handler of all routes.
+// New returns the handler of all routes, for services, which have a token.
 func New(services Services, system System, l log.Logger) nethttp.Handler {
-	h := &handler{services, system, l.WithField("api", "server")}
+	h := &handler{services: services, system: system, log: l.WithField("api", "server"), running: map[string]int{}}
+	h.identify = h.service
+	return h.routes()
+}
+
+// NewAdmin returns the handler of all routes, for persons: whoever reaches it may do everything.
+func NewAdmin(services Services, system System, l log.Logger) nethttp.Handler {
+	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: person}
+	return h.routes()
+}
+
+func (h *handler) routes() nethttp.Handler {
 	mux := nethttp.NewServeMux()
 	mux.HandleFunc("/", func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		err := http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path)
@@ -71,40 +95,64 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	route(masterapi.RouteStart, h.start)
 	route(masterapi.RouteStop, h.stop)
 	route(masterapi.RouteReport, h.report)
+	route(masterapi.RouteRestart, h.restart)
+	route(masterapi.RouteReload, h.reload)
 	return mux
 }
 
 // serve authenticates the caller, checks its right, and turns the result of f into an answer.
 func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
-		caller := r.Header.Get(masterapi.HeaderUsername)
-		l := h.log.WithField("method", r.Method).WithField("path", r.URL.EscapedPath()).WithField("caller", caller)
+		by, err := h.identify(r)
+		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath())).
+			WithField("caller", quotable(by.name))
+		if peer, ok := http.PeerOf(r.Context()); ok && !by.person {
+			l = l.WithField("peer", peer.String())
+		}
 		defer func() {
 			if p := recover(); p != nil {
-				l.Errorf("request panicked: %v", p)
+				l.Errorf("request panicked: %v\n%s", p, debug.Stack())
 				http.WriteError(w, http.Errorf(nethttp.StatusInternalServerError, "internal", "internal error"))
 			}
 		}()
 		var out any
-		err := error(http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "account unauthorized"))
-		if rights, ok := h.services.Authenticate(caller, r.Header.Get(masterapi.HeaderPassword)); ok {
-			if err = allow(caller, rights, route, r.PathValue("service")); err == nil {
-				out, err = f(r)
-			}
+		if err == nil {
+			err = by.allow(route, r.PathValue("service"))
+		}
+		if err == nil {
+			out, err = h.limited(by, r, f)
 		}
 		if err != nil {
 			e := statusOf(err)
-			what := "refused"
+			l = l.WithField("status", e.Status).WithError(err)
 			if e.Status >= nethttp.StatusInternalServerError {
-				what = "failed"
+				l.Warnf("request failed")
+			} else if more, ok := h.refused.note(by, time.Now()); ok {
+				if more > 0 {
+					l = l.WithField("refused_before", more)
+				}
+				l.Warnf("request refused")
 			}
-			l.WithField("status", e.Status).WithError(err).Warnf("request %s", what)
 			http.WriteError(w, e)
 			return
 		}
-		l.Debugf("request served")
+		if by.person && r.Method != nethttp.MethodGet {
+			l.Infof("request served")
+		} else {
+			l.Debugf("request served")
+		}
 		http.WriteJSON(w, nethttp.StatusOK, out)
 	}
+}
+
+// limited runs f if the caller does not run too much already.
+func (h *handler) limited(by caller, r *nethttp.Request, f func(*nethttp.Request) (any, error)) (any, error) {
+	done, err := h.begin(by)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	return f(r)
 }
 
 // statusOf is the one place where errors become statuses.
@@ -150,6 +198,13 @@ func (h *handler) port(*nethttp.Request) (any, error) {
 	p, err := h.system.AvailablePort()
 	return masterapi.PortAvailable{Port: p}, err
 }
+
+func (h *handler) restart(r *nethttp.Request) (any, error) {
+	p, _ := http.PeerOf(r.Context()) // at the admin socket there is always one
+	return nil, h.system.Restart("baetyl restart, " + p.String())
+}
+
+func (h *handler) reload(*nethttp.Request) (any, error) { return h.system.Reload() }
 
 func (h *handler) start(r *nethttp.Request) (any, error) {
 	var vars map[string]string

@@ -5,8 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	nethttp "net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -34,9 +38,11 @@ type system struct {
 	*service.Manager
 	hardware masterapi.Hardware
 
-	mu     sync.Mutex // guards what follows
-	err    error      // of every call that can fail; nil: as the manager says
-	panics bool
+	mu      sync.Mutex // guards what follows
+	err     error      // of every call that can fail; nil: as the manager says
+	panics  bool
+	waiting int           // calls that wait
+	hold    chan struct{} // until it is closed, calls wait; nil: they do not
 }
 
 func (s *system) set(err error, panics bool) {
@@ -47,6 +53,12 @@ func (s *system) set(err error, panics bool) {
 
 func (s *system) failure() error {
 	s.mu.Lock()
+	if hold := s.hold; hold != nil {
+		s.waiting++
+		s.mu.Unlock()
+		<-hold
+		s.mu.Lock()
+	}
 	defer s.mu.Unlock()
 	if s.panics {
 		panic("boom")
@@ -90,6 +102,12 @@ func (s *system) Update(masterapi.UpdateRequest) error { return s.failure() }
 
 func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
 
+func (s *system) Restart(string) error { return s.failure() }
+
+func (s *system) Reload() (masterapi.Reloaded, error) {
+	return masterapi.Reloaded{Effective: []string{"grace"}}, s.failure()
+}
+
 // rig is the real handler; each answer is checked against the document.
 type rig struct {
 	t       *testing.T
@@ -98,6 +116,7 @@ type rig struct {
 	fake    *enginetest.Fake
 	tokens  map[string]string // by service
 	handler nethttp.Handler
+	admin   string // path of the socket for persons
 }
 
 func newRig(t *testing.T) *rig {
@@ -122,7 +141,45 @@ func newRig(t *testing.T) *rig {
 		q.Body = nethttp.MaxBytesReader(w, q.Body, http.MaxBody)
 		r.spec.Handler(t, handler).ServeHTTP(w, q)
 	})
+	r.serveAdmin()
 	return r
+}
+
+// serveAdmin serves persons, of whom the user of this test is one, until the test ends.
+func (r *rig) serveAdmin() {
+	dir, err := os.MkdirTemp("", "ba") // the path of a socket has to be short
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	r.admin = filepath.Join(dir, "admin.sock")
+	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, log.Discard()))
+	s := http.NewServer(http.ServerConfig{Address: "unix://" + r.admin}, handler)
+	require.NoError(r.t, s.Listen())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	r.t.Cleanup(func() { cancel(); require.NoError(r.t, <-done) })
+}
+
+// asPerson is expect over the socket for persons.
+func (r *rig) asPerson(status int, code, part, method, path, body string) {
+	r.t.Helper()
+	q, err := nethttp.NewRequestWithContext(r.t.Context(), method, "http://x"+path, strings.NewReader(body))
+	require.NoError(r.t, err)
+	transport := &nethttp.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", r.admin)
+	}}
+	defer transport.CloseIdleConnections()
+	answer, err := transport.RoundTrip(q)
+	require.NoError(r.t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(r.t, err)
+	var e masterapi.Error
+	if answer.StatusCode >= 300 {
+		require.NoError(r.t, json.Unmarshal(text, &e), string(text))
+	}
+	require.Equal(r.t, fmt.Sprint(status, " ", code), fmt.Sprint(answer.StatusCode, " ", e.Code), string(text))
+	require.Contains(r.t, string(text), part)
 }
 
 func (r *rig) run(s app.Service) {
@@ -158,7 +215,7 @@ func (r *rig) expect(status int, code, part, caller, method, path, body string) 
 func TestEveryRouteIsDocumented(t *testing.T) {
 	routes := map[string]apitest.Operation{}
 	for _, r := range masterapi.Routes {
-		routes[r.Name] = apitest.Operation{Method: r.Method, Path: r.Path, Right: r.Right}
+		routes[r.Name] = apitest.Operation{Method: r.Method, Path: r.Path, Right: r.Right, Admin: r.Admin}
 	}
 	require.Equal(t, routes, apitest.Load(t).Operations())
 }
@@ -173,11 +230,16 @@ func TestEveryDocumentedRouteExists(t *testing.T) {
 		}
 		p := strings.NewReplacer("{service}", "all", "{instance}", instance).Replace(o.Path)
 		for _, p := range []string{p, strings.TrimPrefix(p, "/"+masterapi.Version)} {
+			r.asPerson(200, "", "", o.Method, p, `{"path":"var/db/baetyl/x"}`)
+			r.expect(401, "unauthorized", "account unauthorized", "nobody", o.Method, p, "{}")
+			r.expect(405, "method_not_allowed", "use "+o.Method, "all", nethttp.MethodDelete, p, "{}")
+			if o.Admin {
+				r.expect(403, "forbidden", "that is for persons, at var/run/baetyl/admin.sock", "all", o.Method, p, "{}")
+				continue
+			}
 			status, code, text := r.do("all", o.Method, p, `{"path":"var/db/baetyl/x"}`)
 			require.Equal(t, 200, status, "%s %s: %s %s", name, p, code, text)
-			r.expect(401, "unauthorized", "account unauthorized", "nobody", o.Method, p, "{}")
 			r.expect(403, "forbidden", `add \"`+o.Right+`\" to api: of service none`, "none", o.Method, p, "{}")
-			r.expect(405, "method_not_allowed", "use "+o.Method, "all", nethttp.MethodPost, p, "{}")
 		}
 	}
 	r.expect(404, "not_found", "404 page not found: GET /v1/nothing", "all", nethttp.MethodGet, "/v1/nothing", "")
@@ -256,15 +318,63 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		r.system.set(c.fails, false)
 		r.expect(c.status, c.code, c.part, "all", c.method, c.path, c.body)
 	}
+	for _, c := range []struct {
+		fails      error
+		status     int
+		code, part string
+		path       string
+	}{
+		{nil, 200, "", "", masterapi.PathRestart},
+		{busy, 409, "busy", "try again later", masterapi.PathRestart},
+		{refused, 422, "refused", "no such file", masterapi.PathRestart},
+		{failed, 500, "failed", "disk full", masterapi.PathRestart},
+		{nil, 200, "", `{"effective":["grace"]}`, masterapi.PathReload},
+		{refused, 422, "refused", "no such file", masterapi.PathReload},
+		{failed, 500, "failed", "disk full", masterapi.PathReload},
+	} {
+		r.system.set(c.fails, false)
+		r.asPerson(c.status, c.code, c.part, nethttp.MethodPost, c.path, "")
+	}
 	r.system.set(nil, true)
 	r.expect(500, "internal", "internal error", "all", get, inspect, "")
+	r.asPerson(500, "internal", "internal error", nethttp.MethodPost, masterapi.PathReload, "")
 	r.system.set(nil, false)
+	release := r.occupy("all")
 	for _, route := range masterapi.Routes {
 		p := strings.NewReplacer("{service}", "all", "{instance}", "all").Replace(route.Path)
 		r.expect(401, "unauthorized", "account unauthorized", "nobody", route.Method, p, "{}")
 		r.expect(403, "forbidden", "may not", "none", route.Method, p, "{}")
+		if !route.Admin {
+			r.expect(429, "too_many", "64 requests of service (all) are running", "all", route.Method, p, "{}")
+		}
 	}
+	release()
+	r.expect(200, "", `{"port":"4711"}`, "all", get, ports, "")
 	require.Empty(t, r.spec.Unseen(), "documented, but given to no request of this test")
+}
+
+// occupy makes as many requests of a service as may run at a time; they run until release is called.
+func (r *rig) occupy(service string) (release func()) {
+	hold := make(chan struct{})
+	r.system.mu.Lock()
+	r.system.hold, r.system.waiting = hold, 0
+	r.system.mu.Unlock()
+	var calls sync.WaitGroup
+	for range 64 {
+		calls.Go(func() { r.do(service, nethttp.MethodGet, masterapi.PathPortAvailable, "") })
+	}
+	require.Eventually(r.t, func() bool {
+		r.system.mu.Lock()
+		defer r.system.mu.Unlock()
+		return r.system.waiting == 64
+	}, time.Minute, time.Millisecond)
+	return func() {
+		r.system.mu.Lock()
+		r.system.hold = nil
+		r.system.mu.Unlock()
+		close(hold)
+		calls.Wait()
+	}
 }
 
 // No report keeps others from reading inspect: the answer stays JSON that every reader can decode.

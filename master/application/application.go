@@ -1,6 +1,6 @@
 // Package application runs the services of one application, and changes which ones run when it is told to.
 //
-//	Reap: what an earlier master left ─► Start: every service, in its order
+//	Start: take over what an earlier master left ─► every service, in its order
 //	Diff(old, new) ─► Plan ─► Prepare ─► Change: stop, start ─► AwaitHealthy
 //
 // It promises that an error of one service does not affect the others, and that Failure returns what is wrong with the
@@ -34,7 +34,6 @@ const (
 type Options struct {
 	Engine   engine.Engine
 	Services *service.Manager
-	Grace    time.Duration // between asking services to end and killing them
 	Log      log.Logger
 }
 
@@ -52,16 +51,10 @@ type Application struct {
 // New returns an application without services. It starts nothing.
 func New(opts Options) *Application { return &Application{opts: opts, conf: &app.Config{}} }
 
-// Reap ends the instances that an earlier master left running. If that fails, the application starts all the same.
-func (a *Application) Reap(ctx context.Context) {
-	if err := a.opts.Services.Reap(ctx); err != nil {
-		a.opts.Log.WithError(err).
-			Warnf("instances of an earlier master may still run; the application is started all the same")
-	}
-}
-
-// Start starts all services of c, which was read from data. It returns early when ctx ends. It waits for each
-// service for a limited time (startTimeout, minStartTimeout); the supervisor goes on with one that cannot start.
+// Start starts all services of c, which was read from data. What an earlier master left and c still wants as it was is
+// taken over, running or not; the rest is ended first, and if that fails, the application starts all the same. Start
+// returns early when ctx ends. It waits for each service for a limited time (startTimeout, minStartTimeout); the
+// supervisor goes on with one that cannot start.
 func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 	a.Set(c, data)
 	order, err := app.Order(c.Services)
@@ -69,13 +62,21 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 		a.Note(err) // not reached: it has been validated
 		return
 	}
-	until := time.Now().Add(startTimeout)
+	specs := make([]engine.Service, 0, len(order))
 	for _, s := range order {
+		specs = append(specs, serviceOf(c, s))
+	}
+	if err := a.opts.Services.TakeOver(ctx, specs); err != nil {
+		a.opts.Log.WithError(err).
+			Warnf("instances of an earlier master may still run; the application is started all the same")
+	}
+	until := time.Now().Add(startTimeout)
+	for _, s := range specs {
 		if ctx.Err() != nil {
 			return
 		}
 		bounded, cancel := context.WithTimeout(ctx, max(time.Until(until), minStartTimeout))
-		_ = a.opts.Services.Start(bounded, serviceOf(c, s)) // logged and tried again by the supervisor, shown by inspect
+		_ = a.opts.Services.Start(bounded, s) // logged and tried again by the supervisor, shown by inspect
 		cancel()
 	}
 	a.opts.Log.WithField("version", c.Version).Infof("application started, services: %d", len(c.Services))
@@ -119,13 +120,15 @@ func (a *Application) AwaitHealthy(ctx context.Context, p Plan, healthy time.Dur
 	return a.opts.Services.AwaitHealthy(ctx, healthy, p.Started()...)
 }
 
-// StopAll stops all services within Options.Grace; what still runs then is killed.
+// StopAll stops all services, each within its grace time; what still runs then is killed.
 func (a *Application) StopAll() error { return a.stop(a.opts.Services.Names()...) }
 
+// Leave ends the supervision and leaves all services running for the next master. Nothing of the application may be
+// called after it.
+func (a *Application) Leave() { a.opts.Services.Leave() }
+
 func (a *Application) stop(names ...string) error {
-	until, cancel := context.WithTimeout(context.Background(), a.opts.Grace)
-	defer cancel()
-	return a.opts.Services.Stop(until, names...)
+	return a.opts.Services.Stop(context.Background(), names...)
 }
 
 // Current returns the application that runs, and the content of its file.
@@ -162,9 +165,11 @@ func (a *Application) Failure() string {
 
 // serviceOf returns a service with the volumes and networks that its definition refers to.
 func serviceOf(c *app.Config, s app.Service) engine.Service {
-	out := engine.Service{Service: s, Volumes: map[string]app.Volume{}, Networks: map[string]app.Network{}}
+	out := engine.Service{
+		Service: s, Volumes: map[string]app.Volume{}, Networks: map[string]app.Network{}, Uses: map[string]engine.Use{},
+	}
 	for _, m := range s.Mounts {
-		out.Volumes[m.Name] = c.Volume(m.Name)
+		out.Volumes[m.Name], out.Uses[m.Name] = c.Volume(m.Name), engine.UseOf(c, m.Name)
 	}
 	for _, n := range s.Networks.Names() {
 		out.Networks[n] = c.Networks[n]

@@ -54,6 +54,24 @@ networks: {net: {labels: {l: m}}}
 `,
 			map[string]string{"a": "volume v changed", "b": "network net changed", "c": "env, image changed"}, nil,
 			map[string]string{"a": "volume v changed", "b": "network net changed", "c": "env, image changed", "d": "new"}},
+		"user, stop and owner": {`
+services:
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}
+  - {name: b, image: i, networks: [net], user: root}
+  - {name: c, image: i, stop: {grace: 1s}}
+volumes: [{name: v, path: x/1, owner: b}]
+networks: {net: {}}
+`,
+			map[string]string{"a": "volume v changed", "b": "user changed", "c": "stop changed"}, nil,
+			map[string]string{"a": "volume v changed", "b": "user changed", "c": "stop changed"}},
+		"what is the default anyway": {`
+services:
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}], stop: {signal: 15}}
+  - {name: b, image: i, networks: [net], stop: {signal: term, grace: 0}}
+  - {name: c, image: i, user: '', stop: {}}
+volumes: [{name: v, path: x/1, owner: ''}]
+networks: {net: {}}
+`, nil, set("a", "b", "c"), nil},
 		"replaced": {`
 services:
   - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}

@@ -2,20 +2,29 @@
 // (master/service) uses it; master/engine/docker runs containers, master/engine/native runs processes. Package
 // enginetest has the tests that every engine passes, and a fake engine. What both engines need is in folder and output.
 //
-//	service ──Open──► Sandbox ──Start──► Instance ──► Done, Exit
-//	(mounts, network: what the instances share)     └─ Record: kept in a file, so that a later master finds what is left
+//	service ──Open──► Sandbox ──Start──► Instance ──► Done, Exit ──► Stop: nothing of it is held any more
+//	(mounts, network: what the instances share)     └─ Record: kept in a file, so that a later master finds it
+//	                     └──Adopt: a Record of an earlier master ──► Instance
 //
 // An engine starts and stops; it decides nothing. Restarting, states and tokens are the supervisor's.
 package engine
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host"
 )
+
+// ErrGone is returned by Adopt when nothing of an instance is there.
+var ErrGone = errors.New("nothing of the instance is left")
 
 // Engine runs services in one way. Its methods may be called from any goroutine.
 type Engine interface {
@@ -24,12 +33,14 @@ type Engine interface {
 	// Prepare does what takes long (pulling images), before an update stops anything. An error means that the service
 	// could not be started.
 	Prepare(ctx context.Context, s Service) error
-	// Open makes what the instances of a service share; what an earlier master left is removed first. A service is
-	// opened once at a time.
+	// Open makes what the instances of a service share. It does not disturb instances that run there already: those
+	// that Reap was told to keep. A service is opened once at a time.
 	Open(ctx context.Context, s Service) (Sandbox, error)
-	// Reap ends the instances that an earlier master left running, and waits for their end. records are those of this
-	// engine. A process or container that is not certain to be such an instance is left alone.
-	Reap(ctx context.Context, records []Record) error
+	// Reap ends what earlier masters left, recorded or not, but not what is in keep, and waits for the end. records are
+	// all of this engine, and keep is a part of them. What is not certain to be an instance of this master is left
+	// alone. It is called before the first Open, and later for a record that could not be adopted; then keep holds all
+	// that this master runs.
+	Reap(ctx context.Context, records, keep []Record) error
 	// Address is how an instance reaches the API of the master that listens at address (a masterapi environment value).
 	Address(address string) string
 	// Close releases what the engine holds. It is called when no sandbox is open.
@@ -41,36 +52,63 @@ type Service struct {
 	app.Service
 	Volumes  map[string]app.Volume
 	Networks map[string]app.Network
+	// Uses says of each volume who uses it. It is no part of the definition: another service may come and go while the
+	// instances of this one run on.
+	Uses map[string]Use `json:"-"`
+}
+
+// Digest tells one definition from another, with its volumes and networks. A key that a later version adds to a
+// definition must not stand in its JSON when it is empty (omitempty, omitzero): otherwise that version takes every
+// service for a changed one, and starts it anew.
+func (s Service) Digest() string {
+	data, err := json.Marshal(s)
+	if err != nil {
+		panic(fmt.Sprintf("encode validated service: %s", err))
+	}
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 // Sandbox is what the instances of one service share: a working directory, networks, mounts, the file of the output.
 type Sandbox interface {
 	// Start starts an instance and returns as soon as it runs. When ctx ends before that, nothing is left running.
 	Start(ctx context.Context, s Spec) (Instance, error)
-	// Close removes it. It is called when all instances have ended.
+	// Adopt returns the instance of an earlier master, running or ended since. What only has Handle, since the master
+	// ended during the start, is found by that. ErrGone: nothing of it is there, or it is of another boot; another error
+	// says nothing about the instance, and Adopt is tried again.
+	Adopt(ctx context.Context, s Spec, r Record) (Instance, error)
+	// Close removes it. It is called when all instances have been stopped. A master that leaves its instances to the
+	// next one does not call it.
 	Close() error
 }
 
 // Spec is one instance to start.
 type Spec struct {
-	Name string            // unique in the service and, as a container name, on the host
-	Env  map[string]string // complete, except for variables that the engine takes from the host
+	Name   string            // unique in the service and, as a container name, on the host
+	Handle string            // chosen by the supervisor for this one start; it stands in the record before the start
+	Token  string            // of the service; empty for an instance without one. It stands in Env too
+	Env    map[string]string // complete, except for variables that the engine takes from the host
 }
 
 // Instance is one started process or container. Its methods may be called from any goroutine.
 type Instance interface {
 	// Record identifies the instance to a later master.
 	Record() Record
-	// Done is closed when the instance has ended and nothing of it is left running.
+	// Done is closed when the instance has ended and nothing of it is left running. How it ended is held until Stop, so
+	// that a master that is killed now does not take the exit with it: a container stays, the keeper remembers.
 	Done() <-chan struct{}
 	// Exit says how it ended; it is called after Done.
 	Exit() Exit
-	// Stop asks the instance to end, and kills it when ctx ends first. It returns after Done.
+	// Stop asks the instance to end, with the signal of its service, and kills it when ctx ends first. It returns after
+	// Done, and forgets the instance: no later Adopt finds it. It is called once, also after Done.
 	Stop(ctx context.Context)
 	// Stats measures what the instance uses. It may take seconds.
 	Stats(ctx context.Context) (*host.CPU, *host.Mem)
 	// Output returns the last lines that the instance wrote.
 	Output() []string
+	// Warnings says what was asked for and does not hold, as a limit that this host cannot set, and what has happened to
+	// a part of the instance, as an OOM kill of a child. Texts are for people; nil: nothing.
+	Warnings() []string
 }
 
 // Exit is the end of an instance.
@@ -84,10 +122,12 @@ type Record struct {
 	Engine   string             `json:"engine"`
 	Service  string             `json:"service"`
 	Instance string             `json:"instance"`
+	Handle   string             `json:"handle,omitempty"` // Spec.Handle
 	Process  *masterapi.Process `json:"process,omitempty"`
 	// Started is the start time of the process in the units of the system. With Boot, which identifies one boot of the
 	// system, it tells a process from a later one with the same pid.
 	Started   string               `json:"started,omitempty"`
 	Boot      string               `json:"boot,omitempty"`
 	Container *masterapi.Container `json:"container,omitempty"`
+	ImageID   string               `json:"image_id,omitempty"` // of the container
 }

@@ -31,8 +31,8 @@ const staged = ".new"
 // maxBinary is the largest candidate, in bytes.
 const maxBinary = 1 << 30
 
-// checkTimeout is how long a candidate may take to check configuration and application.
-const checkTimeout = 30 * time.Second
+// askTimeout is how long a candidate may take to check configuration and application, or to say its version.
+const askTimeout = 30 * time.Second
 
 // Candidate is where a candidate waits, beside the binary that it is to replace.
 func (b Binary) Candidate() string { return b.Path + staged }
@@ -77,27 +77,55 @@ func (b Binary) Stage(from io.Reader) (sum string, err error) {
 // Check lets the candidate check the configuration and application of this device: it has to print OK! and exit with
 // status 0, within 30 s or what ctx leaves of them.
 func (b Binary) Check(ctx context.Context, workdir, config string) error {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-	defer cancel()
-	out, err := b.runCheck(ctx, workdir, config)
-	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil {
-		// A service that was forked while the file was written still holds it.
-		time.Sleep(10 * time.Millisecond)
-		out, err = b.runCheck(ctx, workdir, config)
-	}
+	out, err := b.ask(ctx, "check", "-w", workdir, "-c", config)
 	switch {
-	case ctx.Err() != nil:
-		return errors.New("check master: no answer in time")
 	case err != nil:
-		return fmt.Errorf("check master: %w: %s", err, out)
+		return fmt.Errorf("check master: %w", err)
 	case !strings.Contains(out, "OK!"):
 		return fmt.Errorf("check master: OK! expected, found %q", out)
 	}
 	return nil
 }
 
-func (b Binary) runCheck(ctx context.Context, workdir, config string) (string, error) {
-	c := exec.CommandContext(ctx, b.Candidate(), "check", "-w", workdir, "-c", config)
+// HasKeeper tells whether the candidate leaves its services to a keeper: its `version` says so, within 30 s or what ctx
+// leaves of them. A version from before there was one has to be its services' parent.
+func (b Binary) HasKeeper(ctx context.Context) (bool, error) {
+	out, err := b.ask(ctx, "version")
+	if err != nil {
+		return false, fmt.Errorf("ask new master for its version: %w", err)
+	}
+	for line := range strings.Lines(out) {
+		if strings.HasPrefix(line, KeeperLine) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// KeeperLine begins the line of `version` that says which protocol of keeper and master a program speaks.
+const KeeperLine = "Keeper:"
+
+// ask runs the candidate with args and returns the first 4 KB of what it prints; they stand in the error too.
+func (b Binary) ask(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	out, err := b.run(ctx, args...)
+	for errors.Is(err, syscall.ETXTBSY) && ctx.Err() == nil {
+		// A service that was forked while the file was written still holds it.
+		time.Sleep(10 * time.Millisecond)
+		out, err = b.run(ctx, args...)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return "", errors.New("no answer in time")
+	case err != nil:
+		return "", fmt.Errorf("%w: %s", err, out)
+	}
+	return out, nil
+}
+
+func (b Binary) run(ctx context.Context, args ...string) (string, error) {
+	c := exec.CommandContext(ctx, b.Candidate(), args...)
 	var out bytes.Buffer
 	w := &head{to: &out, left: 4096}
 	c.Stdout, c.Stderr = w, w
@@ -121,15 +149,6 @@ func (h *head) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return len(p), nil
-}
-
-// Commit makes the candidate the binary, in one step. If committed, the candidate is what starts; an error beside it
-// only says that a power cut now could bring the old one back.
-func (b Binary) Commit() (committed bool, err error) {
-	if err := b.Disk.Or().Rename(b.Candidate(), b.Path); err != nil {
-		return false, fmt.Errorf("replace master: %w", err)
-	}
-	return true, b.Disk.Or().SyncDir(filepath.Dir(b.Path))
 }
 
 // Discard removes a candidate, if there is one.

@@ -11,11 +11,31 @@ import (
 	"syscall"
 )
 
-// Parent is the master that has started this one as its candidate. A nil Parent is that of a master that is none.
+// A version from before there was a keeper tries a candidate as its child, which is killed with it:
+//
+//	supervisor ─► <program> start ── starts ──► <program>.new start: keeper ─► its first master
+//	                   ▲                                                │ serves, has started the application
+//	                   │◄───────────── "ready" on fd 3 ─────────────────┤
+//	    stays up for `healthy`                                          │
+//	    rename: <program>.new is <program> now                          │
+//	                   │────────────── "go" on fd 4 ───────────────────►│ UPDATED, takes updates
+//	                   └ passes signals on, ends as it ends
+//
+// This is the candidate's side, in the first master of its keeper. The other way, back to such a version, the keeper is
+// that parent.
+const envCandidate = "BAETYL_MASTER_TRIAL"
+
+// Words between program and candidate. They stay as they are: both sides are of different versions.
+const (
+	wordReady = "ready"
+	wordGo    = "go"
+	wordError = "error " // and the reason
+)
+
+// Parent is the master of a version before, which tries this one. A nil Parent is that of a master without one.
 type Parent struct{ say, hear *os.File }
 
-// FindParent returns the other side of Candidate.Run, nil in a master that is not a candidate. It is called once,
-// first of all.
+// FindParent returns the parent of a candidate, nil in a master that has none. It is called once, first of all.
 func FindParent() *Parent {
 	if os.Getenv(envCandidate) == "" {
 		return nil

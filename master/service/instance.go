@@ -25,7 +25,10 @@ import (
 //	    ▼                                         │
 //	 running ──ends──► restarting, exited, failed ┘─ decide: no more ─► stays visible until it is stopped
 //
-// stop at any point ends it.
+// stop at any point ends it; leave at any point ends the supervision alone. Each step is in the records before it has
+// an effect that another master could miss, so that this one may be killed at any point:
+//
+//	record (starting, handle) ─► the run before is forgotten ─► start ─► record (running) ─► ends ─► record (how)
 type instance struct {
 	parts   parts
 	name    string
@@ -35,78 +38,83 @@ type instance struct {
 
 	ctx    context.Context // ends when the instance is to stop
 	cancel context.CancelFunc
-	first  chan error    // buffered: the outcome of the first start
+	first  chan error    // buffered: the outcome of the first start, or of the adoption
 	done   chan struct{} // closed when supervise has returned
 
-	mu       sync.Mutex // guards what follows
-	state    masterapi.Instance
-	running  engine.Instance // nil while nothing runs
+	mu       sync.Mutex      // guards what follows
+	reaped   <-chan struct{} // of an instance that is to be adopted: closed when that can be tried. Then nil
+	rec      Record          // written by supervise
+	current  engine.Instance // runs, or has ended and is held by the engine; nil: nothing of it is there
 	reported map[string]json.RawMessage
-	until    context.Context // set before cancel: bounds the grace of the stop
 }
 
 // parts are what an instance needs of its service. The funcs may be called from any goroutine.
 type parts struct {
 	restart app.Restart
 	sandbox func(context.Context) (engine.Sandbox, error) // where its instances start
-	failed  func(reason string)                           // told why an instance has ended
+	reap    func(ctx context.Context, records, keep []engine.Record) error
+	failed  func(reason string) // told why an instance has ended
 	records *Records
 	log     log.Logger // of the service
 }
 
-func newInstance(p parts, name string, dynamic bool, env map[string]string) *instance {
+// newInstance returns an instance with that record.
+func newInstance(p parts, rec Record, env map[string]string) *instance {
 	i := &instance{
-		parts: p, name: name, dynamic: dynamic, env: env, log: p.log.WithField(log.KeyInstance, name),
-		first: make(chan error, 1), done: make(chan struct{}),
-		state: masterapi.Instance{Name: name, Status: masterapi.StatusStarting},
+		parts: p, name: rec.Instance, dynamic: rec.Dynamic, env: env, rec: rec,
+		log: p.log.WithField(log.KeyInstance, rec.Instance), first: make(chan error, 1), done: make(chan struct{}),
 	}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
 }
 
-// stop ends the instance; it is killed when until ends. It returns when nothing of it runs. One caller at a time.
+// stop ends the instance; it is killed when until ends. It returns when nothing of it runs. One caller at a time. After
+// the records were frozen it leaves the instance alone.
 func (i *instance) stop(until context.Context) {
-	i.mu.Lock()
-	i.until = until
-	i.mu.Unlock()
-	i.cancel()
+	i.leave()
 	<-i.done
+	if i.parts.records.isFrozen() {
+		return
+	}
+	i.mu.Lock()
+	current, unknown := i.current, i.reaped != nil
+	i.mu.Unlock()
+	switch {
+	case current != nil:
+		current.Stop(until)
+	case unknown:
+		i.abandon(until)
+	}
+	if err := i.parts.records.remove(i.record()); err != nil && !errors.Is(err, errLeft) {
+		i.log.WithError(err).Warnf("cannot remove the record of the instance, which has ended")
+	}
 }
+
+// leave ends the supervision; done says when it has.
+func (i *instance) leave() { i.cancel() }
 
 // supervise runs the instance until it is stopped or given up.
 func (i *instance) supervise() {
 	defer close(i.done)
 	defer i.cancel()
-	failures := 0
-	for {
-		exit, started, stopped := i.once()
-		if stopped {
-			i.tell(errors.Unwrap(exit.Err))
-			return
-		}
-		d := decide(i.parts.restart, exit, started, failures, rand.Float64())
-		if i.dynamic && !started && failures == 0 { // the caller gets the error, and tries again with another port
-			d = decision{status: masterapi.StatusFailed, reason: exit.Err.Error()}
-		}
-		failures = d.failures
-		i.note(d)
-		if !started {
-			i.tell(errors.Unwrap(exit.Err)) // after note: who is told may inspect, or stop the instance
-		}
-		if !d.restart {
-			return
-		}
-		timer := time.NewTimer(d.after)
-		select {
-		case <-i.ctx.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		i.mu.Lock()
-		i.state.Restarts++
-		i.state.Status = masterapi.StatusStarting
-		i.mu.Unlock()
+	d := decision{restart: true}
+	if i.reaped != nil { // nobody else writes it before supervise does
+		d = i.takeOver()
+	}
+	for d.restart && i.pause(d.after) {
+		d = i.run()
+	}
+}
+
+// pause waits; it returns false when the instance is to stop.
+func (i *instance) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-i.ctx.Done():
+		return false
+	case <-timer.C:
+		return i.ctx.Err() == nil
 	}
 }
 
@@ -118,24 +126,42 @@ func (i *instance) tell(err error) {
 	}
 }
 
-// once runs the instance once. stopped tells that it was asked to stop.
-func (i *instance) once() (exit engine.Exit, started, stopped bool) {
+// run runs the instance once, and returns what becomes of it; the zero value when it is to stop.
+func (i *instance) run() decision {
 	running, err := i.start()
-	if err != nil {
-		return engine.Exit{Err: fmt.Errorf("start: %w", err)}, false, i.ctx.Err() != nil
+	if err == nil {
+		i.log.Infof("instance started")
+		return i.await(running)
 	}
+	if i.ctx.Err() != nil {
+		i.tell(err)
+		return decision{}
+	}
+	d := i.settle(engine.Exit{Err: fmt.Errorf("start: %w", err)}, false)
+	i.tell(err) // after settle: who is told may inspect, or stop the instance
+	return d
+}
+
+// await waits for the end of what runs, and returns what becomes of the instance.
+func (i *instance) await(running engine.Instance) decision {
 	i.tell(nil)
-	defer i.ended(running)
 	select {
 	case <-running.Done():
-		return running.Exit(), true, false
+		return i.settle(running.Exit(), true)
 	case <-i.ctx.Done():
-		i.mu.Lock()
-		until := i.until
-		i.mu.Unlock()
-		running.Stop(until)
-		return engine.Exit{}, true, true
+		return decision{} // stop ends it
 	}
+}
+
+// settle applies the restart policy to the end of a run.
+func (i *instance) settle(exit engine.Exit, started bool) decision {
+	failures := i.record().Failures
+	d := decide(i.parts.restart, exit, started, failures, rand.Float64())
+	if i.dynamic && !started && failures == 0 { // the caller gets the error, and tries again with another port
+		d = decision{status: masterapi.StatusFailed, reason: exit.Err.Error()}
+	}
+	i.note(d)
+	return d
 }
 
 func (i *instance) start() (engine.Instance, error) {
@@ -143,49 +169,76 @@ func (i *instance) start() (engine.Instance, error) {
 	if err != nil {
 		return nil, err
 	}
-	running, err := box.Start(i.ctx, engine.Spec{Name: i.name, Env: i.env})
+	err = i.change(func(r *Record) {
+		if r.Status != masterapi.StatusStarting {
+			r.Restarts++
+		}
+		r.Record = engine.Record{Engine: r.Engine, Service: r.Service, Instance: r.Instance, Handle: newToken()}
+		r.Status, r.Next = masterapi.StatusStarting, nil
+	})
+	if errors.Is(err, errLeft) { // nobody would find what is started now
+		return nil, err
+	}
+	i.forget()
+	running, err := box.Start(i.ctx, i.spec(i.record().Handle))
 	if err != nil {
 		return nil, err
 	}
-	record := running.Record()
-	if err := i.parts.records.put(record); err != nil {
-		i.log.WithError(err).Warnf("cannot record the instance; if the master is killed now, the next one may not find it")
-	}
 	now := time.Now().UTC()
-	i.mu.Lock()
-	i.running = running
-	i.state.Status, i.state.StartTime, i.state.Output = masterapi.StatusRunning, &now, nil
-	i.state.Process, i.state.Container = record.Process, record.Container
-	i.mu.Unlock()
-	i.log.Infof("instance started")
+	i.runs(running, &now)
 	return running, nil
 }
 
-func (i *instance) ended(running engine.Instance) {
-	if err := i.parts.records.remove(running.Record()); err != nil {
-		i.log.WithError(err).Warnf("cannot remove the record of the instance, which has ended; the next master ignores it")
-	}
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.running = nil
-	i.state.Process, i.state.Container, i.state.CPU, i.state.Mem = nil, nil, nil, nil
-	i.state.Output = running.Output()
+func (i *instance) spec(handle string) engine.Spec {
+	return engine.Spec{Name: i.name, Handle: handle, Token: i.env[masterapi.EnvServiceToken], Env: i.env}
 }
 
-// note shows the decision in inspect and in the log.
-func (i *instance) note(d decision) {
+// forget lets the engine forget the run before, which has ended.
+func (i *instance) forget() {
 	i.mu.Lock()
-	reason := d.reason
-	if n := len(i.state.Output); n > 0 && reason != "" {
-		reason += ": " + i.state.Output[n-1]
-	}
-	i.state.Status, i.state.Error = d.status, reason
+	ended := i.current
+	i.current = nil
 	i.mu.Unlock()
-	if reason != "" {
-		i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
+	if ended != nil {
+		ended.Stop(i.ctx)
 	}
+}
+
+// runs notes what runs.
+func (i *instance) runs(running engine.Instance, began *time.Time) {
+	i.mu.Lock()
+	i.current = running
+	i.mu.Unlock()
+	_ = i.change(func(r *Record) {
+		r.Record, r.Status, r.Next = running.Record(), masterapi.StatusRunning, nil
+		if r.Began = began; began == nil {
+			now := time.Now().UTC()
+			r.Began = &now
+		}
+	})
+}
+
+// note keeps the decision in the records, and shows it in inspect and in the log.
+func (i *instance) note(d decision) {
+	reason := d.reason
+	i.mu.Lock()
+	current := i.current
+	i.mu.Unlock()
+	if current != nil && reason != "" {
+		if out := current.Output(); len(out) > 0 {
+			reason += ": " + out[len(out)-1]
+		}
+	}
+	_ = i.change(func(r *Record) {
+		r.Status, r.Error, r.Failures, r.Next = d.status, reason, d.failures, nil
+		if d.restart {
+			next := time.Now().Add(d.after).UTC()
+			r.Next = &next
+		}
+	})
 	l := i.log
 	if reason != "" {
+		i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
 		l = l.WithField(log.KeyReason, reason)
 	}
 	switch {
@@ -198,61 +251,43 @@ func (i *instance) note(d decision) {
 	}
 }
 
+// change changes the record here and in the file. errLeft: the file belongs to the next master already; another error
+// has been logged.
+func (i *instance) change(do func(*Record)) error {
+	i.mu.Lock()
+	do(&i.rec)
+	rec := i.rec
+	i.mu.Unlock()
+	err := i.parts.records.put(rec)
+	if err != nil && !errors.Is(err, errLeft) {
+		i.log.WithError(err).Warnf("cannot record the instance; if the master is killed now, the next one may not find it")
+	}
+	return err
+}
+
+func (i *instance) record() Record {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.rec
+}
+
 // view returns what inspect shows.
 func (i *instance) view() masterapi.Instance {
 	i.mu.Lock()
-	defer i.mu.Unlock()
-	out := i.state
-	out.Reported = maps.Clone(i.reported)
-	return out
-}
-
-// Limits of what instances may report. Bytes are those of inspect, whose readers take 16 MiB (protocol/http), in all.
-const (
-	maxReportKeys   = 100     // of one instance
-	maxReportBytes  = 1 << 20 // of one instance
-	maxReportsBytes = 8 << 20 // of all instances of a master
-)
-
-// report merges the first layer of report into what was reported before. others is the size of what the other
-// instances have reported, in bytes.
-func (i *instance) report(report map[string]json.RawMessage, others int) error {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	merged := maps.Clone(i.reported)
-	if merged == nil {
-		merged = map[string]json.RawMessage{}
+	out := masterapi.Instance{
+		Name: i.name, Status: i.rec.Status, StartTime: i.rec.Began, Restarts: i.rec.Restarts, Error: i.rec.Error,
+		Reported: maps.Clone(i.reported),
 	}
-	for k, v := range report {
-		if masterapi.Reserved(k) {
-			return fmt.Errorf("%w: key %q is the master's; use another name", ErrInvalid, k)
+	current := i.current
+	if i.rec.Status == masterapi.StatusRunning {
+		out.Process, out.Container = i.rec.Process, i.rec.Container
+	}
+	i.mu.Unlock()
+	if current != nil { // not under mu: the engine may take a while
+		out.Warnings = current.Warnings()
+		if out.Status != masterapi.StatusRunning {
+			out.Output = current.Output()
 		}
-		merged[k] = v
 	}
-	size := sizeOf(merged)
-	if len(merged) > maxReportKeys || size > maxReportBytes {
-		const text = "%w: an instance may report %d keys and %d bytes altogether"
-		return fmt.Errorf(text, ErrLimit, maxReportKeys, maxReportBytes)
-	}
-	if others+size > maxReportsBytes {
-		return fmt.Errorf("%w: all instances together may report %d bytes", ErrLimit, maxReportsBytes)
-	}
-	i.reported = merged
-	return nil
-}
-
-// reportedBytes is the size of what the instance has reported, as inspect shows it.
-func (i *instance) reportedBytes() int {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return sizeOf(i.reported)
-}
-
-// sizeOf counts keys as JSON writes them: one that holds markup or control characters takes six bytes for each.
-func sizeOf(report map[string]json.RawMessage) (size int) {
-	for k, v := range report {
-		key, _ := json.Marshal(k) // a string has no error
-		size += len(key) + len(v) + len(":,")
-	}
-	return size
+	return out
 }

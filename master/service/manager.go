@@ -3,6 +3,8 @@
 //
 //	Manager ─► service (one per name) ─► slot (one per instance name) ─► instance: the supervisor's loop ─► engine
 //	             token, sandbox              one start or stop at a time       state for inspect            └► Records
+//	TakeOver: Records of an earlier master ─► adopt what is still wanted, end the rest
+//	Leave: the supervision ends, everything runs on for the next master
 //
 // It promises that an instance name has one instance at most, that nothing is started after its service was stopped,
 // that Stop returns when nothing of the service is left, and that a service which cannot start does not affect
@@ -12,17 +14,15 @@ package service
 import (
 	"context"
 	"crypto/subtle"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"sort"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/sample"
 )
@@ -41,78 +41,113 @@ type Options struct {
 	Engine  engine.Engine
 	Records *Records
 	Env     map[string]string // system variables that are the same for every instance
-	Grace   time.Duration     // between asking an instance to end and killing it
+	Grace   time.Duration     // between asking an instance to end and killing it, of services without their own
 	Log     log.Logger
 }
 
 // Manager holds the running services. Its methods may be called from any goroutine.
 type Manager struct {
 	opts  Options
+	grace atomic.Int64 // of services without one of their own
 	usage *sample.Cache[map[*instance]usage]
 
-	reporting sync.Mutex // serializes Report; taken before mu
+	known     chan struct{} // closed by TakeOver
+	reporting sync.Mutex    // serializes Report; taken before mu
 
-	mu       sync.Mutex // guards services
+	mu       sync.Mutex // guards what follows
 	services map[string]*service
-}
-
-type usage struct {
-	cpu *host.CPU
-	mem *host.Mem
+	left     bool // by Leave
 }
 
 // New returns a Manager without services.
 func New(opts Options) *Manager {
-	m := &Manager{opts: opts, services: map[string]*service{}}
+	m := &Manager{opts: opts, services: map[string]*service{}, known: make(chan struct{})}
+	m.SetGrace(opts.Grace)
 	m.usage = sample.New(time.Second, 80*time.Millisecond, m.measure) // in all, inspect stays below 100 ms
 	return m
 }
 
+// Known returns a channel that is closed when the services of an earlier master are there, with their tokens.
+func (m *Manager) Known() <-chan struct{} { return m.known }
+
+// SetGrace changes Options.Grace for the stops that begin from now on.
+func (m *Manager) SetGrace(grace time.Duration) { m.grace.Store(int64(grace)) }
+
 // Run measures the instances when Inspect asks for it, until ctx ends.
 func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }
-
-// Reap ends what an earlier master left running, as far as this engine can. What was left by another engine stays in
-// the records, and is logged.
-func (m *Manager) Reap(ctx context.Context) error {
-	left, err := m.opts.Records.Left()
-	if err != nil {
-		m.opts.Log.WithError(err).Warnf("cannot read which instances an earlier master left; some may still run")
-	}
-	var own, foreign []engine.Record
-	for _, r := range left {
-		if r.Engine == m.opts.Engine.Name() {
-			own = append(own, r)
-		} else {
-			foreign = append(foreign, r)
-		}
-	}
-	if len(foreign) > 0 {
-		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
-		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
-	}
-	err = m.opts.Engine.Reap(ctx, own)
-	return errors.Join(err, m.opts.Records.Reset(foreign))
-}
 
 // Start starts the replicas of a service, waits for the first start of each, and returns their errors. The service
 // exists in any case, and its restart policy decides whether a failed replica is tried again. Only ErrExists means that
 // nothing was done.
+//
+// After TakeOver it starts what is missing of the service, and waits for what is adopted.
 func (m *Manager) Start(ctx context.Context, spec engine.Service) error {
-	s := newService(m, spec)
-	m.mu.Lock()
-	if _, ok := m.services[spec.Name]; ok {
-		m.mu.Unlock()
-		return fmt.Errorf("service (%s) %w", spec.Name, ErrExists)
+	s, err := m.enter(spec)
+	if err != nil {
+		return err
 	}
-	m.services[spec.Name] = s
-	m.mu.Unlock()
-	errs := make([]error, spec.Replica)
+	var mu sync.Mutex
+	var errs []error
 	var wg sync.WaitGroup
+	try := func(start func() error) {
+		wg.Go(func() {
+			err := start()
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+		})
+	}
+	here := map[string]bool{}
+	for _, i := range s.list() {
+		here[i.name] = true
+		try(func() error { return s.resume(ctx, i) })
+	}
 	for n := range spec.Replica {
-		wg.Go(func() { errs[n] = s.start(ctx, replicaName(spec.Name, n), false, nil) })
+		if name := replicaName(spec.Name, n); !here[name] {
+			try(func() error { return s.start(ctx, name, false, nil) })
+		}
 	}
 	wg.Wait()
 	return errors.Join(errs...)
+}
+
+// enter makes the service, or returns the one that was taken over, once.
+func (m *Manager) enter(spec engine.Service) (*service, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.services[spec.Name]
+	switch {
+	case m.left:
+		return nil, fmt.Errorf("service (%s) %w", spec.Name, ErrStopped)
+	case s == nil:
+		s = newService(m, spec)
+		m.services[spec.Name] = s
+	case !s.waiting:
+		return nil, fmt.Errorf("service (%s) %w", spec.Name, ErrExists)
+	}
+	s.waiting = false
+	return s, nil
+}
+
+// leaveTimeout bounds Leave. A start that goes on after it is found by its handle (engine.Sandbox.Adopt).
+const leaveTimeout = 5 * time.Second
+
+// Leave ends the supervision and leaves everything running for the next master. It returns when nothing is started or
+// written any more, or after five seconds. From then on Start and StartInstance are ErrStopped, and Stop does nothing.
+func (m *Manager) Leave() {
+	m.opts.Records.freeze()
+	m.mu.Lock()
+	m.left = true
+	all := make([]*service, 0, len(m.services))
+	for _, s := range m.services {
+		all = append(all, s)
+	}
+	m.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	for _, s := range all {
+		s.leave(ctx)
+	}
 }
 
 // replicaName is the service's name for the first replica, then <service>.i1 and so on.
@@ -123,14 +158,14 @@ func replicaName(service string, n int) string {
 	return fmt.Sprintf("%s.i%d", service, n)
 }
 
-// Stop stops services: together, but each after those that depend on it. What has not ended when until ends is
-// killed. It returns when nothing is left. Unknown names are ignored.
-func (m *Manager) Stop(until context.Context, names ...string) error {
+// Stop stops services: together, but each after those that depend on it, and with a grace time of its own from then on.
+// What has not ended then, or when ctx ends, is killed. It returns when nothing is left. Unknown names are ignored.
+func (m *Manager) Stop(ctx context.Context, names ...string) error {
 	stopping := map[string]*service{}
 	gone := map[string]chan struct{}{}
 	m.mu.Lock()
 	for _, n := range names {
-		if s := m.services[n]; s != nil {
+		if s := m.services[n]; s != nil && !m.left {
 			stopping[n], gone[n] = s, make(chan struct{})
 		}
 	}
@@ -148,7 +183,9 @@ func (m *Manager) Stop(until context.Context, names ...string) error {
 					}
 				}
 			}
+			until, cancel := context.WithTimeout(ctx, s.grace())
 			err := s.stopAll(until)
+			cancel()
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil {
@@ -214,35 +251,6 @@ func (m *Manager) StopInstance(ctx context.Context, service, instance string) er
 	return s.stop(ctx, instance)
 }
 
-// Report keeps what an instance reports for inspect; each key replaces that of earlier reports. The values are JSON
-// that has been checked (master/api), since inspect shows them as they are. ErrInvalid: a key that belongs to the
-// master; ErrLimit: too many keys or bytes.
-func (m *Manager) Report(service, instance string, report map[string]json.RawMessage) error {
-	s, err := m.service(service)
-	if err != nil {
-		return err
-	}
-	i, err := s.find(instance)
-	if err != nil {
-		return err
-	}
-	m.reporting.Lock() // one report at a time, so that the limit holds for all together
-	defer m.reporting.Unlock()
-	others := 0
-	for _, name := range m.Names() {
-		s, err := m.service(name)
-		if err != nil {
-			continue // stopped meanwhile
-		}
-		for _, o := range s.list() {
-			if o != i {
-				others += o.reportedBytes()
-			}
-		}
-	}
-	return i.report(report, others)
-}
-
 // Authenticate tells whether token is that of the service, and which rights the service has.
 func (m *Manager) Authenticate(service, token string) (rights []string, ok bool) {
 	s, err := m.service(service)
@@ -250,56 +258,4 @@ func (m *Manager) Authenticate(service, token string) (rights []string, ok bool)
 		return nil, false
 	}
 	return s.spec.Rights(), true
-}
-
-// Inspect returns the services by name, also those without an instance.
-func (m *Manager) Inspect() []masterapi.Service {
-	used := m.usage.Get()
-	now := time.Now()
-	var out []masterapi.Service
-	for _, name := range m.Names() {
-		s, err := m.service(name)
-		if err != nil {
-			continue // stopped meanwhile
-		}
-		v := s.view(now)
-		for _, i := range s.list() {
-			for n := range v.Instances {
-				if u, ok := used[i]; ok && v.Instances[n].Name == i.name && v.Instances[n].Status == masterapi.StatusRunning {
-					v.Instances[n].CPU, v.Instances[n].Mem = u.cpu, u.mem
-				}
-			}
-		}
-		out = append(out, v)
-	}
-	return out
-}
-
-// measure asks the engine for the processor time and memory of each running instance.
-func (m *Manager) measure(ctx context.Context) map[*instance]usage {
-	out := map[*instance]usage{}
-	var mu sync.Mutex
-	var wg sync.WaitGroup
-	for _, name := range m.Names() {
-		s, err := m.service(name)
-		if err != nil {
-			continue
-		}
-		for _, i := range s.list() {
-			i.mu.Lock()
-			running := i.running
-			i.mu.Unlock()
-			if running == nil {
-				continue
-			}
-			wg.Go(func() {
-				cpu, mem := running.Stats(ctx)
-				mu.Lock()
-				defer mu.Unlock()
-				out[i] = usage{cpu, mem}
-			})
-		}
-	}
-	wg.Wait()
-	return out
 }

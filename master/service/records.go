@@ -2,8 +2,11 @@ package service
 
 import (
 	"errors"
+	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/utils/file"
@@ -11,19 +14,45 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// Records is the file that tells a later master what this one runs. It holds no secret. It lies in a folder that no
-// volume should contain: a process that can write it decides what the next master ends.
-type Records struct {
-	file state.File[[]engine.Record]
+// Record is what a later master needs to go on with an instance. A master of the version before knows the keys of
+// engine.Record, and ends by them what it finds.
+type Record struct {
+	engine.Record
+	// Digest is that of the service's definition (engine.Service.Digest). It is empty in a record of a version that
+	// adopted nothing; such an instance is ended.
+	Digest  string            `json:"digest,omitempty"`
+	Token   string            `json:"token,omitempty"` // of the service
+	Dynamic bool              `json:"dynamic,omitempty"`
+	Vars    map[string]string `json:"vars,omitempty"` // of the request of a dynamic start
 
-	mu  sync.Mutex
-	all map[string]engine.Record // by instance of service
+	Status   string     `json:"status,omitempty"`   // masterapi.Status…; starting: perhaps nothing of it is there
+	Began    *time.Time `json:"began,omitempty"`    // of the current or last run
+	Next     *time.Time `json:"next,omitempty"`     // start that is waited for
+	Restarts int        `json:"restarts,omitempty"` // since the service was started
+	Failures int        `json:"failures,omitempty"` // restarts without a healthy run between them
+	Error    string     `json:"error,omitempty"`    // how the last run ended
 }
+
+func (r Record) key() string { return r.Service + "\x00" + r.Instance }
+
+// Records is the file that tells a later master what this one runs. It holds the tokens of services and the variables
+// of dynamic instances; its mode is 0600. It lies in a folder that no volume should contain: a process that can write
+// it decides what the next master ends and adopts.
+type Records struct {
+	file state.File[[]Record]
+
+	mu     sync.Mutex // guards what follows
+	all    map[string]Record
+	frozen bool
+}
+
+// errLeft is returned by put and remove when another master goes on with the file.
+var errLeft = errors.New("the master leaves its instances to the next one")
 
 // NewRecords returns the records in the file at path of disk, by default that of this machine. It reads nothing. What
 // is wrong with the file is logged to l.
 func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
-	return &Records{all: map[string]engine.Record{}, file: state.File[[]engine.Record]{
+	return &Records{all: map[string]Record{}, file: state.File[[]Record]{
 		Path:    path,
 		What:    "list of running instances",
 		Then:    "instances of an earlier master may still run",
@@ -35,46 +64,71 @@ func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 
 // Left reads what an earlier master wrote. The records are usable also after an error: state.ErrDamaged when the file
 // has been moved aside.
-func (r *Records) Left() ([]engine.Record, error) {
+func (r *Records) Left() ([]Record, error) {
 	left, err := r.file.Load()
 	err = errors.Join(err, r.file.Tidy())
 	// A master from before the file had a version takes its first line for a record, and writes that again.
-	return slices.DeleteFunc(left, func(rec engine.Record) bool { return rec.Engine == "" }), err
+	return slices.DeleteFunc(left, func(rec Record) bool { return rec.Engine == "" }), err
 }
 
-func (r *Records) put(rec engine.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all[rec.Service+"\x00"+rec.Instance] = rec
-	return r.write()
+// put writes the record of an instance, in place of the one before. errLeft: freeze was called.
+func (r *Records) put(rec Record) error {
+	return r.change(func() { r.all[rec.key()] = rec })
 }
 
-func (r *Records) remove(rec engine.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.all, rec.Service+"\x00"+rec.Instance)
-	return r.write()
+func (r *Records) remove(rec Record) error {
+	return r.change(func() { delete(r.all, rec.key()) })
 }
 
 // Reset forgets what an earlier master wrote, after it has been dealt with; keep stays.
-func (r *Records) Reset(keep []engine.Record) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.all = map[string]engine.Record{}
-	for _, rec := range keep {
-		r.all[rec.Service+"\x00"+rec.Instance] = rec
-	}
-	return r.write()
+func (r *Records) Reset(keep []Record) error {
+	return r.change(func() {
+		r.all = map[string]Record{}
+		for _, rec := range keep {
+			r.all[rec.key()] = rec
+		}
+	})
 }
 
-// write replaces the file; without records there is none.
-func (r *Records) write() error {
+// others are the engine's records of all other instances.
+func (r *Records) others(rec Record) []engine.Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []engine.Record
+	for key, o := range r.all {
+		if key != rec.key() {
+			out = append(out, o.Record)
+		}
+	}
+	return out
+}
+
+// freeze ends the writing: from here on the file is the next master's.
+func (r *Records) freeze() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frozen = true
+}
+
+func (r *Records) isFrozen() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.frozen
+}
+
+// change replaces the file; without records there is none.
+func (r *Records) change(do func()) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.frozen {
+		return errLeft
+	}
+	do()
 	if len(r.all) == 0 {
 		return r.file.Remove()
 	}
-	list := make([]engine.Record, 0, len(r.all))
-	for _, rec := range r.all {
-		list = append(list, rec)
+	if err := r.file.Save(slices.Collect(maps.Values(r.all))); err != nil {
+		return fmt.Errorf("record instances: %w", err)
 	}
-	return r.file.Save(list)
+	return nil
 }

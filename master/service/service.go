@@ -1,13 +1,12 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
-	"sort"
 	"sync"
 	"time"
 
@@ -16,22 +15,17 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-const (
-	maxDynamic = 200              // instances of a service that were started on demand
-	recovered  = 10 * time.Second // when an instance has been up for so long, inspect shows no failure of its service
-)
-
-// instanceRule is that of names, up to 128 characters, and '.', which sets off the number of a replica. The length is
-// checked beside it: {0,127} would cost 110 KB at each start.
-var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+// recovered is how long an instance has been up when inspect shows no failure of its service any more.
+const recovered = 10 * time.Second
 
 // service is one service with its instances.
 //
 // Locks: free of a slot first, then boxMu or mu. mu is held for moments only, never while something starts or stops.
 type service struct {
-	m     *Manager
-	spec  engine.Service
-	token string
+	m      *Manager
+	spec   engine.Service
+	digest string // of spec
+	token  string
 
 	ctx    context.Context // ends when the service is to stop: no start begins or goes on
 	cancel context.CancelFunc
@@ -41,20 +35,13 @@ type service struct {
 
 	mu       sync.Mutex // guards what follows
 	slots    map[string]*slot
+	waiting  bool // taken over from an earlier master, and waits for Start; guarded by m.mu
 	failure  string
 	failedAt time.Time
 }
 
-// slot is the place of one instance name. The goroutine that took the value of free may start or stop the instance in
-// it; the others wait.
-type slot struct {
-	free     chan struct{} // holds a value while no goroutine starts or stops the instance
-	users    int           // goroutines that took the value or wait for it; guarded by service.mu
-	instance *instance     // nil: none; written by the goroutine that took the value, under service.mu
-}
-
 func newService(m *Manager, spec engine.Service) *service {
-	s := &service{m: m, spec: spec, token: newToken(), slots: map[string]*slot{}}
+	s := &service{m: m, spec: spec, digest: spec.Digest(), token: newToken(), slots: map[string]*slot{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }
@@ -79,42 +66,6 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 	return s.box, nil
 }
 
-// acquire waits until no other goroutine starts or stops the instance of that name. The returned func releases the
-// slot.
-func (s *service) acquire(ctx context.Context, name string, create bool) (*slot, func(), error) {
-	s.mu.Lock()
-	sl := s.slots[name]
-	if sl == nil {
-		if !create {
-			s.mu.Unlock()
-			return nil, nil, fmt.Errorf("instance (%s) of service (%s) %w", name, s.spec.Name, ErrNotFound)
-		}
-		if len(s.slots) >= maxDynamic+s.spec.Replica {
-			s.mu.Unlock()
-			return nil, nil, fmt.Errorf("%w: service (%s) has %d instances already", ErrLimit, s.spec.Name, len(s.slots))
-		}
-		sl = &slot{free: make(chan struct{}, 1)}
-		sl.free <- struct{}{}
-		s.slots[name] = sl
-	}
-	sl.users++
-	s.mu.Unlock()
-	leave := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if sl.users--; sl.users == 0 && sl.instance == nil {
-			delete(s.slots, name)
-		}
-	}
-	select {
-	case <-sl.free:
-		return sl, func() { sl.free <- struct{}{}; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, nil, ctx.Err()
-	}
-}
-
 // start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic
 // instance that cannot start is removed, since its caller decides what to do; a replica stays and is tried again.
 func (s *service) start(ctx context.Context, name string, dynamic bool, vars map[string]string) error {
@@ -125,14 +76,14 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	defer release()
 	s.clear(ctx, sl)
 
-	system := map[string]string{masterapi.EnvServiceName: s.spec.Name, masterapi.EnvInstanceName: name}
-	for k, v := range s.m.opts.Env {
-		system[k] = v
-	}
-	if !dynamic {
-		system[masterapi.EnvServiceToken] = s.token
-	}
-	i := newInstance(s.parts(), name, dynamic, environ(s.spec.Env, vars, system))
+	i := newInstance(s.parts(), Record{
+		Record:  engine.Record{Engine: s.m.opts.Engine.Name(), Service: s.spec.Name, Instance: name},
+		Digest:  s.digest,
+		Token:   s.token,
+		Dynamic: dynamic,
+		Vars:    vars,
+		Status:  masterapi.StatusStarting,
+	}, s.environ(name, dynamic, vars))
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
 		s.mu.Unlock()
@@ -142,12 +93,9 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	go i.supervise() // waited for by clear
 	s.mu.Unlock()
 
-	select {
-	case err = <-i.first:
-	case <-ctx.Done():
-		err = ctx.Err()
-	case <-s.ctx.Done():
-		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped) // stopAll clears the slot after this
+	err = s.begun(ctx, i)
+	if errors.Is(err, ErrStopped) {
+		return err // stopAll clears the slot after this
 	}
 	if err == nil {
 		return nil
@@ -158,10 +106,59 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	return fmt.Errorf("start instance %s of service %s: %w", name, s.spec.Name, err)
 }
 
+// begun waits for the first start, or the adoption, of an instance. ErrStopped: the service is being stopped.
+func (s *service) begun(ctx context.Context, i *instance) error {
+	select {
+	case err := <-i.first:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.ctx.Done():
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped)
+	}
+}
+
+// environ is the environment of an instance.
+func (s *service) environ(name string, dynamic bool, vars map[string]string) map[string]string {
+	system := map[string]string{masterapi.EnvServiceName: s.spec.Name, masterapi.EnvInstanceName: name}
+	for k, v := range s.m.opts.Env {
+		system[k] = v
+	}
+	if !dynamic {
+		system[masterapi.EnvServiceToken] = s.token
+	}
+	return environ(s.spec.Env, vars, system)
+}
+
 // parts are what the instances of s need of it.
 func (s *service) parts() parts {
-	l := s.m.opts.Log.WithField(log.KeyService, s.spec.Name)
-	return parts{restart: s.spec.Restart, sandbox: s.sandbox, failed: s.failed, records: s.m.opts.Records, log: l}
+	return parts{
+		restart: s.spec.Restart, sandbox: s.sandbox, reap: s.m.opts.Engine.Reap, failed: s.failed,
+		records: s.m.opts.Records, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
+	}
+}
+
+// grace is the time between asking an instance to end and killing it.
+func (s *service) grace() time.Duration {
+	return cmp.Or(s.spec.Stop.Grace, time.Duration(s.m.grace.Load()))
+}
+
+// leave ends the supervision of all instances, and waits for that until ctx ends. Nothing is stopped.
+func (s *service) leave(ctx context.Context) {
+	s.mu.Lock()
+	s.cancel()
+	s.mu.Unlock()
+	all := s.list()
+	for _, i := range all {
+		i.leave()
+	}
+	for _, i := range all {
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // stop ends the instance with that name.
@@ -185,13 +182,16 @@ func (s *service) clear(ctx context.Context, sl *slot) {
 	if i == nil {
 		return
 	}
-	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.m.opts.Grace)
+	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace())
 	defer cancel()
 	s.end(until, sl)
 }
 
 func (s *service) end(until context.Context, sl *slot) {
 	sl.instance.stop(until)
+	if s.m.opts.Records.isFrozen() {
+		return
+	}
 	sl.instance.log.Infof("instance stopped")
 	s.mu.Lock()
 	sl.instance = nil
@@ -229,30 +229,6 @@ func (s *service) stopAll(until context.Context) error {
 	box := s.box
 	s.box = nil
 	return box.Close()
-}
-
-// find returns the instance with that name.
-func (s *service) find(name string) (*instance, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if sl := s.slots[name]; sl != nil && sl.instance != nil {
-		return sl.instance, nil
-	}
-	return nil, fmt.Errorf("instance (%s) of service (%s) %w", name, s.spec.Name, ErrNotFound)
-}
-
-// list returns the instances by name.
-func (s *service) list() []*instance {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := make([]*instance, 0, len(s.slots))
-	for _, sl := range s.slots {
-		if sl.instance != nil {
-			out = append(out, sl.instance)
-		}
-	}
-	sort.Slice(out, func(a, b int) bool { return out[a].name < out[b].name })
-	return out
 }
 
 // failed keeps the last failure for inspect, also that of a dynamic instance, which is removed with its own state.

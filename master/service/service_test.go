@@ -31,30 +31,40 @@ type bench struct {
 	*service.Manager
 	fake    *enginetest.Fake
 	records string
+	disk    file.Disk
+}
+
+// manager makes the manager of a new master.
+func (b *bench) manager() {
+	b.Manager = service.New(service.Options{
+		Engine:  b.fake,
+		Records: service.NewRecords(b.records, b.disk, log.Discard()),
+		Grace:   30 * time.Second,
+		Log:     log.Discard(),
+		Env:     map[string]string{masterapi.EnvServiceMode: "native"},
+	})
+}
+
+// next is the next master, after this one has left its instances or was killed.
+func (b *bench) next() {
+	b.fake = b.fake.Next()
+	b.manager()
 }
 
 func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	path := filepath.Join(t.TempDir(), "run", "instances.json")
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{fake: enginetest.NewFake(), records: path}
-		b.Manager = service.New(service.Options{
-			Engine:  b.fake,
-			Records: service.NewRecords(path, file.OS, log.Discard()),
-			Grace:   30 * time.Second,
-			Log:     log.Discard(),
-			Env:     map[string]string{masterapi.EnvServiceMode: "native"},
-		})
+		b := &bench{fake: enginetest.NewFake(), records: path, disk: file.OS}
+		b.manager()
 		test(t, b)
 		b.stopAll(t)
-		require.Empty(t, b.fake.Running())
+		require.Zero(t, b.fake.Held())
 		require.NoFileExists(t, path, "no instance, no record")
 	})
 }
 
 func (b *bench) stopAll(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	require.NoError(t, b.Stop(ctx, b.Names()...))
+	require.NoError(t, b.Stop(context.Background(), b.Names()...))
 }
 
 func spec(name string, replica int, change ...func(*app.Service)) engine.Service {
@@ -296,17 +306,20 @@ func TestCallerWhoGoesAwayLeavesNothing(t *testing.T) {
 	})
 }
 
-func TestStopFollowsDependenciesWithinOneGrace(t *testing.T) {
+// Each service has its grace time from the end of its dependants on: what ignores SIGTERM takes nothing from others.
+func TestStopFollowsDependenciesEachWithItsGrace(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		on := func(names ...string) func(*app.Service) { return func(s *app.Service) { s.DependsOn = names } }
 		require.NoError(t, b.Start(t.Context(), spec("hub", 1)))
 		require.NoError(t, b.Start(t.Context(), spec("manager", 1, on("hub"))))
-		require.NoError(t, b.Start(t.Context(), spec("timer", 1, on("manager", "hub"))))
+		require.NoError(t, b.Start(t.Context(), spec("timer", 1, on("manager", "hub"), func(s *app.Service) {
+			s.Stop.Grace = 5 * time.Second
+		})))
 		b.fake.IgnoreStop()
 		began := time.Now()
 		b.stopAll(t)
 		require.Equal(t, []string{"timer", "manager", "hub"}, b.fake.Closed())
-		require.Equal(t, 30*time.Second, time.Since(began), "all together, not each")
+		require.Equal(t, 65*time.Second, time.Since(began), "each its own")
 	})
 }
 
@@ -413,24 +426,30 @@ func TestInspectMeasures(t *testing.T) {
 	})
 }
 
-func TestReap(t *testing.T) {
+// Without digest, as a version wrote it that adopted nothing, an instance is ended.
+func TestRecordsOfAnotherEngineOrVersion(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
-		require.NoError(t, b.Reap(t.Context()))
+		require.NoError(t, b.TakeOver(t.Context(), nil))
 		require.NoError(t, os.MkdirAll(filepath.Dir(b.records), 0o755))
 		own := engine.Record{Engine: "native", Service: "a", Instance: "a", Process: &masterapi.Process{ID: 7}}
 		other := engine.Record{Engine: "docker", Service: "b", Instance: "b", Container: &masterapi.Container{ID: "x"}}
 		data, err := json.Marshal([]engine.Record{own, other})
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(b.records, data, 0o600))
-		require.NoError(t, b.Reap(t.Context()))
-		require.Equal(t, []engine.Record{own}, b.fake.Reaped())
+		b.next()
+		require.NoError(t, b.TakeOver(t.Context(), []engine.Service{spec("a", 1), spec("b", 1)}))
+		reaped, kept := b.fake.Reaped()
+		require.Equal(t, []engine.Record{own}, reaped)
+		require.Empty(t, kept)
 		left, err := service.NewRecords(b.records, file.OS, log.Discard()).Left()
 		require.NoError(t, err)
-		require.Equal(t, []engine.Record{other}, left, "another engine's record waits for that engine")
+		require.Equal(t, []service.Record{{Record: other}}, left, "another engine's record waits for that engine")
 
 		require.NoError(t, os.WriteFile(b.records, []byte("{half"), 0o600))
-		require.NoError(t, b.Reap(t.Context()))
-		require.Empty(t, b.fake.Reaped())
+		b.next()
+		require.NoError(t, b.TakeOver(t.Context(), nil))
+		reaped, _ = b.fake.Reaped()
+		require.Empty(t, reaped)
 		require.FileExists(t, b.records+".damaged-1")
 	})
 }
@@ -449,8 +468,11 @@ func TestRecordsOfTheVersionBefore(t *testing.T) {
 	r := service.NewRecords(path, file.OS, log.Discard())
 	left, err := r.Left()
 	require.NoError(t, err)
-	require.Equal(t, []engine.Record{want}, left)
+	require.Equal(t, []service.Record{{Record: want}}, left)
 
+	began := time.Unix(1, 0).UTC()
+	left[0].Digest, left[0].Token, left[0].Began, left[0].Restarts = "digest", "token", &began, 3
+	left[0].Vars = map[string]string{"A": "b"}
 	require.NoError(t, r.Reset(left))
 	data, err = os.ReadFile(path)
 	require.NoError(t, err)
@@ -462,5 +484,5 @@ func TestRecordsOfTheVersionBefore(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, data, 0o600))
 	left, err = r.Left()
 	require.NoError(t, err)
-	require.Equal(t, []engine.Record{want}, left)
+	require.Equal(t, []service.Record{{Record: want}}, left)
 }

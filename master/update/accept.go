@@ -99,6 +99,9 @@ func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {
 	if u.opts.Program == "" {
 		return refuse(errors.New("this master does not know its own program, which it would replace"))
 	}
+	if u.opts.Keeper == nil {
+		return refuse(errNoKeeper)
+	}
 	f, _, err := u.files.open(r.Path, "bin/baetyl")
 	if err != nil {
 		return refuse(fmt.Errorf("path: %w", err))
@@ -108,9 +111,11 @@ func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {
 		return errors.Join(fmt.Errorf("copy candidate: %w", err), u.program.Discard())
 	}
 	if err = checkDigest(r.SHA256, a.SHA256); err == nil {
-		ctx, cancel := context.WithTimeout(context.Background(), u.opts.Deadline)
+		ctx, cancel := context.WithTimeout(context.Background(), u.times.Load().deadline)
 		defer cancel()
-		err = u.program.Check(ctx, u.opts.Workdir, u.opts.Config)
+		if err = u.program.Check(ctx, u.opts.Workdir, u.opts.Config); err == nil {
+			_, err = u.program.HasKeeper(ctx)
+		}
 	}
 	if err != nil {
 		return errors.Join(refuse(err), u.program.Discard())

@@ -26,7 +26,7 @@ import (
 // faults are every nth one; UPDATE_FAULTS=1 is all of them.
 func faults(n int) faultfs.Options { return faultfs.Sample("UPDATE_FAULTS", n) }
 
-// Versions of the application, and of the program: it checks itself, says that it is ready, and takes over.
+// Versions of the application, and of the program: it checks itself, and says that it has a keeper.
 const (
 	oldApp = "version: old\nservices:\n  - {name: kept, image: i, replica: 1}\n" +
 		"  - {name: worker, image: old, replica: 2}\n"
@@ -34,7 +34,7 @@ const (
 		"  - {name: other, image: new, replica: 1}\n"
 
 	oldProgram = "#!/bin/sh\nexit 9\n"
-	newProgram = "#!/bin/sh\n[ $1 = check ] && echo OK! && exit\necho ready >&3\nread word <&4\n[ $word = go ]\n"
+	newProgram = kept
 )
 
 var instances = map[string][]string{oldApp: {"kept", "worker", "worker.i1"}, newApp: {"kept", "other"}}
@@ -49,7 +49,7 @@ type victim struct {
 func newVictim(t *testing.T, d *faultfs.FS) *victim {
 	v := &victim{t: t, dir: d.Dir(), opts: Options{
 		Workdir: d.Dir(), OTALog: filepath.Join(d.Dir(), masterapi.OTALog), Program: filepath.Join(d.Dir(), "bin/baetyl"),
-		Healthy: time.Millisecond, Deadline: time.Minute, Grace: time.Second, Log: log.Discard(), Disk: d.Disk(),
+		Healthy: time.Millisecond, Deadline: time.Minute, Log: log.Discard(), Disk: d.Disk(), Keeper: &fakeKeeper{},
 	}}
 	v.write(application.File, oldApp)
 	v.write("var/db/baetyl/next/application.yml", newApp)
@@ -78,31 +78,73 @@ func whole(t *testing.T) file.Disk { return faultfs.New(t, faultfs.Fault{}).Disk
 // process is a master: what it runs, and how it ends.
 type process struct {
 	*Updater
-	fake *enginetest.Fake
-	end  func() error // asks it to end and waits
-	done chan error
+	fake  *enginetest.Fake
+	end   func() error  // asks it to end and waits
+	ended chan struct{} // closed when it has ended; then left and err are set
+	left  bool          // a successor is to run
+	err   error
 }
 
-// boot starts a master on disk. It has no program of its own; everything of this process is forgotten when it ends.
-func (v *victim) boot(disk file.Disk) *process {
-	v.opts.Disk = disk
-	p := &process{fake: enginetest.NewFake(), done: make(chan error, 1)}
+// newProcess returns a master that runs nothing yet. Everything of it is forgotten when it ends, and its services too.
+func newProcess(opts Options) *process {
+	p := &process{fake: enginetest.NewFake(), ended: make(chan struct{})}
 	services := service.New(service.Options{
-		Engine: p.fake, Grace: time.Second, Log: v.opts.Log,
-		Records: service.NewRecords(filepath.Join(v.dir, "var/run/baetyl/instances.json"), disk, v.opts.Log),
+		Engine: p.fake, Grace: time.Second, Log: opts.Log,
+		Records: service.NewRecords(filepath.Join(opts.Workdir, "var/run/baetyl/instances.json"), opts.Disk, opts.Log),
 	})
-	a := application.New(application.Options{Engine: p.fake, Services: services, Grace: time.Second, Log: v.opts.Log})
-	p.Updater = New(a, v.opts)
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { p.done <- p.Run(ctx) }()
-	p.end = sync.OnceValue(func() error { cancel(); return <-p.done })
+	a := application.Options{Engine: p.fake, Services: services, Log: opts.Log}
+	p.Updater = New(application.New(a), opts)
 	return p
 }
 
-// idle waits until the application has started and no update runs.
-func (p *process) idle() {
-	<-p.free
-	p.free <- struct{}{}
+func (p *process) begin() {
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() {
+		defer close(p.ended)
+		p.left, p.err = p.Run(ctx)
+		p.err = errors.Join(p.err, p.app.StopAll())
+	}()
+	p.end = sync.OnceValue(func() error { cancel(); <-p.ended; return p.err })
+}
+
+// boot starts a master on disk.
+func (v *victim) boot(disk file.Disk) *process {
+	v.opts.Disk = disk
+	p := newProcess(v.opts)
+	p.begin()
+	return p
+}
+
+// idle waits until the application has started and no update runs, and returns true; false: the master has ended.
+func (p *process) idle() bool {
+	select {
+	case <-p.free:
+		p.free <- struct{}{}
+		return true
+	case <-p.ended:
+		return false
+	}
+}
+
+// follow waits until p is idle, or one of those that a keeper starts after it: the candidate, and when that is rejected
+// the old one.
+func (v *victim) follow(p *process) *process {
+	k := v.opts.Keeper.(*fakeKeeper)
+	opts, disk := v.opts, v.opts.Disk
+	defer func() { v.opts = opts }()
+	for !p.idle() {
+		v.opts = opts
+		if p.left {
+			last := k.tried[len(k.tried)-1]
+			v.opts.Ready = func(context.Context) error {
+				return errors.Join(disk.Rename(last.Candidate, last.Program), disk.SyncDir(filepath.Dir(last.Program)))
+			}
+		} else {
+			v.opts.Rejected = p.err.Error()
+		}
+		p = v.boot(disk)
+	}
+	return p
 }
 
 // steps are those of the log, none while there is none.
@@ -235,25 +277,12 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 	p.idle()
 	d.Start()
 	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"})
-	if refused == nil {
-		require.NoError(t, <-p.done)
-		p = v.supervised(d.Disk())
-	}
-	if p != nil {
-		p.idle()
-	}
+	p = v.follow(p)
 	step := v.final()
 	d.Reboot()
-	if p != nil {
-		_ = p.end()
-	}
+	_ = p.end()
 
-	disk := whole(t)
-	next := v.supervised(disk)
-	for next == nil { // the candidate has taken over, and has ended, since it is a shell script
-		next = v.supervised(disk)
-	}
-	next.idle()
+	next := v.follow(v.boot(whole(t)))
 	program := v.read("bin/baetyl")
 	require.Contains(t, []string{oldProgram, newProgram}, program)
 	if step != "" && refused == nil {
@@ -267,16 +296,6 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 	}
 	v.settled(next, refused == nil, oldApp, program)
 	require.NoError(t, next.end())
-}
-
-// supervised is a start by the supervisor; nil when the candidate has been what ran.
-func (v *victim) supervised(disk file.Disk) *process {
-	v.t.Helper()
-	v.opts.Disk = disk
-	if done, _, _ := Try(context.Background(), v.opts, noLock); done { // told by what is on disk
-		return nil
-	}
-	return v.boot(disk)
 }
 
 // Whatever operation of a restart fails, and however, in each state: the next start comes to the same end.

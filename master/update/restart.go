@@ -5,16 +5,15 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // start finishes what an earlier process has left, and runs the application on disk. Whatever is wrong with the
-// application, the master stays up and shows it in inspect. An error means that this master is a candidate, and that
-// its parent has rejected it.
+// application, the master stays up and shows it in inspect. An error is ErrRejected.
 func (u *Updater) start(ctx context.Context) error {
-	u.app.Reap(ctx)
 	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}
@@ -25,15 +24,21 @@ func (u *Updater) start(ctx context.Context) error {
 	}
 	u.app.Note(err)
 	u.app.Start(ctx, c, data)
-	if ctx.Err() != nil {
-		return nil
-	}
-	if u.opts.Ready != nil {
-		if err := u.opts.Ready(ctx); err != nil {
-			return err
+	committed := false
+	if u.opts.Ready != nil && ctx.Err() == nil {
+		fault.At("candidate started")
+		if err = u.opts.Ready(ctx); err != nil && ctx.Err() == nil {
+			return fmt.Errorf("%w: %w", ErrRejected, err)
+		}
+		if committed = err == nil; committed {
+			fault.At("candidate committed")
 		}
 	}
-	u.settle()
+	if ctx.Err() != nil && !committed {
+		u.uncount()
+		return nil
+	}
+	u.settle(committed)
 	return nil
 }
 
@@ -52,7 +57,7 @@ func (d disk) recover(candidate bool) error {
 		switch {
 		case do == nothing || do == end || do == forget:
 			return nil
-		case candidate && (do == try || do == giveUp || do == discard): // this process is the candidate; its parent decides
+		case candidate && (do == try || do == giveUp || do == discard): // others decide about this process
 			return nil
 		}
 		d.log.WithField("state", string(state)).Warnf("the last update was interrupted; recovery: %s", do)
@@ -84,22 +89,23 @@ func (d disk) act(do action, u ota.Update) error {
 		return d.program.Discard()
 	case giveUp:
 		return d.giveUp(u, fmt.Errorf("try new master: started %d times without becoming ready", u.Starts))
-	case try: // Try has run before, and has not started the candidate
-		return d.giveUp(u, errors.New("try new master: it could not be started"))
+	case try: // resume has run before, and has not given up the candidate
+		return d.giveUp(u, fmt.Errorf("try new master: %w", errNoKeeper))
 	}
 	return nil
 }
 
-// settle ends an update that an earlier process has begun, as the table restarts says.
-func (u *Updater) settle() {
+// settle ends an update that an earlier process has begun, as the table restarts says. committed tells that this
+// program has been a candidate, and has been put in place.
+func (u *Updater) settle(committed bool) {
 	for range restarts {
 		f, state, err := u.readState()
 		if err != nil {
 			u.log.WithError(err).Errorf(unknownOutcome)
 		}
 		final := restarts[state].final
-		if u.opts.Ready != nil && f.update.Type != "" && !f.ended {
-			final = masterapi.StepUpdated // the parent has put this program in place, whatever else the disk says
+		if committed && f.update.Type != "" && !f.ended {
+			final = masterapi.StepUpdated // whatever else the disk says
 		}
 		switch {
 		case restarts[state].do == forget:

@@ -15,8 +15,6 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-func noLock() (func(), error) { return func() {}, nil }
-
 // An update whose final line is written has ended as that says, whatever else the disk says: a new master that was
 // killed between that line and the removal of the record, and was replaced by hand afterwards, has not been rolled
 // back.
@@ -40,9 +38,8 @@ func TestCandidateOfAnEndedUpdateIsNotTried(t *testing.T) {
 		d.beginMaster(func(u *ota.Update) { u.Starts = 1 })
 		d.final(final, errors.New("boom"))
 		require.Equal(t, StrayCandidate, d.state())
-		done, _, err := Try(t.Context(), d.opts, noLock)
-		require.NoError(t, err)
-		require.False(t, done)
+		d.opts.Keeper = &fakeKeeper{}
+		require.False(t, d.updater().resume(t.Context()))
 		_, failure := d.start()
 		require.Equal(t, "boom", failure)
 		require.Equal(t, before, d.read(d.opts.Program))
@@ -66,7 +63,7 @@ func TestRecordOfTheUpdateBefore(t *testing.T) {
 	require.Equal(t, Idle, d.state())
 }
 
-// A candidate that got "go" is the master, and writes UPDATED even if the record was damaged meanwhile.
+// A candidate that has been put in place is the master, and writes UPDATED even if the record was damaged meanwhile.
 func TestCandidateThatIsCommitted(t *testing.T) {
 	for name, damage := range map[string]bool{"whole record": false, "damaged record": true} {
 		t.Run(name, func(t *testing.T) {
@@ -74,9 +71,7 @@ func TestCandidateThatIsCommitted(t *testing.T) {
 			d.beginMaster(func(u *ota.Update) { u.Starts = maxStarts })
 			d.opts.Ready = func(context.Context) error {
 				require.FileExists(t, d.program.Candidate(), "it does not remove itself")
-				committed, err := d.program.Commit() // as the parent does
-				require.True(t, committed)
-				return err
+				return os.Rename(d.program.Candidate(), d.program.Path) // as the keeper does
 			}
 			if damage {
 				d.write(filepath.Join(d.opts.Workdir, recordFile), "{half")
@@ -129,56 +124,4 @@ func (u unreadable) OpenFile(name string, flag int, perm os.FileMode) (file.File
 		return nil, syscall.EIO
 	}
 	return u.FS.OpenFile(name, flag, perm)
-}
-
-// Another master holds the lock: nothing is touched, not even a candidate that is to be given up.
-func TestNothingIsTouchedWithoutTheLock(t *testing.T) {
-	for _, starts := range []int{0, maxStarts} {
-		d := newDevice(t)
-		d.beginMaster(func(u *ota.Update) { u.Starts = starts })
-		before := d.tree()
-		held := func() (func(), error) { return nil, errors.New("another master runs") }
-		done, status, err := Try(t.Context(), d.opts, held)
-		require.ErrorContains(t, err, "another master runs")
-		require.True(t, done)
-		require.NotZero(t, status)
-		require.Equal(t, before, d.tree())
-	}
-}
-
-// tree is every file of the device with its content.
-func (d *device) tree() map[string]string {
-	d.t.Helper()
-	out := map[string]string{}
-	require.NoError(d.t, filepath.WalkDir(d.opts.Workdir, func(path string, e os.DirEntry, err error) error {
-		if err == nil && e.Type().IsRegular() {
-			out[path] = d.read(path)
-		}
-		return err
-	}))
-	return out
-}
-
-// A candidate that exits is rejected. The lock is held for each write, and is free while the candidate runs, which
-// needs it.
-func TestCandidateThatEndsIsGivenUp(t *testing.T) {
-	d := newDevice(t)
-	d.beginMaster(nil)
-	d.write(d.program.Candidate(), "#!/bin/sh\nexit 3\n")
-	held, times := false, 0
-	lock := func() (func(), error) {
-		require.False(t, held)
-		held = true
-		times++
-		return func() { held = false }, nil
-	}
-	done, _, err := Try(t.Context(), d.opts, lock)
-	require.NoError(t, err)
-	require.False(t, done)
-	require.False(t, held)
-	require.Equal(t, 2, times)
-	require.Equal(t, MasterGivenUp, d.state())
-	require.Equal(t, []string{"UPDATING", "RESTARTED", "ROLLINGBACK"}, d.steps())
-	_, failure := d.start()
-	require.Contains(t, failure, "it ended before it had started the application")
 }

@@ -60,12 +60,13 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 // try changes the services and waits until the new ones have stayed up. Options.Deadline begins here, when images have
 // been pulled already.
 func (u *Updater) try(ctx context.Context, p application.Plan, to *app.Config) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, u.opts.Deadline, errDeadline)
+	times := u.times.Load()
+	ctx, cancel := context.WithTimeoutCause(ctx, times.deadline, errDeadline)
 	defer cancel()
 	err := u.app.Change(ctx, p, to, false)
 	if err == nil {
 		fault.At("started")
-		err = u.app.AwaitHealthy(ctx, p, u.opts.Healthy)
+		err = u.app.AwaitHealthy(ctx, p, times.healthy)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errDeadline) && !errors.Is(err, errDeadline) {
 		return fmt.Errorf("%w: %w", errDeadline, err)

@@ -24,7 +24,7 @@ import (
 //	 │ record removed                                           │ final line      │ final line
 //	idle                                                       ended ◄────────────┘ ──► idle
 //
-// What two masters exchange is the record (starts, failed) and the rename: "ready" and "go" on the pipes only say when.
+// What two masters exchange is the record (starts, failed) and the rename, which the keeper does: it only says when.
 type State string
 
 // The states. A backup is application.yml.old, a candidate is <program>.new.
@@ -59,7 +59,7 @@ const (
 	setAside action = "move the damaged application.yml.old aside"
 	discard  action = "remove the new master that was not accepted"
 	giveUp   action = "reject the new master" // record why, which makes it a stray candidate
-	try      action = "try the new master"    // by Try; a candidate that finds this at its own start goes on
+	try      action = "try the new master"    // by resume; a candidate that finds this at its own start goes on
 
 	// When the application has been started: remove the record, since inspect shows the failure from then on, or write
 	// the final line.

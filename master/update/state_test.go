@@ -12,10 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/master/application"
-	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/master/ota"
-	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -39,7 +36,7 @@ func newDevice(t *testing.T) *device { return deviceIn(t, t.TempDir()) }
 func deviceIn(t *testing.T, dir string) *device {
 	opts := Options{
 		Workdir: dir, OTALog: filepath.Join(dir, masterapi.OTALog), Program: filepath.Join(dir, "baetyl"),
-		Healthy: time.Millisecond, Deadline: time.Minute, Grace: time.Second, Log: log.Discard(),
+		Healthy: time.Millisecond, Deadline: time.Minute, Log: log.Discard(),
 	}
 	d := &device{t: t, opts: opts, disk: newDisk(opts)}
 	d.write(d.files.app(), before)
@@ -102,14 +99,13 @@ func (d *device) steps() (out []string) {
 }
 
 // updater returns an updater of a device whose engine starts nothing real.
-func (d *device) updater() *Updater {
-	e := enginetest.NewFake()
-	services := service.New(service.Options{
-		Engine: e, Log: d.opts.Log,
-		Records: service.NewRecords(filepath.Join(d.opts.Workdir, "instances.json"), d.opts.Disk, d.opts.Log),
-	})
-	a := application.Options{Engine: e, Services: services, Grace: time.Second, Log: d.opts.Log}
-	return New(application.New(a), d.opts)
+func (d *device) updater() *Updater { return newProcess(d.opts).Updater }
+
+// run runs an updater of the device.
+func (d *device) run() *process {
+	p := newProcess(d.opts)
+	p.begin()
+	return p
 }
 
 // start lets an updater start the application, and returns what inspect would show.
@@ -172,9 +168,9 @@ var lying = map[State]struct {
 		d.begin(masterapi.UpdateApp, failed)
 		d.write(d.files.app(), after)
 	}, "after", before, "boom", "FAILURE"},
-	MasterAccepted: {func(d *device) { d.beginMaster(nil) }, "before", before, "could not be started", "ROLLEDBACK"},
+	MasterAccepted: {func(d *device) { d.beginMaster(nil) }, "before", before, "has no keeper", "ROLLEDBACK"},
 	MasterTried: {func(d *device) { d.beginMaster(func(u *ota.Update) { u.Starts = 1 }) },
-		"before", before, "could not be started", "ROLLEDBACK"},
+		"before", before, "has no keeper", "ROLLEDBACK"},
 	MasterExhausted: {func(d *device) { d.beginMaster(func(u *ota.Update) { u.Starts = maxStarts }) },
 		"before", before, "started 3 times without becoming ready", "ROLLEDBACK"},
 	MasterCommitted: {func(d *device) {

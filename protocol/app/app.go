@@ -46,20 +46,22 @@ type Service struct {
 	NetworkMode string `yaml:"network_mode,omitempty" json:"network_mode,omitempty" validate:"oneof=bridge|host|none"`
 	// docker mode
 	Networks Aliases `yaml:"networks,omitempty" json:"networks,omitempty"`
-	// docker mode: [ip:]host:container[/protocol]
+	// [ip:]host:container[/protocol]; native mode: a port below 1024 gives the right to listen below 1024
 	Ports []string `yaml:"ports,omitempty" json:"ports,omitempty"`
-	// docker mode: host[:container[:rwm]]
+	// host[:container[:rwm]]; native mode: the service may use the device of the host, under its own path
 	Devices []string `yaml:"devices,omitempty" json:"devices,omitempty"`
 	// services that start before and stop after this one
 	DependsOn []string `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`
 	// docker mode: in place of the image's own
 	Entrypoint []string `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`
 	// arguments of the program, without arg[0]
-	Args    []string          `yaml:"args,omitempty" json:"args,omitempty"`
-	Env     map[string]string `yaml:"env,omitempty" json:"env,omitempty"` //
-	Restart Restart           `yaml:"restart,omitempty" json:"restart"`   //
-	// docker mode
-	Resources Resources `yaml:"resources,omitempty" json:"resources"`
+	Args      []string          `yaml:"args,omitempty" json:"args,omitempty"`
+	Env       map[string]string `yaml:"env,omitempty" json:"env,omitempty"`   //
+	Restart   Restart           `yaml:"restart,omitempty" json:"restart"`     //
+	Resources Resources         `yaml:"resources,omitempty" json:"resources"` //
+	// user[:group], see ParseAccount. Empty: native mode, a user of its own; docker mode, that of the image
+	User string `yaml:"user,omitempty" json:"user,omitempty"`
+	Stop Stop   `yaml:"stop,omitempty" json:"stop"` //
 	// docker mode, for example nvidia
 	Runtime string `yaml:"runtime,omitempty" json:"runtime,omitempty"`
 	// what its token allows; nil: see Rights
@@ -81,6 +83,9 @@ type Volume struct {
 	// relative to the master's working directory, which it cannot leave; empty: managed
 	Path string     `yaml:"path" json:"path,omitempty"`
 	Meta VolumeMeta `yaml:"meta,omitempty" json:"meta,omitempty"` // where the agent gets it from
+	// native mode: who owns the folder, a service or what ParseAccount reads. Empty: the service that writes it, or a
+	// group of those that do
+	Owner string `yaml:"owner,omitempty" json:"owner,omitempty"`
 
 	Driver     string            `yaml:"-" json:"driver,omitempty"`      // managed volumes
 	DriverOpts map[string]string `yaml:"-" json:"driver_opts,omitempty"` //
@@ -132,7 +137,7 @@ type Backoff struct {
 	Factor float64       `yaml:"factor,omitempty" json:"factor,omitempty" default:"2" validate:"min=1"`
 }
 
-// Resources limits an instance in docker mode.
+// Resources limits an instance with all processes that it starts.
 type Resources struct {
 	CPU    CPU    `yaml:"cpu,omitempty" json:"cpu"`
 	Memory Memory `yaml:"memory,omitempty" json:"memory"`

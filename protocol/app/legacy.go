@@ -45,6 +45,8 @@ type composeService struct {
 	Restart       Restart            `yaml:"restart" json:"restart"`
 	Resources     Resources          `yaml:"resources" json:"resources"`
 	Runtime       string             `yaml:"runtime" json:"runtime"`
+	User          string             `yaml:"user" json:"user"`
+	Stop          Stop               `yaml:"stop" json:"stop"`
 	API           []string           `yaml:"api" json:"api" validate:"oneof=inspect|update|ports|start|stop|report"`
 }
 
@@ -52,6 +54,7 @@ type composeManaged struct {
 	Driver     string            `yaml:"driver" json:"driver" default:"local"`
 	DriverOpts map[string]string `yaml:"driver_opts" json:"driver_opts"`
 	Labels     map[string]string `yaml:"labels" json:"labels"`
+	Owner      string            `yaml:"owner" json:"owner"`
 }
 
 // composeMount is source:target[:ro|rw], or a mapping.
@@ -60,11 +63,12 @@ type composeMount struct {
 	Source   string `yaml:"source"`
 	Target   string `yaml:"target"`
 	ReadOnly bool   `yaml:"read_only"`
+	Owner    string `yaml:"owner"` // of a folder of the host; a managed volume has its own key
 }
 
 // Form implements conf.Former.
 func (*composeMount) Form() string {
-	return "source:target[:ro], or a mapping of type, source, target and read_only"
+	return "source:target[:ro], or a mapping of type, source, target, read_only and owner"
 }
 
 func (m *composeMount) UnmarshalYAML(unmarshal func(any) error) error {
@@ -85,7 +89,7 @@ func (m *composeMount) UnmarshalYAML(unmarshal func(any) error) error {
 	if err := unmarshal(&node); err != nil {
 		return errors.New("expected source:target[:ro] or a mapping")
 	}
-	if err := strict(node, "type", "source", "target", "read_only"); err != nil {
+	if err := strict(node, "type", "source", "target", "read_only", "owner"); err != nil {
 		return err
 	}
 	type plain composeMount
@@ -169,7 +173,9 @@ func (c *compose) convert() (*Config, error) {
 	out := &Config{Name: c.Name, Version: c.AppVersion, Networks: c.Networks}
 	for _, name := range sortedKeys(c.Volumes) {
 		v := c.Volumes[name]
-		out.Volumes = append(out.Volumes, Volume{Name: name, Driver: v.Driver, DriverOpts: v.DriverOpts, Labels: v.Labels})
+		out.Volumes = append(out.Volumes, Volume{
+			Name: name, Owner: v.Owner, Driver: v.Driver, DriverOpts: v.DriverOpts, Labels: v.Labels,
+		})
 	}
 	names := map[string]string{} // key → name of the service
 	for _, key := range sortedKeys(c.Services) {
@@ -181,7 +187,16 @@ func (c *compose) convert() (*Config, error) {
 			names[key] = n
 		}
 	}
-	paths := map[string]bool{}
+	service := func(name string) string { // of an owner: the service's key is its name for others in the file
+		if n, ok := names[name]; ok {
+			return n
+		}
+		return name
+	}
+	for i := range out.Volumes {
+		out.Volumes[i].Owner = service(out.Volumes[i].Owner)
+	}
+	paths := map[string]int{} // of a folder → index in out.Volumes
 	for _, key := range c.keys() {
 		in := c.Services[key]
 		s := Service{
@@ -189,6 +204,7 @@ func (c *compose) convert() (*Config, error) {
 			NetworkMode: in.NetworkMode, Networks: in.Networks, Ports: in.Ports, Devices: in.Devices,
 			Entrypoint: in.Entrypoint, Args: in.Command, Env: in.Environment,
 			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime, API: in.API,
+			User: in.User, Stop: in.Stop,
 		}
 		for i, d := range in.DependsOn {
 			if names[d] == "" {
@@ -209,9 +225,19 @@ func (c *compose) convert() (*Config, error) {
 			case m.Type == "bind" && managed:
 				return nil, fmt.Errorf("%s.source: %q is the name of a volume; write ./%s for the folder", at, m.Source, m.Source)
 			}
-			if !managed && !paths[m.Source] {
-				paths[m.Source] = true
+			if _, known := paths[m.Source]; !managed && !known {
+				paths[m.Source] = len(out.Volumes)
 				out.Volumes = append(out.Volumes, Volume{Name: m.Source, Path: m.Source})
+			}
+			if m.Owner != "" {
+				if managed {
+					return nil, fmt.Errorf("%s.owner: write it at volumes.%s", at, m.Source)
+				}
+				v, owner := &out.Volumes[paths[m.Source]], service(m.Owner)
+				if v.Owner != "" && v.Owner != owner {
+					return nil, fmt.Errorf("%s.owner: the folder has the owner %q already; keep one of them", at, v.Owner)
+				}
+				v.Owner = owner
 			}
 			s.Mounts = append(s.Mounts, Mount{Name: m.Source, Path: m.Target, ReadOnly: m.ReadOnly})
 		}

@@ -64,6 +64,11 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s (%s).%w", at, s.Name, err)
 		}
 	}
+	for i, v := range c.Volumes {
+		if err := checkOwner(v.Owner, index); err != nil {
+			return fmt.Errorf("volumes[%d] (%s).%w", i, v.Name, err)
+		}
+	}
 	for i, s := range c.Services {
 		for j, d := range s.DependsOn {
 			if _, ok := index[d]; !ok {
@@ -160,6 +165,11 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 	}
 	if err := checkRights(s.API); err != nil {
 		return err
+	}
+	if s.User != "" {
+		if _, err := ParseAccount(s.User); err != nil {
+			return fmt.Errorf("user: %w", err)
+		}
 	}
 	if cores := s.Resources.CPU.SetCPUs; cores != "" && !setCPUsRule.MatchString(cores) {
 		return fmt.Errorf("resources.cpu.setcpus: %q: write cores such as 0-2 or 0,3", cores)

@@ -65,7 +65,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	case a.Scheme == "unix":
 		c.base = "http://baetyl"
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return dialer.DialContext(ctx, "unix", a.Path)
+			return dialUnix(ctx, dialer, a.Path)
 		}
 	case a.Scheme == "https", a.Scheme == "tcp" && !cfg.Config.Empty():
 		c.base = "https://" + a.Host
@@ -105,6 +105,11 @@ func (c *Client) Put(ctx context.Context, path string, in, out any) error {
 func (c *Client) Post(ctx context.Context, path string, header nethttp.Header, body []byte) error {
 	_, err := c.send(ctx, nethttp.MethodPost, path, header, body)
 	return err
+}
+
+// PostJSON is Put with the method POST.
+func (c *Client) PostJSON(ctx context.Context, path string, in, out any) error {
+	return c.do(ctx, nethttp.MethodPost, path, in, out)
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {

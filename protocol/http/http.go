@@ -4,9 +4,10 @@
 //	Client ──PUT /path, two headers, JSON──► unix socket or tcp ──► Server ──► handler
 //	       ◄──JSON, or {"code", "message"} with a status of 400 or more──
 //
-// It promises that one server owns one socket (a second one gets an error, a stale file is replaced), that a body is
-// at most MaxBody bytes, that no request holds a connection for ever, and that credentials never follow a redirect.
-// It knows nothing of routes or rights.
+// It promises that one server owns one socket (a second one gets an error, a stale or lost file is replaced), that the
+// next server takes over what a keeper holds, that a body is at most MaxBody bytes, that no request holds a connection
+// for ever, that nobody keeps others out by connections, and that credentials never follow a redirect. It knows nothing
+// of routes or rights.
 package http
 
 import (
@@ -54,6 +55,8 @@ func WriteJSON(w nethttp.ResponseWriter, status int, v any) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
+	// From here on the client is waited for, not the handler. Only a recorder of tests has no deadline.
+	_ = nethttp.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTimeout))
 	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // fails only when the client has gone
 }

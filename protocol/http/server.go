@@ -5,24 +5,29 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	stdlog "log"
 	"net"
 	nethttp "net/http"
 	"os"
-	"path/filepath"
 	"sync"
-	"syscall"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 const (
 	headerTimeout = 10 * time.Second // to send the head of a request
+	bodyTimeout   = 30 * time.Second // to send the body of a request
 	idleTimeout   = 2 * time.Minute  // between two requests of a connection
 	drainTimeout  = 5 * time.Second  // for running requests when the server stops
-	answerMargin  = 10 * time.Second // to write the answer of a handler that used its whole time
+	sendTimeout   = time.Second      // for requests that have not arrived then
+	answerTimeout = 30 * time.Second // to take an answer
+	watchInterval = 2 * time.Second  // between two looks at the file of a unix socket
 )
 
 // ServerConfig is the `server` section of a configuration.
@@ -57,24 +62,68 @@ func (c ServerConfig) Validate() error {
 
 func (c ServerConfig) secure() bool { return c.Cert != "" || c.Key != "" }
 
+// Keeper holds listeners while there is no server. keeper.Client implements it.
+type Keeper interface {
+	// Keep holds the open file f under a name, which replaces what it holds there; nil closes that. f stays the caller's.
+	Keep(name string, f *os.File) error
+}
+
+// Options are what a server may be told beside its address. The zero value is fit for use.
+type Options struct {
+	// of the listeners at the keeper; without a space
+	Name string
+	// holds the listeners, so that a server that has left is followed by one with the same listener: meanwhile callers
+	// wait. nil: they end with the server
+	Keeper Keeper
+	// what the keeper holds; the server takes and closes those of its name
+	Kept map[string]*os.File
+	// of a unix socket; 0: 0600
+	Mode fs.FileMode
+	// that a unix socket belongs to; 0: that of this process
+	Group int
+	// judges a peer over a unix socket, at each request; what it returns is the message of a 403. nil: all are let in
+	Admit func(Peer) error
+	// nil: nothing is logged
+	Log log.Logger
+}
+
 // Server serves one handler on one address. Listen and Serve are called once, in this order.
 type Server struct {
-	cfg      ServerConfig
-	handler  nethttp.Handler
-	listener net.Listener
-	conns    sync.WaitGroup // connections, each with the goroutine that runs its handler
+	cfg     ServerConfig
+	opts    Options
+	handler nethttp.Handler
+	secure  *tls.Config
+	table   *table
+	addr    net.Addr      // where Listen listens
+	header  time.Duration // headerTimeout; of tests: less
+	body    time.Duration // bodyTimeout; of tests: less
+	leaving atomic.Bool
+	sockets []*socket      // the newest last; of Listen, then of the goroutine that watches, then of Serve
+	conns   sync.WaitGroup // connections, each with the goroutine that runs its handler
 }
 
 // NewServer returns a server of handler. A handler has to return soon after the context of its request ends.
 func NewServer(cfg ServerConfig, handler nethttp.Handler) *Server {
+	return NewServerWith(cfg, Options{}, handler)
+}
+
+// NewServerWith is NewServer with options.
+func NewServerWith(cfg ServerConfig, opts Options, handler nethttp.Handler) *Server {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	return &Server{cfg: cfg, handler: handler}
+	if opts.Log == nil {
+		opts.Log = log.Discard()
+	}
+	if opts.Mode == 0 {
+		opts.Mode = 0o600
+	}
+	return &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.Log),
+		header: headerTimeout, body: bodyTimeout}
 }
 
-// Listen opens the address. From then on callers wait in the queue of the system until Serve takes them. The folder
-// of a unix socket is created; the socket may be used by the same user only.
+// Listen opens the address, or takes it over from the server before. From then on callers wait in the queue of the
+// system until Serve takes them. The folder of a unix socket is created.
 func (s *Server) Listen() error {
 	if err := s.cfg.Validate(); err != nil {
 		return err
@@ -83,76 +132,92 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return err
 	}
-	var secure *tls.Config
 	if s.cfg.secure() {
-		if secure, err = cert.Server(s.cfg.Config); err != nil {
+		if s.secure, err = cert.Server(s.cfg.Config); err != nil {
 			return err
 		}
 	}
-	if a.Scheme == "unix" {
-		s.listener, err = listenUnix(a.Path)
-	} else {
-		s.listener, err = net.Listen("tcp", a.Host)
-	}
-	if err != nil {
+	if err := s.listen(a); err != nil {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Address, err)
 	}
-	if secure != nil {
-		s.listener = tls.NewListener(s.listener, secure)
-	}
+	s.addr = s.sockets[len(s.sockets)-1].Addr()
 	return nil
 }
 
 // Addr is where the server listens; with port 0 the system has chosen the port.
-func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.addr }
 
-// listenUnix opens the socket at path. A socket that refuses connections was left by a killed server and is replaced; a
-// socket that accepts them, and a file that is no socket, are errors.
-func listenUnix(path string) (net.Listener, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, err
-	}
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, err
-	case info.Mode()&fs.ModeSocket == 0:
-		return nil, fmt.Errorf("%s exists and is not a socket; remove it or choose another address", path)
-	default:
-		conn, err := net.DialTimeout("unix", path, time.Second)
-		if err == nil {
-			_ = conn.Close()
-			return nil, errors.New("another process serves this socket; stop it first")
-		}
-		if !errors.Is(err, syscall.ECONNREFUSED) {
-			return nil, fmt.Errorf("%s is not known to be stale: %w", path, err)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, err
-		}
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		_ = l.Close()
-		return nil, err
-	}
-	return l, nil
-}
+// Leave makes the end of Serve leave the listeners to the keeper, and the file of a unix socket where it is: the next
+// server takes them over.
+func (s *Server) Leave() { s.leaving.Store(true) }
 
 // Serve answers requests until ctx ends, then lets running requests finish for some seconds, ends their contexts,
-// waits for their handlers and removes the socket.
+// waits for their handlers, and removes the socket unless it leaves. A socket file that somebody has removed is made
+// anew within seconds.
 func (s *Server) Serve(ctx context.Context) error {
-	srv := &nethttp.Server{
+	srv := s.server()
+	failed := make(chan error, maxSockets) // full: the failures before are enough
+	var accepting sync.WaitGroup
+	accept := func(l *socket) {
+		accepting.Go(func() {
+			var in net.Listener = limited{l, s.table}
+			if s.secure != nil {
+				in = tls.NewListener(in, s.secure)
+			}
+			if err := srv.Serve(in); !errors.Is(err, nethttp.ErrServerClosed) && !l.closed.Load() {
+				select {
+				case failed <- err:
+				default:
+				}
+			}
+		})
+	}
+	for _, l := range s.sockets {
+		accept(l)
+	}
+	watch, stopWatching := context.WithCancel(ctx)
+	var watching sync.WaitGroup
+	watching.Go(func() { s.watch(watch, accept) })
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+		err = fmt.Errorf("serve %s: %w", s.cfg.Address, err)
+	}
+	stopWatching()
+	watching.Wait()
+	if s.opts.Keeper == nil || err == nil && !s.leaving.Load() {
+		s.remove()
+	}
+	for _, l := range s.sockets {
+		l.closed.Store(true)
+		_ = l.Close()
+	}
+	accepting.Wait()
+	if err == nil {
+		// Not Shutdown, which drops requests that it has read, of callers whom the next server would have answered.
+		srv.SetKeepAlivesEnabled(false)
+		s.table.drain()
+	}
+	_ = srv.Close() // what did not finish in time
+	s.conns.Wait()
+	return err
+}
+
+func (s *Server) server() *nethttp.Server {
+	return &nethttp.Server{
 		Handler:           nethttp.HandlerFunc(s.serve),
-		ReadHeaderTimeout: headerTimeout,
-		ReadTimeout:       s.cfg.Timeout,
-		WriteTimeout:      s.cfg.Timeout + answerMargin,
+		ReadHeaderTimeout: s.header,
+		WriteTimeout:      s.cfg.Timeout + answerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          stdlog.New(lines{s.opts.Log}, "", 0),
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
+			return context.WithValue(ctx, connKey{}, c)
+		},
 		ConnState: func(_ net.Conn, state nethttp.ConnState) {
 			switch state {
 			case nethttp.StateNew: // by the goroutine that accepts, so never after it has ended
@@ -162,30 +227,57 @@ func (s *Server) Serve(ctx context.Context) error {
 			}
 		},
 	}
-	failed := make(chan error, 1) // one slot: the goroutine below never blocks
-	go func() { failed <- srv.Serve(s.listener) }()
-	var err error
-	select {
-	case <-ctx.Done():
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
-		defer cancel()
-		_ = srv.Shutdown(drain) // what did not finish in time is cut by Close
-		_ = srv.Close()
-		<-failed
-	case err = <-failed:
-		_ = srv.Close()
-		err = fmt.Errorf("serve %s: %w", s.cfg.Address, err)
-	}
-	s.conns.Wait()
-	return err
 }
 
-// Close closes the listener if Serve was not called.
-func (s *Server) Close() error { return s.listener.Close() }
+// Close closes the listeners and removes the socket if Serve was not called.
+func (s *Server) Close() error {
+	s.remove()
+	var errs []error
+	for _, l := range s.sockets {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
 
 func (s *Server) serve(w nethttp.ResponseWriter, r *nethttp.Request) {
+	c := r.Context().Value(connKey{}).(*conn)
+	if c.peer != nil && s.opts.Admit != nil {
+		if err := s.opts.Admit(*c.peer); err != nil {
+			w.Header().Set("Connection", "close")
+			WriteError(w, Errorf(nethttp.StatusForbidden, "forbidden", "%s", err))
+			return
+		}
+	}
+	c.work(true)
+	defer c.work(false)
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 	defer cancel()
-	r.Body = nethttp.MaxBytesReader(w, r.Body, MaxBody)
+	if r.Body != nethttp.NoBody {
+		control := nethttp.NewResponseController(w)
+		_ = control.SetReadDeadline(time.Now().Add(s.body)) // every connection of a server has deadlines
+		r.Body = body{nethttp.MaxBytesReader(w, r.Body, MaxBody), control}
+	}
 	s.handler.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// body ends the time limit for a body with its last byte: from then on the server reads to learn when the client goes.
+type body struct {
+	io.ReadCloser
+	control *nethttp.ResponseController
+}
+
+func (b body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) {
+		_ = b.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// lines passes on what net/http logs, which it writes a line at a time.
+type lines struct{ log log.Logger }
+
+func (l lines) Write(p []byte) (int, error) {
+	l.log.Debugf("%s", p)
+	return len(p), nil
 }

@@ -28,6 +28,8 @@ type Software struct {
 	BinVersion  string `json:"bin_version,omitempty"`
 	GitRevision string `json:"git_revision,omitempty"`
 	ConfVersion string `json:"conf_version,omitempty"` // of the application
+
+	StartTime *time.Time `json:"start_time,omitempty"` // of the master
 }
 
 // Hardware is the machine.
@@ -72,6 +74,7 @@ type Instance struct {
 	Restarts  int        `json:"restarts,omitempty"`   // since the service was started
 	Error     string     `json:"error,omitempty"`      // how the last run ended, or why there was none
 	Output    []string   `json:"output,omitempty"`     // last lines of an instance that does not run
+	Warnings  []string   `json:"warnings,omitempty"`   // what was asked for and does not hold
 	Process   *Process   `json:"process,omitempty"`    // native mode
 	Container *Container `json:"container,omitempty"`  // docker mode
 	CPU       *host.CPU  `json:"cpu_stats,omitempty"`
@@ -95,6 +98,7 @@ type Container struct {
 // identity are the keys that a report may not use, since readers take them for what the master knows.
 var identity = []string{
 	"name", "status", "start_time", "restarts", "error", "output", "process", "container", "cpu_stats", "mem_stats",
+	"warnings",
 }
 
 // Reserved tells whether a report may not use key, in whatever case: readers in Go ignore it.

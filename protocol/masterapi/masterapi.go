@@ -5,6 +5,12 @@
 //	master ──environment──► service instance ──HTTP over unix socket or tcp, two headers──► master
 package masterapi
 
+import "strings"
+
+// AdminSocket is where persons call the master, relative to its working directory: root, the user of the master and the
+// members of server.group, without headers. No service is given it.
+const AdminSocket = "var/run/baetyl/admin.sock"
+
 // Headers that authenticate a service.
 const (
 	HeaderUsername = "x-openedge-username" // name of the service
@@ -25,6 +31,8 @@ const (
 	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; from the function manager
 	// 1: the function manager prefers a pipe there (protocol/function) to gRPC
 	EnvInstancePipe = "BAETYL_SERVICE_INSTANCE_PIPE"
+	// folder of the instance, private to it (0700), for sockets and secrets; removed with it. Native mode
+	EnvRunDir = "BAETYL_SERVICE_RUN_DIR"
 )
 
 // Modes of running services.
@@ -52,6 +60,33 @@ type UpdateRequest struct {
 // PortAvailable is the answer of RoutePorts.
 type PortAvailable struct {
 	Port string `json:"port"` // decimal; a text since 2019
+}
+
+// Reloaded is the answer of RouteReload: the keys of conf.yml whose values have changed, sorted, by what it takes for
+// the new value to hold.
+type Reloaded struct {
+	Effective   []string `json:"effective,omitempty"`    // nothing: it holds now
+	Restart     []string `json:"restart,omitempty"`      // a new master (RouteRestart)
+	FullRestart []string `json:"full_restart,omitempty"` // a new master and new instances of all services
+}
+
+// String is for people.
+func (r Reloaded) String() string {
+	var parts []string
+	for _, p := range []struct {
+		keys []string
+		what string
+	}{
+		{r.Effective, "in effect"}, {r.Restart, "after `baetyl restart`"}, {r.FullRestart, "after a restart of everything"},
+	} {
+		if len(p.keys) > 0 {
+			parts = append(parts, p.what+": "+strings.Join(p.keys, ", "))
+		}
+	}
+	if len(parts) == 0 {
+		return "nothing has changed"
+	}
+	return strings.Join(parts, "; ")
 }
 
 // Error is the body of every answer with a status of 400 or more.

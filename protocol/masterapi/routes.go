@@ -19,6 +19,7 @@ type Route struct {
 	Path   string // with {service} and {instance} where a route names an instance
 	Right  string // of the caller's service, without which the answer is 403 (protocol/app)
 	Own    bool   // {service} has to be the caller's own service, or else the answer is 403
+	Admin  bool   // for persons alone, at AdminSocket; a service gets 403
 }
 
 // The routes, each written down once: the master serves this table, and clients call its paths.
@@ -47,8 +48,18 @@ var (
 		Name: "reportInstance", Does: "report",
 		Method: nethttp.MethodPut, Path: pathInstance + ActionReport, Right: app.RightReport, Own: true,
 	}
+	RouteRestart = Route{
+		Name: "restartMaster", Does: "restart the master",
+		Method: nethttp.MethodPost, Path: PathRestart, Admin: true,
+	}
+	RouteReload = Route{
+		Name: "reloadConfiguration", Does: "reload the configuration",
+		Method: nethttp.MethodPost, Path: PathReload, Admin: true,
+	}
 
-	Routes = []Route{RouteInspect, RouteUpdate, RoutePorts, RouteStart, RouteStop, RouteReport}
+	Routes = []Route{
+		RouteInspect, RouteUpdate, RoutePorts, RouteStart, RouteStop, RouteReport, RouteRestart, RouteReload,
+	}
 )
 
 // Paths that name no instance, ready to be called.
@@ -56,6 +67,8 @@ const (
 	PathInspect       = "/" + Version + "/system/inspect"
 	PathUpdate        = "/" + Version + "/system/update"
 	PathPortAvailable = "/" + Version + "/ports/available"
+	PathRestart       = "/" + Version + "/system/restart"
+	PathReload        = "/" + Version + "/system/reload"
 )
 
 // Actions on an instance, the last segment of their paths.

@@ -8,16 +8,19 @@ import (
 	"os/signal"
 	"runtime/debug"
 	"syscall"
+
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // Run runs a module as this process: it makes the Context, calls main and returns when main has returned nil. If main
 // returns an error or panics, or the configuration is wrong, Run says so on stderr and ends the process with status 1,
 // so that restart policies see the failure. SIGTERM and SIGINT ask the module to end.
 func Run(main func(Context) error) {
-	signal.Ignore(syscall.SIGPIPE)
+	// Whatever reads the output may end; this is no reason to. It is not ignored, since programs inherit that.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
-	err := runModule(context.Background(), signals, main, os.Stderr)
+	err := runModule(context.Background(), signals, main, logfile.LastWords{})
 	signal.Stop(signals)
 	if err != nil {
 		os.Exit(1)
@@ -28,7 +31,7 @@ func Run(main func(Context) error) {
 // ctx asks it to end, and its error or panic is returned, beside the line on stderr. The working directory and the
 // environment are those of the program, as in Run.
 func RunContext(ctx context.Context, main func(Context) error) error {
-	return runModule(ctx, nil, main, os.Stderr)
+	return runModule(ctx, nil, main, logfile.LastWords{})
 }
 
 func runModule(

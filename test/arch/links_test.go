@@ -14,7 +14,7 @@ import (
 var (
 	// Configuration and log, which every program has.
 	base = []string{"gopkg.in/yaml.v2", "gopkg.in/validator.v2", "github.com/creasty/defaults",
-		"github.com/sirupsen/logrus", "golang.org/x/sys", "gopkg.in/natefinch/lumberjack.v2"}
+		"github.com/sirupsen/logrus", "golang.org/x/sys"}
 	// MQTT packets, connections and WebSocket, which every module has through the SDK.
 	mqtt = []string{"github.com/256dpi/gomqtt", "github.com/256dpi/mercury", "gopkg.in/tomb.v2",
 		"github.com/gorilla/websocket"}

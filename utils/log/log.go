@@ -4,21 +4,19 @@
 //	                └──► file, when path is set: rotated by size, kept by age and count, compressed
 //
 // A line carries fields; the names that are used in more than one place are the constants below. Secrets (tokens,
-// passwords, payloads) are never passed to a Logger. If the log file cannot be written, the lines go to the console
-// only, and the program continues.
+// passwords, payloads) are never passed to a Logger.
+//
+// Nothing that decides waits for a console that nobody reads, or for a disk: lines go through a bounded buffer, of
+// which the oldest are dropped and counted (utils/logfile). As long as both work, a line is written before the call
+// returns: it is there when the program crashes next. If the log file cannot be written, the console says so once.
 package log
 
 import (
-	"cmp"
-	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/sirupsen/logrus"
-	"gopkg.in/natefinch/lumberjack.v2"
 
-	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // Names of the fields that several packages use.
@@ -68,79 +66,8 @@ type Logger interface {
 	Fatalln(args ...any) // as Fatalf
 }
 
-// Root is the log of a program. Its level may be changed while it is in use.
-type Root struct {
-	entry
-	file *lumberjack.Logger // nil: console only
-}
-
-// New returns the log described by c. fields are pairs of a key and a value that every line carries. Zero values in c
-// mean the documented defaults.
-func New(c Config, fields ...string) *Root { return NewTo(os.Stderr, c, fields...) }
-
-// NewTo is New with another console.
-func NewTo(console io.Writer, c Config, fields ...string) *Root {
-	l := logrus.New()
-	l.Formatter = formatter(c.Format)
-	r := &Root{}
-	l.Out = console
-	if c.Path != "" {
-		r.file = File(c.Path, c)
-		if err := os.MkdirAll(filepath.Dir(c.Path), 0o755); err != nil {
-			fmt.Fprintf(console, "log to console only: create folder of %s: %v\n", c.Path, err)
-		} else {
-			l.Out = both{console, r.file}
-		}
-	}
-	data := logrus.Fields{}
-	for i := 0; i+1 < len(fields); i += 2 {
-		data[fields[i]] = fields[i+1]
-	}
-	r.entry = entry{l.WithFields(data)}
-	r.SetLevel(c.Level)
-	return r
-}
-
-// File returns a writer to the rotated file at path with the limits of c. It opens the file at the first write.
-func File(path string, c Config) *lumberjack.Logger {
-	d := conf.Default[Config]()
-	return &lumberjack.Logger{
-		Filename:   path,
-		MaxSize:    cmp.Or(c.Size.Max, d.Size.Max),
-		MaxAge:     cmp.Or(c.Age.Max, d.Age.Max),
-		MaxBackups: cmp.Or(c.Backup.Max, d.Backup.Max),
-		Compress:   true,
-	}
-}
-
-// SetLevel changes the lowest level that is written; an unknown level means info.
-func (r *Root) SetLevel(level string) {
-	lv, err := logrus.ParseLevel(level)
-	if err != nil {
-		lv = logrus.InfoLevel
-	}
-	r.Logger.SetLevel(lv)
-}
-
-// Close closes the log file. Lines written later open it again.
-func (r *Root) Close() error {
-	if r.file == nil {
-		return nil
-	}
-	return r.file.Close()
-}
-
 // Discard is a Logger that writes nothing.
 func Discard() Logger { return NewTo(io.Discard, Config{Level: "error"}) }
-
-// both writes to console and file. Neither error is returned: the other one must still get the line.
-type both struct{ console, file io.Writer }
-
-func (b both) Write(p []byte) (int, error) {
-	_, _ = b.console.Write(p)
-	_, _ = b.file.Write(p)
-	return len(p), nil
-}
 
 // entry makes a logrus entry a Logger: its With methods return a Logger.
 type entry struct{ *logrus.Entry }
@@ -149,9 +76,8 @@ func (e entry) WithField(key string, value any) Logger { return entry{e.Entry.Wi
 func (e entry) WithError(err error) Logger             { return entry{e.Entry.WithError(err)} }
 
 func formatter(format string) logrus.Formatter {
-	const stamp = "2006-01-02T15:04:05.000Z07:00"
 	if format == "json" {
-		return &logrus.JSONFormatter{TimestampFormat: stamp}
+		return &logrus.JSONFormatter{TimestampFormat: logfile.Stamp}
 	}
-	return &logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: stamp}
+	return &logrus.TextFormatter{DisableColors: true, FullTimestamp: true, TimestampFormat: logfile.Stamp}
 }

@@ -3,8 +3,10 @@ package logfile
 import (
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -91,35 +93,13 @@ func (b *backups) do(j job) {
 	if path, err := resolve(j.path); err == nil {
 		j.path = path
 	}
-	dir, ext := filepath.Dir(j.path), filepath.Ext(j.path)
-	prefix := strings.TrimSuffix(filepath.Base(j.path), ext) + "-"
-	entries, err := os.ReadDir(dir)
+	all, parts, err := rotated(j.path)
 	if err != nil {
 		return
 	}
-	type backup struct {
-		path string
-		at   time.Time
+	for _, part := range parts {
+		_ = os.Remove(part)
 	}
-	var all []backup
-	for _, e := range entries {
-		rest, ok := strings.CutPrefix(e.Name(), prefix)
-		if !ok || !e.Type().IsRegular() {
-			continue
-		}
-		path := filepath.Join(dir, e.Name())
-		if stamp, ok := strings.CutSuffix(rest, ext+unfinished); ok {
-			if _, err := time.Parse(backupStamp, stamp); err == nil {
-				_ = os.Remove(path)
-			}
-			continue
-		}
-		at, err := time.Parse(backupStamp, strings.TrimSuffix(strings.TrimSuffix(rest, gzipped), ext))
-		if err == nil {
-			all = append(all, backup{path, at})
-		}
-	}
-	slices.SortFunc(all, func(x, y backup) int { return y.at.Compare(x.at) }) // the newest first
 	for n, x := range all {
 		switch {
 		case j.limits.Backups > 0 && n >= j.limits.Backups, j.limits.Age > 0 && time.Since(x.at) > j.limits.Age:
@@ -205,4 +185,51 @@ func (b *backups) gzip(to io.Writer, from io.Reader) (int64, error) {
 		}
 	}
 	return n, b.ctx.Err()
+}
+
+// backup is a rotated file.
+type backup struct {
+	path string
+	at   time.Time
+}
+
+// rotated returns the rotated files of the log at path, the newest first, and what a killed process left of
+// compressing.
+func rotated(path string) (all []backup, parts []string, err error) {
+	dir, ext := filepath.Dir(path), filepath.Ext(path)
+	prefix := strings.TrimSuffix(filepath.Base(path), ext) + "-"
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, nil, fmt.Errorf("find rotated files of log: %w", err)
+	}
+	for _, e := range entries {
+		rest, ok := strings.CutPrefix(e.Name(), prefix)
+		if !ok || !e.Type().IsRegular() {
+			continue
+		}
+		if stamp, ok := strings.CutSuffix(rest, ext+unfinished); ok {
+			if _, err := time.Parse(backupStamp, stamp); err == nil {
+				parts = append(parts, filepath.Join(dir, e.Name()))
+			}
+			continue
+		}
+		at, err := time.Parse(backupStamp, strings.TrimSuffix(strings.TrimSuffix(rest, gzipped), ext))
+		if err == nil {
+			all = append(all, backup{filepath.Join(dir, e.Name()), at})
+		}
+	}
+	slices.SortFunc(all, func(x, y backup) int { return y.at.Compare(x.at) })
+	return all, parts, nil
+}
+
+// Rotated returns the newest rotated file of the log at path if it is not compressed yet; empty: there is none.
+func Rotated(path string) (string, error) {
+	all, _, err := rotated(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil || len(all) == 0 || strings.HasSuffix(all[0].path, gzipped) {
+		return "", err
+	}
+	return all[0].path, nil
 }

@@ -37,7 +37,8 @@ func newDisk(path string, l Limits) *disk {
 
 func (d *disk) setLimits(l Limits) { d.limits.Store(&l) }
 
-// Write writes whole lines, or the rest of them after an error. When the disk has no room for all, it keeps whole lines.
+// Write writes whole lines, or the rest of them after an error. When the disk has no room for all, it keeps whole
+// lines.
 func (d *disk) Write(p []byte) (int, error) {
 	if err := d.ready(len(p)); err != nil {
 		return 0, err

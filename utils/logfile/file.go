@@ -3,9 +3,9 @@
 //	pipe ─► Lines ─► File ─► buffer, bounded ─► goroutine ─► <path>
 //	          └► Tail, the last lines                         └ rotated: <name>-<time><ext>.gz
 //
-// A line is lost only when the buffer is full, which takes a disk that is full, hangs, or is slower than the output; then
-// the oldest go, and one line in the file tells how many of whom, and why. A file that was rotated, moved, removed or
-// replaced from outside is opened again within a second; its folder is made again.
+// A line is lost only when the buffer is full, which takes a disk that is full, hangs, or is slower than the output.
+// Then the oldest go, and one line in the file tells how many of whom, and why. A file that was rotated, moved, removed
+// or replaced from outside is opened again within a second; its folder is made again.
 //
 // It knows nothing of services. The keeper, the engines and the log of every program write with it.
 package logfile
@@ -52,7 +52,7 @@ func New(path string, l Limits) *File {
 	d := newDisk(path, l)
 	f := &File{Writer: newWriter(path, d, l.Buffer), disk: d}
 	f.report = l.Report
-	f.lost = func(at time.Time, l Lost) []byte { return appendLine(nil, at, "-", Own, l.String()) }
+	f.lost = func(at time.Time, l Lost) []byte { return fmt.Appendf(appendHead(nil, at, "-", Own), "%s\n", l) }
 	f.owner = func(line []byte) string {
 		_, rest, _ := bytes.Cut(line, []byte(" ["))
 		instance, _, _ := bytes.Cut(rest, []byte("] "))
@@ -63,6 +63,13 @@ func New(path string, l Limits) *File {
 
 // SetLimits changes when the file is rotated and how long rotated ones stay. Buffer and Report stay as they are.
 func (f *File) SetLimits(l Limits) { f.disk.setLimits(l) }
+
+// OnLoss sets what makes the line that tells of a loss, with its newline, for files that have lines of another kind. It
+// is called before the first line.
+func (f *File) OnLoss(lost func(at time.Time, l Lost) []byte) {
+	f.lost = lost
+	f.owner = func([]byte) string { return "" }
+}
 
 // Line takes in a line of an instance. It never blocks. A newline in text becomes a space. After Close the line is
 // dropped.
@@ -75,21 +82,18 @@ func (f *File) Line(at time.Time, instance, stream, text string) {
 
 // addLine is Line for a text without newlines.
 func addLine[T string | []byte](f *File, at time.Time, instance, stream string, text T) {
-	var space [128]byte
-	head := appendLine(space[:0], at, instance, stream, "")
-	head = head[:len(head)-1]
-	f.add(len(head)+len(text)+1, func(r *ring) {
-		put(r, head)
-		put(r, text)
-		put(r, "\n")
-	}, head)
+	f.mu.Lock()
+	f.scratch = appendHead(f.scratch[:0], at, instance, stream)
+	lost := take(f.Writer, f.scratch, text, "\n")
+	f.mu.Unlock()
+	f.taken(lost)
 }
 
-func appendLine(b []byte, at time.Time, instance, stream, text string) []byte {
+// appendHead appends what stands before the text of a line.
+func appendHead(b []byte, at time.Time, instance, stream string) []byte {
 	b = append(at.AppendFormat(b, Stamp), " ["...)
 	b = append(append(b, instance...), "] "...)
-	b = append(append(b, stream...), ": "...)
-	return append(append(b, text...), '\n')
+	return append(append(b, stream...), ": "...)
 }
 
 // String says what was lost, in words.

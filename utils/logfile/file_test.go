@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -53,12 +52,4 @@ func TestLinesHaveTimeInstanceAndStream(t *testing.T) {
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o640), info.Mode())
-}
-
-func TestCopyCutsAPipeIntoLines(t *testing.T) {
-	f, path := create(t, logfile.Limits{})
-	l := logfile.NewLines(f, "hub")
-	require.NoError(t, l.Copy(logfile.Stdout, strings.NewReader("a\r\n\nb\nc")))
-	require.Equal(t, "[hub] stdout: a\n[hub] stdout: \n[hub] stdout: b\n[hub] stdout: c\n", bare(read(t, f, path)))
-	require.Equal(t, []string{"a", "b", "c"}, l.Tail())
 }

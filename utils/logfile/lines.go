@@ -15,11 +15,11 @@ const (
 	waitLine  = time.Second // for the rest of a line; then what is there is written
 	tailLines = 20          // kept in memory
 	tailCap   = 200         // bytes of a kept line
-	goesOn    = "+"         // after the stream of a line that goes on where the one before ended, without a newline between
+	goesOn    = "+"         // after the stream of a line that goes on where the one before ended
 )
 
-// Lines cuts the output of one process into lines, which it writes to the file of its service. Its methods may be called
-// from any goroutine; for each stream, one goroutine at a time may write or copy.
+// Lines cuts the output of one process into lines, which it writes to the file of its service. Its methods may be
+// called from any goroutine; for each stream, one goroutine at a time may write or copy.
 //
 // Whatever bytes a line has stand in the file as they came, but for "\r" at its end. A line without newline is written
 // after a second, a long one every 64 KiB; the line with the rest has a "+" after its stream, "stdout+: ".

@@ -12,3 +12,5 @@ const noFollow = 0
 func resolve(path string) (string, error) { return path, nil }
 
 func own(*os.File, fs.FileInfo) {}
+
+func writeTo(f *os.File, p []byte) (int, error) { return f.Write(p) }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 const noFollow = syscall.O_NOFOLLOW
@@ -31,4 +33,35 @@ func own(f *os.File, as fs.FileInfo) {
 	if s, ok := as.Sys().(*syscall.Stat_t); ok {
 		_ = f.Chown(int(s.Uid), int(s.Gid))
 	}
+}
+
+// writeTo writes all of p. A File of package os ends the process when a pipe at descriptor 1 or 2 is closed at the
+// other end; this does not.
+func writeTo(f *os.File, p []byte) (n int, err error) {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := conn.Control(func(fd uintptr) {
+		for n < len(p) && err == nil {
+			var k int
+			if k, err = unix.Write(int(fd), p[n:]); k > 0 {
+				n += k
+			}
+			switch err {
+			case unix.EINTR:
+				err = nil
+			case unix.EAGAIN: // whoever opened it wants no blocking; there is nothing else to do here
+				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
+				err = nil
+			}
+		}
+	})
+	if failed != nil {
+		return n, failed
+	}
+	if err != nil {
+		return n, fmt.Errorf("write %s: %w", f.Name(), err)
+	}
+	return n, nil
 }

@@ -1,10 +1,10 @@
 package logfile
 
 import (
-	"context"
+	"bytes"
 	"errors"
-	"fmt"
 	"io"
+	"os"
 	"sync"
 	"time"
 )
@@ -40,6 +40,7 @@ type Writer struct {
 
 	mu       sync.Mutex
 	ring     ring
+	scratch  []byte        // for the beginning of a line
 	put      uint64        // lines that were taken in
 	batch    int           // lines that the goroutine has in hand: they are older than those in the ring
 	first    uint64        // number of the first of them, counted as put is
@@ -82,7 +83,8 @@ func newWriter(name string, to sink, buffer int) *Writer {
 }
 
 // NewWriter returns a Writer to a console, or whatever else takes lines. It holds at most buffer bytes, 1 MiB when that
-// is 0. lost makes the line that tells of a loss, with its newline. Close closes to when it is an io.Closer.
+// is 0. lost makes the line that tells of a loss, with its newline. Close does not close to. When to is an os.File whose
+// reader has gone, that is an error as any other, and does not end the process.
 func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte) *Writer {
 	w := newWriter("console", plain{to}, buffer)
 	w.lost = lost
@@ -92,44 +94,59 @@ func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte)
 // plain makes a sink of an io.Writer.
 type plain struct{ io.Writer }
 
-func (p plain) Close() error {
-	if c, ok := p.Writer.(io.Closer); ok {
-		return c.Close()
+func (p plain) Write(b []byte) (int, error) {
+	if f, ok := p.Writer.(*os.File); ok {
+		return writeTo(f, b)
 	}
-	return nil
+	return p.Writer.Write(b)
 }
 
-// Write takes in one line, which ends with a newline. It never blocks and returns no error; after Close the line is
-// dropped.
-func (w *Writer) Write(line []byte) (int, error) {
-	w.add(len(line), func(r *ring) { put(r, line) }, line)
-	return len(line), nil
-}
+func (plain) Close() error { return nil }
 
-// add takes in a line of n bytes that fill puts into the ring. head is its beginning, for the case that it is dropped.
-func (w *Writer) add(n int, fill func(*ring), head []byte) {
+// Write takes in lines. The last one gets a newline if it has none. It never blocks and returns no error; after Close
+// lines are dropped.
+func (w *Writer) Write(lines []byte) (int, error) {
+	lost := false
 	w.mu.Lock()
-	if w.closed {
-		w.dropped++
-		w.mu.Unlock()
-		return
+	for line := range bytes.Lines(lines) {
+		end := "\n"
+		if line[len(line)-1] == '\n' {
+			end = ""
+		}
+		lost = take(w, line, "", end) || lost
 	}
+	w.mu.Unlock()
+	w.taken(lost)
+	return len(lines), nil
+}
+
+// take takes in a line in three parts and reports whether something was dropped for it. w.mu is held.
+func take[T string | []byte](w *Writer, head []byte, text T, end string) (lost bool) {
 	before := w.dropped
-	if w.ring.room(n, func(line []byte) { w.drop(line, w.why()) }) {
-		fill(&w.ring)
+	switch {
+	case w.closed:
+		w.dropped++
+		return false
+	case w.ring.room(len(head)+len(text)+len(end), w.drop):
+		put(&w.ring, head)
+		put(&w.ring, text)
+		put(&w.ring, end)
 		w.ring.end()
 		w.put++
-	} else {
-		w.drop(head, "the line is longer than the buffer")
+	default:
+		w.dropFor(head, "the line is longer than the buffer")
 	}
 	if !w.running {
 		w.running = true
 		go w.run()
 	}
-	bad := w.dropped != before
-	w.mu.Unlock()
+	return w.dropped != before
+}
+
+// taken is called after take, without w.mu.
+func (w *Writer) taken(lost bool) {
 	w.signal()
-	if bad {
+	if lost {
 		w.tell()
 	}
 }
@@ -141,6 +158,12 @@ func (w *Writer) signal() {
 	}
 }
 
+// drop counts a line that went for another one. w.mu is held.
+func (w *Writer) drop(line []byte) { w.dropFor(line, w.why()) }
+
+// tooFast is said when nothing else is known.
+const tooFast = "lines came faster than they could be written"
+
 // why says why lines are dropped. w.mu is held.
 func (w *Writer) why() string {
 	switch {
@@ -149,16 +172,19 @@ func (w *Writer) why() string {
 	case !w.since.IsZero() && time.Since(w.since) > hangs:
 		return "a write hung"
 	}
-	return "lines came faster than they could be written"
+	return tooFast
 }
 
-// drop counts a line that is lost. w.mu is held.
-func (w *Writer) drop(line []byte, why string) {
+// dropFor counts a line that is lost. w.mu is held.
+func (w *Writer) dropFor(line []byte, why string) {
 	w.dropped++
 	l := &w.loss
 	now := time.Now()
 	if l.Lines == 0 {
-		l.From, l.Of, l.Why = now, map[string]int{}, why
+		l.From, l.Of = now, map[string]int{}
+	}
+	if l.Lines == 0 || why != tooFast {
+		l.Why = why
 	}
 	l.Lines, l.To = l.Lines+1, now
 	of := w.owner(line)
@@ -172,17 +198,18 @@ func (w *Writer) drop(line []byte, why string) {
 func (w *Writer) run() {
 	defer close(w.done)
 	defer w.to.Close()
-	var batch []byte
+	var batch, rest []byte // rest is what is not written of batch
 	for {
-		if len(batch) == 0 {
+		if len(rest) == 0 {
 			var ok bool
 			if batch, ok = w.next(batch); !ok {
 				return
 			}
+			rest = batch
 		}
-		n, err := w.to.Write(batch)
-		batch = batch[n:]
-		w.settle(len(batch) == 0, err)
+		n, err := w.to.Write(rest)
+		rest = rest[n:]
+		w.settle(len(rest) == 0, err)
 		if err == nil {
 			continue
 		}
@@ -242,111 +269,4 @@ func (w *Writer) settle(whole bool, err error) {
 	}
 	w.mu.Unlock()
 	w.tell()
-}
-
-// Trouble returns why lines cannot be written at present, nil when they can.
-func (w *Writer) Trouble() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.trouble != nil:
-		return w.trouble
-	case w.since.IsZero() || time.Since(w.since) < hangs:
-		return nil
-	}
-	return fmt.Errorf("write %s: hangs since %s", w.name, w.since.Format(time.TimeOnly))
-}
-
-// tell reports trouble once when it begins and once, with nil, when it has ended.
-func (w *Writer) tell() {
-	if w.report == nil {
-		return
-	}
-	w.reporting.Lock()
-	defer w.reporting.Unlock()
-	if now := w.Trouble(); (now == nil) != (w.reported == nil) {
-		w.reported = now
-		w.report(now)
-	}
-}
-
-// Dropped returns how many lines were lost.
-func (w *Writer) Dropped() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
-}
-
-// Flush waits until all lines that were taken in before are written, or dropped. The error says why that was not so
-// when ctx ended.
-func (w *Writer) Flush(ctx context.Context) error {
-	w.mu.Lock()
-	until := w.put
-	for w.settled() < until {
-		if w.progress == nil {
-			w.progress = make(chan struct{})
-		}
-		progress := w.progress
-		w.mu.Unlock()
-		select {
-		case <-progress:
-		case <-w.done:
-			return fmt.Errorf("flush %s: %w", w.name, errClosed)
-		case <-ctx.Done():
-			return w.unwritten(ctx.Err())
-		}
-		w.mu.Lock()
-	}
-	w.mu.Unlock()
-	return nil
-}
-
-// settled returns the number of the first line that is not written, counted as put is. w.mu is held.
-func (w *Writer) settled() uint64 {
-	if w.batch > 0 {
-		return w.first
-	}
-	return w.put - uint64(w.ring.lines)
-}
-
-func (w *Writer) unwritten(err error) error {
-	if trouble := w.Trouble(); trouble != nil {
-		return fmt.Errorf("flush %s: %w: %w", w.name, err, trouble)
-	}
-	return fmt.Errorf("flush %s: %w", w.name, err)
-}
-
-// Close takes in no more lines and waits until the others are written, but no longer than ctx. What is not written then
-// is given up; the error says why.
-func (w *Writer) Close(ctx context.Context) error {
-	w.mu.Lock()
-	running, closed := w.running, w.closed
-	w.closed = true
-	w.mu.Unlock()
-	if !running {
-		if closed {
-			return nil
-		}
-		return w.to.Close()
-	}
-	w.signal()
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-	}
-	err := w.unwritten(ctx.Err())
-	w.giveUp()
-	return err
-}
-
-// giveUp lets the goroutine end with its next step.
-func (w *Writer) giveUp() {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	select {
-	case <-w.stop:
-	default:
-		close(w.stop)
-	}
 }

@@ -20,12 +20,14 @@ import (
 
 // Labels of containers, networks and volumes.
 const (
-	labelBaetyl   = "baetyl"          // its value is baetyl, on everything that a master makes (documents)
-	labelShort    = "service"         // name of the service (documents)
-	labelMaster   = "baetyl.master"   // id of the master: two on one daemon do not touch each other's containers
-	labelRun      = "baetyl.run"      // one run of the master: containers of other runs are left-overs
-	labelService  = "baetyl.service"  // name of the service
-	labelInstance = "baetyl.instance" // name of the instance
+	labelBaetyl   = "baetyl"            // its value is baetyl, on everything that a master makes (documents)
+	labelShort    = "service"           // name of the service (documents)
+	labelMaster   = "baetyl.master"     // id of the master: two on one daemon do not touch each other's containers
+	labelRun      = "baetyl.run"        // one run of the master: containers of other runs are left-overs
+	labelService  = "baetyl.service"    // name of the service
+	labelInstance = "baetyl.instance"   // name of the instance
+	labelHandle   = "baetyl.handle"     // of this start (engine.Spec)
+	labelDigest   = "baetyl.definition" // digest of the service's definition
 )
 
 // socketPath is where a container finds the socket of the API.
@@ -83,7 +85,11 @@ func configure(r request) (plan, error) {
 			Labels: map[string]string{
 				labelBaetyl: labelBaetyl, labelShort: s.Name,
 				labelMaster: r.Master, labelRun: r.Run, labelService: s.Name, labelInstance: r.Spec.Name,
+				labelHandle: r.Spec.Handle, labelDigest: s.Digest(),
 			},
+			User: s.User,
+			// The engine sends the signal itself; this is for `docker stop`, and for left-overs.
+			StopSignal: s.Stop.Signal.String(),
 		},
 		Host: &container.HostConfig{
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts

@@ -30,8 +30,9 @@ func TestConfigure(t *testing.T) {
 			r := request{
 				Service: engine.Service{Service: s, Networks: c.Networks},
 				Spec: engine.Spec{
-					Name: s.Name,
-					Env:  map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"},
+					Name:   s.Name,
+					Handle: "handle",
+					Env:    map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"},
 				},
 				Master: "master",
 				Run:    "run",
@@ -60,6 +61,8 @@ func TestConfigure(t *testing.T) {
 			}
 			p, err := configure(r)
 			require.NoError(t, err)
+			require.Equal(t, r.Service.Digest(), p.Config.Labels[labelDigest])
+			p.Config.Labels[labelDigest] = "digest" // another one with every new key of application.yml
 			// What is empty says nothing.
 			got, err := json.MarshalIndent(pruned(t, p), "", "  ")
 			require.NoError(t, err)
@@ -244,4 +247,28 @@ func FuzzFollow(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, text string) {
 		_ = follow(strings.NewReader(text), func(int64, int64) {})
 	})
+}
+
+// No mount of a container leads to the admin socket: root in a container is root for it. Neither does a link that a
+// service has made.
+func TestNoMountOfTheAdminSocket(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl"), 0o755))
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/run/baetyl/services"), 0o755))
+	require.NoError(t, os.Symlink("../../run", filepath.Join(dir, "var/db/baetyl/link")))
+	for path, allowed := range map[string]bool{
+		".": false, "var": false, "var/run": false, "var/run/baetyl": false, "var/run/baetyl/services": false,
+		"var/db/baetyl/link": false, "var/db/baetyl/link/baetyl": false,
+		"var/db/baetyl": true, "var/db/baetyl/v": true, "var/run/baetylx": true, "var/log": true, "etc": true,
+	} {
+		_, err := mounts(dir, engine.Service{
+			Service: app.Service{Name: "s", Mounts: []app.Mount{{Name: "v", Path: "p"}}},
+			Volumes: map[string]app.Volume{"v": {Name: "v", Path: path}},
+		})
+		if allowed {
+			require.NoError(t, err, path)
+		} else {
+			require.ErrorContains(t, err, "admin socket", path)
+		}
+	}
 }

@@ -6,15 +6,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // sandbox implements engine.Sandbox.
@@ -25,12 +27,13 @@ type sandbox struct {
 	kernel  kernel
 	warned  sync.Once
 	log     log.Logger
-	output  io.WriteCloser
+	path    string // of the file of the output
+	output  *logfile.File
 }
 
 // Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by
 // others.
-func (s *sandbox) Close() error { return s.output.Close() }
+func (s *sandbox) Close() error { return output.Close(s.output) }
 
 // Start creates and starts a container.
 func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {
@@ -56,22 +59,73 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 			s.log.Warnf("%s", w)
 		}
 	})
-	// Wait for the answer also when ctx ends: the daemon carries out a cancelled request, and its container would be
-	// lost.
-	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
-	defer cancel()
-	id, err := e.create(bounded, spec.Name, p)
-	if err != nil {
-		return nil, err
+	return s.launch(ctx, spec, p)
+}
+
+// launch makes and starts the container. It waits for the answer also when ctx ends, for a while: the daemon carries
+// out a cancelled request, and its container would be lost. What comes later still is removed then.
+func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.Instance, error) {
+	e := s.engine
+	type outcome struct {
+		c   container.InspectResponse
+		err error
 	}
-	if err = e.launch(bounded, id, p); err == nil {
-		err = ctx.Err()
+	made, abandoned := make(chan outcome), make(chan struct{})
+	e.late.Go(func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
+		defer cancel()
+		c, err := e.startContainer(bounded, spec.Name, p)
+		select {
+		case made <- outcome{c, err}:
+			return
+		case <-abandoned:
+		}
+		if err != nil {
+			return
+		}
+		e.forget(c.ID)
+		if err := e.remove(bounded, c.ID); err != nil {
+			s.log.WithError(err).Warnf("container was started too late; the next start of the master removes it")
+		}
+	})
+	var o outcome
+	select {
+	case o = <-made:
+	case <-ctx.Done():
+		select {
+		case o = <-made:
+		case <-time.After(lateTimeout):
+			close(abandoned)
+			return nil, ctx.Err()
+		}
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	if err := ctx.Err(); err != nil {
+		e.forget(o.c.ID)
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
+		defer cancel()
+		return nil, errors.Join(err, e.remove(bounded, o.c.ID))
+	}
+	return s.watch(o.c, spec.Name, p.Warnings, &place{}), nil
+}
+
+// startContainer creates and starts a container; after an error there is none.
+func (e *Engine) startContainer(ctx context.Context, name string, p plan) (container.InspectResponse, error) {
+	id, err := e.create(ctx, name, p)
+	if err != nil {
+		return container.InspectResponse{}, err
+	}
+	var c container.InspectResponse
+	if err = e.connect(ctx, id, p); err == nil {
+		c, err = e.api.ContainerInspect(ctx, id)
 	}
 	if err != nil {
 		e.forget(id)
-		return nil, errors.Join(err, e.remove(bounded, id))
+		return c, errors.Join(err, e.remove(ctx, id))
 	}
-	return s.watch(id, spec.Name), nil
+	return c, nil
 }
 
 // create creates the container. An earlier one with the same name is removed, if this master made it.
@@ -85,9 +139,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 	for tries := 0; ; tries++ {
 		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, nil, name)
 		if err == nil {
-			e.mu.Lock()
-			e.live[c.ID] = name
-			e.mu.Unlock()
+			e.knows(c.ID, name)
 			for _, w := range c.Warnings {
 				e.opts.Log.WithField(log.KeyInstance, name).Warnf("docker: %s", w)
 			}
@@ -111,11 +163,8 @@ func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
 	if err != nil {
 		return err
 	}
-	e.mu.Lock()
-	_, lives := e.live[have.ID]
-	e.mu.Unlock()
 	switch {
-	case lives:
+	case e.lives(have.ID):
 		return fmt.Errorf("an instance of service %s has the name %s already", have.Config.Labels[labelService], name)
 	case have.Config.Labels[labelMaster] == "":
 		const text = "a container that is not ours has the name %s (id %s, image %s): " +
@@ -129,8 +178,8 @@ func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
 	return e.remove(ctx, have.ID)
 }
 
-// launch connects the further networks and starts the container.
-func (e *Engine) launch(ctx context.Context, id string, p plan) error {
+// connect connects the further networks and starts the container.
+func (e *Engine) connect(ctx context.Context, id string, p plan) error {
 	for n, to := range p.Endpoints {
 		if n == 0 {
 			continue

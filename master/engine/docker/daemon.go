@@ -12,6 +12,8 @@ import (
 const (
 	pingTimeout    = 10 * time.Second // for an answer to ping
 	requestTimeout = 2 * time.Minute  // for one request; a slow disk makes a start slow
+	lateTimeout    = 10 * time.Second // for a start to end whose caller has gone
+	removeTimeout  = 15 * time.Second // for the removal of a container; without an answer it stays until the next start
 	daemonInterval = time.Second      // between pings while the daemon does not answer
 )
 

@@ -6,7 +6,8 @@
 //	Open     remove what an earlier master left ─► check the sources of mounts ─► pull if missing ─► networks, volumes
 //	Start    Spec ─► configure (pure) ─► create ─► connect ─► start
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
-//	Stop     SIGTERM ─► grace ─► SIGKILL ─► remove
+//	Adopt    a container of an earlier master that is the recorded one ─► the same goroutines, from the last line on
+//	Stop     signal ─► grace ─► SIGKILL ─► remove
 //
 // It promises that a container is removed by its exact id and only when its labels say that this master made it, and
 // that a daemon that does not answer is not the end of a service: a container has ended when the daemon says so. It
@@ -19,6 +20,8 @@ import (
 	"net"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/docker/docker/api/types/system"
 	"github.com/docker/docker/client"
@@ -27,6 +30,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -45,10 +49,10 @@ type Options struct {
 
 // Engine implements engine.Engine.
 type Engine struct {
-	opts  Options
-	api   *client.Client
-	run   string        // tells this master's containers from those of earlier ones
-	pulls chan struct{} // holds a value for each pull that runs; its capacity is the limit
+	opts     Options
+	api      *client.Client
+	run      string // tells this master's containers from those of earlier ones
+	settings atomic.Pointer[settings]
 
 	mu     sync.Mutex        // guards what follows
 	master string            // id of the master; empty until it is known
@@ -58,6 +62,9 @@ type Engine struct {
 	live   map[string]string // instances by the id of their container
 
 	setup sync.Mutex // serializes Reap, and making networks and volumes
+	keep  marks      // what Reap was told to keep; guarded by setup
+
+	late sync.WaitGroup // starts that their callers do not wait for any more
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -68,10 +75,21 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
-	return &Engine{
-		opts: opts, api: api, run: randomID(), pulls: make(chan struct{}, max(opts.Pull.Parallel, 1)),
-		told: map[string]bool{}, live: map[string]string{},
-	}, nil
+	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, live: map[string]string{}}
+	e.Set(opts.Output, opts.Pull)
+	return e, nil
+}
+
+// settings are those of the options that may change while the engine works.
+type settings struct {
+	output log.Config
+	pull   Pull
+	pulls  chan struct{} // holds a value for each image that is being pulled; one that wants to be waits
+}
+
+// Set changes how images are pulled from now on, and the limits of the output of services that start from now on.
+func (e *Engine) Set(output log.Config, pull Pull) {
+	e.settings.Store(&settings{output, pull, make(chan struct{}, max(pull.Parallel, 1))})
 }
 
 // Name is docker.
@@ -95,8 +113,20 @@ func (e *Engine) Address(address string) string {
 	return a.String()
 }
 
-// Close ends the connections to the daemon.
-func (e *Engine) Close() error { return e.api.Close() }
+// Close ends the connections to the daemon, after the starts that nobody waits for any more, as far as the daemon
+// answers.
+func (e *Engine) Close() error {
+	ended := make(chan struct{})
+	go func() { // ends with the last request, which is bounded
+		e.late.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(lateTimeout):
+	}
+	return e.api.Close()
+}
 
 // Prepare pulls the image of the service as docker.pull.policy says, and returns an error if the sources of its mounts
 // would keep the service from starting.
@@ -107,7 +137,7 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if _, err := mounts(e.opts.Workdir, s); err != nil {
 		return err
 	}
-	return e.pull(ctx, s.Image, e.opts.Pull.Policy)
+	return e.pull(ctx, s.Image, e.settings.Load().pull.Policy)
 }
 
 // Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
@@ -123,7 +153,7 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err != nil {
 		return nil, err
 	}
-	policy := e.opts.Pull.Policy
+	policy := e.settings.Load().pull.Policy
 	if policy == PullAlways { // Prepare has pulled it; a start of the master alone needs no new one
 		policy = PullMissing
 	}
@@ -143,13 +173,17 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 		return nil, fmt.Errorf("ask what the docker daemon can limit: %w", err)
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
-	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service is written to a file")
+	l.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
 	return &sandbox{
 		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
-		output: log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
+		path:   filepath.Join(e.opts.Workdir, output.File(s.Name)),
+		output: output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l),
 	}, nil
 }
+
+// boot identifies the boot of this machine. With a daemon on another one it changes too often, and then what has ended
+// meanwhile is started anew.
+func (e *Engine) boot() string { return measure.BootID() }
 
 // kernelOf returns which limits the kernel of the host supports.
 func kernelOf(i system.Info) kernel {

@@ -195,7 +195,10 @@ func TestSuite(t *testing.T) {
 		enginetest.Leaves:      {"leave"}, enginetest.PrintsToken: {"env"},
 	}
 	enginetest.Run(t, enginetest.Factory{
-		New: func(t *testing.T) engine.Engine { return newBench(t).Engine },
+		New: func(t *testing.T) engine.Engine { return newBench(t) },
+		Next: func(t *testing.T, e engine.Engine) engine.Engine {
+			return newMaster(t, api, e.(*bench).dir)
+		},
 		Service: func(t *testing.T, name string, p enginetest.Program) engine.Service {
 			s := service(name, programs[p]...)
 			if p == enginetest.CannotRun {
@@ -204,8 +207,8 @@ func TestSuite(t *testing.T) {
 			return s
 		},
 		Alive: func(r engine.Record) bool {
-			_, err := api.ContainerInspect(context.Background(), r.Container.ID)
-			return err == nil
+			c, err := api.ContainerInspect(context.Background(), r.Container.ID)
+			return err == nil && c.State.Running
 		},
 	})
 }

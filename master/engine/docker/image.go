@@ -47,13 +47,14 @@ func (e *Engine) pull(ctx context.Context, name, policy string) error {
 	if policy == PullNever {
 		return fmt.Errorf("image %s is not here, and docker.pull.policy is never: load or build it", name)
 	}
+	set := e.settings.Load()
 	select {
-	case e.pulls <- struct{}{}:
-		defer func() { <-e.pulls }()
+	case set.pulls <- struct{}{}:
+		defer func() { <-set.pulls }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	err = e.download(ctx, name)
+	err = e.download(ctx, name, set.pull.Timeout)
 	if err != nil && here && ctx.Err() == nil {
 		e.opts.Log.WithError(err).Warnf("image %s could not be pulled; the local one is used", name)
 		return nil
@@ -74,9 +75,9 @@ func (e *Engine) hasImage(ctx context.Context, name string) (bool, error) {
 	return true, nil
 }
 
-func (e *Engine) download(ctx context.Context, name string) error {
+func (e *Engine) download(ctx context.Context, name string, timeout time.Duration) error {
 	began := time.Now()
-	bounded, cancel := context.WithTimeout(ctx, e.opts.Pull.Timeout)
+	bounded, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	l := e.opts.Log.WithField("image", name)
 	auth, err := credentials(bounded, name)
@@ -93,7 +94,7 @@ func (e *Engine) download(ctx context.Context, name string) error {
 		_ = body.Close()
 	}
 	if err != nil && ctx.Err() == nil && bounded.Err() != nil {
-		err = fmt.Errorf("not done after %s (docker.pull.timeout): %w", e.opts.Pull.Timeout, err)
+		err = fmt.Errorf("not done after %s (docker.pull.timeout): %w", timeout, err)
 	}
 	if err != nil {
 		return fmt.Errorf("pull image %s: %w", name, err)

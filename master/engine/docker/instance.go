@@ -6,29 +6,41 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 const (
-	outputTimeout = 2 * time.Second  // for the rest of the output after the end
+	outputTimeout = 10 * time.Second // for the rest of the output after the end, of which much may have piled up
 	settleTimeout = 15 * time.Second // for a program to install its signal handlers, on a slow machine too
 	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
 
 // again is how long to wait before the daemon is asked again.
 var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
+
+// knows notes that the container belongs to an instance, until forget.
+func (e *Engine) knows(id, name string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.live[id] = name
+}
+
+func (e *Engine) lives(id string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, ok := e.live[id]
+	return ok
+}
 
 func (e *Engine) forget(id string) {
 	e.mu.Lock()
@@ -38,17 +50,23 @@ func (e *Engine) forget(id string) {
 
 // instance implements engine.Instance: one container.
 //
-//	running ──daemon says it has ended──► rest of the output ─► removed ─► Done
+//	running ──daemon says it has ended──► rest of the output ─► Done ──Stop──► removed
 //	   │  └─ the daemon does not answer: asked again until it does
-//	   └─ Stop: SIGTERM ─► SIGKILL ─► given up if there is no answer; the next master, or the next start, removes it
+//	   └─ Stop: signal ─► SIGKILL ─► given up if there is no answer; the next master, or the next start, removes it
+//
+// A container that has ended stays until Stop, so that a later master can learn how it ended.
 type instance struct {
-	engine *Engine
-	id     string
-	began  time.Time
-	out    *output.Output
-	meter  meter
-	log    log.Logger
-	record engine.Record
+	engine   *Engine
+	id       string
+	began    time.Time
+	signals  string // what asks it to end
+	out      *logfile.Lines
+	file     *logfile.File
+	place    *place
+	meter    meter
+	log      log.Logger
+	record   engine.Record
+	warnings []string
 
 	ctx    context.Context // ends when the container is given up
 	giveUp context.CancelFunc
@@ -57,19 +75,23 @@ type instance struct {
 	exit   engine.Exit   // written before done is closed
 }
 
-// watch starts the goroutines of a running container: one waits, one follows the output and two split it into lines.
-func (s *sandbox) watch(id, name string) *instance {
+// watch starts the goroutines of a container: one waits, one follows the output from place on.
+func (s *sandbox) watch(c container.InspectResponse, name string, warnings []string, from *place) *instance {
+	began, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	if err != nil || began.After(time.Now()) {
+		began = time.Now()
+	}
 	i := &instance{
-		engine: s.engine, id: id, began: time.Now(),
-		out:   &output.Output{Instance: name, To: s.output},
-		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(id)),
+		engine: s.engine, id: c.ID, began: began, signals: s.service.Stop.Signal.String(),
+		out: logfile.NewLines(s.output, name), file: s.output, place: from, warnings: warnings,
+		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(c.ID)),
 		ended: make(chan struct{}), done: make(chan struct{}),
 		record: engine.Record{
-			Engine: masterapi.ModeDocker, Service: s.service.Name, Instance: name,
-			Container: &masterapi.Container{ID: id, Name: name},
+			Engine: masterapi.ModeDocker, Service: s.service.Name, Instance: name, Handle: c.Config.Labels[labelHandle],
+			Container: &masterapi.Container{ID: c.ID, Name: name}, ImageID: c.Image, Boot: s.engine.boot(),
 		},
 	}
-	i.meter.began = i.began
+	i.meter.began = began
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
 	go i.wait()
 	return i
@@ -78,16 +100,27 @@ func (s *sandbox) watch(id, name string) *instance {
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
-func (i *instance) Output() []string      { return i.out.Last() }
+func (i *instance) Warnings() []string    { return i.warnings }
+func (i *instance) Output() []string      { return i.out.Tail() }
 
-// Stop ends the container: SIGTERM, and SIGKILL when ctx ends.
+// minGrace is the least time between the signal and SIGKILL: with less, a container would never be asked.
+const minGrace = time.Second
+
+// Stop ends the container: the signal of the service, SIGKILL when ctx ends, and then it is removed.
 func (i *instance) Stop(ctx context.Context) {
-	if i.terminate(ctx) {
-		return
+	if until, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(until) < minGrace {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), minGrace)
+		defer cancel()
 	}
-	select {
-	case <-i.ended: // it has ended, and is being removed
-	default:
+	if isClosed(i.done) || i.terminate(ctx) || i.kill() {
+		i.remove()
+	}
+}
+
+// kill sends SIGKILL; false: there was no answer, and the container was given up.
+func (i *instance) kill() bool {
+	if !isClosed(i.ended) {
 		i.log.Warnf("instance did not end within the grace time and is killed (SIGKILL)")
 	}
 	last, cancel := context.WithTimeout(context.Background(), killTimeout)
@@ -95,17 +128,38 @@ func (i *instance) Stop(ctx context.Context) {
 	i.signal(last, "SIGKILL")
 	select {
 	case <-i.done:
+		return true
 	case <-last.Done():
 		i.giveUp()
 		<-i.done
+		return false
 	}
 }
 
-// terminate sends SIGTERM and tells whether the container has ended before ctx does. The kernel drops a
-// SIGTERM to the first process of a container that has no handler for it yet. So a container that has just started gets
-// it again, at growing intervals.
+func (i *instance) remove() {
+	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
+	defer cancel()
+	if err := i.engine.remove(ctx, i.id); err != nil {
+		i.log.WithError(err).Warnf("cannot remove the container; the next start of this instance or of the master does")
+	}
+	i.engine.forget(i.id)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused is
+// continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So a
+// container that has just started gets it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
-	i.signal(ctx, "SIGTERM")
+	_ = i.engine.api.ContainerUnpause(ctx, i.id) // an error: it is not paused
+	i.signal(ctx, i.signals)
 	for wait := 500 * time.Millisecond; time.Since(i.began) < settleTimeout; wait *= 2 {
 		select {
 		case <-i.done:
@@ -113,7 +167,7 @@ func (i *instance) terminate(ctx context.Context) bool {
 		case <-ctx.Done():
 			return false
 		case <-time.After(wait):
-			i.signal(ctx, "SIGTERM")
+			i.signal(ctx, i.signals)
 		}
 	}
 	select {
@@ -158,13 +212,11 @@ func (i *instance) wait() {
 	}
 	stopReading()
 	<-read
-	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
-	if err := i.engine.remove(ctx, i.id); err != nil {
-		i.log.WithError(err).Warnf("cannot remove the container; the next start of this instance or of the master does")
-	}
-	cancel()
-	i.engine.forget(i.id)
+	output.Settle(i.file)
 	i.giveUp()
+	if i.exit.Err != nil && errors.Is(i.exit.Err, errGivenUp) {
+		i.engine.forget(i.id)
+	}
 	close(i.done)
 }
 
@@ -234,42 +286,4 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 		out.Err = fmt.Errorf("container exit code: %d", s.ExitCode)
 	}
 	return out
-}
-
-// read follows the output until the container has ended or ctx ends. After an outage of the daemon
-// it goes on from there: what the daemon had read but not sent by then is missing in the file, and is in `docker logs`.
-func (i *instance) read(ctx context.Context) {
-	var lines sync.WaitGroup
-	defer lines.Wait()
-	pipe := func() *io.PipeWriter {
-		r, w := io.Pipe()
-		lines.Go(func() { i.out.Copy(r) })
-		return w
-	}
-	stdout, stderr := pipe(), pipe()
-	defer stdout.Close()
-	defer stderr.Close()
-	since := ""
-	for n := 0; ctx.Err() == nil; n++ {
-		opened := time.Now()
-		what := container.LogsOptions{ShowStdout: true, ShowStderr: true, Follow: true, Since: since}
-		stream, err := i.engine.api.ContainerLogs(ctx, i.id, what)
-		if errdefs.IsNotFound(err) {
-			return
-		}
-		if err == nil {
-			_, _ = stdcopy.StdCopy(stdout, stderr, stream) // it is opened again while the container runs
-			_ = stream.Close()
-			since = time.Now().Format(time.RFC3339Nano)
-		}
-		if time.Since(opened) > again.Max {
-			n = 0
-		}
-		select {
-		case <-ctx.Done():
-		case <-i.ended:
-			return
-		case <-time.After(again.Delay(n, 0)):
-		}
-	}
 }

@@ -62,20 +62,33 @@ func (e *Engine) masterID() (string, error) {
 	return e.master, nil
 }
 
-// Reap ends the containers of earlier runs of this master, recorded or not, and removes them.
-func (e *Engine) Reap(ctx context.Context, records []engine.Record) error {
+// marks are what is known of some containers: ids, and handles of those whose start was not recorded to its end.
+type marks map[string]bool
+
+func marksOf(records []engine.Record) marks {
+	m := marks{}
+	for _, r := range records {
+		if r.Container != nil {
+			m[r.Container.ID] = true
+		}
+		if r.Handle != "" {
+			m[r.Handle] = true
+		}
+	}
+	return m
+}
+
+func (m marks) has(c container.Summary) bool { return m[c.ID] || m[c.Labels[labelHandle]] }
+
+// Reap ends the containers of earlier runs of this master, recorded or not, and removes them, but for those in keep.
+func (e *Engine) Reap(ctx context.Context, records, keep []engine.Record) error {
+	e.setup.Lock()
+	defer e.setup.Unlock()
+	e.keep = marksOf(keep)
 	if err := e.ping(ctx); err != nil {
 		return err // Open tries again
 	}
-	recorded := map[string]bool{}
-	for _, r := range records {
-		if r.Container != nil {
-			recorded[r.Container.ID] = true
-		}
-	}
-	e.setup.Lock()
-	defer e.setup.Unlock()
-	return e.reap(ctx, recorded)
+	return e.reap(ctx, marksOf(records))
 }
 
 // reapOnce does what Reap could not do while the daemon did not answer.
@@ -88,7 +101,8 @@ func (e *Engine) reapOnce(ctx context.Context) error {
 	return e.reap(ctx, nil)
 }
 
-func (e *Engine) reap(ctx context.Context, recorded map[string]bool) error {
+// reap is Reap with setup held. What this run has made, or adopted, goes only when it is recorded.
+func (e *Engine) reap(ctx context.Context, recorded marks) error {
 	id, err := e.masterID()
 	if err != nil {
 		return err
@@ -103,7 +117,8 @@ func (e *Engine) reap(ctx context.Context, recorded map[string]bool) error {
 	errs := make([]error, len(list))
 	var wg sync.WaitGroup
 	for n, c := range list {
-		if c.Labels[labelMaster] != id || c.Labels[labelRun] == e.run && !recorded[c.ID] {
+		own := c.Labels[labelRun] == e.run || e.lives(c.ID)
+		if c.Labels[labelMaster] != id || e.keep.has(c) || own && !recorded.has(c) {
 			continue
 		}
 		wg.Go(func() {

@@ -122,7 +122,7 @@ func TestOutputIsLive(t *testing.T) {
 	enginetest.Output(t, i, "n=3")
 	data, err := os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
 	require.NoError(t, err)
-	require.Regexp(t, `(?m)^\S+ \[t-count\] n=3$`, string(data))
+	require.Regexp(t, `(?m)^\S+ \[t-count\] stdout: n=3$`, string(data))
 	requireRunning(t, i, "instance has ended")
 }
 
@@ -157,7 +157,7 @@ func TestForeignContainersKeepTheirNames(t *testing.T) {
 func TestTwoMasters(t *testing.T) {
 	a, b := newBench(t), newBench(t)
 	first := a.start(t, service("t-both", "run"))
-	require.NoError(t, b.Reap(t.Context(), []engine.Record{first.Record()}))
+	require.NoError(t, b.Reap(t.Context(), []engine.Record{first.Record()}, nil))
 	box, err := b.Open(t.Context(), service("t-both", "run"))
 	require.NoError(t, err)
 	_, err = box.Start(t.Context(), engine.Spec{Name: "t-both"})
@@ -171,7 +171,7 @@ func TestOrphans(t *testing.T) {
 	killed := newBench(t)
 	orphan := killed.start(t, service("t-orphan", "run"))
 	for name, find := range map[string]func(*bench) error{
-		"Reap": func(b *bench) error { return b.Reap(t.Context(), nil) },
+		"Reap": func(b *bench) error { return b.Reap(t.Context(), nil, nil) },
 		"Open": func(b *bench) error {
 			box, err := b.Open(t.Context(), service("t-other", "run"))
 			if err == nil {
@@ -320,6 +320,7 @@ func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
 	d.run(t, "start")
 	enginetest.Ended(t, i)
 	require.Error(t, i.Exit().Err)
+	i.Stop(t.Context()) // as the supervisor does before the next start
 	enginetest.Output(t, b.start(t, service("t-victim", "count")), "n=1")
 }
 

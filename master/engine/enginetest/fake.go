@@ -3,43 +3,56 @@ package enginetest
 import (
 	"context"
 	"errors"
-	"sort"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/host"
 )
 
 // Fake is an engine without processes, for tests of code that uses an engine. Its methods may be called at any time.
 type Fake struct {
+	*shared
+	open   map[string]bool // by service; guarded by mu, as what follows
+	order  []string        // names of services in the order of their sandboxes' ends
+	reaped []engine.Record
+	kept   []engine.Record
+}
+
+// shared is what the engines of one master after the other share: what runs, and the knobs.
+type shared struct {
 	mu          sync.Mutex
 	openErr     map[string]error // by service
 	failing     map[string]error // by instance
+	adopting    map[string]error // by instance
 	slow        time.Duration
 	ignoresStop bool
-	running     map[string]*fakeInstance // by instance
-	open        map[string]bool          // by service
-	starts      map[string]int           // by instance
+	warnings    []string
+	hook        func(op string) error
+	held        map[string]*process // by handle; what runs, and what has ended and was not stopped
+	starts      map[string]int      // by instance
 	envs        map[string]map[string]string
-	order       []string // names of services in the order of their sandboxes' ends
-	reaped      []engine.Record
 }
 
 var _ engine.Engine = (*Fake)(nil)
 
 // NewFake returns a Fake whose instances start at once and run until they are stopped.
 func NewFake() *Fake {
-	return &Fake{
-		openErr: map[string]error{}, failing: map[string]error{}, running: map[string]*fakeInstance{},
-		open: map[string]bool{}, starts: map[string]int{}, envs: map[string]map[string]string{},
-	}
+	return &Fake{open: map[string]bool{}, shared: &shared{
+		openErr: map[string]error{}, failing: map[string]error{}, adopting: map[string]error{},
+		held: map[string]*process{}, starts: map[string]int{}, envs: map[string]map[string]string{},
+		hook: func(string) error { return nil },
+	}}
 }
 
-func (f *Fake) with(change func()) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// Next returns the engine of the next master: what the one before started runs on.
+func (f *Fake) Next() *Fake { return &Fake{open: map[string]bool{}, shared: f.shared} }
+
+func (h *shared) with(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	change()
 }
 
@@ -49,32 +62,84 @@ func (f *Fake) FailOpen(service string, err error) { f.with(func() { f.openErr[s
 // FailStart makes the starts of an instance fail; nil ends that.
 func (f *Fake) FailStart(instance string, err error) { f.with(func() { f.failing[instance] = err }) }
 
+// FailAdopt makes the adoption of an instance fail; nil ends that.
+func (f *Fake) FailAdopt(instance string, err error) { f.with(func() { f.adopting[instance] = err }) }
+
 // SlowStart makes each start take so long.
 func (f *Fake) SlowStart(d time.Duration) { f.with(func() { f.slow = d }) }
 
 // IgnoreStop makes instances ignore that they are asked to end, so that they have to be killed.
 func (f *Fake) IgnoreStop() { f.with(func() { f.ignoresStop = true }) }
 
+// Warn gives all instances warnings.
+func (f *Fake) Warn(warnings ...string) { f.with(func() { f.warnings = warnings }) }
+
+// Hook calls hook before and after each effect: "start", "started", "stop", "stopped", "reap", "reaped", "adopt". An
+// error before an effect is returned in place of it, as if the master had been killed.
+func (f *Fake) Hook(hook func(op string) error) { f.with(func() { f.hook = hook }) }
+
+func (h *shared) at(op string) error {
+	h.mu.Lock()
+	hook := h.hook
+	h.mu.Unlock()
+	return hook(op)
+}
+
 // End makes a running instance end by itself.
 func (f *Fake) End(instance string, err error) {
 	f.mu.Lock()
-	i := f.running[instance]
+	p := f.running(instance)
 	f.mu.Unlock()
-	if i != nil {
-		i.end(err)
+	if p != nil {
+		p.end(err)
 	}
+}
+
+// running returns the process of an instance that runs. The caller holds mu.
+func (h *shared) running(instance string) *process {
+	for _, p := range h.held {
+		if p.record.Instance == instance && p.runs() {
+			return p
+		}
+	}
+	return nil
 }
 
 // Running returns the running instances, sorted.
 func (f *Fake) Running() []string {
+	out := []string{}
+	for _, r := range f.Records() {
+		out = append(out, r.Instance)
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Records returns those of the running instances, by instance. Each start has its own.
+func (f *Fake) Records() map[string]engine.Record {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	out := []string{}
-	for name := range f.running {
-		out = append(out, name)
+	out := map[string]engine.Record{}
+	for _, p := range f.held {
+		if p.runs() {
+			out[p.record.Instance] = p.record
+		}
 	}
-	sort.Strings(out)
 	return out
+}
+
+// Held returns how many instances the engine holds, running or ended.
+func (f *Fake) Held() int { f.mu.Lock(); defer f.mu.Unlock(); return len(f.held) }
+
+// Reboot ends all instances, and forgets them.
+func (f *Fake) Reboot() {
+	f.mu.Lock()
+	held := maps.Clone(f.held)
+	clear(f.held)
+	f.mu.Unlock()
+	for _, p := range held {
+		p.end(errors.New("reboot"))
+	}
 }
 
 // Starts returns how often an instance has been started.
@@ -101,8 +166,12 @@ func (f *Fake) Closed() []string {
 	return append([]string(nil), f.order...)
 }
 
-// Reaped returns the records that Reap was called with.
-func (f *Fake) Reaped() []engine.Record { f.mu.Lock(); defer f.mu.Unlock(); return f.reaped }
+// Reaped returns the records that Reap was called with last, and which of them were to be kept.
+func (f *Fake) Reaped() (records, keep []engine.Record) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.reaped, f.kept
+}
 
 // Name is native, so that records of tests look like real ones.
 func (f *Fake) Name() string { return masterapi.ModeNative }
@@ -120,10 +189,25 @@ func (f *Fake) Prepare(_ context.Context, s engine.Service) error {
 	return f.openErr[s.Name]
 }
 
-// Reap remembers the records.
-func (f *Fake) Reap(_ context.Context, records []engine.Record) error {
-	f.with(func() { f.reaped = records })
-	return nil
+// Reap ends all that is not in keep.
+func (f *Fake) Reap(_ context.Context, records, keep []engine.Record) error {
+	if err := f.at("reap"); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.reaped, f.kept = records, keep
+	var end []*process
+	for handle, p := range f.held {
+		if !slices.ContainsFunc(keep, func(r engine.Record) bool { return r.Handle == handle }) {
+			end = append(end, p)
+			delete(f.held, handle)
+		}
+	}
+	f.mu.Unlock()
+	for _, p := range end {
+		p.end(errors.New("reaped"))
+	}
+	return f.at("reaped")
 }
 
 // Open opens the sandbox of a service; two at a time are an error.
@@ -138,94 +222,4 @@ func (f *Fake) Open(_ context.Context, s engine.Service) (engine.Sandbox, error)
 	}
 	f.open[s.Name] = true
 	return &fakeSandbox{f, s}, nil
-}
-
-type fakeSandbox struct {
-	f *Fake
-	s engine.Service
-}
-
-func (b *fakeSandbox) Close() error {
-	b.f.mu.Lock()
-	defer b.f.mu.Unlock()
-	for _, i := range b.f.running {
-		if i.record.Service == b.s.Name {
-			return errors.New("instance " + i.record.Instance + " still runs")
-		}
-	}
-	b.f.open[b.s.Name] = false
-	b.f.order = append(b.f.order, b.s.Name)
-	return nil
-}
-
-func (b *fakeSandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {
-	f := b.f
-	f.mu.Lock()
-	slow := f.slow
-	f.mu.Unlock()
-	if slow > 0 {
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-time.After(slow):
-		}
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.starts[spec.Name]++
-	f.envs[spec.Name] = spec.Env
-	if err := f.failing[spec.Name]; err != nil {
-		return nil, err
-	}
-	if f.running[spec.Name] != nil {
-		return nil, errors.New("instance " + spec.Name + " runs already")
-	}
-	if !f.open[b.s.Name] {
-		return nil, errors.New("sandbox of " + b.s.Name + " is closed")
-	}
-	i := &fakeInstance{
-		f: f, began: time.Now(), done: make(chan struct{}),
-		record: engine.Record{
-			Engine: f.Name(), Service: b.s.Name, Instance: spec.Name,
-			Process: &masterapi.Process{ID: 1<<30 + len(f.starts), Name: "fake"}, Started: "never", Boot: "never",
-		},
-	}
-	f.running[spec.Name] = i
-	return i, nil
-}
-
-type fakeInstance struct {
-	f      *Fake
-	record engine.Record
-	began  time.Time
-	once   sync.Once
-	done   chan struct{}
-	exit   engine.Exit
-}
-
-func (i *fakeInstance) end(err error) {
-	i.once.Do(func() {
-		i.f.with(func() { delete(i.f.running, i.record.Instance) })
-		i.exit = engine.Exit{Err: err, Ran: time.Since(i.began)}
-		close(i.done)
-	})
-}
-
-func (i *fakeInstance) Record() engine.Record { return i.record }
-func (i *fakeInstance) Done() <-chan struct{} { return i.done }
-func (i *fakeInstance) Exit() engine.Exit     { return i.exit }
-func (i *fakeInstance) Output() []string      { return nil }
-
-func (i *fakeInstance) Stats(context.Context) (*host.CPU, *host.Mem) {
-	return &host.CPU{UsedPercent: 1}, &host.Mem{Used: 1}
-}
-
-func (i *fakeInstance) Stop(ctx context.Context) {
-	i.f.mu.Lock()
-	ignoresStop := i.f.ignoresStop
-	i.f.mu.Unlock()
-	if ignoresStop {
-		<-ctx.Done()
-	}
-	i.end(nil)
 }

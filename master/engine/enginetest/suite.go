@@ -4,6 +4,7 @@ package enginetest
 
 import (
 	"context"
+	"crypto/rand"
 	"strings"
 	"testing"
 	"time"
@@ -29,9 +30,12 @@ const (
 
 // Factory makes an engine and the services that run on it.
 type Factory struct {
-	New     func(t *testing.T) engine.Engine
+	New func(t *testing.T) engine.Engine
+	// Next makes the engine of the next master in the place of e, which nobody uses any more; nil: the engine adopts
+	// nothing.
+	Next    func(t *testing.T, e engine.Engine) engine.Engine
 	Service func(t *testing.T, name string, p Program) engine.Service
-	// Alive tells whether anything of the instance is left on the host.
+	// Alive tells whether anything of the instance runs on the host.
 	Alive func(r engine.Record) bool
 }
 
@@ -44,7 +48,7 @@ func Run(t *testing.T, f Factory) {
 		return box
 	}
 	start := func(t *testing.T, box engine.Sandbox, name string) engine.Instance {
-		i, err := box.Start(t.Context(), engine.Spec{Name: name, Env: map[string]string{"X": "1=2"}})
+		i, err := box.Start(t.Context(), engine.Spec{Name: name, Handle: handle(), Env: map[string]string{"X": "1=2"}})
 		require.NoError(t, err)
 		return i
 	}
@@ -72,6 +76,7 @@ func Run(t *testing.T, f Factory) {
 		i := start(t, box, "svc")
 		Ended(t, i)
 		require.NoError(t, i.Exit().Err)
+		stop(t, i, time.Minute) // it is held until then
 		require.NoError(t, box.Close())
 
 		box = open(t, Fails)
@@ -80,6 +85,7 @@ func Run(t *testing.T, f Factory) {
 		require.ErrorContains(t, i.Exit().Err, "exit code")
 		require.ErrorContains(t, i.Exit().Err, "3")
 		require.Contains(t, i.Output(), "boom")
+		stop(t, i, time.Minute)
 		require.NoError(t, box.Close())
 	})
 	t.Run("an instance that ignores SIGTERM is killed", func(t *testing.T) {
@@ -97,6 +103,7 @@ func Run(t *testing.T, f Factory) {
 		Ended(t, i)
 		require.NoError(t, i.Exit().Err)
 		require.False(t, f.Alive(i.Record()))
+		stop(t, i, time.Minute)
 		require.NoError(t, box.Close())
 	})
 	t.Run("what cannot run is an error", func(t *testing.T) {
@@ -128,11 +135,19 @@ func Run(t *testing.T, f Factory) {
 		require.NoError(t, err)
 		i := start(t, box, "svc")
 		Output(t, i, "up")
-		require.NoError(t, e.Reap(t.Context(), []engine.Record{i.Record()}))
+		require.NoError(t, e.Reap(t.Context(), []engine.Record{i.Record()}, nil))
 		require.False(t, f.Alive(i.Record()))
 		Ended(t, i)
+		stop(t, i, time.Minute)
+		require.NoError(t, box.Close())
 	})
+	if f.Next != nil {
+		t.Run("adoption", func(t *testing.T) { runAdoption(t, f) })
+	}
 }
+
+// handle returns one that no other start has.
+func handle() string { return rand.Text() }
 
 func stop(t *testing.T, i engine.Instance, grace time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), grace)

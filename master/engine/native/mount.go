@@ -5,7 +5,6 @@ package native
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -20,6 +19,7 @@ type link struct {
 	target   string // relative to the directory, clean
 	source   string // absolute, without links
 	readonly bool
+	volume   string // empty: the socket of the API
 	what     string // for messages
 }
 
@@ -27,7 +27,7 @@ type link struct {
 func (e *Engine) links(s engine.Service) ([]link, error) {
 	var out []link
 	if e.opts.Socket != "" {
-		out = append(out, link{target: socketPath, source: e.opts.Socket, what: "socket of the API"})
+		out = append(out, link{target: socketPath, source: e.socket(), what: "socket of the API"})
 	}
 	for _, m := range s.Mounts {
 		what := fmt.Sprintf("mount %s of volume %s", m.Path, m.Name)
@@ -39,7 +39,7 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		out = append(out, link{target: target, source: source, readonly: m.ReadOnly, what: what})
+		out = append(out, link{target: target, source: source, readonly: m.ReadOnly, volume: m.Name, what: what})
 	}
 	// Outer paths first, so that the loop below finds one inside another.
 	sort.SliceStable(out, func(i, j int) bool {
@@ -56,6 +56,14 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 	return out, nil
 }
 
+// socket is the path of the API's socket without links above it.
+func (e *Engine) socket() string {
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(e.opts.Socket)); err == nil {
+		return filepath.Join(dir, filepath.Base(e.opts.Socket))
+	}
+	return e.opts.Socket
+}
+
 // source returns where the content of v is. A volume without a path is a folder of the master's data.
 func source(workdir string, v app.Volume, readonly bool) (string, error) {
 	if !v.Managed() {
@@ -67,35 +75,13 @@ func source(workdir string, v app.Volume, readonly bool) (string, error) {
 	return folder.Source(workdir, filepath.Join(folder.Data, v.Name), readonly)
 }
 
-// build makes the directory with its links. Parents are created in the directory only: links has checked that no
-// target lies inside another one.
-func build(dir string, links []link) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
+// writable tells whether the service gets path writable, by this mount or by another one that contains it: then it
+// cannot be read-only, since a link cannot be both.
+func writable(links []link, path string) bool {
 	for _, l := range links {
-		target := filepath.Join(dir, filepath.FromSlash(l.target))
-		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
-			return fmt.Errorf("%s: %w", l.what, err)
-		}
-		if err := os.Symlink(l.source, target); err != nil {
-			return fmt.Errorf("%s: %w", l.what, err)
+		if !l.readonly && folder.Within(path, l.source) {
+			return true
 		}
 	}
-	return nil
-}
-
-// protected returns the sources that are to be read-only. One that the service also gets writable, by another mount
-// that contains it, is left out: a link cannot be both.
-func protected(links []link) (paths []string) {
-	for _, l := range links {
-		writable := !l.readonly
-		for _, o := range links {
-			writable = writable || !o.readonly && folder.Within(l.source, o.source)
-		}
-		if !writable {
-			paths = append(paths, l.source)
-		}
-	}
-	return paths
+	return false
 }

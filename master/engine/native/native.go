@@ -1,66 +1,101 @@
 //go:build unix
 
 // Package native runs services as processes of the host (documents: "Native Engine"). The image of a service names
-// a package: a folder with a program, in one of its volumes.
+// a package: a folder with a program, in one of its volumes. The engine starts no process itself: the keeper does, so
+// that processes outlive the master.
 //
-//	Open   var/run/baetyl/services/<service>/        working directory of every instance
+//	Open   var/run/baetyl/services/<service>/        working directory of every instance, its own user's
 //	         etc/baetyl      ─link─► <workdir>/var/db/baetyl/…   a mount; the link cannot leave the master's folders
 //	         var/run/baetyl.sock ─link─► socket of the API
-//	Start  lib/baetyl/<image>/package.yml ─► entry ─► process in a group of its own
-//	         as root on Linux: in a mount namespace, where the sources of read-only mounts are read-only (Shim)
-//	         stdout, stderr ─► var/log/baetyl/services/<service>.log
-//	Stop   SIGTERM to the group ─► grace ─► SIGKILL to the group
+//	Start  lib/baetyl/<image>/package.yml ─► entry     plan: service, user, what the host allows ─► what the shim does
+//	         ─► keeper ─fork─► launch (user, mounts, capabilities, limits) ─exec─► program, same pid
+//	Adopt  handle in the record ─► the keeper holds it, running or ended ─► the same as after Start
+//	Stop   signal to the process group ─► grace ─► SIGKILL to all that the instance has started: its cgroup
 //
-// It promises that a process and everything in its process group is gone when Done is closed, and that a later master
-// finds by pid, start time and boot what this one left. It isolates nothing else: processes share network, users and
-// files of the host, and one that runs as root can make a read-only mount writable again. A child in a session of its
-// own (setsid) is not stopped.
+// It promises that nothing of an instance is left when Done is closed, as far as the host has cgroups for it, and its
+// process group otherwise; that a later master finds what this one left by the handle of the keeper, and ends what is
+// not wanted; and that it signals no process that is not certain to be one of ours.
 package native
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
+	"sync/atomic"
+	"syscall"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/native/cgroup"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
+	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Folders below the working directory of the master.
-const (
-	servicesDir = "var/run/baetyl/services"
-	socketPath  = "var/run/baetyl.sock"
-)
+// Keeper starts processes and holds them. *keeper.Client implements it; its documentation is the contract.
+type Keeper interface {
+	Start(ctx context.Context, s keeper.Spec) (keeper.Process, error)
+	Signal(handle string, sig syscall.Signal) error
+	Ended(handle string) <-chan struct{}
+	End(handle string) (keeper.End, bool)
+	Tail(handle string) ([]string, error)
+	Release(handle string) error
+}
 
 // Options are what the engine needs to know of the master.
 type Options struct {
-	Workdir string     // absolute
-	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
-	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
-	// Shim says that this program calls Shim when its first argument is ShimArg. Then the engine makes read-only mounts
-	// read-only, where the system allows it (canProtect).
-	Shim bool
-	Log  log.Logger
+	Workdir string           // absolute
+	Socket  string           // absolute path of the API's socket; empty when the API listens on tcp
+	Output  log.Config       // limits of the files that catch stdout and stderr; Path is not used
+	Keeper  Keeper           //
+	Held    []keeper.Process // what the keeper held when this master came
+	Parent  int              // process that holds the instances: they end with it; 0: nobody looks
+	Cgroups *cgroup.Tree     // nil: limits do not hold, and a process that leaves its process group is not followed
+	// Users opens the users of services. It is called when a service needs one, until it succeeds. nil: services run as
+	// the user of the master.
+	Users func() (*user.Registry, error)
+	// NoUsers and NoCgroups say why Users or Cgroups is nil, for people.
+	NoUsers, NoCgroups string
+	Log                log.Logger
 }
 
 // Engine implements engine.Engine.
 type Engine struct {
-	opts     Options
-	probe    sync.Once
-	protects bool // read-only mounts can be made read-only; written under probe
+	opts   Options
+	limits atomic.Pointer[log.Config] // Options.Output, and what Set has made of it
+	probe  sync.Once
+	said   sync.Once        // of lacks
+	can    launch.Abilities // written under probe
+
+	mu   sync.Mutex                // guards what follows
+	held map[string]keeper.Process // of earlier masters, by handle, until adopted or ended
+	open map[string]bool           // services with a sandbox
+
+	usersMu sync.Mutex // guards users
+	users   *user.Registry
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
 // New returns the engine. It opens nothing.
-func New(opts Options) *Engine { return &Engine{opts: opts} }
+func New(opts Options) *Engine {
+	e := &Engine{opts: opts, held: map[string]keeper.Process{}, open: map[string]bool{}}
+	for _, p := range opts.Held {
+		e.held[p.Handle] = p
+	}
+	e.Set(opts.Output)
+	return e
+}
+
+// Set changes Options.Output for the instances that start from now on.
+func (e *Engine) Set(output log.Config) { e.limits.Store(&output) }
 
 // Name is native.
 func (e *Engine) Name() string { return masterapi.ModeNative }
@@ -74,63 +109,106 @@ func (e *Engine) Address(address string) string {
 	return address
 }
 
-// Close removes the folder of the services' directories, which is empty by now.
+// Close removes what is empty by now: the folders of the services' directories, and of their cgroups. A master that
+// leaves its instances to the next one leaves them too.
 func (e *Engine) Close() error {
-	err := os.Remove(filepath.Join(e.opts.Workdir, servicesDir))
-	if errors.Is(err, fs.ErrNotExist) {
+	e.mu.Lock()
+	used := len(e.open) > 0
+	e.mu.Unlock()
+	if used {
 		return nil
+	}
+	err := e.removeEmpty()
+	if e.opts.Cgroups != nil {
+		err = errors.Join(err, e.opts.Cgroups.Close())
 	}
 	return err
 }
 
+func (e *Engine) removeEmpty() error {
+	var errs []error
+	for _, dir := range []string{servicesDir, instancesDir} {
+		if err := os.Remove(filepath.Join(e.opts.Workdir, dir)); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Prepare checks the mounts of the service. Its package is checked when it starts.
 func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
-	_, err := e.links(s)
+	links, err := e.links(s)
+	if err != nil {
+		return err
+	}
+	_, err = e.accountOf(s, links)
 	return err
 }
 
-// Open makes the service's directory anew.
+// Open makes the service's directory, or brings it up to date.
 func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, error) {
 	links, err := e.links(s)
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(e.opts.Workdir, servicesDir, s.Name)
-	if err := os.RemoveAll(dir); err != nil {
-		return nil, fmt.Errorf("clear directory of service: %w", err)
-	}
-	if err := build(dir, links); err != nil {
-		_ = os.RemoveAll(dir) // the error of build is returned
+	a, err := e.accountOf(s, links)
+	if err != nil {
 		return nil, err
 	}
-	l := e.opts.Log.WithField(log.KeyService, s.Name)
-	protect := protected(links)
-	if len(protect) > 0 && !e.canProtect() {
-		protect = nil
+	box := &sandbox{
+		engine: e, service: s, links: links, account: a,
+		dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
+		log: e.opts.Log.WithField(log.KeyService, s.Name),
 	}
-	file := output.File(s.Name)
-	l.WithField("file", file).Infof("output of the service is written to a file")
-	return &sandbox{
-		service:  s,
-		dir:      dir,
-		readonly: protect,
-		log:      l,
-		output:   log.File(filepath.Join(e.opts.Workdir, file), e.opts.Output),
-	}, nil
+	if box.warnings, err = e.give(s, links, &box.account); err != nil {
+		return nil, err
+	}
+	groups, warnings := devices(s.Devices)
+	if box.account.own() {
+		for _, g := range groups {
+			box.account.add(g)
+		}
+		box.warnings = append(box.warnings, warnings...)
+	}
+	if e.opts.Cgroups == nil { // else each instance says it
+		box.warnings = append(box.warnings, e.limitsLost(s.Resources)...)
+	}
+	if err := build(box.dir, links, e.roots(), box.account.uid, box.account.gid); err != nil {
+		return nil, err
+	}
+	for _, w := range box.warnings {
+		box.log.Warnf("%s", w)
+	}
+	box.warnings = append(box.warnings, e.sayLacks()...)
+	box.log.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.open[s.Name] = true
+	return box, nil
 }
 
-// canProtect tells whether read-only mounts can be made read-only. It tries once, and logs why they cannot.
-func (e *Engine) canProtect() bool {
-	e.probe.Do(func() {
-		if !e.opts.Shim {
-			return
+// sayLacks returns what no service has on this host, and logs it once.
+func (e *Engine) sayLacks() []string {
+	lacks := e.lacks(e.abilities())
+	e.said.Do(func() {
+		if len(lacks) > 0 {
+			e.opts.Log.Warnf("this host does not give services all that keeps them apart: %s", strings.Join(lacks, "; "))
 		}
-		err := tryShim(e.opts.Workdir)
-		if err != nil {
-			e.opts.Log.WithField(log.KeyReason, err.Error()).
-				Warnf("read-only mounts are links only: nothing keeps services from writing to them")
-		}
-		e.protects = err == nil
 	})
-	return e.protects
+	return lacks
+}
+
+func (e *Engine) closed(service string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.open, service)
+}
+
+// take hands over a process of an earlier master. It is handed over once.
+func (e *Engine) take(handle string) (keeper.Process, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	p, ok := e.held[handle]
+	delete(e.held, handle)
+	return p, ok
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -16,11 +17,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
+	_ "github.com/baetyl/baetyl/master/engine/native/launch/early" // this program is the shim of its tests
 	"github.com/baetyl/baetyl/protocol/app"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // programs of the suite as scripts.
@@ -35,88 +38,23 @@ var programs = map[enginetest.Program]string{
 
 // TestMain lets this program be the shim of the engine that it tests.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == native.ShimArg {
-		native.Shim(os.Args[2:])
+	if len(os.Args) > 1 && os.Args[1] == launch.Arg {
+		launch.Main()
 	}
 	os.Exit(m.Run())
 }
 
-// host is a working directory of a master with an engine.
-type host struct {
-	*native.Engine
-	dir string
-}
-
-func newHost(t *testing.T) *host {
-	dir, err := filepath.EvalSymlinks(t.TempDir())
-	require.NoError(t, err)
-	h := &host{native.New(native.Options{Workdir: dir, Log: log.Discard()}), dir}
-	t.Cleanup(func() { // what a failing test leaves
-		_ = h.Reap(context.Background(), nil)
-	})
-	return h
-}
-
-func (h *host) path(rel string) string { return filepath.Join(h.dir, rel) }
-
-func (h *host) write(t *testing.T, rel, content string, mode os.FileMode) {
-	require.NoError(t, os.MkdirAll(filepath.Dir(h.path(rel)), 0o755))
-	require.NoError(t, os.WriteFile(h.path(rel), []byte(content), mode))
-}
-
-// service returns a service whose package runs script.
-func (h *host) service(t *testing.T, name, script string) engine.Service {
-	h.write(t, "var/db/baetyl/pkg-"+name+"/package.yml", "entry: bin/run\n", 0o644)
-	h.write(t, "var/db/baetyl/pkg-"+name+"/bin/run", "#!/bin/sh\n"+script+"\n", 0o755)
-	s := engine.Service{Service: app.Service{Name: name, Image: "pkg"}, Volumes: map[string]app.Volume{}}
-	return with(s, "pkg", "var/db/baetyl/pkg-"+name, "lib/baetyl/pkg", true)
-}
-
-// with adds a mount of a volume.
-func with(s engine.Service, volume, path, target string, readonly bool) engine.Service {
-	s.Volumes[volume] = app.Volume{Name: volume, Path: path}
-	s.Mounts = append(s.Mounts, app.Mount{Name: volume, Path: target, ReadOnly: readonly})
-	return s
-}
-
-func (h *host) start(t *testing.T, s engine.Service, env map[string]string) (engine.Sandbox, engine.Instance) {
-	box, err := h.Open(t.Context(), s)
-	require.NoError(t, err)
-	i, err := box.Start(t.Context(), engine.Spec{Name: s.Name, Env: env})
-	require.NoError(t, err)
-	return box, i
-}
-
-func kill(i engine.Instance) {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	i.Stop(ctx)
-}
-
-// alive tells whether a process group has living members.
-func alive(group int) bool {
-	out, _ := exec.Command("ps", "-e", "-o", "pgid=,stat=").Output()
-	for _, line := range strings.Split(string(out), "\n") {
-		f := strings.Fields(line)
-		if len(f) == 2 && f[0] == strconv.Itoa(group) && !strings.HasPrefix(f[1], "Z") {
-			return true
-		}
-	}
-	return false
-}
-
 func TestEngine(t *testing.T) {
-	t.Run("read-only mounts are links", func(t *testing.T) { testEngine(t, false) })
-	t.Run("read-only mounts are read-only", func(t *testing.T) { testEngine(t, true) })
+	t.Run("cgroups", func(t *testing.T) { testEngine(t) })
+	t.Run("no cgroups", func(t *testing.T) { testEngine(t, noCgroups) })
 }
 
-func testEngine(t *testing.T, shim bool) {
+func testEngine(t *testing.T, change ...func(*native.Options)) {
 	hosts := map[*testing.T]*host{}
 	enginetest.Run(t, enginetest.Factory{
 		New: func(t *testing.T) engine.Engine {
-			hosts[t] = newHost(t)
-			hosts[t].Engine = native.New(native.Options{Workdir: hosts[t].dir, Shim: shim, Log: log.Discard()})
-			return hosts[t]
+			hosts[t] = newHost(t, change...)
+			return later{hosts[t]}
 		},
 		Service: func(t *testing.T, name string, p enginetest.Program) engine.Service {
 			s := hosts[t].service(t, name, programs[p])
@@ -127,6 +65,18 @@ func testEngine(t *testing.T, shim bool) {
 		},
 		Alive: func(r engine.Record) bool { return alive(r.Process.ID) },
 	})
+}
+
+// later reaps as the next master: what one has started itself it does not take for left.
+type later struct {
+	*host
+}
+
+func (l later) Reap(ctx context.Context, records, keep []engine.Record) error {
+	for _, r := range records {
+		l.opts.Held = append(l.opts.Held, keeper.Process{Handle: r.Handle, PID: r.Process.ID})
+	}
+	return native.New(l.opts).Reap(ctx, records, keep)
 }
 
 func TestServiceDirectory(t *testing.T) {
@@ -141,12 +91,16 @@ func TestServiceDirectory(t *testing.T) {
 	require.NoError(t, os.MkdirAll(h.path("var/run/baetyl/services/svc/old"), 0o755))
 	require.NoError(t, os.Symlink(h.path("var/db/baetyl/conf"), h.path("var/run/baetyl/services/svc/link")))
 
+	require.NoError(t, h.Reap(t.Context(), nil, nil))
 	box, i := h.start(t, s, nil)
 	enginetest.Ended(t, i)
 	require.NoError(t, i.Exit().Err, i.Output())
 	dir := h.path("var/run/baetyl/services/svc")
 	require.Equal(t, []string{dir, "k: v", "one file"}, i.Output())
 	require.NoDirExists(t, filepath.Join(dir, "old"))
+	require.NoError(t, h.Close())
+	require.DirExists(t, dir, "a master that leaves touches nothing")
+	kill(i)
 	require.NoError(t, box.Close())
 	require.NoDirExists(t, dir)
 	require.FileExists(t, h.path("var/db/baetyl/conf/service.yml"))
@@ -161,7 +115,6 @@ func TestReadOnly(t *testing.T) {
 		t.Skip("this host does not let us mount")
 	}
 	h := newHost(t)
-	h.Engine = native.New(native.Options{Workdir: h.dir, Shim: true, Log: log.Discard()})
 	h.write(t, "var/db/baetyl/conf/service.yml", "k: v\n", 0o644)
 	h.write(t, "var/db/baetyl/both/file", "", 0o644)
 	h.write(t, "var/db/baetyl/one", "", 0o644)
@@ -182,34 +135,6 @@ func TestReadOnly(t *testing.T) {
 	}, i.Output())
 	h.write(t, "var/db/baetyl/conf/service.yml", "the host can write as before\n", 0o644)
 	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
-}
-
-// A failure of execve is explained in the same way with and without a shim. A failure of the shim itself is returned as
-// it is.
-func TestWhyAShimCannotStart(t *testing.T) {
-	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {
-		t.Skip("this host does not let us mount")
-	}
-	h := newHost(t)
-	h.Engine = native.New(native.Options{Workdir: h.dir, Shim: true, Log: log.Discard()})
-	h.write(t, "var/db/baetyl/conf/service.yml", "k: v\n", 0o644)
-	s := with(h.service(t, "svc", "exit 0"), "conf", "var/db/baetyl/conf", "etc/baetyl", true)
-	box, err := h.Open(t.Context(), s)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, box.Close()) }()
-	run := "var/db/baetyl/pkg-svc/bin/run"
-	for content, want := range map[string]string{
-		"#!/missing/python -u\n":          "interpreter /missing/python of run is not installed",
-		"\x7fELF is no program, nor text": "exec format error",
-	} {
-		h.write(t, run, content, 0o755)
-		_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
-		require.ErrorContains(t, err, want)
-	}
-	require.NoError(t, os.RemoveAll(h.path("var/db/baetyl/conf")))
-	_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
-	require.ErrorContains(t, err, "var/db/baetyl/conf read-only: no such file or directory")
-	require.NotContains(t, err.Error(), "loader")
 }
 
 func TestBadMounts(t *testing.T) {
@@ -270,75 +195,18 @@ func TestDataFolderMayBeALink(t *testing.T) {
 }
 
 func TestSocketIsLinked(t *testing.T) {
-	h := newHost(t)
-	h.Engine = native.New(native.Options{Workdir: h.dir, Socket: "/run/some.sock", Log: log.Discard()})
+	h := newHost(t, func(o *native.Options) { o.Socket = "/run/some.sock" })
 	require.Equal(t, "unix://var/run/baetyl.sock", h.Address("unix:///run/some.sock"))
 	require.Equal(t, "tcp://127.0.0.1:50050", h.Address("tcp://127.0.0.1:50050"))
 	_, i := h.start(t, h.service(t, "svc", "readlink var/run/baetyl.sock"), nil)
 	enginetest.Ended(t, i)
 	require.Equal(t, []string{"/run/some.sock"}, i.Output())
+	kill(i)
+	require.Equal(t, []string{"/run/some.sock"}, i.Output(), "also when the keeper has forgotten it")
 
 	s := with(h.service(t, "svc2", "exit 0"), "v", "var/db/baetyl/v", "var", false)
 	_, err := h.Open(t.Context(), s)
 	require.ErrorContains(t, err, "socket of the API lies inside mount var of volume v")
-}
-
-func TestPackages(t *testing.T) {
-	const dir = "var/db/baetyl/pkg-svc/"
-	for name, c := range map[string]struct {
-		change func(t *testing.T, h *host, s *engine.Service)
-		want   string
-	}{
-		"missing": {func(t *testing.T, h *host, s *engine.Service) { s.Image = "hub.baidubce.com/baetyl/cmd:0.1.2" },
-			"open lib/baetyl/hub.baidubce.com/baetyl/cmd/0.1.2/package.yml: no such file or directory; mount the volume"},
-		"image that leaves": {func(t *testing.T, h *host, s *engine.Service) { s.Image = "../../x" }, "image: path"},
-		"no entry": {func(t *testing.T, h *host, s *engine.Service) { h.write(t, dir+"package.yml", "", 0o644) },
-			"lib/baetyl/pkg/package.yml: entry: must not be empty"},
-		"unknown key": {func(t *testing.T, h *host, s *engine.Service) { h.write(t, dir+"package.yml", "entri: x\n", 0o644) },
-			`lib/baetyl/pkg/package.yml: entri: unknown key; did you mean "entry"?`},
-		"entry that leaves": {func(t *testing.T, h *host, s *engine.Service) {
-			h.write(t, dir+"package.yml", "entry: ../../../bin/sh\n", 0o644)
-		}, "'..' is not allowed"},
-		"entry is a link out": {func(t *testing.T, h *host, s *engine.Service) {
-			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
-			require.NoError(t, os.Symlink("/bin/sh", h.path(dir+"bin/run")))
-		}, "leads out of the package"},
-		"entry is missing": {func(t *testing.T, h *host, s *engine.Service) {
-			require.NoError(t, os.Remove(h.path(dir+"bin/run")))
-		}, "bin/run is not in the package"},
-		"entry is a folder": {func(t *testing.T, h *host, s *engine.Service) {
-			h.write(t, dir+"package.yml", "entry: bin\n", 0o644)
-		}, "bin is not a file"},
-		"missing interpreter": {func(t *testing.T, h *host, s *engine.Service) {
-			h.write(t, dir+"bin/run", "#!/usr/bin/python2.7.missing -u\n", 0o755)
-		}, "interpreter /usr/bin/python2.7.missing of run is not installed"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			h := newHost(t)
-			s := h.service(t, "svc", "exit 0")
-			c.change(t, h, &s)
-			box, err := h.Open(t.Context(), s)
-			require.NoError(t, err)
-			_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
-			require.ErrorContains(t, err, c.want)
-			require.NoError(t, box.Close())
-		})
-	}
-}
-
-// An archive without modes gives a program that is not executable; it becomes executable, and only its owner can write
-// it.
-func TestEntryBecomesExecutable(t *testing.T) {
-	h := newHost(t)
-	s := h.service(t, "svc", "exit 0")
-	entry := h.path("var/db/baetyl/pkg-svc/bin/run")
-	require.NoError(t, os.Chmod(entry, 0o644))
-	_, i := h.start(t, s, nil)
-	enginetest.Ended(t, i)
-	require.NoError(t, i.Exit().Err)
-	info, err := os.Stat(entry)
-	require.NoError(t, err)
-	require.Equal(t, os.FileMode(0o755), info.Mode().Perm())
 }
 
 func TestEnvironment(t *testing.T) {
@@ -365,10 +233,10 @@ func TestOutputGoesToTheFileOfTheService(t *testing.T) {
 	require.NoError(t, box.Close())
 	data, err := os.ReadFile(h.path("var/log/baetyl/services/svc.log"))
 	require.NoError(t, err)
-	require.Equal(t, 100000, strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
-	lines := strings.Split(strings.TrimSpace(string(data)), "\n")
-	require.Len(t, lines, 3)
-	require.Regexp(t, `^\d{4}-\d\d-\d\dT\S+ \[svc\] no line enderr$`, lines[2])
+	require.True(t, 100000 == strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
+	for _, want := range []string{`stdout: x+`, `stdout: no line end`, `stderr: err`} {
+		require.True(t, regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\S+ \[svc\] `+want+`$`).Match(data), want)
+	}
 }
 
 // A process that left the group and holds the pipe does not hold up its instance.
@@ -395,50 +263,6 @@ wait`
 	require.NoError(t, ctx.Err())
 	require.FileExists(t, h.path("var/db/baetyl/log/done"))
 	require.False(t, alive(i.Record().Process.ID))
-}
-
-func TestReap(t *testing.T) {
-	running := func(t *testing.T, h *host, script string) engine.Instance {
-		s := h.service(t, "svc", script)
-		_, i := h.start(t, s, map[string]string{
-			"BAETYL_SERVICE_NAME": "svc", "BAETYL_SERVICE_INSTANCE_NAME": "svc", "BAETYL_SERVICE_MODE": "native",
-		})
-		enginetest.Output(t, i, "up")
-		return i
-	}
-	t.Run("without a record", func(t *testing.T) { // killed between start and writing
-		h := newHost(t)
-		i := running(t, h, "echo up; exec sleep 1000")
-		require.NoError(t, h.Reap(t.Context(), nil))
-		require.False(t, alive(i.Record().Process.ID))
-		require.NoDirExists(t, h.path("var/run/baetyl/services"))
-	})
-	t.Run("what ignores SIGTERM", func(t *testing.T) {
-		h := newHost(t)
-		i := running(t, h, "trap '' TERM; echo up; while :; do sleep 0.05; done")
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
-		defer cancel()
-		require.NoError(t, h.Reap(ctx, []engine.Record{i.Record()}))
-		require.False(t, alive(i.Record().Process.ID))
-	})
-	t.Run("not a process of others", func(t *testing.T) {
-		h := newHost(t)
-		i := running(t, h, "echo up; exec sleep 1000")
-		foreign := exec.Command("sleep", "1000")
-		foreign.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		foreign.Dir = h.dir
-		require.NoError(t, foreign.Start())
-		defer func() { _ = foreign.Process.Kill(); _ = foreign.Wait() }()
-		forged := i.Record()
-		forged.Process.ID, forged.Started = foreign.Process.Pid, "1" // the pid was used again
-		require.NoError(t, h.Reap(t.Context(), []engine.Record{forged}))
-		require.True(t, alive(foreign.Process.Pid))
-
-		earlier := i.Record()
-		earlier.Process.ID, earlier.Boot = foreign.Process.Pid, "another boot"
-		require.NoError(t, h.Reap(t.Context(), []engine.Record{earlier}))
-		require.True(t, alive(foreign.Process.Pid))
-	})
 }
 
 func TestExitErrorNamesTheSignal(t *testing.T) {

@@ -3,79 +3,175 @@
 package native
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
+// maxManifest is how large package.yml may be, in bytes.
+const maxManifest = 1 << 20
+
+var errNotFile = errors.New("is not a file")
+
 // manifest is package.yml.
 type manifest struct {
 	Entry string `yaml:"entry" json:"entry"` // program, relative to the package
 }
 
-// findEntry returns the absolute path of the program of the package that image names, in the service's directory dir:
-// a ':' of the image becomes a '/', as in lib/baetyl/hub.baidubce.com/baetyl/cmd/0.1.2.
-func findEntry(dir, image string) (string, error) {
+// program is what a package starts.
+type program struct {
+	path string // of its entry in the source of the volume; no link of the service leads there
+	root string // of the package
+}
+
+// findEntry returns the program of the package that image names: a ':' of the image becomes a '/', as in
+// lib/baetyl/hub.baidubce.com/baetyl/cmd/0.1.2. It is looked up in the sources of links, not in the directory of the
+// service, which can put other links there.
+func findEntry(links []link, image string) (program, error) {
 	name, err := app.CleanPath(strings.ReplaceAll(strings.TrimSpace(image), ":", "/"))
 	if err != nil {
-		return "", fmt.Errorf("image: %w", err)
+		return program{}, fmt.Errorf("image: %w", err)
 	}
 	rel := filepath.Join("lib/baetyl", filepath.FromSlash(name))
 	file := filepath.Join(rel, "package.yml")
-	data, err := conf.ReadFile(filepath.Join(dir, file))
+	const text = "open %s: no such file or directory; mount the volume that holds package %q at %s"
+	missing := fmt.Errorf(text, file, image, rel)
+	volume, inner := "", ""
+	for _, l := range links {
+		if rest, ok := strings.CutPrefix(rel+"/", l.target+"/"); ok {
+			volume, inner = l.source, rest
+		}
+	}
+	if volume == "" {
+		return program{}, missing
+	}
+	root, err := openBelow(volume, inner)
 	if errors.Is(err, fs.ErrNotExist) {
-		const text = "open %s: no such file or directory; mount the volume that holds package %q at %s"
-		return "", fmt.Errorf(text, file, image, rel)
+		return program{}, missing
 	}
 	if err != nil {
-		return "", err
+		return program{}, err
 	}
-	var m manifest
-	// A package may come from anywhere, so it must not read the master's variables.
-	none := func(string) (string, bool) { return "", false }
-	if err := conf.Parse(file, data, &m, conf.Env(none)); err != nil {
-		return "", err
+	defer root.Close()
+	m, err := readManifest(root, file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return program{}, missing
 	}
-	if m.Entry == "" {
-		return "", fmt.Errorf("%s: entry: must not be empty; write the path of the program in the package", file)
+	if err != nil {
+		return program{}, err
 	}
 	entry, err := app.CleanPath(m.Entry)
 	if err != nil {
-		return "", fmt.Errorf("%s: entry: %w", file, err)
+		return program{}, fmt.Errorf("%s: entry: %w", file, err)
 	}
-	root, err := filepath.EvalSymlinks(filepath.Join(dir, rel))
+	if err := checkEntry(root, filepath.FromSlash(entry)); err != nil {
+		return program{}, fmt.Errorf("%s: entry: %w", file, err)
+	}
+	source := filepath.Join(volume, inner)
+	return program{path: filepath.Join(source, filepath.FromSlash(entry)), root: source}, nil
+}
+
+// openBelow opens the folder inner of a volume. A link in the volume cannot lead out of it.
+func openBelow(volume, inner string) (*os.Root, error) {
+	root, err := os.OpenRoot(volume)
+	if err != nil || inner == "" {
+		return root, err
+	}
+	defer root.Close()
+	return root.OpenRoot(filepath.Clean(inner))
+}
+
+// openFile opens a regular file to read. It does not wait for the other end of a pipe.
+func openFile(root *os.Root, name string) (*os.File, error) {
+	f, err := root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	path := filepath.Join(dir, rel, filepath.FromSlash(entry))
-	real, err := filepath.EvalSymlinks(path)
+	return f, checkRegular(f)
+}
+
+// openRegular is openFile for an absolute path.
+func openRegular(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", fmt.Errorf("%s: entry: %s is not in the package", file, m.Entry)
+		return nil, err
 	}
-	if !folder.Within(real, root) {
-		return "", fmt.Errorf("%s: entry: %s leads out of the package, to %s", file, m.Entry, real)
+	return f, checkRegular(f)
+}
+
+// checkRegular closes f unless it is a regular file.
+func checkRegular(f *os.File) error {
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotFile
 	}
-	info, err := os.Stat(real)
 	if err != nil {
-		return "", err
+		_ = f.Close() // the error before is returned
 	}
-	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s: entry: %s is not a file", file, m.Entry)
+	return err
+}
+
+// readManifest reads package.yml; file is its name for messages.
+func readManifest(root *os.Root, file string) (m manifest, err error) {
+	f, err := openFile(root, "package.yml")
+	if err != nil {
+		return m, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
+	if err != nil {
+		return m, fmt.Errorf("read %s: %w", file, err)
+	}
+	if len(data) > maxManifest {
+		return m, fmt.Errorf("%s: has more than %d bytes", file, maxManifest)
+	}
+	// A package may come from anywhere, so it must not read the master's variables.
+	none := func(string) (string, bool) { return "", false }
+	if err := conf.Parse(file, data, &m, conf.Env(none)); err != nil {
+		return m, err
+	}
+	if m.Entry == "" {
+		return m, fmt.Errorf("%s: entry: must not be empty; write the path of the program in the package", file)
+	}
+	return m, nil
+}
+
+// checkEntry checks that entry is a file of the package, and makes it executable. No link leads out of root, also none
+// that is made meanwhile.
+func checkEntry(root *os.Root, entry string) error {
+	f, err := openFile(root, entry)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%s is not in the package", entry)
+	case errors.Is(err, errNotFile):
+		return fmt.Errorf("%s %w", entry, err)
+	case err != nil:
+		to, linkErr := filepath.EvalSymlinks(filepath.Join(root.Name(), entry))
+		if linkErr == nil && !folder.Within(to, root.Name()) {
+			return fmt.Errorf("%s leads out of the package, to %s", entry, to)
+		}
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
 	}
 	if info.Mode()&0o111 == 0 { // unpacked from an archive without modes
-		if err := os.Chmod(real, 0o755); err != nil {
-			return "", fmt.Errorf("make entry executable: %w", err)
+		if err := f.Chmod(0o755); err != nil {
+			return fmt.Errorf("make entry executable: %w", err)
 		}
 	}
-	return path, nil
+	return nil
 }
 
 // explain says what is missing when the system answers "no such file" to the start of an existing program: the
@@ -84,13 +180,7 @@ func explain(entry string, err error) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	f, openErr := os.Open(entry)
-	if openErr != nil {
-		return err
-	}
-	defer f.Close()
-	line, _ := bufio.NewReaderSize(f, 256).ReadString('\n') // a file without a line end is not a script either
-	if fields := strings.Fields(strings.TrimPrefix(line, "#!")); strings.HasPrefix(line, "#!") && len(fields) > 0 {
+	if fields := shebang(entry); len(fields) > 0 {
 		return fmt.Errorf("interpreter %s of %s is not installed", fields[0], filepath.Base(entry))
 	}
 	return fmt.Errorf("%w (or its loader is not installed: the program is for another system)", err)

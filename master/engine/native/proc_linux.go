@@ -2,24 +2,11 @@ package native
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
-
-// awaitEnd returns when the child pid has ended, and leaves it to be reaped.
-func awaitEnd(pid int) {
-	for {
-		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
-		if !errors.Is(err, unix.EINTR) {
-			return
-		}
-	}
-}
 
 // stat is what /proc/<pid>/stat says (proc_pid_stat(5)).
 type stat struct {

@@ -4,20 +4,11 @@ package native
 
 import (
 	"strconv"
-	"time"
 
 	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/process"
 	"golang.org/x/sys/unix"
 )
-
-// awaitEnd returns when the child pid has ended, and leaves it to be reaped. There is no call for that here, so it
-// polls.
-func awaitEnd(pid int) {
-	for startOf(pid) != "" {
-		time.Sleep(200 * time.Millisecond)
-	}
-}
 
 // startOf returns when the process started, in a form that is only compared; empty when there is no such process.
 func startOf(pid int) string {

@@ -6,240 +6,200 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/master/engine/output"
-	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host"
-	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
 const (
-	orphanGrace    = 2 * time.Second       // for SIGTERM to end what a process left in its group
-	orphanInterval = 20 * time.Millisecond // between checks of the group
+	orphanGrace    = 2 * time.Second       // for SIGTERM to end what a program has left of itself
+	orphanInterval = 20 * time.Millisecond // between looks at what is left
 	killTimeout    = 5 * time.Second       // for SIGKILL to work; a process that waits for a broken device ignores it
-	outputTimeout  = time.Second           // for the output, when a process outside the group still holds the pipe
 )
 
-// sandbox implements engine.Sandbox.
-type sandbox struct {
-	service  engine.Service
-	dir      string
-	readonly []string // sources that the instances cannot write to
-	log      log.Logger
-	output   io.WriteCloser
-}
-
-// Close removes the service's directory. The links in it are removed, not what they lead to.
-func (s *sandbox) Close() error {
-	return errors.Join(s.output.Close(), os.RemoveAll(s.dir))
-}
-
-// Start starts the package's program.
-func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	entry, err := findEntry(s.dir, s.service.Image)
-	if err != nil {
-		return nil, err
-	}
-	r, w, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	start := func() (*exec.Cmd, error) {
-		cmd := &exec.Cmd{
-			Path: entry, Args: append([]string{spec.Name}, s.service.Args...),
-			Dir: s.dir, Env: environ(s.dir, spec.Env),
-			Stdout: w, Stderr: w,
-			SysProcAttr: &syscall.SysProcAttr{Setpgid: true},
-		}
-		if len(s.readonly) == 0 {
-			return cmd, cmd.Start()
-		}
-		viaShim(cmd, s.readonly)
-		return cmd, startShim(cmd)
-	}
-	cmd, err := start()
-	for tries := 0; errors.Is(err, syscall.ETXTBSY) && tries < 20; tries++ {
-		// "Text file busy": a process that was forked while the file was written still has it open for a moment.
-		time.Sleep(10 * time.Millisecond)
-		cmd, err = start()
-	}
-	_ = w.Close() // the process has its own
-	if err != nil {
-		_ = r.Close()
-		return nil, explain(entry, err)
-	}
-	i := &instance{
-		cmd: cmd, began: time.Now(), done: make(chan struct{}),
-		out:   &output.Output{Instance: spec.Name, To: s.output},
-		meter: &measure.ProcessMeter{PID: cmd.Process.Pid},
-		log:   s.log.WithField(log.KeyInstance, spec.Name).WithField(log.KeyPID, cmd.Process.Pid),
-		record: engine.Record{
-			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name,
-			Process: &masterapi.Process{ID: cmd.Process.Pid, Name: filepath.Base(entry)},
-			Started: startOf(cmd.Process.Pid), Boot: bootID(),
-		},
-	}
-	go i.wait(r)
-	return i, nil
-}
-
-// environ is the environment of a process: the inherited variables of the master, and vars, which win.
-func environ(dir string, vars map[string]string) []string {
-	all := map[string]string{}
-	for _, kv := range os.Environ() {
-		if k, v, ok := strings.Cut(kv, "="); ok && inherited(k) {
-			all[k] = v
-		}
-	}
-	for k, v := range vars {
-		all[k] = v
-	}
-	all["PWD"] = dir
-	out := make([]string, 0, len(all))
-	for k, v := range all {
-		out = append(out, k+"="+v)
-	}
-	return out
-}
-
-// inherited tells which variables of the master its services get: those for paths, language and proxies. The others may
-// hold secrets.
-func inherited(name string) bool {
-	switch strings.ToUpper(name) {
-	case "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY":
-		return true
-	}
-	switch name {
-	case "PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR":
-		return true
-	}
-	return strings.HasPrefix(name, "LC_")
-}
-
-// instance implements engine.Instance: a process that leads a process group.
+// instance implements engine.Instance: a process that the keeper holds, with all that it has started.
 //
-//	running ──leader ends──► group is asked to end ─► killed if it does not ─► leader reaped ─► Done
+//	running ──leader ends──► what it left is asked to end ─► killed if it does not ─► Done ──Stop──► forgotten
 //
-// The leader stays a zombie until the group is empty. Until then no other process can get its pid, and a signal to the
-// group reaches no other process.
+// What belongs to it is what is in its cgroup; without one, what is in its process group.
 type instance struct {
-	cmd    *exec.Cmd
-	began  time.Time
-	out    *output.Output
-	meter  *measure.ProcessMeter
-	log    log.Logger
-	record engine.Record
+	keeper  Keeper
+	held    keeper.Process
+	record  engine.Record
+	signals syscall.Signal // asks it to end
+	tree    *tree
+	private string   // folder of the instance
+	notes   []string // warnings that hold from the start on
+	meter   *meter
+	log     log.Logger
 
-	mu       sync.Mutex // guards reaped and stopping, and signals against reaping
-	reaped   bool
+	mu       sync.Mutex
 	stopping bool
 
-	done chan struct{} // closed by wait
-	exit engine.Exit   // written before done is closed
+	forget sync.Once
+	done   chan struct{} // closed by wait
+	exit   engine.Exit   // written before done is closed
+	oom    int           // processes that the kernel has killed, written before done is closed
+	tail   []string      // last lines, written before done is closed: the keeper forgets them with Stop
 }
 
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
-func (i *instance) Output() []string      { return i.out.Last() }
 
-func (i *instance) Stats(context.Context) (*host.CPU, *host.Mem) { return i.meter.Get() }
+// Output asks the keeper while the instance runs; when that is gone, so is this master in a moment.
+func (i *instance) Output() []string {
+	select {
+	case <-i.done:
+		return i.tail
+	default:
+		return i.lines()
+	}
+}
 
-// Stop ends the process group: SIGTERM, and SIGKILL when ctx ends.
+func (i *instance) lines() []string {
+	lines, err := i.keeper.Tail(i.held.Handle)
+	if err != nil {
+		return nil
+	}
+	return lines
+}
+
+// Stats measures the cgroup; what that does not count is measured of the leader alone.
+func (i *instance) Stats(context.Context) (*host.CPU, *host.Mem) { return i.meter.get(i.tree.in) }
+
+// Warnings adds what has happened since the start.
+func (i *instance) Warnings() []string {
+	out := append([]string(nil), i.notes...)
+	n := 0
+	select {
+	case <-i.done:
+		n = i.oom
+		if n > 0 && i.exit.Err != nil {
+			n = 0 // the error says it
+		}
+	default:
+		n = i.tree.oom()
+	}
+	if n > 0 {
+		out = append(out, fmt.Sprintf("a process of the instance was killed by the kernel: %s (%d times)", outOfMemory, n))
+	}
+	return out
+}
+
+const outOfMemory = "out of memory (OOM), see resources.memory.limit"
+
+// Stop ends the instance, with its signal, and SIGKILL when ctx ends. Then nothing of it is held any more.
 func (i *instance) Stop(ctx context.Context) {
 	i.mu.Lock()
 	i.stopping = true
 	i.mu.Unlock()
-	i.signal(syscall.SIGTERM)
+	select {
+	case <-i.done:
+	default:
+		i.end(ctx)
+	}
+	i.forget.Do(func() {
+		i.removeFiles()
+		if err := i.keeper.Release(i.held.Handle); err != nil {
+			i.log.WithError(err).Warnf("keeper does not forget the instance, which has ended")
+		}
+	})
+}
+
+func (i *instance) end(ctx context.Context) {
+	i.signal(i.signals)
+	i.signal(syscall.SIGCONT) // one that was stopped takes the signal only then
 	select {
 	case <-i.done:
 		return
 	case <-ctx.Done():
 	}
 	i.log.Warnf("instance did not end within the grace time and is killed (SIGKILL)")
-	i.signal(syscall.SIGKILL)
+	i.kill()
 	<-i.done
 }
 
-// signal sends sig to the whole group, unless its number may have been reused.
+// signal sends sig to the process group as long as its leader has not ended.
 func (i *instance) signal(sig syscall.Signal) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if !i.reaped {
-		_ = syscall.Kill(-i.cmd.Process.Pid, sig) // an error means that the group has ended
-	}
+	_ = i.keeper.Signal(i.held.Handle, sig) // an error means that it has ended, or that the keeper has
+}
+
+func (i *instance) kill() {
+	i.signal(syscall.SIGKILL)
+	i.tree.kill()
 }
 
 // wait waits for the end of the process. One goroutine runs it.
-func (i *instance) wait(r *os.File) {
-	copied := make(chan struct{})
-	go func() {
-		defer close(copied)
-		i.out.Copy(r)
-	}()
-	awaitEnd(i.cmd.Process.Pid)
-	ran := time.Since(i.began)
-	i.clearGroup()
-	i.mu.Lock()
-	err := i.cmd.Wait()
-	i.reaped = true
-	i.mu.Unlock()
-	_ = r.SetReadDeadline(time.Now().Add(outputTimeout))
-	<-copied
-	_ = r.Close()
-	if err != nil {
-		err = fmt.Errorf("process exit code: %w", err)
+func (i *instance) wait() {
+	<-i.keeper.Ended(i.held.Handle)
+	end, ok := i.keeper.End(i.held.Handle)
+	i.clear()
+	i.oom, i.tail = i.tree.oom(), i.lines()
+	if ok {
+		i.exit = engine.Exit{Err: endError(end, i.oom), Ran: end.At.Sub(i.held.Started)}
+	} else {
+		i.exit = engine.Exit{Err: errors.New("process exit code: unknown to the keeper"), Ran: time.Since(i.held.Started)}
 	}
-	i.exit = engine.Exit{Err: err, Ran: ran}
+	_ = os.RemoveAll(i.private) // Stop says why it cannot
 	close(i.done)
 }
 
-// clearGroup ends what the leader left in its group. While the instance is being stopped, Stop kills the group
-// when its context ends.
-func (i *instance) clearGroup() {
-	pid := i.cmd.Process.Pid
-	if len(groupOf(pid)) == 0 {
+// endError is nil for status 0.
+func endError(end keeper.End, oom int) error {
+	var err error
+	switch {
+	case end.Signal == int(syscall.SIGKILL) && oom > 0:
+		return fmt.Errorf("process exit code: killed by the kernel: %s", outOfMemory)
+	case end.Signal != 0:
+		err = fmt.Errorf("process exit code: signal: %s", syscall.Signal(end.Signal))
+	case end.Code != 0:
+		err = fmt.Errorf("process exit code: exit status %d", end.Code)
+	}
+	if err != nil && oom > 0 {
+		err = fmt.Errorf("%w; the kernel has killed a process of it: %s", err, outOfMemory)
+	}
+	return err
+}
+
+// clear ends what the leader left. While the instance is being stopped, Stop kills it when its context ends; what had
+// left the process group has not been asked by then, and is asked now.
+func (i *instance) clear() {
+	if !i.tree.populated() {
 		return
 	}
-	i.signal(syscall.SIGTERM)
+	i.tree.signal(syscall.SIGTERM)
+	i.tree.signal(syscall.SIGCONT)
 	deadline := time.Now().Add(orphanGrace)
 	killed := time.Time{}
-	for len(groupOf(pid)) > 0 {
+	for i.tree.populated() {
 		now := time.Now()
 		i.mu.Lock()
 		stopping := i.stopping
 		i.mu.Unlock()
 		if killed.IsZero() && !stopping && now.After(deadline) {
 			killed = now
-			i.signal(syscall.SIGKILL)
+		}
+		if !killed.IsZero() {
+			i.tree.kill() // again and again: what forks meanwhile is killed too
 		}
 		if !killed.IsZero() && now.Sub(killed) > killTimeout {
-			i.log.Errorf("processes %v of the instance's group cannot be killed and keep running", groupOf(pid))
+			i.log.Errorf("processes of the instance cannot be killed and keep running")
 			return
 		}
 		time.Sleep(orphanInterval)
 	}
 }
 
-// groupOf returns the living processes of a process group.
-func groupOf(group int) (pids []int) {
-	for _, pid := range processes() {
-		if g, ok := groupOfLiving(pid); ok && g == group {
-			pids = append(pids, pid)
-		}
+func (i *instance) removeFiles() {
+	err := errors.Join(os.RemoveAll(i.private), i.tree.remove())
+	if err != nil {
+		i.log.WithError(err).Warnf("cannot remove what belongs to the instance, which has ended")
 	}
-	return pids
 }

@@ -1,74 +1,52 @@
-// Package output writes the output of instances to the file of their service, the same for every engine.
-//
-//	stdout, stderr ─► Copy ─► <service>.log   each line with time and instance
-//	                       └► Last            the last lines, for inspect
+// Package output says where the output of instances goes, the same for every engine. utils/logfile writes it.
 package output
 
 import (
-	"bufio"
-	"errors"
-	"io"
+	"context"
 	"path/filepath"
-	"strings"
-	"sync"
 	"time"
-)
 
-const (
-	lineCap   = 64 << 10 // bytes of one line in the log file; a longer one goes on in the next
-	tailLines = 20       // kept in memory
-	tailCap   = 200      // bytes of a kept line
+	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 // Dir is where the files are, relative to the master's working directory.
 const Dir = "var/log/baetyl/services"
 
+// diskTimeout is how long the disk has for the last lines.
+const diskTimeout = time.Second
+
 // File returns the path of a service's file, relative to the working directory.
 func File(service string) string { return filepath.Join(Dir, service+".log") }
 
-// Output is the output of one instance. Its methods may be called from any goroutine.
-type Output struct {
-	Instance string
-	To       io.Writer // file of the service; several instances write to it at once
-
-	mu   sync.Mutex
-	tail []string
-}
-
-// Copy reads until the end of r. When the log file cannot be written, lines are lost, but
-// r is read on, so that the instance never blocks.
-func (o *Output) Copy(r io.Reader) {
-	in := bufio.NewReaderSize(r, lineCap)
-	for {
-		line, err := in.ReadSlice('\n') // bufio.ErrBufferFull: a part of a long line
-		if len(line) > 0 {
-			o.line(strings.TrimRight(string(line), "\r\n"))
-		}
-		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+// Open returns the file of a service's output in the working directory dir, with the limits of c. What is in it stays.
+// to is told once when the file cannot be written, and when it can be again.
+func Open(dir, service string, c log.Config, to log.Logger) *logfile.File {
+	limits := log.Limits(c)
+	limits.Report = func(err error) {
+		if err != nil {
+			to.WithError(err).Errorf("output of the service cannot be written; what is more than the buffer takes is dropped")
 			return
 		}
+		to.Infof("output of the service is written again")
 	}
+	return logfile.New(filepath.Join(dir, File(service)), limits)
 }
 
-func (o *Output) line(text string) {
-	_, _ = io.WriteString(o.To, time.Now().Format("2006-01-02T15:04:05.000Z07:00")+" ["+o.Instance+"] "+text+"\n")
-	if strings.TrimSpace(text) == "" {
+// Close writes what is left and closes the file. A disk that takes it no more within a second is given up.
+func Close(f *logfile.File) error {
+	ctx, cancel := context.WithTimeout(context.Background(), diskTimeout)
+	defer cancel()
+	return f.Close(ctx)
+}
+
+// Settle waits until what an instance wrote is in the file, before its end is told. It does not wait for a disk that is
+// in trouble.
+func Settle(f *logfile.File) {
+	if f.Trouble() != nil {
 		return
 	}
-	if len(text) > tailCap {
-		text = text[:tailCap] + "…"
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if len(o.tail) == tailLines {
-		o.tail = append(o.tail[:0], o.tail[1:]...)
-	}
-	o.tail = append(o.tail, strings.ToValidUTF8(text, "?"))
-}
-
-// Last returns the last lines that were not empty.
-func (o *Output) Last() []string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return append([]string(nil), o.tail...)
+	ctx, cancel := context.WithTimeout(context.Background(), diskTimeout)
+	defer cancel()
+	_ = f.Flush(ctx) // the lines come later; the master has been told
 }

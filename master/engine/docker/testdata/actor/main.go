@@ -72,6 +72,25 @@ func main() {
 			fmt.Println("n=" + strconv.Itoa(n))
 			time.Sleep(50 * time.Millisecond)
 		}
+	case "flood": // so many lines, 2,000 a second, in turns to stdout and stderr
+		total, _ := strconv.Atoi(os.Args[2])
+		began := time.Now()
+		for n := 0; n < total; n++ {
+			if ahead := time.Duration(n)*time.Second/2000 - time.Since(began); ahead > 0 {
+				time.Sleep(ahead)
+			}
+			fmt.Fprintf([]*os.File{os.Stdout, os.Stderr}[n%2], "n=%d.\n", n)
+		}
+	case "int": // ends with SIGINT alone, and says so
+		signal.Ignore(syscall.SIGTERM)
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGINT)
+		fmt.Println("up")
+		<-asked
+		fmt.Println("asked")
+	case "who":
+		fmt.Println("uid", os.Getuid(), "gid", os.Getgid())
+		forever()
 	case "write": // tells whether a file can be written
 		fmt.Println("error:", os.WriteFile(os.Args[2], []byte("x"), 0o644) != nil)
 		forever()

@@ -1,0 +1,27 @@
+package cmd
+
+import (
+	"github.com/baetyl/baetyl/master"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/docker"
+	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+func pulls(cfg master.Config) docker.Pull {
+	p := cfg.Docker.Pull
+	return docker.Pull{Policy: p.Policy, Timeout: p.Timeout, Parallel: p.Parallel}
+}
+
+// apply returns what sets the keys of the log and of the engine that a reload has changed.
+func apply(l *log.Root, e engine.Engine) func(master.Config) {
+	return func(cfg master.Config) {
+		l.Reconfigure(cfg.Logger)
+		switch e := e.(type) {
+		case *docker.Engine:
+			e.Set(cfg.Logger, pulls(cfg))
+		case *native.Engine:
+			e.Set(cfg.Logger)
+		}
+	}
+}

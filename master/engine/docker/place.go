@@ -1,0 +1,173 @@
+//go:build unix
+
+package docker
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/baetyl/baetyl/utils/logfile"
+)
+
+// place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
+// stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
+// last line on, and what the file has of that millisecond is passed over.
+type place struct {
+	streams [2]progress // stdout, stderr
+}
+
+// progress is where one stream is.
+type progress struct {
+	at       time.Time // of the last line, in milliseconds; zero: none
+	lines    []string  // with that time, as far as the file has them in one line (partCap)
+	passing  bool      // lines are passed over, until one is new
+	passed   int       // of lines
+	complete bool      // of a search: nothing further back matters
+}
+
+var streamNames = [2]string{logfile.Stdout, logfile.Stderr}
+
+// partCap is what the file has in one line (logfile).
+const partCap = 64 << 10
+
+// since is when the daemon is asked from; from there on take passes over what is in the file.
+func (p *place) since() string {
+	first := p.streams[0].at
+	for n := range p.streams {
+		s := &p.streams[n]
+		s.passing, s.passed = true, 0
+		if s.at.Before(first) {
+			first = s.at
+		}
+	}
+	if first.IsZero() {
+		return ""
+	}
+	return first.Format(time.RFC3339Nano)
+}
+
+// take tells whether a line is new, and remembers it then.
+func (p *place) take(stream int, at time.Time, text string) bool {
+	s := &p.streams[stream]
+	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
+	if s.passing && (at.Before(s.at) || at.Equal(s.at) && s.pass(text)) {
+		return false
+	}
+	s.passing = false
+	if !at.Equal(s.at) {
+		s.at, s.lines = at, s.lines[:0]
+	}
+	s.lines = append(s.lines, text)
+	return true
+}
+
+// pass tells whether the next line of that millisecond in the file is text. A master that was killed while it wrote has
+// left half of the line there, before the whole one or without it.
+func (s *progress) pass(text string) bool {
+	for s.passed < len(s.lines) && s.lines[s.passed] != text && strings.HasPrefix(text, s.lines[s.passed]) {
+		s.passed++
+	}
+	if s.passed == len(s.lines) || s.lines[s.passed] != text {
+		return false
+	}
+	s.passed++
+	return true
+}
+
+// findPlace reads the file of a service, and the one before it, from their ends. A stream of which there is no line has
+// everything still to come; but when the files do not reach back to began, when the container started, only what is
+// younger than they are.
+func findPlace(path, instance string, began time.Time) (*place, error) {
+	p := &place{}
+	paths := []string{path}
+	before, err := logfile.Rotated(path)
+	if before != "" {
+		paths = append(paths, before)
+	}
+	var oldest time.Time
+	for _, path := range paths {
+		first, err2 := p.search(path, instance)
+		err = errors.Join(err, err2)
+		if !first.IsZero() {
+			oldest = first
+		}
+	}
+	for n := range p.streams {
+		s := &p.streams[n]
+		slices.Reverse(s.lines) // they were found from the last one on
+		if s.at.IsZero() && oldest.Sub(began) > time.Minute {
+			s.at = oldest
+		}
+	}
+	return p, err
+}
+
+// search reads one file from its end, until it knows the last lines of both streams. It returns the time of the first
+// line, zero if it did not come that far.
+func (p *place) search(path, instance string) (first time.Time, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return time.Time{}, nil
+	}
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
+	}
+	defer f.Close()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
+	}
+	var rest []byte // beginning of the lines that were read, whose beginning was not
+	for end > 0 && !(p.streams[0].complete && p.streams[1].complete) {
+		size := min(end, 1<<20)
+		end -= size
+		part := make([]byte, size, int(size)+len(rest))
+		if _, err := f.ReadAt(part, end); err != nil {
+			return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
+		}
+		part = append(part, rest...)
+		rest = nil
+		if end > 0 {
+			n := bytes.IndexByte(part, '\n') + 1
+			rest, part = bytes.Clone(part[:n]), part[n:]
+		}
+		if at := p.backwards(part, instance); end == 0 {
+			first = at
+		}
+	}
+	return first, nil
+}
+
+// backwards takes in lines from the last one on, and returns the time of the first.
+func (p *place) backwards(part []byte, instance string) (first time.Time) {
+	for len(part) > 0 {
+		n := bytes.LastIndexByte(part[:len(part)-1], '\n') + 1
+		line := part[n:]
+		part = part[:n]
+		e, ok := logfile.Parse(line)
+		if !ok {
+			continue
+		}
+		first = e.At
+		for k, name := range streamNames {
+			s := &p.streams[k]
+			switch {
+			case e.Stream != name || e.Instance != instance || e.GoesOn || s.complete:
+			case s.at.IsZero():
+				s.at, s.lines = e.At, []string{string(e.Text)}
+			case s.at.Equal(e.At):
+				s.lines = append(s.lines, string(e.Text))
+			default:
+				s.complete = true
+			}
+		}
+	}
+	return first
+}

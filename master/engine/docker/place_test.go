@@ -1,0 +1,166 @@
+//go:build unix
+
+package docker
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/docker/docker/pkg/stdcopy"
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/utils/logfile"
+)
+
+// said is a line as the daemon has it.
+type said struct {
+	stream int
+	at     time.Time
+	text   string
+}
+
+// frame is a line as the daemon sends it.
+func (s said) frame() []byte {
+	text := s.at.Format(time.RFC3339Nano) + " " + s.text + "\n"
+	head := []byte{byte(stdcopy.Stdout) + byte(s.stream), 0, 0, 0, 0, 0, 0, 0}
+	binary.BigEndian.PutUint32(head[4:], uint32(len(text)))
+	return append(head, text...)
+}
+
+// Masters end after any number of lines, some in the middle of one, with other instances in the same file and many
+// lines in one millisecond: in the end each line is there once.
+func TestPlaceOverKills(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 1))
+		var all []said
+		at := began
+		for n := range 300 {
+			at = at.Add(time.Duration(random.IntN(600_000)))
+			all = append(all, said{random.IntN(1 + int(seed%2)), at, fmt.Sprintf("%d %d.", n%3, n)})
+		}
+		path := filepath.Join(t.TempDir(), "svc.log")
+		for done := false; !done; {
+			p, err := findPlace(path, "a", began)
+			require.NoError(t, err)
+			since := time.Time{}
+			if text := p.since(); text != "" {
+				since, err = time.Parse(time.RFC3339Nano, text)
+				require.NoError(t, err)
+			}
+			var sent bytes.Buffer
+			for _, s := range all {
+				if !s.at.Before(since) {
+					sent.Write(s.frame())
+				}
+			}
+			f := logfile.New(path, logfile.Limits{})
+			out, left := logfile.NewLines(f, "a"), 1+random.IntN(80)
+			require.NoError(t, frames(&sent, func(stream int, at time.Time, text string) {
+				if left > 0 && p.take(stream, at, text) {
+					out.Line(at, streamNames[stream], text)
+					f.Line(at, "b", logfile.Stdout, "between [a] stdout: x")
+					left--
+				}
+			}))
+			require.NoError(t, f.Close(context.Background()))
+			if done = left > 0; !done && random.IntN(2) == 0 {
+				cut(t, path)
+			}
+		}
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		count := map[string]int{}
+		for line := range bytes.Lines(data) {
+			if e, ok := logfile.Parse(line); ok && e.Instance == "a" {
+				count[e.Stream+string(e.Text)]++
+			}
+		}
+		for _, s := range all {
+			require.Equal(t, 1, count[streamNames[s.stream]+s.text], "seed %d: line %v", seed, s)
+		}
+	}
+}
+
+// cut takes the end of the last line of instance a away, as a kill during the write does.
+func cut(t *testing.T, path string) {
+	data, err := os.ReadFile(path)
+	require.NoError(t, err)
+	n := bytes.LastIndexByte(data[:len(data)-1], '\n') // the line of instance b goes too
+	require.NoError(t, os.WriteFile(path, data[:n-1], 0o600))
+}
+
+// A stream that has no line in files which do not reach back to the start of the container is read from there on.
+func TestPlaceAfterRotation(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "svc.log")
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f := logfile.New(path, logfile.Limits{})
+	f.Line(at, "b", logfile.Stdout, "x")
+	f.Line(at.Add(time.Second), "a", logfile.Stdout, "y")
+	require.NoError(t, f.Close(context.Background()))
+	p, err := findPlace(path, "a", at.Add(-time.Hour))
+	require.NoError(t, err)
+	require.True(t, at.Equal(p.streams[1].at))
+	require.True(t, at.Add(time.Second).Equal(p.streams[0].at))
+	p, err = findPlace(path, "a", at)
+	require.NoError(t, err)
+	require.True(t, p.streams[1].at.IsZero())
+	require.Empty(t, p.since())
+
+	require.NoError(t, os.Rename(path, filepath.Join(filepath.Dir(path), "svc-2026-01-02T03-04-06.000.log")))
+	p, err = findPlace(path, "a", at.Add(-time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, []string{"y"}, p.streams[0].lines, "the file before is read too")
+}
+
+// A long line comes in several frames, and may lack its end.
+func TestFrames(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	part := func(text string) []byte {
+		f := said{0, at, text}.frame()
+		binary.BigEndian.PutUint32(f[4:], binary.BigEndian.Uint32(f[4:])-1)
+		return f[:len(f)-1] // without newline
+	}
+	in := bytes.Join([][]byte{
+		part("ab"), said{1, at, "err"}.frame(), part("cd"), said{0, at, "ef"}.frame(), part("gh"),
+	}, nil)
+	var got []string
+	require.NoError(t, frames(bytes.NewReader(in), func(stream int, at time.Time, text string) {
+		got = append(got, fmt.Sprint(stream, text))
+	}))
+	require.Equal(t, []string{"1err", "0abcdef", "0gh"}, got)
+	require.Error(t, frames(bytes.NewReader(in[:len(in)-1]), func(int, time.Time, string) {}))
+}
+
+// Whatever a daemon sends is lines or an error.
+func FuzzFrames(f *testing.F) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
+	f.Add(said{0, at, "text"}.frame())
+	f.Add(append(said{1, at, "text"}.frame(), 1, 0, 0, 0, 0, 0, 0, 1, 'x'))
+	f.Add([]byte{3, 0, 0, 0, 0, 0, 0, 1, 'x'})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		p := &place{}
+		p.since()
+		_ = frames(bytes.NewReader(data), func(stream int, at time.Time, text string) { p.take(stream, at, text) })
+	})
+}
+
+// Whatever is in a file, the place is found or an error returned.
+func FuzzPlace(f *testing.F) {
+	f.Add([]byte("2026-01-02T03:04:05.000Z [a] stdout: x\n2026-01-02T03:04:05.000Z [a] stderr: y"))
+	f.Add([]byte("\n\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		path := filepath.Join(t.TempDir(), "svc.log")
+		require.NoError(t, os.WriteFile(path, data, 0o600))
+		p, err := findPlace(path, "a", time.Time{})
+		require.NoError(t, err)
+		p.since()
+	})
+}

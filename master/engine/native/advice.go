@@ -1,0 +1,90 @@
+//go:build unix
+
+package native
+
+import (
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/baetyl/baetyl/master/engine/native/launch"
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+// Advice says what this host does not give to services of the working directory of o, and which limits of theirs it
+// cannot keep. It changes nothing. o needs no keeper.
+func Advice(o Options, services []app.Service) []string {
+	e := New(o)
+	can := e.abilities()
+	out := e.lacks(can)
+	for _, s := range services {
+		for _, w := range e.limitsLost(s.Resources) {
+			out = append(out, fmt.Sprintf("service %s: %s", s.Name, w))
+		}
+	}
+	return out
+}
+
+// lacks says what no service has on this host.
+func (e *Engine) lacks(can launch.Abilities) (out []string) {
+	say := func(what string, why any) { out = append(out, fmt.Sprintf("%s: %v", what, why)) }
+	switch {
+	case e.opts.Users == nil:
+		say("services run as the user of the master", orUnknown(e.opts.NoUsers))
+	case can.Users != nil:
+		say("services run as the user of the master", can.Users)
+	case can.Capabilities != nil:
+		say("services cannot be given single capabilities", can.Capabilities)
+	}
+	switch {
+	case can.Namespaces != nil:
+		say("read-only mounts are links only, /tmp and files of other services are not kept apart", can.Namespaces)
+	case can.ReadOnly != nil:
+		say("read-only mounts are links only", can.ReadOnly)
+	case can.HideProc != nil && e.opts.Users != nil:
+		say("services see the processes of others", can.HideProc)
+	}
+	if e.opts.Cgroups == nil {
+		say("processes that leave the process group of their service are not stopped", orUnknown(e.opts.NoCgroups))
+	}
+	return out
+}
+
+// limitsLost names the limits that do not hold.
+func (e *Engine) limitsLost(r app.Resources) (out []string) {
+	if e.opts.Cgroups != nil {
+		return e.opts.Cgroups.Problems(r)
+	}
+	for key, set := range map[string]bool{
+		"resources.cpu.cpus":     r.CPU.Cpus > 0,
+		"resources.cpu.setcpus":  r.CPU.SetCPUs != "",
+		"resources.memory.limit": r.Memory.Limit > 0,
+		"resources.memory.swap":  r.Memory.Swap > 0,
+		"resources.pids.limit":   r.Pids.Limit > 0,
+	} {
+		if set {
+			out = append(out, fmt.Sprintf("%s does not hold: %s", key, orUnknown(e.opts.NoCgroups)))
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+func orUnknown(why string) string {
+	if why == "" {
+		return "the master was not given any"
+	}
+	return why
+}
+
+// abilities tries once what this host allows.
+func (e *Engine) abilities() launch.Abilities {
+	e.probe.Do(func() {
+		dir := e.real(runDir)
+		if _, err := os.Stat(dir); err != nil {
+			dir = e.real(".")
+		}
+		e.can = launch.Probe(dir)
+	})
+	return e.can
+}

@@ -1,0 +1,161 @@
+package cgroup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+const (
+	pollEvery  = 5 * time.Millisecond
+	removeTime = 2 * time.Second // for the kernel to let go of processes that have ended
+)
+
+// Kill ends every process of the group, whatever it is doing, and waits until there is none. It fails when ctx ends
+// before that: a process that waits for a dead disk cannot be killed.
+func (g *Group) Kill(ctx context.Context) error {
+	for {
+		if !g.Populated() {
+			return nil
+		}
+		if err := g.killOnce(); err != nil {
+			return fmt.Errorf("kill %s: %w", g.Instance, err)
+		}
+		select {
+		case <-ctx.Done():
+			if !g.Populated() {
+				return nil
+			}
+			list, _ := g.PIDs()
+			return fmt.Errorf("kill %s: %w; still there: %v", g.Instance, ctx.Err(), list)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// killOnce kills what is there. Where the kernel does not kill a group as one (v2 since Linux 5.14), it first keeps the
+// processes from making more: v2 freezes them, v1 allows none beside those that there are.
+func (g *Group) killOnce() error {
+	if at := g.V2(); at != "" {
+		err := g.write(filepath.Join(at, "cgroup.kill"), "1")
+		if err == nil && len(g.V1()) == 0 {
+			return nil
+		}
+		if err != nil {
+			_ = g.write(filepath.Join(at, "cgroup.freeze"), "1") // older than 5.2 has none; what counts is the loop of Kill
+		}
+	}
+	if d, ok := g.with(pids); ok && !d.v2 {
+		_ = g.write(filepath.Join(d.path, "pids.max"), "0") // as above
+	}
+	return g.Signal(syscall.SIGKILL)
+}
+
+// Signal sends sig to every process of the group that there is now.
+func (g *Group) Signal(sig syscall.Signal) error {
+	for _, d := range g.dirs {
+		for _, path := range nested(d.path) {
+			if err := signalAll(path, sig); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Populated tells whether the group has a process.
+func (g *Group) Populated() bool {
+	for _, d := range g.dirs {
+		if d.v2 {
+			if keyed(d.path, "cgroup.events")["populated"] != 0 {
+				return true
+			}
+			continue
+		}
+		for _, path := range nested(d.path) {
+			if list, _ := processes(path); len(list) > 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// PIDs are the processes of the group, in order.
+func (g *Group) PIDs() ([]int, error) {
+	var out []int
+	for _, d := range g.dirs {
+		for _, path := range nested(d.path) {
+			list, err := processes(path)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, list...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}
+
+// Remove removes the group, with groups that its processes have made in it. All of them must have ended.
+func (g *Group) Remove() error {
+	until := time.Now().Add(removeTime)
+	for _, d := range g.dirs {
+		list := nested(d.path)
+		for _, path := range slices.Backward(list) { // the inner ones first
+			err := os.Remove(path)
+			for errors.Is(err, syscall.EBUSY) && time.Now().Before(until) {
+				time.Sleep(pollEvery)
+				err = os.Remove(path)
+			}
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("remove cgroup of %s: %w", g.Instance, err)
+			}
+		}
+	}
+	return nil
+}
+
+// nested returns path and the groups in it, each before those in it.
+func nested(path string) []string {
+	out := []string{path}
+	entries, _ := os.ReadDir(path) // it may be gone by now
+	for _, e := range entries {
+		if e.IsDir() {
+			out = append(out, nested(filepath.Join(path, e.Name()))...)
+		}
+	}
+	return out
+}
+
+// processes reads which processes are in the group at path itself; none when there is no such group any more.
+func processes(path string) ([]int, error) {
+	text, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENODEV):
+		return nil, nil
+	case errors.Is(err, syscall.EOPNOTSUPP): // a threaded group of v2, whose processes the group above lists
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	return parsePIDs(string(text)), nil
+}
+
+func parsePIDs(text string) (out []int) {
+	for line := range strings.Lines(text) {
+		// 0 is a process that is not visible here; to kill that would be to kill our own group.
+		if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && n > 0 {
+			out = append(out, n)
+		}
+	}
+	return out
+}

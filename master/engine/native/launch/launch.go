@@ -1,0 +1,113 @@
+//go:build unix
+
+// Package launch is what a native service's process does before it becomes the service's program: it takes off what it
+// inherited from the master and its keeper, and what a service has no need of. It is called the shim.
+//
+//	keeper ──fork, exec──► baetyl native-shim ──────────────────────────────────────────────exec──► program, same pid
+//	           fd 3: Spec    dies with the keeper · cgroups · session · oom score
+//	           fd 4: why     own mounts: /tmp, read-only, bound, hidden, /proc
+//	                 not     groups, user, capabilities, no_new_privs · limits, umask, descriptors, signals
+//
+// A step that fails ends the process, and descriptor 4 says which one: no program runs half protected.
+//
+// All of it happens on one thread, which is the one that calls exec: mounts, users and capabilities belong to threads.
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+	"syscall"
+)
+
+// Arg is the argument that makes this program a shim (early), when it is the only one.
+const Arg = "native-shim"
+
+// Descriptors of a shim. The program does not inherit them.
+const (
+	specFD   = 3 // Spec, as Encode writes it
+	statusFD = 4 // why not: the number of execve(2) or 0, a space, the text
+)
+
+// Main becomes the program that descriptor 3 describes, or writes to descriptor 4 why it cannot. It never returns. The
+// goroutine that calls it has to be the main one.
+func Main() {
+	runtime.LockOSThread()
+	syscall.CloseOnExec(specFD)
+	syscall.CloseOnExec(statusFD)
+	if err := run(); err != nil {
+		status := os.NewFile(statusFD, "status")
+		_, _ = status.Write(encodeFailure(err)) // there is no other place for an error
+		os.Exit(1)
+	}
+	os.Exit(0)
+}
+
+// run returns nil only when there is no program to become.
+func run() error {
+	data, err := readSpec()
+	if err != nil {
+		return err
+	}
+	spec, err := Decode(data)
+	if err != nil {
+		return err
+	}
+	if err := prepare(spec); err != nil {
+		return err
+	}
+	if spec.Program == "" {
+		return nil
+	}
+	err = syscall.Exec(spec.Program, spec.Args, os.Environ())
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return execError{spec.Program, errno}
+	}
+	return fmt.Errorf("exec %s: %w", spec.Program, err)
+}
+
+func readSpec() ([]byte, error) {
+	file := os.NewFile(specFD, "spec")
+	defer file.Close()
+	_, _ = file.Seek(0, io.SeekStart) // whoever wrote it stands at its end; a pipe has no other place than this one
+	data, err := io.ReadAll(io.LimitReader(file, maxSpec+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read what to do: %w", err)
+	case len(data) > maxSpec:
+		return nil, fmt.Errorf("read what to do: it has more than %d bytes", maxSpec)
+	}
+	return data, nil
+}
+
+// execError is a failure of execve(2) itself, whose number crosses the pipe: what failed before is none of the program.
+type execError struct {
+	path string
+	syscall.Errno
+}
+
+func (e execError) Error() string { return "exec " + e.path + ": " + e.Errno.Error() }
+
+func encodeFailure(err error) []byte {
+	var failed execError
+	errors.As(err, &failed) // leaves 0
+	return fmt.Appendf(nil, "%d %s", int(failed.Errno), err.Error())
+}
+
+// step is one thing to do before the program runs.
+type step struct {
+	name string // begins with a verb, for the error
+	do   func(Spec) error
+}
+
+func inOrder(spec Spec, steps []step) error {
+	for _, s := range steps {
+		if err := s.do(spec); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,196 @@
+//go:build unix
+
+package native
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"github.com/baetyl/baetyl/keeper"
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/host/measure"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// startTimeout bounds the start of a process by the keeper. A mount that hangs holds the shim up.
+const startTimeout = time.Minute
+
+// sandbox implements engine.Sandbox.
+type sandbox struct {
+	engine   *Engine
+	service  engine.Service
+	dir      string
+	links    []link
+	account  account
+	warnings []string // what does not hold for any of its instances
+	log      log.Logger
+}
+
+// Close removes the service's directory. The links in it are removed, not what they lead to.
+func (s *sandbox) Close() error {
+	s.engine.closed(s.service.Name)
+	private := filepath.Join(s.engine.opts.Workdir, instancesDir, s.service.Name)
+	return errors.Join(os.RemoveAll(s.dir), os.RemoveAll(private))
+}
+
+// Start starts the package's program.
+func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if s.engine.opts.Keeper == nil {
+		return nil, errors.New("native mode needs a keeper to hold its processes: run `baetyl start`")
+	}
+	prog, err := findEntry(s.links, s.service.Image)
+	if err != nil {
+		return nil, err
+	}
+	if spec.Handle == "" {
+		spec.Handle = fmt.Sprintf("%s/%s/%s", s.service.Name, spec.Name, rand.Text())
+	}
+	i := s.instance(spec, prog.path)
+	if err := s.makePrivate(i.private); err != nil {
+		return nil, fmt.Errorf("make folder of the instance: %w", err)
+	}
+	if err := i.tree.make(s.service, spec.Name, &i.notes); err != nil {
+		i.removeFiles()
+		return nil, err
+	}
+	ks, err := s.plan(spec, prog, i).keeper()
+	if err == nil {
+		i.held, err = s.run(ctx, ks)
+	}
+	if err != nil {
+		i.removeFiles()
+		return nil, explain(prog.path, err)
+	}
+	s.watch(i)
+	return i, nil
+}
+
+// run starts a process. When ctx ends meanwhile, nothing of it is left.
+func (s *sandbox) run(ctx context.Context, ks keeper.Spec) (keeper.Process, error) {
+	k := s.engine.opts.Keeper
+	sctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+	defer cancel()
+	p, err := k.Start(sctx, ks)
+	for tries := 0; errors.Is(err, syscall.ETXTBSY) && tries < 20 && ctx.Err() == nil; tries++ {
+		// "Text file busy": a process that was forked while the file was written still has it open for a moment.
+		time.Sleep(10 * time.Millisecond)
+		p, err = k.Start(sctx, ks)
+	}
+	if err == nil {
+		err = ctx.Err()
+	} else if sctx.Err() == nil {
+		return p, err // the keeper holds nothing
+	}
+	if err == nil {
+		return p, nil
+	}
+	_ = k.Signal(ks.Handle, syscall.SIGKILL) // fails when there is none
+	select {
+	case <-k.Ended(ks.Handle):
+	case <-time.After(killTimeout):
+	}
+	_ = k.Release(ks.Handle) // what is left of it is ended by the next master
+	return p, err
+}
+
+// Adopt finds the instance by its handle.
+func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (engine.Instance, error) {
+	if r.Boot != "" && r.Boot != bootID() {
+		return nil, engine.ErrGone
+	}
+	held, ok := s.engine.take(r.Handle)
+	if !ok {
+		return nil, engine.ErrGone
+	}
+	path := ""
+	if prog, err := findEntry(s.links, s.service.Image); err == nil { // the package may be gone: the process is not
+		path = prog.path
+	}
+	spec.Handle = r.Handle
+	i := s.instance(spec, path)
+	i.held = held
+	i.tree.open(s.service.Name, spec.Name)
+	if held.End != nil {
+		i.tree.sure = i.private
+	}
+	if r.Process != nil {
+		i.record.Process = r.Process
+	}
+	s.watch(i)
+	return i, nil
+}
+
+// instance makes what Start and Adopt have in common.
+func (s *sandbox) instance(spec engine.Spec, program string) *instance {
+	e := s.engine
+	i := &instance{
+		keeper:  e.opts.Keeper,
+		signals: s.service.Stop.Signal.Signal(),
+		tree:    &tree{all: e.opts.Cgroups},
+		private: privateDir(e.opts.Workdir, s.service.Name, spec.Name),
+		notes:   slices.Clone(s.warnings),
+		done:    make(chan struct{}),
+		log:     s.log.WithField(log.KeyInstance, spec.Name),
+		record: engine.Record{
+			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name, Handle: spec.Handle,
+			Process: &masterapi.Process{Name: filepath.Base(program)}, Boot: bootID(),
+		},
+	}
+	if text := checkSocket(i.private); text != "" {
+		i.notes = append(i.notes, text)
+	}
+	return i
+}
+
+// watch begins to wait for the end of a process that is held.
+func (s *sandbox) watch(i *instance) {
+	pid := i.held.PID
+	i.record.Process = &masterapi.Process{ID: pid, Name: i.record.Process.Name}
+	i.record.Started = startOf(pid)
+	i.meter = &meter{leader: measure.ProcessMeter{PID: pid}, began: i.held.Started}
+	i.tree.group = pid
+	i.log = i.log.WithField(log.KeyPID, pid)
+	go i.wait()
+}
+
+// makePrivate makes the folder of an instance; what an earlier one left there is removed.
+func (s *sandbox) makePrivate(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return makeFolder(dir, 0o700, s.account.uid, s.account.gid)
+}
+
+// plan collects what the start of an instance depends on.
+func (s *sandbox) plan(spec engine.Spec, prog program, i *instance) plan {
+	e := s.engine
+	can := e.abilities()
+	p := plan{
+		service: s.service, spec: spec, account: s.account,
+		hideProc: can.HideProc == nil,
+		program:  prog.path, dir: s.dir, private: i.private,
+		shim: selfExe(), parent: e.opts.Parent,
+		cgroup: i.tree.v2(), cgroups: i.tree.v1(),
+		output:  e.output(s.service.Name, spec.Name),
+		inherit: os.Environ(),
+	}
+	if can.Namespaces == nil {
+		v := see(e.site(s, prog, i.private, variable("PATH", p.environ())))
+		if can.ReadOnly != nil {
+			v = v.withoutReadOnly()
+		}
+		p.view = &v
+	}
+	return p
+}

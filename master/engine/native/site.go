@@ -1,0 +1,132 @@
+//go:build unix
+
+package native
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
+)
+
+// Folders of the master that hold what is not for every service, relative to its working directory: configuration with
+// keys, volumes of others, sockets and directories of others, logs.
+var mastersDirs = []string{"etc/baetyl", folder.Data, runDir, "var/log/baetyl"}
+
+// usersFile records which service has which user. Who can write it decides that.
+const usersFile = folder.Data + "/users.json"
+
+// site collects what an instance of s may see.
+func (e *Engine) site(s *sandbox, p program, private, search string) site {
+	gone := func(l link) bool { return l.volume == "" && !exists(l.source) } // a socket that comes back later
+	out := site{
+		links:    slices.DeleteFunc(slices.Clone(s.links), gone),
+		own:      []string{s.dir, private},
+		programs: interpreters(p, search),
+		closed:   func(path string) bool { return closed(s.account, path) },
+	}
+	dirs := []string{runDir} // also a service that is root has no business with the sockets of persons
+	if s.account.own() {
+		dirs = mastersDirs
+		out.covered = []string{"/tmp", "/var/tmp"}
+	}
+	for _, d := range dirs {
+		out.masters = append(out.masters, e.real(d))
+	}
+	out.never = []string{e.real(usersFile)}
+	if slices.Contains(s.account.capabilities, capDAC) {
+		confine(&out)
+	}
+	return out
+}
+
+// Top folders of a host as seen by the service that may pass all permissions (capDAC): what programs need is read-only,
+// what holds data of people, sockets of other programs and devices is hidden.
+var (
+	systemDirs  = []string{"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr"}
+	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv"}
+	secretFiles = []string{
+		"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/sudoers", "/boot",
+	}
+	neededFiles = []string{
+		"/dev/full", "/dev/null", "/dev/random", "/dev/tty", "/dev/urandom", "/dev/zero", "/run/systemd/resolve",
+	}
+)
+
+// confine takes away from s what a program could do with capDAC outside of the master's data.
+func confine(s *site) {
+	isDir := func(p string) bool { info, err := os.Lstat(p); return err == nil && info.IsDir() }
+	for _, d := range systemDirs {
+		if isDir(d) {
+			s.readonly = append(s.readonly, d)
+		}
+	}
+	foreign := slices.Clone(foreignDirs)
+	inVar, _ := filepath.Glob("/var/*") // an error is one of the pattern
+	for _, d := range inVar {
+		if !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
+			foreign = append(foreign, d)
+		}
+	}
+	for _, d := range foreign {
+		if isDir(d) {
+			s.masters = append(s.masters, d)
+		}
+	}
+	s.never = append(s.never, secretFiles...)
+	for _, f := range neededFiles {
+		if real, err := filepath.EvalSymlinks(f); err == nil && real == f {
+			s.needed = append(s.needed, launch.Bind{Source: f, Target: f, ReadOnly: strings.HasPrefix(f, "/run/")})
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// real returns the absolute path of a file of the master, without links as far as it exists.
+func (e *Engine) real(rel string) string {
+	path := filepath.Join(e.opts.Workdir, filepath.FromSlash(rel))
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	if dir, err := filepath.EvalSymlinks(filepath.Dir(path)); err == nil {
+		return filepath.Join(dir, filepath.Base(path))
+	}
+	return path
+}
+
+// closed tells whether a cannot pass a folder above path. It judges by the mode: what only an access control list
+// allows counts as closed, and is bound, which does no harm.
+func closed(a account, path string) bool {
+	if !a.own() {
+		return false
+	}
+	for dir := filepath.Dir(path); dir != "/"; dir = filepath.Dir(dir) {
+		info, err := os.Stat(dir)
+		if err != nil {
+			continue
+		}
+		stat, ok := info.Sys().(*syscall.Stat_t)
+		if ok && !passes(a, stat, info.Mode().Perm()) {
+			return true
+		}
+	}
+	return false
+}
+
+func passes(a account, stat *syscall.Stat_t, mode os.FileMode) bool {
+	switch gid := int(stat.Gid); {
+	case int(stat.Uid) == a.uid:
+		return mode&0o100 != 0
+	case gid == a.gid || slices.Contains(a.groups, gid):
+		return mode&0o010 != 0
+	}
+	return mode&0o001 != 0
+}

@@ -1,0 +1,126 @@
+//go:build unix
+
+package native
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/master/engine/native/user"
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+// accountOf finds who the instances of s run as.
+func (e *Engine) accountOf(s engine.Service, links []link) (account, error) {
+	if e.opts.Users == nil || e.abilities().Users != nil {
+		a := asMaster
+		a.privileged = os.Geteuid() == 0
+		return a, nil
+	}
+	a, err := e.userOf(s)
+	if err != nil || !a.own() {
+		return a, err
+	}
+	single := e.abilities().Capabilities == nil // else the warning of lacks
+	if lowPort(s.Ports) && single {
+		a.capabilities = append(a.capabilities, capBind)
+	}
+	all, err := e.holdsAll(links)
+	if err != nil || all == "" {
+		return a, err
+	}
+	if !updates(s) {
+		const text = "%s: it holds the volumes of all services, which native mode gives writable only to a service " +
+			"with the api right %q, as the agent, or with `user: root`"
+		return a, fmt.Errorf(text, all, app.RightUpdate)
+	}
+	if single {
+		a.capabilities = append(a.capabilities, capDAC)
+	}
+	return a, nil
+}
+
+// holdsAll returns the writable mount that contains the data of the master; empty: there is none. No mount may contain
+// what the master keeps for itself while it runs.
+func (e *Engine) holdsAll(links []link) (what string, err error) {
+	data, run := e.real(folder.Data), e.real(runDir)
+	for _, l := range links {
+		if l.volume == "" {
+			continue
+		}
+		if folder.Within(run, l.source) || folder.Within(l.source, run) {
+			return "", fmt.Errorf("%s: %s holds what the master keeps for itself; take another folder", l.what, l.source)
+		}
+		if !l.readonly && folder.Within(data, l.source) {
+			what = l.what
+		}
+	}
+	return what, nil
+}
+
+// registry opens the users of services. It waits for the first service, since a master writes nothing before it has the
+// lock of its working directory.
+func (e *Engine) registry() (*user.Registry, error) {
+	e.usersMu.Lock()
+	defer e.usersMu.Unlock()
+	if e.users == nil {
+		users, err := e.opts.Users()
+		if err != nil {
+			return nil, err
+		}
+		e.users = users
+	}
+	return e.users, nil
+}
+
+// userOf finds the user of s: its own, or the one that it names.
+func (e *Engine) userOf(s engine.Service) (account, error) {
+	users, err := e.registry()
+	if err != nil {
+		return account{}, err
+	}
+	id, err := users.ID(engine.Member{Service: s.Name, User: s.User})
+	a := account{uid: id.UID, gid: id.GID, groups: id.Groups, privileged: id.UID == 0, umask: defaultUmask}
+	if !a.privileged {
+		a.capabilities = []string{}
+	}
+	return a, err
+}
+
+// give gives the volumes of s to those who use them, and a the groups that it needs for them.
+func (e *Engine) give(s engine.Service, links []link, a *account) (warnings []string, err error) {
+	if a.uid < 0 {
+		return nil, nil
+	}
+	users, err := e.registry()
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range links {
+		if l.volume == "" {
+			continue
+		}
+		use, ok := s.Uses[l.volume]
+		me := []engine.Member{{Service: s.Name, User: s.User}}
+		switch { // without an application around it, a service is alone
+		case !ok && l.readonly:
+			use.Readers = me
+		case !ok:
+			use.Writers = me
+		}
+		settled, err := users.Settle(l.source, use)
+		if err != nil {
+			return warnings, fmt.Errorf("%s: %w", l.what, err)
+		}
+		for _, w := range settled.Warnings {
+			warnings = append(warnings, l.what+": "+w)
+		}
+		a.add(settled.GID)
+		if settled.Shared {
+			a.umask = sharedUmask
+		}
+	}
+	return warnings, nil
+}

@@ -1,0 +1,236 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/backoff"
+)
+
+// again is how long to wait before an instance that could not be adopted is tried again.
+var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
+
+// sortOut decides what becomes of the instances in the records of an earlier master. Adopted is what this engine runs
+// and the application still wants as it was. A dynamic instance that was starting for the first time is ended: whoever
+// asked for it has got no answer, and asks again. foreign are those of another engine.
+func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, foreign []Record) {
+	wanted := map[string]engine.Service{}
+	digests := map[string]string{}
+	for _, s := range specs {
+		wanted[s.Name], digests[s.Name] = s, s.Digest()
+	}
+	tokens := map[string]string{} // one for each service
+	for _, r := range left {
+		s, ok := wanted[r.Service]
+		switch {
+		case r.Engine != mode:
+			foreign = append(foreign, r)
+			continue
+		case !ok || r.Digest != digests[r.Service] || r.Token == "":
+			ok = false
+		case r.Dynamic:
+			ok = r.Status != masterapi.StatusStarting || r.Restarts > 0
+		default:
+			ok = isReplica(s, r.Instance)
+		}
+		if ok && tokens[r.Service] == "" {
+			tokens[r.Service] = r.Token
+		}
+		if ok && tokens[r.Service] == r.Token {
+			adopt = append(adopt, r)
+		} else {
+			end = append(end, r)
+		}
+	}
+	return adopt, end, foreign
+}
+
+func isReplica(s engine.Service, instance string) bool {
+	for n := range s.Replica {
+		if instance == replicaName(s.Name, n) {
+			return true
+		}
+	}
+	return false
+}
+
+// TakeOver goes on with what an earlier master left: instances that specs, the services of the application, want as
+// they were are adopted, all others are ended. It returns when the others have ended. The adopted services are there
+// before that, with their tokens; Start of each starts what is missing. It is called once, before Start. What another
+// engine left stays in the records, and is logged.
+func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
+	left, err := m.opts.Records.Left()
+	if err != nil {
+		m.opts.Log.WithError(err).Warnf("cannot read which instances an earlier master left; some may still run")
+	}
+	adopt, end, foreign := sortOut(left, m.opts.Engine.Name(), specs)
+	if len(foreign) > 0 {
+		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
+		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
+	}
+	reaped := make(chan struct{})
+	defer close(reaped)
+	m.mu.Lock()
+	for _, spec := range specs {
+		var own []Record
+		for _, r := range adopt {
+			if r.Service == spec.Name {
+				own = append(own, r)
+			}
+		}
+		if len(own) > 0 {
+			m.services[spec.Name] = newTakenOver(m, spec, own, reaped)
+		}
+	}
+	if !isClosed(m.known) {
+		close(m.known)
+	}
+	m.mu.Unlock()
+	keep := enginesOf(adopt)
+	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)
+	return errors.Join(err, m.opts.Records.Reset(append(adopt, foreign...)))
+}
+
+func enginesOf(records []Record) []engine.Record {
+	out := make([]engine.Record, 0, len(records))
+	for _, r := range records {
+		out = append(out, r.Record)
+	}
+	return out
+}
+
+// newTakenOver returns a service whose instances are those of the records, as soon as reaped is closed.
+func newTakenOver(m *Manager, spec engine.Service, own []Record, reaped <-chan struct{}) *service {
+	s := newService(m, spec)
+	s.token, s.waiting = own[0].Token, true
+	for _, r := range own {
+		i := newInstance(s.parts(), r, s.environ(r.Instance, r.Dynamic, r.Vars))
+		i.reaped = reaped
+		sl := newSlot()
+		sl.instance = i
+		s.slots[r.Instance] = sl
+		go i.supervise() // waited for by clear
+	}
+	return s
+}
+
+// resume waits until an instance that was taken over is adopted, or known to be gone. A dynamic one that is gone is
+// removed.
+func (s *service) resume(ctx context.Context, i *instance) error {
+	err := s.begun(ctx, i)
+	if errors.Is(err, engine.ErrGone) {
+		return s.stop(ctx, i.name)
+	}
+	if err != nil {
+		return fmt.Errorf("adopt instance %s of service %s: %w", i.name, s.spec.Name, err)
+	}
+	return nil
+}
+
+// takeOver adopts the instance and supervises it until it ends. It returns what becomes of it then.
+func (i *instance) takeOver() decision {
+	select {
+	case <-i.reaped:
+	case <-i.ctx.Done():
+		return decision{}
+	}
+	left := i.record()
+	running, err := i.adopt(left)
+	switch {
+	case err == nil:
+	case !errors.Is(err, engine.ErrGone): // asked to stop
+		i.tell(err)
+		return decision{}
+	case i.dynamic:
+		i.change(func(r *Record) { r.Status, r.Error = masterapi.StatusFailed, err.Error() })
+		i.log.Infof("dynamic instance of an earlier master is gone")
+		i.tell(err)
+		return decision{}
+	default:
+		return i.anew(left)
+	}
+	ended := isClosed(running.Done())
+	settled := ended && slices.Contains(
+		[]string{masterapi.StatusRestarting, masterapi.StatusFailed, masterapi.StatusExited}, left.Status)
+	if settled {
+		if left.Status != masterapi.StatusExited && left.Error != "" {
+			i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, left.Error))
+		}
+		i.tell(nil)
+		i.log.Infof("instance of an earlier master had ended already")
+		return decision{restart: left.Next != nil, after: i.remaining(left)}
+	}
+	i.runs(running, left.Began)
+	i.log.Infof("instance adopted")
+	return i.await(running)
+}
+
+// adopt tries until the engine knows what became of the instance, or the instance is to stop.
+func (i *instance) adopt(left Record) (engine.Instance, error) {
+	for n := 0; ; n++ {
+		box, err := i.parts.sandbox(i.ctx)
+		var running engine.Instance
+		if err == nil {
+			running, err = box.Adopt(i.ctx, i.spec(left.Handle), left.Record)
+		}
+		if err == nil || errors.Is(err, engine.ErrGone) {
+			i.mu.Lock()
+			defer i.mu.Unlock()
+			i.current, i.reaped, i.rec.Error = running, nil, left.Error
+			return running, err
+		}
+		if i.ctx.Err() != nil {
+			return nil, i.ctx.Err()
+		}
+		if n == 0 {
+			i.log.WithError(err).Warnf("cannot adopt the instance of an earlier master yet; it is tried again")
+		}
+		i.mu.Lock()
+		i.rec.Error = fmt.Sprintf("adopt: %s", err)
+		i.mu.Unlock()
+		if !i.pause(again.Delay(n, 0)) {
+			return nil, i.ctx.Err()
+		}
+	}
+}
+
+// anew begins again with an instance of which nothing is there. Its history goes on only if the end of the earlier
+// master explains that: it was starting, or waited for a start that is still to come. Otherwise the machine was started
+// anew, and everything begins anew.
+func (i *instance) anew(left Record) decision {
+	waits := left.Status == masterapi.StatusFailed && left.Next != nil && time.Until(*left.Next) > 0
+	if waits {
+		return decision{restart: true, after: i.remaining(left)}
+	}
+	i.change(func(r *Record) {
+		if r.Status != masterapi.StatusStarting {
+			r.Restarts, r.Failures = 0, 0
+		}
+		r.Status, r.Error, r.Next = masterapi.StatusStarting, "", nil
+	})
+	i.log.Infof("instance of an earlier master is gone and is started")
+	return decision{restart: true}
+}
+
+// remaining is how long to wait for the start that the earlier master waited for. A clock that was set back must not
+// make it longer than the policy does.
+func (i *instance) remaining(left Record) time.Duration {
+	if left.Next == nil {
+		return 0
+	}
+	return min(time.Until(*left.Next), i.parts.restart.Backoff.Max)
+}
+
+// abandon ends an instance that could not be adopted, when it is to stop.
+func (i *instance) abandon(until context.Context) {
+	rec := i.record()
+	err := i.parts.reap(until, []engine.Record{rec.Record}, i.parts.records.others(rec))
+	if err != nil {
+		i.log.WithError(err).Warnf("cannot end the instance of an earlier master; it may still run")
+	}
+}
