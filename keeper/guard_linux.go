@@ -16,8 +16,8 @@ import (
 )
 
 // A signal that comes while the keeper replaces itself must neither be lost nor kill it. Blocking it is no way: the
-// runtime unblocks those that end a program before it can handle them. So a child, the guard, traces the keeper for those
-// milliseconds: it takes the signals away, and tells the next keeper of them.
+// runtime unblocks those that end a program before it can handle them. So a child, the guard, traces the keeper for
+// those milliseconds: it takes the signals away, and tells the next keeper of them.
 //
 //	keeper ─► guard ─► traces the keeper, says so ─► exec ─► the next keeper handles signals, says so ─► gets what came
 //

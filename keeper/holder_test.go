@@ -116,7 +116,8 @@ func TestStartThatFails(t *testing.T) {
 	}
 	spec = shell(t, "a", `cat <&3; echo '13 no right to do that' >&4; exit 1`)
 	spec.Launch = []byte("what to do")
-	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.EACCES) || !strings.Contains(err.Error(), "no right") {
+	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.EACCES) ||
+		!strings.Contains(err.Error(), "no right") {
 		t.Errorf("error %v", err)
 	}
 	eventually(t, "the handle is free again", func() bool {
@@ -126,7 +127,9 @@ func TestStartThatFails(t *testing.T) {
 	if _, err := c.Start(t.Context(), shell(t, "a", "true")); err == nil {
 		t.Error("a handle is used twice")
 	}
-	for _, wrong := range []keeper.Spec{{}, {Handle: "b", Path: "sh", Args: []string{"sh"}, Dir: "/"}, {Handle: "b", Path: "/bin/sh", Dir: "/"}} {
+	for _, wrong := range []keeper.Spec{{},
+		{Handle: "b", Path: "sh", Args: []string{"sh"}, Dir: "/"}, {Handle: "b", Path: "/bin/sh", Dir: "/"},
+	} {
 		if _, err := c.Start(t.Context(), wrong); err == nil {
 			t.Errorf("%+v was started", wrong)
 		}
@@ -221,8 +224,8 @@ func TestNextMaster(t *testing.T) {
 	}
 	s := hello(t, c2)
 	slices.SortFunc(s.Processes, func(a, b keeper.Process) int { return strings.Compare(a.Handle, b.Handle) })
-	if len(s.Processes) != 2 || s.Processes[0].End == nil || s.Processes[0].End.Code != 3 || s.Processes[1].PID != runs.PID ||
-		s.Processes[1].End != nil {
+	if len(s.Processes) != 2 || s.Processes[0].End == nil || s.Processes[0].End.Code != 3 ||
+		s.Processes[1].PID != runs.PID || s.Processes[1].End != nil {
 		t.Fatalf("%+v", s.Processes)
 	}
 	ended(t, c2, "ends")

@@ -131,8 +131,8 @@ func (s *Server) startedAs(p *peer, id uint64, h *process, explained *os.File, e
 	}()
 }
 
-// explanation is the error in what a program wrote on descriptor 4: the number of execve(2) or 0, a space, and the text.
-// Anything else is text.
+// explanation is the error in what a program wrote on descriptor 4: the number of execve(2) or 0, a space, and the
+// text. Anything else is text.
 func explanation(text string) error {
 	text = strings.TrimSpace(text)
 	if text == "" {

@@ -63,7 +63,8 @@ func (s *Server) clear(h *process, pid int, grace time.Duration, at time.Time) {
 	})
 }
 
-// drain goes on with a process whose group is empty when its output has ended: it reaps the leader and tells the master.
+// drain goes on with a process whose group is empty when its output has ended: it reaps the leader and tells the
+// master.
 func (s *Server) drain(h *process) {
 	if !h.cleared || h.End != nil || !h.out.ended() {
 		return

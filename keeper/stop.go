@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ending are the signals that end a process by default and that a process may handle. SIGPIPE is none of them: a console
-// that has gone is no reason to stop. The runtime takes SIGPROF and those from 34 on, which do nothing then.
+// ending are the signals that end a process by default and that a process may handle. SIGPIPE is none of them: a
+// console that has gone is no reason to stop. The runtime takes SIGPROF and those from 34 on, which do nothing then.
 var ending = []os.Signal{
 	syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGABRT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
 	syscall.SIGVTALRM, syscall.SIGXCPU, syscall.SIGXFSZ, syscall.SIGIO,
@@ -58,8 +58,8 @@ func (k *supervisor) stop(why string) {
 	}
 }
 
-// stopMaster tells the master. One that has not said Hello is asked by a signal, which may end it at once, and told when
-// it says Hello; it has the time in which a master says that it is alive.
+// stopMaster tells the master. One that has not said Hello is asked by a signal, which may end it at once, and told
+// when it says Hello; it has the time in which a master says that it is alive.
 func (k *supervisor) stopMaster() {
 	m := k.m
 	switch {

@@ -12,8 +12,8 @@ import (
 
 func TestStop(t *testing.T) {
 	for _, sig := range []syscall.Signal{
-		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM, syscall.SIGVTALRM,
-		syscall.SIGPWR, syscall.SIGABRT,
+		syscall.SIGTERM, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGALRM,
+		syscall.SIGVTALRM, syscall.SIGPWR, syscall.SIGABRT,
 	} {
 		t.Run(sig.String(), func(t *testing.T) {
 			r := newRig(t).run()

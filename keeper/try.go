@@ -16,7 +16,7 @@ import (
 
 // candidate is a program that is tried in place of the master.
 //
-//	OpTry, the master ends ─► started ─OpReady─► ready ─stays up─► its keeper reads the state ─► rename ─► OpReady is answered
+//	OpTry, the master ends ─► started ─OpReady─► ready ─stays up─► its keeper reads the state ─► renamed, answered
 //	                             └── too late, ended, cannot read the state: killed, the program before is started again
 type candidate struct {
 	Trial
@@ -30,7 +30,8 @@ type candidate struct {
 	said      string        // why it ends, in its words
 }
 
-// envCandidate tells a master that it is a candidate of a version without a keeper. Its descriptors 3 and 4 lead to that.
+// envCandidate tells a master that it is a candidate of a version without a keeper. Its descriptors 3 and 4 lead to
+// that.
 const envCandidate = "BAETYL_MASTER_TRIAL"
 
 // Words of a plain candidate and to it.

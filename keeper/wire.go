@@ -89,7 +89,7 @@ const (
 // Hello is what a master tells first.
 type Hello struct {
 	Protocol int
-	Part     string        // digest of the keeper's code in the master's program (Part); the keeper replaces itself when it differs
+	Part     string        // digest of the keeper's code in its program; a keeper with another one replaces itself
 	Grace    time.Duration // for services when the keeper has to stop them without a master
 }
 

@@ -48,7 +48,7 @@ var rules = []rule{
 	{"scripts", []string{"scripts", "utils"}},
 	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
-	{".", []string{"cmd", early}},
+	{".", []string{"cmd", "keeper/early", early}},
 }
 
 // early makes the program a shim before anything else of it is initialised, so main imports it and not what it is for.
