@@ -154,8 +154,7 @@ func TestReload(t *testing.T) {
 	d := newBusyDevice(t)
 	c, log := d.start(t)
 	d.instances(t)
-	const conf = "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\n"
-	d.write(t, "etc/baetyl/conf.yml", conf+"grace: 4s\nlogger: {level: debug, path: var/log/x.log}\nsnfile: sn\n", 0o644)
+	d.configure(t, "grace: 4s\nlogger: {level: debug, path: var/log/x.log}\nsnfile: sn")
 	out, code := d.run("reload")
 	require.Zero(t, code, out)
 	require.Equal(t, "in effect: grace, logger.level, logger.path; after a restart of everything: snfile\n", out)
@@ -164,13 +163,13 @@ func TestReload(t *testing.T) {
 		return err == nil && len(data) > 0
 	}, 10*time.Second, 10*time.Millisecond, "the new log file is not there")
 
-	d.write(t, "etc/baetyl/conf.yml", conf+"grace: zzz\n", 0o644)
+	d.configure(t, "grace: zzz")
 	out, code = d.run("reload")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "baetyl: reload: refused: read the configuration: ")
 	require.Contains(t, out, "grace: ")
 
-	d.write(t, "etc/baetyl/conf.yml", conf+"grace: 5s\n", 0o644)
+	d.configure(t, "grace: 5s")
 	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
 	require.Eventually(t, func() bool {
 		return strings.Contains(log.String(), "configuration read again: in effect: grace, logger.level, logger.path")

@@ -46,7 +46,8 @@ func (c *Client) Signal(handle string, sig syscall.Signal) error {
 	return err
 }
 
-// Ended returns a channel that is closed when the process has ended. It is closed already when it is not known.
+// Ended returns a channel that is closed when the process has ended. It is closed already when the process is not
+// known.
 func (c *Client) Ended(handle string) <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()

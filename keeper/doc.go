@@ -12,8 +12,8 @@
 // their pipes stay.
 //
 // One goroutine, the loop of Server, owns the state; the others post functions to it. Processes are forked on one
-// locked thread, since the signal that the kernel sends to children when their parent dies is bound to the thread that
-// forked. Nothing that decides waits for a disk, a console or the master.
+// locked thread, since the signal that the kernel sends to children when their parent dies is bound to the thread
+// that forked. Nothing that decides waits for a disk, a console or the master.
 //
 // It knows no YAML, no network, no policy and no working directory.
 package keeper

@@ -116,8 +116,8 @@ func TestStartThatFails(t *testing.T) {
 	}
 	spec = shell(t, "a", `cat <&3; echo '13 no right to do that' >&4; exit 1`)
 	spec.Launch = []byte("what to do")
-	_, err := c.Start(t.Context(), spec)
-	if !errors.Is(err, syscall.EACCES) || !strings.Contains(err.Error(), "no right") {
+	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.EACCES) ||
+		!strings.Contains(err.Error(), "no right") {
 		t.Errorf("error %v", err)
 	}
 	eventually(t, "the handle is free again", func() bool {
@@ -127,10 +127,8 @@ func TestStartThatFails(t *testing.T) {
 	if _, err := c.Start(t.Context(), shell(t, "a", "true")); err == nil {
 		t.Error("a handle is used twice")
 	}
-	for _, wrong := range []keeper.Spec{
-		{},
-		{Handle: "b", Path: "sh", Args: []string{"sh"}, Dir: "/"},
-		{Handle: "b", Path: "/bin/sh", Dir: "/"},
+	for _, wrong := range []keeper.Spec{{},
+		{Handle: "b", Path: "sh", Args: []string{"sh"}, Dir: "/"}, {Handle: "b", Path: "/bin/sh", Dir: "/"},
 	} {
 		if _, err := c.Start(t.Context(), wrong); err == nil {
 			t.Errorf("%+v was started", wrong)

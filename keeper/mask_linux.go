@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unblock makes sure that this process blocks no signal, and so none of its children. The runtime gives children
-// what it has inherited itself, so this program executes itself once when that is not nothing.
+// unblock makes sure that this process blocks no signal, and so none of its children. The runtime gives children what
+// it has inherited itself, so this program executes itself once when that is not nothing.
 func unblock() {
 	var was unix.Sigset_t
 	if unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, &was) != nil || was == (unix.Sigset_t{}) {

@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -119,7 +121,22 @@ func TestKillMaster(t *testing.T) {
 		}
 		r.must(command{Op: "release", Handle: short})
 	}
+	rollup, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", r.cmd.Process.Pid))
+	if m := regexp.MustCompile(`Pss_Anon: +(\d+) kB`).FindSubmatch(rollup); m != nil {
+		t.Logf("private memory of the keeper: %s kB", m[1])
+		if kb, _ := strconv.Atoi(string(m[1])); kb > 5<<10 && times(0, 1) == 1 && !hasRaceDetector() {
+			t.Errorf("%d kB, at most 5 MB", kb)
+		}
+	} else {
+		t.Logf("memory is not known: %v", err)
+	}
 	r.finish(services)
+}
+
+// hasRaceDetector tells whether this program does, which takes memory.
+func hasRaceDetector() bool {
+	info, ok := debug.ReadBuildInfo()
+	return ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
 func TestReplaceKeeper(t *testing.T) {

@@ -210,8 +210,8 @@ func serve(c *keeper.Client, dir string, state keeper.State) {
 
 func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 	var err error
-	r.PID = os.Getpid()
-	r.State = keeper.State{Processes: state.Processes, Rejected: state.Rejected, Candidate: state.Candidate}
+	r.PID, r.State = os.Getpid(), state
+	r.State.Kept = nil
 	switch cmd.Op {
 	case "start":
 		r.Process, err = c.Start(context.Background(), *cmd.Spec)

@@ -14,7 +14,7 @@ import (
 //
 //	          ┌──────────────── crash: at once, then after 100 ms … 5 s ◄──┐
 //	          ▼                                                           │
-//	keeper ─► master ─leaves─► master      ─wants a candidate tried─► candidate ─ready, healthy─► rename: the master
+//	keeper ─► master ─leaves─► master      ─wants a candidate tried─► candidate ─ready, healthy─► committed
 //	             └─ended everything, or: stop, master gone─► all groups end ─► the keeper ends    └─rejected─► master
 type supervisor struct {
 	*Server
@@ -257,8 +257,8 @@ func (k *supervisor) crashed(m *master, how string) {
 	}
 	wait := backoff(k.failures)
 	k.failures++
-	const text = "the master has crashed (%s) and is started again in %s; %d processes run on"
-	k.logf("error", text, how, wait, len(k.processes))
+	k.logf("error", "the master has crashed (%s) and is started again in %s; %d processes run on", how, wait,
+		len(k.processes))
 	if wait == 0 {
 		k.start(nil)
 		return

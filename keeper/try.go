@@ -16,7 +16,7 @@ import (
 
 // candidate is a program that is tried in place of the master.
 //
-//	OpTry, the master ends ─► started ─OpReady─► ready ─stays up─► its keeper reads the state ─► rename, OpReady answered
+//	OpTry, the master ends ─► started ─OpReady─► ready ─stays up─► its keeper reads the state ─► renamed, answered
 //	                             └── too late, ended, cannot read the state: killed, the program before is started again
 type candidate struct {
 	Attempt

@@ -89,9 +89,8 @@ const (
 // Hello is what a master tells first.
 type Hello struct {
 	Protocol int
-	// Part is a digest of the keeper's code in the master's program. A keeper with another one replaces itself.
-	Part  string
-	Grace time.Duration // for services when the keeper has to stop them without a master
+	Part     string        // digest of the keeper's code in its program; a keeper with another one replaces itself
+	Grace    time.Duration // for services when the keeper has to stop them without a master
 }
 
 // Reply answers a Request.

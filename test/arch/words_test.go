@@ -26,7 +26,7 @@ var retired = map[string]string{
 // kept are places where such a word is the field's term.
 var kept = map[string][]string{
 	"row":    {"test/bench", "baetyl-function-sql", "test/arch"}, // of a table
-	"trial":  {"protocol/masterapi"},                             // BAETYL_MASTER_TRIAL, which two versions of the master exchange
+	"trial":  {"protocol/masterapi", "keeper"},                   // BAETYL_MASTER_TRIAL, which two versions of the master exchange
 	"parked": {"baetyl-remote-mqtt"},                             // var/db/baetyl/parked and the counters, which were shipped
 	"park":   {"baetyl-remote-mqtt"},                             // the key `park`, which was shipped
 }

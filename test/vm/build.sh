@@ -1,6 +1,6 @@
 #!/bin/sh
-# build.sh: makes what every test machine starts from, in output/cache/vm: a kernel, a disk with Debian, an ssh key. It
-# does nothing where that is done already. It needs root on Debian or Ubuntu, and takes two minutes.
+# build.sh: makes what every test machine starts from, in output/cache/vm: a kernel, a disk with Debian, an ssh key.
+# Does nothing where that is done already. Needs root on Debian or Ubuntu, and takes two minutes.
 set -eu
 cd "$(dirname "$0")/../.."
 . scripts/lib.sh

@@ -6,7 +6,7 @@
 #           FORWARD   ports of the machine to reach from here ('1883 8080'); DIR/port.1883 has the number on 127.0.0.1
 #           VM_CACHE  what build.sh has made (output/cache/vm)
 #           MEMORY    in MB (2048), CORES (2), CLOCK where the clock starts (now, UTC)
-#   run     a command as root, with its input, output and status (255: no connection). Its shell reads the words
+#   run     a command as root, with its input, output and status (255: no connection). The machine's shell reads it
 #   copy    SOURCE DEST: the folder SOURCE becomes DEST, or goes into it; everything belongs to root
 #   cut     a power cut: whatever the machine wrote and did not flush is gone
 #   reboot  an orderly restart

@@ -3,8 +3,8 @@
 // Package vm_test runs Baetyl on a machine with systemd, cgroup v2 and AppArmor, which reboots and whose power is cut:
 // what the machines of developers and CI cannot show.
 //
-//	make: baetyl, packages of modules in Go ──► the native example in a folder ──copy──► /usr/local of the machine
-//	                                           scripts/systemd/baetyl.service ──────► its systemd
+//	make: baetyl, packages of modules in Go ──► the native example in a folder ──► /usr/local of the machine
+//	                                           scripts/systemd/baetyl.service ──► its systemd
 //
 // machine.sh boots machines in emulation, ten times slower than this one; build.sh makes what they start from. Each
 // test has a machine of its own.

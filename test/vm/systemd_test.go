@@ -10,14 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A message goes through the hub of the machine.
-const roundTrip = `timeout 20 sh -c '
-	mosquitto_sub -u test -P hahaha -t vm/ping -C 1 -W 15 & sub=$!
-	until mosquitto_pub -u test -P hahaha -t vm/ping -q 1 -m pong && ! kill -0 $sub 2>/dev/null; do sleep 0.2; done'`
+// roundTrip publishes a message that the hub retains, and gets it. It fails as long as the hub does not answer.
+const roundTrip = `mosquitto_pub -u test -P hahaha -t vm/ping -q 1 -r -m pong &&
+	mosquitto_sub -u test -P hahaha -t vm/ping -C 1 -W 15`
 
 // leftovers is what must not be there when the unit is stopped: processes, cgroups, mounts.
 const leftovers = `
-	ps -eo pid,args | grep /usr/local | grep -v 'grep /usr/local'
+	ps -eo pid,comm,args | grep -E '^ *[0-9]+ baetyl'
 	ls -d /sys/fs/cgroup/system.slice/baetyl.service 2>/dev/null
 	grep /usr/local /proc/mounts
 	true`
@@ -27,7 +26,7 @@ func TestUnitStartsAndStops(t *testing.T) {
 	m := install(t)
 	m.run("systemctl start baetyl")
 	require.Contains(t, m.until(3*time.Minute, roundTrip), "pong")
-	m.until(time.Minute, "pgrep -f baetyl-timer")
+	m.until(time.Minute, "pgrep -x baetyl-timer")
 	require.Equal(t, "active", m.run("systemctl is-active baetyl"))
 
 	began := time.Now()

@@ -82,8 +82,8 @@ func newWriter(name string, to sink, buffer int) *Writer {
 	}
 }
 
-// NewWriter returns a Writer to a console, or whatever else takes lines. It holds at most buffer bytes, 1 MiB when that
-// is 0. lost makes the line that tells of a loss, with its newline. Close does not close to. When to is an os.File
+// NewWriter returns a Writer to a console, or whatever else takes lines. It holds at most buffer bytes, 1 MiB when
+// that is 0. lost makes the line that tells of a loss, with its newline. Close does not close to. When to is an os.File
 // whose reader has gone, that is an error as any other, and does not end the process.
 func NewWriter(to io.Writer, buffer int, lost func(at time.Time, l Lost) []byte) *Writer {
 	w := newWriter("console", plain{to}, buffer)
