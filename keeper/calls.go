@@ -113,7 +113,7 @@ func (c *Client) Alive() error { return c.simple(Request{Op: OpAlive}) }
 func (c *Client) Leave(why string) error { return c.simple(Request{Op: OpLeave, Trouble: why}) }
 
 // Try tells the same, and that the successor is the candidate of t.
-func (c *Client) Try(t Attempt) error { return c.simple(Request{Op: OpTry, Attempt: &t}) }
+func (c *Client) Try(t Trial) error { return c.simple(Request{Op: OpTry, Trial: &t}) }
 
 // Ready tells that this candidate serves. It returns when the candidate is the program; an error means that it was
 // rejected.

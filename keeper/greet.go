@@ -19,7 +19,7 @@ func (k *supervisor) hello(p *peer, r Request) {
 	m.hello = h
 	k.arm(m)
 	if h.Protocol != Protocol {
-		if m.tried != nil || k.stopping != "" {
+		if m.trial != nil || k.stopping != "" {
 			p.fail(r.ID, fmt.Errorf("this keeper speaks protocol %d, the master %d", Protocol, h.Protocol))
 			return
 		}
@@ -27,10 +27,10 @@ func (k *supervisor) hello(p *peer, r Request) {
 		k.wantReplaced(h.Part)
 		return
 	}
-	k.welcome(p, Reply{ID: r.ID, Rejected: k.rejected, Candidate: m.tried != nil && !m.tried.committed})
+	k.welcome(p, Reply{ID: r.ID, Rejected: k.rejected, Candidate: m.trial != nil && !m.trial.committed})
 	if k.stopping != "" {
 		k.stopMaster()
-	} else if h.Part != k.o.Part && m.tried == nil {
+	} else if h.Part != k.o.Part && m.trial == nil {
 		k.wantReplaced(h.Part)
 	}
 	k.after(settleMemory, freeMemory)
@@ -45,7 +45,7 @@ func (k *supervisor) request(p *peer, r Request) error {
 	switch r.Op {
 	case OpAlive:
 		m.alive = true
-		if m.tried == nil {
+		if m.trial == nil {
 			k.rejected = ""
 		}
 		k.arm(m)
@@ -53,10 +53,10 @@ func (k *supervisor) request(p *peer, r Request) error {
 		m.left = true
 		k.logf("info", "the master leaves and is started again: %s", r.Trouble)
 	case OpTry:
-		if err := k.try(r.Attempt); err != nil {
+		if err := k.try(r.Trial); err != nil {
 			return err
 		}
-		k.logf("info", "the master leaves, and %s is tried in its place", r.Attempt.Candidate)
+		k.logf("info", "the master leaves, and %s is tried in its place", r.Trial.Candidate)
 	case OpReady:
 		return k.ready(p, r)
 	case OpStopped:

@@ -85,7 +85,7 @@ func (k *supervisor) replaceNext() {
 			return // quiet comes here again
 		}
 	}
-	if k.forking > 0 || k.next != nil || k.m.tried != nil && !k.m.tried.committed {
+	if k.forking > 0 || k.next != nil || k.m.trial != nil && !k.m.trial.committed {
 		k.later(time.Second)
 		return
 	}

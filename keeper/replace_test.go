@@ -223,13 +223,13 @@ func TestCandidate(t *testing.T) {
 			}
 			install(t, r.prog+".new", c.part)
 			r.file("candidate", c.does)
-			attempt := keeper.Attempt{
+			trial := keeper.Trial{
 				Candidate: r.prog + ".new", Program: r.prog, Deadline: time.Second, Healthy: 200 * time.Millisecond,
 			}
 			if c.rejected == "" {
-				attempt.Deadline = 10 * time.Second
+				trial.Deadline = 10 * time.Second
 			}
-			r.must(command{Op: "try", Attempt: &attempt})
+			r.must(command{Op: "try", Trial: &trial})
 			if c.rejected == "" {
 				r.says("the candidate is the master now")
 				r.noted("ready: <nil>")
@@ -275,7 +275,7 @@ func TestPlainCandidate(t *testing.T) {
 		master := r.master(0)
 		r.file("bin/prog.new", fmt.Sprintf(plain, does))
 		_ = os.Chmod(r.prog+".new", 0o755)
-		r.must(command{Op: "try", Attempt: &keeper.Attempt{
+		r.must(command{Op: "try", Trial: &keeper.Trial{
 			Candidate: r.prog + ".new", Program: r.prog, Deadline: 5 * time.Second, Healthy: 100 * time.Millisecond, Plain: true,
 		}})
 		if rejected != "" {

@@ -85,11 +85,11 @@ func install(t testing.TB, path, part string) {
 
 // command is what a test tells the master, answer what that answers.
 type command struct {
-	Op      string
-	Spec    *keeper.Spec
-	Handle  string
-	Signal  int
-	Attempt *keeper.Attempt
+	Op     string
+	Spec   *keeper.Spec
+	Handle string
+	Signal int
+	Trial  *keeper.Trial
 }
 
 type result struct {
@@ -232,7 +232,7 @@ func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 		err = c.Leave("the test wants it")
 		go os.Exit(0)
 	case "try":
-		if err = c.Try(*cmd.Attempt); err == nil {
+		if err = c.Try(*cmd.Trial); err == nil {
 			go os.Exit(0)
 		}
 	case "print":

@@ -27,7 +27,7 @@ type supervisor struct {
 	m        *master // nil: none lives, and none is being forked
 	again    *time.Timer
 	failures int // crashes one after the other
-	next     *Attempt
+	next     *Trial
 	rejected string // why, until a master has said that it is alive
 
 	stopping string // why everything is to stop; empty: it is not
@@ -59,7 +59,7 @@ type master struct {
 	told    bool        // to stop
 	left    bool        // it ends to make place for a successor
 	watch   *time.Timer // kills it when it does not say that it is alive
-	tried   *candidate  // nil: it is not tried
+	trial   *candidate  // nil: it is not tried
 	plain   bool        // of a version without a keeper
 	reason  string      // why it was killed as a candidate
 }
@@ -75,7 +75,7 @@ func (k *supervisor) start(c *candidate) {
 		k.endAll()
 		return
 	}
-	m := &master{program: k.program, tried: c, started: time.Now()}
+	m := &master{program: k.program, trial: c, started: time.Now()}
 	if c != nil {
 		m.program, m.plain = c.Candidate, c.Plain
 	}
@@ -161,7 +161,7 @@ func (k *supervisor) began(m *master, pid int, err error) {
 	m.pid = pid
 	k.helpers[pid] = func(status syscall.WaitStatus) { k.masterEnded(m, status) }
 	k.readMaster(m)
-	if m.tried != nil {
+	if m.trial != nil {
 		k.tryOut(m)
 	}
 	if k.stopping != "" {
@@ -191,7 +191,7 @@ func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
 		read = m.peer.read
 	}
 	if m.plain {
-		heard = m.tried.heard
+		heard = m.trial.heard
 	}
 	go func() { // ends after lastWords
 		limit := time.After(lastWords)
@@ -231,13 +231,13 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 			k.logf("warning", "the master has ended (%s) before everything was stopped: it is stopped now", how)
 		}
 		k.finish(code)
-	case m.tried != nil && !m.tried.committed:
+	case m.trial != nil && !m.trial.committed:
 		k.rejectedAs(m)
 	case m.plain, k.self:
 		k.logf("info", "the master has ended: %s", how)
 		k.finish(code)
 	case k.next != nil:
-		c := &candidate{Attempt: *k.next}
+		c := &candidate{Trial: *k.next}
 		k.next, k.failures = nil, 0
 		k.start(c)
 	case m.left:

@@ -19,7 +19,7 @@ import (
 //	OpTry, the master ends ─► started ─OpReady─► ready ─stays up─► its keeper reads the state ─► renamed, answered
 //	                             └── too late, ended, cannot read the state: killed, the program before is started again
 type candidate struct {
-	Attempt
+	Trial
 	ready     bool
 	checking  bool
 	committed bool
@@ -45,7 +45,7 @@ const (
 const maxWords = 64 << 10
 
 // try notes the candidate that follows the master.
-func (k *supervisor) try(t *Attempt) error {
+func (k *supervisor) try(t *Trial) error {
 	switch {
 	case t == nil || !filepath.IsAbs(t.Candidate) || !filepath.IsAbs(t.Program) || t.Deadline <= 0:
 		return errors.New("try a candidate: absolute paths and a deadline are needed")
@@ -60,7 +60,7 @@ func (k *supervisor) try(t *Attempt) error {
 
 // tryOut watches the candidate m.
 func (k *supervisor) tryOut(m *master) {
-	c := m.tried
+	c := m.trial
 	k.after(c.Deadline, func() {
 		if k.m == m && !c.ready {
 			k.reject(m, fmt.Sprintf("it has not started the application within %s", c.Deadline))
@@ -77,7 +77,7 @@ func (k *supervisor) preparePlain(m *master, f *fork) error {
 	if err != nil {
 		return err
 	}
-	m.tried.hear, m.tried.heard = r, make(chan struct{})
+	m.trial.hear, m.trial.heard = r, make(chan struct{})
 	f.files = append(f.files, uintptr(w))
 	var p [2]int
 	if err := syscall.Pipe(p[:]); err != nil {
@@ -85,19 +85,19 @@ func (k *supervisor) preparePlain(m *master, f *fork) error {
 	}
 	syscall.CloseOnExec(p[0])
 	syscall.CloseOnExec(p[1])
-	m.tried.tell = os.NewFile(uintptr(p[1]), "to candidate")
+	m.trial.tell = os.NewFile(uintptr(p[1]), "to candidate")
 	f.files = append(f.files, uintptr(p[0]))
 	f.env = append(f.env, envCandidate+"=1")
 	return nil
 }
 
 func (k *supervisor) listen(m *master) {
-	defer close(m.tried.heard)
+	defer close(m.trial.heard)
 	said := &relay{to: writer(func(line []byte) {
 		word := strings.TrimSpace(string(line))
 		k.post(func() { k.word(m, word) })
 	})}
-	_ = said.copy(io.LimitReader(m.tried.hear, maxWords))
+	_ = said.copy(io.LimitReader(m.trial.hear, maxWords))
 }
 
 // writer is a function that takes lines.
@@ -109,17 +109,17 @@ func (k *supervisor) word(m *master, word string) {
 	if word == wordReady {
 		k.isReady(m)
 	} else if why, ok := strings.CutPrefix(word, wordError); ok {
-		m.tried.said = why
+		m.trial.said = why
 	}
 }
 
 // isReady goes on when the candidate serves: it has to stay up.
 func (k *supervisor) isReady(m *master) {
-	if m.tried.ready {
+	if m.trial.ready {
 		return
 	}
-	m.tried.ready = true
-	k.after(m.tried.Healthy, func() {
+	m.trial.ready = true
+	k.after(m.trial.Healthy, func() {
 		if k.m == m && k.helpers[m.pid] != nil && m.reason == "" && k.stopping == "" {
 			k.commit(m)
 		}
@@ -129,11 +129,11 @@ func (k *supervisor) isReady(m *master) {
 // ready answers OpReady.
 func (k *supervisor) ready(p *peer, r Request) error {
 	switch m := k.m; {
-	case m.tried != nil && !m.tried.committed:
-		if m.tried.ready {
+	case m.trial != nil && !m.trial.committed:
+		if m.trial.ready {
 			return errors.New("this candidate is ready already")
 		}
-		m.tried.id = r.ID
+		m.trial.id = r.ID
 		k.isReady(m)
 		return errLater
 	case k.self: // the version without a keeper has committed it, and is our parent from now on
@@ -152,9 +152,9 @@ func (k *supervisor) commit(m *master) {
 		k.rename(m)
 		return
 	}
-	m.tried.checking = true
-	k.check(m.tried.Candidate, func(err error) {
-		m.tried.checking = false
+	m.trial.checking = true
+	k.check(m.trial.Candidate, func(err error) {
+		m.trial.checking = false
 		switch {
 		case k.m != m || m.reason != "":
 		case err != nil:
@@ -167,7 +167,7 @@ func (k *supervisor) commit(m *master) {
 
 // rename is the one step after which the candidate is what starts. The disk may take its time.
 func (k *supervisor) rename(m *master) {
-	c := m.tried
+	c := m.trial
 	c.checking = true
 	go func() { // ends with the disk
 		err := os.Rename(c.Candidate, c.Program)
@@ -180,7 +180,7 @@ func (k *supervisor) rename(m *master) {
 }
 
 func (k *supervisor) renamed(m *master, err, unsynced error) {
-	c := m.tried
+	c := m.trial
 	c.checking = false
 	if err != nil {
 		k.reject(m, fmt.Sprintf("replace master: %v", err))
@@ -237,7 +237,7 @@ const plainTimeout = 20 * time.Second
 
 // rejectedAs starts the program before again, and notes why for it.
 func (k *supervisor) rejectedAs(m *master) {
-	c := m.tried
+	c := m.trial
 	if c.checking { // it is decided when that has ended
 		k.after(10*time.Millisecond, func() { k.rejectedAs(m) })
 		return

@@ -48,8 +48,8 @@ type End struct {
 	Signal int // 0: by itself
 }
 
-// Attempt is a candidate that the keeper runs in place of the master (documents: update of type MST).
-type Attempt struct {
+// Trial is a candidate that the keeper runs in place of the master (documents: update of type MST).
+type Trial struct {
 	Candidate string        // program to try
 	Program   string        // what it replaces, by one rename, when it has stayed up
 	Deadline  time.Duration // until it is ready
@@ -62,13 +62,13 @@ type Attempt struct {
 // Request is one call of the master; each is answered by a Reply with the same ID, in any order.
 type Request struct {
 	ID      uint64
-	Op      string   // Op…
-	Hello   *Hello   `json:",omitempty"`
-	Spec    *Spec    `json:",omitempty"` // OpStart
-	Handle  string   `json:",omitempty"` // OpSignal, OpTail, OpRelease, OpKeep
-	Signal  int      `json:",omitempty"` // OpSignal
-	Attempt *Attempt `json:",omitempty"` // OpTry
-	Trouble string   `json:",omitempty"` // OpLeave, OpStopped: the reason, for the log
+	Op      string // Op…
+	Hello   *Hello `json:",omitempty"`
+	Spec    *Spec  `json:",omitempty"` // OpStart
+	Handle  string `json:",omitempty"` // OpSignal, OpTail, OpRelease, OpKeep
+	Signal  int    `json:",omitempty"` // OpSignal
+	Trial   *Trial `json:",omitempty"` // OpTry
+	Trouble string `json:",omitempty"` // OpLeave, OpStopped: the reason, for the log
 }
 
 // The calls.

@@ -29,7 +29,7 @@ type Keeper interface {
 // tries is what the updater sees of the keeper.
 type tries struct{ m *Master }
 
-func (t tries) Try(candidate keeper.Attempt) error {
+func (t tries) Try(candidate keeper.Trial) error {
 	err := t.m.opts.Keeper.Try(candidate)
 	t.m.plain = candidate.Plain && err == nil
 	return err

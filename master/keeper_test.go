@@ -25,7 +25,7 @@ type fakeKeeper struct {
 
 func newFakeKeeper() *fakeKeeper { return &fakeKeeper{alive: make(chan struct{}, 1)} }
 
-func (k *fakeKeeper) Try(keeper.Attempt) error { return errors.New("not in this test") }
+func (k *fakeKeeper) Try(keeper.Trial) error { return errors.New("not in this test") }
 
 func (k *fakeKeeper) Keep(name string, f *os.File) error {
 	if name != master.KeptLock {

@@ -20,7 +20,7 @@ import (
 //	                               ready, stays up, rename ──┴─► Ready returns ── UPDATED
 type Keeper interface {
 	// Try makes the candidate the successor of this master, which ends soon. After an error this master goes on.
-	Try(t keeper.Attempt) error
+	Try(t keeper.Trial) error
 }
 
 // ErrRejected says that this master was a candidate, and is not the one that boots. Services that its keeper holds are
@@ -99,7 +99,7 @@ func (u *Updater) handOver(ctx context.Context, a ota.Update, stop func() error)
 		}
 	}
 	times := u.times.Load()
-	err = u.opts.Keeper.Try(keeper.Attempt{
+	err = u.opts.Keeper.Try(keeper.Trial{
 		Candidate: u.program.Candidate(), Program: u.program.Path, Plain: !hasKeeper,
 		Deadline: times.deadline, Healthy: times.healthy,
 	})

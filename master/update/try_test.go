@@ -16,10 +16,10 @@ import (
 // fakeKeeper takes candidates and runs none.
 type fakeKeeper struct {
 	err   error // that Try returns
-	tried []keeper.Attempt
+	tried []keeper.Trial
 }
 
-func (k *fakeKeeper) Try(t keeper.Attempt) error {
+func (k *fakeKeeper) Try(t keeper.Trial) error {
 	k.tried = append(k.tried, t)
 	return k.err
 }
@@ -60,7 +60,7 @@ func TestResume(t *testing.T) {
 				require.Empty(t, k.tried)
 				return
 			}
-			require.Equal(t, []keeper.Attempt{{
+			require.Equal(t, []keeper.Trial{{
 				Candidate: d.opts.Program + ".new", Program: d.opts.Program, Plain: c.plain,
 				Healthy: d.opts.Healthy, Deadline: d.opts.Deadline,
 			}}, k.tried)

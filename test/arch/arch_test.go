@@ -48,7 +48,7 @@ var rules = []rule{
 	{"scripts", []string{"scripts", "utils"}},
 	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
-	{".", []string{"cmd", "keeper/early", early}},
+	{".", []string{"cmd", shimEarly, keeperEarly}},
 }
 
 // These make the program a shim or a keeper before anything else of it is initialised, so main imports them and not

@@ -106,7 +106,7 @@ func TestMapIsTrue(t *testing.T) {
 	}
 }
 
-// TestSecurityNamesEveryModule holds the modules in the tables of docs/security.md, native and docker, to those of
+// TestSecurityNamesEveryModule compares the modules in the tables of docs/security.md, native and docker, with those of
 // the Makefile: what has gone must not stay, and what is new has to be looked at (make security).
 func TestSecurityNamesEveryModule(t *testing.T) {
 	makefile, err := os.ReadFile("../../Makefile")
@@ -114,7 +114,8 @@ func TestSecurityNamesEveryModule(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]bool{}
-	for _, m := range regexp.MustCompile(`(?m)^(?:MODULES|RUNTIMES) *:= (.*)$`).FindAllStringSubmatch(string(makefile), -1) {
+	lists := regexp.MustCompile(`(?m)^(?:MODULES|RUNTIMES) *:= (.*)$`)
+	for _, m := range lists.FindAllStringSubmatch(string(makefile), -1) {
 		for _, name := range strings.Fields(m[1]) {
 			want[name] = true
 		}
