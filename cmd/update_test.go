@@ -48,10 +48,11 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 8s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 1s, deadline: 15s}") // the machine has other work too
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
-	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "exit"), 0o644)
+	bad := strings.ReplaceAll(fmt.Sprintf(updated, "v2", "exit"), "replica: 2", "replica: 2\n    restart: {policy: no}")
+	d.write(t, "var/db/baetyl/app/bad/application.yml", bad, 0o644)
 	d.write(t, "var/db/baetyl/app/next/application.yml", fmt.Sprintf(updated, "v3", ""), 0o644)
 	d.write(t, "var/db/baetyl/pkg/bin/run", worker, 0o755)
 	require.NoError(t, os.Remove(d.path("bin/baetyl")))
