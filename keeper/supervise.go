@@ -229,7 +229,7 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 	case k.stopped, k.stopping != "":
 		switch {
 		case k.stopped || m.plain:
-		case m.hello == nil && status.Signaled(): // by stopMaster: it had nothing to stop
+		case m.hello == nil && (status.Signaled() || code == 0): // by stopMaster: it had nothing to stop
 			code = 0
 		default:
 			k.logf("warning", "the master has ended (%s) before everything was stopped: it is stopped now", how)
