@@ -168,34 +168,6 @@ func TestSecondMasterTouchesNothing(t *testing.T) {
 	require.Equal(t, before, d.processes())
 }
 
-// A copy of a running installation, started beside it, harms nobody.
-func TestCopyOfARunningInstallation(t *testing.T) {
-	t.Parallel()
-	d := newBusyDevice(t)
-	c, _ := d.start(t)
-	before := d.await(t, copies)
-	dir, err := os.MkdirTemp("", "bc")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	out, err := exec.Command("sh", "-c", `cp -a "$1"/. "$2"`, "sh", d.dir, dir).CombinedOutput()
-	require.NoError(t, err, string(out))
-	other := &device{dir: dir}
-	t.Cleanup(other.kill)
-	beside, said := other.start(t)
-	require.Eventually(t, func() bool { // it has the same users, which are those of the original
-		return strings.Contains(said.String(), "another installation") || len(other.processes()) == copies
-	}, 20*time.Second, 20*time.Millisecond, "the copy does not start")
-	require.Equal(t, before, d.processes())
-	require.NoError(t, beside.Process.Signal(syscall.SIGTERM))
-	_ = beside.Wait() // it says that folders of services were left that it has not opened
-	require.Empty(t, other.processes())
-	require.Equal(t, before, d.processes())
-	d.answers(t)
-	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, c.Wait())
-	require.Empty(t, d.processes())
-}
-
 // What can't get better by a restart is said once.
 func TestWrongConfigurationEndsTheKeeper(t *testing.T) {
 	t.Parallel()

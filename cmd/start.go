@@ -67,6 +67,9 @@ func runMaster(dir, config string) (err error) {
 		return err
 	}
 	held, err := greet(ctx, k, cfg)
+	if ctx.Err() != nil { // asked to end, and there is nothing to stop yet
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -57,7 +57,7 @@ func TestSignalDuringStart(t *testing.T) {
 		time.Sleep(delay * time.Millisecond) // no condition to wait for: the moment of the signal is what is tested
 		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 		err := c.Wait()
-		if err != nil { // so early that Go had not installed its handler yet
+		if err != nil { // so early that the keeper had not installed its handler yet
 			require.Equal(t, "signal: terminated", err.Error(), out.String())
 		}
 		require.Empty(t, d.processes())

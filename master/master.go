@@ -106,7 +106,9 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
-	m.app = application.New(application.Options{Engine: e, Services: m.services, Log: opts.Log})
+	m.app = application.New(application.Options{
+		Engine: e, Services: m.services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
+	})
 	updates := updateOptions(cfg, opts)
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
