@@ -34,7 +34,7 @@ func TestLogDiskThatHangs(t *testing.T) {
 	}
 	// A process that waits for a frozen disk cannot end; everything else does.
 	m.run("systemctl --no-block stop baetyl")
-	m.until(2*time.Minute, "! pgrep -f 'baetyl-hub|baetyl-timer|baetyl-function'")
+	m.until(2*time.Minute, "! pgrep '^baetyl-(hub|timer|function)'")
 	m.run("fsfreeze -u /usr/local/var/log && systemctl kill -s CONT systemd-journald")
 	m.until(time.Minute, "test $(systemctl is-active baetyl) = inactive")
 	m.run("umount /usr/local/var/log")

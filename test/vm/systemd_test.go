@@ -16,7 +16,7 @@ const roundTrip = `mosquitto_pub -u test -P hahaha -t vm/ping -q 1 -r -m pong &&
 
 // leftovers is what must not be there when the unit is stopped: processes, cgroups, mounts.
 const leftovers = `
-	ps -eo pid,args | grep /usr/local | grep -v 'grep /usr/local'
+	ps -eo pid,comm,args | grep -E '^ *[0-9]+ baetyl'
 	ls -d /sys/fs/cgroup/system.slice/baetyl.service 2>/dev/null
 	grep /usr/local /proc/mounts
 	true`
@@ -26,7 +26,7 @@ func TestUnitStartsAndStops(t *testing.T) {
 	m := install(t)
 	m.run("systemctl start baetyl")
 	require.Contains(t, m.until(3*time.Minute, roundTrip), "pong")
-	m.until(time.Minute, "pgrep -f baetyl-timer")
+	m.until(time.Minute, "pgrep -x baetyl-timer")
 	require.Equal(t, "active", m.run("systemctl is-active baetyl"))
 
 	began := time.Now()

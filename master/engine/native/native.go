@@ -108,9 +108,9 @@ func (e *Engine) Address(address string) string {
 	return address
 }
 
-// Close removes the folders of the services' directories and of their cgroups: also of services that could not be opened
-// and so were never adopted, when the keeper holds nothing of them. A master that leaves its instances to the next one
-// leaves them too.
+// Close removes the folders of the services' directories and of their cgroups: also of services that could not be
+// opened and so were never adopted, when the keeper holds nothing of them. A master that leaves its instances to the
+// next one leaves them too.
 func (e *Engine) Close() error {
 	e.mu.Lock()
 	used := len(e.open)+len(e.held) > 0

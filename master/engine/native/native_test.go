@@ -233,7 +233,7 @@ func TestOutputGoesToTheFileOfTheService(t *testing.T) {
 	require.NoError(t, box.Close())
 	data, err := os.ReadFile(h.path("var/log/baetyl/services/svc.log"))
 	require.NoError(t, err)
-	require.True(t, 100000 == strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
+	require.Equal(t, 100000, strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
 	for _, want := range []string{`stdout: x+`, `stdout: no line end`, `stderr: err`} {
 		require.True(t, regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\S+ \[svc\] `+want+`$`).Match(data), want)
 	}
