@@ -86,6 +86,7 @@ func (s *supervisor) onlyEnded(t *testing.T) {
 
 // The version before, which has no keeper, updates to this one, and this one to it: with real programs and services.
 func TestUpdateFromAndToTheVersionBefore(t *testing.T) {
+	t.Parallel()
 	t.Run("there and back", func(t *testing.T) {
 		t.Parallel()
 		d := newDeviceBefore(t, oldVersion)
@@ -94,11 +95,9 @@ func TestUpdateFromAndToTheVersionBefore(t *testing.T) {
 		s.renew(newMaster, "t1", "2.0.0")
 		require.True(t, disjoint(first, d.processes()), "services belong to the new master")
 		s.renew(oldMaster, "t2", oldVersion)
-		if os.Getenv("BAETYL_TEST_ALL") != "" {
-			for i := range 3 {
-				s.renew(newMaster, fmt.Sprint("there", i), "2.0.0")
-				s.renew(oldMaster, fmt.Sprint("back", i), oldVersion)
-			}
+		for i := range times(0, 3) {
+			s.renew(newMaster, fmt.Sprint("there", i), "2.0.0")
+			s.renew(oldMaster, fmt.Sprint("back", i), oldVersion)
 		}
 		s.stop()
 		require.Empty(t, d.processes())

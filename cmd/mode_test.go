@@ -39,6 +39,7 @@ func TestModeChanges(t *testing.T) {
 
 // docker.pull.* and update.* are those of the file after a reload, without a restart.
 func TestReloadTakesEffect(t *testing.T) {
+	t.Parallel()
 	t.Run("update", func(t *testing.T) {
 		t.Parallel()
 		d := newUpdatedDevice(t)

@@ -11,6 +11,7 @@ import (
 
 // Somebody restarts the master in the middle of an update: nothing is lost, it has one outcome, and that runs.
 func TestRestartDuringAnUpdate(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		request masterapi.UpdateRequest
 		reached func(t *testing.T, d *device)
