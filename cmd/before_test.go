@@ -43,7 +43,8 @@ const (
 // newDeviceBefore is a device with the version before, or this one, that can update to the other. Its configuration has
 // no key that one of them does not know.
 func newDeviceBefore(t *testing.T, program string) *device {
-	if out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput(); err != nil {
+	out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput()
+	if err != nil {
 		t.Skipf("the version before, commit %s, is not here (a shallow clone?): %v %s", commitBefore, err, out)
 	}
 	old, err := versionBefore()
