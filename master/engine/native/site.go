@@ -20,6 +20,9 @@ var mastersDirs = []string{"etc/baetyl", folder.Data, runDir, "var/log/baetyl"}
 // usersFile records which service has which user. Who can write it decides that.
 const usersFile = folder.Data + "/users.json"
 
+// cgroupDir is where a host has its cgroups. Programs read their limits there.
+const cgroupDir = "/sys/fs/cgroup"
+
 // site collects what an instance of s may see.
 func (e *Engine) site(s *sandbox, p program, private, search string) site {
 	gone := func(l link) bool { return l.volume == "" && !exists(l.source) } // a socket that comes back later
@@ -38,6 +41,9 @@ func (e *Engine) site(s *sandbox, p program, private, search string) site {
 		out.masters = append(out.masters, e.real(d))
 	}
 	out.never = []string{e.real(usersFile)}
+	if isDir(cgroupDir) { // also one that is root stays in its cgroup, with its limits
+		out.readonly = []string{cgroupDir}
+	}
 	if slices.Contains(s.account.capabilities, capDAC) {
 		confine(&out)
 	}
@@ -59,7 +65,7 @@ var (
 
 // confine takes away from s what a program could do with capDAC outside of the master's data.
 func confine(s *site) {
-	isDir := func(p string) bool { info, err := os.Lstat(p); return err == nil && info.IsDir() }
+	s.readonly = nil // cgroupDir is in one of them
 	for _, d := range systemDirs {
 		if isDir(d) {
 			s.readonly = append(s.readonly, d)
@@ -83,6 +89,11 @@ func confine(s *site) {
 			s.needed = append(s.needed, launch.Bind{Source: f, Target: f, ReadOnly: strings.HasPrefix(f, "/run/")})
 		}
 	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 func exists(path string) bool {
