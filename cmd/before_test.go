@@ -45,7 +45,7 @@ const (
 // no key that one of them does not know.
 func newDeviceBefore(t *testing.T, program string) *device {
 	if out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput(); err != nil {
-		t.Skipf("the version before, commit %s, is not here (a shallow clone?): %v %s", commitBefore, err, out)
+		t.Skipf("commit %s, the version before, is not here (a shallow clone?): %v %s", commitBefore, err, out)
 	}
 	old, err := versionBefore()
 	require.NoError(t, err)
