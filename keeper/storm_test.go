@@ -56,7 +56,7 @@ func stormOne(c *keeper.Client, handle string, worker int) error {
 	case fails && err != nil && strings.Contains(err.Error(), "no such program"):
 		return nil
 	case err != nil || fails:
-		return fmt.Errorf("start: %v", err)
+		return fmt.Errorf("start: %w", err)
 	}
 	select {
 	case <-c.Ended(handle):

@@ -253,7 +253,7 @@ func protect(path string) error {
 	return nil
 }
 
-// protectRoot makes the mount at / read-only, and none below it. It comes after all binds, since they take over its flag.
+// protectRoot makes the mount at / read-only, and none below it. It comes after all binds, which take over its flag.
 func protectRoot() error {
 	mounts, err := readMounts()
 	if err != nil {

@@ -38,7 +38,7 @@ type Spec struct {
 	// ReadOnlyRoot is for the mount at /, without what is mounted or bound below: files and links in / itself.
 	ReadOnlyRoot bool
 	Binds        []Bind
-	Hidden       []string // not seen; one that does not exist is left out, so hide the folder of a file that comes and goes
+	Hidden       []string // not seen; what does not exist is left out, so hide the folder of a file that comes and goes
 	PrivateTmp   bool     // /tmp and /var/tmp are one folder of this process, in memory
 	HideProc     bool     // /proc shows no processes of other users
 
