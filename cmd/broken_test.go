@@ -30,6 +30,7 @@ func (d *device) inspect(t *testing.T, what string, done func(masterapi.Inspect)
 // An application.yml that cannot be read when a master has crashed ends no service. The next good file, or an update,
 // brings order; a first boot with such a file starts nothing.
 func TestCrashWithABrokenApplication(t *testing.T) {
+	t.Parallel()
 	const file = "var/db/baetyl/application.yml"
 	for name, c := range map[string]struct {
 		harm func(t *testing.T, d *device)

@@ -17,6 +17,7 @@ import (
 // A copy of a running installation, started beside it, harms nobody: it has users of its own and runs too. Where the
 // configuration names the users both would have the same ones: the services of the copy say so, and do not start.
 func TestCopyOfARunningInstallation(t *testing.T) {
+	t.Parallel()
 	for name, lines := range map[string]string{
 		"users are chosen": "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n",
 		"users are named":  "",

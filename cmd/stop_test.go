@@ -10,6 +10,7 @@ import (
 
 // A signal stops everything in order, whoever of the two gets it, and the log says why.
 func TestSignalsStopEverything(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		signal   syscall.Signal
 		toMaster bool
@@ -66,6 +67,7 @@ func TestSignalDuringStart(t *testing.T) {
 
 // The master is killed while it stops services: its keeper ends what is left.
 func TestMasterKilledWhileStopping(t *testing.T) {
+	t.Parallel()
 	for _, delay := range []time.Duration{0, 1, 5, 20, 200} {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()
