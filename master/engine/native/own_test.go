@@ -283,6 +283,8 @@ id -u; cat volumes/application.yml
 try grep . /etc/shadow
 try sh -c 'echo x >/etc/new'
 try sh -c 'echo x >/usr/new'
+try sh -c 'echo x >/new'
+try sh -c 'echo x >/var/new'
 try ls /root/.
 try ls /home/.
 try grep . volumes/users.json

@@ -51,10 +51,12 @@ func (e *Engine) site(s *sandbox, p program, private, search string) site {
 }
 
 // Top folders of a host as seen by the service that may pass all permissions (capDAC): what programs need is read-only,
-// what holds data of people, sockets of other programs and devices is hidden.
+// all others are hidden, whatever a host calls them: data of people, sockets of other programs, devices.
 var (
-	systemDirs  = []string{"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr"}
-	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv"}
+	systemDirs = []string{
+		"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr", "/var",
+	}
+	otherwise   = []string{"/boot", "/proc", "/tmp"} // a secret, of its own, of its own
 	secretFiles = []string{
 		"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/sudoers", "/boot",
 	}
@@ -71,19 +73,20 @@ func confine(s *site) {
 			s.readonly = append(s.readonly, d)
 		}
 	}
-	foreign := slices.Clone(foreignDirs)
-	inVar, _ := filepath.Glob("/var/*") // an error is one of the pattern
-	for _, d := range inVar {
-		if !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
-			foreign = append(foreign, d)
-		}
-	}
-	for _, d := range foreign {
-		if isDir(d) {
+	top, _ := filepath.Glob("/*") // an error is one of the pattern
+	inVar, _ := filepath.Glob("/var/*")
+	for _, d := range slices.Concat(top, inVar) {
+		known := slices.Contains(systemDirs, d) || slices.Contains(otherwise, d)
+		if isDir(d) && !known && !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
 			s.masters = append(s.masters, d)
 		}
 	}
 	s.never = append(s.never, secretFiles...)
+	for _, f := range top { // a swap file
+		if info, err := os.Lstat(f); err == nil && info.Mode().IsRegular() {
+			s.never = append(s.never, f)
+		}
+	}
 	for _, f := range neededFiles {
 		if real, err := filepath.EvalSymlinks(f); err == nil && real == f {
 			s.needed = append(s.needed, launch.Bind{Source: f, Target: f, ReadOnly: strings.HasPrefix(f, "/run/")})
