@@ -44,14 +44,9 @@ const (
 // newDeviceBefore is a device with the version before, or this one, that can update to the other. Its configuration has
 // no key that one of them does not know.
 func newDeviceBefore(t *testing.T, program string) *device {
-<<<<<<< HEAD
 	out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput()
 	if err != nil {
-		t.Skipf("the version before, commit %s, is not here (a shallow clone?): %v %s", commitBefore, err, out)
-=======
-	if out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput(); err != nil {
 		t.Skipf("commit %s, the version before, is not here (a shallow clone?): %v %s", commitBefore, err, out)
->>>>>>> m1
 	}
 	old, err := versionBefore()
 	require.NoError(t, err)
