@@ -174,13 +174,12 @@ func within(path, dir string) bool {
 }
 
 // Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does so
-// once: later calls with the same owner find it recorded and touch nothing, as long as it is the same folder. Others
-// get no access; the group has what it is to have. No link is followed. Left alone, and named in warnings: what
+// once: later calls with the same owner find it recorded and touch nothing but path itself, as long as it is the same
+// folder. Others get no access; the group has what it is to have. No link is followed. Left alone, and named in warnings: what
 // has a second name (a hard link, which may be that of a file outside), devices, other file systems, and what cannot
 // be changed.
 func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []string, err error) {
-	r.giving.Lock()
-	defer r.giving.Unlock()
+	defer r.begin(path)()
 	top, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("give %s away: %w", path, err)
@@ -189,16 +188,19 @@ func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []str
 	now := given{Dev: top.id.dev, Ino: top.id.ino, UID: uid, GID: gid, Group: group}
 	key := r.key(path)
 	before, others := r.given(key)
-	if before == now && top.uid == uid && top.gid == gid {
-		return nil, nil
+	if before == now && top.uid == uid && top.gid == gid || top.readOnly() {
+		return nil, nil // whoever made a read-only file system has decided
 	}
-	if top.readOnly() {
-		return nil, nil // whoever made the file system has decided
+	w := walk{owner: owner{uid, gid, group}, skip: others}
+	if before == now { // the service has changed the group of its folder, or somebody the owner
+		if err := w.top(top); err != nil {
+			return nil, fmt.Errorf("give %s away: %w", path, err)
+		}
+		return w.warnings(path), nil
 	}
 	if err := r.record(key, given{}); err != nil { // until the walk is done
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
-	w := walk{owner: owner{uid, gid, group}, skip: others}
 	if err := w.give(top); err != nil {
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
@@ -210,6 +212,24 @@ func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []str
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
 	return w.warnings(path), nil
+}
+
+// begin waits until no volume that contains path, or lies in it, is given away, and keeps others from it until end is
+// called. Other volumes go on meanwhile: a large one takes long.
+func (r *Registry) begin(path string) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for slices.ContainsFunc(r.giving, func(p string) bool { return within(p, path) || within(path, p) }) {
+		r.ended.Wait()
+	}
+	r.giving = append(r.giving, path)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		i := slices.Index(r.giving, path)
+		r.giving = slices.Delete(r.giving, i, i+1)
+		r.ended.Broadcast()
+	}
 }
 
 // given returns what is recorded of a volume, and the folders of the others.
