@@ -52,8 +52,8 @@ func (f files) swap(data, running []byte) (restored bool, err error) {
 	return false, nil
 }
 
-// mode is the mode of the application's files: whoever wrote the one that is there has decided who reads it. A new one is
-// not for all, since the environment of services may hold secrets.
+// mode is the mode of the application's files: whoever wrote the one that is there has decided who reads it. A new one
+// is not for all, since the environment of services may hold secrets.
 func (f files) mode() (fs.FileMode, error) {
 	info, err := f.disk.Stat(f.app())
 	if errors.Is(err, fs.ErrNotExist) {

@@ -3,8 +3,8 @@
 // Package folder finds the folder of the host that a volume names, keeps it below the working directory of the master,
 // and removes what services leave.
 //
-//	volume ─► CleanPath ─► the fixed root that it lies in, links followed ─► the rest, name by name: no link ─► mounted, or
-//	linked, by the engine
+//	volume ─► CleanPath ─► the fixed root that it lies in, links followed ─► the rest, name by name: no link ─► mounted,
+//	or linked, by the engine
 //
 // It promises that no link that a service has made decides what is mounted: below the fixed roots, where services
 // write, none is followed. It does not protect from a process that replaces a folder by a link between the check and

@@ -37,7 +37,8 @@ const minSocket = 16
 // how many there are.
 const maxEntries = 10_000
 
-// maxDepth is how deep below the directory they are searched, and portion how many entries of a folder are read at once.
+// maxDepth is how deep below the directory they are searched, and portion how many entries of a folder are read at
+// once.
 const (
 	maxDepth = 16
 	portion  = 256

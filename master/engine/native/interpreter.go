@@ -29,7 +29,8 @@ func interpreters(p program, search string) []string {
 	var out []string
 	add := func(file string) {
 		way := hops(file)
-		if len(way) == 0 || !runnable(way[len(way)-1]) || slices.ContainsFunc(way, func(f string) bool { return !masters(f) }) {
+		foreign := func(f string) bool { return !masters(f) }
+		if len(way) == 0 || !runnable(way[len(way)-1]) || slices.ContainsFunc(way, foreign) {
 			return
 		}
 		for _, f := range way {

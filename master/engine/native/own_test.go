@@ -255,25 +255,6 @@ func TestBelowAFolderOfRoot(t *testing.T) {
 		s = with(s, "data", "var/db/baetyl/data", "data", false)
 		require.Equal(t, []string{"pyenv", "kept"}, h.once(t, s))
 	})
-	t.Run("chosen by a service", func(t *testing.T) {
-		bin := "var/db/baetyl/pkg-own/bin"
-		for name, change := range map[string]func(s *engine.Service){
-			"writes its package":    func(s *engine.Service) { *s = with(*s, "rw", "var/db/baetyl/pkg-own", "rw", false) },
-			"writes a part of it":   func(s *engine.Service) { *s = with(*s, "rw", bin, "rw", false) },
-			"another one writes it": func(s *engine.Service) { s.Uses = writersOf("pkg", "a", "b") },
-		} {
-			s := h.service(t, "own", "ls -A "+closed+" 2>/dev/null; echo end")
-			_ = os.Remove(h.path(bin + "/python"))
-			require.NoError(t, os.Symlink(closed+"/pyenv/versions/3/bin/python", h.path(bin+"/python")))
-			change(&s)
-			require.Equal(t, []string{"end"}, h.once(t, s), name)
-		}
-		// Its link stays its own.
-		s := h.service(t, "own", "ls -A "+closed+" 2>/dev/null; echo end")
-		require.Equal(t, []string{"pyenv", "end"}, h.once(t, s), "a package of root")
-		require.NoError(t, os.Lchown(h.path(bin+"/python"), 12345, 12345))
-		require.Equal(t, []string{"end"}, h.once(t, s), "a link of somebody")
-	})
 	t.Run("installation", func(t *testing.T) {
 		h.opts.Workdir = closed + "/clone"
 		h.dir, h.opts.Socket = h.opts.Workdir, h.opts.Workdir+"/var/run/baetyl.sock"
@@ -290,15 +271,6 @@ func TestBelowAFolderOfRoot(t *testing.T) {
 		s = with(s, "data", "var/db/baetyl/data", "data", false)
 		require.Equal(t, []string{"clone", "pyenv", "kept", "socket"}, h.once(t, s))
 	})
-}
-
-// writersOf says that services write a volume.
-func writersOf(volume string, services ...string) map[string]engine.Use {
-	var u engine.Use
-	for _, s := range services {
-		u.Writers = append(u.Writers, engine.Member{Service: s})
-	}
-	return map[string]engine.Use{volume: u}
 }
 
 // The agent is given all volumes, and may pass their permissions; nothing else of the host.
