@@ -74,7 +74,7 @@ func TestPlan(t *testing.T) {
 			p.view = seen(func(s *site) {
 				s.links = append(s.links, link{target: "volumes", source: work + "var/db/baetyl", volume: "all"})
 				s.masters = append(s.masters, "/dev", "/run")
-				s.readonly = []string{"/etc", "/usr"}
+				s.root, s.readonly = true, []string{"/etc", "/usr"}
 				s.needed = []launch.Bind{{Source: "/dev/null", Target: "/dev/null"}}
 			})
 		},

@@ -69,7 +69,7 @@ var (
 
 // confine takes away from s what a program could do with capDAC outside of the master's data.
 func confine(s *site) {
-	s.readonly = nil // cgroupDir is in one of them
+	s.root, s.readonly = true, nil // cgroupDir is in one of them
 	for _, d := range systemDirs {
 		if isDir(d) {
 			s.readonly = append(s.readonly, d)
