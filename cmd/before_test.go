@@ -44,13 +44,14 @@ const (
 // newDeviceBefore is a device with the version before, or this one, that can update to the other. Its configuration has
 // no key that one of them does not know.
 func newDeviceBefore(t *testing.T, program string) *device {
-	if out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput(); err != nil {
+	out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput()
+	if err != nil {
 		t.Skipf("commit %s, the version before, is not here (a shallow clone?): %v %s", commitBefore, err, out)
 	}
 	old, err := versionBefore()
 	require.NoError(t, err)
 	d := newUpdatedDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 500ms, deadline: 10s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 500ms, deadline: 20s}")
 	d.copy(t, old, oldMaster+"/bin/baetyl")
 	if program == oldVersion {
 		require.NoError(t, os.Remove(d.path("bin/baetyl")))
