@@ -68,7 +68,7 @@ func stormOne(c *keeper.Client, handle string, worker int) error {
 	case fails && err != nil && strings.Contains(err.Error(), "no such program"):
 		return nil
 	case err != nil || fails:
-		return fmt.Errorf("start: %v", err)
+		return fmt.Errorf("start: %w", err)
 	}
 	return stormEnds(c, handle)
 }

@@ -131,7 +131,7 @@ func (f facts) files() []string {
 	for _, m := range f.Mounts {
 		rel, inside := strings.CutPrefix(m.Path, f.Dir+"/")
 		switch {
-		case m.Path == "/proc" || m.Path == "/dev/null":
+		case m.Path == "/proc" || m.Path == "/dev/null" || rel == "var/run/baetyl.sock":
 		case m.Path == "/tmp" || m.Path == "/var/tmp" || strings.HasPrefix(rel, runDir):
 			if !inside {
 				rel = m.Path
