@@ -152,6 +152,10 @@ bench: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> B
 bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3s MODE=docker)
 	@MAKE="$(MAKE)" scripts/bench-functions.sh
 
+.PHONY: bench-start
+bench-start: ## the start of the native example beside that of another commit (REV=f7a1501 ROUNDS=10)
+	@MAKE="$(MAKE)" scripts/bench-start.sh
+
 .PHONY: bench-code
 bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem ./...
