@@ -91,17 +91,38 @@ func (m *machine) write(path, text string) {
 	m.run("mkdir -p $(dirname %[1]s) && cat >%[1]s <<'EndOfFile'\n%[2]s\nEndOfFile", path, text)
 }
 
-// services adds services to the example: entries of `services:` in application.yml. Their package is the attacker.
+// application is the file of the example with more services: entries of `services:`, whose package is the attacker.
+func (m *machine) application(version, entries string) string {
+	m.Helper()
+	text, err := os.ReadFile(filepath.Join(site, "var/db/baetyl/application.yml"))
+	require.NoError(m, err)
+	const rest = "\n    image: attacker\n    replica: 1" +
+		"\n    mounts: [{name: attacker, path: lib/baetyl/attacker, readonly: true}]"
+	entries = strings.ReplaceAll(entries, "\n    attacker:", rest)
+	return strings.NewReplacer(
+		"\nversion: v0\n", "\nversion: "+version+"\n",
+		"\nvolumes:\n", "\n"+strings.Trim(entries, "\n")+"\nvolumes:\n  - name: attacker\n    path: var/db/baetyl/attacker\n",
+	).Replace(string(text))
+}
+
+// services adds services before the first start.
 func (m *machine) services(entries string) {
 	m.Helper()
-	const path = "var/db/baetyl/application.yml"
-	text, err := os.ReadFile(filepath.Join(site, path))
-	require.NoError(m, err)
-	const mount = "\n    image: attacker\n    replica: 1\n    mounts: [{name: attacker, path: lib/baetyl/attacker, readonly: true}]"
-	entries = strings.ReplaceAll(entries, "\n    attacker:", mount)
-	out := strings.Replace(string(text), "\nvolumes:\n", "\n"+strings.Trim(entries, "\n")+"\nvolumes:\n"+
-		"  - name: attacker\n    path: var/db/baetyl/attacker\n", 1)
-	m.write("/usr/local/"+path, out)
+	m.write("/usr/local/var/db/baetyl/application.yml", m.application("v0", entries))
+}
+
+// update adds services by an update, and waits until it is done.
+func (m *machine) update(entries string) {
+	m.Helper()
+	m.write("/usr/local/var/db/baetyl/next/application.yml", m.application("v1", entries))
+	m.run("%s", put(`{"path": "var/db/baetyl/next", "trace": "next"}`))
+	m.until(3*time.Minute, `grep '"step":"UPDATED".*"trace":"next"' /usr/local/var/db/baetyl/ota.log`)
+}
+
+// put asks the master for an update.
+func put(body string) string {
+	return "curl -sS --fail-with-body --unix-socket /usr/local/var/run/baetyl/admin.sock -X PUT -d '" + body +
+		"' http://baetyl/v1/system/update"
 }
 
 // unit is the cgroup of the unit.

@@ -6,8 +6,10 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/baetyl/baetyl/master/engine/native/launch/attack"
 )
@@ -23,11 +25,31 @@ func main() {
 	case attack.ArgRoot:
 		os.Exit(attack.MainAsRoot(os.Args[2:]))
 	case "wait":
-		end := make(chan os.Signal, 1)
-		signal.Notify(end, syscall.SIGTERM)
-		<-end
+		wait()
+	case "daemons": // five
+		for range 5 {
+			d := exec.Command("/proc/self/exe", "daemon")
+			d.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+			if err := d.Start(); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+		}
+		wait()
+	case "daemon":
+		signal.Ignore(syscall.SIGTERM, syscall.SIGHUP)
+		for {
+			time.Sleep(time.Hour)
+		}
 	default:
-		fmt.Fprintf(os.Stderr, "usage: attacker wait | %s attack… | %s attack…\n", attack.Arg, attack.ArgRoot)
+		fmt.Fprintf(os.Stderr, "usage: attacker wait | daemons | %s attack… | %s attack…\n", attack.Arg, attack.ArgRoot)
 		os.Exit(2)
 	}
+}
+
+// wait waits for SIGTERM.
+func wait() {
+	end := make(chan os.Signal, 1)
+	signal.Notify(end, syscall.SIGTERM)
+	<-end
 }
