@@ -203,7 +203,8 @@ func paho(t *testing.T, v visit) outcome {
 
 func pahoGo(t *testing.T, v visit) (out outcome) {
 	t.Helper()
-	o := mqtt.NewClientOptions().AddBroker(v.URL).SetClientID("paho-go").SetUsername(v.Username).SetPassword(v.Password).
+	id := "paho-go-" + v.Username // the client id of another user is refused, and his connection may end a little later
+	o := mqtt.NewClientOptions().AddBroker(v.URL).SetClientID(id).SetUsername(v.Username).SetPassword(v.Password).
 		SetAutoReconnect(false).SetConnectTimeout(10 * time.Second)
 	if v.CA != "" {
 		secure, err := cert.Client(cert.Config{CA: v.CA, Cert: v.Cert, Key: v.Key})

@@ -170,14 +170,13 @@ func (c *cloud) steps(trace string) []string {
 	return out
 }
 
-// ended waits for the final step of an update and returns it. A master that ends meanwhile is started again, as
-// systemd does.
+// ended waits for the final step of an update and returns it.
 func (c *cloud) ended(trace string) string {
 	c.s.t.Helper()
 	var last string
 	eventually(c.s.t, 2*waitLimit, "the end of update "+trace, func() error {
 		if !c.s.running() {
-			c.s.startMaster()
+			c.s.t.Fatalf("the keeper has ended: %v", c.s.cmd.ProcessState)
 		}
 		steps := c.steps(trace)
 		for _, step := range steps {
@@ -232,11 +231,11 @@ func (c *cloud) update(version string) {
 	c.runs(version)
 }
 
-// killEverything is kill -9 of the cloud with its hub, of the master and of all services.
+// killEverything is kill -9 of the cloud with its hub, of the keeper and of all services.
 func (c *cloud) killEverything() {
 	c.s.t.Helper()
 	c.kill()
-	c.s.killMaster()
+	c.s.killKeeper()
 	// Repeatedly: the docker daemon may still start a container that the master asked for.
 	c.s.eventually("nothing runs", func() error {
 		left := c.s.processes()

@@ -155,41 +155,22 @@ func contains(list []string, one string) bool {
 	return false
 }
 
-// kill -9 of each part while messages flow: the system repairs itself, and no second copy of a service runs.
+// kill -9 of each service while messages flow: the system repairs itself, and no second copy of a service runs.
 func TestKill9(t *testing.T) {
-	t.Run("of a service", func(t *testing.T) {
-		s := startFlow(t)
-		for _, service := range []string{
-			"localhub", "function-manager", "function-python36-sayhi", "function-node85-sayhi", "timer",
-		} {
-			victims := roots(s.processesOf(service))
-			if len(victims) == 0 {
-				t.Fatalf("%s does not run", service)
-			}
-			t.Logf("kill -9 %d (%s)", victims[0].pid, service)
-			must(t, syscall.Kill(victims[0].pid, syscall.SIGKILL))
-			since := time.Now()
-			s.eventually("the killed process is gone", func() error { return gone(victims[0].pid) })
-			s.whole(since)
+	s := startFlow(t)
+	for _, service := range []string{
+		"localhub", "function-manager", "function-python36-sayhi", "function-node85-sayhi", "timer",
+	} {
+		victims := roots(s.processesOf(service))
+		if len(victims) == 0 {
+			t.Fatalf("%s does not run", service)
 		}
-	})
-	t.Run("of the master", func(t *testing.T) {
-		s := startFlow(t)
-		s.killMaster()
-		orphans := s.processes()
+		t.Logf("kill -9 %d (%s)", victims[0].pid, service)
+		must(t, syscall.Kill(victims[0].pid, syscall.SIGKILL))
 		since := time.Now()
-		s.startMaster()
-		s.eventually("what the old master left is gone", func() error {
-			for _, p := range orphans {
-				if err := gone(p.pid); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		s.waitHub()
+		s.eventually("the killed process is gone", func() error { return gone(victims[0].pid) })
 		s.whole(since)
-	})
+	}
 }
 
 // gone returns an error while the process exists.
@@ -205,7 +186,7 @@ func gone(pid int) error {
 func TestForeignProcessIsLeftAlone(t *testing.T) {
 	nativeOnly(t, "a container has no pid that could be recycled")
 	s := newSystem(t).withoutTimer().start()
-	s.killMaster()
+	s.killKeeper()
 	foreign := exec.Command("sleep", "1000")
 	foreign.Dir = s.dir
 	must(t, foreign.Start())

@@ -94,8 +94,8 @@ func TestRolloutKilled(t *testing.T) {
 	c.update("v2")
 }
 
-// A cloud replaces the master by another one, which then runs, and by one that passes its own check and exits at the
-// start.
+// A cloud replaces the master by another one, which then runs, and by two that pass their own checks and exit at the
+// start: one that says it knows a keeper, and one of before there was one, for which all services are stopped.
 func TestMasterRollout(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t)
@@ -103,9 +103,11 @@ func TestMasterRollout(t *testing.T) {
 	next := filepath.Join(t.TempDir(), "baetyl")
 	must(t, run([]string{"CGO_ENABLED=0"}, "go", "build", "-tags", "grpcnotrace,nethttpomithttp2",
 		"-ldflags", "-X github.com/baetyl/baetyl/cmd.Version=next", "-o", next, "."))
-	bad := filepath.Join(t.TempDir(), "baetyl")
-	must(t, os.WriteFile(bad, []byte("#!/bin/sh\n[ \"$1\" = check ] && echo 'OK!'\n"), 0o755))
-	for _, step := range []struct{ binary, want string }{{next, "UPDATED"}, {bad, "ROLLEDBACK"}} {
+	const answers = "#!/bin/sh\n[ \"$1\" = check ] && exec echo 'OK!'\n[ \"$1\" = version ] && exec echo "
+	bad, plain := filepath.Join(t.TempDir(), "baetyl"), filepath.Join(t.TempDir(), "baetyl")
+	must(t, os.WriteFile(bad, []byte(answers+"'Keeper: 1'\n"), 0o755))
+	must(t, os.WriteFile(plain, []byte(answers+"'Version: 0'\n"), 0o755))
+	for _, step := range []struct{ binary, want string }{{next, "UPDATED"}, {bad, "ROLLEDBACK"}, {plain, "ROLLEDBACK"}} {
 		trace := c.push(step.binary, "--master")
 		if last := c.ended(trace); last != step.want {
 			t.Fatalf("the update ended with %s: %q", last, c.steps(trace))

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -48,10 +49,7 @@ func newSystem(t *testing.T) *system {
 	must(t, os.MkdirAll(base, 0o755))
 	dir, err := os.MkdirTemp(base, "")
 	must(t, err)
-	// Hard links: a package with its venv is large, and nothing writes into it.
-	if out, err := exec.Command("cp", "-al", prefix+"/.", dir).CombinedOutput(); err != nil {
-		t.Fatalf("copy %s: %v\n%s", prefix, err, out)
-	}
+	copyInstalled(t, dir)
 	s := &system{t: t, dir: dir, port: freePorts(t, "1883", "8883", "8080", "8884")}
 	t.Cleanup(s.cleanUp)
 	confs := []string{filepath.Join(dir, appFile)}
@@ -64,6 +62,18 @@ func newSystem(t *testing.T) *system {
 		s.edit(strings.TrimPrefix(conf, dir+"/"), s.adapt)
 	}
 	return s
+}
+
+// copyInstalled copies the installed example to dir. The programs and packages are hard links: a package with its venv
+// is large, and nothing writes into it. Files of a volume that is given to a service must not be, since the master
+// leaves files alone that have a second name.
+func copyInstalled(t *testing.T, dir string) {
+	t.Helper()
+	const script = `cp -al "$1/." "$2" && cd "$1" && find . -type f \
+		! -path './bin/*' ! -path './var/db/baetyl/baetyl-*' -exec cp -p --parents --remove-destination -t "$2" {} +`
+	if out, err := exec.Command("sh", "-c", script, "sh", prefix, dir).CombinedOutput(); err != nil {
+		t.Fatalf("copy %s: %v\n%s", prefix, err, out)
+	}
 }
 
 // freePorts finds a free port for each name. They are held until all are found, so that they differ.
@@ -246,8 +256,46 @@ func (s *system) interrupt() int {
 	return s.cmd.ProcessState.ExitCode()
 }
 
-// killMaster is kill -9 of the master alone.
+// master is the process id of the master: the child of the keeper that is called so. It waits until there is one.
+func (s *system) master() int {
+	s.t.Helper()
+	var pid int
+	s.eventually("a master runs", func() error {
+		for _, child := range children(s.cmd.Process.Pid) {
+			args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
+			if strings.HasPrefix(string(args), keeper.MasterName+"\x00") {
+				pid = child
+				return nil
+			}
+		}
+		return errors.New("none")
+	})
+	return pid
+}
+
+// children are the process ids of the children of a process, also of those that its other threads have started.
+func children(pid int) (out []int) {
+	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	for _, list := range lists {
+		data, _ := os.ReadFile(list)
+		for _, word := range strings.Fields(string(data)) {
+			child, _ := strconv.Atoi(word)
+			out = append(out, child)
+		}
+	}
+	return out
+}
+
+// killMaster is kill -9 of the master alone: the keeper starts another one.
 func (s *system) killMaster() {
+	s.t.Helper()
+	pid := s.master()
+	must(s.t, syscall.Kill(pid, syscall.SIGKILL))
+	s.eventually("the killed master is gone", func() error { return gone(pid) })
+}
+
+// killKeeper is kill -9 of the keeper, with which the master and native services end.
+func (s *system) killKeeper() {
 	s.t.Helper()
 	must(s.t, s.cmd.Process.Kill())
 	<-s.ended

@@ -158,7 +158,7 @@ func TestColdBoot(t *testing.T) {
 	if got := s.update("v2", s.broken); got.Step != masterapi.StepRolledBack {
 		t.Fatalf("update v2: %+v", got)
 	}
-	s.killMaster()
+	s.killKeeper()
 
 	in1970(t, s.path("program/baetyl"), ".")
 	nativeModules := []string{"baetyl-hub", "baetyl-timer", "baetyl-function-manager"}
@@ -196,7 +196,7 @@ func TestColdBoot(t *testing.T) {
 // interfaces are the network interfaces that the master sees.
 func (s *system) interfaces() string {
 	s.t.Helper()
-	data, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/net/dev")
+	data, err := os.ReadFile("/proc/" + strconv.Itoa(s.master()) + "/net/dev")
 	must(s.t, err)
 	var names []string
 	for _, line := range strings.Split(string(data), "\n") {
