@@ -63,7 +63,7 @@ func TestLimits(t *testing.T) {
 	memory := m.inspect("memory")
 	require.Contains(t, memory.Error, "out of memory (OOM), see resources.memory.limit")
 	require.Len(t, memory.Instances, 1)
-	require.Equal(t, masterapi.StatusExited, memory.Instances[0].Status)
+	require.Equal(t, masterapi.StatusFailed, memory.Instances[0].Status)
 
 	require.Empty(t, m.inspect("cpu").Instances[0].Warnings)
 	require.Equal(t, "50000 100000\n1\n104857600\n52428800\n30",

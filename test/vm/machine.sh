@@ -111,7 +111,8 @@ up() {
 
 	# In the foreground nbdkit would end with this shell: it goes to the background by itself. In a session of its own,
 	# so that a Ctrl-C for the tests does not take the disk away from a machine that is still up.
-	TMPDIR=$dir setsid nbdkit -P "$dir/nbdkit.number" -U "$dir/nbd.sock" --filter=cache file "$dir/disk.img" cache=writeback
+	TMPDIR=$dir setsid nbdkit -P "$dir/nbdkit.number" -U "$dir/nbd.sock" \
+		--filter=cache file "$dir/disk.img" cache=writeback
 	await 600 test -s "$dir/nbdkit.number" || die 'nbdkit does not start'
 	keep nbdkit "$(cat "$dir/nbdkit.number")"
 
