@@ -75,13 +75,13 @@ forget() {
 	rm -f "$dir/ssh"
 }
 
-# boot OLD: waits until the machine takes commands, five minutes at most; its boot must have another id than OLD.
+# boot OLD: waits until the machine takes commands, ten minutes at most; its boot must have another id than OLD.
 boot() {
-	deadline=$(($(date +%s) + 300))
+	deadline=$(($(date +%s) + 600))
 	until id=$(timeout 15 ssh -F "$dir/ssh.conf" -o ControlPath=none -o ConnectTimeout=5 edge -- \
 		cat /proc/sys/kernel/random/boot_id </dev/null 2>/dev/null) && [ "$id" != "$1" ]; do
 		alive qemu >/dev/null || die "the machine stopped: $(tail -n 3 "$dir/qemu.log")"
-		[ "$(date +%s)" -lt "$deadline" ] || die "no commands after five minutes: $(tail -n 5 "$dir/console.log")"
+		[ "$(date +%s)" -lt "$deadline" ] || die "no commands after ten minutes: $(tail -n 5 "$dir/console.log")"
 		sleep 0.5
 	done
 }
@@ -109,9 +109,11 @@ up() {
 	forget
 	rm -f "$dir/nbdkit.number" "$dir/nbd.sock" "$dir/monitor" "$dir"/port.*
 
-	# In the foreground nbdkit would end with this shell: it goes to the background by itself.
-	TMPDIR=$dir nbdkit -P "$dir/nbdkit.number" -U "$dir/nbd.sock" --filter=cache file "$dir/disk.img" cache=writeback
-	await 100 test -s "$dir/nbdkit.number" || die 'nbdkit does not start'
+	# In the foreground nbdkit would end with this shell: it goes to the background by itself. In a session of its own,
+	# so that a Ctrl-C for the tests does not take the disk away from a machine that is still up.
+	TMPDIR=$dir setsid nbdkit -P "$dir/nbdkit.number" -U "$dir/nbd.sock" \
+		--filter=cache file "$dir/disk.img" cache=writeback
+	await 600 test -s "$dir/nbdkit.number" || die 'nbdkit does not start'
 	keep nbdkit "$(cat "$dir/nbdkit.number")"
 
 	net=user,id=n,restrict=on
