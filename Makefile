@@ -192,6 +192,10 @@ disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs roo
 slow-reader: ## readers that don't read, clients that don't acknowledge, crowds
 	$(GO) test -count=1 -v -run '^(TestReaderThatStopsReading|TestWriteTimeout|TestSlowReaderLosesOnlyQOS0|TestClientThatNeverAcknowledges|TestReconnectLoop|TestCrowd)$$' ./baetyl-hub/conformance
 
+.PHONY: security
+security: ## look at every official service while it runs, and write docs/security.md (needs root; IMAGE_PREFIX=, CHECK=1 compares)
+	@MAKE="$(MAKE)" IMAGE_PREFIX="$(IMAGE_PREFIX)" CHECK="$(CHECK)" scripts/security.sh
+
 ##@ Help
 
 .PHONY: help

@@ -139,6 +139,7 @@ func TestMasterUpdateRefused(t *testing.T) {
 
 // A candidate that passes its check and does not work as a master: the old one continues.
 func TestMasterUpdateRolledBack(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ script, want string }{
 		"ends at once":           {"exit 0\n", "try new master: "},
 		"fails at once":          {"exit 7\n", "try new master: "},
@@ -173,6 +174,7 @@ func TestMasterUpdateRolledBack(t *testing.T) {
 // What breaks after the check: the configuration is no longer one that the new master takes, or the application does
 // not run.
 func TestMasterUpdateAndItsSurroundings(t *testing.T) {
+	t.Parallel()
 	t.Run("the application does not run", func(t *testing.T) {
 		t.Parallel()
 		d := newUpdatedDevice(t)
@@ -218,6 +220,7 @@ func (d *device) awaitProgram(t *testing.T, version string) {
 // afterwards, the application runs, the log has one end, and the next update works. This is the table of
 // docs/reliability.md.
 func TestMasterUpdateKilledAtEachPoint(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ point, alone, both string }{ // version of the master afterwards
 		{"staged", "1.0.0", "1.0.0"},
 		{"accepted", "2.0.0", "2.0.0"},

@@ -34,6 +34,18 @@ func newEngine(
 	})
 }
 
+// formerEngine is that of native mode when this master has another one and k still holds processes; otherwise nil.
+func formerEngine(
+	cfg master.Config, dir string, k *keeper.Client, held []keeper.Process, l log.Logger,
+) engine.Engine {
+	if cfg.Mode == masterapi.ModeNative || len(held) == 0 {
+		return nil
+	}
+	o := nativeOptions(cfg, dir, l)
+	o.Keeper, o.Held, o.Parent = k, held, os.Getppid()
+	return native.New(o)
+}
+
 // nativeOptions are those of the native engine on this host. It changes nothing.
 func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 	o := native.Options{Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Log: l}

@@ -19,53 +19,74 @@ import (
 // copies are the processes of application: loop, loop.i1, child, and what that has started.
 const copies = 4
 
+// times is how often something is done: all of it with BAETYL_TEST_ALL.
+func times(short, all int) int {
+	if os.Getenv("BAETYL_TEST_ALL") != "" {
+		return all
+	}
+	return short
+}
+
+// kills is how often the master of one device is killed: each time the next one is started a little later.
+const kills = 7
+
 // kill -9 of the master, again and again, whatever it is doing: its services run on with their process ids, and the
 // instance that was started on demand too; the token stays.
 func TestKilledMaster(t *testing.T) {
 	t.Parallel()
-	d := newBusyDevice(t)
-	c, _ := d.start(t)
-	d.await(t, copies)
-	api := d.client(t, "loop")
-	require.NoError(t,
-		api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
-	before := d.await(t, copies+1)
-	master := 0
-	for round := range 20 {
-		master = otherMaster(t, c.Process.Pid, master)
-		time.Sleep(time.Duration(round) * 7 * time.Millisecond) // the moment is what is tested
-		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
-		require.Equal(t, before, d.processes())
+	for n := range times(3, 14) {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			d := newBusyDevice(t)
+			c, _ := d.start(t)
+			d.await(t, copies)
+			api := d.client(t, "loop")
+			require.NoError(t,
+				api.Put(context.Background(), masterapi.PathInstance("loop", "loop.x.1", "start"), map[string]string{}, nil))
+			before := d.await(t, copies+1)
+			master := 0
+			for round := range kills {
+				master = otherMaster(t, c.Process.Pid, master)
+				time.Sleep(time.Duration(n*kills+round) * 7 * time.Millisecond) // the moment is what is tested
+				require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+				require.Equal(t, before, d.processes())
+			}
+			otherMaster(t, c.Process.Pid, master)
+			var i masterapi.Inspect
+			require.Eventually(t, func() bool { return api.Get(context.Background(), masterapi.PathInspect, &i) == nil },
+				20*time.Second, 20*time.Millisecond, "the API does not answer")
+			require.Equal(t, before, d.processes())
+			for _, s := range i.Services {
+				for _, v := range s.Instances {
+					require.Equal(t, masterapi.StatusRunning, v.Status, v.Name)
+					require.Zero(t, v.Restarts, v.Name)
+				}
+			}
+			require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+			require.NoError(t, c.Wait())
+			require.Empty(t, d.processes())
+		})
 	}
-	otherMaster(t, c.Process.Pid, master)
-	var i masterapi.Inspect
-	require.Eventually(t, func() bool { return api.Get(context.Background(), masterapi.PathInspect, &i) == nil },
-		20*time.Second, 20*time.Millisecond, "the API does not answer")
-	require.Equal(t, before, d.processes())
-	for _, s := range i.Services {
-		for _, v := range s.Instances {
-			require.Equal(t, masterapi.StatusRunning, v.Status, v.Name)
-			require.Zero(t, v.Restarts, v.Name)
-		}
-	}
-	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, c.Wait())
-	require.Empty(t, d.processes())
 }
 
 // The master is killed at each moment of its first start: in the end one copy of each service runs.
 func TestMasterKilledWhileStarting(t *testing.T) {
 	t.Parallel()
-	d := newBusyDevice(t)
-	c, _ := d.start(t)
-	master := 0
-	for round := range 12 {
-		master = otherMaster(t, c.Process.Pid, master)
-		time.Sleep(time.Duration(round) * 5 * time.Millisecond) // the moment is what is tested
-		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+	for n := range times(2, 8) {
+		t.Run(strconv.Itoa(n), func(t *testing.T) {
+			t.Parallel()
+			d := newBusyDevice(t)
+			c, _ := d.start(t)
+			master := 0
+			for round := range kills {
+				master = otherMaster(t, c.Process.Pid, master)
+				time.Sleep(time.Duration(n+2*round) * 5 * time.Millisecond) // the moment is what is tested
+				require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+			}
+			d.answers(t)
+			d.await(t, copies)
+		})
 	}
-	d.answers(t)
-	d.await(t, copies)
 }
 
 // What ends while there is no master is treated by its policy afterwards, and nothing else is restarted.
@@ -166,34 +187,6 @@ func TestSecondMasterTouchesNothing(t *testing.T) {
 	require.Equal(t, record, string(left))
 	require.NoFileExists(t, d.path(masterapi.OTALog))
 	require.Equal(t, before, d.processes())
-}
-
-// A copy of a running installation, started beside it, harms nobody.
-func TestCopyOfARunningInstallation(t *testing.T) {
-	t.Parallel()
-	d := newBusyDevice(t)
-	c, _ := d.start(t)
-	before := d.await(t, copies)
-	dir, err := os.MkdirTemp("", "bc")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	out, err := exec.Command("sh", "-c", `cp -a "$1"/. "$2"`, "sh", d.dir, dir).CombinedOutput()
-	require.NoError(t, err, string(out))
-	other := &device{dir: dir}
-	t.Cleanup(other.kill)
-	beside, said := other.start(t)
-	require.Eventually(t, func() bool { // it has the same users, which are those of the original
-		return strings.Contains(said.String(), "another installation") || len(other.processes()) == copies
-	}, 20*time.Second, 20*time.Millisecond, "the copy does not start")
-	require.Equal(t, before, d.processes())
-	require.NoError(t, beside.Process.Signal(syscall.SIGTERM))
-	_ = beside.Wait() // it says that folders of services were left that it has not opened
-	require.Empty(t, other.processes())
-	require.Equal(t, before, d.processes())
-	d.answers(t)
-	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
-	require.NoError(t, c.Wait())
-	require.Empty(t, d.processes())
 }
 
 // What can't get better by a restart is said once.

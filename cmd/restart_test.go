@@ -123,7 +123,7 @@ func TestSocketsOfAKilledMaster(t *testing.T) {
 	d.instances(t)
 	stop := d.callers(t, d.path("var/run/baetyl.sock"), d.path(masterapi.AdminSocket))
 	master := 0
-	for range 10 {
+	for range kills {
 		master = otherMaster(t, c.Process.Pid, master)
 		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
 	}

@@ -67,6 +67,9 @@ func runMaster(dir, config string) (err error) {
 		return err
 	}
 	held, err := greet(ctx, k, cfg)
+	if ctx.Err() != nil { // asked to end, and there is nothing to stop yet
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -107,7 +110,7 @@ func runMaster(dir, config string) (err error) {
 	if err != nil {
 		return err
 	}
-	opts.Apply = apply(l, e)
+	opts.Apply, opts.Former = apply(l, e), formerEngine(cfg, dir, k, held.Processes, l)
 	m, err := master.New(cfg, e, opts)
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)

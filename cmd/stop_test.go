@@ -10,6 +10,7 @@ import (
 
 // A signal stops everything in order, whoever of the two gets it, and the log says why.
 func TestSignalsStopEverything(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		signal   syscall.Signal
 		toMaster bool
@@ -57,7 +58,7 @@ func TestSignalDuringStart(t *testing.T) {
 		time.Sleep(delay * time.Millisecond) // no condition to wait for: the moment of the signal is what is tested
 		require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 		err := c.Wait()
-		if err != nil { // so early that Go had not installed its handler yet
+		if err != nil { // so early that the keeper had not installed its handler yet
 			require.Equal(t, "signal: terminated", err.Error(), out.String())
 		}
 		require.Empty(t, d.processes())
@@ -66,6 +67,7 @@ func TestSignalDuringStart(t *testing.T) {
 
 // The master is killed while it stops services: its keeper ends what is left.
 func TestMasterKilledWhileStopping(t *testing.T) {
+	t.Parallel()
 	for _, delay := range []time.Duration{0, 1, 5, 20, 200} {
 		t.Run(delay.String(), func(t *testing.T) {
 			t.Parallel()

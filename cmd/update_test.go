@@ -51,7 +51,8 @@ func newUpdatedDevice(t *testing.T) *device {
 	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 8s}")
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
-	d.write(t, "var/db/baetyl/app/bad/application.yml", fmt.Sprintf(updated, "v2", "exit"), 0o644)
+	bad := strings.ReplaceAll(fmt.Sprintf(updated, "v2", "exit"), "replica: 2", "replica: 2\n    restart: {policy: no}")
+	d.write(t, "var/db/baetyl/app/bad/application.yml", bad, 0o644)
 	d.write(t, "var/db/baetyl/app/next/application.yml", fmt.Sprintf(updated, "v3", ""), 0o644)
 	d.write(t, "var/db/baetyl/pkg/bin/run", worker, 0o755)
 	require.NoError(t, os.Remove(d.path("bin/baetyl")))
@@ -96,7 +97,13 @@ func (d *device) workers() []string {
 // A real master is killed (SIGKILL) at each point of an update, good and bad. The old or the new application runs
 // afterwards, whole, the log has one end, and the next update works. This is the table of docs/reliability.md.
 func TestUpdateKilledAtEachPoint(t *testing.T) {
+	t.Parallel()
 	const done, back = masterapi.StepUpdated, masterapi.StepRolledBack
+	// At the others the containers are as they were, and native mode is enough; with BAETYL_TEST_ALL it is all of them.
+	inDocker := map[string]string{
+		"stopped": "good", "started": "good", "healthy": "good", "committed": "good", "rolling back": "bad",
+		"services put back": "bad",
+	}
 	for _, c := range []struct{ point, good, bad string }{ // how the update ends; empty: the point is not passed
 		{"accepted", back, back},
 		{"prepared", back, back},
@@ -119,6 +126,9 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 				"native": newUpdatedDevice,
 				"docker": func(t *testing.T) *device { return newUpdatedDevice(t).inContainers(t) },
 			} {
+				if mode == "docker" && inDocker[c.point] != kind && times(0, 1) == 0 {
+					continue
+				}
 				t.Run(mode+"/"+c.point+", "+kind, func(t *testing.T) {
 					t.Parallel() // each has its own directory and names, and waits most of the time
 					killedAt(t, device(t), c.point, kind, want)
@@ -130,6 +140,9 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 
 // killedAt kills the master at point in an update of that kind, which is to end with the step want.
 func killedAt(t *testing.T, d *device, point, kind, want string) {
+	if kind == "bad" && d.containers == "" { // the machine has other work too: what is bad needs time to show it
+		d.configure(t, "grace: 3s\nupdate: {healthy: 3s, deadline: 20s}")
+	}
 	s := d.supervise(t, "BAETYL_FAULT="+point)
 	d.await(t, 3)
 	untouched := d.unchanged()

@@ -31,7 +31,7 @@ type process struct {
 	dead      bool               // the leader is a zombie, its group is being cleared
 	deadAt    time.Time          // when that was noticed
 	cleared   bool               // its group is empty
-	status    syscall.WaitStatus // where a leader cannot stay a zombie
+	status    syscall.WaitStatus //nolint:unused // reap_other.go: a leader cannot stay a zombie there
 	signalled atomic.Bool        // the master has sent a signal: it is ending this process itself
 }
 

@@ -80,13 +80,8 @@ func (k *supervisor) replaceNext() {
 		})
 		return
 	}
-	for _, h := range k.processes {
-		if h.starting {
-			return // quiet comes here again
-		}
-	}
-	if k.forking > 0 || k.next != nil || k.m.trial != nil && !k.m.trial.committed {
-		k.later(time.Second)
+	if !k.settled() {
+		k.later(time.Second) // or when quiet comes here
 		return
 	}
 	r.busy = true
@@ -102,6 +97,18 @@ func (k *supervisor) replaceNext() {
 			k.exec()
 		})
 	}()
+}
+
+// settled tells whether nothing is going on that only this program can end: what the next one does not know of would
+// never be answered.
+func (k *supervisor) settled() bool {
+	for _, h := range k.processes {
+		if h.starting {
+			return false
+		}
+	}
+	m := k.m
+	return k.forking == 0 && k.next == nil && m.peer != nil && (m.trial == nil || m.trial.committed)
 }
 
 func (k *supervisor) later(d time.Duration) {
@@ -131,7 +138,7 @@ func flushFiles(files []*logfile.File, d time.Duration) error {
 
 // exec replaces this program. It returns only when that was not possible, or not now: then everything goes on.
 func (k *supervisor) exec() {
-	if k.stopping != "" || k.m == nil || k.helpers[k.m.pid] == nil || k.forking > 0 {
+	if k.stopping != "" || k.m == nil || k.helpers[k.m.pid] == nil || !k.settled() { // while files were written
 		k.later(time.Second)
 		return
 	}

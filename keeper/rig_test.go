@@ -158,6 +158,9 @@ func runMaster(dir string) int {
 			_ = c.Alive()
 		}
 	}()
+	if does == "storm" {
+		go storm(c)
+	}
 	go serve(c, dir, state)
 	for e := range c.Events() {
 		note(dir, e.Kind+" "+e.Why)
@@ -235,6 +238,8 @@ func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 		if err = c.Try(*cmd.Trial); err == nil {
 			go os.Exit(0)
 		}
+	case "storm":
+		err = <-stormed
 	case "print":
 		fmt.Println(cmd.Handle)
 	}

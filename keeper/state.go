@@ -40,6 +40,7 @@ type savedProcess struct {
 	Lines     logfile.State
 	Pipes     [2]int // -1: it has ended
 	Signalled bool
+	Failed    bool
 }
 
 type savedMaster struct {
@@ -91,7 +92,9 @@ func (k *supervisor) save(halted bool) *saved {
 		Replaced: k.replace.part,
 	}
 	for _, h := range k.processes {
-		p := savedProcess{Process: h.Process, Output: h.out.Output, Signalled: h.signalled.Load(), Pipes: [2]int{-1, -1}}
+		p := savedProcess{
+			Process: h.Process, Output: h.out.Output, Signalled: h.signalled.Load(), Failed: h.failed, Pipes: [2]int{-1, -1},
+		}
 		for i, r := range h.out.readers {
 			if r != nil {
 				p.Pipes[i] = number(r.pipe)
@@ -219,7 +222,7 @@ func (k *supervisor) restore(s *saved) {
 		k.kept = map[string]int{}
 	}
 	for _, p := range s.Processes {
-		h := &process{Process: p.Process}
+		h := &process{Process: p.Process, failed: p.Failed}
 		h.signalled.Store(p.Signalled)
 		var pipes [2]*os.File
 		for i, fd := range p.Pipes {

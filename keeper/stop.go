@@ -59,14 +59,17 @@ func (k *supervisor) stop(why string) {
 }
 
 // stopMaster tells the master. One that has not said Hello is asked by a signal, which may end it at once, and told
-// when it says Hello; it has the time in which a master says that it is alive.
+// when it says Hello; it has the time in which a master says that it is alive. A candidate that has not said Hello is
+// not waited for: nothing depends on it yet.
 func (k *supervisor) stopMaster() {
 	m := k.m
 	switch {
 	case m.pid == 0 || m.told: // began comes here again
 	case m.plain:
 		m.told = true
-		_ = syscall.Kill(m.pid, syscall.SIGTERM)
+		k.endPlain(m)
+	case m.hello == nil && m.trial != nil:
+		k.reject(m, "everything was stopped while it was tried")
 	case m.hello != nil:
 		m.told = true
 		m.peer.send(Event{Kind: EventStop, Why: k.stopping}, nil)

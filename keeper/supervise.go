@@ -227,7 +227,11 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 	}
 	switch {
 	case k.stopped, k.stopping != "":
-		if !k.stopped && !m.plain {
+		switch {
+		case k.stopped || m.plain:
+		case m.hello == nil && (status.Signaled() || code == 0): // by stopMaster: it had nothing to stop
+			code = 0
+		default:
 			k.logf("warning", "the master has ended (%s) before everything was stopped: it is stopped now", how)
 		}
 		k.finish(code)

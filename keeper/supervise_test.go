@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/baetyl/baetyl/keeper"
 )
 
 func TestStop(t *testing.T) {
@@ -103,5 +105,22 @@ func TestStopWithoutMaster(t *testing.T) {
 	text, _ := os.ReadFile(r.dir + "/polite.log")
 	if !strings.Contains(string(text), "stdout: bye") {
 		t.Errorf("log %q", text)
+	}
+}
+
+// A candidate that hangs before its Hello keeps nobody waiting who wants everything to stop.
+func TestStopWhileACandidateHangs(t *testing.T) {
+	r := newRig(t).run()
+	p := r.start("a", "trap 'exit 0' TERM; while :; do sleep 0.02; done")
+	install(t, r.prog+".new", "one")
+	r.file("candidate", "mute")
+	r.must(command{Op: "try", Trial: &keeper.Trial{
+		Candidate: r.prog + ".new", Program: r.prog, Deadline: time.Minute, Healthy: time.Second,
+	}})
+	eventually(t, "the candidate runs", func() bool { return strings.Count(r.text(), "master started") == 2 })
+	begun := time.Now()
+	r.signal(syscall.SIGTERM)
+	if status := r.wait(); status != 0 || lives(p.PID) || time.Since(begun) > 5*time.Second {
+		t.Errorf("status %d after %s", status, time.Since(begun))
 	}
 }

@@ -224,7 +224,12 @@ func (k *supervisor) reject(m *master, reason string) {
 		_ = syscall.Kill(m.pid, syscall.SIGKILL)
 		return
 	}
-	_ = syscall.Kill(m.pid, syscall.SIGTERM) // it has services of its own
+	k.endPlain(m)
+}
+
+// endPlain ends a master without a keeper, which has services of its own.
+func (k *supervisor) endPlain(m *master) {
+	_ = syscall.Kill(m.pid, syscall.SIGTERM)
 	k.after(k.grace+plainTimeout, func() {
 		if k.helpers[m.pid] != nil {
 			_ = syscall.Kill(m.pid, syscall.SIGKILL)

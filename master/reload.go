@@ -111,5 +111,10 @@ func (m *Master) Restart(who string) error {
 	if err := Check(m.opts.Workdir, m.opts.Config); err != nil {
 		return fmt.Errorf("%w: the next master would not start: %w", masterapi.ErrRefused, err)
 	}
+	to, err := LoadConfig(m.opts.Config)
+	if err == nil && to.Mode != m.cfg.Mode {
+		const text = "%w: mode has changed from %s to %s, which ends all services: stop and start everything instead"
+		return fmt.Errorf(text, masterapi.ErrRefused, m.cfg.Mode, to.Mode)
+	}
 	return m.opts.Restart(who)
 }

@@ -174,5 +174,8 @@ func TestRestart(t *testing.T) {
 	r.write(t, master.ConfigFile, "mode: nativ\n")
 	require.ErrorIs(t, r.Restart("me"), masterapi.ErrRefused)
 	require.ErrorContains(t, r.Restart("me"), "the next master would not start: ")
+	r.write(t, master.ConfigFile, strings.Replace(plain, "native", "docker", 1))
+	require.ErrorIs(t, r.Restart("me"), masterapi.ErrRefused)
+	require.ErrorContains(t, r.Restart("me"), "mode has changed from native to docker")
 	require.Equal(t, []string{"me"}, asked)
 }

@@ -35,6 +35,7 @@ type Options struct {
 	Engine   engine.Engine
 	Services *service.Manager
 	Log      log.Logger
+	Ran      string // path of RanFile; empty: nothing is kept there
 }
 
 // Application is what runs. One goroutine starts and changes it; Current, Set, Note
@@ -56,7 +57,7 @@ func New(opts Options) *Application { return &Application{opts: opts, conf: &app
 // returns early when ctx ends. It waits for each service for a limited time (startTimeout, minStartTimeout); the
 // supervisor goes on with one that cannot start.
 func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
-	a.Set(c, data)
+	a.set(c, data)
 	order, err := app.Order(c.Services)
 	if err != nil {
 		a.Note(err) // not reached: it has been validated
@@ -70,6 +71,7 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 		a.opts.Log.WithError(err).
 			Warnf("instances of an earlier master may still run; the application is started all the same")
 	}
+	a.remember(data)
 	until := time.Now().Add(startTimeout)
 	for _, s := range specs {
 		if ctx.Err() != nil {
@@ -121,7 +123,11 @@ func (a *Application) AwaitHealthy(ctx context.Context, p Plan, healthy time.Dur
 }
 
 // StopAll stops all services, each within its grace time; what still runs then is killed.
-func (a *Application) StopAll() error { return a.stop(a.opts.Services.Names()...) }
+func (a *Application) StopAll() error {
+	err := a.stop(a.opts.Services.Names()...)
+	a.remember(nil)
+	return err
+}
 
 // Leave ends the supervision and leaves all services running for the next master. Nothing of the application may be
 // called after it.
@@ -140,6 +146,11 @@ func (a *Application) Current() (*app.Config, []byte) {
 
 // Set records which application runs, after Change.
 func (a *Application) Set(c *app.Config, data []byte) {
+	a.set(c, data)
+	a.remember(data)
+}
+
+func (a *Application) set(c *app.Config, data []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.conf, a.data = c, data

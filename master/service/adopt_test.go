@@ -126,15 +126,19 @@ func TestHistoryGoesOn(t *testing.T) {
 		for n, delay := range []time.Duration{1, 2, 4, 8} {
 			b.fake.End("a", errBoom)
 			synctest.Wait()
+			ended := time.Now() // the looks below take time too: inspect waits for a measurement
+			until := func(share float64) {
+				time.Sleep(time.Until(ended.Add(time.Duration(share * float64(delay*time.Second)))))
+			}
 			b.replace(t, s)
 			i := b.instance(t, "a", "a")
 			require.Equal(t, masterapi.StatusRestarting, i.Status)
 			require.Equal(t, "boom", i.Error)
 			require.Equal(t, "instance a: boom", b.Inspect()[0].Error)
-			time.Sleep(delay * time.Second * 8 / 10)
+			until(0.8)
 			b.replace(t, s)
 			require.Equal(t, n+1, b.fake.Starts("a"), "too early")
-			time.Sleep(delay * time.Second * 4 / 10)
+			until(1.2)
 			require.Equal(t, n+2, b.fake.Starts("a"), "too late")
 			b.replace(t, s)
 			require.Equal(t, n+1, b.instance(t, "a", "a").Restarts)

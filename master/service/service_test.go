@@ -56,6 +56,7 @@ func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bench{fake: enginetest.NewFake(), records: path, disk: file.OS}
 		b.manager()
+		t.Cleanup(func() { b.Leave() }) // after a failure: goroutines that stay would end the whole run (synctest)
 		test(t, b)
 		b.stopAll(t)
 		require.Zero(t, b.fake.Held())

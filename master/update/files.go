@@ -55,7 +55,10 @@ func (f files) keep(running []byte) error {
 		return err
 	}
 	old, err := f.disk.ReadFile(f.app())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) {
+		old, err = running, nil
+	}
+	if err != nil {
 		return err
 	}
 	if _, err := app.Parse(f.app(), old); err != nil { // kept for whoever wrote it, and never put back

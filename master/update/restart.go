@@ -17,11 +17,7 @@ func (u *Updater) start(ctx context.Context) error {
 	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}
-	c, data := &app.Config{}, []byte(nil)
-	err := u.recover(u.opts.Ready != nil)
-	if err == nil {
-		c, data, err = u.files.load(u.files.app())
-	}
+	c, data, err := u.toStart()
 	u.app.Note(err)
 	u.app.Start(ctx, c, data)
 	committed := false
@@ -40,6 +36,27 @@ func (u *Updater) start(ctx context.Context) error {
 	}
 	u.settle(committed)
 	return nil
+}
+
+// toStart returns the application to start, and what is wrong with the one on disk. When that cannot be read, and an
+// earlier master has crashed, it is the one that ran: services that run are not ended by a file. They go on until there
+// is another file, or an update.
+func (u *Updater) toStart() (c *app.Config, data []byte, err error) {
+	c = &app.Config{}
+	if err = u.recover(u.opts.Ready != nil); err == nil {
+		c, data, err = u.files.load(u.files.app())
+	}
+	if err == nil && data != nil {
+		return c, data, nil
+	}
+	ran, was, ok := u.app.Ran()
+	if !ok || len(ran.Services) == 0 {
+		return c, data, err
+	}
+	if err == nil {
+		err = fmt.Errorf("load application: %s is missing", u.files.app())
+	}
+	return ran, was, fmt.Errorf("%w; the application that ran before goes on", err)
 }
 
 // unknownOutcome is logged when files of the last update cannot be read.

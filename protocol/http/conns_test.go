@@ -4,6 +4,7 @@ package http_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -76,8 +77,8 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 }
 
 func isTimeout(err error) bool {
-	e, ok := err.(net.Error)
-	return ok && e.Timeout()
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
 }
 
 // Where a handler runs in every connection that a user may have, more are refused at once, until one has ended.

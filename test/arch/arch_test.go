@@ -48,11 +48,15 @@ var rules = []rule{
 	{"scripts", []string{"scripts", "utils"}},
 	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
-	{".", []string{"cmd", "keeper/early", early}},
+	{".", []string{"cmd", shimEarly, keeperEarly}},
 }
 
-// early makes the program a shim before anything else of it is initialised, so main imports it and not what it is for.
-const early = "master/engine/native/launch/early"
+// These make the program a shim or a keeper before anything else of it is initialised, so main imports them and not
+// what they are for.
+const (
+	shimEarly   = "master/engine/native/launch/early"
+	keeperEarly = "keeper/early"
+)
 
 // heavy are packages that link much: only the packages at and below the entries of from may import them.
 var heavy = []struct {
@@ -201,7 +205,7 @@ func TestTheRuleOfMainBites(t *testing.T) {
 
 // forbidden returns why from must not import to, or "".
 func forbidden(from, to string) string {
-	if isEngine(to) && !isEngine(from) && !below(from, "cmd") && (from != "." || to != early) {
+	if isEngine(to) && !isEngine(from) && !below(from, "cmd") && (from != "." || to != shimEarly) {
 		return "only cmd chooses an engine"
 	}
 	if isEngine(from) && isEngine(to) && !below(to, engineRoot(from)) {
@@ -314,9 +318,11 @@ func TestTheRulesBite(t *testing.T) {
 		{"cmd", "baetyl-hub", false},
 		{".", "cmd", true},
 		{".", "master", false},
-		{".", early, true},
+		{".", shimEarly, true},
+		{".", keeperEarly, true},
+		{".", "keeper", false},
 		{".", "master/engine/native/launch", false},
-		{"master", early, false},
+		{"master", shimEarly, false},
 		{"newfolder", "utils/conf", false},
 	} {
 		if got := forbidden(c.from, c.to) == ""; got != c.allowed {

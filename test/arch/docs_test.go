@@ -105,3 +105,40 @@ func TestMapIsTrue(t *testing.T) {
 		}
 	}
 }
+
+// TestSecurityNamesEveryModule compares the modules in the tables of docs/security.md, native and docker, with those of
+// the Makefile: what has gone must not stay, and what is new has to be looked at (make security).
+func TestSecurityNamesEveryModule(t *testing.T) {
+	makefile, err := os.ReadFile("../../Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]bool{}
+	lists := regexp.MustCompile(`(?m)^(?:MODULES|RUNTIMES) *:= (.*)$`)
+	for _, m := range lists.FindAllStringSubmatch(string(makefile), -1) {
+		for _, name := range strings.Fields(m[1]) {
+			want[name] = true
+		}
+	}
+	text, err := os.ReadFile("../../docs/security.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile("(?m)^\\| [a-z0-9-]+ \\(`([a-z0-9-]+)`\\)")
+	for _, mode := range []string{"native", "docker"} {
+		_, rest, _ := strings.Cut(string(text), "<!-- make security: "+mode+" -->")
+		table, _, _ := strings.Cut(rest, "<!-- end -->")
+		found := map[string]bool{}
+		for _, m := range row.FindAllStringSubmatch(table, -1) {
+			found[m[1]] = true
+			if !want[m[1]] {
+				t.Errorf("docs/security.md, %s mode: names %s, which is no module", mode, m[1])
+			}
+		}
+		for name := range want {
+			if !found[name] {
+				t.Errorf("docs/security.md, %s mode: does not name %s; make security writes it", mode, name)
+			}
+		}
+	}
+}

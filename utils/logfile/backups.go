@@ -177,7 +177,7 @@ func (b *backups) gzip(to io.Writer, from io.Reader) (int64, error) {
 	n := int64(0)
 	for b.ctx.Err() == nil {
 		k, err := io.CopyN(z, from, batchSize)
-		if n += k; err == io.EOF {
+		if n += k; errors.Is(err, io.EOF) {
 			return n, z.Close()
 		}
 		if err != nil {

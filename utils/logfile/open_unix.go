@@ -3,6 +3,7 @@
 package logfile
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -48,10 +49,10 @@ func writeTo(f *os.File, p []byte) (n int, err error) {
 			if k, err = unix.Write(int(fd), p[n:]); k > 0 {
 				n += k
 			}
-			switch err {
-			case unix.EINTR:
+			switch {
+			case errors.Is(err, unix.EINTR):
 				err = nil
-			case unix.EAGAIN: // whoever opened it wants no blocking; there is nothing else to do here
+			case errors.Is(err, unix.EAGAIN): // whoever opened it wants no blocking; there is nothing else to do here
 				_, _ = unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLOUT}}, -1)
 				err = nil
 			}

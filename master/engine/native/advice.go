@@ -9,6 +9,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // Advice says what this host does not give to services of the working directory of o, and which limits of theirs it
@@ -18,7 +19,11 @@ func Advice(o Options, services []app.Service) []string {
 	can := e.abilities()
 	out := e.lacks(can)
 	for _, s := range services {
-		for _, w := range e.limitsLost(s.Resources) {
+		lost := e.limitsLost(s.Resources)
+		if e.opts.Cgroups != nil { // else no limit holds, and none is in the way
+			lost = append(lost, tooSmall(s.Resources)...)
+		}
+		for _, w := range lost {
 			out = append(out, fmt.Sprintf("service %s: %s", s.Name, w))
 		}
 	}
@@ -67,6 +72,26 @@ func (e *Engine) limitsLost(r app.Resources) (out []string) {
 		}
 	}
 	slices.Sort(out)
+	return out
+}
+
+// What the start of a process takes by itself: its limits hold from before it is the service's program, and that is a
+// program of Go until then.
+const (
+	minPids   = 8
+	minMemory = 8 << 20
+)
+
+// tooSmall names the limits within which an instance can hardly start.
+func tooSmall(r app.Resources) (out []string) {
+	if n := r.Memory.Limit; n > 0 && n < minMemory {
+		out = append(out, fmt.Sprintf("resources.memory.limit is too small to start a process: %s is less than %s",
+			n, conf.Size(minMemory)))
+	}
+	if n := r.Pids.Limit; n > 0 && n < minPids {
+		const text = "resources.pids.limit is too small to start a process: %d is less than %d; threads count"
+		out = append(out, fmt.Sprintf(text, n, minPids))
+	}
 	return out
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -21,7 +22,7 @@ func (e *Engine) endLeft(ctx context.Context, records []engine.Record, keep map[
 	groups := map[int]engine.Record{}
 	for _, r := range records {
 		ours := r.Engine == masterapi.ModeNative && r.Handle == "" && !keep[keyOf(r)]
-		if ours && r.Process != nil && r.Process.ID > 1 && r.Boot == bootID() {
+		if ours && r.Process != nil && r.Process.ID > 1 && r.Boot == measure.BootID() {
 			groups[r.Process.ID] = r
 		}
 	}

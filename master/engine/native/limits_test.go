@@ -88,6 +88,22 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	require.Contains(t, advice, "services run as the user of the master: the master does not run as root")
 }
 
+// Limits within which nothing can start are no error: they hold, and `check` says what is going to happen.
+func TestLimitsTooSmallToStart(t *testing.T) {
+	h := newHost(t, func(o *native.Options) {
+		if o.Cgroups == nil {
+			t.Skip("no cgroups: ", o.NoCgroups)
+		}
+	})
+	s := h.service(t, "svc", "exit 0").Service
+	s.Resources.Memory.Limit, s.Resources.Pids.Limit = 4<<20, 4
+	advice := strings.Join(native.Advice(h.opts, []app.Service{s}), "\n")
+	require.Contains(t, advice, "service svc: resources.memory.limit is too small to start a process: 4m is less than 8m")
+	require.Contains(t, advice, "service svc: resources.pids.limit is too small to start a process: 4 is less than 8")
+	s.Resources.Memory.Limit, s.Resources.Pids.Limit = 8<<20, 8
+	require.NotContains(t, strings.Join(native.Advice(h.opts, []app.Service{s}), "\n"), "too small")
+}
+
 // As a plain user everything works that worked before: this test runs others as one.
 func TestAsAPlainUser(t *testing.T) {
 	if os.Geteuid() != 0 {

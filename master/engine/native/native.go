@@ -20,7 +20,6 @@ package native
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -109,26 +108,27 @@ func (e *Engine) Address(address string) string {
 	return address
 }
 
-// Close removes what is empty by now: the folders of the services' directories, and of their cgroups. A master that
-// leaves its instances to the next one leaves them too.
+// Close removes the folders of the services' directories and of their cgroups: also of services that could not be
+// opened and so were never adopted, when the keeper holds nothing of them. A master that leaves its instances to the
+// next one leaves them too.
 func (e *Engine) Close() error {
 	e.mu.Lock()
-	used := len(e.open) > 0
+	used := len(e.open)+len(e.held) > 0
 	e.mu.Unlock()
 	if used {
 		return nil
 	}
-	err := e.removeEmpty()
+	err := e.removeAll()
 	if e.opts.Cgroups != nil {
 		err = errors.Join(err, e.opts.Cgroups.Close())
 	}
 	return err
 }
 
-func (e *Engine) removeEmpty() error {
+func (e *Engine) removeAll() error {
 	var errs []error
 	for _, dir := range []string{servicesDir, instancesDir} {
-		if err := os.Remove(filepath.Join(e.opts.Workdir, dir)); !errors.Is(err, fs.ErrNotExist) {
+		if err := os.RemoveAll(filepath.Join(e.opts.Workdir, dir)); err != nil {
 			errs = append(errs, err)
 		}
 	}

@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == launch.Arg {
 		launch.Main()
 	}
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // by default a shim with the race detector takes a second to end
 	os.Exit(m.Run())
 }
 
@@ -55,6 +56,14 @@ func testEngine(t *testing.T, change ...func(*native.Options)) {
 		New: func(t *testing.T) engine.Engine {
 			hosts[t] = newHost(t, change...)
 			return later{hosts[t]}
+		},
+		Next: func(t *testing.T, e engine.Engine) engine.Engine {
+			h, ok := e.(*host)
+			if !ok {
+				h = e.(later).host
+			}
+			h.successor(t)
+			return h
 		},
 		Service: func(t *testing.T, name string, p enginetest.Program) engine.Service {
 			s := hosts[t].service(t, name, programs[p])
@@ -233,7 +242,7 @@ func TestOutputGoesToTheFileOfTheService(t *testing.T) {
 	require.NoError(t, box.Close())
 	data, err := os.ReadFile(h.path("var/log/baetyl/services/svc.log"))
 	require.NoError(t, err)
-	require.True(t, 100000 == strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
+	require.Equal(t, 100000, strings.Count(string(data), "x"), "a long line is cut into several, none of it is lost")
 	for _, want := range []string{`stdout: x+`, `stdout: no line end`, `stderr: err`} {
 		require.True(t, regexp.MustCompile(`(?m)^\d{4}-\d\d-\d\dT\S+ \[svc\] `+want+`$`).Match(data), want)
 	}

@@ -42,15 +42,6 @@ func startOf(pid int) string {
 	return s.started
 }
 
-// bootID identifies one boot of the system.
-func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return ""
-	}
-	return strings.TrimSpace(string(id))
-}
-
 // groupOfLiving returns the process group of pid, unless pid has ended.
 func groupOfLiving(pid int) (group int, ok bool) {
 	s, ok := readStat(pid)

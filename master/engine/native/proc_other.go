@@ -5,7 +5,6 @@ package native
 import (
 	"strconv"
 
-	"github.com/shirou/gopsutil/v4/host"
 	"github.com/shirou/gopsutil/v4/process"
 	"golang.org/x/sys/unix"
 )
@@ -24,15 +23,6 @@ func startOf(pid int) string {
 		return ""
 	}
 	return strconv.FormatInt(ms, 10)
-}
-
-// bootID identifies one boot of the system.
-func bootID() string {
-	t, err := host.BootTime()
-	if err != nil {
-		return ""
-	}
-	return strconv.FormatUint(t, 10)
 }
 
 // groupOfLiving returns the process group of pid, unless pid has ended.

@@ -163,7 +163,7 @@ func (e *Engine) removeFolders(keep []engine.Record) error {
 		return fmt.Errorf("remove directories of services: %w", err)
 	}
 	if len(services) == 0 {
-		return e.removeEmpty()
+		return e.removeAll()
 	}
 	return nil
 }

@@ -106,7 +106,7 @@ func (s *sandbox) run(ctx context.Context, ks keeper.Spec) (keeper.Process, erro
 
 // Adopt finds the instance by its handle.
 func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (engine.Instance, error) {
-	if r.Boot != "" && r.Boot != bootID() {
+	if r.Boot != "" && r.Boot != measure.BootID() {
 		return nil, engine.ErrGone
 	}
 	held, ok := s.engine.take(r.Handle)
@@ -144,7 +144,7 @@ func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 		log:     s.log.WithField(log.KeyInstance, spec.Name),
 		record: engine.Record{
 			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name, Handle: spec.Handle,
-			Process: &masterapi.Process{Name: filepath.Base(program)}, Boot: bootID(),
+			Process: &masterapi.Process{Name: filepath.Base(program)}, Boot: measure.BootID(),
 		},
 	}
 	if text := checkSocket(i.private); text != "" {

@@ -50,7 +50,9 @@ func (h Host) Find(id string) (*Tree, error) {
 		}
 		switch {
 		case err != nil:
-			why = errors.Join(why, err)
+			if why == nil { // a host with v1 has ten hierarchies, and says the same of each
+				why = err
+			}
 		case m.v2 && t.v2 == nil:
 			t.v2 = &p
 		case !m.v2 && len(p.controllers) > 0 && !slices.ContainsFunc(t.v1, p.same):

@@ -276,4 +276,8 @@ func TestNoGroups(t *testing.T) {
 	f.file(f.proc, "self/mountinfo", fmt.Sprintf("1 1 0:1 / %s rw - cgroup2 cgroup2 rw\n", f.root+"/gone"))
 	_, err = f.find()
 	require.ErrorContains(t, err, "find cgroups: ")
+	one := fmt.Sprintf("1 1 0:1 / %s rw - cgroup2 cgroup2 rw\n", f.root+"/gone")
+	f.file(f.proc, "self/mountinfo", one+one)
+	_, err = f.find()
+	require.NotContains(t, err.Error(), "\n", "one line for people, however many there are")
 }

@@ -269,9 +269,13 @@ func hideProc() error {
 	if err != nil {
 		return err
 	}
-	last := mounts[len(mounts)-1]
-	hides := slices.Contains(strings.Split(last.super, ","), "hidepid=invisible")
-	if last.point != "/proc" || last.system != "proc" || !hides {
+	hides := false
+	for _, m := range mounts { // the last one at /proc; behind it may stand what the host has mounted meanwhile
+		if m.point == "/proc" {
+			hides = m.system == "proc" && slices.Contains(strings.Split(m.super, ","), "hidepid=invisible")
+		}
+	}
+	if !hides {
 		return errors.New("hide the processes of others: the kernel ignores hidepid=invisible")
 	}
 	return nil

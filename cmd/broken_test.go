@@ -1,0 +1,108 @@
+package cmd_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// inspect is what a person sees once done accepts it.
+func (d *device) inspect(t *testing.T, what string, done func(masterapi.Inspect) bool) (in masterapi.Inspect) {
+	t.Helper()
+	c, err := http.NewClient(http.ClientConfig{Address: "unix://" + d.path(masterapi.AdminSocket), Timeout: time.Minute})
+	require.NoError(t, err)
+	defer c.Close()
+	require.Eventually(t, func() bool {
+		in = masterapi.Inspect{}
+		return c.Get(context.Background(), masterapi.PathInspect, &in) == nil && done(in)
+	}, 20*time.Second, 20*time.Millisecond, "%s", what)
+	return in
+}
+
+// An application.yml that cannot be read when a master has crashed ends no service. The next good file, or an update,
+// brings order; a first boot with such a file starts nothing.
+func TestCrashWithABrokenApplication(t *testing.T) {
+	t.Parallel()
+	const file = "var/db/baetyl/application.yml"
+	for name, c := range map[string]struct {
+		harm func(t *testing.T, d *device)
+		says string
+	}{
+		"deleted": {func(*testing.T, *device) {}, "application.yml is missing"},
+		"broken": {func(t *testing.T, d *device) {
+			d.write(t, file, "services: [{nme: x", 0o644)
+		}, "load application: "},
+		"unreadable": {func(t *testing.T, d *device) {
+			require.NoError(t, os.Mkdir(d.path(file), 0o755)) // root reads what it may not
+		}, "load application: "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newBusyDevice(t)
+			d.write(t, file, fmt.Sprintf(updated, "v1", ""), 0o644)
+			d.write(t, "var/db/baetyl/app/next/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
+			d.configure(t, "grace: 3s\nupdate: {healthy: 100ms, deadline: 10s}")
+			c1, _ := d.start(t)
+			before := d.instances(t)
+			harm := func() {
+				require.NoError(t, os.RemoveAll(d.path(file)))
+				c.harm(t, d)
+			}
+			harm()
+			master := otherMaster(t, c1.Process.Pid, 0)
+			for range 2 { // the second one has not read a good file either
+				require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+				master = otherMaster(t, c1.Process.Pid, master)
+				in := d.inspect(t, "the error is not shown", func(in masterapi.Inspect) bool { return in.Error != "" })
+				require.Contains(t, in.Error, c.says)
+				require.Contains(t, in.Error, "the application that ran before goes on")
+				require.Equal(t, before, d.instances(t))
+			}
+
+			// A good file.
+			require.NoError(t, os.RemoveAll(d.path(file)))
+			d.write(t, file, fmt.Sprintf(updated, "v1", ""), 0o644)
+			out, code := d.run("restart")
+			require.Zero(t, code, out)
+			d.inspect(t, "the error stays", func(in masterapi.Inspect) bool { return in.Error == "" })
+			require.Equal(t, before, d.instances(t))
+
+			// An update.
+			harm()
+			master = otherMaster(t, c1.Process.Pid, 0)
+			require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+			otherMaster(t, c1.Process.Pid, master)
+			d.inspect(t, "the error is not shown", func(in masterapi.Inspect) bool { return in.Error != "" })
+			if name == "unreadable" { // the update would have to replace a folder
+				require.NoError(t, os.RemoveAll(d.path(file)))
+			}
+			request := masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t1"}
+			require.Eventually(t, func() bool {
+				return d.client(t, "loop").Put(context.Background(), masterapi.PathUpdate, request, nil) == nil
+			}, 20*time.Second, 20*time.Millisecond, "the update is not accepted")
+			require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step)
+			d.inspect(t, "v2 does not run", func(in masterapi.Inspect) bool {
+				return in.Error == "" && in.Software.ConfVersion == "v2"
+			})
+			require.Equal(t, before["loop"], d.instances(t)["loop"], "a service that the update does not change runs on")
+
+			// After a clean stop nothing runs that could go on.
+			harm()
+			require.NoError(t, c1.Process.Signal(syscall.SIGTERM))
+			require.NoError(t, c1.Wait())
+			require.NoFileExists(t, d.path("var/run/baetyl/application.json"))
+			d.start(t)
+			in := d.inspect(t, "no master answers", func(masterapi.Inspect) bool { return true })
+			require.Empty(t, in.Services)
+			require.Empty(t, d.processes())
+		})
+	}
+}
