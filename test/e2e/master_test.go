@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -75,7 +76,8 @@ func TestMasterKilled(t *testing.T) {
 	})
 }
 
-// The master is replaced as an administrator does: by `baetyl restart`, and by an update to another version.
+// The master is replaced as an administrator does: by `baetyl restart`, and by an update to another version, whose
+// keeper replaces the running one.
 func TestMasterReplaced(t *testing.T) {
 	const update = "var/db/baetyl/master/2"
 	underLoad(t, func(s *system) {
@@ -96,6 +98,7 @@ func TestMasterReplaced(t *testing.T) {
 		if got.Step != masterapi.StepUpdated {
 			t.Fatalf("the update to another master: %+v", got)
 		}
+		s.logged("the keeper was replaced", "processes run on") // by the one of the new version
 		in, err := s.inspect()
 		must(t, err)
 		if in.Software.BinVersion != "second" {
@@ -104,10 +107,16 @@ func TestMasterReplaced(t *testing.T) {
 	})
 }
 
-// buildMaster builds this program as another version.
+// buildMaster builds this program as another version, whose keeper differs too.
 func buildMaster(t *testing.T, version, target string) {
 	t.Helper()
-	must(t, run([]string{"CGO_ENABLED=0"}, "go", "build", "-tags", "grpcnotrace,nethttpomithttp2",
+	dir := t.TempDir()
+	part, overlay := filepath.Join(dir, "part.go"), filepath.Join(dir, "overlay.json")
+	must(t, os.WriteFile(part, []byte("package keeper\n\nconst Part = \"of the test\"\n"), 0o644))
+	text, err := json.Marshal(map[string]map[string]string{"Replace": {filepath.Join(root, "keeper/part.go"): part}})
+	must(t, err)
+	must(t, os.WriteFile(overlay, text, 0o644))
+	must(t, run([]string{"CGO_ENABLED=0"}, "go", "build", "-overlay", overlay, "-tags", "grpcnotrace,nethttpomithttp2",
 		"-ldflags", "-X github.com/baetyl/baetyl/cmd.Version="+version, "-o", target, "."))
 }
 
