@@ -55,8 +55,16 @@ func loaded(t *testing.T) (*system, []string) {
 
 // functionOfLoad is the configuration of a function and its rule.
 func functionOfLoad(name, topic string) (rule, function string) {
-	rule = fmt.Sprintf("  - clientid: load-%s\n    subscribe:\n      topic: t\n      qos: 1\n    function:\n      name: %s\n"+
-		"    publish:\n      topic: %s\n      qos: 1\n", name, name, topic)
+	rule = fmt.Sprintf(`  - clientid: load-%s
+    subscribe:
+      topic: t
+      qos: 1
+    function:
+      name: %s
+    publish:
+      topic: %s
+      qos: 1
+`, name, name, topic)
 	return rule, fmt.Sprintf("  - name: %s\n    service: function-%s\n", name, name)
 }
 
