@@ -123,6 +123,7 @@ func buildMaster(t *testing.T, version, target string) {
 // kill -9 of the keeper: native services end with it, and containers run on. The next start works, and goes on with
 // the containers.
 func TestKeeperKilled(t *testing.T) {
+	besideOthers(t)
 	s := startFlow(t)
 	before := s.processes()
 	if len(before) < 5 {
@@ -154,6 +155,7 @@ func TestKeeperKilled(t *testing.T) {
 
 // Ctrl-C and SIGTERM stop every service within the grace time, and leave no process, socket, run folder or cgroup.
 func TestStopLeavesNothingBehind(t *testing.T) {
+	besideOthers(t)
 	s := newSystem(t)
 	answering(t)
 	s.replace(timerFile, "interval: 10s", "interval: 200ms")

@@ -22,6 +22,7 @@ import (
 // terminal. What people read has the modes of the documents, whatever the umask is.
 func TestCleanStart(t *testing.T) {
 	nativeOnly(t, "the docker daemon starts containers")
+	t.Parallel()
 	s := newSystem(t).withoutTimer().withProbe()
 	const shell = `trap "" PIPE HUP INT USR1; umask 077; exec 9</etc/hostname 8>>"$0"; exec "$1" start`
 	s.startAs("sh", "-c", shell, s.path("held"), s.path("bin/baetyl"))
@@ -90,6 +91,7 @@ func fields(t *testing.T, path string) map[string]string {
 // `baetyl start` of a plain user runs the example; what services do not get then is named in a line.
 func TestPlainUser(t *testing.T) {
 	nativeOnly(t, "the docker daemon is for root")
+	t.Parallel()
 	setpriv := requires.Command(t, "setpriv", "apt-get install util-linux")
 	id := makeUser(t)
 	s := newSystem(t).withoutTimer()
@@ -142,6 +144,7 @@ func makeUser(t *testing.T) string {
 // functions may lie in such a folder too, as those of pyenv do.
 func TestBelowAFolderOfRoot(t *testing.T) {
 	nativeOnly(t, "the docker daemon mounts folders")
+	t.Parallel()
 	base := filepath.Join(root, "output", "e", "private")
 	must(t, os.MkdirAll(base, 0o700))
 	t.Cleanup(func() { os.Remove(base) })
@@ -164,6 +167,7 @@ func TestBelowAFolderOfRoot(t *testing.T) {
 // What `ps` shows: the keeper, the master, and services by name.
 func TestNamesOfProcesses(t *testing.T) {
 	nativeOnly(t, "docker ps shows containers")
+	t.Parallel()
 	s := newSystem(t).withoutTimer().start()
 	for pid, want := range map[int]string{
 		s.cmd.Process.Pid:     s.path("bin/baetyl"),
