@@ -20,14 +20,15 @@ const (
 	oldVersion   = "0.9.0"
 )
 
-// versionBefore is the real program of the version without a keeper, built from this repository.
+// versionBefore is the real program of the version without a keeper, built from this repository. Without paths in it
+// the next run finds it in the cache of the compiler.
 var versionBefore = sync.OnceValues(func() (string, error) {
 	if _, err := versions(); err != nil {
 		return "", err
 	}
 	dir := filepath.Join(built, "before")
 	script := "mkdir $1 && git -C .. archive " + commitBefore + " | tar -x -C $1 && cd $1 && " +
-		"go build -o $2 -ldflags '-X github.com/baetyl/baetyl/cmd.Version=" + oldVersion + "' ."
+		"go build -trimpath -o $2 -ldflags '-X github.com/baetyl/baetyl/cmd.Version=" + oldVersion + "' ."
 	out := filepath.Join(built, "baetyl-"+oldVersion)
 	if text, err := exec.Command("sh", "-c", script, "sh", dir, out).CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build version before: %w: %s", err, text)
@@ -43,8 +44,9 @@ const (
 // newDeviceBefore is a device with the version before, or this one, that can update to the other. Its configuration has
 // no key that one of them does not know.
 func newDeviceBefore(t *testing.T, program string) *device {
-	if out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput(); err != nil {
-		t.Skipf("the version before, commit %s, is not here (a shallow clone?): %v %s", commitBefore, err, out)
+	out, err := exec.Command("git", "-C", "..", "cat-file", "-e", commitBefore+"^{commit}").CombinedOutput()
+	if err != nil {
+		t.Skipf("commit %s, the version before, is not here (a shallow clone?): %v %s", commitBefore, err, out)
 	}
 	old, err := versionBefore()
 	require.NoError(t, err)

@@ -83,7 +83,7 @@ func otherMaster(t *testing.T, keeper, before int) (pid int) {
 
 func (d *device) await(t *testing.T, n int) []string {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(d.processes()) == n }, 20*time.Second, 20*time.Millisecond,
+	require.Eventually(t, func() bool { return len(d.processes()) == n }, 20*time.Second, 50*time.Millisecond,
 		"expected %d processes of services, there are %v", n, d.processes())
 	return d.processes()
 }

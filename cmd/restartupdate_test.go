@@ -1,6 +1,7 @@
 package cmd_test
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -17,8 +18,8 @@ func TestRestartDuringAnUpdate(t *testing.T) {
 		reached func(t *testing.T, d *device)
 	}{
 		"application": {masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}, func(t *testing.T, d *device) {
-			require.Eventually(t, func() bool { return len(d.workers()) == 2 && d.workers()[0] == "v2" }, 20*time.Second,
-				10*time.Millisecond, "v2 does not start")
+			require.Eventually(t, func() bool { return slices.Contains(d.workers(), "v2") }, 20*time.Second,
+				20*time.Millisecond, "v2 does not start")
 		}},
 		"application, at once": {masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}, nil},
 		"master":               {toMaster(newMaster, "t1"), func(t *testing.T, d *device) { d.awaitProgram(t, "2.0.0") }},
@@ -48,8 +49,7 @@ func TestRestartDuringAnUpdate(t *testing.T) {
 			}
 			d.awaitIdle(t, application, program)
 			require.Eventually(t, func() bool {
-				w := d.workers()
-				return len(w) == 2 && w[0] == application && w[1] == application
+				return slices.Equal(d.workers(), []string{application, application})
 			}, 20*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
 			require.Equal(t, untouched, d.unchanged(), "a service that the update does not change runs on")
 			d.awaitFinal(t, "t1") // still the only one

@@ -114,7 +114,12 @@ func TestStartThatFails(t *testing.T) {
 	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.ENOENT) {
 		t.Errorf("error %v", err)
 	}
-	spec = shell(t, "a", `cat <&3; echo '13 no right to do that' >&4; exit 1`)
+	spec = shell(t, "b", "exit 2") // as by a limit that is too low
+	spec.Launch = []byte("what to do")
+	if _, err := c.Start(t.Context(), spec); err == nil || !strings.Contains(err.Error(), "before it became its program") {
+		t.Errorf("error %v", err)
+	}
+	spec = shell(t, "a", `cat <&3; echo 'ok 13 no right to do that' >&4; exit 1`)
 	spec.Launch = []byte("what to do")
 	if _, err := c.Start(t.Context(), spec); !errors.Is(err, syscall.EACCES) ||
 		!strings.Contains(err.Error(), "no right") {
@@ -138,7 +143,7 @@ func TestStartThatFails(t *testing.T) {
 
 func TestLaunch(t *testing.T) {
 	c := keepertest.Start(t)
-	spec := shell(t, "a", `cat <&3; exec 4>&-; exec sleep 100`)
+	spec := shell(t, "a", `cat <&3; printf "ok " >&4; exec 4>&-; exec sleep 100`)
 	spec.Launch = []byte(strings.Repeat("what to do\n", 20))
 	start(t, c, spec)
 	lines, err := c.Tail("a")

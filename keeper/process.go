@@ -132,11 +132,15 @@ func (s *Server) startedAs(p *peer, id uint64, h *process, explained *os.File, e
 }
 
 // explanation is the error in what a program wrote on descriptor 4: the number of execve(2) or 0, a space, and the
-// text. Anything else is text.
+// text. Anything else is text. "ok" alone is none; nothing at all is an end before exec, as by a limit that is too low.
 func explanation(text string) error {
+	text, ready := strings.CutPrefix(strings.TrimSpace(text), "ok")
 	text = strings.TrimSpace(text)
-	if text == "" {
+	switch {
+	case text == "" && ready:
 		return nil
+	case text == "":
+		return errors.New("it ended before it became its program")
 	}
 	number, said, _ := strings.Cut(text, " ")
 	n, err := strconv.ParseUint(number, 10, 16)

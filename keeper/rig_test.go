@@ -159,7 +159,7 @@ func runMaster(dir string) int {
 		}
 	}()
 	if does == "storm" {
-		go storm(c)
+		go storm(c, state.Processes)
 	}
 	go serve(c, dir, state)
 	for e := range c.Events() {

@@ -143,7 +143,7 @@ func unknown(handle string) error { return fmt.Errorf("process %s is not known",
 // welcome answers Hello with what is held, and its descriptors.
 func (s *Server) welcome(p *peer, r Reply) {
 	for _, h := range s.processes {
-		if !h.starting {
+		if !h.starting && !h.failed { // whose end nobody is told
 			r.Processes = append(r.Processes, h.Process)
 		}
 	}

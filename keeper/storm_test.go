@@ -21,10 +21,18 @@ var stormed = make(chan error, 1)
 
 // storm starts short processes as those of services are: the start is answered when descriptor 4 is closed. Each end
 // has to come.
-func storm(c *keeper.Client) {
+// So does that of those that run since a master before.
+func storm(c *keeper.Client, before []keeper.Process) {
 	const workers, each = 6, 5
-	errs := make([]error, workers)
+	errs := make([]error, workers+len(before))
 	var all sync.WaitGroup
+	for n, p := range before {
+		all.Go(func() {
+			if err := stormEnds(c, p.Handle); err != nil {
+				errs[workers+n] = fmt.Errorf("%s: %w", p.Handle, err)
+			}
+		})
+	}
 	for w := range workers {
 		all.Go(func() {
 			for i := range each {
@@ -47,20 +55,28 @@ func stormOne(c *keeper.Client, handle string, worker int) error {
 	if fails { // one that cannot become its program
 		script = "echo 2 no such program >&4; exec 4>&-; sleep 0.02"
 	}
-	_, err := c.Start(ctx, keeper.Spec{
+	spec := keeper.Spec{
 		Handle: handle, Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=" + os.Getenv("PATH")},
 		Dir: "/", Launch: []byte("{}"),
 		Output: keeper.Output{File: filepath.Join(os.Args[2], "storm.log"), Instance: handle, Size: 1, Age: 1, Backups: 1},
-	})
+	}
+	if worker%2 == 1 {
+		spec.Launch = nil
+	}
+	_, err := c.Start(ctx, spec)
 	switch {
 	case fails && err != nil && strings.Contains(err.Error(), "no such program"):
 		return nil
 	case err != nil || fails:
-		return fmt.Errorf("start: %v", err)
+		return fmt.Errorf("start: %w", err)
 	}
+	return stormEnds(c, handle)
+}
+
+func stormEnds(c *keeper.Client, handle string) error {
 	select {
 	case <-c.Ended(handle):
-	case <-ctx.Done():
+	case <-time.After(20 * time.Second):
 		return errors.New("its end is lost")
 	}
 	if end, ok := c.End(handle); !ok || end.Code != 5 {
@@ -76,7 +92,9 @@ func TestReplaceKeeperInAStorm(t *testing.T) {
 	r.run()
 	master := r.master(0)
 	for i := range times(15, 100) {
-		r.must(command{Op: "storm"})
+		if i%2 == 0 { // or in the middle of it
+			r.must(command{Op: "storm"})
+		}
 		r.upgrade([]string{"two", "one"}[i%2])
 		master = r.master(master)
 		eventually(t, "the keeper was replaced", func() bool {

@@ -18,7 +18,8 @@ type Spec struct {
 	Env    []string // complete
 	Dir    string   // working directory; absolute
 	// Launch is what the program finds on descriptor 3, a sealed file: what native/launch has to do before it becomes the
-	// service's program. The program writes to descriptor 4, which its exec closes, why it cannot become that.
+	// service's program. The program writes to descriptor 4, which its exec closes, "ok " right before that, or why it
+	// cannot become that program.
 	Launch []byte
 	Cgroup string // folder of a cgroup v2 that the process is born in; empty: that of the keeper
 	Output Output

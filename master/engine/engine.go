@@ -38,9 +38,11 @@ type Engine interface {
 	Open(ctx context.Context, s Service) (Sandbox, error)
 	// Reap ends what earlier masters left, recorded or not, but not what is in keep, and waits for the end. records are
 	// all of this engine, and keep is a part of them. What is not certain to be an instance of this master is left
-	// alone. It is called before the first Open, and later for a record that could not be adopted; then keep holds all
-	// that this master runs.
+	// alone. It is called once, before the first Open.
 	Reap(ctx context.Context, records, keep []Record) error
+	// Discard ends the one instance of an earlier master that was kept and could not be adopted, as Reap does, and forgets
+	// it. Nothing of that name starts meanwhile; other instances may. Nothing of it is there: nil.
+	Discard(ctx context.Context, r Record) error
 	// Address is how an instance reaches the API of the master that listens at address (a masterapi environment value).
 	Address(address string) string
 	// Close releases what the engine holds. It is called when no sandbox is open.

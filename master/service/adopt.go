@@ -16,8 +16,9 @@ import (
 var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
 // sortOut decides what becomes of the instances in the records of an earlier master. Adopted is what this engine runs
-// and the application still wants as it was. A dynamic instance that was starting for the first time is ended: whoever
-// asked for it has got no answer, and asks again. foreign are those of another engine.
+// and the application still wants as it was. A dynamic instance is ended when it was starting for the first time, since
+// whoever asked for it has got no answer and asks again, and when it was being stopped. foreign are those of another
+// engine.
 func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, foreign []Record) {
 	wanted := map[string]engine.Service{}
 	digests := map[string]string{}
@@ -34,7 +35,7 @@ func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, fo
 		case !ok || r.Digest != digests[r.Service] || r.Token == "":
 			ok = false
 		case r.Dynamic:
-			ok = r.Status != masterapi.StatusStarting || r.Restarts > 0
+			ok = !r.Stopping && (r.Status != masterapi.StatusStarting || r.Restarts > 0)
 		default:
 			ok = isReplica(s, r.Instance)
 		}
@@ -229,9 +230,7 @@ func (i *instance) remaining(left Record) time.Duration {
 
 // abandon ends an instance that could not be adopted, when it is to stop.
 func (i *instance) abandon(until context.Context) {
-	rec := i.record()
-	err := i.parts.reap(until, []engine.Record{rec.Record}, i.parts.records.others(rec))
-	if err != nil {
+	if err := i.parts.discard(until, i.record().Record); err != nil {
 		i.log.WithError(err).Warnf("cannot end the instance of an earlier master; it may still run")
 	}
 }

@@ -252,6 +252,24 @@ func TestLeaveDuringStarts(t *testing.T) {
 	})
 }
 
+// A dynamic instance that was being stopped when the master ended is not wanted: nobody asks for that again.
+func TestLeaveDuringAStop(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		b.boot(t, spec("f", 0))
+		for _, name := range []string{"f.x", "f.y"} {
+			require.NoError(t, b.StartInstance(t.Context(), "f", name, nil))
+		}
+		b.fake.IgnoreStop()
+		stopped := make(chan error, 1)
+		go func() { stopped <- b.StopInstance(context.Background(), "f", "f.x") }()
+		synctest.Wait()
+		require.Equal(t, []string{"f.x", "f.y"}, b.fake.Running())
+		b.replace(t, spec("f", 0))
+		require.Equal(t, []string{"f.y"}, b.fake.Running())
+		require.NoError(t, <-stopped)
+	})
+}
+
 func TestWarningsAreShown(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		b.boot(t, spec("a", 1))

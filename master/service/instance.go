@@ -52,8 +52,8 @@ type instance struct {
 type parts struct {
 	restart app.Restart
 	sandbox func(context.Context) (engine.Sandbox, error) // where its instances start
-	reap    func(ctx context.Context, records, keep []engine.Record) error
-	failed  func(reason string) // told why an instance has ended
+	discard func(context.Context, engine.Record) error    // engine.Engine.Discard
+	failed  func(reason string)                           // told why an instance has ended
 	records *Records
 	log     log.Logger // of the service
 }
@@ -79,6 +79,9 @@ func (i *instance) stop(until context.Context) {
 	i.mu.Lock()
 	current, unknown := i.current, i.reaped != nil
 	i.mu.Unlock()
+	if i.dynamic && (current != nil || unknown) {
+		_ = i.change(func(r *Record) { r.Stopping = true })
+	}
 	switch {
 	case current != nil:
 		current.Stop(until)

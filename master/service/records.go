@@ -25,6 +25,10 @@ type Record struct {
 	Dynamic bool              `json:"dynamic,omitempty"`
 	Vars    map[string]string `json:"vars,omitempty"` // of the request of a dynamic start
 
+	// Stopping is of a dynamic instance that somebody has asked to stop, or whose caller went away during the start: nobody
+	// asks again when the master is killed meanwhile.
+	Stopping bool `json:"stopping,omitempty"`
+
 	Status   string     `json:"status,omitempty"`   // masterapi.Status…; starting: perhaps nothing of it is there
 	Began    *time.Time `json:"began,omitempty"`    // of the current or last run
 	Next     *time.Time `json:"next,omitempty"`     // start that is waited for
@@ -88,19 +92,6 @@ func (r *Records) Reset(keep []Record) error {
 			r.all[rec.key()] = rec
 		}
 	})
-}
-
-// others are the engine's records of all other instances.
-func (r *Records) others(rec Record) []engine.Record {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var out []engine.Record
-	for key, o := range r.all {
-		if key != rec.key() {
-			out = append(out, o.Record)
-		}
-	}
-	return out
 }
 
 // freeze ends the writing: from here on the file is the next master's.

@@ -133,7 +133,7 @@ func (s *service) environ(name string, dynamic bool, vars map[string]string) map
 // parts are what the instances of s need of it.
 func (s *service) parts() parts {
 	return parts{
-		restart: s.spec.Restart, sandbox: s.sandbox, reap: s.m.opts.Engine.Reap, failed: s.failed,
+		restart: s.spec.Restart, sandbox: s.sandbox, discard: s.m.opts.Engine.Discard, failed: s.failed,
 		records: s.m.opts.Records, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
 	}
 }

@@ -96,7 +96,7 @@ func (r reference) observe(name string, pid int) facts {
 			}
 		}
 	}
-	f.Writes = writable(pid, f.UID)
+	f.Writes = writable(pid, f.UID, f.UID != 0 && slices.Contains(f.Effective, "DAC_OVERRIDE"))
 	f.Foreign = r.foreign(pid, f.Mounts)
 	f.listen(pid)
 	return f

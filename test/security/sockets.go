@@ -133,8 +133,9 @@ func named(all []facts) []facts {
 // maxDepth of folders that are searched for those that everybody may write to.
 const maxDepth = 2
 
-// writable are the folders that every user may write to, as the process sees them.
-func writable(pid, uid int) (out []string) {
+// writable are the folders that the process may write to beside those of services: that every user may write to or,
+// when it passes all permissions, that no mount protects.
+func writable(pid, uid int, passes bool) (out []string) {
 	root := filepath.Join("/proc", strconv.Itoa(pid), "root")
 	_ = filepath.WalkDir(root+"/", func(p string, d fs.DirEntry, err error) error {
 		rel := "/" + strings.Trim(strings.TrimPrefix(p, root), "/")
@@ -149,7 +150,7 @@ func writable(pid, uid int) (out []string) {
 			return nil
 		}
 		stat, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || stat.Mode&0o002 == 0 && (uid == 0 || int(stat.Uid) != uid) {
+		if !ok || !passes && stat.Mode&0o002 == 0 && (uid == 0 || int(stat.Uid) != uid) {
 			return nil
 		}
 		var fsys unix.Statfs_t

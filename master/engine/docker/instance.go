@@ -73,6 +73,7 @@ type instance struct {
 	ended  chan struct{} // closed by wait: the container runs no more
 	done   chan struct{} // closed by wait
 	exit   engine.Exit   // written before done is closed
+	oom    int           // 1: the kernel has killed a process; written before done is closed
 }
 
 // watch starts the goroutines of a container: one waits, one follows the output from place on.
@@ -100,7 +101,6 @@ func (s *sandbox) watch(c container.InspectResponse, name string, warnings []str
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
-func (i *instance) Warnings() []string    { return i.warnings }
 func (i *instance) Output() []string      { return i.out.Tail() }
 
 // minGrace is the least time between the signal and SIGKILL: with less, a container would never be asked.
@@ -205,6 +205,9 @@ func (i *instance) wait() {
 	}()
 	state, err := i.awaitEnd()
 	i.exit = exitOf(state, err, i.began, time.Now())
+	if state != nil && state.OOMKilled {
+		i.oom = 1
+	}
 	close(i.ended)
 	select {
 	case <-read:
@@ -265,7 +268,10 @@ func (i *instance) awaitEnd() (*container.State, error) {
 	}
 }
 
-// exitOf tells how a container has ended.
+// killed is the exit code after SIGKILL.
+const killed = 128 + 9
+
+// exitOf tells how a container has ended. The daemon says OOMKilled also when the kernel has killed a child.
 func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 	out := engine.Exit{Err: err, Ran: now.Sub(began)}
 	if s == nil {
@@ -277,9 +283,11 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 		out.Ran = to.Sub(from)
 	}
 	switch {
-	case s.OOMKilled:
-		const text = "container exit code: %d, killed by the kernel: out of memory (OOM), see resources.memory.limit"
-		out.Err = fmt.Errorf(text, s.ExitCode)
+	case s.OOMKilled && s.ExitCode == killed:
+		out.Err = fmt.Errorf("container exit code: %d, killed by the kernel: %s", s.ExitCode, outOfMemory)
+	case s.OOMKilled && s.ExitCode != 0:
+		const text = "container exit code: %d; the kernel has killed a process of it: %s"
+		out.Err = fmt.Errorf(text, s.ExitCode, outOfMemory)
 	case s.ExitCode != 0 && s.Error != "":
 		out.Err = fmt.Errorf("container exit code: %d: %s", s.ExitCode, s.Error)
 	case s.ExitCode != 0:

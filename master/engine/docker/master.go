@@ -136,6 +136,36 @@ func (e *Engine) reap(ctx context.Context, recorded marks) error {
 	return nil
 }
 
+// Discard removes the container of r, if this master made it.
+func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
+	master, err := e.masterID()
+	if err != nil {
+		return err
+	}
+	e.setup.Lock() // when the daemon does not answer now, reapOnce removes the container
+	for mark := range marksOf([]engine.Record{r}) {
+		delete(e.keep, mark)
+	}
+	e.setup.Unlock()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout) // also when its grace time is over
+	defer cancel()
+	id, err := e.recorded(ctx, r)
+	if errors.Is(err, engine.ErrGone) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c, err := e.api.ContainerInspect(ctx, id)
+	switch {
+	case errdefs.IsNotFound(err) || err == nil && (c.ID != id || c.Config.Labels[labelMaster] != master):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look for container %s: %w", short(id), err)
+	}
+	return e.end(ctx, id)
+}
+
 // end stops a container that has no instance here, and removes it.
 func (e *Engine) end(ctx context.Context, id string) error {
 	grace := int(reapGrace / time.Second)

@@ -5,10 +5,16 @@ package docker
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
+	"github.com/docker/docker/api/types/filters"
 
 	"github.com/baetyl/baetyl/utils/host"
 )
@@ -21,6 +27,8 @@ type meter struct {
 	mu    sync.Mutex
 	began time.Time // of the container, until the first measurement; then of the last one
 	last  uint64    // nanoseconds of processor time
+	asked time.Time // up to which the daemon was asked for kills; zero: not yet
+	oom   int       // kills by the kernel until then
 }
 
 // Stats returns what the container uses: processor since the last call (at first: since its start), and memory.
@@ -37,8 +45,66 @@ func (i *instance) Stats(ctx context.Context) (*host.CPU, *host.Mem) {
 		now := time.Now().UTC()
 		return &host.CPU{Time: now, Error: err.Error()}, &host.Mem{Time: now, Error: err.Error()}
 	}
+	i.countOOM(ctx, s.Read)
 	return i.meter.cpu(s), memory(s)
 }
+
+// countOOM asks the daemon which processes of the container the kernel has killed since the last call, up to now, a
+// time of the daemon. The daemon remembers its last 256 events.
+func (i *instance) countOOM(ctx context.Context, now time.Time) {
+	m := &i.meter
+	m.mu.Lock()
+	from := m.asked
+	m.mu.Unlock()
+	if from.IsZero() {
+		from = i.began
+	}
+	messages, failed := i.engine.api.Events(ctx, events.ListOptions{
+		Since: stamp(from.Add(1)), Until: stamp(now),
+		Filters: filters.NewArgs(filters.Arg("container", i.id), filters.Arg("event", string(events.ActionOOM))),
+	})
+	n := 0
+	for {
+		select {
+		case <-messages:
+			n++
+			continue
+		case err := <-failed:
+			if !errors.Is(err, io.EOF) {
+				return // the next call asks for the same time again
+			}
+		}
+		break
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.asked.Before(now) {
+		m.asked, m.oom = now, m.oom+n
+	}
+}
+
+// stamp is a time as the daemon reads it.
+func stamp(t time.Time) string { return fmt.Sprintf("%d.%09d", t.Unix(), t.Nanosecond()) }
+
+// Warnings adds what has happened since the start.
+func (i *instance) Warnings() []string {
+	i.meter.mu.Lock()
+	n := i.meter.oom
+	i.meter.mu.Unlock()
+	if isClosed(i.done) {
+		n = max(n, i.oom)
+		if i.exit.Err != nil { // it says it
+			n = 0
+		}
+	}
+	if n == 0 {
+		return i.warnings
+	}
+	const text = "a process of the instance was killed by the kernel: %s (%d times)"
+	return append(slices.Clone(i.warnings), fmt.Sprintf(text, outOfMemory, n))
+}
+
+const outOfMemory = "out of memory (OOM), see resources.memory.limit"
 
 func (m *meter) cpu(s container.StatsResponse) *host.CPU {
 	m.mu.Lock()

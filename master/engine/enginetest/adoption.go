@@ -27,7 +27,7 @@ func runAdoption(t *testing.T, f Factory) {
 		require.NoError(t, err)
 		return box
 	}
-	spec := func(r engine.Record) engine.Spec { return engine.Spec{Name: "svc", Handle: r.Handle} }
+	spec := func(r engine.Record) engine.Spec { return engine.Spec{Name: r.Instance, Handle: r.Handle} }
 
 	t.Run("what runs is the same afterwards", func(t *testing.T) {
 		e, _, i := start(t, Runs)
@@ -71,6 +71,32 @@ func runAdoption(t *testing.T, f Factory) {
 		require.NoError(t, err)
 		require.Equal(t, i.Record(), adopted.Record())
 		stop(t, adopted, time.Minute)
+		require.NoError(t, box.Close())
+	})
+	t.Run("what cannot be adopted is ended alone", func(t *testing.T) {
+		e, box, i := start(t, Runs)
+		other, err := box.Start(t.Context(), engine.Spec{Name: "svc.i1", Handle: handle()})
+		require.NoError(t, err)
+		e = f.Next(t, e)
+		keep := []engine.Record{i.Record(), other.Record()}
+		require.NoError(t, e.Reap(t.Context(), keep, keep))
+		box, err = e.Open(t.Context(), f.Service(t, "svc", Runs))
+		require.NoError(t, err)
+		late, err := box.Start(t.Context(), engine.Spec{Name: "svc.i2", Handle: handle()})
+		require.NoError(t, err)
+		unknown := engine.Record{Engine: e.Name(), Service: "svc", Instance: "svc.i9", Handle: handle()}
+		require.NoError(t, e.Discard(t.Context(), unknown))
+		require.True(t, f.Alive(i.Record()))
+		require.NoError(t, e.Discard(t.Context(), i.Record()))
+		require.False(t, f.Alive(i.Record()))
+		_, err = box.Adopt(t.Context(), spec(i.Record()), i.Record())
+		require.ErrorIs(t, err, engine.ErrGone)
+		adopted, err := box.Adopt(t.Context(), spec(other.Record()), other.Record())
+		require.NoError(t, err)
+		for _, o := range []engine.Instance{adopted, late} {
+			require.True(t, f.Alive(o.Record()), "others are left alone")
+			stop(t, o, time.Minute)
+		}
 		require.NoError(t, box.Close())
 	})
 	t.Run("what never started is gone", func(t *testing.T) {

@@ -74,7 +74,8 @@ func (f *Fake) IgnoreStop() { f.with(func() { f.ignoresStop = true }) }
 // Warn gives all instances warnings.
 func (f *Fake) Warn(warnings ...string) { f.with(func() { f.warnings = warnings }) }
 
-// Hook calls hook before and after each effect: "start", "started", "stop", "stopped", "reap", "reaped", "adopt". An
+// Hook calls hook before and after each effect: "start", "started", "stop", "stopped", "reap", "reaped", "adopt",
+// "discard", "discarded". An
 // error before an effect is returned in place of it, as if the master had been killed.
 func (f *Fake) Hook(hook func(op string) error) { f.with(func() { f.hook = hook }) }
 
@@ -208,6 +209,21 @@ func (f *Fake) Reap(_ context.Context, records, keep []engine.Record) error {
 		p.end(errors.New("reaped"))
 	}
 	return f.at("reaped")
+}
+
+// Discard ends what was started with the handle of r.
+func (f *Fake) Discard(_ context.Context, r engine.Record) error {
+	if err := f.at("discard"); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	p := f.held[r.Handle]
+	delete(f.held, r.Handle)
+	f.mu.Unlock()
+	if p != nil {
+		p.end(errors.New("discarded"))
+	}
+	return f.at("discarded")
 }
 
 // Open opens the sandbox of a service; two at a time are an error.

@@ -164,6 +164,20 @@ func TestRootServiceDoesNotSeeTheAdminSocket(t *testing.T) {
 	require.NotContains(t, out[3], "CapEff:\t0000000000000000")
 }
 
+// A service that is root cannot leave its cgroup, nor raise its limits; it can read them.
+func TestRootServiceStaysInItsCgroup(t *testing.T) {
+	h := ownHost(t)
+	s := h.service(t, "svc", `
+for f in $(find /sys/fs/cgroup -maxdepth 2 -name cgroup.procs); do
+	(echo $$ >"$f") 2>/dev/null && echo "DONE: $f"
+	[ -r "$f" ] || echo "DONE: cannot read $f"
+done
+(mkdir /sys/fs/cgroup/new /sys/fs/cgroup/*/new) 2>/dev/null && echo "DONE: mkdir"
+echo tried`)
+	s.User = "root"
+	require.Equal(t, []string{"tried"}, h.once(t, s))
+}
+
 // A daemon in a session of its own is stopped with its service.
 func TestWhatLeavesTheGroupIsStopped(t *testing.T) {
 	for name, end := range map[string]string{"by the end of the leader": "exit 0", "by Stop": "exec sleep 1000"} {
@@ -269,6 +283,8 @@ id -u; cat volumes/application.yml
 try grep . /etc/shadow
 try sh -c 'echo x >/etc/new'
 try sh -c 'echo x >/usr/new'
+try sh -c 'echo x >/new'
+try sh -c 'echo x >/var/new'
 try ls /root/.
 try ls /home/.
 try grep . volumes/users.json

@@ -174,6 +174,26 @@ func checkEntry(root *os.Root, entry string) error {
 	return nil
 }
 
+// What a process needs to become a service's program; what the program needs is more.
+const (
+	leastPids   = 8
+	leastMemory = 8 << 20 // bytes
+)
+
+// tooLow adds to an error that is none of execve(2) which limit may be its reason.
+func tooLow(r app.Resources, err error) error {
+	if errno := syscall.Errno(0); errors.As(err, &errno) && errno != 0 {
+		return err
+	}
+	if n := r.Pids.Limit; n > 0 && n < leastPids {
+		err = fmt.Errorf("%w; resources.pids.limit is %d, and a start needs %d", err, n, leastPids)
+	}
+	if n := r.Memory.Limit; n > 0 && n < leastMemory {
+		err = fmt.Errorf("%w; resources.memory.limit is %d bytes, and a start needs %d", err, n, leastMemory)
+	}
+	return err
+}
+
 // explain says what is missing when the system answers "no such file" to the start of an existing program: the
 // interpreter of a script, or the loader of a binary.
 func explain(entry string, err error) error {

@@ -4,10 +4,12 @@ package native
 
 import (
 	"encoding/json"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -200,4 +202,17 @@ func TestInterpreters(t *testing.T) {
 	// A loop of links, a pipe in place of a file.
 	link("loop/venv/bin/python", "python")
 	require.Empty(t, interpreters(program{path: at("loop/none")[0], root: at("loop")[0]}, ""))
+}
+
+// Limits under which not even the shim can run are named: with cgroup v2 it is born under them.
+func TestTooLow(t *testing.T) {
+	ended := errors.New("it ended before it became its program")
+	low := app.Resources{Pids: app.Pids{Limit: 7}, Memory: app.Memory{Limit: 4 << 20}}
+	require.EqualError(t, tooLow(low, ended), "it ended before it became its program; "+
+		"resources.pids.limit is 7, and a start needs 8; resources.memory.limit is 4194304 bytes, and a start needs 8388608")
+	require.ErrorIs(t, tooLow(low, ended), ended)
+	for _, err := range []error{syscall.ENOENT, ended} {
+		require.Equal(t, err, tooLow(app.Resources{}, err))
+	}
+	require.Equal(t, syscall.ENOENT, tooLow(low, syscall.ENOENT), "the limits are not the reason")
 }

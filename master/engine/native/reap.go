@@ -59,16 +59,35 @@ func (e *Engine) endHeld(ctx context.Context, records []engine.Record, keep map[
 	e.mu.Unlock()
 	var wg sync.WaitGroup
 	for _, p := range unwanted {
-		wg.Go(func() {
-			i := e.unwanted(p, byHandle[p.Handle])
-			if p.End == nil {
-				i.log.Warnf("process was left by an earlier master and is stopped")
-			}
-			go i.wait()
-			i.Stop(ctx)
-		})
+		wg.Go(func() { e.endProcess(ctx, p, byHandle[p.Handle]) })
 	}
 	wg.Wait()
+}
+
+// endProcess ends one that the keeper holds and nobody wants.
+func (e *Engine) endProcess(ctx context.Context, p keeper.Process, r engine.Record) {
+	i := e.unwanted(p, r)
+	if p.End == nil {
+		i.log.Warnf("process was left by an earlier master and is stopped")
+	}
+	go i.wait()
+	i.Stop(ctx)
+}
+
+// Discard ends what the keeper holds of r, and what is left in its cgroup and its folder.
+func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
+	ctx, cancel := context.WithTimeout(ctx, reapGrace)
+	defer cancel()
+	if p, ok := e.take(r.Handle); ok {
+		e.endProcess(ctx, p, r)
+	}
+	var err error
+	if e.opts.Cgroups != nil {
+		if g, opened := e.opts.Cgroups.Open(r.Service, r.Instance); opened == nil { // else there is none
+			err = e.endGroup(ctx, g)
+		}
+	}
+	return errors.Join(err, os.RemoveAll(privateDir(e.opts.Workdir, r.Service, r.Instance)))
 }
 
 // unwanted is a process that nobody wants, as far as it is known. r may be empty.

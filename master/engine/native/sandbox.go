@@ -70,7 +70,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	if err != nil {
 		i.removeFiles()
-		return nil, explain(prog.path, err)
+		return nil, explain(prog.path, tooLow(s.service.Resources, err))
 	}
 	s.watch(i)
 	return i, nil

@@ -20,6 +20,9 @@ var mastersDirs = []string{"etc/baetyl", folder.Data, runDir, "var/log/baetyl"}
 // usersFile records which service has which user. Who can write it decides that.
 const usersFile = folder.Data + "/users.json"
 
+// cgroupDir is where a host has its cgroups. Programs read their limits there.
+const cgroupDir = "/sys/fs/cgroup"
+
 // site collects what an instance of s may see.
 func (e *Engine) site(s *sandbox, p program, private, search string) site {
 	gone := func(l link) bool { return l.volume == "" && !exists(l.source) } // a socket that comes back later
@@ -38,6 +41,9 @@ func (e *Engine) site(s *sandbox, p program, private, search string) site {
 		out.masters = append(out.masters, e.real(d))
 	}
 	out.never = []string{e.real(usersFile)}
+	if isDir(cgroupDir) { // also one that is root stays in its cgroup, with its limits
+		out.readonly = []string{cgroupDir}
+	}
 	if slices.Contains(s.account.capabilities, capDAC) {
 		confine(&out)
 	}
@@ -45,10 +51,12 @@ func (e *Engine) site(s *sandbox, p program, private, search string) site {
 }
 
 // Top folders of a host as seen by the service that may pass all permissions (capDAC): what programs need is read-only,
-// what holds data of people, sockets of other programs and devices is hidden.
+// all others are hidden, whatever a host calls them: data of people, sockets of other programs, devices.
 var (
-	systemDirs  = []string{"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr"}
-	foreignDirs = []string{"/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv"}
+	systemDirs = []string{
+		"/bin", "/etc", "/lib", "/lib32", "/lib64", "/libx32", "/opt", "/sbin", "/sys", "/usr", "/var",
+	}
+	otherwise   = []string{"/boot", "/proc", "/tmp"} // a secret, of its own, of its own
 	secretFiles = []string{
 		"/etc/shadow", "/etc/gshadow", "/etc/shadow-", "/etc/gshadow-", "/etc/ssh", "/etc/sudoers", "/boot",
 	}
@@ -59,30 +67,36 @@ var (
 
 // confine takes away from s what a program could do with capDAC outside of the master's data.
 func confine(s *site) {
-	isDir := func(p string) bool { info, err := os.Lstat(p); return err == nil && info.IsDir() }
+	s.readonly = nil // cgroupDir is in one of them
 	for _, d := range systemDirs {
 		if isDir(d) {
 			s.readonly = append(s.readonly, d)
 		}
 	}
-	foreign := slices.Clone(foreignDirs)
-	inVar, _ := filepath.Glob("/var/*") // an error is one of the pattern
-	for _, d := range inVar {
-		if !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
-			foreign = append(foreign, d)
-		}
-	}
-	for _, d := range foreign {
-		if isDir(d) {
+	top, _ := filepath.Glob("/*") // an error is one of the pattern
+	inVar, _ := filepath.Glob("/var/*")
+	for _, d := range slices.Concat(top, inVar) {
+		known := slices.Contains(systemDirs, d) || slices.Contains(otherwise, d)
+		if isDir(d) && !known && !slices.Contains(s.covered, d) { // the private /var/tmp needs its place
 			s.masters = append(s.masters, d)
 		}
 	}
 	s.never = append(s.never, secretFiles...)
+	for _, f := range top { // a swap file
+		if info, err := os.Lstat(f); err == nil && info.Mode().IsRegular() {
+			s.never = append(s.never, f)
+		}
+	}
 	for _, f := range neededFiles {
 		if real, err := filepath.EvalSymlinks(f); err == nil && real == f {
 			s.needed = append(s.needed, launch.Bind{Source: f, Target: f, ReadOnly: strings.HasPrefix(f, "/run/")})
 		}
 	}
+}
+
+func isDir(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.IsDir()
 }
 
 func exists(path string) bool {

@@ -19,7 +19,7 @@ import (
 type view struct {
 	hidden   []string
 	binds    []launch.Bind
-	readonly []string // of the agent: see site
+	readonly []string // see site
 }
 
 // site is what a view is made of. All paths are absolute and without links.
@@ -30,7 +30,7 @@ type site struct {
 	links    []link
 	own      []string      // folders of the service and the instance, writable
 	programs []string      // folders with the interpreter, read-only
-	readonly []string      // folders of the system, for a service that could write there
+	readonly []string      // folders of the system that the service could write to
 	needed   []launch.Bind // what such a service sees below hidden folders all the same
 	// closed tells whether the service's user may not enter a folder above path
 	closed func(path string) bool

@@ -28,8 +28,12 @@ const Arg = "native-shim"
 // Descriptors of a shim. The program does not inherit them.
 const (
 	specFD   = 3 // Spec, as Encode writes it
-	statusFD = 4 // why not: the number of execve(2) or 0, a space, the text
+	statusFD = 4 // ready, right before exec; or why not: the number of execve(2) or 0, a space, the text; or both
 )
+
+// ready tells exec from the end of a shim that could not even say why: the Go runtime has thrown, under a limit of
+// processes or memory that is too low, or the kernel has killed it.
+const ready = "ok "
 
 // Main becomes the program that descriptor 3 describes, or writes to descriptor 4 why it cannot. It never returns. The
 // goroutine that calls it has to be the main one.
@@ -60,6 +64,9 @@ func run() error {
 	}
 	if spec.Program == "" {
 		return nil
+	}
+	if _, err := syscall.Write(statusFD, []byte(ready)); err != nil {
+		return fmt.Errorf("tell the keeper: %w", err)
 	}
 	err = syscall.Exec(spec.Program, spec.Args, os.Environ())
 	var errno syscall.Errno

@@ -69,6 +69,11 @@ func makeMounts(spec Spec) error {
 			return fmt.Errorf("make %s read-only: %w", dir, err)
 		}
 	}
+	if spec.ReadOnlyRoot {
+		if err := protectRoot(); err != nil {
+			return fmt.Errorf("make / read-only: %w", err)
+		}
+	}
 	if spec.HideProc {
 		return hideProc()
 	}
@@ -246,6 +251,20 @@ func protect(path string) error {
 		}
 	}
 	return nil
+}
+
+// protectRoot makes the mount at / read-only, and none below it. It comes after all binds, which take over its flag.
+func protectRoot() error {
+	mounts, err := readMounts()
+	if err != nil {
+		return err
+	}
+	for _, m := range mounts {
+		if m.point == "/" {
+			return unix.Mount("", "/", "", unix.MS_REMOUNT|unix.MS_BIND|unix.MS_RDONLY|m.flags, "")
+		}
+	}
+	return errors.New("it is no mount: this is a chroot")
 }
 
 // mount is mount(2) at a path without links.

@@ -3,6 +3,7 @@
 package launch
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -97,6 +98,10 @@ func start(cmd *exec.Cmd, s Spec) (why []byte, err error) {
 	_ = status.Close()
 	if len(why) == 0 && errors.Join(err, readErr) != nil {
 		why = fmt.Appendf(nil, "0 talk to the shim: %v", errors.Join(err, readErr))
+	}
+	why, began := bytes.CutPrefix(why, []byte(ready))
+	if len(why) == 0 && !began && s.Program != "" {
+		why = []byte("0 the shim ended before it became the program")
 	}
 	if len(why) > 0 || s.Program == "" {
 		err := cmd.Wait()

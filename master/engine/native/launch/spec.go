@@ -34,11 +34,13 @@ type Spec struct {
 	Capabilities []string
 	Privileged   bool // the program may be root
 
-	ReadOnly   []string // folders and files that cannot be written to, with all that is mounted below
-	Binds      []Bind
-	Hidden     []string // not seen; one that does not exist is left out, so hide the folder of a file that comes and goes
-	PrivateTmp bool     // /tmp and /var/tmp are one folder of this process, in memory
-	HideProc   bool     // /proc shows no processes of other users
+	ReadOnly []string // folders and files that cannot be written to, with all that is mounted below
+	// ReadOnlyRoot is for the mount at /, without what is mounted or bound below: files and links in / itself.
+	ReadOnlyRoot bool
+	Binds        []Bind
+	Hidden       []string // not seen; what does not exist is left out, so hide the folder of a file that comes and goes
+	PrivateTmp   bool     // /tmp and /var/tmp are one folder of this process, in memory
+	HideProc     bool     // /proc shows no processes of other users
 
 	Cgroups     []string // v1: folders of the cgroups to enter
 	Umask       int      // -1: not changed
@@ -154,7 +156,7 @@ func checkPath(field, path string) error {
 
 // mounts tells whether s needs mounts of its own.
 func (s Spec) mounts() bool {
-	return s.PrivateTmp || s.HideProc || len(s.ReadOnly)+len(s.Binds)+len(s.Hidden) > 0
+	return s.PrivateTmp || s.HideProc || s.ReadOnlyRoot || len(s.ReadOnly)+len(s.Binds)+len(s.Hidden) > 0
 }
 
 // capabilities are the names by number (capabilities(7)).
