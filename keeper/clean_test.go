@@ -16,7 +16,8 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 )
 
-// Descriptors, the umask, ignored and blocked signals that the keeper inherits reach neither the master nor its processes.
+// Descriptors, the umask, ignored and blocked signals that the keeper inherits reach neither the master nor its
+// processes.
 func TestNothingLeaks(t *testing.T) {
 	host, err := os.Open("/etc/hostname")
 	if err != nil {

@@ -94,8 +94,8 @@ func TestPlainUser(t *testing.T) {
 	t.Parallel()
 	setpriv := requires.Command(t, "setpriv", "apt-get install util-linux")
 	id := makeUser(t)
-	s := newSystem(t).withoutTimer()
-	// The packages are hard links to the installed ones, which stay root's.
+	s := newSystemIn(t, os.TempDir()).withoutTimer() // the checkout may lie in a folder that this user may not enter
+	// Packages that are hard links to the installed ones stay root's.
 	const own = `find "$0" \( -type d -o -type f -links 1 \) -exec chown -h "$1:$1" {} +`
 	if out, err := exec.Command("sh", "-c", own, s.dir, id).CombinedOutput(); err != nil {
 		t.Fatalf("give %s away: %v\n%s", s.dir, err, out)

@@ -69,12 +69,12 @@ func newSystemIn(t *testing.T, base string) *system {
 	return s
 }
 
-// copyInstalled copies the installed example to dir. The programs and packages are hard links: a package with its venv
-// is large, and nothing writes into it. Files of a volume that is given to a service must not be, since the master
-// leaves files alone that have a second name.
+// copyInstalled copies the installed example to dir. The programs and packages are hard links where that is possible: a
+// package with its venv is large, and nothing writes into it. Files of a volume that is given to a service must not be,
+// since the master leaves files alone that have a second name.
 func copyInstalled(t *testing.T, dir string) {
 	t.Helper()
-	const script = `cp -al "$1/." "$2" && cd "$1" && find . -type f \
+	const script = `{ cp -al "$1/." "$2" 2>/dev/null || cp -a "$1/." "$2"; } && cd "$1" && find . -type f \
 		! -path './bin/*' ! -path './var/db/baetyl/baetyl-*' -exec cp -p --parents --remove-destination -t "$2" {} +`
 	if out, err := exec.Command("sh", "-c", script, "sh", prefix, dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy %s: %v\n%s", prefix, err, out)
