@@ -38,7 +38,8 @@ func starts(sites string, rounds int) error {
 			took[n], memory[n] = append(took[n], ms), used
 		}
 	}
-	fmt.Printf("%d starts each, in turns\n\n| version | median ms | least | most | Pss_Anon of the first process |\n", rounds)
+	fmt.Printf("%d starts each, in turns\n\n", rounds)
+	fmt.Println("| version | median ms | least | most | Pss_Anon of the first process |")
 	fmt.Println("|---|---|---|---|---|")
 	for n, s := range list {
 		name, _, _ := strings.Cut(s, "=")

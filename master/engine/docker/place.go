@@ -55,7 +55,7 @@ func (p *place) read(ask func(since string, follow bool) (io.ReadCloser, error),
 		if err != nil {
 			return err
 		}
-		err = frames(said, p.look)
+		err = frames(said, p.compare)
 		_ = said.Close()
 		if err != nil {
 			return err
@@ -105,8 +105,8 @@ func (p *place) last() time.Time {
 	return p.streams[0].at
 }
 
-// look looks for the last line of the file among those of the daemon.
-func (p *place) look(stream int, at time.Time, text string) {
+// compare searches for the last line of the file among those of the daemon.
+func (p *place) compare(stream int, at time.Time, text string) {
 	s := &p.streams[stream]
 	s.passing = false
 	s.seen++
