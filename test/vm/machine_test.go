@@ -21,6 +21,7 @@ type machine struct {
 	*testing.T
 	dir     string
 	forward []string // of its ports
+	kernel  string   // more for the kernel's command line
 	since   string   // when the test began, as journalctl takes it
 }
 
@@ -54,6 +55,12 @@ func (m *machine) up() {
 // cut is a power cut.
 func (m *machine) cut() { m.Helper(); m.script("cut") }
 
+// down shuts the machine down.
+func (m *machine) down() { m.Helper(); m.script("down") }
+
+// append is for the command line of the kernel from the next boot on.
+func (m *machine) append(text string) { m.kernel = text }
+
 // reboot is an orderly restart.
 func (m *machine) reboot() { m.Helper(); m.script("reboot") }
 
@@ -61,7 +68,7 @@ func (m *machine) reboot() { m.Helper(); m.script("reboot") }
 func (m *machine) script(command string, args ...string) {
 	m.Helper()
 	cmd := exec.Command("./machine.sh", append([]string{command, m.dir}, args...)...)
-	cmd.Env = append(os.Environ(), "FORWARD="+strings.Join(m.forward, " "))
+	cmd.Env = append(os.Environ(), "FORWARD="+strings.Join(m.forward, " "), "APPEND="+m.kernel)
 	// What it leaves running must not hold the pipe of its output.
 	file, err := os.Create(filepath.Join(m.dir, "script.log"))
 	require.NoError(m, err)
