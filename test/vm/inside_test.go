@@ -33,7 +33,7 @@ func TestAttacksFromInside(t *testing.T) {
 	denied := []string{ // attacks, which must not work
 		"read:/etc/shadow", "create:/etc/attack", "append:/etc/passwd", "device:/tmp/mem", "packets:", "listen:81",
 		"user:0", "group:0", "mount:/mnt", "unmount:/proc", "processes:", "files:2000000",
-		"list:" + workdir + "var/run/baetyl/services/localhub", "list:" + workdir + "var/run/baetyl/instances/localhub",
+		"list:" + workdir + "var/run/baetyl/services/localhub", "list:" + workdir + "var/run/baetyl/" + "instances/localhub",
 		"list:" + workdir + "var/db/baetyl/localhub-data", "read:" + workdir + "var/log/baetyl/services/localhub.log",
 		"read:" + workdir + "var/db/baetyl/users.json", "read:" + workdir + "var/run/baetyl/instances.json",
 		"read:" + workdir + "var/db/baetyl/localhub-cert-only-for-test/server.key",

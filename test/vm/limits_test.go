@@ -16,7 +16,7 @@ import (
 // inspect is what the master says of a service.
 func (m *machine) inspect(service string) masterapi.Service {
 	m.Helper()
-	text := m.run("curl -sf --unix-socket /usr/local/var/run/baetyl/admin.sock http://baetyl/v1/system/inspect")
+	text := m.run("%s", inspect)
 	var in masterapi.Inspect
 	require.NoError(m, json.Unmarshal([]byte(text), &in))
 	for _, s := range in.Services {

@@ -79,12 +79,12 @@ forget() {
 # boot OLD: waits until the machine takes commands, ten minutes at most; its boot must have another id than OLD.
 boot() {
 	deadline=$(($(date +%s) + 600))
-	patience=5 # seconds; more each time, for a machine that is slow, not away
-	until id=$(timeout $((patience * 3)) ssh -F "$dir/ssh.conf" -o ControlPath=none -o "ConnectTimeout=$patience" edge -- \
+	limit=5 # seconds; more each time, for a machine that is slow, not away
+	until id=$(timeout $((limit * 3)) ssh -F "$dir/ssh.conf" -o ControlPath=none -o "ConnectTimeout=$limit" edge -- \
 		cat /proc/sys/kernel/random/boot_id </dev/null 2>/dev/null) && [ "$id" != "$1" ]; do
 		alive qemu >/dev/null || die "the machine stopped: $(tail -n 3 "$dir/qemu.log")"
 		[ "$(date +%s)" -lt "$deadline" ] || die "no commands after ten minutes: $(tail -n 5 "$dir/console.log")"
-		[ "$patience" -ge 20 ] || patience=$((patience + 1))
+		[ "$limit" -ge 20 ] || limit=$((limit + 1))
 		sleep 0.5
 	done
 }

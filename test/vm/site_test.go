@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // shared is the machine that tests use one after the other; nil when there is none.
@@ -121,9 +123,12 @@ func (m *machine) update(entries string) {
 
 // put asks the master for an update.
 func put(body string) string {
-	return "curl -sS --fail-with-body --unix-socket /usr/local/var/run/baetyl/admin.sock -X PUT -d '" + body +
-		"' http://baetyl/v1/system/update"
+	return "curl -sS --fail-with-body --unix-socket /usr/local/" + masterapi.AdminSocket + " -X PUT -d '" + body +
+		"' http://baetyl" + masterapi.PathUpdate
 }
+
+// inspect asks the master for inspect.
+const inspect = "curl -sf --unix-socket /usr/local/" + masterapi.AdminSocket + " http://baetyl" + masterapi.PathInspect
 
 // unit is the cgroup of the unit.
 const unit = "/sys/fs/cgroup/system.slice/baetyl.service"

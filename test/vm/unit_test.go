@@ -20,7 +20,7 @@ func TestUnitStarts(t *testing.T) {
 	t.Logf("hub listens %s ms after systemctl start, at the first start", took)
 	m.running()
 	require.Equal(t, "active", m.run("systemctl is-active baetyl"))
-	m.run("curl -sf --unix-socket /usr/local/var/run/baetyl/admin.sock http://baetyl/v1/system/inspect")
+	m.run("%s", inspect)
 
 	users := map[string]bool{}
 	for _, line := range strings.Split(m.run("%s", processes), "\n") {
@@ -62,7 +62,6 @@ func TestServicesOutliveTheMaster(t *testing.T) {
 
 	m.run("kill -9 %s", second)
 	third := m.until(time.Minute, "p=$(%s) && test $p != %s && echo $p", master, second)
-	const inspect = "curl -sf --unix-socket /usr/local/var/run/baetyl/admin.sock http://baetyl/v1/system/inspect"
 	m.until(time.Minute, inspect)
 	require.NotEqual(t, second, third)
 	require.Equal(t, services, m.run("%s", processes))

@@ -78,8 +78,7 @@ func TestMasterUpdate(t *testing.T) {
 	services, held, old := m.run("%s", processes), m.run("%s", keeper), m.run("%s", master)
 	m.run("%s", put(`{"type": "MST", "path": "var/db/baetyl/master", "trace": "master"}`))
 	m.until(5*time.Minute, `grep '"step":"UPDATED".*"trace":"master"' /usr/local/var/db/baetyl/ota.log`)
-	m.until(time.Minute, "curl -sf --unix-socket /usr/local/var/run/baetyl/admin.sock "+
-		"http://baetyl/v1/system/inspect | grep '\"bin_version\":\"9.9.9\"'")
+	m.until(time.Minute, "%s | grep '\"bin_version\":\"9.9.9\"'", inspect)
 	require.NotEqual(t, old, m.run("%s", master))
 	require.Equal(t, held, m.run("%s", keeper))
 	require.Equal(t, services, m.run("%s", processes))
