@@ -203,6 +203,26 @@ func TestMastersFolders(t *testing.T) {
 	s, err := r.Settle(b.path("var/db/baetyl"), engine.Use{Writers: member("agent")})
 	require.NoError(t, err)
 	require.Zero(t, s)
+
+	// Neither is what lies in them; who only reads it gets in.
+	for _, name := range []string{
+		"bin/baetyl", "lib/x/y", "etc/baetyl/conf.yml", "var/run/x", "var/log/baetyl/x", "var/db/baetyl/application.yml",
+	} {
+		f := b.file(name, 0o640)
+		for _, u := range []engine.Use{
+			{Writers: member("hub")}, {Owner: engine.Member{Service: "hub"}}, {Owner: engine.Member{User: "nobody"}},
+		} {
+			_, err := r.Settle(f, u)
+			require.ErrorContains(t, err, "it has files of the master, or is one of them")
+		}
+		b.is(f, "0 0 0640")
+		s, err := r.Settle(f, engine.Use{Readers: member("hub")})
+		require.NoError(t, err)
+		b.is(f, fmt.Sprintf("0 %d 0640", s.GID))
+	}
+	dir := filepath.Dir(b.file("var/db/baetyl/v/f", 0o600))
+	_, err = r.Settle(dir, engine.Use{Writers: member("hub")})
+	require.NoError(t, err)
 }
 
 // A volume in another one keeps its owner.
@@ -268,6 +288,59 @@ func TestManyFiles(t *testing.T) {
 	_, err = r.Settle(b.path("var/db/v"), engine.Use{Writers: member("hub")})
 	require.NoError(t, err)
 	require.Less(t, time.Since(began), 100*time.Millisecond, "no walk at a later start")
+}
+
+// A service that changes the group of its folder makes the master walk through nothing, and changes that folder alone.
+func TestGroupChangedByItsService(t *testing.T) {
+	b := newBench(t)
+	r := b.registry()
+	b.passable()
+	use := engine.Use{Writers: member("hub")}
+	f := b.file("var/db/v/f", 0o600)
+	dir := filepath.Dir(f)
+	_, err := r.Settle(dir, use)
+	require.NoError(t, err)
+	hub := service(t, r, "hub")
+	require.True(t, as(t, hub, []int{groupOf(t, r, b)}, fmt.Sprintf("chgrp %d %s %s", hub.GID, f, dir)))
+	b.is(dir, fmt.Sprintf("%d %d 2750", hub.UID, hub.GID))
+	_, err = r.Settle(dir, use)
+	require.NoError(t, err)
+	b.is(dir, fmt.Sprintf("%d %d 2750", hub.UID, groupOf(t, r, b)))
+	b.is(f, fmt.Sprintf("%d %d 0600", hub.UID, hub.GID)) // not walked
+}
+
+// A volume that takes long to give away does not keep the others waiting.
+func TestVolumesAreGivenAtTheSameTime(t *testing.T) {
+	b := newBench(t)
+	r := b.registry()
+	for i := range 200 {
+		require.NoError(t, os.MkdirAll(b.path(fmt.Sprintf("var/db/v/%d", i)), 0o755))
+	}
+	slow := b.path("var/db/slow")
+	b.file("var/db/slow/f", 0o600)
+	end := r.Begin(slow) // somebody gives it away
+	done := make(chan error)
+	go func() {
+		_, err := r.Settle(b.path("var/db/v"), engine.Use{Writers: member("hub")})
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("another volume waits")
+	}
+	go func() {
+		_, err := r.Settle(slow+"/f", engine.Use{Writers: member("hub")})
+		done <- err
+	}()
+	select {
+	case <-done:
+		t.Fatal("what lies in the volume does not wait")
+	case <-time.After(100 * time.Millisecond):
+	}
+	end()
+	require.NoError(t, <-done)
 }
 
 func groupOf(t *testing.T, r *user.Registry, b *bench) int {
