@@ -62,8 +62,9 @@ func isReplica(s engine.Service, instance string) bool {
 
 // TakeOver goes on with what an earlier master left: instances that specs, the services of the application, want as
 // they were are adopted, all others are ended. It returns when the others have ended. The adopted services are there
-// before that, with their tokens; Start of each starts what is missing. It is called once, before Start. What another
-// engine left stays in the records, and is logged.
+// before that, with their tokens: Authenticate and Inspect answer, while StartInstance and StopInstance wait. Start of
+// each starts what is missing. It is called once, before Start. What another engine left stays in the records, and is
+// logged.
 func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 	left, err := m.opts.Records.Left()
 	if err != nil {
@@ -109,7 +110,7 @@ func enginesOf(records []Record) []engine.Record {
 // newTakenOver returns a service whose instances are those of the records, as soon as reaped is closed.
 func newTakenOver(m *Manager, spec engine.Service, own []Record, reaped <-chan struct{}) *service {
 	s := newService(m, spec)
-	s.token, s.waiting = own[0].Token, true
+	s.token, s.waiting, s.reaped = own[0].Token, true, reaped
 	for _, r := range own {
 		i := newInstance(s.parts(), r, s.environ(r.Instance, r.Dynamic, r.Vars))
 		i.reaped = reaped
@@ -119,6 +120,22 @@ func newTakenOver(m *Manager, spec engine.Service, own []Record, reaped <-chan s
 		go i.supervise() // waited for by clear
 	}
 	return s
+}
+
+// settled waits until the engine has ended what nobody wants any more. Until then nothing of a service that was taken
+// over is started or stopped: what begins meanwhile would look to the engine as if an earlier master had left it.
+func (s *service) settled(ctx context.Context) error {
+	if s.reaped == nil {
+		return nil
+	}
+	select {
+	case <-s.reaped:
+		return nil
+	case <-s.ctx.Done():
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // resume waits until an instance that was taken over is adopted, or known to be gone. A dynamic one that is gone is

@@ -38,8 +38,10 @@ type instance struct {
 
 	ctx    context.Context // ends when the instance is to stop
 	cancel context.CancelFunc
-	first  chan error    // buffered: the outcome of the first start, or of the adoption
+	first  chan struct{} // closed after the first start, or the adoption
 	done   chan struct{} // closed when supervise has returned
+
+	firstErr error // how that went; written before first is closed
 
 	mu       sync.Mutex      // guards what follows
 	reaped   <-chan struct{} // of an instance that is to be adopted: closed when that can be tried. Then nil
@@ -62,7 +64,7 @@ type parts struct {
 func newInstance(p parts, rec Record, env map[string]string) *instance {
 	i := &instance{
 		parts: p, name: rec.Instance, dynamic: rec.Dynamic, env: env, rec: rec,
-		log: p.log.WithField(log.KeyInstance, rec.Instance), first: make(chan error, 1), done: make(chan struct{}),
+		log: p.log.WithField(log.KeyInstance, rec.Instance), first: make(chan struct{}), done: make(chan struct{}),
 	}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
@@ -100,6 +102,7 @@ func (i *instance) leave() { i.cancel() }
 func (i *instance) supervise() {
 	defer close(i.done)
 	defer i.cancel()
+	defer func() { i.tell(fmt.Errorf("instance (%s) %w", i.name, ErrStopped)) }() // when nothing has begun
 	d := decision{restart: true}
 	if i.reaped != nil { // nobody else writes it before supervise does
 		d = i.takeOver()
@@ -121,11 +124,11 @@ func (i *instance) pause(d time.Duration) bool {
 	}
 }
 
-// tell says how the first start went. Only the first start is waited for.
+// tell says how the first start went; later ones are not told. supervise alone calls it.
 func (i *instance) tell(err error) {
-	select {
-	case i.first <- err:
-	default:
+	if !isClosed(i.first) {
+		i.firstErr = err
+		close(i.first)
 	}
 }
 
