@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -57,6 +56,7 @@ type parts struct {
 	discard func(context.Context, engine.Record) error    // engine.Engine.Discard
 	failed  func(reason string)                           // told why an instance has ended
 	records *Records
+	boot    string     // Options.Boot
 	log     log.Logger // of the service
 }
 
@@ -179,7 +179,9 @@ func (i *instance) start() (engine.Instance, error) {
 		if r.Status != masterapi.StatusStarting {
 			r.Restarts++
 		}
-		r.Record = engine.Record{Engine: r.Engine, Service: r.Service, Instance: r.Instance, Handle: newToken()}
+		r.Record = engine.Record{
+			Engine: r.Engine, Service: r.Service, Instance: r.Instance, Handle: newToken(), Boot: i.parts.boot,
+		}
 		r.Status, r.Next = masterapi.StatusStarting, nil
 	})
 	if errors.Is(err, errLeft) { // nobody would find what is started now
@@ -275,25 +277,4 @@ func (i *instance) record() Record {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.rec
-}
-
-// view returns what inspect shows.
-func (i *instance) view() masterapi.Instance {
-	i.mu.Lock()
-	out := masterapi.Instance{
-		Name: i.name, Status: i.rec.Status, StartTime: i.rec.Began, Restarts: i.rec.Restarts, Error: i.rec.Error,
-		Reported: maps.Clone(i.reported),
-	}
-	current := i.current
-	if i.rec.Status == masterapi.StatusRunning {
-		out.Process, out.Container = i.rec.Process, i.rec.Container
-	}
-	i.mu.Unlock()
-	if current != nil { // not under mu: the engine may take a while
-		out.Warnings = current.Warnings()
-		if out.Status != masterapi.StatusRunning {
-			out.Output = current.Output()
-		}
-	}
-	return out
 }

@@ -138,7 +138,7 @@ func (s *service) environ(name string, dynamic bool, vars map[string]string) map
 func (s *service) parts() parts {
 	return parts{
 		restart: s.spec.Restart, sandbox: s.sandbox, discard: s.m.opts.Engine.Discard, failed: s.failed,
-		records: s.m.opts.Records, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
+		records: s.m.opts.Records, boot: s.m.opts.Boot, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
 	}
 }
 
