@@ -140,6 +140,7 @@ func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 		tree:    &tree{all: e.opts.Cgroups},
 		private: privateDir(e.opts.Workdir, s.service.Name, spec.Name),
 		notes:   slices.Clone(s.warnings),
+		lost:    make(chan struct{}),
 		done:    make(chan struct{}),
 		log:     s.log.WithField(log.KeyInstance, spec.Name),
 		record: engine.Record{
