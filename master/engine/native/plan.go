@@ -46,7 +46,7 @@ type plan struct {
 func (p plan) launch() launch.Spec {
 	s := launch.Spec{
 		Keeper:  p.parent,
-		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...),
+		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...), Env: p.environ(),
 		UID: p.account.uid, GID: p.account.gid, Groups: p.account.groups,
 		Capabilities: p.account.capabilities,
 		Privileged:   p.account.privileged,
@@ -62,7 +62,8 @@ func (p plan) launch() launch.Spec {
 	return s
 }
 
-// keeper is what the keeper has to start.
+// keeper is what the keeper has to start. The shim, which is root at first, gets no environment: LD_PRELOAD and GODEBUG
+// are variables too.
 func (p plan) keeper() (keeper.Spec, error) {
 	data, err := p.launch().Encode()
 	if err != nil {
@@ -72,7 +73,6 @@ func (p plan) keeper() (keeper.Spec, error) {
 		Handle: p.spec.Handle,
 		Path:   p.shim,
 		Args:   []string{"baetyl", launch.Arg},
-		Env:    p.environ(),
 		Dir:    p.dir,
 		Launch: data,
 		Cgroup: p.cgroup,

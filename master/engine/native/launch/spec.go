@@ -25,6 +25,7 @@ type Spec struct {
 	Keeper  int      // process that must be the parent, and whose end is the end of this one; 0: of nobody
 	Program string   // to become; empty: end after everything else was done
 	Args    []string // from arg[0] on
+	Env     []string // of the program, complete. This process itself, which is root for a while, is to get none of it
 
 	UID, GID int   // -1: not changed
 	Groups   []int // besides GID; nil with UID -1: not changed
@@ -98,9 +99,11 @@ func (s Spec) validate() error {
 			return errors.New("Args: there is no arg[0]")
 		}
 	}
-	for _, a := range s.Args {
-		if strings.ContainsRune(a, 0) {
-			return fmt.Errorf("Args: %q has a zero byte", a)
+	for name, list := range map[string][]string{"Args": s.Args, "Env": s.Env} {
+		for _, a := range list {
+			if strings.ContainsRune(a, 0) {
+				return fmt.Errorf("%s: %q has a zero byte", name, a)
+			}
 		}
 	}
 	switch {
