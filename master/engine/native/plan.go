@@ -31,6 +31,7 @@ type plan struct {
 	account  account
 	view     *view  // nil: the host allows no mounts, the instance sees what the host has
 	hideProc bool   // /proc can be private
+	ownIPC   bool   // shared memory can be private
 	program  string // absolute
 	dir      string // working directory
 	private  string // folder of the instance
@@ -57,6 +58,7 @@ func (p plan) launch() launch.Spec {
 		s.Hidden, s.Binds, s.ReadOnly = p.view.hidden, p.view.binds, p.view.readonly
 		s.ReadOnlyRoot = len(p.view.readonly) > 0 // the links in it: /lib
 		s.PrivateTmp = p.account.own()
+		s.PrivateIPC = p.account.own() && p.ownIPC
 		s.HideProc = p.account.own() && p.hideProc
 	}
 	return s

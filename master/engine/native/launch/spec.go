@@ -41,6 +41,7 @@ type Spec struct {
 	Binds        []Bind
 	Hidden       []string // not seen; what does not exist is left out, so hide the folder of a file that comes and goes
 	PrivateTmp   bool     // /tmp and /var/tmp are one folder of this process, in memory
+	PrivateIPC   bool     // shared memory, semaphores and message queues are of this process, and end with it
 	HideProc     bool     // /proc shows no processes of other users
 
 	Cgroups     []string // v1: folders of the cgroups to enter
@@ -159,7 +160,7 @@ func checkPath(field, path string) error {
 
 // mounts tells whether s needs mounts of its own.
 func (s Spec) mounts() bool {
-	return s.PrivateTmp || s.HideProc || s.ReadOnlyRoot || len(s.ReadOnly)+len(s.Binds)+len(s.Hidden) > 0
+	return s.PrivateTmp || s.PrivateIPC || s.HideProc || s.ReadOnlyRoot || len(s.ReadOnly)+len(s.Binds)+len(s.Hidden) > 0
 }
 
 // capabilities are the names by number (capabilities(7)).
