@@ -55,6 +55,9 @@ func (k *supervisor) try(t *Trial) error {
 		return errors.New("try a candidate without a keeper: processes are held")
 	}
 	k.next, k.m.left, k.program = t, true, t.Program
+	if t.Plain { // everything was stopped for it
+		k.served = false
+	}
 	return nil
 }
 

@@ -106,7 +106,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	}
 	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
 	m.services = service.New(service.Options{
-		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log, Former: opts.Former,
+		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log, Boot: measure.BootID(), Former: opts.Former,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{

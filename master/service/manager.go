@@ -43,6 +43,7 @@ type Options struct {
 	Env     map[string]string // system variables that are the same for every instance
 	Grace   time.Duration     // between asking an instance to end and killing it, of services without their own
 	Log     log.Logger
+	Boot    string // identifies this boot of the machine; empty: not known
 	// Former is the engine of another mode, whose instances the keeper still holds: TakeOver ends them. nil: none
 	Former engine.Engine
 }
