@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +10,10 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// readTimeout is how long the records are tried to be read. Without them every service is ended and started anew, which
-// no passing trouble of the machine is worth; but a device without a master is worse.
-const readTimeout = time.Minute
-
 // readRecords returns what an earlier master left, as far as that can be known. An error is that of ctx.
 func (m *Manager) readRecords(ctx context.Context) ([]Record, error) {
 	l := m.opts.Log
-	until := time.Now().Add(readTimeout)
+	until := time.Now().Add(cmp.Or(m.opts.Reading, time.Minute))
 	for n := 0; ; n++ {
 		left, err := m.opts.Records.Left()
 		final := errors.Is(err, state.ErrDamaged) || errors.Is(err, state.ErrNewer) || time.Now().After(until)
