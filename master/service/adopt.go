@@ -71,7 +71,6 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 		return err
 	}
 	adopt, end, foreign := sortOut(left, m.opts.Engine.Name(), specs)
-	foreign, formerErr := m.endFormer(ctx, foreign)
 	if len(foreign) > 0 {
 		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
 		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
@@ -96,7 +95,7 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 	m.mu.Unlock()
 	keep := enginesOf(adopt)
 	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)
-	return errors.Join(formerErr, err, m.opts.Records.Reset(append(adopt, foreign...)))
+	return errors.Join(err, m.opts.Records.Reset(append(adopt, foreign...)))
 }
 
 func enginesOf(records []Record) []engine.Record {

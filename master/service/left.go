@@ -3,10 +3,13 @@ package service
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/utils/state"
 )
 
@@ -34,4 +37,23 @@ func (m *Manager) readRecords(ctx context.Context) ([]Record, error) {
 		case <-timer.C:
 		}
 	}
+}
+
+// ModeLeft returns the mode of the engine that has started the instances in the records at path, empty when none is of
+// this boot or the file cannot be read. Another master may be writing it: nothing is changed.
+func ModeLeft(path, boot string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	var left []engine.Record
+	if json.Unmarshal(data, &left) != nil { // the first element is that of package state
+		return ""
+	}
+	for _, r := range left {
+		if r.Engine != "" && r.Boot == boot {
+			return r.Engine
+		}
+	}
+	return ""
 }

@@ -47,8 +47,6 @@ type Options struct {
 	// Reading is how long Records are tried to be read. Without them every service is ended and started anew, which no
 	// passing trouble of the machine is worth; but a device without a master is worse. 0: a minute
 	Reading time.Duration
-	// Former is the engine of another mode, whose instances the keeper still holds: TakeOver ends them. nil: none
-	Former engine.Engine
 }
 
 // Manager holds the running services. Its methods may be called from any goroutine.

@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
 )
 
@@ -50,6 +52,21 @@ func TestRecordsAreReadAgain(t *testing.T) {
 		time.AfterFunc(20*time.Second, func() { disk.full.Store(false) })
 		b.boot(t, specs...)
 		require.Equal(t, before, b.fake.Records())
+	})
+}
+
+// The mode of what was left is known before anything else of a master is made, without a change of the file.
+func TestModeLeft(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		require.Empty(t, service.ModeLeft(b.records, b.booted))
+		b.boot(t, spec("hub", 1))
+		require.Equal(t, masterapi.ModeNative, service.ModeLeft(b.records, b.booted))
+		require.Empty(t, service.ModeLeft(b.records, "another"), "of a boot before nothing runs")
+		b.stopAll(t)
+		require.Empty(t, service.ModeLeft(b.records, b.booted))
+		require.NoError(t, os.WriteFile(b.records, []byte("[{"), 0o600))
+		require.Empty(t, service.ModeLeft(b.records, b.booted))
+		require.NoError(t, os.Remove(b.records))
 	})
 }
 
