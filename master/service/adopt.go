@@ -64,14 +64,13 @@ func isReplica(s engine.Service, instance string) bool {
 // they were are adopted, all others are ended. It returns when the others have ended. The adopted services are there
 // before that, with their tokens: Authenticate and Inspect answer, while StartInstance and StopInstance wait. Start of
 // each starts what is missing. It is called once, before Start. What another engine left stays in the records, and is
-// logged.
+// logged. When ctx ends before the records can be read, nothing has been touched.
 func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
-	left, err := m.opts.Records.Left()
+	left, err := m.readRecords(ctx)
 	if err != nil {
-		m.opts.Log.WithError(err).Warnf("cannot read which instances an earlier master left; some may still run")
+		return err
 	}
 	adopt, end, foreign := sortOut(left, m.opts.Engine.Name(), specs)
-	foreign, formerErr := m.endFormer(ctx, foreign)
 	if len(foreign) > 0 {
 		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
 		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
@@ -96,7 +95,7 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 	m.mu.Unlock()
 	keep := enginesOf(adopt)
 	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)
-	return errors.Join(formerErr, err, m.opts.Records.Reset(append(adopt, foreign...)))
+	return errors.Join(err, m.opts.Records.Reset(append(adopt, foreign...)))
 }
 
 func enginesOf(records []Record) []engine.Record {

@@ -66,11 +66,13 @@ func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 	}}
 }
 
-// Left reads what an earlier master wrote, which stays in the file until Reset. The records are usable also after an
-// error: state.ErrDamaged when the file has been moved aside.
+// Left reads what an earlier master wrote, which stays in the file until Reset. Errors: state.ErrDamaged when the file
+// has been moved aside, state.ErrNewer; after any other one it may be called again.
 func (r *Records) Left() ([]Record, error) {
 	left, err := r.file.Load()
-	err = errors.Join(err, r.file.Tidy())
+	if tidy := r.file.Tidy(); tidy != nil {
+		r.file.Log.WithError(tidy).Warnf("what an interrupted write has left stays; the next start tries again")
+	}
 	// A master from before the file had a version takes its first line for a record, and writes that again.
 	left = slices.DeleteFunc(left, func(rec Record) bool { return rec.Engine == "" })
 	r.mu.Lock()
