@@ -3,4 +3,4 @@ package keeper
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
 // Part is the digest of the keeper's own code: this package, early and utils/logfile.
-const Part = "dca67ee054d2b85b"
+const Part = "f8b0deb5f43dea4b"
