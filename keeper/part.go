@@ -2,5 +2,5 @@ package keeper
 
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
-// Part is the digest of the keeper's own code: this package, early and utils/logfile.
-const Part = "f5a249730664fee2"
+// Part is the digest of the keeper's own code: this package, early, members and utils/logfile.
+const Part = "c8f59d7620e14906"

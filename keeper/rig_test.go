@@ -40,6 +40,7 @@ func init() {
 	}
 	keeper.Early(keeper.Options{
 		Part: part, Alive: second("RIG_ALIVE"), Settled: time.Millisecond, Retry: 100 * time.Millisecond,
+		Stop: second("RIG_STOP"),
 	})
 	switch os.Args[1] {
 	case "start":
@@ -103,7 +104,8 @@ type result struct {
 }
 
 // runMaster is a master that does what the test says over a socket. The file "behaviour", and "candidate" for a program
-// that ends in .new, says what it does of its own: "exit <n>", "crash", "mute" (no hello), "hang" (not alive).
+// that ends in .new, says what it does of its own: "exit <n>", "crash", "mute" (no hello), "hang" (not alive),
+// "deaf" (does not stop).
 func runMaster(dir string) int {
 	exe, _ := os.Executable()
 	name := "behaviour"
@@ -164,7 +166,7 @@ func runMaster(dir string) int {
 	go serve(c, dir, state)
 	for e := range c.Events() {
 		note(dir, e.Kind+" "+e.Why)
-		if e.Kind != keeper.EventStop {
+		if e.Kind != keeper.EventStop || does == "deaf" {
 			continue
 		}
 		for _, p := range state.Processes {
