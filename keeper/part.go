@@ -2,5 +2,5 @@ package keeper
 
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
-// Part is the digest of the keeper's own code: this package, early and utils/logfile.
-const Part = "f8b0deb5f43dea4b"
+// Part is the digest of the keeper's own code: this package, early, members and utils/logfile.
+const Part = "b3754e5692616cb4"

@@ -40,7 +40,7 @@ func init() {
 	}
 	keeper.Early(keeper.Options{
 		Part: part, Alive: second("RIG_ALIVE"), Settled: max(second("RIG_SETTLED"), time.Millisecond),
-		Retry: 100 * time.Millisecond,
+		Retry: 100 * time.Millisecond, Stop: second("RIG_STOP"),
 	})
 	switch os.Args[1] {
 	case "start":
@@ -105,7 +105,7 @@ type result struct {
 
 // runMaster is a master that does what the test says over a socket. The file "behaviour", and "candidate" for a program
 // that ends in .new, says what it does of its own: "exit <n>", "crash", "mute" (no hello), "waits" (until the
-// file is gone), "hang" (not alive), "deaf" (to events).
+// file is gone), "hang" (not alive), "deaf" (does not stop).
 func runMaster(dir string) int {
 	exe, _ := os.Executable()
 	name := "behaviour"
@@ -171,12 +171,8 @@ func runMaster(dir string) int {
 	}
 	go serve(c, dir, state)
 	for e := range c.Events() {
-		if does == "deaf" { // as one that is ending already
-			note(dir, "not heard: "+e.Kind)
-			continue
-		}
 		note(dir, e.Kind+" "+e.Why)
-		if e.Kind != keeper.EventStop {
+		if e.Kind != keeper.EventStop || does == "deaf" {
 			continue
 		}
 		for _, p := range state.Processes {

@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -102,6 +103,9 @@ func (s *Server) setGrace(d time.Duration) {
 		s.grace = defaultGrace
 	}
 }
+
+// graceOf is the time that h has after SIGTERM.
+func (s *Server) graceOf(h *process) time.Duration { return cmp.Or(max(h.grace, 0), s.grace) }
 
 // call carries out a request that does not wait. The error is that of the answer.
 func (s *Server) call(p *peer, r Request, files []int) error {

@@ -22,7 +22,11 @@ type Spec struct {
 	// cannot become that program.
 	Launch []byte
 	Cgroup string // folder of a cgroup v2 that the process is born in; empty: that of the keeper
-	Output Output
+	// Cgroups are folders of cgroups v1 that the program enters. What is in them, or in Cgroup, belongs to the process:
+	// the keeper ends it too when it ends everything.
+	Cgroups []string
+	Grace   time.Duration // between SIGTERM and SIGKILL where the keeper has to end it; 0: that of Hello
+	Output  Output
 }
 
 // Output is where lines of a process go.

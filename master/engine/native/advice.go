@@ -46,6 +46,8 @@ func (e *Engine) lacks(can launch.Abilities) (out []string) {
 		say("read-only mounts are links only, /tmp and files of other services are not kept apart", can.Namespaces)
 	case can.ReadOnly != nil:
 		say("read-only mounts are links only", can.ReadOnly)
+	case can.PrivateIPC != nil && e.opts.Users != nil:
+		say("shared memory of services is that of the host, and stays when they have ended", can.PrivateIPC)
 	case can.HideProc != nil && e.opts.Users != nil:
 		say("services see the processes of others", can.HideProc)
 	}

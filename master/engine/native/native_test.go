@@ -118,6 +118,16 @@ func TestServiceDirectory(t *testing.T) {
 	require.NoDirExists(t, filepath.Dir(dir))
 }
 
+// What a service has in its environment is for its program: what goes before that, with the rights of root, gets none of
+// it.
+func TestEnvironmentIsOfTheProgram(t *testing.T) {
+	h := newHost(t)
+	_, i := h.start(t, h.service(t, "svc", "echo $GODEBUG"), map[string]string{"GODEBUG": "inittrace=1"})
+	enginetest.Ended(t, i)
+	require.Equal(t, []string{"inittrace=1"}, i.Output())
+	kill(i)
+}
+
 // As far as the host allows: as root on Linux with the right to mount.
 func TestReadOnly(t *testing.T) {
 	if exec.Command("unshare", "-m", "mount", "--bind", "/tmp", "/tmp").Run() != nil {

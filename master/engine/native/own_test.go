@@ -290,7 +290,7 @@ try ls /home/.
 try grep . volumes/users.json
 try ls ` + h.path("var/run/baetyl/services/victim") + `
 [ -z "$(ls /root /home 2>/dev/null | grep -v :)" ] && echo hidden
-echo x >/dev/null; ls /dev | tr '\n' ' '`
+echo x >/dev/null; ls -I mqueue /dev | tr '\n' ' '`
 	s := with(h.service(t, "agent", script), "all", "var/db/baetyl", "volumes", false)
 	h.write(t, "var/db/baetyl/application.yml", "version: v1\n", 0o600)
 	h.write(t, "var/db/baetyl/users.json", "secret\n", 0o600)
@@ -300,7 +300,7 @@ echo x >/dev/null; ls /dev | tr '\n' ' '`
 	s.API = []string{app.RightUpdate}
 	out := h.once(t, s)
 	require.Equal(t, []string{
-		"placed", strconv.Itoa(h.uid(t, "agent")), "version: v1", "DONE: ls /root/.", "DONE: ls /home/.", "hidden", "full null random tty urandom zero ",
+		"placed", strconv.Itoa(h.uid(t, "agent")), "version: v1", "DONE: ls /root/.", "DONE: ls /home/.", "hidden", "full null random shm tty urandom zero ",
 	}, out)
 	require.FileExists(t, h.path("var/db/baetyl/new/v1/f"))
 	for _, path := range []string{"var", "var/run/baetyl"} {

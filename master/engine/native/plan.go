@@ -31,6 +31,7 @@ type plan struct {
 	account  account
 	view     *view  // nil: the host allows no mounts, the instance sees what the host has
 	hideProc bool   // /proc can be private
+	ownIPC   bool   // shared memory can be private
 	program  string // absolute
 	dir      string // working directory
 	private  string // folder of the instance
@@ -46,7 +47,7 @@ type plan struct {
 func (p plan) launch() launch.Spec {
 	s := launch.Spec{
 		Keeper:  p.parent,
-		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...),
+		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...), Env: p.environ(),
 		UID: p.account.uid, GID: p.account.gid, Groups: p.account.groups,
 		Capabilities: p.account.capabilities,
 		Privileged:   p.account.privileged,
@@ -57,12 +58,14 @@ func (p plan) launch() launch.Spec {
 		s.Hidden, s.Binds, s.ReadOnly = p.view.hidden, p.view.binds, p.view.readonly
 		s.ReadOnlyRoot = len(p.view.readonly) > 0 // the links in it: /lib
 		s.PrivateTmp = p.account.own()
+		s.PrivateIPC = p.account.own() && p.ownIPC
 		s.HideProc = p.account.own() && p.hideProc
 	}
 	return s
 }
 
-// keeper is what the keeper has to start.
+// keeper is what the keeper has to start. The shim, which is root at first, gets no environment: LD_PRELOAD and GODEBUG
+// are variables too.
 func (p plan) keeper() (keeper.Spec, error) {
 	data, err := p.launch().Encode()
 	if err != nil {
@@ -72,10 +75,10 @@ func (p plan) keeper() (keeper.Spec, error) {
 		Handle: p.spec.Handle,
 		Path:   p.shim,
 		Args:   []string{"baetyl", launch.Arg},
-		Env:    p.environ(),
 		Dir:    p.dir,
 		Launch: data,
-		Cgroup: p.cgroup,
+		Cgroup: p.cgroup, Cgroups: p.cgroups,
+		Grace:  p.service.Stop.Grace,
 		Output: p.output,
 	}, nil
 }

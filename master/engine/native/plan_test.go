@@ -84,7 +84,7 @@ func TestPlan(t *testing.T) {
 			p := plan{
 				service: engine.Service{Service: app.Service{Name: "hub", Args: []string{"-c", "x"}}},
 				spec:    engine.Spec{Name: "hub", Handle: "h1", Env: map[string]string{"BAETYL_SERVICE_NAME": "hub"}},
-				account: own, hideProc: true,
+				account: own, hideProc: true, ownIPC: true,
 				program: work + "var/db/baetyl/hub/bin/hub", dir: work + "var/run/baetyl/services/hub",
 				private: work + instancesDir + "/hub/hub", shim: "/proc/7/exe", parent: 6,
 				cgroup:  "/sys/fs/cgroup/baetyl.1/hub@hub",

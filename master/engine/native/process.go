@@ -21,6 +21,8 @@ const (
 	orphanGrace    = 2 * time.Second       // for SIGTERM to end what a program has left of itself
 	orphanInterval = 20 * time.Millisecond // between looks at what is left
 	killTimeout    = 5 * time.Second       // for SIGKILL to work; a process that waits for a broken device ignores it
+	// giveUp is how long after SIGKILL nobody waits for the leader any more. The keeper gives up what that left before.
+	giveUp = killTimeout + 2*time.Second
 )
 
 // instance implements engine.Instance: a process that the keeper holds, with all that it has started.
@@ -39,10 +41,12 @@ type instance struct {
 	meter   *meter
 	log     log.Logger
 
-	mu       sync.Mutex
+	mu       sync.Mutex // guards the two that follow
 	stopping bool
+	killed   time.Time // when it was killed first; zero: it was not
 
 	forget sync.Once
+	lost   chan struct{} // closed giveUp after it was killed first
 	done   chan struct{} // closed by wait
 	exit   engine.Exit   // written before done is closed
 	oom    int           // processes that the kernel has killed, written before done is closed
@@ -95,7 +99,8 @@ func (i *instance) Warnings() []string {
 
 const outOfMemory = "out of memory (OOM), see resources.memory.limit"
 
-// Stop ends the instance, with its signal, and SIGKILL when ctx ends. Then nothing of it is held any more.
+// Stop ends the instance, with its signal, and SIGKILL when ctx ends. Then nothing of it is held any more, but what the
+// kernel does not end: a process that waits for a broken device. That is forgotten when it ends.
 func (i *instance) Stop(ctx context.Context) {
 	i.mu.Lock()
 	i.stopping = true
@@ -106,11 +111,26 @@ func (i *instance) Stop(ctx context.Context) {
 		i.end(ctx)
 	}
 	i.forget.Do(func() {
-		i.removeFiles()
-		if err := i.keeper.Release(i.held.Handle); err != nil {
-			i.log.WithError(err).Warnf("keeper does not forget the instance, which has ended")
+		ended := i.keeper.Ended(i.held.Handle)
+		select {
+		case <-ended:
+			i.release()
+		default:
+			go func() { // ends with the process, or with the connection to the keeper
+				<-ended
+				i.clear()
+				i.release()
+			}()
 		}
 	})
+}
+
+// release makes the keeper forget the instance.
+func (i *instance) release() {
+	i.removeFiles()
+	if err := i.keeper.Release(i.held.Handle); err != nil {
+		i.log.WithError(err).Warnf("keeper does not forget the instance, which has ended")
+	}
 }
 
 func (i *instance) end(ctx context.Context) {
@@ -132,20 +152,46 @@ func (i *instance) signal(sig syscall.Signal) {
 }
 
 func (i *instance) kill() {
+	i.noteKill()
 	i.signal(syscall.SIGKILL)
 	i.tree.kill()
 }
 
-// wait waits for the end of the process. One goroutine runs it.
+func (i *instance) noteKill() {
+	i.mu.Lock()
+	first := i.killed.IsZero()
+	if first {
+		i.killed = time.Now()
+	}
+	i.mu.Unlock()
+	if first {
+		time.AfterFunc(giveUp, func() { close(i.lost) })
+	}
+}
+
+// state tells whether the instance is being stopped, and when it was killed; zero: it was not.
+func (i *instance) state() (stopping bool, killed time.Time) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.stopping, i.killed
+}
+
+// wait waits for the end of the process. One goroutine runs it. One that was killed and does not end is given up.
 func (i *instance) wait() {
-	<-i.keeper.Ended(i.held.Handle)
+	unknown := errors.New("process exit code: unknown to the keeper")
+	select {
+	case <-i.keeper.Ended(i.held.Handle):
+		i.clear()
+	case <-i.lost:
+		unknown = errors.New("process cannot be killed and keeps running: it waits for a device")
+		i.log.WithError(unknown).Errorf("instance is given up")
+	}
 	end, ok := i.keeper.End(i.held.Handle)
-	i.clear()
 	i.oom, i.tail = i.tree.oom(), i.lines()
 	if ok {
 		i.exit = engine.Exit{Err: endError(end, i.oom), Ran: end.At.Sub(i.held.Started)}
 	} else {
-		i.exit = engine.Exit{Err: errors.New("process exit code: unknown to the keeper"), Ran: time.Since(i.held.Started)}
+		i.exit = engine.Exit{Err: unknown, Ran: time.Since(i.held.Started)}
 	}
 	_ = os.RemoveAll(i.private) // Stop says why it cannot
 	close(i.done)
@@ -177,16 +223,11 @@ func (i *instance) clear() {
 	i.tree.signal(syscall.SIGTERM)
 	i.tree.signal(syscall.SIGCONT)
 	deadline := time.Now().Add(orphanGrace)
-	killed := time.Time{}
 	for i.tree.populated() {
 		now := time.Now()
-		i.mu.Lock()
-		stopping := i.stopping
-		i.mu.Unlock()
-		if killed.IsZero() && !stopping && now.After(deadline) {
-			killed = now
-		}
-		if !killed.IsZero() {
+		stopping, killed := i.state()
+		if !killed.IsZero() || !stopping && now.After(deadline) {
+			i.noteKill()
 			i.tree.kill() // again and again: what forks meanwhile is killed too
 		}
 		if !killed.IsZero() && now.Sub(killed) > killTimeout {

@@ -93,7 +93,8 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 // unwanted is a process that nobody wants, as far as it is known. r may be empty.
 func (e *Engine) unwanted(p keeper.Process, r engine.Record) *instance {
 	i := &instance{
-		keeper: e.opts.Keeper, held: p, record: r, signals: syscall.SIGTERM, done: make(chan struct{}),
+		keeper: e.opts.Keeper, held: p, record: r, signals: syscall.SIGTERM,
+		lost: make(chan struct{}), done: make(chan struct{}),
 		tree: &tree{all: e.opts.Cgroups, group: p.PID},
 		log:  logOf(e.opts.Log, r).WithField(log.KeyPID, p.PID),
 	}

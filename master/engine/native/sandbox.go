@@ -140,6 +140,7 @@ func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 		tree:    &tree{all: e.opts.Cgroups},
 		private: privateDir(e.opts.Workdir, s.service.Name, spec.Name),
 		notes:   slices.Clone(s.warnings),
+		lost:    make(chan struct{}),
 		done:    make(chan struct{}),
 		log:     s.log.WithField(log.KeyInstance, spec.Name),
 		record: engine.Record{
@@ -178,8 +179,8 @@ func (s *sandbox) plan(spec engine.Spec, prog program, i *instance) plan {
 	can := e.abilities()
 	p := plan{
 		service: s.service, spec: spec, account: s.account,
-		hideProc: can.HideProc == nil,
-		program:  prog.path, dir: s.dir, private: i.private,
+		hideProc: can.HideProc == nil, ownIPC: can.PrivateIPC == nil,
+		program: prog.path, dir: s.dir, private: i.private,
 		shim: selfExe(), parent: e.opts.Parent,
 		cgroup: i.tree.v2(), cgroups: i.tree.v1(),
 		output:  e.output(s.service.Name, spec.Name),

@@ -12,7 +12,7 @@ import (
 
 // full has every part.
 var full = Spec{
-	Keeper: 7, Program: "/p", Args: []string{"p", ""}, UID: 70000, GID: 70001, Groups: []int{1, 2},
+	Keeper: 7, Program: "/p", Args: []string{"p", ""}, Env: []string{"A=b"}, UID: 70000, GID: 70001, Groups: []int{1, 2},
 	Capabilities: []string{"CAP_NET_BIND_SERVICE"}, Privileged: true,
 	ReadOnly: []string{"/r"}, Binds: []Bind{{Source: "/s", Target: "/t", ReadOnly: true}}, Hidden: []string{"/h"},
 	PrivateTmp: true, HideProc: true, Cgroups: []string{"/sys/fs/cgroup/pids/x"},
@@ -53,6 +53,7 @@ func TestSpecIsCheckedByBothSides(t *testing.T) {
 	for text, change := range map[string]func(*Spec){
 		`Program: "p" is not an absolute, clean path`:    func(s *Spec) { s.Program = "p" },
 		`Args: there is no arg[0]`:                       func(s *Spec) { s.Args = nil },
+		`Env: "a\x00" has a zero byte`:                   func(s *Spec) { s.Env = []string{"a\x00"} },
 		`Args: "a\x00" has a zero byte`:                  func(s *Spec) { s.Args = []string{"a\x00"} },
 		`UID: root needs Privileged`:                     func(s *Spec) { s.UID, s.Privileged = 0, false },
 		`-1 is neither a user nor a group`:               func(s *Spec) { s.Groups = []int{-1} },

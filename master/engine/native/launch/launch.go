@@ -68,7 +68,7 @@ func run() error {
 	if _, err := syscall.Write(statusFD, []byte(ready)); err != nil {
 		return fmt.Errorf("tell the keeper: %w", err)
 	}
-	err = syscall.Exec(spec.Program, spec.Args, os.Environ())
+	err = syscall.Exec(spec.Program, spec.Args, spec.Env)
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return execError{spec.Program, errno}

@@ -35,7 +35,7 @@ type view struct {
 // change is a mount at one place. The outer ones come first.
 type change struct {
 	target string
-	order  int // of changes at the same depth: hide after bind
+	order  int // of changes at the same depth: hide after bind, and after that what has to stay writable
 	what   string
 	do     func() error
 }
@@ -46,6 +46,11 @@ func makeMounts(spec Spec) error {
 	}
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil { // of this thread
 		return fmt.Errorf("create a mount namespace: %w", err)
+	}
+	if spec.PrivateIPC {
+		if err := unix.Unshare(unix.CLONE_NEWIPC); err != nil {
+			return fmt.Errorf("create a namespace for shared memory: %w", err)
+		}
 	}
 	unix.Umask(0o022) // of this thread, too, since then
 	// Later mounts of the host still appear here; mounts made here do not appear on the host.
@@ -84,6 +89,11 @@ func makeMounts(spec Spec) error {
 func (v *view) plan() error {
 	if v.spec.PrivateTmp {
 		if err := v.planTmp(); err != nil {
+			return err
+		}
+	}
+	if v.spec.PrivateIPC {
+		if err := v.planIPC(); err != nil {
 			return err
 		}
 	}
@@ -128,23 +138,6 @@ func (v *view) plan() error {
 
 func (v *view) add(target string, order int, what string, do func() error) {
 	v.changes = append(v.changes, change{target, order, what, do})
-}
-
-// planTmp replaces /tmp, and shows it at /var/tmp too, unless that is a link to it or missing.
-func (v *view) planTmp() error {
-	const tmp, other = "/tmp", "/var/tmp"
-	v.add(tmp, 0, "make a private "+tmp, func() error {
-		v.tmp = append(v.tmp, tmp)
-		return unix.Mount("tmpfs", tmp, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, tmpOptions)
-	})
-	if to, ok, err := resolve(other); err != nil || !ok || to == tmp {
-		return err
-	}
-	v.add(other, 0, "make a private "+other, func() error {
-		v.tmp = append(v.tmp, other)
-		return unix.Mount(tmp, other, "", unix.MS_BIND, "")
-	})
-	return nil
 }
 
 // hide puts something empty over path.

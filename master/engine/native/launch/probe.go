@@ -19,6 +19,7 @@ type Abilities struct {
 	Capabilities error // to give such a program single capabilities, and to take all others away
 	Namespaces   error // mounts of its own: Binds, Hidden, PrivateTmp
 	ReadOnly     error
+	PrivateIPC   error
 	HideProc     error
 }
 
@@ -42,7 +43,8 @@ func Probe(dir string) Abilities {
 			s.UID, s.GID, s.Capabilities = someUser, someUser, []string{"CAP_NET_BIND_SERVICE"}
 		})
 	}
-	if a.ReadOnly, a.HideProc = a.Namespaces, a.Namespaces; a.Namespaces == nil {
+	if a.ReadOnly, a.PrivateIPC, a.HideProc = a.Namespaces, a.Namespaces, a.Namespaces; a.Namespaces == nil {
+		a.PrivateIPC = try(func(s *Spec) { s.PrivateIPC = true })
 		a.ReadOnly = try(func(s *Spec) { s.ReadOnly = []string{dir} })
 		a.HideProc = try(func(s *Spec) { s.HideProc = true })
 	}

@@ -131,6 +131,7 @@ func needRoot(t *testing.T) {
 func spec(act string, args ...string) Spec {
 	return Spec{
 		Keeper: os.Getpid(), Program: program(), Args: append([]string{"victim", act}, args...),
+		Env: os.Environ(),
 		UID: service, GID: service, Umask: 0o022,
 	}
 }

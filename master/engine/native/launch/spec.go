@@ -25,6 +25,7 @@ type Spec struct {
 	Keeper  int      // process that must be the parent, and whose end is the end of this one; 0: of nobody
 	Program string   // to become; empty: end after everything else was done
 	Args    []string // from arg[0] on
+	Env     []string // of the program, complete. This process itself, which is root for a while, is to get none of it
 
 	UID, GID int   // -1: not changed
 	Groups   []int // besides GID; nil with UID -1: not changed
@@ -40,6 +41,7 @@ type Spec struct {
 	Binds        []Bind
 	Hidden       []string // not seen; what does not exist is left out, so hide the folder of a file that comes and goes
 	PrivateTmp   bool     // /tmp and /var/tmp are one folder of this process, in memory
+	PrivateIPC   bool     // shared memory, semaphores and message queues are of this process, and end with it
 	HideProc     bool     // /proc shows no processes of other users
 
 	Cgroups     []string // v1: folders of the cgroups to enter
@@ -98,9 +100,11 @@ func (s Spec) validate() error {
 			return errors.New("Args: there is no arg[0]")
 		}
 	}
-	for _, a := range s.Args {
-		if strings.ContainsRune(a, 0) {
-			return fmt.Errorf("Args: %q has a zero byte", a)
+	for name, list := range map[string][]string{"Args": s.Args, "Env": s.Env} {
+		for _, a := range list {
+			if strings.ContainsRune(a, 0) {
+				return fmt.Errorf("%s: %q has a zero byte", name, a)
+			}
 		}
 	}
 	switch {
@@ -156,7 +160,7 @@ func checkPath(field, path string) error {
 
 // mounts tells whether s needs mounts of its own.
 func (s Spec) mounts() bool {
-	return s.PrivateTmp || s.HideProc || s.ReadOnlyRoot || len(s.ReadOnly)+len(s.Binds)+len(s.Hidden) > 0
+	return s.PrivateTmp || s.PrivateIPC || s.HideProc || s.ReadOnlyRoot || len(s.ReadOnly)+len(s.Binds)+len(s.Hidden) > 0
 }
 
 // capabilities are the names by number (capabilities(7)).
