@@ -37,7 +37,8 @@ trap 'exit 0' TERM; while :; do sleep 0.02; done`)
 func TestGraceEndsWithSIGKILL(t *testing.T) {
 	c := keepertest.Start(t)
 	hello(t, c)
-	spec := shell(t, "a", `(trap '' TERM; echo up; while :; do sleep 0.02; done) & trap 'exit 0' TERM; while :; do sleep 0.02; done`)
+	spec := shell(t, "a", `(trap '' TERM; echo up; while :; do sleep 0.02; done) &
+trap 'exit 0' TERM; while :; do sleep 0.02; done`)
 	spec.Grace = time.Hour
 	start(t, c, spec)
 	eventually(t, "it runs", func() bool { lines, _ := c.Tail("a"); return len(lines) == 1 })

@@ -19,6 +19,7 @@ func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
 	var read, heard <-chan struct{} = said, said // nothing to wait for
 	close(said)
 	if m.peer != nil {
+		m.peer.dead = true // its number is free: /proc/<pid> may be another one's
 		read = m.peer.read
 	}
 	if m.plain {

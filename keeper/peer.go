@@ -17,6 +17,7 @@ type peer struct {
 	s    *Server
 	conn *net.UnixConn
 	in   incoming
+	dead bool // the master has ended; of the loop
 	// closed when nothing more is read, when nothing more is sent, and by halt
 	read, wrote, halting chan struct{}
 

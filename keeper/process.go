@@ -53,6 +53,8 @@ func (s *Server) start(p *peer, id uint64, spec Spec) error {
 		return errors.New("start a process: it has no handle")
 	case s.processes[spec.Handle] != nil:
 		return fmt.Errorf("start %s: the handle is in use", spec.Handle)
+	case p.dead:
+		return fmt.Errorf("start %s: the master that asked for it is gone", spec.Handle)
 	case !filepath.IsAbs(spec.Path) || !filepath.IsAbs(spec.Dir) || len(spec.Args) == 0:
 		return fmt.Errorf("start %s: absolute paths and arguments are needed", spec.Handle)
 	}
@@ -60,6 +62,9 @@ func (s *Server) start(p *peer, id uint64, spec Spec) error {
 	h := &process{Process: Process{Handle: spec.Handle}, starting: true, grace: spec.Grace, cgroups: spec.Cgroups}
 	if spec.Cgroup != "" {
 		h.cgroups = append([]string{spec.Cgroup}, h.cgroups...)
+	}
+	if err := f.hold(); err != nil {
+		return fmt.Errorf("start %s: %w", spec.Handle, err)
 	}
 	explained, err := h.prepare(s, &f, spec)
 	if err != nil {
@@ -88,12 +93,12 @@ func (h *process) prepare(s *Server, f *fork, spec Spec) (explained *os.File, er
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	defer null.Close()
 	in, err := duplicate(int(null.Fd()))
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	f.files = []uintptr{uintptr(in)}
 	pipes := 2

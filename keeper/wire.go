@@ -13,7 +13,7 @@ const EnvConn = "BAETYL_KEEPER_FD"
 // Spec is a process to start. The keeper knows nothing of services: it runs a program and keeps what comes out.
 type Spec struct {
 	Handle string   // chosen by the master, unique as long as the keeper lives
-	Path   string   // of the program; absolute, or /proc/<pid>/exe
+	Path   string   // of the program; absolute. One below /proc is opened at once: <pid>/exe is that of now
 	Args   []string // from arg[0] on
 	Env    []string // complete
 	Dir    string   // working directory; absolute
