@@ -4,8 +4,10 @@ package keeper
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -18,6 +20,22 @@ type fork struct {
 	dir    string
 	files  []uintptr // 0, 1, 2 … of the child; closed when it has its own
 	cgroup string
+	held   int // descriptor of the program, closed with files; 0: there is none
+}
+
+// hold opens a program that a process shows (/proc/<pid>/exe), before it waits for others: by the time of its fork that
+// process may be gone, and another one may have its number.
+func (f *fork) hold() error {
+	if !strings.HasPrefix(f.path, "/proc/") {
+		return nil
+	}
+	fd, err := openPath(f.path)
+	if err != nil {
+		return err
+	}
+	// Not /proc/self: in the child the numbers below that of the last file are taken.
+	f.held, f.path = fd, fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), fd)
+	return nil
 }
 
 // fork hands a child to the locked thread; started is called by the loop. It reports false, and closes the files, when
@@ -53,6 +71,9 @@ func work(jobs <-chan func()) {
 func (f *fork) close() {
 	for _, fd := range f.files {
 		_ = syscall.Close(int(fd))
+	}
+	if f.held != 0 {
+		_ = syscall.Close(f.held)
 	}
 }
 

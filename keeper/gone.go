@@ -19,6 +19,7 @@ func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
 	var read, heard <-chan struct{} = said, said // nothing to wait for
 	close(said)
 	if m.peer != nil {
+		m.peer.dead = true // its number is free: /proc/<pid> may be another one's
 		read = m.peer.read
 	}
 	if m.plain {
@@ -57,6 +58,7 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 		code, how = 128+int(status.Signal()), "signal "+status.Signal().String()
 	}
 	switch {
+	case k.end != nil: // without it
 	case k.stopped, k.stopping != "" && m.plain:
 		k.finish(code)
 	case k.stopping != "":
@@ -104,7 +106,7 @@ func (k *supervisor) mayLeave() bool {
 		return true
 	}
 	for _, h := range k.processes {
-		if h.End == nil {
+		if h.End == nil || h.populated() {
 			return true
 		}
 	}

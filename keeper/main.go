@@ -107,6 +107,7 @@ func newSupervisor(o Options) (*supervisor, error) {
 	o.Part = cmp.Or(o.Part, Part)
 	o.Alive = cmp.Or(o.Alive, time.Minute)
 	o.Settled = cmp.Or(o.Settled, 10*time.Second)
+	o.Stop = cmp.Or(o.Stop, time.Minute)
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)
 	k := &supervisor{o: o, console: newConsole(), program: exe, path: exe, self: os.Getenv(envCandidate) != ""}
 	k.Server = newServer(true, k.logf)

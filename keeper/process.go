@@ -31,8 +31,11 @@ type process struct {
 	dead      bool               // the leader is a zombie, its group is being cleared
 	deadAt    time.Time          // when that was noticed
 	cleared   bool               // its group is empty
+	grace     time.Duration      // 0: that of Hello
+	cgroups   []string           // folders of those that are its own
 	status    syscall.WaitStatus //nolint:unused // reap_other.go: a leader cannot stay a zombie there
 	signalled atomic.Bool        // the master has sent a signal: it is ending this process itself
+	killed    atomic.Bool        // with SIGKILL
 }
 
 const (
@@ -50,11 +53,19 @@ func (s *Server) start(p *peer, id uint64, spec Spec) error {
 		return errors.New("start a process: it has no handle")
 	case s.processes[spec.Handle] != nil:
 		return fmt.Errorf("start %s: the handle is in use", spec.Handle)
+	case p.dead:
+		return fmt.Errorf("start %s: the master that asked for it is gone", spec.Handle)
 	case !filepath.IsAbs(spec.Path) || !filepath.IsAbs(spec.Dir) || len(spec.Args) == 0:
 		return fmt.Errorf("start %s: absolute paths and arguments are needed", spec.Handle)
 	}
 	f := fork{path: spec.Path, args: spec.Args, env: spec.Env, dir: spec.Dir, cgroup: spec.Cgroup}
-	h := &process{Process: Process{Handle: spec.Handle}, starting: true}
+	h := &process{Process: Process{Handle: spec.Handle}, starting: true, grace: spec.Grace, cgroups: spec.Cgroups}
+	if spec.Cgroup != "" {
+		h.cgroups = append([]string{spec.Cgroup}, h.cgroups...)
+	}
+	if err := f.hold(); err != nil {
+		return fmt.Errorf("start %s: %w", spec.Handle, err)
+	}
 	explained, err := h.prepare(s, &f, spec)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", spec.Handle, err)
@@ -82,12 +93,12 @@ func (h *process) prepare(s *Server, f *fork, spec Spec) (explained *os.File, er
 	}
 	null, err := os.Open(os.DevNull)
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	defer null.Close()
 	in, err := duplicate(int(null.Fd()))
 	if err != nil {
-		return nil, err
+		return fail(err)
 	}
 	f.files = []uintptr{uintptr(in)}
 	pipes := 2
@@ -187,6 +198,9 @@ func (s *Server) signal(handle string, sig int) error {
 		return fmt.Errorf("signal %s: %w", handle, syscall.ESRCH)
 	}
 	h.signalled.Store(true)
+	if sig == int(syscall.SIGKILL) {
+		h.killed.Store(true)
+	}
 	if err := syscall.Kill(-h.PID, syscall.Signal(sig)); err != nil {
 		return fmt.Errorf("signal %s: %w", handle, err)
 	}

@@ -12,7 +12,7 @@ func (s *Server) reap() {
 	for _, h := range s.processes {
 		if h.PID != 0 && !h.dead && h.End == nil && h.hasEnded() {
 			h.dead, h.deadAt = true, time.Now()
-			go s.clear(h, h.PID, s.grace, h.deadAt)
+			go s.clear(h, h.PID, s.graceOf(h), h.deadAt)
 		}
 	}
 	for pid, told := range s.helpers {
@@ -39,7 +39,7 @@ func (s *Server) clear(h *process, pid int, grace time.Duration, at time.Time) {
 			wait = grace
 		}
 		now := time.Now()
-		if killed.IsZero() && now.Sub(at) > wait {
+		if killed.IsZero() && (now.Sub(at) > wait || h.killed.Load()) {
 			killed = now
 			_ = syscall.Kill(-pid, syscall.SIGKILL)
 		}

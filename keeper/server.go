@@ -3,6 +3,7 @@
 package keeper
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -103,6 +104,9 @@ func (s *Server) setGrace(d time.Duration) {
 	}
 }
 
+// graceOf is the time that h has after SIGTERM.
+func (s *Server) graceOf(h *process) time.Duration { return cmp.Or(max(h.grace, 0), s.grace) }
+
 // call carries out a request that does not wait. The error is that of the answer.
 func (s *Server) call(p *peer, r Request, files []int) error {
 	switch r.Op {
@@ -157,6 +161,14 @@ func (s *Server) welcome(p *peer, r Reply) {
 		r.Kept, files = append(r.Kept, name), append(files, own)
 	}
 	p.send(r, files)
+}
+
+// closeKept closes what is held for the next master.
+func (s *Server) closeKept() {
+	for _, fd := range s.kept {
+		_ = syscall.Close(fd)
+	}
+	clear(s.kept)
 }
 
 // keep holds a descriptor, in place of that before.

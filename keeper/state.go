@@ -42,6 +42,8 @@ type savedProcess struct {
 	Pipes     [2]int // -1: it has ended
 	Signalled bool
 	Failed    bool
+	Grace     time.Duration
+	Cgroups   []string
 }
 
 type savedMaster struct {
@@ -95,6 +97,7 @@ func (k *supervisor) save(halted bool) *saved {
 	for _, h := range k.processes {
 		p := savedProcess{
 			Process: h.Process, Output: h.out.Output, Signalled: h.signalled.Load(), Failed: h.failed, Pipes: [2]int{-1, -1},
+			Grace: h.grace, Cgroups: h.cgroups,
 		}
 		for i, r := range h.out.readers {
 			if r != nil {
@@ -224,7 +227,7 @@ func (k *supervisor) restore(s *saved) {
 		k.kept = map[string]int{}
 	}
 	for _, p := range s.Processes {
-		h := &process{Process: p.Process, failed: p.Failed}
+		h := &process{Process: p.Process, failed: p.Failed, grace: p.Grace, cgroups: p.Cgroups}
 		h.signalled.Store(p.Signalled)
 		var pipes [2]*os.File
 		for i, fd := range p.Pipes {

@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"os"
 	"runtime"
+	"slices"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baetyl/baetyl/keeper/members"
 )
 
 // ending are the signals that end a process by default and that a process may handle. SIGPIPE is none of them: a
@@ -76,10 +79,31 @@ func (k *supervisor) stopMaster() {
 	case m.hello != nil:
 		m.told = true
 		m.peer.send(Event{Kind: EventStop, Why: k.stopping}, nil)
+		k.limitStop(m)
 	case k.mayLeave():
 	default:
 		_ = syscall.Kill(m.pid, syscall.SIGTERM)
 	}
+}
+
+// limitStop ends the stop of a master that says that it is alive and comes to no end. It has the grace times of all that
+// it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not known.
+func (k *supervisor) limitStop(m *master) {
+	limit := k.o.Stop
+	for _, h := range k.processes {
+		limit += k.graceOf(h) + killTimeout
+	}
+	if len(k.processes) == 0 {
+		return
+	}
+	k.after(limit, func() {
+		if k.m != m || k.helpers[m.pid] == nil {
+			return
+		}
+		k.logf("error", "the master has not stopped everything within %s and is killed: it is stopped now", limit)
+		_ = syscall.Kill(m.pid, syscall.SIGKILL)
+		k.finish(1) // not when it has ended: it may wait for a broken device itself
+	})
 }
 
 // arm gives the master time to say that it is alive.
@@ -110,10 +134,13 @@ func (k *supervisor) listenTo(m *master) {
 
 // shutdown is what is going on when everything ends without a master.
 type shutdown struct {
-	asked  map[*process]bool // SIGTERM was sent
-	kill   bool              // it has taken too long
-	gaveUp bool
+	asked  map[*process]time.Time // SIGTERM was sent
+	strays map[*process]bool      // the same, to what has left the group
+	next   *time.Timer            // the next look; nil: there was none
 }
+
+// endInterval is the time between looks at what is left.
+const endInterval = 50 * time.Millisecond
 
 // finish ends what is left, and then this program with status.
 func (k *supervisor) finish(status int) {
@@ -121,16 +148,13 @@ func (k *supervisor) finish(status int) {
 	k.endAll()
 }
 
-// endAll ends every group: SIGTERM, SIGKILL after the grace time. When all have ended the loop ends.
+// endAll ends every group, and what is left in the cgroups of processes: SIGTERM, SIGKILL after the grace time. When all
+// have ended the loop ends.
 func (k *supervisor) endAll() {
 	if k.end != nil {
 		return
 	}
-	k.end = &shutdown{asked: map[*process]bool{}}
-	if len(k.processes) > 0 {
-		k.after(k.grace, func() { k.end.kill = true; k.endNext() })
-		k.after(k.grace+killTimeout, func() { k.end.gaveUp = true; k.endNext() })
-	}
+	k.end = &shutdown{asked: map[*process]time.Time{}, strays: map[*process]bool{}}
 	k.endNext()
 }
 
@@ -138,23 +162,19 @@ func (k *supervisor) endNext() {
 	if k.over {
 		return
 	}
-	left := 0
+	left, waiting := 0, false
 	for _, h := range k.processes {
-		switch {
-		case h.End != nil:
+		if h.End != nil && !h.populated() {
 			continue
-		case h.PID == 0: // is being forked
-		case k.end.kill:
-			_ = syscall.Kill(-h.PID, syscall.SIGKILL)
-		case !k.end.asked[h]:
-			k.end.asked[h] = true
-			h.signalled.Store(true)
-			_ = syscall.Kill(-h.PID, syscall.SIGCONT) // one that is stopped would not see the other
-			_ = syscall.Kill(-h.PID, syscall.SIGTERM)
 		}
 		left++
+		waiting = k.endOne(h) || waiting
 	}
-	if left > 0 && !k.end.gaveUp {
+	if k.end.next != nil {
+		k.end.next.Stop()
+	}
+	if waiting {
+		k.end.next = k.after(endInterval, k.endNext)
 		return
 	}
 	if left > 0 {
@@ -165,6 +185,52 @@ func (k *supervisor) endNext() {
 	k.logf("info", "keeper ends: exit status %d", k.status)
 	k.over = true
 }
+
+// endOne does what is due to end h. It reports false when that is given up.
+func (k *supervisor) endOne(h *process) bool {
+	asked, ok := k.end.asked[h]
+	if !ok {
+		asked = time.Now()
+		k.end.asked[h] = asked
+		h.signalled.Store(true)
+		h.signal(syscall.SIGCONT) // one that is stopped would not see the other
+		h.signal(syscall.SIGTERM)
+	}
+	if h.End != nil && !k.end.strays[h] { // they have not been asked
+		k.end.strays[h] = true
+		h.signalStrays(syscall.SIGCONT)
+		h.signalStrays(syscall.SIGTERM)
+	}
+	since := time.Since(asked)
+	if since > k.graceOf(h) {
+		h.killed.Store(true)
+		h.signal(syscall.SIGKILL)
+		h.signalStrays(syscall.SIGKILL)
+	}
+	return since <= k.graceOf(h)+killTimeout
+}
+
+// signal sends sig to the group, while its leader has not been reaped.
+func (h *process) signal(sig syscall.Signal) {
+	if h.PID != 0 && h.End == nil {
+		_ = syscall.Kill(-h.PID, sig) // an error means that it has ended
+	}
+}
+
+// signalStrays sends sig to all in the cgroups of h, which nothing can leave.
+func (h *process) signalStrays(sig syscall.Signal) {
+	for _, c := range h.cgroups {
+		if sig == syscall.SIGKILL { // what forks faster than it is signalled
+			members.Close(c)
+		}
+		for _, path := range members.Nested(c) {
+			_ = members.Signal(path, sig) // as above
+		}
+	}
+}
+
+// populated tells whether a process is in the cgroups of h.
+func (h *process) populated() bool { return slices.ContainsFunc(h.cgroups, members.Populated) }
 
 // flushTimeout is how long log files and the console may take at the end.
 const flushTimeout = 2 * time.Second

@@ -45,6 +45,7 @@ type Options struct {
 	Part    string        // default Part
 	Alive   time.Duration // without OpAlive after which a master is killed; default a minute
 	Settled time.Duration // that a master has run when its end is not one more crash in a row; default 10 s
+	Stop    time.Duration // that a master has to stop everything, beside the grace times; default a minute
 	Retry   time.Duration // before the next attempt to replace the keeper, while a disk hangs; default 30 s
 }
 
@@ -80,6 +81,9 @@ func (k *supervisor) start(c *candidate) {
 	m := &master{program: k.program, trial: c, started: time.Now()}
 	if c != nil {
 		m.program, m.plain = c.Candidate, c.Plain
+	}
+	if m.plain { // it opens all of this itself
+		k.closeKept()
 	}
 	f, err := k.prepare(m)
 	k.m = m

@@ -24,6 +24,9 @@ func bornIn(sys *syscall.SysProcAttr, cgroup string) (closeIt func(), err error)
 	return func() { _ = unix.Close(fd) }, nil
 }
 
+// openPath opens a file to be executed, without reading it.
+func openPath(path string) (int, error) { return unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0) }
+
 // sealed returns a file in memory with content that nobody can change.
 func sealed(name string, content []byte) (int, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)

@@ -11,6 +11,11 @@ import (
 // bornIn does nothing: there are no cgroups here, and children outlive their parent.
 func bornIn(*syscall.SysProcAttr, string) (closeIt func(), err error) { return func() {}, nil }
 
+// openPath opens a file to be executed.
+func openPath(path string) (int, error) {
+	return syscall.Open(path, syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+}
+
 // sealed returns a file without a name with content.
 func sealed(name string, content []byte) (int, error) {
 	f, err := os.CreateTemp("", name)

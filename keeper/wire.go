@@ -13,7 +13,7 @@ const EnvConn = "BAETYL_KEEPER_FD"
 // Spec is a process to start. The keeper knows nothing of services: it runs a program and keeps what comes out.
 type Spec struct {
 	Handle string   // chosen by the master, unique as long as the keeper lives
-	Path   string   // of the program; absolute, or /proc/<pid>/exe
+	Path   string   // of the program; absolute. One below /proc is opened at once: <pid>/exe is that of now
 	Args   []string // from arg[0] on
 	Env    []string // complete
 	Dir    string   // working directory; absolute
@@ -22,7 +22,11 @@ type Spec struct {
 	// cannot become that program.
 	Launch []byte
 	Cgroup string // folder of a cgroup v2 that the process is born in; empty: that of the keeper
-	Output Output
+	// Cgroups are folders of cgroups v1 that the program enters. What is in them, or in Cgroup, belongs to the process:
+	// the keeper ends it too when it ends everything.
+	Cgroups []string
+	Grace   time.Duration // between SIGTERM and SIGKILL where the keeper has to end it; 0: that of Hello
+	Output  Output
 }
 
 // Output is where lines of a process go.

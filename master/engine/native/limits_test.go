@@ -65,6 +65,20 @@ func TestForkBomb(t *testing.T) {
 	require.Empty(t, h.opts.Cgroups.Left())
 }
 
+// A service with a user of its own that names no limit of processes has one; unlimited is what it is for others.
+func TestDefaultLimitOfProcesses(t *testing.T) {
+	limited(t) // skips where there is none
+	const script = "cat /sys/fs/cgroup/pids$(grep :pids: /proc/self/cgroup | cut -d: -f3)/pids.max " +
+		"/sys/fs/cgroup$(grep ^0:: /proc/self/cgroup | cut -d: -f3)/pids.max 2>/dev/null | head -1"
+	h := ownHost(t)
+	s := h.service(t, "svc", script)
+	require.Equal(t, []string{"4096"}, h.once(t, s))
+	s.Resources.Pids.Limit = 10000
+	require.Equal(t, []string{"10000"}, h.once(t, s))
+	s.Resources.Pids.Limit, s.User = 0, "root"
+	require.Equal(t, []string{"max"}, h.once(t, s))
+}
+
 // What a configuration asks for and this host does not give stands in inspect and in check.
 func TestWhatIsMissingIsNamed(t *testing.T) {
 	h := newHost(t, noCgroups, func(o *native.Options) {

@@ -77,7 +77,8 @@ func (p plan) keeper() (keeper.Spec, error) {
 		Args:   []string{"baetyl", launch.Arg},
 		Dir:    p.dir,
 		Launch: data,
-		Cgroup: p.cgroup,
+		Cgroup: p.cgroup, Cgroups: p.cgroups,
+		Grace:  p.service.Stop.Grace,
 		Output: p.output,
 	}, nil
 }

@@ -61,7 +61,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err := s.makePrivate(i.private); err != nil {
 		return nil, fmt.Errorf("make folder of the instance: %w", err)
 	}
-	if err := i.tree.make(s.service, spec.Name, &i.notes); err != nil {
+	if err := i.tree.make(s.service, spec.Name, s.account.own(), &i.notes); err != nil {
 		i.removeFiles()
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -23,8 +24,12 @@ type tree struct {
 	sure string
 }
 
+// defaultPids is the limit of processes and threads of an instance with a user of its own that names none: a bomb of
+// forks takes all numbers of the host otherwise.
+const defaultPids = 4096
+
 // make makes the cgroup. What a limit cannot hold is added to notes.
-func (t *tree) make(s engine.Service, instance string, notes *[]string) error {
+func (t *tree) make(s engine.Service, instance string, own bool, notes *[]string) error {
 	if t.all == nil {
 		return nil
 	}
@@ -35,7 +40,12 @@ func (t *tree) make(s engine.Service, instance string, notes *[]string) error {
 			return fmt.Errorf("remove what is left of the instance before: %w", err)
 		}
 	}
-	g, warnings, err := t.all.Make(s.Name, instance, s.Resources)
+	r := s.Resources
+	if bound := (app.Resources{Pids: app.Pids{Limit: defaultPids}}); own && r.Pids.Limit == 0 &&
+		len(t.all.Problems(bound)) == 0 { // else a warning of what nobody has asked for
+		r.Pids = bound.Pids
+	}
+	g, warnings, err := t.all.Make(s.Name, instance, r)
 	t.in = g
 	*notes = append(*notes, warnings...)
 	return err

@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/baetyl/baetyl/keeper/members"
 )
 
 const (
@@ -62,8 +62,8 @@ func (g *Group) killOnce() error {
 // Signal sends sig to every process of the group that there is now.
 func (g *Group) Signal(sig syscall.Signal) error {
 	for _, d := range g.dirs {
-		for _, path := range nested(d.path) {
-			if err := signalAll(path, sig); err != nil {
+		for _, path := range members.Nested(d.path) {
+			if err := members.Signal(path, sig); err != nil {
 				return err
 			}
 		}
@@ -80,8 +80,8 @@ func (g *Group) Populated() bool {
 			}
 			continue
 		}
-		for _, path := range nested(d.path) {
-			if list, _ := processes(path); len(list) > 0 {
+		for _, path := range members.Nested(d.path) {
+			if list, _ := members.Processes(path); len(list) > 0 {
 				return true
 			}
 		}
@@ -93,8 +93,8 @@ func (g *Group) Populated() bool {
 func (g *Group) PIDs() ([]int, error) {
 	var out []int
 	for _, d := range g.dirs {
-		for _, path := range nested(d.path) {
-			list, err := processes(path)
+		for _, path := range members.Nested(d.path) {
+			list, err := members.Processes(path)
 			if err != nil {
 				return nil, err
 			}
@@ -109,7 +109,7 @@ func (g *Group) PIDs() ([]int, error) {
 func (g *Group) Remove() error {
 	until := time.Now().Add(removeTime)
 	for _, d := range g.dirs {
-		list := nested(d.path)
+		list := members.Nested(d.path)
 		for _, path := range slices.Backward(list) { // the inner ones first
 			err := os.Remove(path)
 			for errors.Is(err, syscall.EBUSY) && time.Now().Before(until) {
@@ -122,40 +122,4 @@ func (g *Group) Remove() error {
 		}
 	}
 	return nil
-}
-
-// nested returns path and the groups in it, each before those in it.
-func nested(path string) []string {
-	out := []string{path}
-	entries, _ := os.ReadDir(path) // it may be gone by now
-	for _, e := range entries {
-		if e.IsDir() {
-			out = append(out, nested(filepath.Join(path, e.Name()))...)
-		}
-	}
-	return out
-}
-
-// processes reads which processes are in the group at path itself; none when there is no such group any more.
-func processes(path string) ([]int, error) {
-	text, err := os.ReadFile(filepath.Join(path, "cgroup.procs"))
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENODEV):
-		return nil, nil
-	case errors.Is(err, syscall.EOPNOTSUPP): // a threaded group of v2, whose processes the group above lists
-		return nil, nil
-	case err != nil:
-		return nil, err
-	}
-	return parsePIDs(string(text)), nil
-}
-
-func parsePIDs(text string) (out []int) {
-	for line := range strings.Lines(text) {
-		// 0 is a process that is not visible here; to kill that would be to kill our own group.
-		if n, err := strconv.Atoi(strings.TrimSpace(line)); err == nil && n > 0 {
-			out = append(out, n)
-		}
-	}
-	return out
 }

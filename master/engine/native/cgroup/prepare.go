@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/baetyl/baetyl/keeper/members"
 )
 
 // prepare makes our folder in each hierarchy, so that groups in it can have limits. It is done once, before the first
@@ -90,7 +92,7 @@ func (t *Tree) moveAside(base string) error {
 		return err
 	}
 	for range 10 { // processes that are started meanwhile are moved in the next round
-		list, err := processes(base)
+		list, err := members.Processes(base)
 		if err != nil || len(list) == 0 {
 			return err
 		}

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/baetyl/baetyl/keeper/members"
 )
 
 // Stats is what a group uses. What the host does not count is zero.
@@ -73,7 +75,7 @@ func (g *Group) OOM() (n int) {
 	if d.v2 {
 		return int(keyed(d.path, "memory.events")["oom_kill"]) // nested groups included
 	}
-	for _, path := range nested(d.path) {
+	for _, path := range members.Nested(d.path) {
 		n += int(keyed(path, "memory.oom_control")["oom_kill"])
 	}
 	return n

@@ -1,4 +1,4 @@
-package cgroup
+package members
 
 import (
 	"errors"
@@ -10,11 +10,11 @@ import (
 
 const atOnce = 100 // descriptors that are open at a time
 
-// signalAll sends sig to the processes in the group at path itself. Between reading a number and using it the process
+// Signal sends sig to the processes in the group at path itself. Between reading a number and using it the process
 // may have ended, and a stranger have its number: a descriptor of each is taken, and only those are signalled that the
 // group still has after that.
-func signalAll(path string, sig syscall.Signal) error {
-	list, err := processes(path)
+func Signal(path string, sig syscall.Signal) error {
+	list, err := Processes(path)
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func signalSome(path string, list []int, sig syscall.Signal) (failed error) {
 			failed = errors.Join(failed, err)
 		}
 	}
-	still, err := processes(path)
+	still, err := Processes(path)
 	if err != nil {
 		return err
 	}
