@@ -142,8 +142,8 @@ func (f *flow) check(deadline time.Duration, when string) {
 	end := time.Now().Add(deadline)
 	for len(f.missing()) > 0 {
 		if time.Now().After(end) {
-			f.m.Fatalf("of %d messages, acknowledged %s, %d do not arrive (%v; %+v)",
-				f.count(), when, len(f.missing()), f.failed, f.to.Stats())
+			f.m.Fatalf("of %d messages, acknowledged %s, %d do not arrive: %s (%v; %+v)",
+				f.count(), when, len(f.missing()), f.missing(), f.failed, f.to.Stats())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
