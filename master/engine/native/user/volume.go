@@ -173,11 +173,11 @@ func within(path, dir string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does so
-// once: later calls with the same owner find it recorded and touch nothing but the group of path itself, as long as it is
-// the same folder. Others get no access; the group has what it is to have. No link is followed. Left alone, and named in
-// warnings: what has a second name (a hard link, which may be that of a file outside), devices, other file systems, and
-// what cannot be changed.
+// Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does
+// so once: later calls with the same owner find it recorded and touch nothing but the group of path itself, as long
+// as it is the same folder. Others get no access; the group has what it is to have. No link is followed. Left alone,
+// and named in warnings: what has a second name (a hard link, which may be that of a file outside), devices, other
+// file systems, and what cannot be changed.
 func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []string, err error) {
 	defer r.begin(path)()
 	top, err := open(path)
