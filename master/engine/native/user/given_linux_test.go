@@ -2,7 +2,9 @@ package user_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -28,6 +30,25 @@ func TestGroupChangedByItsService(t *testing.T) {
 	require.NoError(t, err)
 	b.is(dir, fmt.Sprintf("%d %d 2750", hub.UID, groupOf(t, r, b)))
 	b.is(f, fmt.Sprintf("%d %d 0600", hub.UID, hub.GID)) // not walked
+}
+
+// A new folder of root may have the number of the old one: what is in it is given away.
+func TestNewFolderWithTheOldNumber(t *testing.T) {
+	b := newBench(t)
+	r := b.registry()
+	f := b.file("var/db/v/f", 0o600)
+	for _, use := range []engine.Use{{Writers: member("hub")}, {Readers: member("hub")}} {
+		s, err := r.Settle(filepath.Dir(f), use)
+		require.NoError(t, err)
+		for _, path := range []string{f, filepath.Dir(f)} {
+			require.NoError(t, os.Chown(path, 0, 0))
+		}
+		_, err = r.Settle(filepath.Dir(f), use)
+		require.NoError(t, err)
+		info, err := os.Stat(f)
+		require.NoError(t, err)
+		require.Equal(t, s.GID, int(info.Sys().(*syscall.Stat_t).Gid))
+	}
 }
 
 // A volume that takes long to give away does not keep the others waiting.

@@ -173,11 +173,11 @@ func within(path, dir string) bool {
 	return err == nil && filepath.IsLocal(rel)
 }
 
-// Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does so
-// once: later calls with the same owner find it recorded and touch nothing but path itself, as long as it is the same
-// folder. Others get no access; the group has what it is to have. No link is followed. Left alone, and named in
-// warnings: what has a second name (a hard link, which may be that of a file outside), devices, other file systems, and
-// what cannot be changed.
+// Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does
+// so once: later calls with the same owner find it recorded and touch nothing but the group of path itself, as long
+// as it is the same folder. Others get no access; the group has what it is to have. No link is followed. Left alone,
+// and named in warnings: what has a second name (a hard link, which may be that of a file outside), devices, other
+// file systems, and what cannot be changed.
 func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []string, err error) {
 	defer r.begin(path)()
 	top, err := open(path)
@@ -192,7 +192,9 @@ func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []str
 		return nil, nil // whoever made a read-only file system has decided
 	}
 	w := walk{owner: owner{uid, gid, group}, skip: others}
-	if before == now { // the service has changed the group of its folder, or somebody the owner
+	// The service has changed the group of its own folder. With another owner, or as root's, it may be a new folder that
+	// has the number of the old one: services cannot change that.
+	if before == now && top.uid == uid && uid != 0 {
 		if err := w.top(top); err != nil {
 			return nil, fmt.Errorf("give %s away: %w", path, err)
 		}
