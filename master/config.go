@@ -141,8 +141,8 @@ func (c Config) Listen(workdir string) http.ServerConfig {
 	return out
 }
 
-// ModeLeft returns the mode of the services that an earlier master of this boot has left in workdir, empty when there are
-// none or nobody can tell. It changes nothing there.
+// ModeLeft returns the mode of the services that an earlier master of this boot has left in workdir, empty when there
+// are none or nobody can tell. It changes nothing there.
 func ModeLeft(workdir string) string {
 	return service.ModeLeft(filepath.Join(workdir, recordsFile), measure.BootID())
 }

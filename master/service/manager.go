@@ -139,7 +139,9 @@ const leaveTimeout = 5 * time.Second
 // Leave ends the supervision and leaves everything running for the next master. It returns when nothing is started or
 // written any more, or after five seconds. From then on Start and StartInstance are ErrStopped, and Stop does nothing.
 func (m *Manager) Leave() {
-	m.opts.Records.freeze()
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	m.opts.Records.freeze(ctx)
 	m.mu.Lock()
 	m.left = true
 	all := make([]*service, 0, len(m.services))
@@ -147,8 +149,6 @@ func (m *Manager) Leave() {
 		all = append(all, s)
 	}
 	m.mu.Unlock()
-	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
-	defer cancel()
 	for _, s := range all {
 		s.leave(ctx)
 	}

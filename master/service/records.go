@@ -1,11 +1,12 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -45,9 +46,12 @@ func (r Record) key() string { return r.Service + "\x00" + r.Instance }
 type Records struct {
 	file state.File[[]Record]
 
-	mu     sync.Mutex // guards what follows
-	all    map[string]Record
-	frozen bool
+	frozen atomic.Bool
+
+	// writing holds a value while the file is changed, and guards what follows. A disk that hangs holds up those that
+	// write, and freeze for a limited time.
+	writing chan struct{}
+	all     map[string]Record
 }
 
 // errLeft is returned by put and remove when another master goes on with the file.
@@ -56,7 +60,7 @@ var errLeft = errors.New("the master leaves its instances to the next one")
 // NewRecords returns the records in the file at path of disk, by default that of this machine. It reads nothing. What
 // is wrong with the file is logged to l.
 func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
-	return &Records{all: map[string]Record{}, file: state.File[[]Record]{
+	return &Records{all: map[string]Record{}, writing: make(chan struct{}, 1), file: state.File[[]Record]{
 		Path:    path,
 		What:    "list of running instances",
 		Then:    "instances of an earlier master may still run",
@@ -75,8 +79,8 @@ func (r *Records) Left() ([]Record, error) {
 	}
 	// A master from before the file had a version takes its first line for a record, and writes that again.
 	left = slices.DeleteFunc(left, func(rec Record) bool { return rec.Engine == "" })
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	r.writing <- struct{}{}
+	defer func() { <-r.writing }()
 	for _, rec := range left {
 		r.all[rec.key()] = rec
 	}
@@ -102,24 +106,24 @@ func (r *Records) Reset(keep []Record) error {
 	})
 }
 
-// freeze ends the writing: from here on the file is the next master's.
-func (r *Records) freeze() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.frozen = true
+// freeze ends the writing: from here on the file is the next master's. It waits for a write that goes on until ctx
+// ends; one that hangs for longer ends with this process, before there is a next master.
+func (r *Records) freeze(ctx context.Context) {
+	r.frozen.Store(true)
+	select {
+	case r.writing <- struct{}{}:
+		<-r.writing
+	case <-ctx.Done():
+	}
 }
 
-func (r *Records) isFrozen() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.frozen
-}
+func (r *Records) isFrozen() bool { return r.frozen.Load() }
 
 // change replaces the file; without records there is none.
 func (r *Records) change(do func()) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.frozen {
+	r.writing <- struct{}{}
+	defer func() { <-r.writing }()
+	if r.frozen.Load() {
 		return errLeft
 	}
 	do()
