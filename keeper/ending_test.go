@@ -91,7 +91,8 @@ func TestStrays(t *testing.T) {
 		return pid
 	}
 	for name, after := range map[string]string{"left": "while :; do sleep 0.02; done", "alone": "exit 0"} {
-		script := enter + `setsid sh -c 'trap "" TERM; echo $$ >` + name + `; while :; do sleep 0.02; done' & ` +
+		script := enter + `setsid sh -c 'trap "" TERM; echo $$ >` + name +
+			`; while :; do sleep 0.02; done' >/dev/null 2>&1 & ` +
 			"while [ ! -s " + name + " ]; do sleep 0.02; done; " + after
 		r.must(command{Op: "start", Spec: &keeper.Spec{
 			Handle: name, Path: "/bin/sh", Args: []string{"sh", "-c", script}, Env: []string{"PATH=" + os.Getenv("PATH")},
@@ -100,6 +101,7 @@ func TestStrays(t *testing.T) {
 		}})
 	}
 	strays := []int{pidOf("left"), pidOf("alone")}
+	r.must(command{Op: "end", Handle: "alone"})
 	t.Cleanup(func() {
 		for _, pid := range strays {
 			_ = syscall.Kill(pid, syscall.SIGKILL)

@@ -86,8 +86,8 @@ func (k *supervisor) stopMaster() {
 	}
 }
 
-// limitStop ends the stop of a master that says that it is alive and comes to no end. It has the grace times of all that
-// it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not known.
+// limitStop ends the stop of a master that says that it is alive and comes to no end. It has the grace times of all
+// that it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not known.
 func (k *supervisor) limitStop(m *master) {
 	limit := k.o.Stop
 	for _, h := range k.processes {
@@ -148,8 +148,8 @@ func (k *supervisor) finish(status int) {
 	k.endAll()
 }
 
-// endAll ends every group, and what is left in the cgroups of processes: SIGTERM, SIGKILL after the grace time. When all
-// have ended the loop ends.
+// endAll ends every group, and what is left in the cgroups of processes: SIGTERM, SIGKILL after the grace time. When
+// all have ended the loop ends.
 func (k *supervisor) endAll() {
 	if k.end != nil {
 		return

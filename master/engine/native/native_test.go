@@ -118,8 +118,8 @@ func TestServiceDirectory(t *testing.T) {
 	require.NoDirExists(t, filepath.Dir(dir))
 }
 
-// What a service has in its environment is for its program: what goes before that, with the rights of root, gets none of
-// it.
+// What a service has in its environment is for its program: what goes before that, with the rights of root, gets none
+// of it.
 func TestEnvironmentIsOfTheProgram(t *testing.T) {
 	h := newHost(t)
 	_, i := h.start(t, h.service(t, "svc", "echo $GODEBUG"), map[string]string{"GODEBUG": "inittrace=1"})

@@ -26,7 +26,8 @@ func prepare(spec Spec) error {
 
 // refuse ends what asks for more than can be done.
 func refuse(spec Spec) error {
-	if spec.PrivateTmp || spec.PrivateIPC || spec.HideProc || len(spec.ReadOnly)+len(spec.Binds)+len(spec.Hidden)+len(spec.Cgroups) > 0 {
+	if spec.PrivateTmp || spec.PrivateIPC || spec.HideProc ||
+		len(spec.ReadOnly)+len(spec.Binds)+len(spec.Hidden)+len(spec.Cgroups) > 0 {
 		return errors.New("mounts and cgroups need Linux")
 	}
 	if len(spec.Capabilities) > 0 {
