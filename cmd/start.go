@@ -67,9 +67,10 @@ func runMaster(dir, config string) (err error) {
 		return err
 	}
 	held, err := greet(ctx, k, cfg)
-	if ctx.Err() != nil { // asked to end, and there is nothing to stop yet
+	if ctx.Err() != nil && (k == nil || err != nil) { // asked to end, and there is nothing to stop yet
 		return nil
 	}
+	// Otherwise an earlier master may have left something, and this one is there to stop it in order.
 	if err != nil {
 		return err
 	}

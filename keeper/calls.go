@@ -28,7 +28,7 @@ func (c *Client) Hello(ctx context.Context, h Hello) (State, error) {
 }
 
 // Start starts a process and returns when its program runs. The error unwraps to the errno of execve. When ctx ends
-// first the process may run nevertheless: the caller then signals and releases its handle.
+// first the process may run nevertheless: the caller then signals or releases its handle, which gives the start up.
 func (c *Client) Start(ctx context.Context, s Spec) (Process, error) {
 	a, err := c.call(ctx, Request{Op: OpStart, Spec: &s})
 	if err != nil {
@@ -40,7 +40,8 @@ func (c *Client) Start(ctx context.Context, s Spec) (Process, error) {
 	return a.Processes[0], nil
 }
 
-// Signal sends sig to the process group of a process: to nobody, with syscall.ESRCH, when that has ended.
+// Signal sends sig to the process group of a process: to nobody, with syscall.ESRCH, when that has ended. A start that
+// was not answered is given up, whatever the signal.
 func (c *Client) Signal(handle string, sig syscall.Signal) error {
 	_, err := c.call(context.Background(), Request{Op: OpSignal, Handle: handle, Signal: int(sig)})
 	return err

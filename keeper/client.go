@@ -190,14 +190,12 @@ func (c *Client) call(ctx context.Context, r Request, files ...int) (answer, err
 	r.ID = c.id
 	c.waiting[r.ID] = to
 	c.mu.Unlock()
-	forget := func() {
+	forget := func() (answered bool) {
 		c.mu.Lock()
-		waits := c.waiting[r.ID] != nil
+		defer c.mu.Unlock()
+		_, waits := c.waiting[r.ID]
 		delete(c.waiting, r.ID)
-		c.mu.Unlock()
-		if !waits { // the answer is there, or comes at once
-			closeAll((<-to).files)
-		}
+		return !waits
 	}
 	frame, err := encode(r, len(files))
 	if err != nil {
@@ -215,7 +213,10 @@ func (c *Client) call(ctx context.Context, r Request, files ...int) (answer, err
 	case a := <-to:
 		return a, a.err()
 	case <-ctx.Done():
-		forget()
+		if forget() { // the answer is there, or comes at once; ctx may have ended by what came behind it
+			a := <-to
+			return a, a.err()
+		}
 		return answer{}, ctx.Err()
 	case <-c.lost:
 		select {

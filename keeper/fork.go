@@ -20,7 +20,9 @@ type fork struct {
 	dir    string
 	files  []uintptr // 0, 1, 2 … of the child; closed when it has its own
 	cgroup string
-	held   int // descriptor of the program, closed with files; 0: there is none
+	// unwanted tells, from any goroutine, that nobody waits for it any more; nil: somebody does
+	unwanted func() bool
+	held     int // descriptor of the program, closed with files; 0: there is none
 }
 
 // hold opens a program that a process shows (/proc/<pid>/exe), before it waits for others: by the time of its fork that
@@ -42,7 +44,10 @@ func (f *fork) hold() error {
 // too many wait there.
 func (s *Server) fork(f fork, started func(pid int, err error)) bool {
 	job := func() {
-		pid, err := f.start()
+		pid, err := 0, errGivenUp
+		if f.unwanted == nil || !f.unwanted() {
+			pid, err = f.start()
+		}
 		f.close()
 		s.post(func() {
 			s.forking--

@@ -11,7 +11,6 @@ import (
 
 // masterEnded waits for its last words, of which one may be that it leaves.
 func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
-	_ = syscall.Kill(-m.pid, syscall.SIGKILL) // what it has started for itself
 	if m.watch != nil {
 		m.watch.Stop()
 	}

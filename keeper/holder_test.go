@@ -297,3 +297,18 @@ func TestContextEnds(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Of a process that another one has reaped it is not said that it has ended well.
+func TestReapedByAnother(t *testing.T) {
+	c := keepertest.Start(t)
+	hello(t, c)
+	p := start(t, c, shell(t, "a", `(trap '' TERM; sleep 1) & sleep 0.1; exit 0`)) // stays a zombie until that has ended
+	eventually(t, "it is reaped here", func() bool {
+		var status syscall.WaitStatus
+		pid, _ := syscall.Wait4(p.PID, &status, syscall.WNOHANG, nil)
+		return pid == p.PID
+	})
+	if end := ended(t, c, "a"); end.Code != 255 {
+		t.Errorf("%+v", end)
+	}
+}

@@ -66,8 +66,13 @@ func (p *peer) halt() {
 	<-p.wrote
 }
 
-// detach ends the connection to the master.
+// detach ends the connection to the master. What it has asked to start, and was not answered, is given up.
 func (s *Server) detach() {
+	for _, h := range s.processes {
+		if h.starting {
+			h.unwanted.Store(true)
+		}
+	}
 	if s.peer != nil {
 		s.peer.close()
 		s.peer = nil

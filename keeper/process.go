@@ -27,6 +27,7 @@ type process struct {
 	Process
 	out       *output
 	starting  bool               // Start has not been answered
+	unwanted  atomic.Bool        // its master has given it up, or is gone, before it was answered
 	failed    bool               // it could not become its program, and is forgotten when it has ended
 	dead      bool               // the leader is a zombie, its group is being cleared
 	deadAt    time.Time          // when that was noticed
@@ -58,8 +59,10 @@ func (s *Server) start(p *peer, id uint64, spec Spec) error {
 	case !filepath.IsAbs(spec.Path) || !filepath.IsAbs(spec.Dir) || len(spec.Args) == 0:
 		return fmt.Errorf("start %s: absolute paths and arguments are needed", spec.Handle)
 	}
-	f := fork{path: spec.Path, args: spec.Args, env: spec.Env, dir: spec.Dir, cgroup: spec.Cgroup}
 	h := &process{Process: Process{Handle: spec.Handle}, starting: true, grace: spec.Grace, cgroups: spec.Cgroups}
+	f := fork{
+		path: spec.Path, args: spec.Args, env: spec.Env, dir: spec.Dir, cgroup: spec.Cgroup, unwanted: h.unwanted.Load,
+	}
 	if spec.Cgroup != "" {
 		h.cgroups = append([]string{spec.Cgroup}, h.cgroups...)
 	}
@@ -164,11 +167,9 @@ func explanation(text string) error {
 // answerStart answers OpStart. What could not become its program is forgotten when it has ended.
 func (s *Server) answerStart(p *peer, id uint64, h *process, err error) {
 	h.starting = false
-	if err == nil && s.peer != p {
-		err = errors.New("the master that asked for it is gone")
-		if h.End == nil {
-			_ = syscall.Kill(-h.PID, syscall.SIGKILL)
-		}
+	if err == nil && h.unwanted.Load() {
+		err = errGivenUp
+		h.signal(syscall.SIGKILL)
 	}
 	switch {
 	case err != nil:
@@ -188,11 +189,19 @@ func (s *Server) answerStart(p *peer, id uint64, h *process, err error) {
 	s.quiet()
 }
 
-// signal sends sig to the group of a process.
+// errGivenUp is the error of a start that nobody waits for any more.
+var errGivenUp = errors.New("it was given up before it was answered")
+
+// signal sends sig to the group of a process. One that starts is given up by that, also before it is forked.
 func (s *Server) signal(handle string, sig int) error {
 	h := s.processes[handle]
 	if h == nil {
 		return unknown(handle)
+	}
+	if h.starting && sig != 0 {
+		if h.unwanted.Store(true); h.PID == 0 {
+			return nil
+		}
 	}
 	if h.PID == 0 || h.End != nil {
 		return fmt.Errorf("signal %s: %w", handle, syscall.ESRCH)
@@ -207,12 +216,17 @@ func (s *Server) signal(handle string, sig int) error {
 	return nil
 }
 
-// release forgets a process that has ended.
+// release forgets a process that has ended. One that starts is given up, and forgotten when nothing of it is left.
 func (s *Server) release(handle string) error {
 	h := s.processes[handle]
 	switch {
 	case h == nil:
 		return unknown(handle)
+	case h.starting:
+		h.unwanted.Store(true)
+		return nil
+	case h.failed: // is forgotten
+		return nil
 	case h.End == nil:
 		return fmt.Errorf("release %s: it runs", handle)
 	}

@@ -16,7 +16,7 @@ func (s *Server) reap() {
 		}
 	}
 	for pid, told := range s.helpers {
-		if status, ok := collect(pid); ok {
+		if status, ok := collectGroup(pid); ok {
 			delete(s.helpers, pid)
 			told(status)
 		}
@@ -69,7 +69,10 @@ func (s *Server) drain(h *process) {
 	if !h.cleared || h.End != nil || !h.out.ended() {
 		return
 	}
-	status, _ := h.collect()
+	status, ok := h.collect()
+	if !ok {
+		status = unknownEnd
+	}
 	h.End = &End{At: h.deadAt, Code: status.ExitStatus()}
 	if status.Signaled() {
 		h.End.Code, h.End.Signal = -1, int(status.Signal())
@@ -84,15 +87,22 @@ func (s *Server) drain(h *process) {
 	s.reap() // orphans that stood behind it
 }
 
-// collect reaps pid if it has ended.
+// collect reaps pid if it has ended. When somebody else has done that, nothing good is known of its end.
 func collect(pid int) (status syscall.WaitStatus, ok bool) {
 	for {
 		got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
-		if err != syscall.EINTR {
-			return status, err == nil && got == pid || err == syscall.ECHILD
+		switch err {
+		case syscall.EINTR:
+		case syscall.ECHILD:
+			return unknownEnd, true
+		default:
+			return status, err == nil && got == pid
 		}
 	}
 }
+
+// unknownEnd is exit status 255.
+const unknownEnd = syscall.WaitStatus(255 << 8)
 
 // killAll kills every group and closes empty when all have ended.
 func (s *Server) killAll(empty chan struct{}) {

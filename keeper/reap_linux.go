@@ -11,18 +11,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// hasEnded tells whether the leader is a zombie, and leaves it one.
+// hasEnded tells whether the leader is a zombie, and leaves it one; or whether another one has reaped it.
 func (h *process) hasEnded() bool { return peek(unix.P_PID, h.PID) != 0 }
 
 func (h *process) collect() (syscall.WaitStatus, bool) { return collect(h.PID) }
 
-// peek returns a child that has ended and has not been reaped; 0: there is none.
+// collectGroup reaps a helper if it has ended, and kills what it has started for itself: before that, since its number
+// belongs to another one afterwards.
+func collectGroup(pid int) (syscall.WaitStatus, bool) {
+	if peek(unix.P_PID, pid) > 0 {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+	return collect(pid)
+}
+
+// peek returns a child that has ended and has not been reaped; 0: there is none; -1: there is
+// no child.
 func peek(kind, id int) int {
 	var info unix.Siginfo
 	for {
 		err := unix.Waitid(kind, id, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
 		if errors.Is(err, unix.EINTR) {
 			continue
+		}
+		if errors.Is(err, unix.ECHILD) {
+			return -1
 		}
 		if err != nil || info.Signo == 0 {
 			return 0
@@ -39,7 +52,7 @@ func peek(kind, id int) int {
 func (s *Server) reapOrphans() {
 	for {
 		pid := peek(unix.P_ALL, 0)
-		if pid == 0 || s.isOurs(pid) {
+		if pid <= 0 || s.isOurs(pid) {
 			return
 		}
 		if _, ok := collect(pid); !ok {

@@ -14,6 +14,15 @@ func (h *process) hasEnded() bool {
 
 func (h *process) collect() (syscall.WaitStatus, bool) { return h.status, true }
 
+// collectGroup reaps a helper if it has ended, and kills what it has started for itself.
+func collectGroup(pid int) (syscall.WaitStatus, bool) {
+	status, ok := collect(pid)
+	if ok {
+		_ = syscall.Kill(-pid, syscall.SIGKILL)
+	}
+	return status, ok
+}
+
 // reapOrphans does nothing: they go to the first process here.
 func (s *Server) reapOrphans() {}
 

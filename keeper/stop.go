@@ -188,6 +188,9 @@ func (k *supervisor) endNext() {
 
 // endOne does what is due to end h. It reports false when that is given up.
 func (k *supervisor) endOne(h *process) bool {
+	if h.starting {
+		h.unwanted.Store(true)
+	}
 	asked, ok := k.end.asked[h]
 	if !ok {
 		asked = time.Now()

@@ -49,7 +49,7 @@ type Process struct {
 // End is how a process ended. Its output is in the file, and in the tail, before the master learns it.
 type End struct {
 	At     time.Time
-	Code   int // exit code; -1 when a signal ended it
+	Code   int // exit code; -1 when a signal ended it; 255 when nobody knows, since another one has reaped it
 	Signal int // 0: by itself
 }
 
