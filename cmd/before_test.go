@@ -51,8 +51,7 @@ func newDeviceBefore(t *testing.T, program string) *device {
 	old, err := versionBefore()
 	require.NoError(t, err)
 	d := newUpdatedDevice(t)
-	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n"+
-		"update: {healthy: 500ms, deadline: 10s}\n", 0o644)
+	d.configure(t, "grace: 3s\nupdate: {healthy: 500ms, deadline: 20s}")
 	d.copy(t, old, oldMaster+"/bin/baetyl")
 	if program == oldVersion {
 		require.NoError(t, os.Remove(d.path("bin/baetyl")))

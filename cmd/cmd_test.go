@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -57,18 +55,11 @@ func TestMain(m *testing.M) {
 type device struct {
 	dir        string
 	containers string // docker mode: what the names of its services begin with
-	users      int    // which range of users its services have: each installation has one of its own
 }
 
-// devices counts them.
-var devices atomic.Int32
-
-// configure writes a conf.yml of native mode with further lines.
+// configure writes a conf.yml of native mode with further lines. It names no users: each installation chooses some.
 func (d *device) configure(t *testing.T, lines string) {
-	first := 76000 + os.Getpid()%5*4000 + d.users%40*100 // of one whose folder is gone it is free again
-	text := fmt.Sprintf("mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\nnative: {users: %d-%d}\n%s\n",
-		first, first+99, lines)
-	d.write(t, "etc/baetyl/conf.yml", text, 0o644)
+	d.write(t, "etc/baetyl/conf.yml", "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\n"+lines+"\n", 0o644)
 }
 
 func newDevice(t *testing.T, application string) *device {
@@ -78,7 +69,6 @@ func newDevice(t *testing.T, application string) *device {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	d := &device{dir: dir}
-	d.users = int(devices.Add(1))
 	d.configure(t, "grace: 3s")
 	d.write(t, "var/db/baetyl/application.yml", application, 0o644)
 	require.NoError(t, os.Mkdir(d.path("bin"), 0o755))

@@ -2,6 +2,7 @@ package cmd_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
@@ -19,15 +20,13 @@ import (
 func TestCopyOfARunningInstallation(t *testing.T) {
 	t.Parallel()
 	for name, lines := range map[string]string{
-		"users are chosen": "mode: native\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n",
-		"users are named":  "",
+		"users are chosen": "",
+		"users are named":  fmt.Sprintf("native: {users: %[1]d00-%[1]d99}", 990+os.Getpid()%10),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newBusyDevice(t)
-			if lines != "" {
-				d.write(t, "etc/baetyl/conf.yml", lines, 0o644)
-			}
+			d.configure(t, "grace: 3s\n"+lines)
 			c, _ := d.start(t)
 			before := d.await(t, copies)
 			dir, err := os.MkdirTemp("", "bc")
@@ -38,7 +37,7 @@ func TestCopyOfARunningInstallation(t *testing.T) {
 			other := &device{dir: dir}
 			t.Cleanup(other.kill)
 			beside, _ := other.start(t)
-			if lines != "" {
+			if lines == "" {
 				other.await(t, copies)
 				require.NotEqual(t, ownerOf(t, d.pidOf(t, "loop")), ownerOf(t, other.pidOf(t, "loop")))
 				other.answers(t)

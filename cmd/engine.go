@@ -34,16 +34,20 @@ func newEngine(
 	})
 }
 
-// formerEngine is that of native mode when this master has another one and k still holds processes; otherwise nil.
-func formerEngine(
-	cfg master.Config, dir string, k *keeper.Client, held []keeper.Process, l log.Logger,
-) engine.Engine {
-	if cfg.Mode == masterapi.ModeNative || len(held) == 0 {
-		return nil
+// keptMode is the mode of this master: that of the services which an earlier one has left running, otherwise the
+// configured one. A file that was edited, or is missing, must not end services because a master crashes.
+func keptMode(configured, dir string, held []keeper.Process, l log.Logger) string {
+	left := master.ModeLeft(dir)
+	if len(held) > 0 {
+		left = masterapi.ModeNative
 	}
-	o := nativeOptions(cfg, dir, l)
-	o.Keeper, o.Held, o.Parent = k, held, os.Getppid()
-	return native.New(o)
+	if left == "" || left == configured {
+		return configured
+	}
+	const text = "mode %s is configured, but services run in mode %s, which goes on; " +
+		"the change takes effect when everything has been stopped and is started again"
+	l.Warnf(text, configured, left)
+	return left
 }
 
 // nativeOptions are those of the native engine on this host. It changes nothing.

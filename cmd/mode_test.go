@@ -11,7 +11,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// A master alone does not change the mode. When one crashes and the next has another mode, what ran is ended.
+// A master alone does not change the mode, also when it crashes while the configuration was edited or is missing: what
+// runs goes on. The next full start has the new mode.
 func TestModeChanges(t *testing.T) {
 	t.Parallel()
 	d := newBusyDevice(t)
@@ -19,22 +20,36 @@ func TestModeChanges(t *testing.T) {
 	before := d.await(t, copies)
 	conf, err := os.ReadFile(d.path("etc/baetyl/conf.yml"))
 	require.NoError(t, err)
-	d.write(t, "etc/baetyl/conf.yml", strings.Replace(string(conf), "mode: native", "mode: docker", 1), 0o644)
+	changed := strings.Replace(string(conf), "mode: native", "mode: docker", 1)
+	d.write(t, "etc/baetyl/conf.yml", changed, 0o644)
 	out, code := d.run("restart")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "mode has changed from native to docker")
 	require.Equal(t, before, d.processes())
 
 	master := otherMaster(t, c.Process.Pid, 0)
-	require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
-	otherMaster(t, c.Process.Pid, master)
-	d.await(t, 0)
-	d.inspect(t, "the master does not answer", func(in masterapi.Inspect) bool { return in.Software.Mode == "docker" })
+	for _, missing := range []bool{false, true} {
+		if missing { // the defaults have mode docker
+			require.NoError(t, os.Remove(d.path("etc/baetyl/conf.yml")))
+		}
+		require.NoError(t, syscall.Kill(master, syscall.SIGKILL))
+		master = otherMaster(t, c.Process.Pid, master)
+		d.inspect(t, "the master does not answer", func(in masterapi.Inspect) bool { return in.Software.Mode == "native" })
+		require.Equal(t, before, d.processes())
+	}
+	d.write(t, "etc/baetyl/conf.yml", changed, 0o644)
+	out, code = d.run("restart")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "mode has changed from native to docker")
 	d.kill()
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait())
-	left, _ := os.ReadFile(d.path("var/run/baetyl/instances.json")) // there is none
-	require.NotContains(t, string(left), `"engine":"native"`)
+	require.NoFileExists(t, d.path("var/run/baetyl/instances.json"))
+
+	c, _ = d.start(t)
+	d.inspect(t, "the master does not answer", func(in masterapi.Inspect) bool { return in.Software.Mode == "docker" })
+	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+	require.NoError(t, c.Wait())
 }
 
 // docker.pull.* and update.* are those of the file after a reload, without a restart.

@@ -106,11 +106,12 @@ func runMaster(dir, config string) (err error) {
 	case held.Candidate:
 		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
 	}
+	cfg.Mode = keptMode(cfg.Mode, dir, held.Processes, l)
 	e, err := newEngine(cfg, dir, k, held.Processes, l)
 	if err != nil {
 		return err
 	}
-	opts.Apply, opts.Former = apply(l, e), formerEngine(cfg, dir, k, held.Processes, l)
+	opts.Apply = apply(l, e)
 	m, err := master.New(cfg, e, opts)
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)

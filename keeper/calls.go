@@ -112,7 +112,10 @@ func (c *Client) Alive() error { return c.simple(Request{Op: OpAlive}) }
 // Leave tells that this master ends soon, leaves everything running and wants a successor.
 func (c *Client) Leave(why string) error { return c.simple(Request{Op: OpLeave, Trouble: why}) }
 
-// Try tells the same, and that the successor is the candidate of t.
+// ErrStopping is why Try is refused when everything is being stopped: EventStop is on its way.
+const ErrStopping = syscall.ECANCELED
+
+// Try tells the same, and that the successor is the candidate of t. Error: ErrStopping.
 func (c *Client) Try(t Trial) error { return c.simple(Request{Op: OpTry, Trial: &t}) }
 
 // Ready tells that this candidate serves. It returns when the candidate is the program; an error means that it was

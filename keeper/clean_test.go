@@ -16,7 +16,8 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 )
 
-// Descriptors, ignored and blocked signals that the keeper inherits reach neither the master nor its processes.
+// Descriptors, the umask, ignored and blocked signals that the keeper inherits reach neither the master nor its
+// processes.
 func TestNothingLeaks(t *testing.T) {
 	host, err := os.Open("/etc/hostname")
 	if err != nil {
@@ -28,11 +29,12 @@ func TestNothingLeaks(t *testing.T) {
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGUSR1])
 for s in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE, signal.SIGUSR2): signal.signal(s, signal.SIG_IGN)
 os.dup2(3, 9)
+os.umask(0o077)
 os.execv(sys.argv[1], sys.argv[1:])`
 		c.Path, c.Args = "/usr/bin/env", append([]string{"env", "python3", "-c", script}, r0(c)...)
 		c.ExtraFiles = []*os.File{host}
 	})
-	r.start("a", `readlink /proc/self/fd/* >&2; grep -E '^Sig(Ign|Blk)' /proc/self/status; exec sleep 100`)
+	r.start("a", `readlink /proc/self/fd/* >&2; grep -E '^(Sig(Ign|Blk)|Umask)' /proc/self/status; exec sleep 100`)
 	master := r.master(0)
 	check := func() {
 		t.Helper()
@@ -43,7 +45,7 @@ os.execv(sys.argv[1], sys.argv[1:])`
 		})
 		text := strings.Join(lines, "\n")
 		if strings.Count(text, "0000000000000000") != 2 || strings.Contains(text, "hostname") ||
-			strings.Contains(text, "socket") {
+			strings.Contains(text, "socket") || !strings.Contains(text, "Umask:\t0022") {
 			t.Errorf("%s", text)
 		}
 	}
@@ -59,7 +61,7 @@ os.execv(sys.argv[1], sys.argv[1:])`
 	r.must(command{Op: "release", Handle: "a"})
 	r.upgrade("two")
 	r.says("the keeper was replaced;")
-	r.start("a", `readlink /proc/self/fd/* >&2; grep -E '^Sig(Ign|Blk)' /proc/self/status; exec sleep 100`)
+	r.start("a", `readlink /proc/self/fd/* >&2; grep -E '^(Sig(Ign|Blk)|Umask)' /proc/self/status; exec sleep 100`)
 	check()
 	r.stop()
 }

@@ -44,7 +44,7 @@ func (k *supervisor) request(p *peer, r Request) error {
 	}
 	switch r.Op {
 	case OpAlive:
-		m.alive = true
+		m.alive, k.served = true, true
 		if m.trial == nil {
 			k.rejected = ""
 		}
@@ -60,7 +60,7 @@ func (k *supervisor) request(p *peer, r Request) error {
 	case OpReady:
 		return k.ready(p, r)
 	case OpStopped:
-		k.stopped = true
+		k.stopped, k.served = true, false
 		k.logf("info", "everything has ended: %s", r.Trouble)
 	default:
 		return fmt.Errorf("call %q: %w", r.Op, syscall.ENOSYS)

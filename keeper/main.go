@@ -51,6 +51,7 @@ func run(o Options) int {
 	debug.SetGCPercent(20)
 	unblock()
 	closeInherited()
+	syscall.Umask(0o022) // logs have the modes that they are given, whatever shell it was started from
 	becomeSubreaper()
 	k, err := newSupervisor(o)
 	if err != nil {

@@ -39,8 +39,8 @@ func init() {
 		return d
 	}
 	keeper.Early(keeper.Options{
-		Part: part, Alive: second("RIG_ALIVE"), Settled: time.Millisecond, Retry: 100 * time.Millisecond,
-		Stop: second("RIG_STOP"),
+		Part: part, Alive: second("RIG_ALIVE"), Settled: max(second("RIG_SETTLED"), time.Millisecond),
+		Retry: 100 * time.Millisecond, Stop: second("RIG_STOP"),
 	})
 	switch os.Args[1] {
 	case "start":
@@ -104,8 +104,8 @@ type result struct {
 }
 
 // runMaster is a master that does what the test says over a socket. The file "behaviour", and "candidate" for a program
-// that ends in .new, says what it does of its own: "exit <n>", "crash", "mute" (no hello), "hang" (not alive),
-// "deaf" (does not stop).
+// that ends in .new, says what it does of its own: "exit <n>", "crash", "mute" (no hello), "waits" (until the
+// file is gone), "hang" (not alive), "deaf" (to events).
 func runMaster(dir string) int {
 	exe, _ := os.Executable()
 	name := "behaviour"
@@ -127,6 +127,12 @@ func runMaster(dir string) int {
 	go func() { <-c.Lost(); os.Exit(8) }()
 	if does == "mute" {
 		select {}
+	}
+	for does == "waits" {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			break
+		}
+		time.Sleep(2 * time.Millisecond)
 	}
 	signal.Ignore(syscall.SIGUSR2)
 	protocol := keeper.Protocol
@@ -165,8 +171,12 @@ func runMaster(dir string) int {
 	}
 	go serve(c, dir, state)
 	for e := range c.Events() {
+		if does == "deaf" { // as one that is ending already
+			note(dir, "not heard: "+e.Kind)
+			continue
+		}
 		note(dir, e.Kind+" "+e.Why)
-		if e.Kind != keeper.EventStop || does == "deaf" {
+		if e.Kind != keeper.EventStop {
 			continue
 		}
 		for _, p := range state.Processes {

@@ -28,6 +28,7 @@ type saved struct {
 	Kept      map[string]int
 	Grace     time.Duration
 	Failures  int
+	Served    bool
 	Rejected  string
 	Replaced  string // digest of the last keeper that was executed
 	Master    *savedMaster
@@ -90,8 +91,8 @@ func decodeState(text []byte) (*saved, error) {
 // save returns the state. The readers and the connection are halted, unless it is only to be looked at.
 func (k *supervisor) save(halted bool) *saved {
 	out := &saved{
-		Version: stateVersion, Program: k.program, Kept: k.kept, Grace: k.grace, Failures: k.failures, Rejected: k.rejected,
-		Replaced: k.replace.part,
+		Version: stateVersion, Program: k.program, Kept: k.kept, Grace: k.grace, Failures: k.failures, Served: k.served,
+		Rejected: k.rejected, Replaced: k.replace.part,
 	}
 	for _, h := range k.processes {
 		p := savedProcess{
@@ -220,6 +221,7 @@ func readState(fd int) ([]byte, error) {
 // restore takes over what the keeper before held.
 func (k *supervisor) restore(s *saved) {
 	k.program, k.kept, k.failures, k.rejected, k.replace.part = s.Program, s.Kept, s.Failures, s.Rejected, s.Replaced
+	k.served = s.Served || s.Master != nil && s.Master.Alive
 	k.setGrace(s.Grace)
 	if k.kept == nil {
 		k.kept = map[string]int{}
@@ -264,7 +266,5 @@ func (k *supervisor) restoreMaster(s *savedMaster) {
 	}
 	m.peer = newPeer(k.Server, conn, incoming{conn: conn, bytes: s.Unread, files: s.Files}, unsent)
 	k.peer = m.peer
-	if m.hello != nil {
-		k.arm(m)
-	}
+	k.arm(m)
 }

@@ -54,16 +54,19 @@ func (k *supervisor) stop(why string) {
 	if k.again != nil {
 		k.again.Stop()
 	}
-	if k.m != nil {
+	switch {
+	case k.m != nil:
 		k.stopMaster()
-	} else {
+	case k.mayLeave():
+		k.start(nil)
+	default:
 		k.endAll()
 	}
 }
 
-// stopMaster tells the master. One that has not said Hello is asked by a signal, which may end it at once, and told
-// when it says Hello; it has the time in which a master says that it is alive. A candidate that has not said Hello is
-// not waited for: nothing depends on it yet.
+// stopMaster tells the master, at its Hello when that has not come. Until then it is asked by a signal too, which may end
+// it at once, when there is nothing that it could stop. It has the time in which a master says that it is alive. A
+// candidate that has not said Hello is not waited for: nothing depends on it yet.
 func (k *supervisor) stopMaster() {
 	m := k.m
 	switch {
@@ -77,14 +80,15 @@ func (k *supervisor) stopMaster() {
 		m.told = true
 		m.peer.send(Event{Kind: EventStop, Why: k.stopping}, nil)
 		k.limitStop(m)
+	case k.mayLeave():
 	default:
 		_ = syscall.Kill(m.pid, syscall.SIGTERM)
-		k.arm(m)
 	}
 }
 
 // limitStop ends the stop of a master that says that it is alive and comes to no end. It has the grace times of all
-// that it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not known.
+// that it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not
+// known.
 func (k *supervisor) limitStop(m *master) {
 	limit := k.o.Stop
 	for _, h := range k.processes {
@@ -105,14 +109,27 @@ func (k *supervisor) limitStop(m *master) {
 
 // arm gives the master time to say that it is alive.
 func (k *supervisor) arm(m *master) {
-	if m.watch != nil {
-		m.watch.Stop()
+	m.silent = 0
+	if m.watch == nil {
+		k.listenTo(m)
 	}
-	m.watch = k.after(k.o.Alive, func() {
-		if k.m == m && k.helpers[m.pid] != nil {
-			k.logf("error", "the master has not said that it is alive for %s and is killed", k.o.Alive)
-			_ = syscall.Kill(m.pid, syscall.SIGKILL)
+}
+
+// silences is in how many parts the time is counted, one after the other: when this process could not run itself, that
+// counts as one, and what the master has said meanwhile is read in the next.
+const silences = 6
+
+func (k *supervisor) listenTo(m *master) {
+	m.watch = k.after(k.o.Alive/silences, func() {
+		if k.m != m || k.helpers[m.pid] == nil {
+			return
 		}
+		if m.silent++; m.silent <= silences {
+			k.listenTo(m)
+			return
+		}
+		k.logf("error", "the master has not said that it is alive for %s and is killed", k.o.Alive)
+		_ = syscall.Kill(m.pid, syscall.SIGKILL)
 	})
 }
 

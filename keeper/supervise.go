@@ -32,6 +32,8 @@ type supervisor struct {
 
 	stopping string // why everything is to stop; empty: it is not
 	stopped  bool   // the master has said that everything has ended
+	served   bool   // a master has said that it is alive, and none that everything has ended: it may have left something
+	last     bool   // one more master was started, only to stop everything in order
 	end      *shutdown
 	status   int // of this program
 
@@ -60,6 +62,7 @@ type master struct {
 	told    bool        // to stop
 	left    bool        // it ends to make place for a successor
 	watch   *time.Timer // kills it when it does not say that it is alive
+	silent  int         // parts of that time in which it did not
 	trial   *candidate  // nil: it is not tried
 	plain   bool        // of a version without a keeper
 	reason  string      // why it was killed as a candidate
@@ -73,8 +76,7 @@ func (k *supervisor) start(c *candidate) {
 		return
 	}
 	if k.stopping != "" {
-		k.endAll()
-		return
+		c, k.last = nil, true
 	}
 	m := &master{program: k.program, trial: c, started: time.Now()}
 	if c != nil {
@@ -164,6 +166,8 @@ func (k *supervisor) began(m *master, pid int, err error) {
 	k.readMaster(m)
 	if m.trial != nil {
 		k.tryOut(m)
+	} else {
+		k.arm(m)
 	}
 	if k.stopping != "" {
 		k.stopMaster()
@@ -177,105 +181,4 @@ func (k *supervisor) readMaster(m *master) {
 			r.start(func() { _ = r.pipe.Close() })
 		}
 	}
-}
-
-// masterEnded waits for its last words, of which one may be that it leaves.
-func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
-	_ = syscall.Kill(-m.pid, syscall.SIGKILL) // what it has started for itself
-	if m.watch != nil {
-		m.watch.Stop()
-	}
-	said := make(chan struct{})
-	var read, heard <-chan struct{} = said, said // nothing to wait for
-	close(said)
-	if m.peer != nil {
-		m.peer.dead = true // its number is free: /proc/<pid> may be another one's
-		read = m.peer.read
-	}
-	if m.plain {
-		heard = m.trial.heard
-	}
-	go func() { // ends after lastWords
-		limit := time.After(lastWords)
-		for _, c := range []<-chan struct{}{read, heard} {
-			select {
-			case <-c:
-			case <-limit:
-			}
-		}
-		k.post(func() { k.gone(m, status) })
-	}()
-	for _, r := range m.readers {
-		if r != nil {
-			time.AfterFunc(outputTimeout, func() { r.halt(); _ = r.pipe.Close() })
-		}
-	}
-}
-
-// lastWords is how long after the end of a master what it has said may still come.
-const lastWords = 200 * time.Millisecond
-
-// gone decides what follows a master.
-func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
-	if k.m == m {
-		k.m = nil
-	}
-	if k.peer == m.peer {
-		k.detach()
-	}
-	code, how := status.ExitStatus(), fmt.Sprintf("exit status %d", status.ExitStatus())
-	if status.Signaled() {
-		code, how = 128+int(status.Signal()), "signal "+status.Signal().String()
-	}
-	switch {
-	case k.stopped, k.stopping != "":
-		switch {
-		case k.stopped || m.plain:
-		case m.hello == nil && (status.Signaled() || code == 0): // by stopMaster: it had nothing to stop
-			code = 0
-		default:
-			k.logf("warning", "the master has ended (%s) before everything was stopped: it is stopped now", how)
-		}
-		k.finish(code)
-	case m.trial != nil && !m.trial.committed:
-		k.rejectedAs(m)
-	case m.plain, k.self:
-		k.logf("info", "the master has ended: %s", how)
-		k.finish(code)
-	case k.next != nil:
-		c := &candidate{Trial: *k.next}
-		k.next, k.failures = nil, 0
-		k.start(c)
-	case m.left:
-		k.failures = 0
-		k.start(nil)
-	case !m.alive && status.Exited() && len(k.processes) == 0:
-		k.finish(code)
-	default:
-		k.crashed(m, how)
-	}
-}
-
-// crashed starts the master again: at once, and later when it goes on crashing.
-func (k *supervisor) crashed(m *master, how string) {
-	if time.Since(m.started) >= k.o.Settled {
-		k.failures = 0
-	}
-	wait := backoff(k.failures)
-	k.failures++
-	k.logf("error", "the master has crashed (%s) and is started again in %s; %d processes run on", how, wait,
-		len(k.processes))
-	if wait == 0 {
-		k.start(nil)
-		return
-	}
-	k.again = k.after(wait, func() { k.start(nil) })
-}
-
-// backoff is how long to wait after a crash, with n crashes before it.
-func backoff(n int) time.Duration {
-	if n == 0 {
-		return 0
-	}
-	return min(100*time.Millisecond<<min(n-1, 10), 5*time.Second)
 }

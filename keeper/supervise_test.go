@@ -80,7 +80,7 @@ func TestMasterThatHangs(t *testing.T) {
 
 // Without a master the keeper stops everything itself; a stopped process is continued for it.
 func TestStopWithoutMaster(t *testing.T) {
-	r := newRig(t).run()
+	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=2s") })
 	polite := r.start("polite", "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.02; done")
 	deaf := r.start("deaf", "trap '' TERM; while :; do sleep 0.02; done")
 	eventually(t, "it runs", func() bool { return len(r.ask(command{Op: "tail", Handle: "polite"}).Lines) == 1 })

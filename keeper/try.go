@@ -50,11 +50,14 @@ func (k *supervisor) try(t *Trial) error {
 	case t == nil || !filepath.IsAbs(t.Candidate) || !filepath.IsAbs(t.Program) || t.Deadline <= 0:
 		return errors.New("try a candidate: absolute paths and a deadline are needed")
 	case k.stopping != "":
-		return errors.New("try a candidate: everything is being stopped")
+		return fmt.Errorf("try a candidate: everything is being stopped: %w", ErrStopping)
 	case t.Plain && len(k.processes) > 0:
 		return errors.New("try a candidate without a keeper: processes are held")
 	}
 	k.next, k.m.left, k.program = t, true, t.Program
+	if t.Plain { // everything was stopped for it
+		k.served = false
+	}
 	return nil
 }
 

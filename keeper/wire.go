@@ -102,7 +102,7 @@ type Hello struct {
 type Reply struct {
 	ID        uint64
 	Error     string    `json:",omitempty"`
-	Errno     int       `json:",omitempty"` // of execve(2), when that failed
+	Errno     int       `json:",omitempty"` // of the system call that failed, or ErrStopping
 	Processes []Process `json:",omitempty"` // OpHello; OpStart: one
 	Kept      []string  `json:",omitempty"` // OpHello: names of the descriptors that come with it
 	Rejected  string    `json:",omitempty"` // OpHello: why the candidate before this master was rejected

@@ -11,11 +11,13 @@ import (
 
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -137,6 +139,12 @@ func (c Config) Listen(workdir string) http.ServerConfig {
 		out.Address = "unix://" + s
 	}
 	return out
+}
+
+// ModeLeft returns the mode of the services that an earlier master of this boot has left in workdir, empty when there are
+// none or nobody can tell. It changes nothing there.
+func ModeLeft(workdir string) string {
+	return service.ModeLeft(filepath.Join(workdir, recordsFile), measure.BootID())
 }
 
 // Check validates the configuration and the application of the master in workdir and touches nothing.

@@ -62,9 +62,6 @@ type Options struct {
 	Lock     *os.File // of the working directory, as KeptLock of the keeper; nil: it is free
 	Rejected string   // why the candidate that was tried before this master was rejected
 
-	// Former is the engine of another mode, whose instances Keeper still holds: they are ended. nil: there is none
-	Former engine.Engine
-
 	// Ready is set in a candidate: it is called when the application has been started, and returns when this binary is
 	// the one that boots. An error means that this binary was rejected.
 	Ready     func(ctx context.Context) error
@@ -106,7 +103,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	}
 	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
 	m.services = service.New(service.Options{
-		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log, Former: opts.Former,
+		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log, Boot: measure.BootID(),
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{

@@ -62,15 +62,15 @@ func isReplica(s engine.Service, instance string) bool {
 
 // TakeOver goes on with what an earlier master left: instances that specs, the services of the application, want as
 // they were are adopted, all others are ended. It returns when the others have ended. The adopted services are there
-// before that, with their tokens; Start of each starts what is missing. It is called once, before Start. What another
-// engine left stays in the records, and is logged.
+// before that, with their tokens: Authenticate and Inspect answer, while StartInstance and StopInstance wait. Start of
+// each starts what is missing. It is called once, before Start. What another engine left stays in the records, and is
+// logged. When ctx ends before the records can be read, nothing has been touched.
 func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
-	left, err := m.opts.Records.Left()
+	left, err := m.readRecords(ctx)
 	if err != nil {
-		m.opts.Log.WithError(err).Warnf("cannot read which instances an earlier master left; some may still run")
+		return err
 	}
 	adopt, end, foreign := sortOut(left, m.opts.Engine.Name(), specs)
-	foreign, formerErr := m.endFormer(ctx, foreign)
 	if len(foreign) > 0 {
 		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
 		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
@@ -95,7 +95,7 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 	m.mu.Unlock()
 	keep := enginesOf(adopt)
 	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)
-	return errors.Join(formerErr, err, m.opts.Records.Reset(append(adopt, foreign...)))
+	return errors.Join(err, m.opts.Records.Reset(append(adopt, foreign...)))
 }
 
 func enginesOf(records []Record) []engine.Record {
@@ -109,7 +109,7 @@ func enginesOf(records []Record) []engine.Record {
 // newTakenOver returns a service whose instances are those of the records, as soon as reaped is closed.
 func newTakenOver(m *Manager, spec engine.Service, own []Record, reaped <-chan struct{}) *service {
 	s := newService(m, spec)
-	s.token, s.waiting = own[0].Token, true
+	s.token, s.waiting, s.reaped = own[0].Token, true, reaped
 	for _, r := range own {
 		i := newInstance(s.parts(), r, s.environ(r.Instance, r.Dynamic, r.Vars))
 		i.reaped = reaped
@@ -119,6 +119,22 @@ func newTakenOver(m *Manager, spec engine.Service, own []Record, reaped <-chan s
 		go i.supervise() // waited for by clear
 	}
 	return s
+}
+
+// settled waits until the engine has ended what nobody wants any more. Until then nothing of a service that was taken
+// over is started or stopped: what begins meanwhile would look to the engine as if an earlier master had left it.
+func (s *service) settled(ctx context.Context) error {
+	if s.reaped == nil {
+		return nil
+	}
+	select {
+	case <-s.reaped:
+		return nil
+	case <-s.ctx.Done():
+		return fmt.Errorf("service (%s) %w", s.spec.Name, ErrStopped)
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // resume waits until an instance that was taken over is adopted, or known to be gone. A dynamic one that is gone is
@@ -143,11 +159,17 @@ func (i *instance) takeOver() decision {
 	}
 	left := i.record()
 	running, err := i.adopt(left)
+	gone := errors.Is(err, engine.ErrGone)
 	switch {
-	case err == nil:
-	case !errors.Is(err, engine.ErrGone): // asked to stop
+	case err != nil && !gone: // asked to stop
 		i.tell(err)
 		return decision{}
+	case hasEnded(left) && (gone && i.knows(left) || !gone && isClosed(running.Done())):
+		return i.goOn(left)
+	case !gone:
+		i.runs(running, left.Began)
+		i.log.Infof("instance adopted")
+		return i.await(running)
 	case i.dynamic:
 		i.change(func(r *Record) { r.Status, r.Error = masterapi.StatusFailed, err.Error() })
 		i.log.Infof("dynamic instance of an earlier master is gone")
@@ -156,20 +178,30 @@ func (i *instance) takeOver() decision {
 	default:
 		return i.anew(left)
 	}
-	ended := isClosed(running.Done())
-	settled := ended && slices.Contains(
-		[]string{masterapi.StatusRestarting, masterapi.StatusFailed, masterapi.StatusExited}, left.Status)
-	if settled {
-		if left.Status != masterapi.StatusExited && left.Error != "" {
-			i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, left.Error))
-		}
-		i.tell(nil)
-		i.log.Infof("instance of an earlier master had ended already")
-		return decision{restart: left.Next != nil, after: i.remaining(left)}
+}
+
+// hasEnded tells whether the earlier master has decided what becomes of an instance that ended, or could not start.
+func hasEnded(left Record) bool {
+	settled := []string{masterapi.StatusRestarting, masterapi.StatusFailed, masterapi.StatusExited}
+	return slices.Contains(settled, left.Status)
+}
+
+// knows tells whether what the record says of an instance that is gone holds: since the machine was started anew, it
+// does not. Nobody has been told of a dynamic instance whose first start failed.
+func (i *instance) knows(left Record) bool {
+	return i.ofThisBoot(left) && (!i.dynamic || left.Restarts > 0)
+}
+
+func (i *instance) ofThisBoot(left Record) bool { return left.Boot != "" && left.Boot == i.parts.boot }
+
+// goOn goes on with an instance that had ended before this master took over.
+func (i *instance) goOn(left Record) decision {
+	if left.Status != masterapi.StatusExited && left.Error != "" {
+		i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, left.Error))
 	}
-	i.runs(running, left.Began)
-	i.log.Infof("instance adopted")
-	return i.await(running)
+	i.tell(nil)
+	i.log.Infof("instance of an earlier master had ended already")
+	return decision{restart: left.Next != nil, after: i.remaining(left)}
 }
 
 // adopt tries until the engine knows what became of the instance, or the instance is to stop.
@@ -201,16 +233,12 @@ func (i *instance) adopt(left Record) (engine.Instance, error) {
 	}
 }
 
-// anew begins again with an instance of which nothing is there. Its history goes on only if the end of the earlier
-// master explains that: it was starting, or waited for a start that is still to come. Otherwise the machine was started
-// anew, and everything begins anew.
+// anew begins again with an instance of which nothing is there. Its history goes on if the earlier master ended while
+// it was starting. Otherwise everything begins anew, as after a start of the machine.
 func (i *instance) anew(left Record) decision {
-	waits := left.Status == masterapi.StatusFailed && left.Next != nil && time.Until(*left.Next) > 0
-	if waits {
-		return decision{restart: true, after: i.remaining(left)}
-	}
+	starting := left.Status == masterapi.StatusStarting && i.ofThisBoot(left)
 	i.change(func(r *Record) {
-		if r.Status != masterapi.StatusStarting {
+		if !starting {
 			r.Restarts, r.Failures = 0, 0
 		}
 		r.Status, r.Error, r.Next = masterapi.StatusStarting, "", nil

@@ -173,6 +173,47 @@ func TestServiceThatCannotStartWaitsOn(t *testing.T) {
 	})
 }
 
+// What could not start at its last try has left nothing in the engine. It is neither forgotten nor begun anew: given up
+// it stays given up, and its restarts count on.
+func TestFailedStartsAreRemembered(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		limited := func(s *app.Service) { s.Restart.Retry.Max = 2 }
+		specs := []engine.Service{spec("a", 1, limited), spec("waits", 1), spec("f", 0, limited)}
+		b.boot(t, specs...)
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil))
+		for _, name := range []string{"a", "waits", "f.x"} {
+			b.fake.FailStart(name, errBoom)
+			b.fake.End(name, errBoom)
+		}
+		time.Sleep(5 * time.Second) // starts after 1 and 3 seconds; the next one of waits is after 7
+		for n := range 5 {
+			b.replace(t, specs...)
+			for service, name := range map[string]string{"a": "a", "f": "f.x"} {
+				i := b.instance(t, service, name)
+				require.Equal(t, masterapi.StatusFailed, i.Status, "%s, master %d", name, n)
+				require.Equal(t, "given up after 2 restarts: start: boom", i.Error)
+				require.Equal(t, 2, i.Restarts)
+				require.Equal(t, 3, b.fake.Starts(name))
+			}
+			require.Equal(t, "instance a: given up after 2 restarts: start: boom", b.Inspect()[0].Error)
+			require.Equal(t, 2, b.instance(t, "waits", "waits").Restarts)
+			require.Equal(t, 3, b.fake.Starts("waits"))
+		}
+		b.Leave()
+		time.Sleep(time.Hour) // no master runs, and the time for the next start passes
+		b.next()
+		require.NoError(t, b.TakeOver(t.Context(), specs))
+		synctest.Wait()
+		require.Equal(t, 4, b.fake.Starts("waits"))
+		require.Equal(t, 3, b.instance(t, "waits", "waits").Restarts)
+		require.Equal(t, 3, b.fake.Starts("a"))
+		time.Sleep(7 * time.Second) // the fourth failure in a row: 8 seconds, a tenth more or less
+		require.Equal(t, 4, b.fake.Starts("waits"))
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 5, b.fake.Starts("waits"))
+	})
+}
+
 // After a start of the machine everything begins anew, also what had been given up. Dynamic instances are gone.
 func TestReboot(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
@@ -186,6 +227,7 @@ func TestReboot(t *testing.T) {
 		require.Equal(t, 1, b.instance(t, "a", "a").Restarts)
 		b.Leave()
 		b.fake.Reboot()
+		b.booted = "another"
 		b.next()
 		b.boot(t, specs...)
 		require.Equal(t, []string{"a", "once"}, b.fake.Running())

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -63,5 +64,26 @@ func (m *Manager) measure(ctx context.Context) map[*instance]usage {
 		}
 	}
 	wg.Wait()
+	return out
+}
+
+// view returns what inspect shows.
+func (i *instance) view() masterapi.Instance {
+	i.mu.Lock()
+	out := masterapi.Instance{
+		Name: i.name, Status: i.rec.Status, StartTime: i.rec.Began, Restarts: i.rec.Restarts, Error: i.rec.Error,
+		Reported: maps.Clone(i.reported),
+	}
+	current := i.current
+	if i.rec.Status == masterapi.StatusRunning {
+		out.Process, out.Container = i.rec.Process, i.rec.Container
+	}
+	i.mu.Unlock()
+	if current != nil { // not under mu: the engine may take a while
+		out.Warnings = current.Warnings()
+		if out.Status != masterapi.StatusRunning {
+			out.Output = current.Output()
+		}
+	}
 	return out
 }

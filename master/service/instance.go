@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -38,8 +37,10 @@ type instance struct {
 
 	ctx    context.Context // ends when the instance is to stop
 	cancel context.CancelFunc
-	first  chan error    // buffered: the outcome of the first start, or of the adoption
+	first  chan struct{} // closed after the first start, or the adoption
 	done   chan struct{} // closed when supervise has returned
+
+	firstErr error // how that went; written before first is closed
 
 	mu       sync.Mutex      // guards what follows
 	reaped   <-chan struct{} // of an instance that is to be adopted: closed when that can be tried. Then nil
@@ -55,6 +56,7 @@ type parts struct {
 	discard func(context.Context, engine.Record) error    // engine.Engine.Discard
 	failed  func(reason string)                           // told why an instance has ended
 	records *Records
+	boot    string     // Options.Boot
 	log     log.Logger // of the service
 }
 
@@ -62,7 +64,7 @@ type parts struct {
 func newInstance(p parts, rec Record, env map[string]string) *instance {
 	i := &instance{
 		parts: p, name: rec.Instance, dynamic: rec.Dynamic, env: env, rec: rec,
-		log: p.log.WithField(log.KeyInstance, rec.Instance), first: make(chan error, 1), done: make(chan struct{}),
+		log: p.log.WithField(log.KeyInstance, rec.Instance), first: make(chan struct{}), done: make(chan struct{}),
 	}
 	i.ctx, i.cancel = context.WithCancel(context.Background())
 	return i
@@ -100,6 +102,7 @@ func (i *instance) leave() { i.cancel() }
 func (i *instance) supervise() {
 	defer close(i.done)
 	defer i.cancel()
+	defer func() { i.tell(fmt.Errorf("instance (%s) %w", i.name, ErrStopped)) }() // when nothing has begun
 	d := decision{restart: true}
 	if i.reaped != nil { // nobody else writes it before supervise does
 		d = i.takeOver()
@@ -121,11 +124,11 @@ func (i *instance) pause(d time.Duration) bool {
 	}
 }
 
-// tell says how the first start went. Only the first start is waited for.
+// tell says how the first start went; later ones are not told. supervise alone calls it.
 func (i *instance) tell(err error) {
-	select {
-	case i.first <- err:
-	default:
+	if !isClosed(i.first) {
+		i.firstErr = err
+		close(i.first)
 	}
 }
 
@@ -176,7 +179,9 @@ func (i *instance) start() (engine.Instance, error) {
 		if r.Status != masterapi.StatusStarting {
 			r.Restarts++
 		}
-		r.Record = engine.Record{Engine: r.Engine, Service: r.Service, Instance: r.Instance, Handle: newToken()}
+		r.Record = engine.Record{
+			Engine: r.Engine, Service: r.Service, Instance: r.Instance, Handle: newToken(), Boot: i.parts.boot,
+		}
 		r.Status, r.Next = masterapi.StatusStarting, nil
 	})
 	if errors.Is(err, errLeft) { // nobody would find what is started now
@@ -272,25 +277,4 @@ func (i *instance) record() Record {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.rec
-}
-
-// view returns what inspect shows.
-func (i *instance) view() masterapi.Instance {
-	i.mu.Lock()
-	out := masterapi.Instance{
-		Name: i.name, Status: i.rec.Status, StartTime: i.rec.Began, Restarts: i.rec.Restarts, Error: i.rec.Error,
-		Reported: maps.Clone(i.reported),
-	}
-	current := i.current
-	if i.rec.Status == masterapi.StatusRunning {
-		out.Process, out.Container = i.rec.Process, i.rec.Container
-	}
-	i.mu.Unlock()
-	if current != nil { // not under mu: the engine may take a while
-		out.Warnings = current.Warnings()
-		if out.Status != masterapi.StatusRunning {
-			out.Output = current.Output()
-		}
-	}
-	return out
 }

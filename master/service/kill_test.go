@@ -37,7 +37,10 @@ func (k *killer) arm(effects int) { k.mu.Lock(); defer k.mu.Unlock(); k.left = e
 
 func (k *killer) dead() bool { k.mu.Lock(); defer k.mu.Unlock(); return k.left == 0 }
 
-func (k *killer) at(string) error {
+func (k *killer) at(op string) error {
+	if op == "reap" || op == "reaped" { // what others do meanwhile comes here
+		time.Sleep(time.Second)
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.left > 0 {
@@ -134,6 +137,47 @@ func (m *model) act(t *testing.T) {
 	synctest.Wait()
 }
 
+// overlap calls the next master, as soon as it answers: while it takes over. Answers are waited for by answered.
+func (m *model) overlap(t *testing.T) (answered func()) {
+	api, names := m.Manager, m.random.Perm(4)[:m.random.IntN(4)]
+	stops, errs := make([]bool, len(names)), make([]error, len(names))
+	if crashed := "many.i2"; m.random.IntN(3) == 0 {
+		m.touched[crashed] = true
+		m.fake.End(crashed, errBoom)
+	}
+	var calls sync.WaitGroup
+	for n, number := range names {
+		name := fmt.Sprintf("f.%d", number)
+		m.touched[name] = true
+		stops[n] = m.random.IntN(2) == 0
+		calls.Go(func() {
+			<-api.Known()
+			if stops[n] {
+				errs[n] = api.StopInstance(t.Context(), "f", name)
+			} else {
+				errs[n] = api.StartInstance(t.Context(), "f", name, nil)
+			}
+		})
+	}
+	return func() {
+		calls.Wait()
+		for n, number := range names {
+			name := fmt.Sprintf("f.%d", number)
+			switch done := errs[n] == nil && !m.killer.dead(); {
+			case !stops[n] && done:
+				m.dynamic[name] = true
+			case !stops[n]: // what was there has been replaced, or not
+				delete(m.dynamic, name)
+			case done:
+				require.NotContains(t, m.fake.Records(), name)
+				fallthrough
+			default:
+				delete(m.dynamic, name)
+			}
+		}
+	}
+}
+
 // restart lets masters take over until one is not killed meanwhile, and checks what it finds.
 func (m *model) restart(t *testing.T) {
 	before := m.fake.Records()
@@ -141,6 +185,7 @@ func (m *model) restart(t *testing.T) {
 		m.Leave()
 		m.next()
 		m.killer.arm(1 + m.random.IntN(60))
+		answered := m.overlap(t)
 		err := m.TakeOver(t.Context(), m.specs())
 		for _, s := range m.specs() {
 			// a killed master adopts nothing
@@ -148,6 +193,7 @@ func (m *model) restart(t *testing.T) {
 			err = errors.Join(err, m.Start(bounded, s))
 			cancel()
 		}
+		answered()
 		if !m.killer.dead() {
 			require.NoError(t, err)
 			break
@@ -189,6 +235,7 @@ func (m *model) restart(t *testing.T) {
 }
 
 // A hundred masters are killed at random effects: writes of the records, starts, stops, adoptions, before or after.
+// Others call them meanwhile, also while they take over.
 // What was not to be ended runs on, nothing runs twice, nothing is forgotten.
 func TestKilledAtRandomPoints(t *testing.T) {
 	for seed := range uint64(10) { // ten kills each

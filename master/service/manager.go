@@ -43,8 +43,10 @@ type Options struct {
 	Env     map[string]string // system variables that are the same for every instance
 	Grace   time.Duration     // between asking an instance to end and killing it, of services without their own
 	Log     log.Logger
-	// Former is the engine of another mode, whose instances the keeper still holds: TakeOver ends them. nil: none
-	Former engine.Engine
+	Boot    string // identifies this boot of the machine; empty: not known
+	// Reading is how long Records are tried to be read. Without them every service is ended and started anew, which no
+	// passing trouble of the machine is worth; but a device without a master is worse. 0: a minute
+	Reading time.Duration
 }
 
 // Manager holds the running services. Its methods may be called from any goroutine.

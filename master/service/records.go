@@ -25,8 +25,8 @@ type Record struct {
 	Dynamic bool              `json:"dynamic,omitempty"`
 	Vars    map[string]string `json:"vars,omitempty"` // of the request of a dynamic start
 
-	// Stopping is of a dynamic instance that somebody has asked to stop, or whose caller went away during the start: nobody
-	// asks again when the master is killed meanwhile.
+	// Stopping is of a dynamic instance that somebody has asked to stop, or whose caller went away during the start:
+	// nobody asks again when the master is killed meanwhile.
 	Stopping bool `json:"stopping,omitempty"`
 
 	Status   string     `json:"status,omitempty"`   // masterapi.Status…; starting: perhaps nothing of it is there
@@ -66,13 +66,21 @@ func NewRecords(path string, disk file.Disk, l log.Logger) *Records {
 	}}
 }
 
-// Left reads what an earlier master wrote. The records are usable also after an error: state.ErrDamaged when the file
-// has been moved aside.
+// Left reads what an earlier master wrote, which stays in the file until Reset. Errors: state.ErrDamaged when the file
+// has been moved aside, state.ErrNewer; after any other one it may be called again.
 func (r *Records) Left() ([]Record, error) {
 	left, err := r.file.Load()
-	err = errors.Join(err, r.file.Tidy())
+	if tidy := r.file.Tidy(); tidy != nil {
+		r.file.Log.WithError(tidy).Warnf("what an interrupted write has left stays; the next start tries again")
+	}
 	// A master from before the file had a version takes its first line for a record, and writes that again.
-	return slices.DeleteFunc(left, func(rec Record) bool { return rec.Engine == "" }), err
+	left = slices.DeleteFunc(left, func(rec Record) bool { return rec.Engine == "" })
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rec := range left {
+		r.all[rec.key()] = rec
+	}
+	return left, err
 }
 
 // put writes the record of an instance, in place of the one before. errLeft: freeze was called.

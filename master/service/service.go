@@ -26,6 +26,7 @@ type service struct {
 	spec   engine.Service
 	digest string // of spec
 	token  string
+	reaped <-chan struct{} // of a service that was taken over: closed when starts and stops may begin; nil: they may
 
 	ctx    context.Context // ends when the service is to stop: no start begins or goes on
 	cancel context.CancelFunc
@@ -69,6 +70,9 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 // start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic
 // instance that cannot start is removed, since its caller decides what to do; a replica stays and is tried again.
 func (s *service) start(ctx context.Context, name string, dynamic bool, vars map[string]string) error {
+	if err := s.settled(ctx); err != nil {
+		return err
+	}
 	sl, release, err := s.acquire(ctx, name, true)
 	if err != nil {
 		return err
@@ -109,8 +113,8 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 // begun waits for the first start, or the adoption, of an instance. ErrStopped: the service is being stopped.
 func (s *service) begun(ctx context.Context, i *instance) error {
 	select {
-	case err := <-i.first:
-		return err
+	case <-i.first:
+		return i.firstErr
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.ctx.Done():
@@ -134,7 +138,7 @@ func (s *service) environ(name string, dynamic bool, vars map[string]string) map
 func (s *service) parts() parts {
 	return parts{
 		restart: s.spec.Restart, sandbox: s.sandbox, discard: s.m.opts.Engine.Discard, failed: s.failed,
-		records: s.m.opts.Records, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
+		records: s.m.opts.Records, boot: s.m.opts.Boot, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
 	}
 }
 
@@ -163,6 +167,9 @@ func (s *service) leave(ctx context.Context) {
 
 // stop ends the instance with that name.
 func (s *service) stop(ctx context.Context, name string) error {
+	if err := s.settled(ctx); err != nil {
+		return err
+	}
 	sl, release, err := s.acquire(ctx, name, false)
 	if errors.Is(err, ErrNotFound) {
 		return nil // what is wanted

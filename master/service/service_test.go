@@ -32,6 +32,7 @@ type bench struct {
 	fake    *enginetest.Fake
 	records string
 	disk    file.Disk
+	booted  string // identifies the boot of the machine
 }
 
 // manager makes the manager of a new master.
@@ -41,6 +42,7 @@ func (b *bench) manager() {
 		Records: service.NewRecords(b.records, b.disk, log.Discard()),
 		Grace:   30 * time.Second,
 		Log:     log.Discard(),
+		Boot:    b.booted,
 		Env:     map[string]string{masterapi.EnvServiceMode: "native"},
 	})
 }
@@ -54,7 +56,7 @@ func (b *bench) next() {
 func bubble(t *testing.T, test func(t *testing.T, b *bench)) {
 	path := filepath.Join(t.TempDir(), "run", "instances.json")
 	synctest.Test(t, func(t *testing.T) {
-		b := &bench{fake: enginetest.NewFake(), records: path, disk: file.OS}
+		b := &bench{fake: enginetest.NewFake(), records: path, disk: file.OS, booted: "never"} // as the fake's records say
 		b.manager()
 		t.Cleanup(func() { b.Leave() }) // after a failure: goroutines that stay would end the whole run (synctest)
 		test(t, b)

@@ -89,7 +89,7 @@ type process struct {
 func newProcess(opts Options) *process {
 	p := &process{fake: enginetest.NewFake(), ended: make(chan struct{})}
 	services := service.New(service.Options{
-		Engine: p.fake, Grace: time.Second, Log: opts.Log,
+		Engine: p.fake, Grace: time.Second, Log: opts.Log, Reading: time.Millisecond,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, "var/run/baetyl/instances.json"), opts.Disk, opts.Log),
 	})
 	a := application.Options{Engine: p.fake, Services: services, Log: opts.Log}

@@ -36,9 +36,13 @@ func (f files) backup() string { return filepath.Join(f.workdir, backupFile) }
 // before the next begins. running is what the application that runs was read from. After an error the old file is in
 // its place again if restored says so.
 func (f files) swap(data, running []byte) (restored bool, err error) {
-	if err = f.keep(running); err == nil {
+	mode, err := f.mode()
+	if err == nil {
+		err = f.keep(running, mode)
+	}
+	if err == nil {
 		fault.At("backup written")
-		err = f.disk.WriteAtomic(f.app(), data, 0o644)
+		err = f.disk.WriteAtomic(f.app(), data, mode)
 	}
 	if err != nil {
 		restored, undo := f.putBack()
@@ -48,9 +52,22 @@ func (f files) swap(data, running []byte) (restored bool, err error) {
 	return false, nil
 }
 
+// mode is the mode of the application's files: whoever wrote the one that is there has decided who reads it. A new one
+// is not for all, since the environment of services may hold secrets.
+func (f files) mode() (fs.FileMode, error) {
+	info, err := f.disk.Stat(f.app())
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0o640, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return info.Mode().Perm(), nil
+}
+
 // keep writes the backup. A whole backup that exists already is kept: an earlier update could not put it back, perhaps
 // because the disk was full.
-func (f files) keep(running []byte) error {
+func (f files) keep(running []byte, mode fs.FileMode) error {
 	if state, err := f.backupState(); err != nil || state == backupWhole {
 		return err
 	}
@@ -62,12 +79,12 @@ func (f files) keep(running []byte) error {
 		return err
 	}
 	if _, err := app.Parse(f.app(), old); err != nil { // kept for whoever wrote it, and never put back
-		if err := f.disk.WriteAtomic(f.app()+damaged, old, 0o644); err != nil {
+		if err := f.disk.WriteAtomic(f.app()+damaged, old, mode); err != nil {
 			return err
 		}
 		old = running
 	}
-	return f.disk.WriteAtomic(f.backup(), old, 0o644) // an empty one: there was no application
+	return f.disk.WriteAtomic(f.backup(), old, mode) // an empty one: there was no application
 }
 
 // commit makes the new application the one that boots. Once it is committed an error only says that a power cut now

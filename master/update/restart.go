@@ -17,7 +17,7 @@ func (u *Updater) start(ctx context.Context) error {
 	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}
-	c, data, err := u.toStart()
+	c, data, err := u.toStart(ctx.Err() != nil)
 	u.app.Note(err)
 	u.app.Start(ctx, c, data)
 	committed := false
@@ -31,7 +31,9 @@ func (u *Updater) start(ctx context.Context) error {
 		}
 	}
 	if ctx.Err() != nil && !committed {
-		u.uncount()
+		if u.opts.Ready != nil && !u.opts.HasParent { // a parent of a version before does so itself
+			u.uncount()
+		}
 		return nil
 	}
 	u.settle(committed)
@@ -40,10 +42,10 @@ func (u *Updater) start(ctx context.Context) error {
 
 // toStart returns the application to start, and what is wrong with the one on disk. When that cannot be read, and an
 // earlier master has crashed, it is the one that ran: services that run are not ended by a file. They go on until there
-// is another file, or an update.
-func (u *Updater) toStart() (c *app.Config, data []byte, err error) {
+// is another file, or an update. ending tells that this process ends at once.
+func (u *Updater) toStart(ending bool) (c *app.Config, data []byte, err error) {
 	c = &app.Config{}
-	if err = u.recover(u.opts.Ready != nil); err == nil {
+	if err = u.recover(u.opts.Ready != nil || ending); err == nil {
 		c, data, err = u.files.load(u.files.app())
 	}
 	if err == nil && data != nil {
@@ -63,8 +65,9 @@ func (u *Updater) toStart() (c *app.Config, data []byte, err error) {
 const unknownOutcome = "cannot read what the last update left on disk; the master starts with what is readable"
 
 // recover takes the steps of the table restarts until the application can be started. An error means that it must not
-// be started, since application.yml may be the old or the new one.
-func (d disk) recover(candidate bool) error {
+// be started, since application.yml may be the old or the new one. others tells that another process decides about a
+// new master: this one is that, or ends at once.
+func (d disk) recover(others bool) error {
 	for range restarts { // no way through the table is longer
 		f, state, err := d.readState()
 		if err != nil {
@@ -74,7 +77,7 @@ func (d disk) recover(candidate bool) error {
 		switch {
 		case do == nothing || do == end || do == forget:
 			return nil
-		case candidate && (do == try || do == giveUp || do == discard): // others decide about this process
+		case others && (do == try || do == giveUp || do == discard):
 			return nil
 		}
 		d.log.WithField("state", string(state)).Warnf("the last update was interrupted; recovery: %s", do)

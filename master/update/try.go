@@ -76,10 +76,11 @@ func (u *Updater) renew(ctx context.Context, a accepted) (leave bool) {
 }
 
 // handOver counts a start of the candidate and lets the keeper try it; an error says why it is to be rejected. stop
-// ends all services: one of a version before would start each a second time, and not know of those that run.
+// ends all services: one of a version before would start each a second time, and not know of those that run. When ctx
+// ends first, or the keeper stops everything, that says nothing about the candidate: the next start tries it.
 func (u *Updater) handOver(ctx context.Context, a ota.Update, stop func() error) (leave bool, err error) {
 	hasKeeper, err := u.program.HasKeeper(ctx)
-	if ctx.Err() != nil { // asked to end: that says nothing about the candidate
+	if ctx.Err() != nil {
 		return false, nil
 	}
 	if err != nil {
@@ -103,6 +104,11 @@ func (u *Updater) handOver(ctx context.Context, a ota.Update, stop func() error)
 		Candidate: u.program.Candidate(), Program: u.program.Path, Plain: !hasKeeper,
 		Deadline: times.deadline, Healthy: times.healthy,
 	})
+	if errors.Is(err, keeper.ErrStopping) {
+		u.uncount()
+		<-ctx.Done() // what the keeper says next
+		return false, nil
+	}
 	return err == nil, err
 }
 
@@ -113,12 +119,8 @@ func (u *Updater) reject(a ota.Update, cause error) {
 	}
 }
 
-// uncount takes back that this candidate was started: it was asked to end, which says nothing about it. A parent of a
-// version before does so itself.
+// uncount takes back that the candidate was started.
 func (u *Updater) uncount() {
-	if u.opts.Ready == nil || u.opts.HasParent {
-		return
-	}
 	f, state, err := u.readState()
 	if err == nil && (state == MasterTried || state == MasterExhausted) {
 		f.update.Starts--

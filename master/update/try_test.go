@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -15,12 +16,16 @@ import (
 
 // fakeKeeper takes candidates and runs none.
 type fakeKeeper struct {
-	err   error // that Try returns
+	err   error  // that Try returns
+	then  func() // that Try calls; nil: nothing
 	tried []keeper.Trial
 }
 
 func (k *fakeKeeper) Try(t keeper.Trial) error {
 	k.tried = append(k.tried, t)
+	if k.then != nil {
+		k.then()
+	}
 	return k.err
 }
 
@@ -116,6 +121,48 @@ func TestKeeperRefuses(t *testing.T) {
 			require.NoError(t, p.end())
 		})
 	}
+}
+
+// A signal that comes before the keeper has taken the candidate says nothing about it: the next start tries it.
+func TestSignalBeforeTry(t *testing.T) {
+	for name, atTry := range map[string]bool{"when the keeper is asked": true, "before": false} {
+		t.Run(name, func(t *testing.T) {
+			d, k := pending(t, 2, kept)
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			if atTry { // the master hears of the signal a moment later
+				k.err, k.then = keeper.ErrStopping, func() { time.AfterFunc(50*time.Millisecond, cancel) }
+			} else {
+				cancel()
+			}
+			leave, err := d.updater().Run(ctx)
+			require.NoError(t, err)
+			require.False(t, leave)
+			require.FileExists(t, d.program.Candidate())
+			require.Equal(t, MasterTried, d.state())
+			f, _, err := d.readState()
+			require.NoError(t, err)
+			require.Equal(t, 2, f.update.Starts)
+			k.err, k.then = nil, nil
+			require.True(t, d.updater().resume(t.Context()))
+		})
+	}
+	t.Run("with services", func(t *testing.T) {
+		d := newDevice(t)
+		d.write(d.files.app(), "version: before\nservices: [{name: a, image: i, replica: 1}]\n")
+		d.write(filepath.Join(d.opts.Workdir, "var/db/baetyl/next"), kept)
+		asked := make(chan struct{})
+		d.opts.Keeper = &fakeKeeper{err: keeper.ErrStopping, then: func() { close(asked) }}
+		p := d.run()
+		p.idle()
+		require.NoError(t, p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "var/db/baetyl/next"}))
+		<-asked
+		require.NoError(t, p.end())
+		require.FileExists(t, d.program.Candidate())
+		f, _, err := d.readState()
+		require.NoError(t, err)
+		require.Zero(t, f.update.Starts)
+	})
 }
 
 // A candidate that is asked to end before it is the program does not count.

@@ -20,11 +20,19 @@ func main() {
 	rounds := flag.Int("rounds", 1, "measurements of each figure, broker after broker; the median counts")
 	site := flag.String("functions", "", "folder of an installed baetyl: compare functions, not brokers")
 	images := flag.String("images", "", "with -functions: run them in containers of the images that begin so")
+	examples := flag.String("starts", "", "NAME=PREFIX of installed examples: compare how long they take to start")
 	relayAt := flag.String("relay", "", "address: be the bare relay, not the benchmark")
 	flag.Parse()
 	if *relayAt != "" {
 		fmt.Fprintln(os.Stderr, relay(*relayAt))
 		os.Exit(1)
+	}
+	if *examples != "" {
+		if err := starts(*examples, *rounds); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
 	}
 	if *site != "" {
 		if err := functions(*site, *images, *d); err != nil {

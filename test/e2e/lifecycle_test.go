@@ -14,35 +14,6 @@ import (
 	"time"
 )
 
-// Ctrl-C stops every service within the grace time and leaves no process, socket or service directory behind.
-func TestCtrlCLeavesNothingBehind(t *testing.T) {
-	s := newSystem(t)
-	answering(t)
-	s.replace(timerFile, "interval: 10s", "interval: 200ms")
-	s.start()
-	s.subscribe("t/py3hi").wait("t/py3hi") // now function instances run too
-	started := time.Now()
-	if code := s.interrupt(); code != 0 {
-		t.Errorf("the master ended with exit code %d", code)
-	}
-	if took := time.Since(started); took > 10*time.Second {
-		t.Errorf("stopping took %v", took)
-	}
-	if left := s.processes(); len(left) != 0 {
-		t.Errorf("processes are left: %v", left)
-	}
-	for _, name := range []string{"var/run/baetyl.sock", "var/run/baetyl/services"} {
-		entries, _ := os.ReadDir(s.path(name))
-		info, err := os.Lstat(s.path(name))
-		if err == nil && (!info.IsDir() || len(entries) > 0) {
-			t.Errorf("%s is left: %v", name, entries)
-		}
-	}
-	// It starts again.
-	s.start()
-	s.subscribe("t/topic").wait("t/topic")
-}
-
 // A second master in the same folder ends with an error and touches nothing of the first.
 func TestSecondMasterIsRefused(t *testing.T) {
 	s := newSystem(t).withoutTimer().start()
@@ -119,33 +90,6 @@ func (s *system) whole(since time.Time) {
 	}
 }
 
-// roots leaves out the processes whose parent is in the list too: an instance may have children.
-func roots(all []process) []process {
-	in := map[int]bool{}
-	for _, p := range all {
-		in[p.pid] = true
-	}
-	var out []process
-	for _, p := range all {
-		if !in[parent(p.pid)] {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func parent(pid int) int {
-	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(data), ") ")
-	var state string
-	var ppid int
-	fmt.Sscan(rest, &state, &ppid)
-	return ppid
-}
-
 func contains(list []string, one string) bool {
 	for _, e := range list {
 		if e == one {
@@ -171,15 +115,6 @@ func TestKill9(t *testing.T) {
 		s.eventually("the killed process is gone", func() error { return gone(victims[0].pid) })
 		s.whole(since)
 	}
-}
-
-// gone returns an error while the process exists.
-func gone(pid int) error {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-	if err != nil || strings.Contains(string(stat), ") Z ") {
-		return nil
-	}
-	return fmt.Errorf("%d still runs", pid)
 }
 
 // A process that the master did not start is never stopped, here one that works below the same folder.

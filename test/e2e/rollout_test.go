@@ -101,8 +101,7 @@ func TestMasterRollout(t *testing.T) {
 	s := newSystem(t)
 	c := s.startCloud()
 	next := filepath.Join(t.TempDir(), "baetyl")
-	must(t, run([]string{"CGO_ENABLED=0"}, "go", "build", "-tags", "grpcnotrace,nethttpomithttp2",
-		"-ldflags", "-X github.com/baetyl/baetyl/cmd.Version=next", "-o", next, "."))
+	buildMaster(t, "next", next)
 	const answers = "#!/bin/sh\n[ \"$1\" = check ] && exec echo 'OK!'\n[ \"$1\" = version ] && exec echo "
 	bad, plain := filepath.Join(t.TempDir(), "baetyl"), filepath.Join(t.TempDir(), "baetyl")
 	must(t, os.WriteFile(bad, []byte(answers+"'Keeper: 1'\n"), 0o755))

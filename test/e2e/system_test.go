@@ -12,13 +12,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -47,8 +45,15 @@ func newSystem(t *testing.T) *system {
 	t.Helper()
 	base := filepath.Join(root, "output", "e")
 	must(t, os.MkdirAll(base, 0o755))
+	return newSystemIn(t, base)
+}
+
+// newSystemIn is newSystem in a new folder in base.
+func newSystemIn(t *testing.T, base string) *system {
+	t.Helper()
 	dir, err := os.MkdirTemp(base, "")
 	must(t, err)
+	must(t, os.Chmod(dir, 0o755)) // as an installed folder is
 	copyInstalled(t, dir)
 	s := &system{t: t, dir: dir, port: freePorts(t, "1883", "8883", "8080", "8884")}
 	t.Cleanup(s.cleanUp)
@@ -64,12 +69,12 @@ func newSystem(t *testing.T) *system {
 	return s
 }
 
-// copyInstalled copies the installed example to dir. The programs and packages are hard links: a package with its venv
-// is large, and nothing writes into it. Files of a volume that is given to a service must not be, since the master
-// leaves files alone that have a second name.
+// copyInstalled copies the installed example to dir. The programs and packages are hard links where that is possible: a
+// package with its venv is large, and nothing writes into it. Files of a volume that is given to a service must not be,
+// since the master leaves files alone that have a second name.
 func copyInstalled(t *testing.T, dir string) {
 	t.Helper()
-	const script = `cp -al "$1/." "$2" && cd "$1" && find . -type f \
+	const script = `{ cp -al "$1/." "$2" 2>/dev/null || cp -a "$1/." "$2"; } && cd "$1" && find . -type f \
 		! -path './bin/*' ! -path './var/db/baetyl/baetyl-*' -exec cp -p --parents --remove-destination -t "$2" {} +`
 	if out, err := exec.Command("sh", "-c", script, "sh", prefix, dir).CombinedOutput(); err != nil {
 		t.Fatalf("copy %s: %v\n%s", prefix, err, out)
@@ -211,10 +216,16 @@ func (s *system) start() *system {
 // startMaster runs `bin/baetyl start` as a shell does: in a process group of its own, which Ctrl-C goes to.
 func (s *system) startMaster() {
 	s.t.Helper()
+	s.startAs(s.path("bin/baetyl"), "start")
+}
+
+// startAs starts the system by another command, which runs `bin/baetyl start` as itself.
+func (s *system) startAs(name string, args ...string) {
+	s.t.Helper()
 	console, err := os.OpenFile(s.path("console.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	must(s.t, err)
 	defer console.Close()
-	s.cmd = exec.Command(s.path("bin/baetyl"), "start")
+	s.cmd = exec.Command(name, args...)
 	s.cmd.Dir = s.dir
 	s.cmd.Stdout, s.cmd.Stderr = console, console
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -243,62 +254,23 @@ func (s *system) waitHub() {
 	})
 }
 
-// interrupt is Ctrl-C: SIGINT to the foreground process group. It waits until the master has ended and returns its
+// interrupt is Ctrl-C: SIGINT to the foreground process group. It waits until the keeper has ended and returns its
 // exit code.
 func (s *system) interrupt() int {
 	s.t.Helper()
-	must(s.t, syscall.Kill(-s.cmd.Process.Pid, syscall.SIGINT))
+	return s.stop(-s.cmd.Process.Pid, syscall.SIGINT)
+}
+
+// stop sends a signal that stops everything, waits until the keeper has ended and returns its exit code.
+func (s *system) stop(pid int, sig syscall.Signal) int {
+	s.t.Helper()
+	must(s.t, syscall.Kill(pid, sig))
 	select {
 	case <-s.ended:
 	case <-time.After(waitLimit):
-		s.t.Fatalf("the master has not ended %v after Ctrl-C", waitLimit)
+		s.t.Fatalf("the keeper has not ended %v after %v", waitLimit, sig)
 	}
 	return s.cmd.ProcessState.ExitCode()
-}
-
-// master is the process id of the master: the child of the keeper that is called so. It waits until there is one.
-func (s *system) master() int {
-	s.t.Helper()
-	var pid int
-	s.eventually("a master runs", func() error {
-		for _, child := range children(s.cmd.Process.Pid) {
-			args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", child))
-			if strings.HasPrefix(string(args), keeper.MasterName+"\x00") {
-				pid = child
-				return nil
-			}
-		}
-		return errors.New("none")
-	})
-	return pid
-}
-
-// children are the process ids of the children of a process, also of those that its other threads have started.
-func children(pid int) (out []int) {
-	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
-	for _, list := range lists {
-		data, _ := os.ReadFile(list)
-		for _, word := range strings.Fields(string(data)) {
-			child, _ := strconv.Atoi(word)
-			out = append(out, child)
-		}
-	}
-	return out
-}
-
-// killMaster is kill -9 of the master alone: the keeper starts another one.
-func (s *system) killMaster() {
-	s.t.Helper()
-	pid := s.master()
-	must(s.t, syscall.Kill(pid, syscall.SIGKILL))
-	s.eventually("the killed master is gone", func() error { return gone(pid) })
-}
-
-// killKeeper is kill -9 of the keeper, with which the master and native services end.
-func (s *system) killKeeper() {
-	s.t.Helper()
-	must(s.t, s.cmd.Process.Kill())
-	<-s.ended
 }
 
 func (s *system) running() bool {
@@ -328,70 +300,6 @@ func (s *system) cleanUp() {
 		syscall.Kill(p.pid, syscall.SIGKILL)
 	}
 	os.RemoveAll(s.dir)
-}
-
-// process is a running process of the system; in docker mode the first one of a container.
-type process struct {
-	pid     int
-	name    string // of its program; in docker mode of the container
-	service string
-	args    string
-}
-
-// processes lists what runs of the services: containers, or processes that work in the folders of services.
-func (s *system) processes() []process {
-	if mode == masterapi.ModeDocker {
-		return s.containers()
-	}
-	services := s.path("var/run/baetyl/services") + "/"
-	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
-	var out []process
-	for _, link := range links {
-		cwd, err := os.Readlink(link)
-		if err != nil || !strings.HasPrefix(cwd, services) {
-			continue
-		}
-		proc := filepath.Dir(link)
-		if stat, err := os.ReadFile(proc + "/stat"); err != nil || strings.Contains(string(stat), ") Z ") {
-			continue
-		}
-		pid, _ := strconv.Atoi(filepath.Base(proc))
-		name, _ := os.ReadFile(proc + "/comm")
-		args, _ := os.ReadFile(proc + "/cmdline")
-		service, _, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(cwd, services), " (deleted)"), "/")
-		out = append(out, process{
-			pid:     pid,
-			name:    strings.TrimSpace(string(name)),
-			service: service,
-			args:    strings.ReplaceAll(string(args), "\x00", " "),
-		})
-	}
-	return out
-}
-
-func (s *system) processesOf(service string) []process {
-	var out []process
-	for _, p := range s.processes() {
-		if p.service == service {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// one returns the only process of a service.
-func (s *system) one(service string) process {
-	s.t.Helper()
-	var found process
-	s.eventually("one process of "+service, func() error {
-		all := s.processesOf(service)
-		if len(all) != 1 {
-			return fmt.Errorf("%d processes run: %v", len(all), all)
-		}
-		found = all[0]
-		return nil
-	})
-	return found
 }
 
 // everythingLogged is what a user can read: the console, the log of the master, and those of the services.

@@ -26,19 +26,21 @@ func (s *system) update(version string, change func(text string) string) mastera
 	must(s.t, os.MkdirAll(s.path(dir), 0o755))
 	text := strings.Replace(s.read(appFile), "version: v0", "version: "+version, 1)
 	must(s.t, os.WriteFile(s.path(dir+"/application.yml"), []byte(change(text)), 0o644))
+	return s.installed(version, fmt.Sprintf(`{"type":"APP","path":%q,"trace":%q}`, dir, version))
+}
+
+// installed asks for an update with the trace, and returns its final record.
+func (s *system) installed(trace, request string) masterapi.OTARecord {
+	s.t.Helper()
 	s.eventually("the update is accepted", func() error {
-		status, answer, err := s.api(
-			http.MethodPut,
-			masterapi.PathUpdate,
-			fmt.Sprintf(`{"type":"APP","path":%q,"trace":%q}`, dir, version),
-		)
+		status, answer, err := s.api(http.MethodPut, masterapi.PathUpdate, request)
 		if err == nil && status != http.StatusOK {
 			err = fmt.Errorf("%d: %s", status, answer)
 		}
 		return err
 	})
 	var final masterapi.OTARecord
-	s.eventually("update "+version+" ends", func() error {
+	s.eventually("update "+trace+" ends", func() error {
 		data, err := os.ReadFile(s.path(masterapi.OTALog))
 		if err != nil {
 			return err
@@ -47,7 +49,7 @@ func (s *system) update(version string, change func(text string) string) mastera
 		if err != nil || len(records) == 0 {
 			return fmt.Errorf("%d records: %w", len(records), err)
 		}
-		if final = records[len(records)-1]; final.Trace != version || !masterapi.Final(final.Step) {
+		if final = records[len(records)-1]; final.Trace != trace || !masterapi.Final(final.Step) {
 			return fmt.Errorf("step %s of %s", final.Step, final.Trace)
 		}
 		return nil

@@ -1,5 +1,6 @@
 #!/bin/sh
-# build.sh: makes what every test machine starts from, in output/cache/vm: a kernel, a disk with Debian, an ssh key.
+# build.sh: makes what every test machine starts from: a kernel, a disk with Debian, an ssh key. It goes into
+# output/cache/vm, or into VM_CACHE.
 # Does nothing where that is done already. Needs root on Debian or Ubuntu, and takes two minutes.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -9,7 +10,7 @@ die() {
 	exit 1
 }
 PATH=$PATH:/usr/sbin:/sbin
-cache=$PWD/output/cache/vm
+cache=${VM_CACHE:-$PWD/output/cache/vm}
 base='systemd systemd-sysv dbus udev kmod iproute2 iptables procps openssh-server apparmor logrotate'
 packages='python3 mosquitto-clients curl'
 size=4G

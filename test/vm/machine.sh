@@ -5,6 +5,7 @@
 #   up      boots, and returns when the machine takes commands. The first time its disk is a copy of that in the cache.
 #           FORWARD   ports of the machine to reach from here ('1883 8080'); DIR/port.1883 has the number on 127.0.0.1
 #           VM_CACHE  what build.sh has made (output/cache/vm)
+#           APPEND    to the command line of the kernel
 #           MEMORY    in MB (2048), CORES (2), CLOCK where the clock starts (now, UTC)
 #   run     a command as root, with its input, output and status (255: no connection). The machine's shell reads it
 #   copy    SOURCE DEST: the folder SOURCE becomes DEST, or goes into it; everything belongs to root
@@ -75,13 +76,15 @@ forget() {
 	rm -f "$dir/ssh"
 }
 
-# boot OLD: waits until the machine takes commands, five minutes at most; its boot must have another id than OLD.
+# boot OLD: waits until the machine takes commands, ten minutes at most; its boot must have another id than OLD.
 boot() {
-	deadline=$(($(date +%s) + 300))
-	until id=$(timeout 15 ssh -F "$dir/ssh.conf" -o ControlPath=none -o ConnectTimeout=5 edge -- \
+	deadline=$(($(date +%s) + 600))
+	limit=5 # seconds; more each time, for a machine that is slow, not away
+	until id=$(timeout $((limit * 3)) ssh -F "$dir/ssh.conf" -o ControlPath=none -o "ConnectTimeout=$limit" edge -- \
 		cat /proc/sys/kernel/random/boot_id </dev/null 2>/dev/null) && [ "$id" != "$1" ]; do
 		alive qemu >/dev/null || die "the machine stopped: $(tail -n 3 "$dir/qemu.log")"
-		[ "$(date +%s)" -lt "$deadline" ] || die "no commands after five minutes: $(tail -n 5 "$dir/console.log")"
+		[ "$(date +%s)" -lt "$deadline" ] || die "no commands after ten minutes: $(tail -n 5 "$dir/console.log")"
+		[ "$limit" -ge 20 ] || limit=$((limit + 1))
 		sleep 0.5
 	done
 }
@@ -109,9 +112,11 @@ up() {
 	forget
 	rm -f "$dir/nbdkit.number" "$dir/nbd.sock" "$dir/monitor" "$dir"/port.*
 
-	# In the foreground nbdkit would end with this shell: it goes to the background by itself.
-	TMPDIR=$dir nbdkit -P "$dir/nbdkit.number" -U "$dir/nbd.sock" --filter=cache file "$dir/disk.img" cache=writeback
-	await 100 test -s "$dir/nbdkit.number" || die 'nbdkit does not start'
+	# In the foreground nbdkit would end with this shell: it goes to the background by itself. In a session of its own,
+	# so that a Ctrl-C for the tests does not take the disk away from a machine that is still up.
+	TMPDIR=$dir setsid nbdkit -P "$dir/nbdkit.number" -U "$dir/nbd.sock" \
+		--filter=cache file "$dir/disk.img" cache=writeback
+	await 600 test -s "$dir/nbdkit.number" || die 'nbdkit does not start'
 	keep nbdkit "$(cat "$dir/nbdkit.number")"
 
 	net=user,id=n,restrict=on
@@ -131,8 +136,9 @@ up() {
 		StrictHostKeyChecking no
 		UserKnownHostsFile /dev/null
 		LogLevel ERROR
-		ConnectTimeout 10
+		ConnectTimeout 60
 		ServerAliveInterval 5
+		ServerAliveCountMax 24
 		ControlMaster auto
 		ControlPath $dir/ssh
 		ControlPersist 3600
@@ -141,7 +147,7 @@ up() {
 	# reboot=k: by the way that Linux takes otherwise (ACPI) a restart takes half a minute longer.
 	setsid qemu-system-x86_64 -accel tcg,thread=multi -cpu max -M q35 -m "${MEMORY:-2048}" -smp "${CORES:-2}" \
 		-nodefaults -display none -kernel "$dir/vmlinuz" -initrd "$dir/first.gz" \
-		-append 'console=ttyS0 quiet reboot=k' -rtc "base=${CLOCK:-utc}" \
+		-append "console=ttyS0 quiet reboot=k ${APPEND:-}" -rtc "base=${CLOCK:-utc}" \
 		-drive "file=nbd+unix:///?socket=$dir/nbd.sock,format=raw,if=none,id=d,cache=writeback" \
 		-device virtio-blk-pci,drive=d -netdev "$net" -device virtio-net-pci,netdev=n,id=cable \
 		-chardev "file,id=c,path=$dir/console.log,append=on" -serial chardev:c \

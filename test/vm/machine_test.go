@@ -21,22 +21,27 @@ type machine struct {
 	*testing.T
 	dir     string
 	forward []string // of its ports
+	kernel  string   // more for the kernel's command line
+	since   string   // when the test began, as journalctl takes it
 }
 
-// boot boots a new machine. Ports of it are reached by port. It goes with the test.
-func boot(t *testing.T, ports ...string) *machine {
+// create makes the folder of a new machine, which is down. Ports of it are reached by port.
+func create(t *testing.T, ports ...string) *machine {
 	t.Helper()
-	dir, err := os.MkdirTemp("/tmp", "vm") // short: sockets are in it
-	require.NoError(t, err)
-	m := &machine{T: t, dir: dir, forward: ports}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the end of the machine's journal:\n%s", m.try("journalctl --no-pager -n 100").text)
-		}
-		m.script("remove")
-	})
-	m.up()
-	return m
+	dir := os.Getenv("VM_DIR")
+	if dir == "" {
+		var err error
+		dir, err = os.MkdirTemp("/tmp", "vm") // short: sockets are in it
+		require.NoError(t, err)
+	}
+	return &machine{T: t, dir: dir, forward: ports}
+}
+
+// remove ends the machine, and its folder goes too.
+func (m *machine) remove() {
+	if out, err := exec.Command("./machine.sh", "remove", m.dir).CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "machine.sh remove: %v: %s\n", err, out)
+	}
 }
 
 // up boots the machine, again after cut and down.
@@ -50,6 +55,12 @@ func (m *machine) up() {
 // cut is a power cut.
 func (m *machine) cut() { m.Helper(); m.script("cut") }
 
+// down shuts the machine down.
+func (m *machine) down() { m.Helper(); m.script("down") }
+
+// append is for the command line of the kernel from the next boot on.
+func (m *machine) append(text string) { m.kernel = text }
+
 // reboot is an orderly restart.
 func (m *machine) reboot() { m.Helper(); m.script("reboot") }
 
@@ -57,7 +68,7 @@ func (m *machine) reboot() { m.Helper(); m.script("reboot") }
 func (m *machine) script(command string, args ...string) {
 	m.Helper()
 	cmd := exec.Command("./machine.sh", append([]string{command, m.dir}, args...)...)
-	cmd.Env = append(os.Environ(), "FORWARD="+strings.Join(m.forward, " "))
+	cmd.Env = append(os.Environ(), "FORWARD="+strings.Join(m.forward, " "), "APPEND="+m.kernel)
 	// What it leaves running must not hold the pipe of its output.
 	file, err := os.Create(filepath.Join(m.dir, "script.log"))
 	require.NoError(m, err)
@@ -83,7 +94,7 @@ func (m *machine) try(command string, args ...any) result {
 	cmd := exec.Command("./machine.sh", "run", m.dir, fmt.Sprintf(command, args...))
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.WaitDelay = 5 * time.Second // the kept connection may hold the pipe
+	cmd.WaitDelay = time.Second // the kept connection may hold the pipe
 	err := cmd.Run()
 	if out.Len() > 0 && err == exec.ErrWaitDelay {
 		err = nil
@@ -113,6 +124,12 @@ func (m *machine) until(deadline time.Duration, command string, args ...any) str
 			m.Fatalf("%s: still %v after %s: %s", fmt.Sprintf(command, args...), r.err, deadline, r.text)
 		}
 	}
+}
+
+// log waits until the journal of the unit has a line with the text of a regular expression, and returns the lines.
+func (m *machine) log(expression string) string {
+	m.Helper()
+	return m.until(time.Minute, "journalctl -q --no-pager -u baetyl --since %s | grep -E -- '%s'", m.since, expression)
 }
 
 // port is the address by which a port of the machine is reached.

@@ -12,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/filters"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/utils/host/measure"
 )
 
 // Adopt returns the container of the record, if it is the one that an earlier run of this master has started for the
@@ -58,8 +59,28 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	if err != nil {
 		s.log.WithError(err).Warnf("cannot read how far the output of the instance is in its file; some may be twice there")
 	}
+	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
 	e.knows(id, spec.Name)
 	return s.watch(c, spec.Name, p.Warnings, from), nil
+}
+
+const (
+	startSlack = 5 * time.Second  // between the start of a container's process and what the daemon calls its start
+	backSlack  = 10 * time.Second // so much more than necessary is read
+)
+
+// setBack is how far the clock was set back, at most, since a container began or wrote its last line; 0: not that is
+// known. The kernel counts from its boot when a process has started, whatever the clock says; pid 0 or of another
+// machine, and only the last line tells.
+func setBack(pid int, began, last, now time.Time) time.Duration {
+	back := last.Sub(now)
+	if started, err := measure.Started(pid); pid > 0 && err == nil && !began.IsZero() {
+		back = max(back, began.Sub(started)-startSlack)
+	}
+	if back <= 0 {
+		return 0
+	}
+	return back + startSlack + backSlack
 }
 
 // recorded returns the id of the container of a record. A master that was killed during a start has recorded the handle

@@ -258,7 +258,6 @@ func TestNoMountOfTheAdminSocket(t *testing.T) {
 	require.NoError(t, os.Symlink("../../run", filepath.Join(dir, "var/db/baetyl/link")))
 	for path, allowed := range map[string]bool{
 		".": false, "var": false, "var/run": false, "var/run/baetyl": false, "var/run/baetyl/services": false,
-		"var/db/baetyl/link": false, "var/db/baetyl/link/baetyl": false,
 		"var/db/baetyl": true, "var/db/baetyl/v": true, "var/run/baetylx": true, "var/log": true, "etc": true,
 	} {
 		_, err := mounts(dir, engine.Service{
@@ -270,5 +269,12 @@ func TestNoMountOfTheAdminSocket(t *testing.T) {
 		} else {
 			require.ErrorContains(t, err, "admin socket", path)
 		}
+	}
+	for _, path := range []string{"var/db/baetyl/link", "var/db/baetyl/link/baetyl"} {
+		_, err := mounts(dir, engine.Service{
+			Service: app.Service{Name: "s", Mounts: []app.Mount{{Name: "v", Path: "p"}}},
+			Volumes: map[string]app.Volume{"v": {Name: "v", Path: path}},
+		})
+		require.ErrorContains(t, err, "is a link", path)
 	}
 }

@@ -49,19 +49,13 @@ func (i *instance) read(ctx context.Context) {
 
 // follow reads the output from the place on until it ends; nil: the daemon has no more.
 func (i *instance) follow(ctx context.Context) error {
-	what := container.LogsOptions{
-		ShowStdout: true, ShowStderr: true, Follow: true, Timestamps: true, Since: i.place.since(),
+	ask := func(since string, follow bool) (io.ReadCloser, error) {
+		return i.engine.api.ContainerLogs(ctx, i.id, container.LogsOptions{
+			ShowStdout: true, ShowStderr: true, Follow: follow, Timestamps: true, Since: since,
+		})
 	}
-	stream, err := i.engine.api.ContainerLogs(ctx, i.id, what)
-	if err != nil {
-		return err
-	}
-	defer stream.Close()
 	unflushed := 0
-	return frames(stream, func(stream int, at time.Time, text string) {
-		if !i.place.take(stream, at, text) {
-			return
-		}
+	return i.place.read(ask, func(stream int, at time.Time, text string) {
 		i.out.Line(at.Local(), streamNames[stream], text)
 		// A container's output waits in the daemon's files, and the log's buffer is bounded: what piled up while there was
 		// no master must not be faster than the disk.

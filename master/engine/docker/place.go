@@ -18,9 +18,13 @@ import (
 
 // place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
 // stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
-// last line on, and what the file has of that millisecond is passed over.
+// last line on, and what the file has of that millisecond is passed over. What follows is new, whatever its time: the
+// clock may have been set back. Where the last line does not come first, as after a clock that was set back before it,
+// the daemon's lines are read twice, at first to find where it comes last.
 type place struct {
-	streams [2]progress // stdout, stderr
+	streams [2]progress   // stdout, stderr
+	back    time.Duration // that the clock was set back since the last line, or more; 0: not
+	lost    bool          // the last line has to be found
 }
 
 // progress is where one stream is.
@@ -29,6 +33,9 @@ type progress struct {
 	lines    []string  // with that time, as far as the file has them in one line (partCap)
 	passing  bool      // lines are passed over, until one is new
 	passed   int       // of lines
+	seen     int       // lines of the daemon, while the last one is looked for
+	skip     int       // of them, up to the last one of the file
+	met      bool      // that one is among them
 	complete bool      // of a search: nothing further back matters
 }
 
@@ -37,30 +44,106 @@ var streamNames = [2]string{logfile.Stdout, logfile.Stderr}
 // partCap is what the file has in one line (logfile).
 const partCap = 64 << 10
 
+// read asks the daemon for its lines since a time, and calls line with each that is new until there are no more. ask
+// may be told not to wait for further lines.
+func (p *place) read(ask func(since string, follow bool) (io.ReadCloser, error),
+	line func(stream int, at time.Time, text string),
+) error {
+	since := p.since()
+	if p.lost {
+		said, err := ask(since, false)
+		if err != nil {
+			return err
+		}
+		err = frames(said, p.compare)
+		_ = said.Close()
+		if err != nil {
+			return err
+		}
+		p.lost = false
+	}
+	said, err := ask(since, true)
+	if err != nil {
+		return err
+	}
+	defer said.Close()
+	err = frames(said, func(stream int, at time.Time, text string) {
+		if p.take(stream, at, text) {
+			line(stream, at, text)
+		} else if p.lost {
+			_ = said.Close()
+		}
+	})
+	if p.lost {
+		return p.read(ask, line)
+	}
+	return err
+}
+
 // since is when the daemon is asked from; from there on take passes over what is in the file.
 func (p *place) since() string {
 	first := p.streams[0].at
 	for n := range p.streams {
 		s := &p.streams[n]
-		s.passing, s.passed = true, 0
+		s.passing, s.passed, s.seen, s.skip, s.met = true, 0, 0, 0, false
 		if s.at.Before(first) {
 			first = s.at
 		}
 	}
+	p.lost = p.lost || p.back > 0
 	if first.IsZero() {
 		return ""
 	}
-	return first.Format(time.RFC3339Nano)
+	return first.Add(-p.back).Format(time.RFC3339Nano)
+}
+
+// last is the time of the last line; zero: there is none.
+func (p *place) last() time.Time {
+	if p.streams[1].at.After(p.streams[0].at) {
+		return p.streams[1].at
+	}
+	return p.streams[0].at
+}
+
+// compare searches for the last line of the file among those of the daemon.
+func (p *place) compare(stream int, at time.Time, text string) {
+	s := &p.streams[stream]
+	s.passing = false
+	s.seen++
+	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
+	if !at.Equal(s.at) {
+		if s.passed = 0; at.Before(s.at) && s.skip == s.seen-1 && !s.met {
+			s.skip = s.seen // as long as it was not met, the time decides
+		}
+		return
+	}
+	before := s.passed
+	switch {
+	case s.pass(text):
+		s.skip, s.met = s.seen, true
+	case s.passed > before: // the file has half of it
+		s.skip, s.met = s.seen-1, true
+	}
 }
 
 // take tells whether a line is new, and remembers it then.
 func (p *place) take(stream int, at time.Time, text string) bool {
 	s := &p.streams[stream]
 	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
-	if s.passing && (at.Before(s.at) || at.Equal(s.at) && s.pass(text)) {
+	switch {
+	case p.lost:
+		return false
+	case s.skip > 0:
+		s.skip--
+		return false
+	case !s.passing:
+	case s.passed == 0 && at.Before(s.at), at.Equal(s.at) && s.pass(text):
+		return false
+	case s.passed == 0 && len(s.lines) > 0:
+		p.lost = true
 		return false
 	}
-	s.passing = false
+	s.passing, p.back = false, 0
 	if !at.Equal(s.at) {
 		s.at, s.lines = at, s.lines[:0]
 	}

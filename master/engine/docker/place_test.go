@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"github.com/docker/docker/pkg/stdcopy"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/logfile"
 )
 
@@ -50,26 +52,16 @@ func TestPlaceOverKills(t *testing.T) {
 		for done := false; !done; {
 			p, err := findPlace(path, "a", began)
 			require.NoError(t, err)
-			since := time.Time{}
-			if text := p.since(); text != "" {
-				since, err = time.Parse(time.RFC3339Nano, text)
-				require.NoError(t, err)
-			}
-			var sent bytes.Buffer
-			for _, s := range all {
-				if !s.at.Before(since) {
-					sent.Write(s.frame())
-				}
-			}
 			f := logfile.New(path, logfile.Limits{})
 			out, left := logfile.NewLines(f, "a"), 1+random.IntN(80)
-			require.NoError(t, frames(&sent, func(stream int, at time.Time, text string) {
-				if left > 0 && p.take(stream, at, text) {
+			err = p.read(daemonOf(t, all, seed%2 == 0), func(stream int, at time.Time, text string) {
+				if left > 0 {
 					out.Line(at, streamNames[stream], text)
 					f.Line(at, "b", logfile.Stdout, "between [a] stdout: x")
 					left--
 				}
-			}))
+			})
+			require.NoError(t, err)
 			require.NoError(t, f.Close(context.Background()))
 			if done = left > 0; !done && random.IntN(2) == 0 {
 				cut(t, path)
@@ -87,6 +79,78 @@ func TestPlaceOverKills(t *testing.T) {
 			require.Equal(t, 1, count[streamNames[s.stream]+s.text], "seed %d: line %v", seed, s)
 		}
 	}
+}
+
+// daemonOf answers with lines as a daemon does: from the first one of that time on, or, before version 23, only those.
+func daemonOf(t *testing.T, all []said, each bool) func(since string, follow bool) (io.ReadCloser, error) {
+	return func(since string, _ bool) (io.ReadCloser, error) {
+		from := time.Time{}
+		if since != "" {
+			var err error
+			from, err = time.Parse(time.RFC3339Nano, since)
+			require.NoError(t, err)
+		}
+		var sent bytes.Buffer
+		for _, s := range all {
+			if s.at.Before(from) {
+				continue
+			}
+			if sent.Write(s.frame()); !each {
+				from = time.Time{}
+			}
+		}
+		return io.NopCloser(&sent), nil
+	}
+}
+
+// The clock is set back while masters come and go: each line is there once all the same, and in order.
+func TestPlaceOverAClockThatIsSetBack(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for seed := range uint64(60) {
+		random := rand.New(rand.NewPCG(seed, 2))
+		var all []said
+		jump, back := 50+random.IntN(100), time.Duration(1+random.IntN(40))*10*time.Millisecond
+		at := began
+		for n := range 200 {
+			if at = at.Add(time.Duration(random.IntN(6_000_000))); n == jump {
+				at = at.Add(-back)
+			}
+			all = append(all, said{random.IntN(2), at, fmt.Sprintf("%d.", n)})
+		}
+		path := filepath.Join(t.TempDir(), "svc.log")
+		var got [2][]string
+		for ends := 10; ends < 300; ends += 10 + random.IntN(60) { // lines that there are when a master ends
+			now := all[:min(ends, len(all))]
+			p, err := findPlace(path, "a", began)
+			require.NoError(t, err)
+			if len(now) > jump { // as setBack finds it
+				p.back = back + time.Millisecond
+			}
+			f := logfile.New(path, logfile.Limits{})
+			out := logfile.NewLines(f, "a")
+			require.NoError(t, p.read(daemonOf(t, now, seed%2 == 0), func(stream int, at time.Time, text string) {
+				out.Line(at, streamNames[stream], text)
+				got[stream] = append(got[stream], text)
+			}))
+			require.NoError(t, f.Close(context.Background()))
+		}
+		var want [2][]string
+		for _, s := range all {
+			want[s.stream] = append(want[s.stream], s.text)
+		}
+		require.Equal(t, want, got, "seed %d: back by %s at %d", seed, back, jump)
+	}
+}
+
+func TestSetBack(t *testing.T) {
+	now := time.Now()
+	started, err := measure.Started(os.Getpid())
+	require.NoError(t, err)
+	require.WithinDuration(t, now, started, time.Hour)
+	require.Zero(t, setBack(os.Getpid(), started.Add(time.Second), now, now))
+	require.Zero(t, setBack(0, started.Add(time.Hour), now, now), "of another machine")
+	require.Greater(t, setBack(os.Getpid(), started.Add(time.Hour), now.Add(-time.Hour), now), time.Hour)
+	require.Greater(t, setBack(0, time.Time{}, now.Add(time.Hour), now), time.Hour)
 }
 
 // cut takes the end of the last line of instance a away, as a kill during the write does.

@@ -7,10 +7,13 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -33,6 +36,13 @@ const minSocket = 16
 // maxEntries is how many entries of a service's directory are searched for links of earlier mounts: the service decides
 // how many there are.
 const maxEntries = 10_000
+
+// maxDepth is how deep below the directory they are searched, and portion how many entries of a folder are read at
+// once.
+const (
+	maxDepth = 16
+	portion  = 256
+)
 
 // build makes the directory of a service with its links, or brings an existing one up to date: what is right stays,
 // since instances may run in it. The service can write there, so nothing is reached through a link that it may have
@@ -89,10 +99,20 @@ func makeLink(root *os.Root, l link, uid, gid int) error {
 	if now, err := root.Readlink(target); err == nil && now == l.source {
 		return nil
 	}
-	if err := root.RemoveAll(target); err != nil {
+	dir, err := openFolder(root, filepath.Dir(target))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if err := folder.RemoveIn(dir, filepath.Base(target)); err != nil {
 		return err
 	}
 	return root.Symlink(l.source, target)
+}
+
+// openFolder opens a folder to read it. It does not wait for a pipe that the service has put in its place.
+func openFolder(root *os.Root, path string) (*os.File, error) {
+	return root.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NONBLOCK, 0)
 }
 
 // parents returns the folders above path, the outermost first.
@@ -105,27 +125,61 @@ func parents(path string) (out []string) {
 }
 
 // prune removes the links of mounts that the service does not have any more: those that lead into one of roots. What
-// the service has made itself stays, while its instances run on.
+// the service has made itself stays, while its instances run on. It looks for them as deep as mounts are likely to be.
 func prune(root *os.Root, links []link, roots []string) error {
-	seen := 0
-	return fs.WalkDir(root.FS(), ".", func(path string, d fs.DirEntry, err error) error {
-		if seen++; seen > maxEntries {
-			return fs.SkipAll
+	p := pruner{root: root, links: links, roots: roots}
+	return p.folder(".", 0)
+}
+
+type pruner struct {
+	root  *os.Root
+	links []link
+	roots []string
+	seen  int // entries
+}
+
+// folder prunes the folder at path. It reads it in portions: the service decides how large it is.
+func (p *pruner) folder(path string, depth int) error {
+	dir, err := openFolder(p.root, path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for {
+		entries, err := dir.ReadDir(portion)
+		for _, d := range entries {
+			if p.seen++; p.seen > maxEntries {
+				return nil
+			}
+			if err := p.entry(filepath.Join(path, d.Name()), d, depth); err != nil {
+				return err
+			}
 		}
-		switch {
-		case errors.Is(err, fs.ErrNotExist): // removed by the service meanwhile
+		if errors.Is(err, io.EOF) || len(entries) == 0 {
 			return nil
-		case err != nil:
+		}
+		if err != nil {
 			return err
-		case d.Type() != fs.ModeSymlink, slices.ContainsFunc(links, func(l link) bool { return l.target == path }):
-			return nil
 		}
-		to, err := root.Readlink(path)
-		if err != nil || !folder.Within(to, roots...) || folder.Within(to, root.Name()) {
-			return nil // not one of ours
-		}
-		return root.Remove(path)
-	})
+	}
+}
+
+func (p *pruner) entry(path string, d fs.DirEntry, depth int) error {
+	if d.IsDir() && depth < maxDepth {
+		_ = p.folder(path, depth+1) // the service may have removed it, or closed it for a master that is not root
+		return nil
+	}
+	if d.Type() != fs.ModeSymlink || slices.ContainsFunc(p.links, func(l link) bool { return l.target == path }) {
+		return nil
+	}
+	to, err := p.root.Readlink(path)
+	if err != nil || !folder.Within(to, p.roots...) || folder.Within(to, p.root.Name()) {
+		return nil // not one of ours
+	}
+	if err := p.root.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // makeFolder makes dir, which lies in a folder of the master, with its mode and owner. -1: not changed.

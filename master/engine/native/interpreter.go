@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/baetyl/baetyl/master/engine/folder"
 )
@@ -19,11 +20,20 @@ const maxLinks = 40
 
 // interpreters returns the folders outside of the package that its program needs to run: of the interpreter in its
 // first line, and of the Python that a virtual environment in the package was made of. They are given to a service
-// whose user may not enter a folder above them, as pyenv's in /root. search is PATH.
+// whose user may not enter a folder above them, as pyenv's in /root. A package that is a service's has none, since the
+// service would choose what it sees; and an interpreter is a program of root, found by links of root. search is PATH.
 func interpreters(p program, search string) []string {
+	if !masters(p.root) {
+		return nil
+	}
 	var out []string
 	add := func(file string) {
-		for _, f := range hops(file) {
+		way := hops(file)
+		foreign := func(f string) bool { return !masters(f) }
+		if len(way) == 0 || !runnable(way[len(way)-1]) || slices.ContainsFunc(way, foreign) {
+			return
+		}
+		for _, f := range way {
 			if dir := installation(f); !folder.Within(dir, p.root) && !slices.Contains(out, dir) {
 				out = append(out, dir)
 			}
@@ -47,6 +57,22 @@ func interpreters(p program, search string) []string {
 		}
 	}
 	return out
+}
+
+// masters tells whether the file, folder or link at path is root's, or of the user of the master: of no service.
+func masters(path string) bool {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return false
+	}
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && (stat.Uid == 0 || int(stat.Uid) == os.Geteuid())
+}
+
+// runnable tells whether path is a program.
+func runnable(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && info.Mode().IsRegular() && info.Mode()&0o111 != 0
 }
 
 // shebang returns the words of the first line of a script, nil for other files.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -84,4 +85,11 @@ func writable(links []link, path string) bool {
 		}
 	}
 	return false
+}
+
+// touches tells whether the service gets path, or something in it, writable.
+func touches(links []link, path string) bool {
+	return writable(links, path) || slices.ContainsFunc(links, func(l link) bool {
+		return !l.readonly && l.volume != "" && folder.Within(l.source, path)
+	})
 }

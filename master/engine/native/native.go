@@ -20,7 +20,6 @@ package native
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/master/engine/native/user"
@@ -128,7 +128,7 @@ func (e *Engine) Close() error {
 func (e *Engine) removeAll() error {
 	var errs []error
 	for _, dir := range []string{servicesDir, instancesDir} {
-		if err := os.RemoveAll(filepath.Join(e.opts.Workdir, dir)); err != nil {
+		if err := folder.Remove(filepath.Join(e.opts.Workdir, dir)); err != nil {
 			errs = append(errs, err)
 		}
 	}

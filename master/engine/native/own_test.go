@@ -164,6 +164,14 @@ func TestRootServiceDoesNotSeeTheAdminSocket(t *testing.T) {
 	require.NotContains(t, out[3], "CapEff:\t0000000000000000")
 }
 
+// A service that is root writes its volumes, and the rest of the host.
+func TestRootServiceWrites(t *testing.T) {
+	h := ownHost(t)
+	s := h.service(t, "svc", "echo x >data/new && echo x >"+h.path("elsewhere")+" && echo wrote")
+	s.User = "root"
+	require.Equal(t, []string{"wrote"}, h.once(t, with(s, "data", "var/db/baetyl/data", "data", false)))
+}
+
 // A service that is root cannot leave its cgroup, nor raise its limits; it can read them.
 func TestRootServiceStaysInItsCgroup(t *testing.T) {
 	h := ownHost(t)

@@ -73,10 +73,10 @@ func findEntry(links []link, image string) (program, error) {
 	if err != nil {
 		return program{}, fmt.Errorf("%s: entry: %w", file, err)
 	}
-	if err := checkEntry(root, filepath.FromSlash(entry)); err != nil {
+	source := filepath.Join(volume, inner)
+	if err := checkEntry(root, filepath.FromSlash(entry), touches(links, source)); err != nil {
 		return program{}, fmt.Errorf("%s: entry: %w", file, err)
 	}
-	source := filepath.Join(volume, inner)
 	return program{path: filepath.Join(source, filepath.FromSlash(entry)), root: source}, nil
 }
 
@@ -145,9 +145,10 @@ func readManifest(root *os.Root, file string) (m manifest, err error) {
 	return m, nil
 }
 
-// checkEntry checks that entry is a file of the package, and makes it executable. No link leads out of root, also none
-// that is made meanwhile.
-func checkEntry(root *os.Root, entry string) error {
+// checkEntry checks that entry is a file of the package, and makes it executable, unless the service may have chosen
+// which file it is: by writing the package, or by a second name. No link leads out of root, also none that is made
+// meanwhile.
+func checkEntry(root *os.Root, entry string, written bool) error {
 	f, err := openFile(root, entry)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -167,6 +168,11 @@ func checkEntry(root *os.Root, entry string) error {
 		return err
 	}
 	if info.Mode()&0o111 == 0 { // unpacked from an archive without modes
+		if stat, ok := info.Sys().(*syscall.Stat_t); written || !ok || stat.Nlink > 1 {
+			const text = "%s is not executable, and is not made so: a service writes the package, or the file has a second " +
+				"name; write `chmod 755 %s`"
+			return fmt.Errorf(text, entry, filepath.Join(root.Name(), entry))
+		}
 		if err := f.Chmod(0o755); err != nil {
 			return fmt.Errorf("make entry executable: %w", err)
 		}

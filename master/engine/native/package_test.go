@@ -97,3 +97,36 @@ func TestEntryBecomesExecutable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o755), info.Mode().Perm())
 }
+
+// A file that the service may have chosen keeps its mode.
+func TestEntryOfAServiceKeepsItsMode(t *testing.T) {
+	for name, change := range map[string]func(h *host, s engine.Service) engine.Service{
+		"hard link": func(h *host, s engine.Service) engine.Service {
+			h.write(t, "var/db/baetyl/secret", "#!/bin/sh\n", 0o600)
+			require.NoError(t, os.Remove(h.path("var/db/baetyl/pkg-svc/bin/run")))
+			require.NoError(t, os.Link(h.path("var/db/baetyl/secret"), h.path("var/db/baetyl/pkg-svc/bin/run")))
+			return s
+		},
+		"writable package": func(h *host, s engine.Service) engine.Service {
+			require.NoError(t, os.Chmod(h.path("var/db/baetyl/pkg-svc/bin/run"), 0o600))
+			return with(s, "rw", "var/db/baetyl/pkg-svc", "rw", false)
+		},
+		"folder of the package": func(h *host, s engine.Service) engine.Service {
+			require.NoError(t, os.Chmod(h.path("var/db/baetyl/pkg-svc/bin/run"), 0o600))
+			return with(s, "rw", "var/db/baetyl/pkg-svc/bin", "rw", false)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			s := change(h, h.service(t, "svc", "exit 0"))
+			box, err := h.Open(t.Context(), s)
+			require.NoError(t, err)
+			_, err = box.Start(t.Context(), engine.Spec{Name: "svc"})
+			require.ErrorContains(t, err, "bin/run is not executable, and is not made so")
+			info, err := os.Stat(h.path("var/db/baetyl/pkg-svc/bin/run"))
+			require.NoError(t, err)
+			require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+			require.NoError(t, box.Close())
+		})
+	}
+}

@@ -56,7 +56,7 @@ func (p plan) launch() launch.Spec {
 	}
 	if p.view != nil {
 		s.Hidden, s.Binds, s.ReadOnly = p.view.hidden, p.view.binds, p.view.readonly
-		s.ReadOnlyRoot = len(p.view.readonly) > 0 // the links in it: /lib
+		s.ReadOnlyRoot = p.view.root
 		s.PrivateTmp = p.account.own()
 		s.PrivateIPC = p.account.own() && p.ownIPC
 		s.HideProc = p.account.own() && p.hideProc

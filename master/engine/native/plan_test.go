@@ -74,7 +74,7 @@ func TestPlan(t *testing.T) {
 			p.view = seen(func(s *site) {
 				s.links = append(s.links, link{target: "volumes", source: work + "var/db/baetyl", volume: "all"})
 				s.masters = append(s.masters, "/dev", "/run")
-				s.readonly = []string{"/etc", "/usr"}
+				s.root, s.readonly = true, []string{"/etc", "/usr"}
 				s.needed = []launch.Bind{{Source: "/dev/null", Target: "/dev/null"}}
 			})
 		},
@@ -199,6 +199,14 @@ func TestInterpreters(t *testing.T) {
 	require.Equal(t, "/home/u/bin", installation("/home/u/bin/x"))
 	require.Equal(t, "/root/.local/bin", installation("/root/.local/bin/x"))
 	require.Equal(t, "/usr/local", installation("/usr/local/bin/x"))
+	// What is no program, though a link of an environment leads to it.
+	write("secret/key", "")
+	require.NoError(t, os.Chmod(filepath.Join(dir, "secret/key"), 0o600))
+	link("key/bin/python", filepath.Join(dir, "secret/key"))
+	link("folder/bin/python", filepath.Join(dir, "secret"))
+	for _, name := range []string{"key", "folder"} {
+		require.Empty(t, interpreters(program{path: at(name + "/none")[0], root: at(name)[0]}, ""))
+	}
 	// A loop of links, a pipe in place of a file.
 	link("loop/venv/bin/python", "python")
 	require.Empty(t, interpreters(program{path: at("loop/none")[0], root: at("loop")[0]}, ""))

@@ -6,13 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"sync"
 	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -193,7 +193,7 @@ func (i *instance) wait() {
 	} else {
 		i.exit = engine.Exit{Err: unknown, Ran: time.Since(i.held.Started)}
 	}
-	_ = os.RemoveAll(i.private) // Stop says why it cannot
+	_ = folder.Remove(i.private) // Stop says why it cannot
 	close(i.done)
 }
 
@@ -239,7 +239,7 @@ func (i *instance) clear() {
 }
 
 func (i *instance) removeFiles() {
-	err := errors.Join(os.RemoveAll(i.private), i.tree.remove())
+	err := errors.Join(folder.Remove(i.private), i.tree.remove())
 	if err != nil {
 		i.log.WithError(err).Warnf("cannot remove what belongs to the instance, which has ended")
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -87,7 +88,7 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 			err = e.endGroup(ctx, g)
 		}
 	}
-	return errors.Join(err, os.RemoveAll(privateDir(e.opts.Workdir, r.Service, r.Instance)))
+	return errors.Join(err, folder.Remove(privateDir(e.opts.Workdir, r.Service, r.Instance)))
 }
 
 // unwanted is a process that nobody wants, as far as it is known. r may be empty.
@@ -196,7 +197,7 @@ func removeOthers(dir string, wanted func(name string) bool) error {
 	}
 	for _, d := range entries {
 		if !wanted(d.Name()) {
-			err = errors.Join(err, os.RemoveAll(filepath.Join(dir, d.Name())))
+			err = errors.Join(err, folder.Remove(filepath.Join(dir, d.Name())))
 		}
 	}
 	return err

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
@@ -38,7 +39,7 @@ type sandbox struct {
 func (s *sandbox) Close() error {
 	s.engine.closed(s.service.Name)
 	private := filepath.Join(s.engine.opts.Workdir, instancesDir, s.service.Name)
-	return errors.Join(os.RemoveAll(s.dir), os.RemoveAll(private))
+	return errors.Join(folder.Remove(s.dir), folder.Remove(private))
 }
 
 // Start starts the package's program.
@@ -167,7 +168,7 @@ func (s *sandbox) watch(i *instance) {
 
 // makePrivate makes the folder of an instance; what an earlier one left there is removed.
 func (s *sandbox) makePrivate(dir string) error {
-	if err := os.RemoveAll(dir); err != nil {
+	if err := folder.Remove(dir); err != nil {
 		return err
 	}
 	return makeFolder(dir, 0o700, s.account.uid, s.account.gid)

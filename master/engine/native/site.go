@@ -27,10 +27,12 @@ const cgroupDir = "/sys/fs/cgroup"
 func (e *Engine) site(s *sandbox, p program, private, search string) site {
 	gone := func(l link) bool { return l.volume == "" && !exists(l.source) } // a socket that comes back later
 	out := site{
-		links:    slices.DeleteFunc(slices.Clone(s.links), gone),
-		own:      []string{s.dir, private},
-		programs: interpreters(p, search),
-		closed:   func(path string) bool { return closed(s.account, path) },
+		links:  slices.DeleteFunc(slices.Clone(s.links), gone),
+		own:    []string{s.dir, private},
+		closed: func(path string) bool { return closed(s.account, path) },
+	}
+	if !s.written(p) {
+		out.programs = interpreters(p, search)
 	}
 	dirs := []string{runDir} // also a service that is root has no business with the sockets of persons
 	if s.account.own() {
@@ -67,7 +69,7 @@ var (
 
 // confine takes away from s what a program could do with capDAC outside of the master's data.
 func confine(s *site) {
-	s.readonly = nil // cgroupDir is in one of them
+	s.root, s.readonly = true, nil // cgroupDir is in one of them
 	for _, d := range systemDirs {
 		if isDir(d) {
 			s.readonly = append(s.readonly, d)
@@ -92,6 +94,13 @@ func confine(s *site) {
 			s.needed = append(s.needed, launch.Bind{Source: f, Target: f, ReadOnly: strings.HasPrefix(f, "/run/")})
 		}
 	}
+}
+
+// written tells whether the package of p, or a part of it, is written by this service or another one that mounts it.
+func (s *sandbox) written(p program) bool {
+	return touches(s.links, p.root) || slices.ContainsFunc(s.links, func(l link) bool {
+		return folder.Within(p.root, l.source) && len(s.service.Uses[l.volume].Writers) > 0
+	})
 }
 
 func isDir(path string) bool {

@@ -20,6 +20,7 @@ type view struct {
 	hidden   []string
 	binds    []launch.Bind
 	readonly []string // see site
+	root     bool     // see site
 }
 
 // site is what a view is made of. All paths are absolute and without links.
@@ -31,6 +32,7 @@ type site struct {
 	own      []string      // folders of the service and the instance, writable
 	programs []string      // folders with the interpreter, read-only
 	readonly []string      // folders of the system that the service could write to
+	root     bool          // the mount at / is read-only, for the links in it: /lib
 	needed   []launch.Bind // what such a service sees below hidden folders all the same
 	// closed tells whether the service's user may not enter a folder above path
 	closed func(path string) bool
@@ -53,7 +55,7 @@ func see(s site) view {
 	for _, b := range s.needed {
 		v.add(b)
 	}
-	v.hidden, v.readonly = outermost(s.masters), s.readonly
+	v.hidden, v.readonly, v.root = outermost(s.masters), s.readonly, s.root
 	// The rest is seen as it is.
 	v.binds = slices.DeleteFunc(v.binds, func(b launch.Bind) bool {
 		return !b.ReadOnly && !folder.Within(b.Target, v.hidden...) && !folder.Within(b.Target, s.covered...) &&
@@ -75,7 +77,7 @@ func see(s site) view {
 
 // withoutReadOnly is v on a host that makes nothing read-only.
 func (v view) withoutReadOnly() view {
-	v.readonly, v.binds = nil, slices.Clone(v.binds)
+	v.readonly, v.root, v.binds = nil, false, slices.Clone(v.binds)
 	for i := range v.binds {
 		v.binds[i].ReadOnly = false
 	}

@@ -1,6 +1,7 @@
 package measure
 
 import (
+	"fmt"
 	"sync"
 	"time"
 
@@ -50,4 +51,17 @@ func (m *ProcessMeter) Get() (*host.CPU, *host.Mem) {
 		r.UsedPercent = percent(float64(share))
 	}
 	return c, r
+}
+
+// Started is when a process started, by the clock as it is set now.
+func Started(pid int) (time.Time, error) {
+	p, err := process.NewProcess(int32(pid))
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find process: %w", err)
+	}
+	ms, err := p.CreateTime()
+	if err != nil {
+		return time.Time{}, fmt.Errorf("find start of process: %w", err)
+	}
+	return time.UnixMilli(ms), nil
 }

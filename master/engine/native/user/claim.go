@@ -25,28 +25,30 @@ type claim struct {
 }
 
 // claim records that this installation has the range. Each start looks again, since an installation may have been
-// copied, moved or restored meanwhile. Where the host keeps nothing (a read-only system), there is nothing to look at.
+// copied, moved or restored meanwhile. A read-only system keeps what it was made with; that counts all the same.
 func (r *Registry) claim() error {
 	dir := r.opts.HostDir
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		if errors.Is(err, unix.EROFS) {
-			r.opts.Log.WithError(err).Warnf("which users services have can't be recorded on this host; " +
-				"a second installation here needs another native.users")
-			return r.choose(dir, nil)
-		}
-		return fmt.Errorf("claim native.users: %w", err)
+	unlock := func() {}
+	err := os.MkdirAll(dir, 0o755)
+	if err == nil {
+		unlock, err = lock(dir)
 	}
-	unlock, err := lock(dir)
-	if err != nil {
+	readOnly := errors.Is(err, unix.EROFS)
+	if err != nil && !readOnly {
 		return fmt.Errorf("claim native.users: %w", err)
 	}
 	defer unlock()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !(readOnly && errors.Is(err, fs.ErrNotExist)) {
 		return fmt.Errorf("claim native.users: %w", err)
 	}
 	if err := r.choose(dir, entries); err != nil {
 		return err
+	}
+	if readOnly {
+		r.opts.Log.Warnf("which users services have can't be recorded on this host, its file system is read-only; " +
+			"a second installation here needs another native.users")
+		return nil
 	}
 	f := r.claimFile(filepath.Join(dir, r.opts.Users.String()))
 	if err := f.Save(claim{Path: r.workdir}); err != nil {
@@ -111,7 +113,7 @@ func (r *Registry) judge(path string, users engine.Users) error {
 	case mine && users == r.opts.Users:
 		return nil
 	case mine, gone(c.Path, users):
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.EROFS) {
 			return fmt.Errorf("claim native.users: %w", err)
 		}
 		return nil
@@ -163,10 +165,10 @@ func (r *Registry) claimFile(path string) state.File[claim] {
 func lock(dir string) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, ".lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return func() {}, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return func() {}, errors.Join(err, f.Close())
 	}
 	return func() { _ = f.Close() }, nil // which unlocks
 }

@@ -57,11 +57,11 @@ type Registry struct {
 	opts    Options
 	workdir string // without links
 
-	giving sync.Mutex // held while a folder is given away, which may take long; before mu
-
-	mu    sync.Mutex // the list and its file
-	file  state.File[numbers]
-	known numbers
+	mu     sync.Mutex // guards what follows
+	file   state.File[numbers]
+	known  numbers
+	giving []string   // volumes that are given away now
+	ended  *sync.Cond // of one of giving; on mu
 }
 
 // numbers is the content of File.
@@ -83,6 +83,7 @@ func Open(o Options) (*Registry, error) {
 		o.HostDir = HostDir
 	}
 	r := &Registry{opts: o, workdir: workdir}
+	r.ended = sync.NewCond(&r.mu)
 	r.file = state.File[numbers]{
 		Path: filepath.Join(workdir, File), What: "list of users of services", Version: 1, Log: o.Log,
 		Then: "services get the same numbers again where no other has them, and their volumes are given to them anew",

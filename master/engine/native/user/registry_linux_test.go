@@ -208,6 +208,21 @@ func TestReadOnlyHost(t *testing.T) {
 	service(t, b.registry(), "hub")
 	require.Contains(t, b.log.String(), "a second installation here needs another native.users")
 
+	// The folder may be there already, with claims of when the system was made: one of ours, of one that is gone, and of
+	// another installation, which counts.
+	require.NoError(t, unix.Mount("none", at, "tmpfs", unix.MS_REMOUNT, ""))
+	require.NoError(t, os.Mkdir(filepath.Join(b.dir, "two"), 0o755))
+	_, err := b.open("two", engine.Users{First: 80000, Last: 80999})
+	require.NoError(t, err)
+	require.NoError(t, os.Mkdir(filepath.Join(b.dir, "three"), 0o755))
+	_, err = b.open("three", engine.Users{First: 81000, Last: 81999})
+	require.NoError(t, err)
+	require.NoError(t, os.RemoveAll(filepath.Join(b.dir, "three")))
+	require.NoError(t, unix.Mount("none", at, "tmpfs", unix.MS_REMOUNT|unix.MS_RDONLY, ""))
+	service(t, b.registry(), "hub")
+	_, err = b.open("one", engine.Users{First: 80000, Last: 80999})
+	require.ErrorIs(t, err, user.ErrTaken)
+
 	// A volume on it is as whoever made it wanted it.
 	r := b.registry()
 	s, err := r.Settle(at, engine.Use{Writers: member("hub")})

@@ -3,6 +3,7 @@
 package user
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -53,10 +54,19 @@ const dataDir = "var/db/baetyl"
 // Settle gives the volume at path (a folder or a file, absolute, without links) to those who use it, once: when its
 // folder is new here, or its owner is another than before. It walks through a folder only then, and logs how much it
 // has changed. A folder with files of the master stays as it is; to write into one that is not the data of all services
-// is an error, but for root.
+// is an error, but for root, and so is to write or own what lies in such a folder.
 func (r *Registry) Settle(path string, u engine.Use) (Settled, error) {
 	if dir := r.masters(path); dir != "" {
 		return Settled{}, r.writeMasters(path, dir, u.Writers)
+	}
+	if dir := r.inMasters(path); dir != "" {
+		takers := u.Writers
+		if u.Owner != (engine.Member{}) {
+			takers = append(slices.Clone(takers), u.Owner)
+		}
+		if err := r.writeMasters(path, dir, takers); err != nil {
+			return Settled{}, err
+		}
 	}
 	o, err := r.owner(path, u)
 	if err != nil {
@@ -75,11 +85,12 @@ func (r *Registry) writeMasters(path, dir string, writers []engine.Member) error
 	for _, w := range writers {
 		id, err := r.ID(w)
 		if err == nil && id.UID != 0 {
-			const text = "it has files of the master (%s); take another folder, mount it readonly, or write user: root"
+			const text = "it has files of the master, or is one of them (%s); take a folder of its own in var/db/baetyl, " +
+				"mount it readonly, or write user: root"
 			err = fmt.Errorf(text, dir)
 		}
 		if err != nil {
-			return fmt.Errorf("give volume %s to %s: %w", path, w.Service, err)
+			return fmt.Errorf("give volume %s to %s: %w", path, cmp.Or(w.Service, w.User), err)
 		}
 	}
 	return nil
@@ -124,15 +135,36 @@ func (r *Registry) ID(m engine.Member) (ID, error) {
 // masters returns the folder of the master that path is or contains; empty: none.
 func (r *Registry) masters(path string) string {
 	for _, dir := range mastersDirs {
-		real := filepath.Join(r.workdir, dir)
-		if to, err := filepath.EvalSymlinks(real); err == nil {
-			real = to
-		}
-		if within(real, path) {
+		if within(r.real(dir), path) {
 			return dir
 		}
 	}
 	return ""
+}
+
+// inMasters returns the folder of the master that path lies in; empty: none. In the data folder the files are the
+// master's, as application.yml, and the folders are volumes.
+func (r *Registry) inMasters(path string) string {
+	for _, dir := range mastersDirs {
+		switch real := r.real(dir); {
+		case dir != dataDir && within(path, real):
+			return dir
+		case dir == dataDir && filepath.Dir(path) == real:
+			if info, err := os.Lstat(path); err == nil && !info.IsDir() {
+				return dir
+			}
+		}
+	}
+	return ""
+}
+
+// real is the absolute path of a folder of the master, without links as far as it exists.
+func (r *Registry) real(dir string) string {
+	path := filepath.Join(r.workdir, dir)
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	return path
 }
 
 // within tells whether path is dir or lies below it.
@@ -142,13 +174,12 @@ func within(path, dir string) bool {
 }
 
 // Give sets the owner of the folder or file at path, which is absolute and without links, and of all in it. It does so
-// once: later calls with the same owner find it recorded and touch nothing, as long as it is the same folder. Others
-// get no access; the group has what it is to have. No link is followed. Left alone, and named in warnings: what
-// has a second name (a hard link, which may be that of a file outside), devices, other file systems, and what cannot
-// be changed.
+// once: later calls with the same owner find it recorded and touch nothing but path itself, as long as it is the same
+// folder. Others get no access; the group has what it is to have. No link is followed. Left alone, and named in
+// warnings: what has a second name (a hard link, which may be that of a file outside), devices, other file systems, and
+// what cannot be changed.
 func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []string, err error) {
-	r.giving.Lock()
-	defer r.giving.Unlock()
+	defer r.begin(path)()
 	top, err := open(path)
 	if err != nil {
 		return nil, fmt.Errorf("give %s away: %w", path, err)
@@ -157,16 +188,19 @@ func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []str
 	now := given{Dev: top.id.dev, Ino: top.id.ino, UID: uid, GID: gid, Group: group}
 	key := r.key(path)
 	before, others := r.given(key)
-	if before == now && top.uid == uid && top.gid == gid {
-		return nil, nil
+	if before == now && top.uid == uid && top.gid == gid || top.readOnly() {
+		return nil, nil // whoever made a read-only file system has decided
 	}
-	if top.readOnly() {
-		return nil, nil // whoever made the file system has decided
+	w := walk{owner: owner{uid, gid, group}, skip: others}
+	if before == now { // the service has changed the group of its folder, or somebody the owner
+		if err := w.top(top); err != nil {
+			return nil, fmt.Errorf("give %s away: %w", path, err)
+		}
+		return w.warnings(path), nil
 	}
 	if err := r.record(key, given{}); err != nil { // until the walk is done
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
-	w := walk{owner: owner{uid, gid, group}, skip: others}
 	if err := w.give(top); err != nil {
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
@@ -178,6 +212,24 @@ func (r *Registry) Give(path string, uid, gid int, group Access) (warnings []str
 		return nil, fmt.Errorf("give %s away: %w", path, err)
 	}
 	return w.warnings(path), nil
+}
+
+// begin waits until no volume that contains path, or lies in it, is given away, and keeps others from it until end is
+// called. Other volumes go on meanwhile: a large one takes long.
+func (r *Registry) begin(path string) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for slices.ContainsFunc(r.giving, func(p string) bool { return within(p, path) || within(path, p) }) {
+		r.ended.Wait()
+	}
+	r.giving = append(r.giving, path)
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		i := slices.Index(r.giving, path)
+		r.giving = slices.Delete(r.giving, i, i+1)
+		r.ended.Broadcast()
+	}
 }
 
 // given returns what is recorded of a volume, and the folders of the others.

@@ -203,6 +203,26 @@ func TestMastersFolders(t *testing.T) {
 	s, err := r.Settle(b.path("var/db/baetyl"), engine.Use{Writers: member("agent")})
 	require.NoError(t, err)
 	require.Zero(t, s)
+
+	// Neither is what lies in them; who only reads it gets in.
+	for _, name := range []string{
+		"bin/baetyl", "lib/x/y", "etc/baetyl/conf.yml", "var/run/x", "var/log/baetyl/x", "var/db/baetyl/application.yml",
+	} {
+		f := b.file(name, 0o640)
+		for _, u := range []engine.Use{
+			{Writers: member("hub")}, {Owner: engine.Member{Service: "hub"}}, {Owner: engine.Member{User: "nobody"}},
+		} {
+			_, err := r.Settle(f, u)
+			require.ErrorContains(t, err, "it has files of the master, or is one of them")
+		}
+		b.is(f, "0 0 0640")
+		s, err := r.Settle(f, engine.Use{Readers: member("hub")})
+		require.NoError(t, err)
+		b.is(f, fmt.Sprintf("0 %d 0640", s.GID))
+	}
+	dir := filepath.Dir(b.file("var/db/baetyl/v/f", 0o600))
+	_, err = r.Settle(dir, engine.Use{Writers: member("hub")})
+	require.NoError(t, err)
 }
 
 // A volume in another one keeps its owner.

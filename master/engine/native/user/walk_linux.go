@@ -84,7 +84,7 @@ func examine(fd int) (entry, error) {
 type walk struct {
 	owner   owner
 	skip    map[inode]bool // folders that have owners of their own
-	top     entry
+	from    entry          // of the volume
 	changed int
 	left    []string // what was left alone, and why; the first few
 	more    int      // how many others were
@@ -92,17 +92,21 @@ type walk struct {
 
 // give walks through the tree at top. A file system that has no owners keeps those that it has.
 func (w *walk) give(top entry) error {
-	w.top = top
-	switch err := w.set(top, 0o007); {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL):
+	w.from = top
+	if err := w.top(top); err != nil || len(w.left) > 0 || !top.isDir() {
+		return err
+	}
+	return w.folder(top, "", 0)
+}
+
+// top gives away the folder or file of a volume, without what is in it.
+func (w *walk) top(e entry) error {
+	err := w.set(e, 0o007)
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EINVAL) {
 		w.leave(".", err.Error())
 		return nil
-	case err != nil:
-		return err
-	case top.isDir():
-		return w.folder(top, "", 0)
 	}
-	return nil
+	return err
 }
 
 // folder gives away what is in dir. path is for people.
@@ -140,7 +144,7 @@ func (w *walk) one(dir int, name, path string, depth int) error {
 	}
 	defer e.close()
 	switch kind := e.mode & unix.S_IFMT; {
-	case e.id.dev != w.top.id.dev || e.mount != w.top.mount:
+	case e.id.dev != w.from.id.dev || e.mount != w.from.mount:
 		w.leave(path, "is mounted there")
 		return nil
 	case e.isDir() && w.skip[e.id]:

@@ -29,4 +29,6 @@ type walk struct {
 
 func (*walk) give(entry) error { return nil }
 
+func (*walk) top(entry) error { return nil }
+
 func (*walk) warnings(string) []string { return nil }

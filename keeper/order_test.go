@@ -1,0 +1,141 @@
+//go:build linux
+
+package keeper_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// withOrder starts a process that a master has to end, and returns the master that would.
+func (r *rig) withOrder() (master int) {
+	r.t.Helper()
+	r.start("a", "trap 'exit 3' TERM; echo ready; while :; do sleep 0.01; done")
+	eventually(r.t, "it runs", func() bool { return len(r.must(command{Op: "tail", Handle: "a"}).Lines) == 1 })
+	first := r.master(0)
+	r.must(command{Op: "leave"})
+	return r.master(first)
+}
+
+// stoppedInOrder waits for the end of the keeper. A master has ended the process then.
+func (r *rig) stoppedInOrder() {
+	r.t.Helper()
+	status := r.wait()
+	events, _ := os.ReadFile(filepath.Join(r.dir, "events"))
+	if status != 0 || !strings.Contains(string(events), "a ended: {At:") || !strings.Contains(string(events), "Code:3 ") {
+		r.t.Errorf("status %d, events:\n%s", status, events)
+	}
+}
+
+// SIGTERM at any moment of a change of master: a master stops everything.
+func TestStopWhileMastersChange(t *testing.T) {
+	for i := range times(6, 50) {
+		r := newRig(t)
+		r.run()
+		r.withOrder()
+		r.must(command{Op: "leave"})
+		time.Sleep(time.Duration(i*4) * time.Millisecond) // what is tested: a moment of the change
+		r.signal(syscall.SIGTERM)
+		if r.stoppedInOrder(); t.Failed() {
+			t.Fatalf("after %d ms", i*4)
+		}
+	}
+}
+
+func TestStopBeforeHello(t *testing.T) {
+	r := newRig(t).run()
+	master := r.withOrder()
+	r.file("behaviour", "waits")
+	_ = syscall.Kill(master, syscall.SIGKILL)
+	r.says("in 0s") // it has crashed
+	eventually(t, "the new master is there", func() bool { return strings.Count(r.text(), "master started") == 3 })
+	r.signal(syscall.SIGTERM)
+	r.says("everything is stopped")
+	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
+	r.stoppedInOrder()
+}
+
+// In the pause between two crashes no master lives.
+func TestStopBetweenCrashes(t *testing.T) {
+	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_SETTLED=1m") })
+	master := r.withOrder()
+	r.file("behaviour", "crash")
+	_ = syscall.Kill(master, syscall.SIGKILL)
+	r.says("is started again in 1.6s")
+	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
+	r.signal(syscall.SIGTERM)
+	r.stoppedInOrder()
+}
+
+// A master that is about to end does not hear that everything is to stop.
+func TestStopWhileAMasterLeaves(t *testing.T) {
+	r := newRig(t)
+	r.file("behaviour", "deaf")
+	r.run()
+	master := r.withOrder()
+	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
+	r.signal(syscall.SIGTERM)
+	r.says("everything is stopped")
+	r.noted("not heard: stop")
+	_ = syscall.Kill(master, syscall.SIGTERM)
+	r.stoppedInOrder()
+}
+
+// A master may have left what the keeper does not hold, as containers.
+func TestStopOfWhatIsNotHeld(t *testing.T) {
+	r := newRig(t).run()
+	master := r.master(0)
+	r.file("behaviour", "waits")
+	_ = syscall.Kill(master, syscall.SIGKILL)
+	eventually(t, "the new master is there", func() bool { return strings.Count(r.text(), "master started") == 2 })
+	r.signal(syscall.SIGTERM)
+	r.says("everything is stopped")
+	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
+	if status := r.wait(); status != 0 {
+		t.Errorf("status %d", status)
+	}
+	r.noted("stop SIGTERM")
+}
+
+// When that master fails too, everything ends without order, and the status tells it.
+func TestStopWithoutAnyMaster(t *testing.T) {
+	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_SETTLED=1m") })
+	master := r.withOrder()
+	r.file("behaviour", "exit 3")
+	_ = syscall.Kill(master, syscall.SIGKILL)
+	r.says("is started again in 400ms")
+	r.signal(syscall.SIGTERM)
+	if status := r.wait(); status != 3 || !strings.Contains(r.text(), "without order") {
+		t.Errorf("status %d", status)
+	}
+}
+
+// A master that hangs before its Hello is replaced.
+func TestMasterThatNeverGreets(t *testing.T) {
+	r := newRig(t)
+	r.file("behaviour", "mute")
+	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=300ms") })
+	r.says("and is killed")
+	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
+	r.start("a", "true")
+}
+
+// A keeper that could not run, as in a machine that slept, does not take it for a silence of its master.
+func TestKeeperThatWasStopped(t *testing.T) {
+	for range times(3, 20) {
+		r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=1s") })
+		master := r.master(0)
+		r.signal(syscall.SIGSTOP)
+		time.Sleep(1200 * time.Millisecond) // what is tested: longer than a master may be silent
+		r.signal(syscall.SIGCONT)
+		r.start("a", "true")
+		if r.master(0) != master {
+			t.Fatal("the master was killed")
+		}
+		r.stop()
+	}
+}

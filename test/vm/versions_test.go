@@ -1,0 +1,89 @@
+//go:build vm
+
+package vm_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/requires"
+)
+
+// rootRun is the last commit whose master has no keeper, and whose services run as root.
+const rootRun = "f7a1501"
+
+// before is the program of that version, built in a folder of its own.
+func before(t *testing.T) string {
+	t.Helper()
+	if exec.Command("git", "cat-file", "-e", rootRun+"^{commit}").Run() != nil {
+		requires.Missing(t, "the version before", "git fetch --unshallow")
+	}
+	tree := t.TempDir()
+	out, err := exec.Command("sh", "-c", "git archive --remote=\"$(git rev-parse --show-toplevel)\" "+rootRun+
+		" | tar -x -C "+tree+" && cd "+tree+" && CGO_ENABLED=0 go build -buildvcs=false -o bin/baetyl .").CombinedOutput()
+	require.NoError(t, err, string(out))
+	return filepath.Join(tree, "bin")
+}
+
+// An installation of the version before is taken over when its program is replaced, once and with a line; and the
+// version before runs with the tree of this one.
+func TestVersionBefore(t *testing.T) {
+	long(t)
+	m := install(t)
+	m.copy(before(t), "/opt/before")
+	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl start baetyl")
+	m.until(3*time.Minute, roundTrip)
+	require.Equal(t, "0", m.run("stat -c %%u /proc/$(pgrep -x baetyl-hub)"), "services are root")
+	m.run("mosquitto_pub -u test -P hahaha -t kept -q 1 -r -m from-before")
+	const kept = "mosquitto_sub -u test -P hahaha -t kept -C 1 -W 15"
+
+	m.run("install /opt/site/bin/baetyl /usr/local/bin/baetyl && systemctl restart baetyl")
+	m.running()
+	require.Equal(t, "from-before", m.run(kept))
+	uid := m.run("stat -c %%u /proc/$(pgrep -x baetyl-hub)")
+	require.NotEqual(t, "0", uid)
+	require.Empty(t, m.run("find /usr/local/var/db/baetyl/localhub-data ! -uid %s", uid))
+	m.log("now belong.*localhub-data")
+	count := m.run("journalctl -q -u baetyl --since %s | grep -c 'now belong'", m.since)
+	m.run("systemctl restart baetyl")
+	m.running()
+	require.Equal(t, count, m.run("journalctl -q -u baetyl --since %s | grep -c 'now belong'", m.since), "once")
+
+	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl restart baetyl")
+	m.until(3*time.Minute, roundTrip)
+	require.Equal(t, "from-before", m.run(kept), "the way back")
+	m.run("systemctl stop baetyl")
+	require.Empty(t, m.run("%s", leftovers))
+}
+
+// A new master by the API: services, keeper and unit know of nothing.
+func TestMasterUpdate(t *testing.T) {
+	long(t)
+	m := install(t)
+	m.start()
+	dir := t.TempDir()
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", dir+"/", "-ldflags",
+		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9", "github.com/baetyl/baetyl")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, string(out))
+	m.copy(dir, "/usr/local/var/db/baetyl/master/bin")
+
+	services, held, old := m.run("%s", processes), m.run("%s", keeper), m.run("%s", master)
+	m.run("%s", put(`{"type": "MST", "path": "var/db/baetyl/master", "trace": "master"}`))
+	m.until(5*time.Minute, `grep '"step":"UPDATED".*"trace":"master"' /usr/local/var/db/baetyl/ota.log`)
+	m.until(time.Minute, "%s | grep '\"bin_version\":\"9.9.9\"'", inspect)
+	require.NotEqual(t, old, m.run("%s", master))
+	require.Equal(t, held, m.run("%s", keeper))
+	require.Equal(t, services, m.run("%s", processes))
+	require.Contains(t, m.run("/usr/local/bin/baetyl version"), "9.9.9", "it is what starts from now on")
+	m.run("systemctl restart baetyl")
+	m.running()
+	require.False(t, strings.Contains(m.run("ls /usr/local/bin"), ".new"))
+}
