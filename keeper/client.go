@@ -192,8 +192,12 @@ func (c *Client) call(ctx context.Context, r Request, files ...int) (answer, err
 	c.mu.Unlock()
 	forget := func() {
 		c.mu.Lock()
+		waits := c.waiting[r.ID] != nil
 		delete(c.waiting, r.ID)
 		c.mu.Unlock()
+		if !waits { // the answer is there, or comes at once
+			closeAll((<-to).files)
+		}
 	}
 	frame, err := encode(r, len(files))
 	if err != nil {

@@ -107,7 +107,7 @@ func TestStrays(t *testing.T) {
 			_ = syscall.Kill(pid, syscall.SIGKILL)
 		}
 	})
-	r.file("behaviour", "mute")
+	r.file("behaviour", "exit 3")
 	_ = syscall.Kill(r.master(0), syscall.SIGKILL)
 	r.says("crashed")
 	r.signal(syscall.SIGTERM)

@@ -58,6 +58,7 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 		code, how = 128+int(status.Signal()), "signal "+status.Signal().String()
 	}
 	switch {
+	case k.end != nil: // without it
 	case k.stopped, k.stopping != "" && m.plain:
 		k.finish(code)
 	case k.stopping != "":
@@ -105,7 +106,7 @@ func (k *supervisor) mayLeave() bool {
 		return true
 	}
 	for _, h := range k.processes {
-		if h.End == nil {
+		if h.End == nil || h.populated() {
 			return true
 		}
 	}

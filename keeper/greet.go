@@ -20,7 +20,11 @@ func (k *supervisor) hello(p *peer, r Request) {
 	k.arm(m)
 	if h.Protocol != Protocol {
 		if m.trial != nil || k.stopping != "" {
-			p.fail(r.ID, fmt.Errorf("this keeper speaks protocol %d, the master %d", Protocol, h.Protocol))
+			err := fmt.Errorf("this keeper speaks protocol %d, the master %d", Protocol, h.Protocol)
+			if m.trial != nil {
+				m.trial.said = err.Error()
+			}
+			p.fail(r.ID, err)
 			return
 		}
 		k.replace.unserved = &r
@@ -50,6 +54,10 @@ func (k *supervisor) request(p *peer, r Request) error {
 		}
 		k.arm(m)
 	case OpLeave:
+		if m.trial != nil && !m.trial.committed { // it says why it cannot stay
+			m.trial.said = r.Trouble
+			break
+		}
 		m.left = true
 		k.logf("info", "the master leaves and is started again: %s", r.Trouble)
 	case OpTry:

@@ -80,7 +80,7 @@ func TestStopWhileAMasterLeaves(t *testing.T) {
 	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
 	r.signal(syscall.SIGTERM)
 	r.says("everything is stopped")
-	r.noted("not heard: stop")
+	r.noted("stop SIGTERM")
 	_ = syscall.Kill(master, syscall.SIGTERM)
 	r.stoppedInOrder()
 }

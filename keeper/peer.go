@@ -24,7 +24,7 @@ type peer struct {
 	mu     sync.Mutex // guards the following
 	queue  []outgoing
 	wake   chan struct{} // holds one: there is something to send; when it is full, that is known already
-	closed bool
+	closed bool          // nothing is sent any more
 }
 
 // outgoing is a frame, or the rest of one, and descriptors, which are closed when they have been sent.
@@ -168,7 +168,8 @@ func (p *peer) send(v any, files []int) {
 	p.signal()
 }
 
-// transmit sends what is queued until the connection ends or a deadline is set. What has not left stays in the queue.
+// transmit sends what is queued until the connection ends or a deadline is set. What has not left by a deadline stays in
+// the queue; when the other side is gone it is dropped. What that has said before can be read still.
 func (p *peer) transmit(done chan<- struct{}, halting <-chan struct{}) {
 	defer close(done)
 	for {
@@ -180,10 +181,7 @@ func (p *peer) transmit(done chan<- struct{}, halting <-chan struct{}) {
 		for {
 			p.mu.Lock()
 			if p.closed {
-				for _, o := range p.queue {
-					closeAll(o.files)
-				}
-				p.queue = nil
+				p.drop()
 				p.mu.Unlock()
 				return
 			}
@@ -202,10 +200,22 @@ func (p *peer) transmit(done chan<- struct{}, halting <-chan struct{}) {
 			if n == len(first.bytes) {
 				p.queue = p.queue[1:]
 			}
+			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+				p.closed = true
+				p.drop()
+			}
 			p.mu.Unlock()
 			if err != nil {
 				return
 			}
 		}
 	}
+}
+
+// drop closes what will not be sent. The caller holds mu.
+func (p *peer) drop() {
+	for _, o := range p.queue {
+		closeAll(o.files)
+	}
+	p.queue = nil
 }

@@ -5,6 +5,7 @@ package keeper_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -212,6 +213,8 @@ func TestCandidate(t *testing.T) {
 		"crashes":               {"two", "crash", "it ended before"},
 		"hangs":                 {"two", "mute", "it has not started the application within"},
 		"is not ready":          {"two", "late", "it has not started the application within"},
+		"says why":              {"two", "says port 80 is taken", "port 80 is taken"},
+		"another protocol":      {"one", "protocol", "this keeper speaks protocol 1, the master 2"},
 		"cannot read the state": {"unreadable", "", "its keeper: "},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -273,11 +276,21 @@ func TestPlainCandidate(t *testing.T) {
 	for does, rejected := range map[string]string{"": "", "echo error no configuration >&3; exit 1": "no configuration"} {
 		r := newRig(t).run()
 		master := r.master(0)
+		pipe, kept, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.must(command{Op: "keep", Handle: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), kept.Fd())})
+		_ = kept.Close()
 		r.file("bin/prog.new", fmt.Sprintf(plain, does))
 		_ = os.Chmod(r.prog+".new", 0o755)
 		r.must(command{Op: "try", Trial: &keeper.Trial{
 			Candidate: r.prog + ".new", Program: r.prog, Deadline: 5 * time.Second, Healthy: 100 * time.Millisecond, Plain: true,
 		}})
+		if n, err := pipe.Read(make([]byte, 1)); n != 0 || err != io.EOF { // nobody holds the other end
+			t.Errorf("read %d: %v", n, err)
+		}
+		_ = pipe.Close()
 		if rejected != "" {
 			r.says(rejected)
 			r.master(master)

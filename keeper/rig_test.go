@@ -4,6 +4,7 @@ package keeper_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +106,7 @@ type result struct {
 
 // runMaster is a master that does what the test says over a socket. The file "behaviour", and "candidate" for a program
 // that ends in .new, says what it does of its own: "exit <n>", "crash", "mute" (no hello), "waits" (until the
-// file is gone), "hang" (not alive), "deaf" (to events).
+// file is gone), "hang" (not alive), "deaf" (does not stop), "says <why>" (and leaves), "protocol" (another one).
 func runMaster(dir string) int {
 	exe, _ := os.Executable()
 	name := "behaviour"
@@ -136,10 +137,17 @@ func runMaster(dir string) int {
 	}
 	signal.Ignore(syscall.SIGUSR2)
 	protocol := keeper.Protocol
+	if does == "protocol" {
+		protocol++
+	}
 	state, err := c.Hello(context.Background(), keeper.Hello{Protocol: protocol, Part: trailer(), Grace: time.Second})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 7
+	}
+	if why, ok := strings.CutPrefix(does, "says "); ok {
+		_ = c.Leave(why)
+		return 4
 	}
 	if does == "crash" {
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
@@ -171,12 +179,8 @@ func runMaster(dir string) int {
 	}
 	go serve(c, dir, state)
 	for e := range c.Events() {
-		if does == "deaf" { // as one that is ending already
-			note(dir, "not heard: "+e.Kind)
-			continue
-		}
 		note(dir, e.Kind+" "+e.Why)
-		if e.Kind != keeper.EventStop {
+		if e.Kind != keeper.EventStop || does == "deaf" {
 			continue
 		}
 		for _, p := range state.Processes {
@@ -242,7 +246,11 @@ func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 	case "release":
 		err = c.Release(cmd.Handle)
 	case "keep":
-		err = c.Keep("null", os.Stdin)
+		var f *os.File
+		if f, err = os.OpenFile(cmp.Or(cmd.Handle, os.DevNull), os.O_RDWR, 0); err == nil {
+			err = c.Keep("kept", f)
+			_ = f.Close()
+		}
 	case "leave":
 		err = c.Leave("the test wants it")
 		go os.Exit(0)

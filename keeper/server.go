@@ -163,6 +163,14 @@ func (s *Server) welcome(p *peer, r Reply) {
 	p.send(r, files)
 }
 
+// closeKept closes what is held for the next master.
+func (s *Server) closeKept() {
+	for _, fd := range s.kept {
+		_ = syscall.Close(fd)
+	}
+	clear(s.kept)
+}
+
 // keep holds a descriptor, in place of that before.
 func (s *Server) keep(name string, files []int) error {
 	old, known := s.kept[name]

@@ -82,6 +82,9 @@ func (k *supervisor) start(c *candidate) {
 	if c != nil {
 		m.program, m.plain = c.Candidate, c.Plain
 	}
+	if m.plain { // it opens all of this itself
+		k.closeKept()
+	}
 	f, err := k.prepare(m)
 	k.m = m
 	if err == nil && !k.fork(f, func(pid int, err error) { k.began(m, pid, err) }) {

@@ -21,6 +21,8 @@ type flow struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 
+	subscribed chan struct{} // the session is there, with its subscription
+
 	mu      sync.Mutex
 	acked   map[string]time.Duration // that the hub has acknowledged, and how long that took
 	seen    map[string]bool          // that have arrived
@@ -77,7 +79,21 @@ func (m *machine) client(id string, filters ...mqtt.TopicInfo) *mqtt.Dispatcher 
 func (f *flow) subscribe() {
 	f.m.Helper()
 	f.to = f.m.client("flow-to", mqtt.TopicInfo{Topic: "flow", QOS: 1})
+	f.subscribed = make(chan struct{}, 1)
 	require.NoError(f.m, f.to.Start(f))
+	select {
+	case <-f.subscribed:
+	case <-time.After(time.Minute):
+		f.m.Fatalf("the hub does not answer a subscriber: %v", f.failed)
+	}
+}
+
+// OnConnect implements mqtt.ConnectHandler.
+func (f *flow) OnConnect(bool) {
+	select {
+	case f.subscribed <- struct{}{}:
+	default: // nobody waits for another connection
+	}
 }
 
 func (f *flow) acknowledged(payload string, after time.Duration) {
@@ -142,8 +158,8 @@ func (f *flow) check(deadline time.Duration, when string) {
 	end := time.Now().Add(deadline)
 	for len(f.missing()) > 0 {
 		if time.Now().After(end) {
-			f.m.Fatalf("of %d messages, acknowledged %s, %d do not arrive (%v; %+v)",
-				f.count(), when, len(f.missing()), f.failed, f.to.Stats())
+			f.m.Fatalf("of %d messages, acknowledged %s, %d do not arrive: %s (%v; %+v)",
+				f.count(), when, len(f.missing()), f.missing(), f.failed, f.to.Stats())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}

@@ -159,7 +159,8 @@ up() {
 cut() {
 	disk=$(need nbdkit)
 	machine=$(need qemu)
-	kill -KILL "$disk" "$machine" # the disk first: nothing reaches it any more
+	kill -STOP "$machine" # a machine that runs on for a moment without its disk is another kind of fault
+	kill -KILL "$disk" "$machine"
 	end qemu KILL
 	end nbdkit KILL
 	forget
