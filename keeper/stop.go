@@ -87,7 +87,8 @@ func (k *supervisor) stopMaster() {
 }
 
 // limitStop ends the stop of a master that says that it is alive and comes to no end. It has the grace times of all
-// that it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not known.
+// that it ends, which may be one after the other. A master that holds nothing here has no limit: what it stops is not
+// known.
 func (k *supervisor) limitStop(m *master) {
 	limit := k.o.Stop
 	for _, h := range k.processes {
