@@ -26,8 +26,8 @@ type Record struct {
 	Dynamic bool              `json:"dynamic,omitempty"`
 	Vars    map[string]string `json:"vars,omitempty"` // of the request of a dynamic start
 
-	// Stopping is of a dynamic instance that somebody has asked to stop, or whose caller went away during the start: nobody
-	// asks again when the master is killed meanwhile.
+	// Stopping is of a dynamic instance that somebody has asked to stop, or whose caller went away during the start:
+	// nobody asks again when the master is killed meanwhile.
 	Stopping bool `json:"stopping,omitempty"`
 
 	Status   string     `json:"status,omitempty"`   // masterapi.Status…; starting: perhaps nothing of it is there
