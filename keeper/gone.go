@@ -47,7 +47,7 @@ const lastWords = 200 * time.Millisecond
 // gone decides what follows a master.
 func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 	if k.m == m {
-		k.m = nil
+		k.m, k.replace.unserved = nil, nil // the next one asks itself
 	}
 	if k.peer == m.peer {
 		k.detach()

@@ -3,12 +3,15 @@
 package keeper_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/baetyl/baetyl/keeper"
 )
 
 // withOrder starts a process that a master has to end, and returns the master that would.
@@ -111,6 +114,35 @@ func TestStopWithoutAnyMaster(t *testing.T) {
 	r.signal(syscall.SIGTERM)
 	if status := r.wait(); status != 3 || !strings.Contains(r.text(), "without order") {
 		t.Errorf("status %d", status)
+	}
+}
+
+// The Hello of a master that only the next keeper could serve is not answered to another one.
+func TestHelloOfADeadMaster(t *testing.T) {
+	r := newRig(t).run()
+	r.start("a", "sleep 100")
+	fifo := filepath.Join(r.dir, "hangs.log") // no keeper is replaced while a log hangs
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	held, err := os.OpenFile(fifo, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	r.start("hangs", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i+1)); done; exec sleep 100")
+	master := r.master(0)
+	r.file("behaviour", "protocol")
+	r.upgrade("two")
+	r.says("the keeper is replaced later")
+	r.file("behaviour", "")
+	for _, c := range childrenOf(r.cmd.Process.Pid) {
+		if name, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", c)); strings.HasPrefix(string(name), keeper.MasterName) {
+			_ = syscall.Kill(c, syscall.SIGKILL)
+		}
+	}
+	if state := r.ask(command{Op: "pid"}); state.PID == master || len(state.State.Processes) != 2 {
+		t.Errorf("%+v", state)
 	}
 }
 

@@ -42,7 +42,7 @@ const (
 // wantReplaced lets this program be replaced by the master's, whose keeper has the digest part. It does so once.
 func (k *supervisor) wantReplaced(part string) {
 	if k.replace.part == part {
-		if k.replace.unserved != nil {
+		if k.replace.unserved != nil && !k.replace.wanted { // otherwise it is served by what is going on
 			k.refuse(fmt.Errorf("this keeper speaks protocol %d, and so does the one of %s", Protocol, k.program))
 		}
 		return
