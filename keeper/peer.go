@@ -173,8 +173,8 @@ func (p *peer) send(v any, files []int) {
 	p.signal()
 }
 
-// transmit sends what is queued until the connection ends or a deadline is set. What has not left by a deadline stays in
-// the queue; when the other side is gone it is dropped. What that has said before can be read still.
+// transmit sends what is queued until the connection ends or a deadline is set. What has not left by a deadline stays
+// in the queue; when the other side is gone it is dropped. What that has said before can be read still.
 func (p *peer) transmit(done chan<- struct{}, halting <-chan struct{}) {
 	defer close(done)
 	for {

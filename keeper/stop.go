@@ -64,8 +64,8 @@ func (k *supervisor) stop(why string) {
 	}
 }
 
-// stopMaster tells the master, at its Hello when that has not come. Until then it is asked by a signal too, which may end
-// it at once, when there is nothing that it could stop. It has the time in which a master says that it is alive. A
+// stopMaster tells the master, at its Hello when that has not come. Until then it is asked by a signal too, which may
+// end it at once, when there is nothing that it could stop. It has the time in which a master says that it is alive. A
 // candidate that has not said Hello is not waited for: nothing depends on it yet.
 func (k *supervisor) stopMaster() {
 	m := k.m
