@@ -84,7 +84,7 @@ func (f *flow) subscribe() {
 	select {
 	case <-f.subscribed:
 	case <-time.After(time.Minute):
-		f.m.Fatalf("the hub does not answer a subscriber: %v", f.failed)
+		f.m.Fatalf("the hub does not answer a subscriber: %v", f.trouble())
 	}
 }
 
@@ -118,6 +118,13 @@ func (f *flow) OnError(err error) { // it connects again
 	f.failed = err
 }
 
+// trouble is the last error of a connection.
+func (f *flow) trouble() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.failed
+}
+
 // count is how many messages were acknowledged.
 func (f *flow) count() int {
 	f.mu.Lock()
@@ -147,8 +154,17 @@ func (f *flow) end() {
 // close ends both sides.
 func (f *flow) close() {
 	f.end()
-	_ = f.to.Close()
-	f.to.Wait()
+	f.away()
+}
+
+// away ends the connection of the receiver: what is published from now on waits in its session, on the disk of the hub.
+// subscribe brings it back.
+func (f *flow) away() {
+	if f.to != nil {
+		_ = f.to.Close()
+		f.to.Wait()
+		f.to = nil
+	}
 }
 
 // check ends publishing, and waits until all that was acknowledged has arrived.
@@ -159,7 +175,7 @@ func (f *flow) check(deadline time.Duration, when string) {
 	for len(f.missing()) > 0 {
 		if time.Now().After(end) {
 			f.m.Fatalf("of %d messages, acknowledged %s, %d do not arrive: %s (%v; %+v)",
-				f.count(), when, len(f.missing()), f.missing(), f.failed, f.to.Stats())
+				f.count(), when, len(f.missing()), f.missing(), f.trouble(), f.to.Stats())
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
