@@ -26,7 +26,7 @@ import (
 const (
 	envGuard   = envPrefix + "GUARD"
 	guardLimit = 10 * time.Second       // that a guard lives at most
-	guardWait  = time.Second            // for its answers
+	guardWait  = time.Second            // for its end
 	guardStep  = 100 * time.Microsecond // between its checks
 )
 
@@ -56,8 +56,10 @@ func startGuard() (guard [2]int) {
 	}
 	_ = unix.Prctl(unix.PR_SET_PTRACER, uintptr(pid), 0, 0, 0) // needed where only a parent may trace its child
 	_, _ = syscall.Write(to[1], []byte("t"))
+	// One that cannot trace ends, and with it the pipe. One that is slow is waited for: it may trace already when nobody
+	// hears it any more, and what it takes would be lost.
 	answer := make([]byte, 1)
-	_ = from.SetReadDeadline(time.Now().Add(guardWait))
+	_ = from.SetReadDeadline(time.Now().Add(guardLimit))
 	if _, err := io.ReadFull(from, answer); err != nil {
 		_ = syscall.Close(to[1]) // it ends with that
 		return none

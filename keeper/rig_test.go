@@ -332,7 +332,8 @@ func (r *rig) file(name, text string) {
 func (r *rig) run(prepare ...func(*exec.Cmd)) *rig {
 	r.t.Helper()
 	r.cmd = exec.Command(r.prog, "start", r.dir)
-	r.cmd.Env = append(os.Environ(), "RIG_ALIVE=20s")
+	// By default a program with the race detector takes a second to end.
+	r.cmd.Env = append(os.Environ(), "RIG_ALIVE=20s", "GORACE=atexit_sleep_ms=0")
 	r.cmd.Stdout, r.cmd.Stderr = r, r
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	r.cmd.WaitDelay = time.Second
