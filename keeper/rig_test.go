@@ -102,6 +102,7 @@ type result struct {
 	State   keeper.State
 	Lines   []string
 	End     *keeper.End
+	ends    bool // the master, when it has answered
 }
 
 // runMaster is a master that does what the test says over a socket. The file "behaviour", and "candidate" for a program
@@ -220,8 +221,13 @@ func serve(c *keeper.Client, dir string, state keeper.State) {
 		go func() {
 			defer conn.Close()
 			var cmd command
-			if json.NewDecoder(conn).Decode(&cmd) == nil {
-				_ = json.NewEncoder(conn).Encode(carryOut(c, cmd, state))
+			if json.NewDecoder(conn).Decode(&cmd) != nil {
+				return
+			}
+			r := carryOut(c, cmd, state)
+			_ = json.NewEncoder(conn).Encode(r)
+			if r.ends { // after the answer: whoever misses it asks the next master
+				os.Exit(0)
 			}
 		}()
 	}
@@ -253,11 +259,10 @@ func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 		}
 	case "leave":
 		err = c.Leave("the test wants it")
-		go os.Exit(0)
+		r.ends = true
 	case "try":
-		if err = c.Try(*cmd.Trial); err == nil {
-			go os.Exit(0)
-		}
+		err = c.Try(*cmd.Trial)
+		r.ends = err == nil
 	case "storm":
 		err = <-stormed
 	case "print":

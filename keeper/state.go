@@ -95,6 +95,9 @@ func (k *supervisor) save(halted bool) *saved {
 		Rejected: k.rejected, Replaced: k.replace.part,
 	}
 	for _, h := range k.processes {
+		if h.PID == 0 { // is being forked; there is none of them at an exec
+			continue
+		}
 		p := savedProcess{
 			Process: h.Process, Output: h.out.Output, Signalled: h.signalled.Load(), Failed: h.failed, Pipes: [2]int{-1, -1},
 			Grace: h.grace, Cgroups: h.cgroups,
