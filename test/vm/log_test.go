@@ -37,7 +37,7 @@ func TestLogDiskThatHangs(t *testing.T) {
 	}
 	// A process that waits for a frozen disk cannot end; everything else does.
 	m.run("systemctl --no-block stop baetyl")
-	m.until(2*time.Minute, "! pgrep '^baetyl-(hub|timer|function)'")
+	m.until(2*time.Minute, "! ps -eo comm= | grep -E '^baetyl-(hub|timer|function)'")
 	m.run("fsfreeze -u /usr/local/var/log && systemctl kill -s CONT systemd-journald")
 	m.until(3*time.Minute, "test $(systemctl is-active baetyl) = inactive")
 	m.run("umount /usr/local/var/log")

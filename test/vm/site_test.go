@@ -150,7 +150,7 @@ const (
 
 // leftovers is what must not be there when the unit is stopped: processes, cgroups, sockets, mounts.
 const leftovers = `
-	pgrep -al '^(baetyl|attacker)'
+	ps -eo pid,comm | grep -E ' (baetyl|attacker)'
 	ls -d ` + unit + ` 2>/dev/null
 	find /usr/local/var/run -type s
 	find /usr/local/var/run/baetyl -mindepth 2
