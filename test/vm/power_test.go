@@ -18,8 +18,8 @@ func TestPowerCutAndReboot(t *testing.T) {
 	flow := m.flow(20)
 	defer flow.close()
 	flow.away() // nobody receives what comes now: it has to survive
-	before := flow.count()
-	require.Eventually(t, func() bool { return flow.count() > before+1000 }, 2*time.Minute, 10*time.Millisecond, "too slow")
+	enough := flow.count() + 1000
+	require.Eventually(t, func() bool { return flow.count() > enough }, 2*time.Minute, 10*time.Millisecond, "too slow")
 	m.cut()
 	flow.close()
 	t.Logf("%d messages acknowledged, %d received before the cut", flow.count(), len(flow.seen))

@@ -107,5 +107,7 @@ func TestKeeperIsKilled(t *testing.T) {
 	}
 	require.Equal(t, "1", m.run("ls -d %s/baetyl.* | wc -l", unit))
 	require.Equal(t, "1", m.run("systemctl show --value -p NRestarts baetyl"))
-	m.run(`for group in %s/baetyl.*/*@*; do test "$(wc -l <$group/cgroup.procs)" = 1 || { echo $group; exit 1; }; done`, unit)
+	m.run(`for group in %s/baetyl.*/*@*; do
+		test "$(wc -l <$group/cgroup.procs)" = 1 || { echo $group; exit 1; }
+	done`, unit)
 }
