@@ -58,6 +58,6 @@ func TestDynamicUser(t *testing.T) {
 	m := install(t)
 	m.start()
 	require.Regexp(t, `^6[1-5]\d\d\d$`, m.run("systemd-run -q --pipe -p DynamicUser=yes id -u"))
-	m.run(`uids=$(cat %s/baetyl.*/*/cgroup.procs | while read -r p; do stat -c %%%%u /proc/$p; done)
+	m.run(`uids=$(cat %s/baetyl.*/*/cgroup.procs | while read -r p; do stat -c %%u /proc/$p; done)
 		test "$uids" && for u in $uids; do test $u -lt 61184 || test $u -gt 65519 || exit 1; done`, unit)
 }
