@@ -25,7 +25,7 @@ func before(t *testing.T) string {
 		requires.Missing(t, "the version before", "git fetch --unshallow")
 	}
 	tree := t.TempDir()
-	out, err := exec.Command("sh", "-c", "git archive --remote=\"$(git rev-parse --show-toplevel)\" "+rootRun+
+	out, err := exec.Command("sh", "-c", "git -C \"$(git rev-parse --show-toplevel)\" archive "+rootRun+
 		" | tar -x -C "+tree+" && cd "+tree+" && CGO_ENABLED=0 go build -buildvcs=false -o bin/baetyl .").CombinedOutput()
 	require.NoError(t, err, string(out))
 	return filepath.Join(tree, "bin")
