@@ -52,7 +52,7 @@ func TestLast(t *testing.T) {
 
 	// Rotated just now.
 	path := filepath.Join(dir, output.File("hub"))
-	old := strings.TrimSuffix(path, ".log") + "-2026-11-30T01-02-04.000.log"
+	old := strings.TrimSuffix(path, ".log") + time.Now().UTC().Format("-2006-01-02T15-04-05.000") + ".log"
 	require.NoError(t, os.Rename(path, old))
 	require.Equal(t, output.Mark{At: at.Add(time.Minute), Lines: 1}, last(t, dir, "hub"))
 	write(t, dir, "hub.2", at.Add(time.Hour))
