@@ -18,8 +18,9 @@ const limited = `
     resources: {memory: {limit: 50m}}
 `
 
-// lacks checks that inspect and check name a limit that does not hold, and that the service runs.
-func (m *machine) lacks(why string) {
+// lacks checks that inspect and check, run as the user of the master, name a limit that does not hold, and that the
+// service runs.
+func (m *machine) lacks(user, why string) {
 	m.Helper()
 	m.services(limited)
 	m.run("systemctl start baetyl") // there may be no cgroups to see it in
@@ -29,7 +30,7 @@ func (m *machine) lacks(why string) {
 	want := "resources.memory.limit does not hold: "
 	require.Contains(m, strings.Join(instance.Warnings, "\n"), want)
 	require.Contains(m, strings.Join(instance.Warnings, "\n"), why)
-	require.Contains(m, m.run("/usr/local/bin/baetyl check 2>&1"), want)
+	require.Contains(m, m.run("runuser -u %s -- /usr/local/bin/baetyl check 2>&1", user), want)
 }
 
 // A unit without delegation, and a kernel without the controller of memory: the limit is named.
@@ -38,7 +39,7 @@ func TestLimitsThatDoNotHold(t *testing.T) {
 	m := install(t)
 	m.write("/etc/systemd/system/baetyl.service.d/plain.conf", "[Service]\nDelegate=no\nUser=edge")
 	m.run("useradd -m edge 2>/dev/null; chown -R edge /usr/local; systemctl daemon-reload")
-	m.lacks("")
+	m.lacks("edge", "")
 	m.run("systemctl stop baetyl; userdel -r edge 2>/dev/null; true")
 
 	m = install(t)
@@ -46,7 +47,7 @@ func TestLimitsThatDoNotHold(t *testing.T) {
 	m.append("cgroup_disable=memory")
 	defer m.append("")
 	m.up()
-	m.lacks("cgroup_enable=memory")
+	m.lacks("root", "cgroup_enable=memory")
 	m.down()
 	m.append("")
 	m.up()
