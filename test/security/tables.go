@@ -125,20 +125,27 @@ func (f facts) token() string {
 	return yes(f.Token)
 }
 
+// cgroups are mounted read-only for every native service.
+const cgroups = "/sys/fs/cgroup"
+
+// private are folders that every native service has of its own, in memory.
+var private = []string{"/tmp", "/var/tmp", "/dev/shm"}
+
 // files is the row of a native service. Paths of the working directory are those below it.
 func (f facts) files() []string {
 	var writes, reads, hidden, own []string
 	for _, m := range f.Mounts {
 		rel, inside := strings.CutPrefix(m.Path, f.Dir+"/")
 		switch {
-		case m.Path == "/proc" || m.Path == "/dev/null" || rel == "var/run/baetyl.sock":
-		case m.Path == "/tmp" || m.Path == "/var/tmp" || strings.HasPrefix(rel, runDir):
+		case m.Path == "/proc" || m.Path == "/dev/null" || m.Path == "/dev/mqueue" || rel == "var/run/baetyl.sock":
+		case m.ReadOnly && (m.Path == cgroups || strings.HasPrefix(m.Path, cgroups+"/")): // those of the host, for all
+		case slices.Contains(private, m.Path) || strings.HasPrefix(rel, runDir):
 			if !inside {
 				rel = m.Path
 			}
 			own = append(own, place(rel))
 		case !inside && m.Type == "tmpfs":
-			hidden = append(hidden, m.Path)
+			hidden = append(hidden, usual(m.Path))
 		case !inside && m.ReadOnly && strings.HasPrefix(f.Module, "baetyl-function-"):
 			reads = append(reads, "its interpreter")
 		case !inside && m.ReadOnly:
@@ -161,6 +168,15 @@ func (f facts) files() []string {
 	}
 	return []string{f.label(), list(outer(writes)), list(outer(reads)), foreign, list(outer(hidden)), list(own), others,
 		list(public)}
+}
+
+// usual is path, or what a folder is that other machines do not have.
+func usual(path string) string {
+	known := []string{"/boot", "/dev", "/home", "/media", "/mnt", "/root", "/run", "/srv"}
+	if strings.Count(path, "/") > 1 || slices.Contains(known, path) {
+		return path
+	}
+	return "all other folders of /"
 }
 
 // place is the kind of a folder whose name differs.
