@@ -23,7 +23,7 @@ const limited = `
 func (m *machine) lacks(user, why string) {
 	m.Helper()
 	m.services(limited)
-	m.run("systemctl start baetyl") // there may be no cgroups to see it in
+	m.run("systemctl restart baetyl") // it runs after a boot; there may be no cgroups to see it in
 	m.until(2*time.Minute, "pgrep -x attacker")
 	instance := m.inspect("limited").Instances[0]
 	require.Equal(m, "running", instance.Status)
