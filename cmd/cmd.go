@@ -19,7 +19,6 @@ import (
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
-	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/utils/logfile"
 )
@@ -35,9 +34,6 @@ func Main() int { return Execute(os.Args[1:], os.Stdout, logfile.LastWords{}) }
 
 // Execute runs the command that args (os.Args without the program) name, and returns the exit status.
 func Execute(args []string, stdout, stderr io.Writer) int {
-	if len(args) > 0 && args[0] == launch.Arg {
-		launch.Main()
-	}
 	var workdir, config string
 	root := &cobra.Command{
 		Use:               "baetyl",

@@ -124,9 +124,6 @@ func (r *Root) Close() error {
 	return nil
 }
 
-// File returns the file at path with the limits of c. It is opened with the first line.
-func File(path string, c Config) *logfile.File { return logfile.New(path, Limits(c)) }
-
 // Limits returns the limits of c.
 func Limits(c Config) logfile.Limits {
 	d := conf.Default[Config]()
