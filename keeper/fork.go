@@ -67,6 +67,7 @@ func (s *Server) fork(f fork, started func(pid int, err error)) bool {
 
 // work is what the one locked thread of the keeper does.
 func work(jobs <-chan func()) {
+	unignore()
 	for f := range jobs {
 		f()
 	}

@@ -5,7 +5,13 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/baetyl/baetyl/keeper/signals"
 )
+
+// unignore makes sure that children ignore no signal. Those that the runtime knows it handles, or gives back to them;
+// some programs ignore the others, and what they start would inherit it.
+func unignore() { _ = signals.Default(signals.FirstOfThreads, signals.LastOfThreads) }
 
 // unblock makes sure that this process blocks no signal, and so none of its children. The runtime gives children what
 // it has inherited itself, so this program executes itself once when that is not nothing.

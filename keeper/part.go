@@ -2,5 +2,5 @@ package keeper
 
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
-// Part is the digest of the keeper's own code: this package, early, members and utils/logfile.
-const Part = "08a8e3354d21a7e0"
+// Part is the digest of the keeper's own code: this package, early, members, signals and utils/logfile.
+const Part = "07b668cb092779f0"

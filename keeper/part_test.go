@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "write part.go")
 // `go generate ./keeper` writes it.
 func TestPart(t *testing.T) {
 	var sources []string
-	for _, pattern := range []string{"*.go", "early/*.go", "members/*.go", "../utils/logfile/*.go"} {
+	for _, pattern := range []string{"*.go", "early/*.go", "members/*.go", "signals/*.go", "../utils/logfile/*.go"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("%s: %v, %v", pattern, found, err)
@@ -59,6 +59,6 @@ const partFile = `package keeper
 
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
-// Part is the digest of the keeper's own code: this package, early, members and utils/logfile.
+// Part is the digest of the keeper's own code: this package, early, members, signals and utils/logfile.
 const Part = "%s"
 `
