@@ -26,6 +26,10 @@ import (
 // ErrGone is returned by Adopt when nothing of an instance is there.
 var ErrGone = errors.New("nothing of the instance is left")
 
+// ErrUnavailable is wrapped by errors of an engine that cannot work now, through no fault of the service: its daemon is
+// away. Such a start counts for no restart policy, and an update waits for the engine until update.deadline.
+var ErrUnavailable = errors.New("the engine is not available")
+
 // Engine runs services in one way. Its methods may be called from any goroutine.
 type Engine interface {
 	// Name is the mode that the engine implements, masterapi.ModeNative or ModeDocker.
@@ -117,6 +121,9 @@ type Instance interface {
 type Exit struct {
 	Err error         // nil: ended by itself with success
 	Ran time.Duration // from its start
+	// Interrupted: the engine's own end, or that of its daemon, ended it. It is started again whatever its policy is, and
+	// that counts for nothing.
+	Interrupted bool
 }
 
 // Record is what identifies an instance after the master that started it is gone.

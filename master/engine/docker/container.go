@@ -154,30 +154,6 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 	}
 }
 
-// makeRoom removes the container that has the name, when this master made it and it belongs to no instance.
-func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
-	have, err := e.api.ContainerInspect(ctx, name)
-	if errdefs.IsNotFound(err) || err == nil && have.Name != "/"+name {
-		return nil // gone meanwhile
-	}
-	if err != nil {
-		return err
-	}
-	switch {
-	case e.lives(have.ID):
-		return fmt.Errorf("an instance of service %s has the name %s already", have.Config.Labels[labelService], name)
-	case have.Config.Labels[labelMaster] == "":
-		const text = "a container that is not ours has the name %s (id %s, image %s): " +
-			"remove or rename it, or rename the service"
-		return fmt.Errorf(text, name, short(have.ID), have.Config.Image)
-	case have.Config.Labels[labelMaster] != master:
-		const text = "another master on this docker daemon has a container called %s (id %s): " +
-			"rename the service of one of them"
-		return fmt.Errorf(text, name, short(have.ID))
-	}
-	return e.remove(ctx, have.ID)
-}
-
 // connect connects the further networks and starts the container.
 func (e *Engine) connect(ctx context.Context, id string, p plan) error {
 	for n, to := range p.Endpoints {

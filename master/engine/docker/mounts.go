@@ -1,0 +1,62 @@
+//go:build unix
+
+package docker
+
+import (
+	"fmt"
+	"maps"
+	"path/filepath"
+
+	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+)
+
+// mounts finds the sources of a service's mounts.
+func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
+	var out []mountPoint
+	for _, m := range s.Mounts {
+		what := fmt.Sprintf("mount %s of volume %s", m.Path, m.Name)
+		target, err := app.CleanPath(m.Path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
+		}
+		if "/"+target == socketPath {
+			return nil, fmt.Errorf("%s: %s is the socket of the API", what, socketPath)
+		}
+		v := s.Volumes[m.Name]
+		p := mountPoint{Source: v.Name, Managed: v.Managed(), Target: "/" + target, ReadOnly: m.ReadOnly}
+		if !p.Managed {
+			if p.Source, err = folder.Source(workdir, v.Path, m.ReadOnly); err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+			if admin := adminDir(workdir); folder.Within(admin, p.Source) || folder.Within(p.Source, admin) {
+				const text = "%s: %s has the admin socket of the master in it, which no container is given"
+				return nil, fmt.Errorf(text, what, p.Source)
+			}
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+// adminDir is the folder of the admin socket, without links. Root in a container is root for that socket.
+func adminDir(workdir string) string {
+	dir := filepath.Join(workdir, filepath.Dir(masterapi.AdminSocket))
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		return real
+	}
+	if real, err := filepath.EvalSymlinks(workdir); err == nil { // there is no master yet: a test, or `check`
+		return filepath.Join(real, filepath.Dir(masterapi.AdminSocket))
+	}
+	return dir
+}
+
+// labelled returns labels with the label of baetyl added.
+func labelled(labels map[string]string) map[string]string {
+	out := map[string]string{}
+	maps.Copy(out, labels)
+	out[labelBaetyl] = labelBaetyl
+	return out
+}
