@@ -122,7 +122,7 @@ func (e *Engine) fail(ctx context.Context, id, service, name string) error {
 	e.forget(id)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapTimeout)
 	defer cancel()
-	return e.drop(removal{id: id, service: service, instance: name}).tried(bounded)
+	return e.drop(removal{id: id, service: service, instance: name}).wait(bounded)
 }
 
 // startContainer creates and starts a container; after an error there is none, or it is being removed.

@@ -138,7 +138,7 @@ func (i *instance) remove() {
 	defer cancel()
 	r := i.engine.drop(removal{id: i.id, service: i.record.Service, instance: i.record.Instance, saved: true})
 	i.engine.forget(i.id)
-	_ = r.tried(ctx) // a container that is not gone has been logged
+	_ = r.wait(ctx) // a container that is not gone has been logged
 }
 
 func isClosed(c <-chan struct{}) bool {
