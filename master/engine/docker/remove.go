@@ -33,7 +33,7 @@ var removeAgain = backoff.Policy{Min: time.Second, Max: 5 * time.Minute, Factor:
 type removals struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	slots  chan struct{} // holds a value for each try; one more waits
+	atOnce chan struct{} // holds a value for each try; one more waits
 	work   sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows, and what a removal says
@@ -54,7 +54,7 @@ type removal struct {
 }
 
 func newRemovals() *removals {
-	r := &removals{slots: make(chan struct{}, removalsAtOnce), all: map[string]*removal{}}
+	r := &removals{atOnce: make(chan struct{}, removalsAtOnce), all: map[string]*removal{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -152,8 +152,8 @@ func (e *Engine) untilGone(r *removal) {
 func (e *Engine) endOnce(r *removal) error {
 	all := e.gone
 	select {
-	case all.slots <- struct{}{}:
-		defer func() { <-all.slots }()
+	case all.atOnce <- struct{}{}:
+		defer func() { <-all.atOnce }()
 	case <-all.ctx.Done():
 		return all.ctx.Err()
 	}
