@@ -113,6 +113,9 @@ func (e *Engine) Address(address string) string {
 	return a.String()
 }
 
+// Run waits for the end of ctx.
+func (e *Engine) Run(ctx context.Context) { <-ctx.Done() }
+
 // Close ends the connections to the daemon, after the starts that nobody waits for any more, as far as the daemon
 // answers.
 func (e *Engine) Close() error {
