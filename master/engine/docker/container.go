@@ -23,7 +23,6 @@ import (
 type sandbox struct {
 	engine  *Engine
 	service engine.Service
-	mounts  []mountPoint
 	kernel  kernel
 	warned  sync.Once
 	log     log.Logger
@@ -44,13 +43,11 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err := e.await(ctx, spec.Name); err != nil {
 		return nil, err
 	}
-	master, err := e.masterID()
+	m, err := s.surroundings(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p, err := configure(request{
-		Service: s.service, Spec: spec, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run, Kernel: s.kernel,
-	})
+	p, err := s.plan(spec, m)
 	if err != nil {
 		return nil, err
 	}
@@ -60,6 +57,18 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		}
 	})
 	return s.launch(ctx, spec, p)
+}
+
+// plan is the container for an instance of the service.
+func (s *sandbox) plan(spec engine.Spec, m []mountPoint) (plan, error) {
+	master, err := s.engine.masterID()
+	if err != nil {
+		return plan{}, err
+	}
+	return configure(request{
+		Service: s.service, Spec: spec, Mounts: m, Socket: s.engine.opts.Socket, Master: master, Run: s.engine.run,
+		Kernel: s.kernel,
+	})
 }
 
 // launch makes and starts the container. It waits for the answer also when ctx ends, for a while: the daemon carries
@@ -108,7 +117,7 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		defer cancel()
 		return nil, errors.Join(err, e.remove(bounded, o.c.ID))
 	}
-	return s.watch(o.c, spec.Name, p.Warnings, &place{}), nil
+	return s.watch(o.c, spec.Name, p, &place{}), nil
 }
 
 // startContainer creates and starts a container; after an error there is none.
