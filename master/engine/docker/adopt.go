@@ -50,9 +50,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 		_ = e.drop(removal{id: id, service: r.Service, instance: r.Instance}).wait(waiting)
 		return nil, engine.ErrGone
 	}
-	p, err := configure(request{
-		Service: s.service, Spec: spec, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run, Kernel: s.kernel,
-	})
+	p, err := s.plan(spec, nil) // with its mounts a container was made
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +62,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
 	e.knows(id, spec.Name)
 	e.forgetKept(r) // it has an instance now
-	return s.watch(c, spec.Name, p.Warnings, from), nil
+	return s.watch(c, spec.Name, p, from), nil
 }
 
 const (

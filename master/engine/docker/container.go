@@ -23,7 +23,6 @@ import (
 type sandbox struct {
 	engine  *Engine
 	service engine.Service
-	mounts  []mountPoint
 	kernel  kernel
 	warned  sync.Once
 	log     log.Logger
@@ -44,16 +43,14 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err := e.await(ctx, spec.Name); err != nil {
 		return nil, err
 	}
-	master, err := e.masterID()
+	m, err := s.surroundings(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if spec.Handle == "" { // each start has one: what has that of its image was not made here
 		spec.Handle = randomID()
 	}
-	p, err := configure(request{
-		Service: s.service, Spec: spec, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run, Kernel: s.kernel,
-	})
+	p, err := s.plan(spec, m)
 	if err != nil {
 		return nil, err
 	}
@@ -67,6 +64,18 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		}
 	})
 	return s.launch(ctx, spec, p)
+}
+
+// plan is the container for an instance of the service.
+func (s *sandbox) plan(spec engine.Spec, m []mountPoint) (plan, error) {
+	master, err := s.engine.masterID()
+	if err != nil {
+		return plan{}, err
+	}
+	return configure(request{
+		Service: s.service, Spec: spec, Mounts: m, Socket: s.engine.opts.Socket, Master: master, Run: s.engine.run,
+		Kernel: s.kernel,
+	})
 }
 
 // launch makes and starts the container. It waits for the answer also when ctx ends, for a while: the daemon carries
@@ -114,7 +123,7 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(err, e.fail(ctx, o.c.ID, s.service.Name, spec.Name))
 	}
-	return s.watch(o.c, spec.Name, p.Warnings, &place{}), nil
+	return s.watch(o.c, spec.Name, p, &place{}), nil
 }
 
 // fail removes the container of a start that is none. It waits for the first try alone.

@@ -58,15 +58,15 @@ type instance struct {
 	oom    int           // 1: the kernel has killed a process; written before done is closed
 }
 
-// watch starts the goroutines of a container: one waits, one follows the output from place on.
-func (s *sandbox) watch(c container.InspectResponse, name string, warnings []string, from *place) *instance {
+// watch starts the goroutines of a container: one waits, one follows the output from place on. Run compares it with p.
+func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *place) *instance {
 	began, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
 	if err != nil || began.After(time.Now()) {
 		began = time.Now()
 	}
 	i := &instance{
 		engine: s.engine, id: c.ID, began: began, signals: cmp.Or(c.Config.StopSignal, defaultSignal),
-		out: logfile.NewLines(s.output, name), file: s.output, place: from, warnings: warnings,
+		out: logfile.NewLines(s.output, name), file: s.output, place: from, warnings: p.Warnings,
 		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(c.ID)),
 		ended: make(chan struct{}), done: make(chan struct{}),
 		record: engine.Record{
@@ -77,10 +77,8 @@ func (s *sandbox) watch(c container.InspectResponse, name string, warnings []str
 	i.meter.began = began
 	i.before = from.linesSince(began)
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
-	go func() {
-		i.wait()
-		i.engine.hasEnded(i.id)
-	}()
+	s.engine.watcher.add(&subject{instance: i, box: s, plan: p, started: c.State.StartedAt})
+	go i.wait()
 	return i
 }
 
@@ -104,6 +102,7 @@ const minGrace = time.Second
 
 // Stop ends the container: the signal of the service, SIGKILL when ctx ends, and then it is removed.
 func (i *instance) Stop(ctx context.Context) {
+	i.engine.watcher.leave(i.id)
 	if until, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(until) < minGrace {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), minGrace)

@@ -84,25 +84,13 @@ func TestWhatNoInstanceKnows(t *testing.T) {
 	requireRunning(t, i, "it was to be kept")
 }
 
-// A container whose instance has ended and that somebody starts again is no instance.
-func TestEndedContainerThatIsStartedByHand(t *testing.T) {
+// What has ended is held until Stop, so that a later master learns how.
+func TestEndedContainerIsKnown(t *testing.T) {
 	b := newBench(t)
-	i := b.start(t, service("t-again", "succeed"))
+	i := b.start(t, service("t-held", "succeed"))
 	enginetest.Ended(t, i)
-	id := i.Record().Container.ID
 	b.EndUnknown(t.Context())
-	require.False(t, b.isGone(id)(), "what has ended is held until Stop")
-
-	i = b.start(t, service("t-hand", "run"))
-	enginetest.Output(t, i, "up")
-	id = i.Record().Container.ID
-	require.NoError(t, b.api.ContainerStop(t.Context(), id, container.StopOptions{}))
-	enginetest.Ended(t, i)
-	require.NoError(t, b.api.ContainerStart(t.Context(), id, container.StartOptions{}))
-	require.Eventually(t, func() bool { // the engine learns of the end a moment after Done
-		b.EndUnknown(t.Context())
-		return b.isGone(id)()
-	}, 40*time.Second, 100*time.Millisecond, "a container of an instance that has ended runs")
+	require.False(t, b.isGone(i.Record().Container.ID)())
 }
 
 // The end of the master ends what no instance has, and keeps what a later master is to adopt.
