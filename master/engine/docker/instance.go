@@ -149,9 +149,9 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped
-// is continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So a
-// container that has just started gets it again, at growing intervals.
+// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped is
+// continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So one
+// that has just started gets it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
 	i.engine.wake(ctx, i.id)
 	i.signal(ctx, i.signals)

@@ -105,8 +105,8 @@ func (all *removals) has(id string) bool {
 	return all.all[id] != nil
 }
 
-// unknown lists the containers of this master that belong to no instance and no start, and are not to be kept; and those
-// in recorded whatever they belong to.
+// unknown lists the containers of this master that belong to no instance and no start, and are not to be kept; and
+// those in recorded whatever they belong to.
 func (e *Engine) unknown(ctx context.Context, recorded marks) (out []container.Summary, err error) {
 	id, err := e.masterID()
 	if err != nil {

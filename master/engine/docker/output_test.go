@@ -19,7 +19,7 @@ import (
 // What a container wrote that has written much and ended at once is in the file, whole and once, though it is removed
 // right after; the last line is its own.
 func TestOutputOfWhatEndsAtOnce(t *testing.T) {
-	const lines = 4000 // 4 MB
+	const lines = 9000 // 9 MB, so that the daemon rotates its files
 	b := newBench(t)
 	box, err := b.Open(t.Context(), service("t-burst", "burst", strconv.Itoa(lines)))
 	require.NoError(t, err)
@@ -51,8 +51,8 @@ func TestOutputOfWhatEndsAtOnce(t *testing.T) {
 	require.Equal(t, runs*(100<<10), strings.Count(string(data), "y"))
 }
 
-// The last lines of an adopted container are its own, also when an earlier master has read them; not those of an earlier
-// container of that name.
+// The last lines of an adopted container are its own, also when an earlier master has read them; not those of an
+// earlier container of that name.
 func TestLastLinesOfAnAdoptedContainer(t *testing.T) {
 	for last, args := range map[string][]string{"boom": {"fail"}, "": {"succeed"}} {
 		t.Run(args[0], func(t *testing.T) {

@@ -51,8 +51,8 @@ func (b *bench) isGone(id string) func() bool {
 	}
 }
 
-// A left container that cannot be removed holds up the instance with its name alone, is tried again, and is named in its
-// error, and once in the log.
+// A left container that cannot be removed holds up the instance with its name alone, is tried again, and is named in
+// its error, and once in the log.
 func TestLeftoverThatCannotBeRemoved(t *testing.T) {
 	killed := newBench(t)
 	stuck := killed.start(t, service("t-stuck", "run"))
