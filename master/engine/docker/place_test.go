@@ -4,7 +4,6 @@ package docker
 
 import (
 	"bytes"
-	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -186,36 +185,6 @@ func TestPlaceAfterRotation(t *testing.T) {
 	require.Equal(t, []string{"y"}, p.streams[0].lines, "the file before is read too")
 }
 
-// Rotated files are read when they are compressed too, so that no line of theirs is written again.
-func TestPlaceAfterCompression(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "svc.log")
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	for n := range 200_000 { // more than is held at once
-		_, err := fmt.Fprintf(w, "%s [a] stdout: %60d\n", at.Format(logfile.Stamp), n)
-		require.NoError(t, err)
-	}
-	_, err := fmt.Fprintf(w, "%s [a] stdout: x\n%s [a] stderr: y\n", at.Add(1e9).Format(logfile.Stamp),
-		at.Add(2e9).Format(logfile.Stamp))
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	old := filepath.Join(filepath.Dir(path), "svc-2026-01-02T03-04-07.000.log.gz")
-	require.NoError(t, os.WriteFile(old, packed.Bytes(), 0o600))
-	now := at.Add(1e9).Format(logfile.Stamp) + " [a] stdout: z\n" // of the same time, on the other side of the rotation
-	require.NoError(t, os.WriteFile(path, []byte(now), 0o600))
-	p, err := findPlace(path, "a", at)
-	require.NoError(t, err)
-	require.Equal(t, []string{"x", "z"}, p.streams[0].lines)
-	require.Equal(t, []string{"y"}, p.streams[1].lines)
-	require.Equal(t, []string{"x", "z", "y"}, p.linesSince(at))
-	require.Equal(t, []string{"y"}, p.linesSince(at.Add(1500*time.Millisecond)))
-
-	p, err = findPlace(filepath.Join(filepath.Dir(path), "svc.log"), "other", at)
-	require.NoError(t, err)
-	require.True(t, p.streams[0].at.IsZero(), "all files were read, and it is in none")
-}
-
 // A daemon that cannot give the output is not asked for ever.
 func TestUnreadableOutput(t *testing.T) {
 	require.True(t, unreadable(errors.New("configured logging driver does not support reading")))
@@ -252,21 +221,6 @@ func FuzzFrames(f *testing.F) {
 		p := &place{}
 		p.since()
 		_ = frames(bytes.NewReader(data), func(stream int, at time.Time, text string) { p.take(stream, at, text) })
-	})
-}
-
-// Whatever a compressed file holds, its end is lines or an error.
-func FuzzUnpackTail(f *testing.F) {
-	var packed bytes.Buffer
-	w := gzip.NewWriter(&packed)
-	_, _ = w.Write([]byte("2026-01-02T03:04:05.000Z [a] stdout: x\n"))
-	_ = w.Close()
-	f.Add(packed.Bytes())
-	f.Add(packed.Bytes()[:20])
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if lines, err := unpackTail(bytes.NewReader(data)); err == nil {
-			(&place{}).backwards(lines, "a")
-		}
 	})
 }
 
