@@ -61,7 +61,16 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	}
 	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
 	e.knows(id, spec.Name)
-	return s.watch(c, spec.Name, p.Warnings, from), nil
+	i := s.watch(c, spec.Name, p.Warnings, from)
+	if !c.State.Running { // so that Done says at once what was known before
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+			i.giveUp()
+			return nil, ctx.Err()
+		}
+	}
+	return i, nil
 }
 
 const (

@@ -100,7 +100,7 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		}
 	}
 	if o.err != nil {
-		return nil, o.err
+		return nil, e.judge(ctx, o.err)
 	}
 	if err := ctx.Err(); err != nil {
 		e.forget(o.c.ID)
@@ -137,7 +137,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 		}
 	}
 	for tries := 0; ; tries++ {
-		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, nil, name)
+		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, name)
 		if err == nil {
 			e.knows(c.ID, name)
 			for _, w := range c.Warnings {

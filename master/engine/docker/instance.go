@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -56,7 +57,7 @@ type instance struct {
 	engine   *Engine
 	id       string
 	began    time.Time
-	signals  string // what asks it to end
+	signals  string // what asks it to end: stop.signal, or STOPSIGNAL of the image
 	out      *logfile.Lines
 	file     *logfile.File
 	place    *place
@@ -80,7 +81,7 @@ func (s *sandbox) watch(c container.InspectResponse, name string, warnings []str
 		began = time.Now()
 	}
 	i := &instance{
-		engine: s.engine, id: c.ID, began: began, signals: s.service.Stop.Signal.String(),
+		engine: s.engine, id: c.ID, began: began, signals: cmp.Or(c.Config.StopSignal, "SIGTERM"),
 		out: logfile.NewLines(s.output, name), file: s.output, place: from, warnings: warnings,
 		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(c.ID)),
 		ended: make(chan struct{}), done: make(chan struct{}),
