@@ -32,8 +32,8 @@ import (
 	"github.com/baetyl/baetyl/internal/requires"
 )
 
-// EnvDaemon names the environment variable with the program of the daemon: a path, or a name in PATH. scripts/dockerd.sh
-// reads it too. Default dockerd.
+// EnvDaemon names the environment variable with the program of the daemon: a path, or a name in PATH.
+// scripts/dockerd.sh reads it too. Default dockerd.
 const EnvDaemon = "BAETYL_DOCKERD"
 
 // startTimeout bounds the time until a daemon answers: a busy machine takes long.
