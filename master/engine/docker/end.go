@@ -38,10 +38,7 @@ func (i *instance) wait() {
 		}
 	}
 	close(i.ended)
-	select {
-	case <-read:
-	case <-time.After(outputTimeout):
-	}
+	i.awaitRest(read)
 	stopReading()
 	<-read
 	output.Settle(i.file)

@@ -126,3 +126,25 @@ func (t *transport) VolumeInspect(ctx context.Context, name string) (volume.Volu
 func (t *transport) VolumeCreate(ctx context.Context, o volume.CreateOptions) (volume.Volume, error) {
 	return call(ctx, t, func(c *client.Client) (volume.Volume, error) { return c.VolumeCreate(ctx, o) })
 }
+
+func (t *transport) ContainerRename(ctx context.Context, id, name string) error {
+	return t.do(ctx, func(c *client.Client) error { return c.ContainerRename(ctx, id, name) })
+}
+
+func (t *transport) ContainerUpdate(
+	ctx context.Context, id string, o container.UpdateConfig,
+) (container.UpdateResponse, error) {
+	return call(ctx, t, func(c *client.Client) (container.UpdateResponse, error) { return c.ContainerUpdate(ctx, id, o) })
+}
+
+func (t *transport) NetworkList(ctx context.Context, o network.ListOptions) ([]network.Summary, error) {
+	return call(ctx, t, func(c *client.Client) ([]network.Summary, error) { return c.NetworkList(ctx, o) })
+}
+
+func (t *transport) NetworkDisconnect(ctx context.Context, name, id string, force bool) error {
+	return t.do(ctx, func(c *client.Client) error { return c.NetworkDisconnect(ctx, name, id, force) })
+}
+
+func (t *transport) NetworkRemove(ctx context.Context, id string) error {
+	return t.do(ctx, func(c *client.Client) error { return c.NetworkRemove(ctx, id) })
+}
