@@ -45,7 +45,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	m, err := s.surroundings(ctx)
 	if err != nil {
-		return nil, err
+		return nil, e.judge(ctx, err)
 	}
 	if spec.Handle == "" { // each start has one: what has that of its image was not made here
 		spec.Handle = randomID()
@@ -118,7 +118,7 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		}
 	}
 	if o.err != nil {
-		return nil, o.err
+		return nil, e.judge(ctx, o.err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(err, e.fail(ctx, o.c.ID, s.service.Name, spec.Name))
@@ -138,31 +138,26 @@ func (e *Engine) fail(ctx context.Context, id, service, name string) error {
 func (e *Engine) startContainer(ctx context.Context, name string, p plan) (container.InspectResponse, error) {
 	id, err := e.create(ctx, name, p)
 	if err != nil {
-		return container.InspectResponse{}, e.unanswered(ctx, err)
+		return container.InspectResponse{}, unanswered(ctx, err)
 	}
 	var c container.InspectResponse
 	if err = e.connect(ctx, id, p); err == nil {
 		c, err = e.api.ContainerInspect(ctx, id)
 	}
 	if err != nil {
-		err = e.unanswered(ctx, err)
+		err = unanswered(ctx, err)
 		return c, errors.Join(err, e.fail(ctx, id, p.Config.Labels[labelService], name))
 	}
 	return c, nil
 }
 
-// unanswered says whose fault it is that a request has not been answered in time: a daemon that answers others is not
-// away. What it carries out after all is found by endUnknown.
-func (e *Engine) unanswered(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return err
+// unanswered says what a deadline of this engine means. Whether the daemon is away, judge finds out; what it carries out
+// after all, endUnknown.
+func unanswered(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("docker has not done it within %s: %w", requestTimeout, err)
 	}
-	asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
-	defer cancel()
-	if away := e.ping(asked); away != nil {
-		return away
-	}
-	return fmt.Errorf("docker has not done it within %s, though the daemon answers: %w", requestTimeout, err)
+	return err
 }
 
 // create creates the container. An earlier one with the same name is removed, if this master made it. A name that
@@ -175,7 +170,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 		}
 	}
 	for until, n := time.Now().Add(removeTimeout), 0; ; n++ {
-		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, nil, name)
+		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, name)
 		if err == nil {
 			e.knows(c.ID, name)
 			for _, w := range c.Warnings {

@@ -39,7 +39,7 @@ type instance struct {
 	engine   *Engine
 	id       string
 	began    time.Time
-	signals  string // what asks it to end
+	signals  string // what asks it to end: stop.signal, or STOPSIGNAL of the image
 	out      *logfile.Lines
 	file     *logfile.File
 	place    *place
@@ -149,8 +149,8 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped is
-// continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So one
+// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped
+// goes on first. The kernel drops a signal to the first process of a container that has no handler for it yet. So one
 // that has just started gets it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
 	i.engine.wake(ctx, i.id)
