@@ -13,9 +13,9 @@ import (
 // place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
 // stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
 // last line on, and what the file has of that millisecond is passed over. Where the last line does not come first, as
-// after a clock that was set back before it, the daemon's lines are read twice, at first to find where it comes last. So
-// they are when one comes that is older than the last one: the clock was set back, or the daemon has rotated its files
-// and sends lines again (20.10 does, to who follows).
+// after a clock that was set back before it, the daemon's lines are read twice, at first to find where it comes last.
+// So they are when one comes that is older than the last one: the clock was set back, or the daemon has rotated its
+// files and sends lines again (20.10 does, to who follows).
 type place struct {
 	streams [2]progress   // stdout, stderr
 	back    time.Duration // that the clock was set back since the last line, or more; 0: not
