@@ -50,6 +50,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	p, err := configure(request{
 		Service: s.service, Spec: spec, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run, Kernel: s.kernel,
+		Hardened: e.hardened.Load(),
 	})
 	if err != nil {
 		return nil, err
