@@ -20,8 +20,8 @@ func networks(c *app.Config) (out []string) {
 				"or network_mode: %s", n, n))
 		}
 		if d := c.Networks[n].Driver; d == "host" || d == "null" {
-			out = append(out, fmt.Sprintf("networks.%s.driver: docker makes no second network %s; write network_mode of the service",
-				n, d))
+			const text = "networks.%s.driver: docker makes no second network %s; write network_mode of the service"
+			out = append(out, fmt.Sprintf(text, n, d))
 		}
 	}
 	return out
@@ -52,7 +52,8 @@ func addresses(s app.Service, c *app.Config) (out []string) {
 			continue
 		}
 		if s.Replica > 1 {
-			out = append(out, at+fmt.Sprintf("%s is one address for %d instances; leave it out, or write replica: 1", text, s.Replica))
+			const problem = "%s is one address for %d instances; leave it out, or write replica: 1"
+			out = append(out, at+fmt.Sprintf(problem, text, s.Replica))
 		}
 		out = append(out, outside(at, ip, c.Networks[n])...)
 	}

@@ -10,7 +10,7 @@ import (
 // taken is a port of the host that a container has.
 type taken struct {
 	app.Port
-	at, service string
+	at string // its key
 }
 
 // ports finds those that two containers want: of one service with more than one instance, of two services, or of the
@@ -36,11 +36,11 @@ func ports(c *app.Config) (out []string) {
 				}
 				key := fmt.Sprintf("%d/%s", p.Host, p.Protocol)
 				if other, ok := meets(held[key], p); ok {
-					out = append(out, fmt.Sprintf("%s: port %s of the host is taken by %s; write another one, or another address",
-						at, key, other.at))
+					const text = "%s: port %s of the host is taken by %s; write another one, or another address"
+					out = append(out, fmt.Sprintf(text, at, key, other.at))
 					break // one line for a range
 				}
-				held[key] = append(held[key], taken{p, at, s.Name})
+				held[key] = append(held[key], taken{p, at})
 			}
 		}
 	}
@@ -53,7 +53,8 @@ func tooFew(p app.Port, replica int) string {
 	case p.Host == 0 || replica < 2:
 		return ""
 	case p.HostEnd == 0:
-		return fmt.Sprintf("one port of the host for %d instances; leave the host's port out, write a range, or replica: 1", replica)
+		const text = "one port of the host for %d instances; leave the host's port out, write a range, or replica: 1"
+		return fmt.Sprintf(text, replica)
 	case p.HostEnd-p.Host+1 < replica:
 		return fmt.Sprintf("%d ports of the host for %d instances; write a longer range", p.HostEnd-p.Host+1, replica)
 	}

@@ -62,7 +62,8 @@ var objectName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 
 func name(s app.Service, _ *app.Config) []string {
 	if s.Replica > 0 && !objectName.MatchString(s.Name) {
-		return []string{fmt.Sprintf("name: docker refuses %q as the name of a container; write two characters or more", s.Name)}
+		const text = "name: docker refuses %q as the name of a container; write two characters or more"
+		return []string{fmt.Sprintf(text, s.Name)}
 	}
 	return nil
 }
@@ -91,8 +92,8 @@ func hostname(s app.Service, _ *app.Config) []string {
 	if s.Hostname == "" || len(s.Hostname) <= maxHostname && hostnameRule.MatchString(s.Hostname) {
 		return nil
 	}
-	return []string{fmt.Sprintf("hostname: %q is none; use 1 to %d letters, digits, '-', '_' and '.', no '-' or '.' at the ends",
-		s.Hostname, maxHostname)}
+	const text = "hostname: %q is none; use 1 to %d letters, digits, '-', '_' and '.', no '-' or '.' at the ends"
+	return []string{fmt.Sprintf(text, s.Hostname, maxHostname)}
 }
 
 // mode: docker discards ports where a container has no network of its own.
@@ -104,7 +105,8 @@ func mode(s app.Service, _ *app.Config) []string {
 	if s.NetworkMode == "none" {
 		why = "the container has no network"
 	}
-	return []string{fmt.Sprintf("ports: have no effect with network_mode: %s, %s; leave one of them out", s.NetworkMode, why)}
+	const text = "ports: have no effect with network_mode: %s, %s; leave one of them out"
+	return []string{fmt.Sprintf(text, s.NetworkMode, why)}
 }
 
 // minMemory is docker's, in bytes.

@@ -182,6 +182,8 @@ func (c Container) check() error {
 	return nil
 }
 
+const testForms = "[CMD, program, argument…], [CMD-SHELL, line] or [NONE]"
+
 // minHealth is docker's least duration of a health check; 0 is its default.
 const minHealth = time.Millisecond
 
@@ -204,10 +206,9 @@ func (h Healthcheck) check() error {
 	case kind == "NONE" && len(rest) == 0, kind == "CMD" && len(rest) > 0, kind == "CMD-SHELL" && len(rest) == 1:
 		return nil
 	case slices.Contains([]string{"NONE", "CMD", "CMD-SHELL"}, kind):
-		return fmt.Errorf("test: %q is incomplete or has too much; write [CMD, program, argument…], [CMD-SHELL, line] or [NONE]",
-			[]string(h.Test))
+		return fmt.Errorf("test: %q is incomplete or has too much; write %s", []string(h.Test), testForms)
 	}
-	return fmt.Errorf("test: begins with %q; write [CMD, program, argument…], [CMD-SHELL, line], [NONE], or a line", kind)
+	return fmt.Errorf("test: begins with %q; write %s, or a line", kind, testForms)
 }
 
 // hostGateway is docker's name for the address of the host.
@@ -218,7 +219,8 @@ func ParseHost(text string) (name, address string, err error) {
 	name, address, _ = strings.Cut(text, ":")
 	address = strings.TrimSuffix(strings.TrimPrefix(address, "["), "]")
 	if name == "" || strings.ContainsAny(name, " \t\n\x00") || address != hostGateway && net.ParseIP(address) == nil {
-		return "", "", fmt.Errorf("host %q: write name:address, for example printer:192.168.1.7 or gateway:%s", text, hostGateway)
+		const form = "host %q: write name:address, for example printer:192.168.1.7 or gateway:%s"
+		return "", "", fmt.Errorf(form, text, hostGateway)
 	}
 	return name, address, nil
 }

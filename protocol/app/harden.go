@@ -17,8 +17,9 @@ type kept struct {
 // DAC_OVERRIDE lets them read and write volumes of other owners, as they always could; to a program that is not root it
 // gives nothing.
 var modules = map[string]kept{
-	// ports below 1024 in the network of the host, too
-	"baetyl-hub":               {caps: []string{"DAC_OVERRIDE", "NET_BIND_SERVICE"}, writes: []string{"var/db/baetyl/data"}},
+	"baetyl-hub": { // it may listen below 1024, also in the network of the host
+		caps: []string{"DAC_OVERRIDE", "NET_BIND_SERVICE"}, writes: []string{"var/db/baetyl/data"},
+	},
 	"baetyl-agent":             {caps: []string{"DAC_OVERRIDE"}, writes: []string{"var/db/baetyl/volumes"}},
 	"baetyl-remote-mqtt":       {caps: []string{"DAC_OVERRIDE"}, writes: []string{"var/db/baetyl/parked"}},
 	"baetyl-function-manager":  {caps: []string{"DAC_OVERRIDE"}},
@@ -32,7 +33,7 @@ var modules = map[string]kept{
 // hardenedPids is the limit of a hardened container that has none of its own, as native mode has it.
 const hardenedPids = 4096
 
-// memoryFolders are writable in a hardened container whose root is read-only, each with at most a quarter of the memory.
+// memoryFolders are writable in a hardened container whose root is read-only, each up to a quarter of the memory.
 var memoryFolders = map[string]string{"/tmp": memoryOptions, "/var/tmp": memoryOptions}
 
 const memoryOptions = "exec,nosuid,nodev,size=25%,mode=1777"

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,7 +28,8 @@ func (l Log) check() error {
 		driver = DefaultLogDriver
 	}
 	if driver == "none" {
-		return fmt.Errorf("driver: none would leave nothing for var/log/baetyl/services; write local with max-size: 1m for little")
+		const text = "driver: none would leave nothing for var/log/baetyl/services; write local with max-size: 1m for little"
+		return errors.New(text)
 	}
 	if !slices.Contains(logDrivers, driver) {
 		return fmt.Errorf("driver: must be %s; found %q", strings.Join(logDrivers, ", "), driver)

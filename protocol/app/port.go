@@ -17,11 +17,12 @@ type Port struct {
 	Protocol  string // tcp, udp or sctp
 }
 
-// ParsePorts reads [[ip:]host:]container[/protocol], the short syntax of docker. Both ports may be ranges, first-last, of
-// the same length; a range of the host for one port of the container is what the engine chooses from.
+// ParsePorts reads [[ip:]host:]container[/protocol], the short syntax of docker. Both ports may be ranges, first-last,
+// of the same length; a range of the host for one port of the container is what the engine chooses from.
 func ParsePorts(text string) ([]Port, error) {
 	bad := func(why string) ([]Port, error) {
-		const form = "port %q: %s; write [ip:]host:container[/protocol], for example 0.0.0.0:1883:1883/tcp or 8000-8010:8000-8010"
+		const form = "port %q: %s; write [ip:]host:container[/protocol], " +
+			"for example 0.0.0.0:1883:1883/tcp or 8000-8010:8000-8010"
 		return nil, fmt.Errorf(form, text, why)
 	}
 	rest, protocol, ok := strings.Cut(text, "/")

@@ -10,7 +10,8 @@ import (
 
 // What is accepted has ports in range and fields without the separators of the syntax.
 func FuzzPortsAndDevices(f *testing.F) {
-	for _, s := range []string{"0.0.0.0:1883:1883/tcp", "[::1]:1:2/udp", "80", "8000-8010:8000-8010/udp", "/dev/sda:/dev/xvdc:r", "/dev/video0",
+	for _, s := range []string{"0.0.0.0:1883:1883/tcp", "[::1]:1:2/udp", "80", "8000-8010:8000-8010/udp",
+		"/dev/sda:/dev/xvdc:r", "/dev/video0",
 		":::", ""} {
 		f.Add(s)
 	}
