@@ -38,8 +38,7 @@ func Check(c *app.Config) (broken []string) {
 	}
 	broken = append(broken, networks(c)...)
 	broken = append(broken, volumes(c)...)
-	broken = append(broken, ports(c)...)
-	return append(broken, fixedAddresses(c)...)
+	return append(broken, ports(c)...)
 }
 
 // Advice names what docker carries out as written, and should not have to. hardened is docker.hardened of conf.yml.

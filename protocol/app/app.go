@@ -105,15 +105,6 @@ type VolumeMeta struct {
 	Version string `yaml:"version,omitempty" json:"version,omitempty"`
 }
 
-// Network is a docker network.
-type Network struct {
-	Driver     string            `yaml:"driver,omitempty" json:"driver,omitempty" default:"bridge"`
-	DriverOpts map[string]string `yaml:"driver_opts,omitempty" json:"driver_opts,omitempty"`
-	Labels     map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
-	Subnet     string            `yaml:"subnet,omitempty" json:"subnet,omitempty"`   // address/bits
-	Gateway    string            `yaml:"gateway,omitempty" json:"gateway,omitempty"` // in Subnet
-}
-
 // Restart policies.
 const (
 	RestartAlways    = "always"

@@ -51,27 +51,6 @@ type Healthcheck struct {
 	Disable     bool          `yaml:"disable,omitempty" json:"disable,omitempty"` // the image's own, too
 }
 
-// Texts is a list; in a file it may be a single text.
-type Texts []string
-
-// Form implements conf.Former.
-func (*Texts) Form() string { return "a text or a list of texts" }
-
-// UnmarshalYAML reads both forms.
-func (t *Texts) UnmarshalYAML(unmarshal func(any) error) error {
-	var text string
-	if unmarshal(&text) == nil {
-		*t = Texts{text}
-		return nil
-	}
-	var list []string
-	if err := unmarshal(&list); err != nil {
-		return errors.New("expected a text or a list of texts")
-	}
-	*t = list
-	return nil
-}
-
 // Hosts are name:address; in a file they may be a mapping of names to addresses.
 type Hosts []string
 
