@@ -26,6 +26,7 @@ type Spec struct {
 	Program string   // to become; empty: end after everything else was done
 	Args    []string // from arg[0] on
 	Env     []string // of the program, complete. This process itself, which is root for a while, is to get none of it
+	Dir     string   // working directory of the program, entered as its user; empty: /
 
 	UID, GID int   // -1: not changed
 	Groups   []int // besides GID; nil with UID -1: not changed
@@ -98,6 +99,11 @@ func (s Spec) validate() error {
 		}
 		if len(s.Args) == 0 {
 			return errors.New("Args: there is no arg[0]")
+		}
+	}
+	if s.Dir != "" && s.Dir != "/" {
+		if err := checkPath("Dir", s.Dir); err != nil {
+			return err
 		}
 	}
 	for name, list := range map[string][]string{"Args": s.Args, "Env": s.Env} {
