@@ -63,18 +63,20 @@ func remove(manager, name string) error {
 	return nil
 }
 
-// send sends a datagram, with a descriptor unless that is -1.
+// send sends a datagram, with a descriptor unless that is -1. It waits for timeout at most.
 func send(manager, text string, fd int) error {
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: manager, Net: "unixgram"})
+	to, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_DGRAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return os.NewSyscallError("socket", err)
 	}
-	defer conn.Close()
-	_ = conn.SetWriteDeadline(time.Now().Add(timeout))
+	defer syscall.Close(to)
+	limit := syscall.NsecToTimeval(timeout.Nanoseconds())
+	if err := syscall.SetsockoptTimeval(to, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &limit); err != nil {
+		return os.NewSyscallError("setsockopt", err)
+	}
 	var rights []byte
 	if fd >= 0 {
 		rights = syscall.UnixRights(fd)
 	}
-	_, _, err = conn.WriteMsgUnix([]byte(text), rights, nil)
-	return err
+	return os.NewSyscallError("sendmsg", syscall.Sendmsg(to, []byte(text), rights, &syscall.SockaddrUnix{Name: manager}, 0))
 }
