@@ -41,6 +41,9 @@ type plan struct {
 	cgroups  []string
 	output   keeper.Output
 	inherit  []string // environment of the master
+	notify   string   // path of the notify socket; empty: there is none
+	sockets  []string // names of the sockets that the instance inherits
+	kept     []string // their names at the keeper
 }
 
 // launch is what the shim has to do.
@@ -49,7 +52,8 @@ func (p plan) launch() launch.Spec {
 		Keeper:  p.parent,
 		Dir:     p.dir,
 		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...), Env: p.environ(),
-		UID: p.account.uid, GID: p.account.gid, Groups: p.account.groups,
+		Listen: p.sockets,
+		UID:    p.account.uid, GID: p.account.gid, Groups: p.account.groups,
 		Capabilities: p.account.capabilities,
 		Privileged:   p.account.privileged,
 		Cgroups:      p.cgroups,
@@ -79,6 +83,7 @@ func (p plan) keeper() (keeper.Spec, error) {
 		Args:   []string{"baetyl", launch.Arg},
 		Dir:    "/",
 		Launch: data,
+		Kept:   p.kept,
 		Cgroup: p.cgroup, Cgroups: p.cgroups,
 		Grace:  p.service.Stop.Grace,
 		Output: p.output,
@@ -100,6 +105,10 @@ func (p plan) environ() []string {
 	}
 	all[masterapi.EnvRunDir] = p.private
 	all["PWD"] = p.dir
+	delete(all, envNotify)
+	if p.notify != "" {
+		all[envNotify] = p.notify
+	}
 	out := make([]string, 0, len(all))
 	for k, v := range all {
 		out = append(out, k+"="+v)
