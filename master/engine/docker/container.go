@@ -151,8 +151,8 @@ func (e *Engine) startContainer(ctx context.Context, name string, p plan) (conta
 	return c, nil
 }
 
-// unanswered says what a deadline of this engine means. Whether the daemon is away, judge finds out; what it carries out
-// after all, endUnknown.
+// unanswered says what a deadline of this engine means. Whether the daemon is away, judge finds out; what it carries
+// out after all, endUnknown.
 func unanswered(ctx context.Context, err error) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("docker has not done it within %s: %w", requestTimeout, err)

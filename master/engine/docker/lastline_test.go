@@ -47,8 +47,8 @@ func TestPlaceAfterCompression(t *testing.T) {
 	require.True(t, p.streams[0].at.IsZero(), "all files were read, and it is in none")
 }
 
-// A daemon that has rotated its files sends lines again to who follows, or ends; and the clock may be set back there. Each
-// line is read once, in order.
+// A daemon that has rotated its files sends lines again to who follows, or ends; and the clock may be set back there.
+// Each line is read once, in order.
 func TestPlaceWhenTheDaemonRotates(t *testing.T) {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	for name, step := range map[string]time.Duration{"a millisecond": 300, "longer": 2 * time.Millisecond} {

@@ -98,7 +98,8 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 	if err != nil {
 		return err
 	}
-	e.forgetKept(r)                                                                // when the daemon does not answer now, endUnknown finds the container later
+	// When the daemon does not answer now, endUnknown finds the container later.
+	e.forgetKept(r)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout) // also when its grace time is over
 	defer cancel()
 	id, err := e.recorded(ctx, r)
