@@ -55,19 +55,19 @@ type Engine struct {
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
 
-	mu     sync.Mutex        // guards what follows
-	master string            // id of the master; empty until it is known
-	reaped bool              // what earlier masters left is gone
-	away   bool              // the daemon did not answer last time
-	told   map[string]bool   // services and instances that got that error already (await)
-	live   map[string]string // instances by the id of their container
+	mu     sync.Mutex      // guards what follows
+	master string          // id of the master; empty until it is known
+	reaped bool            // what earlier masters left is being removed
+	away   bool            // the daemon did not answer last time
+	told   map[string]bool // services and instances that got that error already (await)
+	known
 
 	setup sync.Mutex // serializes Reap, and making networks and volumes
-	keep  marks      // what Reap was told to keep; guarded by setup
 
 	watcher watcher // what Run compares
 
 	late sync.WaitGroup // starts that their callers do not wait for any more
+	gone *removals      // what has to go
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -78,7 +78,9 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
-	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, live: map[string]string{}, watcher: newWatcher()}
+	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
+		gone:    newRemovals(),
+		watcher: newWatcher()}
 	e.Set(opts.Output, opts.Pull)
 	return e, nil
 }
@@ -116,8 +118,8 @@ func (e *Engine) Address(address string) string {
 	return a.String()
 }
 
-// Close ends the connections to the daemon, after the starts that nobody waits for any more, as far as the daemon
-// answers.
+// Close ends the connections to the daemon, after the starts that nobody waits for any more, and the containers of this
+// master that have no instance, as far as the daemon answers: within a minute, and the log says what is left.
 func (e *Engine) Close() error {
 	ended := make(chan struct{})
 	go func() { // ends with the last request, which is bounded
@@ -128,6 +130,7 @@ func (e *Engine) Close() error {
 	case <-ended:
 	case <-time.After(lateTimeout):
 	}
+	e.endLeft()
 	return e.api.Close()
 }
 
