@@ -4,8 +4,8 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -22,8 +22,8 @@ func (e *Engine) repair(ctx context.Context, s *subject, now state, f finding) (
 	case isRenamed:
 		return "renamed back", e.api.ContainerRename(ctx, id, now.name)
 	case isRevived:
-		grace := int(reapGrace / time.Second)
-		return "stopped again", e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
+		e.endUnknown(ctx)
+		return "removed", nil
 	case hasPolicy:
 		none := container.UpdateConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}}
 		_, err := e.api.ContainerUpdate(ctx, id, none)
@@ -32,7 +32,7 @@ func (e *Engine) repair(ctx context.Context, s *subject, now state, f finding) (
 		return "set back", e.resetLimits(ctx, s, now.container.HostConfig.Resources)
 	case isCutOff:
 		return "connected again", e.connectAgain(ctx, s, now.container, f.network)
-	case isRestarted, isExtra, isDifferent:
+	case isStopped, isRestarted, isExtra, isDifferent:
 	}
 	return "", nil
 }
@@ -70,7 +70,7 @@ func (e *Engine) resetLimits(ctx context.Context, s *subject, have container.Res
 	return err
 }
 
-var errLimits = fmt.Errorf("docker cannot take a limit away from a container that runs; restart the service")
+var errLimits = errors.New("docker cannot take a limit away from a container that runs; restart the service")
 
 // connectAgain connects a container to a network as it was at its start. What is left of the connection before goes.
 func (e *Engine) connectAgain(ctx context.Context, s *subject, c container.InspectResponse, name string) error {

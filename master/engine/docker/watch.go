@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+	"github.com/docker/docker/client"
 )
 
 const (
@@ -22,13 +24,15 @@ const (
 )
 
 // Run compares the containers of this master with what they were started with, at intervals and when the daemon tells
-// that something happens to one.
+// that something happens to one, and ends those that no instance has.
 //
-//	interval, event ─► inspect ─► drift ─► new? a line in the log ─► repair ─► history: Warnings
+//	interval, event ─► inspect ─► drift ─► repair ─► new? a line in the log, Warnings
 func (e *Engine) Run(ctx context.Context) {
 	var hearing sync.WaitGroup
 	hearing.Go(func() { e.hear(ctx) })
 	defer hearing.Wait()
+	unknown := time.NewTicker(compareInterval)
+	defer unknown.Stop()
 	for {
 		timer := time.NewTimer(e.watcher.next(time.Now()))
 		select {
@@ -37,6 +41,9 @@ func (e *Engine) Run(ctx context.Context) {
 			return
 		case <-e.watcher.changed: // something is due earlier
 			timer.Stop()
+		case <-unknown.C:
+			timer.Stop()
+			e.endUnknown(ctx)
 		case <-timer.C:
 			e.compare(ctx, e.watcher.takeDue(time.Now()))
 		}
@@ -74,12 +81,16 @@ func (e *Engine) hear(ctx context.Context) {
 }
 
 // compare compares some containers, one after the other. When the daemon does not answer, the rest is left for the next
-// time.
+// time; another error is one container's own.
 func (e *Engine) compare(ctx context.Context, due []*subject) {
 	networks := map[string]*network.Inspect{} // asked for once
 	for _, s := range due {
-		if err := e.compareOne(ctx, s, networks); err != nil {
+		err := e.compareOne(ctx, s, networks)
+		if client.IsErrConnectionFailed(err) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 			return
+		}
+		if err != nil {
+			s.instance.log.WithError(err).Debugf("cannot compare the container with what it was started with")
 		}
 	}
 }
@@ -101,7 +112,7 @@ func (e *Engine) compareOne(ctx context.Context, s *subject, networks map[string
 	}
 	now := state{
 		container: c, networks: networks, name: s.instance.record.Instance, started: s.started,
-		ended: isClosed(s.instance.ended),
+		ended: isClosed(s.instance.done),
 	}
 	found := drift(s.box.service, s.plan, now)
 	s.started = c.State.StartedAt
@@ -114,6 +125,9 @@ func (e *Engine) compareOne(ctx context.Context, s *subject, networks map[string
 		f, settled := e.settle(ctx, s, now, f)
 		if ctx.Err() != nil || !e.watcher.has(s) {
 			return nil
+		}
+		if f.kind == isCutOff { // the network may be a new one
+			delete(networks, f.network)
 		}
 		if e.watcher.tells(s, f, settled, at) {
 			s.instance.log.Warnf("%s", f)
