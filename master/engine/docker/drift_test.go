@@ -46,6 +46,7 @@ func planned(t *testing.T, change func(*app.Service)) (engine.Service, plan, sta
 	if r := &now.container.HostConfig.Resources; r.Memory > 0 {
 		r.MemorySwap = 2 * r.Memory // as daemons write it
 	}
+	now.limits = limitsOf(p, now.container.HostConfig.Resources)
 	for _, to := range connections(p) {
 		settings := *to.Settings
 		settings.NetworkID, settings.EndpointID, settings.IPAddress = "id-"+to.Network, "e", "10.1.0.9"
@@ -77,7 +78,7 @@ func TestDrift(t *testing.T) {
 		"policy":              {func(s *state) { s.container.HostConfig.RestartPolicy.Name = "always" }, []string{"given the restart policy always by another docker client"}},
 		"memory":              {func(s *state) { limits(s).Memory = 1 }, []string{"limits changed by another docker client: memory 1, not 67108864"}},
 		"swap":                {func(s *state) { limits(s).MemorySwap = 7 }, []string{"limits changed by another docker client: memory and swap 7, not 134217728"}},
-		"swap without limit":  {func(s *state) { limits(s).MemorySwap = -1 }, nil},
+		"swap without limit":  {func(s *state) { limits(s).MemorySwap = -1 }, []string{"limits changed by another docker client: memory and swap -1, not 134217728"}},
 		"cpus":                {func(s *state) { limits(s).NanoCPUs = 1 }, []string{"limits changed by another docker client: processor time (nanocpus) 1, not 1500000000"}},
 		"shares set back":     {func(s *state) { limits(s).CPUShares = 1024 }, nil},
 		"shares":              {func(s *state) { limits(s).CPUShares = 5 }, []string{"limits changed by another docker client: processor shares 5, not 0"}},
@@ -85,7 +86,7 @@ func TestDrift(t *testing.T) {
 		"processes":           {func(s *state) { limits(s).PidsLimit = &ten }, []string{"limits changed by another docker client: processes 10, not 0"}},
 		"processes, no limit": {func(s *state) { limits(s).PidsLimit = &none }, nil},
 		"disconnected":        {func(s *state) { delete(in(s), "two") }, []string{"not connected to network two any more"}},
-		"no endpoint":         {func(s *state) { in(s)["two"].EndpointID = "" }, []string{"not connected to network two any more"}},
+		"no endpoint":         {func(s *state) { in(s)["two"] = &network.EndpointSettings{NetworkID: "id-two"} }, []string{"not connected to network two any more"}},
 		"network made anew":   {func(s *state) { s.networks["two"].ID = "new" }, []string{"network two was removed, and is another one now"}},
 		"network gone":        {func(s *state) { s.networks["two"] = nil }, []string{"network two was removed, and is another one now"}},
 		"aliases":             {func(s *state) { in(s)["one"].Aliases = []string{"s"} }, []string{"lost its aliases in network one"}},
@@ -97,7 +98,10 @@ func TestDrift(t *testing.T) {
 		"subnet": {func(s *state) { s.networks["one"].IPAM.Config[0].Subnet = "10.2.0.0/16" },
 			[]string{"network one exists with subnet 10.2.0.0/16, not 10.1.0.0/16; it is used as it is"}},
 		"several": {func(s *state) { s.container.Name = "/x"; delete(in(s), "two"); delete(in(s), "one") },
-			[]string{"renamed to x by another docker client", "not connected to network one any more", "not connected to network two any more"}},
+			[]string{
+				"renamed to x by another docker client", "not connected to network one any more",
+				"not connected to network two any more",
+			}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, p, now := planned(t, nil)
@@ -109,6 +113,19 @@ func TestDrift(t *testing.T) {
 			require.Equal(t, c.want, got)
 		})
 	}
+}
+
+// What the plan limits is as in the plan, also when it was changed before this master began; the rest is as the daemon
+// said: podman limits processes by itself.
+func TestLimitsOf(t *testing.T) {
+	_, p, _ := planned(t, nil)
+	some := int64(2048)
+	got := limitsOf(p, container.Resources{Memory: 5, MemorySwap: 7, PidsLimit: &some, CpusetCpus: "0"})
+	require.EqualValues(t, 64<<20, got.Memory)
+	require.EqualValues(t, 7, got.MemorySwap)
+	require.EqualValues(t, 2048, *got.PidsLimit)
+	require.EqualValues(t, 1_500_000_000, got.NanoCPUs)
+	require.Equal(t, "0", got.CpusetCpus)
 }
 
 // A service with a network mode is in no network of the application; docker's own bridge is one it can lose.
@@ -130,7 +147,8 @@ func TestNetworkOptions(t *testing.T) {
 	o = networkOptions("n", app.Network{
 		Subnet: app.Texts{"10.1.0.0/16", "fd00::/64"}, Gateway: app.Texts{"fd00::9"}, IPv6: true, Internal: true,
 	}, "m")
-	require.Equal(t, []network.IPAMConfig{{Subnet: "10.1.0.0/16"}, {Subnet: "fd00::/64", Gateway: "fd00::9"}}, o.IPAM.Config)
+	want := []network.IPAMConfig{{Subnet: "10.1.0.0/16"}, {Subnet: "fd00::/64", Gateway: "fd00::9"}}
+	require.Equal(t, want, o.IPAM.Config)
 	require.True(t, o.Internal && *o.EnableIPv6)
 	o = networkOptions("n", app.Network{IPv6: true}, "m")
 	require.Equal(t, uniqueLocal("n").String(), o.IPAM.Config[0].Subnet)

@@ -77,7 +77,9 @@ func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *
 	i.meter.began = began
 	i.before = from.linesSince(began)
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
-	s.engine.watcher.add(&subject{instance: i, box: s, plan: p, started: c.State.StartedAt})
+	s.engine.watcher.add(&subject{
+		instance: i, box: s, plan: p, limits: limitsOf(p, c.HostConfig.Resources), started: c.State.StartedAt,
+	})
 	go func() {
 		i.wait()
 		i.engine.hasEnded(i.id)

@@ -4,7 +4,6 @@ package docker
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
-	"github.com/docker/docker/client"
 )
 
 const (
@@ -86,12 +84,13 @@ func (e *Engine) compare(ctx context.Context, due []*subject) {
 	networks := map[string]*network.Inspect{} // asked for once
 	for _, s := range due {
 		err := e.compareOne(ctx, s, networks)
-		if client.IsErrConnectionFailed(err) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		if err == nil {
+			continue
+		}
+		if e.ping(ctx) != nil {
 			return
 		}
-		if err != nil {
-			s.instance.log.WithError(err).Debugf("cannot compare the container with what it was started with")
-		}
+		s.instance.log.WithError(err).Debugf("cannot compare the container with what it was started with")
 	}
 }
 
@@ -111,7 +110,7 @@ func (e *Engine) compareOne(ctx context.Context, s *subject, networks map[string
 		return err
 	}
 	now := state{
-		container: c, networks: networks, name: s.instance.record.Instance, started: s.started,
+		container: c, networks: networks, name: s.instance.record.Instance, started: s.started, limits: s.limits,
 		ended: isClosed(s.instance.done),
 	}
 	found := drift(s.box.service, s.plan, now)

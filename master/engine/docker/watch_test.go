@@ -186,8 +186,8 @@ func TestSurroundingsOfEachStart(t *testing.T) {
 	require.ErrorContains(t, err, "docker volume rm t-around")
 }
 
-// `docker system prune -af --volumes` between two lives of a service, and a new installation of docker, keep nothing from
-// starting.
+// `docker system prune -af --volumes` between two lives of a service, and a new installation of docker, keep nothing
+// from starting.
 func TestPruneBetweenLives(t *testing.T) {
 	d, b := withDaemon(t, dockertest.Options{})
 	b.watched(t)
@@ -234,7 +234,8 @@ func TestNetworkOfAnotherKind(t *testing.T) {
 	_, err := b.api.NetworkCreate(ctx, "t-kind", network.CreateOptions{Driver: "bridge"})
 	require.NoError(t, err)
 	with := func(subnet string) engine.Service {
-		return inNetwork(service("t-kind", "run"), "t-kind", app.Network{Subnet: app.Texts{subnet}}, app.Alias{})
+		n := app.Network{Subnet: app.Texts{subnet}}
+		return inNetwork(service("t-kind", "run"), "t-kind", n, app.Alias{})
 	}
 	i := b.start(t, with("10.213.8.0/24"))
 	warned(t, i, "not 10.213.8.0/24; it is used as it is")
