@@ -10,12 +10,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/app"
@@ -70,9 +72,14 @@ type Service struct {
 // definition must not stand in its JSON when it is empty (omitempty, omitzero): otherwise that version takes every
 // service for a changed one, and starts it anew.
 func (s Service) Digest() string {
+	given := s.Stop.Signal
+	s.Stop.Signal = cmp.Or(given, app.Signal(syscall.SIGTERM)) // as earlier versions had it where none was given
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("encode validated service: %s", err))
+	}
+	if given == app.Signal(syscall.SIGTERM) { // a signal of the image does not hold then
+		data = append(data, given.String()...)
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
