@@ -128,6 +128,12 @@ func TestRestartedByOthers(t *testing.T) {
 	i := b.start(t, service("t-restarted", "run"))
 	enginetest.Output(t, i, "up")
 	id := i.Record().Container.ID
+	require.NoError(t, b.api.ContainerRestart(t.Context(), id, container.StopOptions{}))
+	warned(t, i, "restarted by another docker client")
+	requireRunning(t, i, "a restart was taken for the end")
+	require.NotContains(t, b.log.String(), "does not answer")
+	enginetest.Output(t, i, "up")
+
 	require.NoError(t, b.api.ContainerStop(t.Context(), id, container.StopOptions{}))
 	<-i.Done()
 	warned(t, i, "stopped by another docker client")

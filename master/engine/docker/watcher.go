@@ -75,6 +75,12 @@ func (w *watcher) leave(id string) {
 	delete(w.due, id)
 }
 
+func (w *watcher) watches(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.subjects[id] != nil
+}
+
 func (w *watcher) has(s *subject) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
