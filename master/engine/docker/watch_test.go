@@ -201,7 +201,7 @@ func TestPruneBetweenLives(t *testing.T) {
 	s := inNetwork(service("t-prune", "run"), "t-prune", app.Network{Subnet: app.Texts{"10.213.7.0/24"}}, app.Alias{})
 	s.Mounts = []app.Mount{{Name: "t-prune", Path: "/data"}}
 	s.Volumes = map[string]app.Volume{"t-prune": {Name: "t-prune", Driver: "local", DriverOpts: map[string]string{
-		"type": "tmpfs", "device": "tmpfs", "o": "size=1m",
+		"type": "tmpfs", "device": "tmpfs", "o": "nodev",
 	}}}
 	box, err := b.Open(ctx, s) // of a service that had no instances for a while
 	require.NoError(t, err)
