@@ -132,8 +132,8 @@ func inOrder(spec Spec, steps []step) error {
 	return nil
 }
 
-// enterDir comes after the mounts, which may lie over the folder, and after the change of the user, who has to be allowed
-// to be there. A mount that hangs holds up this process alone.
+// enterDir comes after the mounts, which may lie over the folder, and after the change of the user, who has to be
+// allowed to be there. A mount that hangs holds up this process alone.
 func enterDir(spec Spec) error {
 	dir := cmp.Or(spec.Dir, "/")
 	if err := syscall.Chdir(dir); err != nil {
