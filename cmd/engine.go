@@ -21,14 +21,19 @@ import (
 // newEngine returns the engine of the configured mode. To add an engine, add it here.
 // k and what it holds are for native mode; nil: no service can start there.
 func newEngine(
-	cfg master.Config, dir string, k *keeper.Client, held []keeper.Process, l log.Logger,
+	cfg master.Config, dir string, k *keeper.Client, held keeper.State, l log.Logger,
 ) (engine.Engine, error) {
 	if cfg.Mode == masterapi.ModeNative {
 		o := nativeOptions(cfg, dir, l)
 		if k != nil {
-			o.Keeper, o.Held, o.Parent = k, held, os.Getppid()
+			o.Keeper, o.Held, o.Kept, o.Parent = k, held.Processes, held.Kept, os.Getppid()
 		}
 		return native.New(o), nil
+	}
+	if k != nil {
+		if err := native.Forget(k, held.Kept); err != nil {
+			return nil, err
+		}
 	}
 	e, err := docker.New(docker.Options{
 		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,

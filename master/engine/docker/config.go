@@ -88,7 +88,7 @@ func configure(r request) (plan, error) {
 			},
 			User: s.User,
 			// The engine sends the signal itself; this is for `docker stop`, and for left-overs.
-			StopSignal: s.Stop.Signal.String(),
+			StopSignal: stopSignal(s.Stop.Signal),
 		},
 		Host: &container.HostConfig{
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
@@ -123,6 +123,14 @@ func configure(r request) (plan, error) {
 		p.Host.NetworkMode = container.NetworkMode(p.Endpoints[0].Network)
 	}
 	return p, nil
+}
+
+// stopSignal is empty when the image says which signal it is.
+func stopSignal(s app.Signal) string {
+	if s == 0 {
+		return ""
+	}
+	return s.String()
 }
 
 // socketFor returns the API's socket for instances that may use it. An instance that another service has started has no

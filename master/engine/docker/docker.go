@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/system"
-	"github.com/docker/docker/client"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
@@ -51,7 +50,7 @@ type Options struct {
 // Engine implements engine.Engine.
 type Engine struct {
 	opts     Options
-	api      *client.Client
+	api      *transport
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
 	hardened atomic.Bool // docker.hardened
@@ -75,9 +74,9 @@ var _ engine.Engine = (*Engine)(nil)
 
 // New returns the engine. It does not connect: the daemon may start later.
 func New(opts Options) (*Engine, error) {
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	api, err := newTransport()
 	if err != nil {
-		return nil, fmt.Errorf("docker client: %w", err)
+		return nil, err
 	}
 	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
 		gone:    newRemovals(),
@@ -144,7 +143,7 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if _, err := mounts(e.opts.Workdir, s); err != nil {
 		return err
 	}
-	return e.pull(ctx, s.Image, e.settings.Load().pull.Policy)
+	return e.judge(ctx, e.pull(ctx, s.Image, e.settings.Load().pull.Policy))
 }
 
 // Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
@@ -153,6 +152,14 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err := e.await(ctx, s.Name); err != nil {
 		return nil, err
 	}
+	box, err := e.open(ctx, s)
+	if err != nil {
+		return nil, e.judge(ctx, err)
+	}
+	return box, nil
+}
+
+func (e *Engine) open(ctx context.Context, s engine.Service) (*sandbox, error) {
 	if err := e.reapOnce(ctx); err != nil {
 		return nil, err
 	}
