@@ -12,6 +12,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/native"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/user"
+	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -34,9 +35,14 @@ func newEngine(
 			return nil, err
 		}
 	}
-	return docker.New(docker.Options{
+	e, err := docker.New(docker.Options{
 		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
 	})
+	if err != nil {
+		return nil, err
+	}
+	e.Harden(cfg.Docker.Hardened)
+	return e, nil
 }
 
 // keptMode is the mode of this master: that of the services which an earlier one has left running, otherwise the
@@ -75,15 +81,19 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 	return o
 }
 
-// advice is what this host does not give to the services of an application that has been checked.
+// advice is what this host does not give to the services of an application that has been checked, or what docker
+// refuses, and what could be dropped.
 func advice(dir, config string) []string {
 	cfg, err := master.LoadConfig(config)
-	if err != nil || cfg.Mode != masterapi.ModeNative {
+	if err != nil {
 		return nil
 	}
 	a, err := app.Load(filepath.Join(dir, application.File))
 	if err != nil { // there is none
 		a = &app.Config{}
+	}
+	if cfg.Mode == masterapi.ModeDocker {
+		return append(rules.Check(a), rules.Advice(a, cfg.Docker.Hardened)...)
 	}
 	return native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)
 }

@@ -50,6 +50,7 @@ type plan struct {
 func (p plan) launch() launch.Spec {
 	s := launch.Spec{
 		Keeper:  p.parent,
+		Dir:     p.dir,
 		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...), Env: p.environ(),
 		Listen: p.sockets,
 		UID:    p.account.uid, GID: p.account.gid, Groups: p.account.groups,
@@ -69,7 +70,8 @@ func (p plan) launch() launch.Spec {
 }
 
 // keeper is what the keeper has to start. The shim, which is root at first, gets no environment: LD_PRELOAD and GODEBUG
-// are variables too.
+// are variables too. It begins at /, and enters the working directory itself: there may be a mount that hangs, and then
+// the thread of the keeper that forks would wait for it, and every other start with it.
 func (p plan) keeper() (keeper.Spec, error) {
 	data, err := p.launch().Encode()
 	if err != nil {
@@ -79,7 +81,7 @@ func (p plan) keeper() (keeper.Spec, error) {
 		Handle: p.spec.Handle,
 		Path:   p.shim,
 		Args:   []string{"baetyl", launch.Arg},
-		Dir:    p.dir,
+		Dir:    "/",
 		Launch: data,
 		Kept:   p.kept,
 		Cgroup: p.cgroup, Cgroups: p.cgroups,

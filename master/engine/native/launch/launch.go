@@ -14,6 +14,7 @@
 package launch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -127,6 +128,16 @@ func inOrder(spec Spec, steps []step) error {
 		if err := s.do(spec); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+	}
+	return nil
+}
+
+// enterDir comes after the mounts, which may lie over the folder, and after the change of the user, who has to be
+// allowed to be there. A mount that hangs holds up this process alone.
+func enterDir(spec Spec) error {
+	dir := cmp.Or(spec.Dir, "/")
+	if err := syscall.Chdir(dir); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return nil
 }

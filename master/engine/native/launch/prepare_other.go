@@ -18,6 +18,7 @@ func prepare(spec Spec) error {
 		{"start a session", startSession},
 		{"set the limits", setLimits},
 		{"change the user", changeUser},
+		{"enter the working directory", enterDir},
 		{"set the umask", setUmask},
 		{"close descriptors", closeDescriptors},
 		{"reset signals", resetSignals},

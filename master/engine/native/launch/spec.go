@@ -26,6 +26,7 @@ type Spec struct {
 	Program string   // to become; empty: end after everything else was done
 	Args    []string // from arg[0] on
 	Env     []string // of the program, complete. This process itself, which is root for a while, is to get none of it
+	Dir     string   // working directory of the program, entered as its user; empty: /
 
 	// Listen are the names of the sockets that are on descriptors 5 and up, at most MaxListen. The program finds them on 3
 	// and up, with LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES (sd_listen_fds(3)). Linux
@@ -121,6 +122,11 @@ func (s Spec) validate() error {
 		}
 		if len(s.Args) == 0 {
 			return errors.New("Args: there is no arg[0]")
+		}
+	}
+	if s.Dir != "" && s.Dir != "/" {
+		if err := checkPath("Dir", s.Dir); err != nil {
+			return err
 		}
 	}
 	if len(s.Listen) > MaxListen {
