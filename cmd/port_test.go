@@ -210,7 +210,13 @@ func TestPortOfTheHub(t *testing.T) {
 		t.Helper()
 		mqtttest.Until(t, "the hub runs", func() bool { return hubOf(api) != 0 })
 		r := masterapi.UpdateRequest{Path: "var/db/baetyl/app/" + version, Trace: version}
-		require.NoError(t, api.Put(context.Background(), masterapi.PathUpdate, r, nil))
+		mqtttest.Until(t, "the update begins", func() bool { // after the one before
+			err := api.Put(context.Background(), masterapi.PathUpdate, r, nil)
+			if !isStatus(err, 409) {
+				require.NoError(t, err)
+			}
+			return err == nil
+		})
 		mqtttest.Until(t, "the application is updated", func() bool {
 			var i masterapi.Inspect
 			return api.Get(context.Background(), masterapi.PathInspect, &i) == nil && i.Software.ConfVersion == version

@@ -37,7 +37,8 @@ func TestKeptIsInherited(t *testing.T) {
 	}
 	s = shell(t, "b", "exit 0")
 	s.Kept = []string{"one", "four"}
-	if _, err := c.Start(t.Context(), s); err == nil || !strings.Contains(err.Error(), "pass four to the program: it is not kept") {
+	const want = "pass four to the program: it is not kept"
+	if _, err := c.Start(t.Context(), s); err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("start: %v", err)
 	}
 	if kept := hello(t, next()).Kept; len(kept) != 3 || kept["one"] == nil {

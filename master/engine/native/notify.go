@@ -155,7 +155,7 @@ func (i *instance) notified(d datagram) {
 	}
 	setAside(d.files)
 	if err != nil {
-		i.refused.Do(func() { i.log.WithError(err).Warnf("what the instance has handed over is refused, the first time") })
+		i.refused.Do(func() { i.log.WithError(err).Warnf("what the instance hands over is refused; later ones are not logged") })
 	}
 }
 
