@@ -87,7 +87,7 @@ func (i *instance) awaitEnd() end {
 		}
 		if n == 0 {
 			i.log.WithField(log.KeyReason, fmt.Sprint(errors.Join(err, inspectErr))).
-				Warnf("docker daemon does not answer; the container is assumed to run, and the daemon is asked again")
+				Warnf("docker daemon does not answer; it is asked again what became of the container")
 		}
 		select {
 		case <-i.ctx.Done():

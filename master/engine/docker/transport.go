@@ -42,6 +42,16 @@ func newTransport() (*transport, error) {
 	return &transport{host: c.DaemonHost(), client: c}, nil
 }
 
+// anew returns another transport to the same daemon. It makes connections of its own: a daemon that ends takes no new
+// ones, and goes on to answer those that it has.
+func (t *transport) anew() (*transport, error) {
+	c, err := client.NewClientWithOpts(client.FromEnv, client.WithHost(t.host))
+	if err != nil {
+		return nil, fmt.Errorf("docker client: %w", err)
+	}
+	return &transport{host: t.host, client: c}, nil
+}
+
 // Ping asks whether the daemon answers, and in which API version from now on.
 func (t *transport) Ping(ctx context.Context) error {
 	t.mu.Lock()
