@@ -121,6 +121,9 @@ func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bo
 			errs = append(errs, fmt.Errorf("start service %s: %w", c.Service.Name, err))
 		}
 	}
+	if all { // otherwise it may be changed back, and Set comes when it stays
+		a.opts.Services.Settled()
+	}
 	return errors.Join(errs...)
 }
 
@@ -156,6 +159,7 @@ func (a *Application) Current() (*app.Config, []byte) {
 func (a *Application) Set(c *app.Config, data []byte) {
 	a.set(c, data)
 	a.remember(data)
+	a.opts.Services.Settled()
 }
 
 func (a *Application) set(c *app.Config, data []byte) {

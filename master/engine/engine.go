@@ -58,6 +58,13 @@ type Engine interface {
 	Close() error
 }
 
+// Holder is what an engine implements beside Engine when it holds something for the next life of an instance: native
+// holds the ports at which it listens.
+type Holder interface {
+	// Drop lets go what is held for instances that are not wanted. What runs is not disturbed.
+	Drop(wanted func(service, instance string) bool)
+}
+
 // Service is a service with the volumes and networks that it refers to.
 type Service struct {
 	app.Service

@@ -93,6 +93,7 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 		close(m.known)
 	}
 	m.mu.Unlock()
+	m.drop(specs)
 	keep := enginesOf(adopt)
 	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)
 	return errors.Join(err, m.opts.Records.Reset(append(adopt, foreign...)))

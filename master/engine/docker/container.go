@@ -74,7 +74,7 @@ func (s *sandbox) plan(spec engine.Spec, m []mountPoint) (plan, error) {
 	}
 	return configure(request{
 		Service: s.service, Spec: spec, Mounts: m, Socket: s.engine.opts.Socket, Master: master, Run: s.engine.run,
-		Kernel: s.kernel,
+		Kernel: s.kernel, Hardened: s.engine.hardened.Load(),
 	})
 }
 

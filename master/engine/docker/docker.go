@@ -53,6 +53,7 @@ type Engine struct {
 	api      *transport
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
+	hardened atomic.Bool // docker.hardened
 
 	mu     sync.Mutex      // guards what follows
 	master string          // id of the master; empty until it is known
