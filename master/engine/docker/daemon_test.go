@@ -160,7 +160,8 @@ func TestHungDaemonIsAway(t *testing.T) {
 func TestStopSignalOfTheImage(t *testing.T) {
 	b := newBench(t)
 	const name = "baetyl-engine-test-int:latest"
-	c, err := b.api.ContainerCreate(t.Context(), &container.Config{Image: testImage, StopSignal: "SIGINT"}, nil, nil, nil, "")
+	conf := &container.Config{Image: testImage, StopSignal: "SIGINT"}
+	c, err := b.api.ContainerCreate(t.Context(), conf, nil, nil, nil, "")
 	require.NoError(t, err)
 	_, err = b.api.ContainerCommit(t.Context(), c.ID, container.CommitOptions{Reference: name})
 	require.NoError(t, err)

@@ -21,8 +21,7 @@ import (
 // each version that the daemon has: a daemon that comes back may be a newer one, which has given up the old version, or
 // an older one. Each ping looks, and so does an answer 400, as "client version 1.41 is too old".
 //
-// The library speaks the versions 1.24 (docker 1.12) to 1.51. Its successor (github.com/moby/moby/client) has given up
-// those of many daemons on devices, which is why it is not used.
+// The library speaks the versions 1.24 (docker 1.12) to 1.51 (docs/decisions/0007-docker-client.md).
 //
 // Errors wrap engine.ErrUnavailable when there was no answer. A request that took longer than its caller wanted is not
 // among them: only a ping tells whether the daemon is away (Engine.judge).
