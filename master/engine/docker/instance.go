@@ -22,6 +22,7 @@ import (
 const (
 	outputTimeout = 10 * time.Second // for the next line of the output after the end, of which much may have piled up
 	settleTimeout = 15 * time.Second // for a program to install its signal handlers, on a slow machine too
+	restartLimit  = 3 * time.Second  // between a stop by another client and its start of the same container
 	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
 
@@ -80,7 +81,9 @@ func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *
 		i.before = from.linesSince(created)
 	}
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
-	s.engine.watcher.add(&subject{instance: i, box: s, plan: p, started: c.State.StartedAt})
+	s.engine.watcher.add(&subject{
+		instance: i, box: s, plan: p, limits: limitsOf(p, c.HostConfig.Resources), started: c.State.StartedAt,
+	})
 	go i.wait()
 	return i
 }
