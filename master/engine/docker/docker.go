@@ -62,7 +62,7 @@ type Engine struct {
 	told   map[string]bool // services and instances that got that error already (await)
 	known
 
-	setup sync.Mutex // serializes Reap, and making networks and volumes
+	setup sync.Mutex // serializes Reap, making networks and removing them
 
 	watcher watcher // what Run compares
 
@@ -78,9 +78,10 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
-		gone:    newRemovals(),
-		watcher: newWatcher()}
+	e := &Engine{
+		opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(), gone: newRemovals(),
+		watcher: newWatcher(),
+	}
 	e.Set(opts.Output, opts.Pull)
 	return e, nil
 }

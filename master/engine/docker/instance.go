@@ -81,10 +81,7 @@ func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *
 	s.engine.watcher.add(&subject{
 		instance: i, box: s, plan: p, limits: limitsOf(p, c.HostConfig.Resources), started: c.State.StartedAt,
 	})
-	go func() {
-		i.wait()
-		i.engine.hasEnded(i.id)
-	}()
+	go i.wait()
 	return i
 }
 
@@ -143,7 +140,7 @@ func (i *instance) remove() {
 	defer cancel()
 	r := i.engine.drop(removal{id: i.id, service: i.record.Service, instance: i.record.Instance, saved: true})
 	i.engine.forget(i.id)
-	_ = r.tried(ctx) // a container that is not gone has been logged
+	_ = r.wait(ctx) // a container that is not gone has been logged
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -156,8 +153,8 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped
-// is continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So a
-// container that has just started gets it again, at growing intervals.
+// goes on first. The kernel drops a signal to the first process of a container that has no handler for it yet. So one
+// that has just started gets it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
 	i.engine.wake(ctx, i.id)
 	i.signal(ctx, i.signals)

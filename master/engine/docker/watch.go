@@ -22,15 +22,14 @@ const (
 )
 
 // Run compares the containers of this master with what they were started with, at intervals and when the daemon tells
-// that something happens to one, and ends those that no instance has.
+// that something happens to one. What no instance has is removed.
 //
 //	interval, event ─► inspect ─► drift ─► repair ─► new? a line in the log, Warnings
 func (e *Engine) Run(ctx context.Context) {
 	var hearing sync.WaitGroup
 	hearing.Go(func() { e.hear(ctx) })
+	hearing.Go(func() { e.endUnknownAlways(ctx) })
 	defer hearing.Wait()
-	unknown := time.NewTicker(compareInterval)
-	defer unknown.Stop()
 	for {
 		timer := time.NewTimer(e.watcher.next(time.Now()))
 		select {
@@ -39,9 +38,6 @@ func (e *Engine) Run(ctx context.Context) {
 			return
 		case <-e.watcher.changed: // something is due earlier
 			timer.Stop()
-		case <-unknown.C:
-			timer.Stop()
-			e.endUnknown(ctx)
 		case <-timer.C:
 			e.compare(ctx, e.watcher.takeDue(time.Now()))
 		}
