@@ -78,9 +78,10 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
-		gone:    newRemovals(),
-		watcher: newWatcher()}
+	e := &Engine{
+		opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(), gone: newRemovals(),
+		watcher: newWatcher(),
+	}
 	e.Set(opts.Output, opts.Pull)
 	return e, nil
 }

@@ -25,6 +25,7 @@ type life struct {
 	started   bool // this daemon has started it
 	died      bool // it ended in the time of this daemon
 	destroyed bool // somebody removed it
+	stopped   bool // somebody stopped it: this engine, or another client
 	keeps     bool // its containers run on when it ends (live-restore)
 }
 
@@ -48,6 +49,7 @@ func (e *Engine) lifeOf(ctx context.Context, id string, began time.Time) (life, 
 			if m.Type == events.ContainerEventType && m.Actor.ID == id {
 				l.started = l.started || m.Action == events.ActionStart
 				l.died = l.died || m.Action == events.ActionDie
+				l.stopped = l.stopped || stops(m)
 				l.destroyed = l.destroyed || m.Action == events.ActionDestroy
 			}
 		case err := <-failed:

@@ -71,7 +71,8 @@ func (t *transport) speak(said types.Ping) (*client.Client, error) {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
 	c.NegotiateAPIVersionPing(said)
-	_ = t.client.Close() // idle connections; what still follows an output goes on
+	// The idle connections of the client before end by themselves, after 30 s (the library). Closing them would fail
+	// requests that are about to take one.
 	t.client, t.spoken = c, version
 	return c, nil
 }

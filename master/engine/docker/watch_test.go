@@ -10,11 +10,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/network"
 	"github.com/docker/docker/api/types/volume"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/dockertest"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -122,15 +124,25 @@ func TestNetworkMadeAnew(t *testing.T) {
 // A container that somebody restarts runs on as the same instance; one that he starts after its end is stopped.
 func TestRestartedByOthers(t *testing.T) {
 	b := newBench(t).watched(t)
+	require.NoError(t, b.Reap(t.Context(), nil, nil))
 	i := b.start(t, service("t-restarted", "run"))
 	enginetest.Output(t, i, "up")
 	id := i.Record().Container.ID
+	require.NoError(t, b.api.ContainerRestart(t.Context(), id, container.StopOptions{}))
+	warned(t, i, "restarted by another docker client")
+	requireRunning(t, i, "a restart was taken for the end")
+	require.NotContains(t, b.log.String(), "does not answer")
+	enginetest.Output(t, i, "up")
+
 	require.NoError(t, b.api.ContainerStop(t.Context(), id, container.StopOptions{}))
 	<-i.Done()
 	warned(t, i, "stopped by another docker client")
 	require.NoError(t, b.api.ContainerStart(t.Context(), id, container.StartOptions{}))
-	warned(t, i, "started by another docker client after its end; stopped again")
-	require.False(t, b.inspect(t, i).State.Running)
+	warned(t, i, "started by another docker client after its end; removed")
+	require.Eventually(t, func() bool {
+		_, err := b.api.ContainerInspect(t.Context(), id)
+		return errdefs.IsNotFound(err)
+	}, seen, 50*time.Millisecond)
 }
 
 // What a start needs is there again, whoever has removed it since the one before.
@@ -180,6 +192,43 @@ func TestSurroundingsOfEachStart(t *testing.T) {
 	require.ErrorContains(t, err, "docker volume rm t-around")
 }
 
+// `docker system prune -af --volumes` between two lives of a service, and a new installation of docker, keep nothing
+// from starting.
+func TestPruneBetweenLives(t *testing.T) {
+	d, b := withDaemon(t, dockertest.Options{})
+	b.watched(t)
+	ctx := t.Context()
+	s := inNetwork(service("t-prune", "run"), "t-prune", app.Network{Subnet: app.Texts{"10.213.7.0/24"}}, app.Alias{})
+	s.Mounts = []app.Mount{{Name: "t-prune", Path: "/data"}}
+	s.Volumes = map[string]app.Volume{"t-prune": {Name: "t-prune", Driver: "local", DriverOpts: map[string]string{
+		"type": "tmpfs", "device": "tmpfs", "o": "nodev",
+	}}}
+	box, err := b.Open(ctx, s) // of a service that had no instances for a while
+	require.NoError(t, err)
+	defer box.Close()
+	for name, clean := range map[string]func(){
+		"prune": d.Prune, "replace": d.Replace,
+		"prune what has ended": func() {
+			i, err := box.Start(ctx, engine.Spec{Name: "t-prune"})
+			require.NoError(t, err)
+			require.NoError(t, b.api.ContainerKill(ctx, i.Record().Container.ID, "KILL"))
+			enginetest.Ended(t, i)
+			d.Prune()
+			i.Stop(ctx)
+		},
+	} {
+		clean()
+		dockertest.Image(t, d.Host(), testImage, "testdata/actor") // images are another test's matter
+		i, err := box.Start(ctx, engine.Spec{Name: "t-prune"})
+		require.NoError(t, err, name)
+		require.Contains(t, b.inspect(t, i).NetworkSettings.Networks, "t-prune", name)
+		v, err := b.api.VolumeInspect(ctx, "t-prune")
+		require.NoError(t, err)
+		require.Equal(t, "tmpfs", v.Options["type"], name)
+		i.Stop(ctx)
+	}
+}
+
 // A network that others have made otherwise is used as it is, and the instance says so. One that this master has made
 // and nobody uses follows the application.
 func TestNetworkOfAnotherKind(t *testing.T) {
@@ -191,7 +240,8 @@ func TestNetworkOfAnotherKind(t *testing.T) {
 	_, err := b.api.NetworkCreate(ctx, "t-kind", network.CreateOptions{Driver: "bridge"})
 	require.NoError(t, err)
 	with := func(subnet string) engine.Service {
-		return inNetwork(service("t-kind", "run"), "t-kind", app.Network{Subnet: app.Texts{subnet}}, app.Alias{})
+		n := app.Network{Subnet: app.Texts{subnet}}
+		return inNetwork(service("t-kind", "run"), "t-kind", n, app.Alias{})
 	}
 	i := b.start(t, with("10.213.8.0/24"))
 	warned(t, i, "not 10.213.8.0/24; it is used as it is")
