@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -16,10 +17,12 @@ import (
 
 // manager is one that keeps what it gets, as systemd does.
 type manager struct {
-	t     *testing.T
-	conn  *net.UnixConn
+	t    *testing.T
+	conn *net.UnixConn
+
+	mu    sync.Mutex // guards what follows
 	kept  map[string]int
-	names []string
+	names []string // in the order in which they came
 }
 
 func newManager(t *testing.T) *manager {
@@ -49,6 +52,7 @@ func (m *manager) run() {
 		}
 		said := string(text[:n])
 		_, name, _ := strings.Cut(said, "FDNAME=")
+		m.mu.Lock()
 		switch {
 		case strings.HasPrefix(said, "FDSTORE=1\n"):
 			m.kept[name], m.names = fd, append(m.names, name)
@@ -58,20 +62,32 @@ func (m *manager) run() {
 		case said == "BARRIER=1":
 			_ = syscall.Close(fd)
 		}
+		m.mu.Unlock()
 	}
+}
+
+// has returns the names that it has now, and how many there were.
+func (m *manager) has() (now []string, all int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, name := range m.names {
+		if _, ok := m.kept[name]; ok {
+			now = append(now, name)
+		}
+	}
+	return now, len(m.names)
 }
 
 // next returns the store of the next life of the program.
 func (m *manager) next() *Store {
 	m.t.Helper()
 	const first = 500 // descriptors that nothing has here
-	var names []string
-	for _, name := range m.names {
-		if fd, ok := m.kept[name]; ok {
-			require.NoError(m.t, syscall.Dup3(fd, first+len(names), 0))
-			names = append(names, name)
-		}
+	names, _ := m.has()
+	m.mu.Lock()
+	for n, name := range names {
+		require.NoError(m.t, syscall.Dup3(m.kept[name], first+n, 0))
 	}
+	m.mu.Unlock()
 	m.t.Setenv(envPID, fmt.Sprint(os.Getpid()))
 	m.t.Setenv(envCount, fmt.Sprint(len(names)))
 	m.t.Setenv(envNames, strings.Join(names, ":"))
@@ -106,7 +122,8 @@ func TestNextLife(t *testing.T) {
 	}
 	require.NoError(t, open(t, s, "127.0.0.1:0").Close())
 	barrier(t, m)
-	require.Len(t, m.names, 3)
+	_, all := m.has()
+	require.Equal(t, 3, all)
 	for _, a := range addresses {
 		_, err := net.Listen("tcp", a)
 		require.ErrorIs(t, err, syscall.EADDRINUSE)
@@ -130,9 +147,9 @@ func TestNextLife(t *testing.T) {
 		}
 	}
 	barrier(t, m)
-	require.Len(t, m.names, 4, "what was inherited is not handed over again")
-	require.NotContains(t, m.kept, nameOf(addresses[0]))
-	require.Contains(t, m.kept, nameOf(changed))
+	names, all := m.has()
+	require.Equal(t, 4, all, "what was inherited is not handed over again")
+	require.Equal(t, []string{nameOf(addresses[1]), nameOf(addresses[2]), nameOf(changed)}, names)
 }
 
 // barrier waits until the manager has taken all that was sent.
