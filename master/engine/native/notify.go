@@ -159,7 +159,8 @@ func (i *instance) notified(d datagram) {
 	}
 }
 
-// sent tells whether d is of the instance. One that has ended meanwhile is known by its user, when nobody else has that.
+// sent tells whether d is of the instance. One that has ended meanwhile is known by its user, when nobody else has
+// that.
 func (i *instance) sent(d datagram) bool {
 	if d.uid != i.uid {
 		return false

@@ -51,7 +51,8 @@ func Main() {
 	os.Exit(0)
 }
 
-// run returns nil only when there is no program to become. status is where the keeper hears: it makes place for sockets.
+// run returns nil only when there is no program to become. status is where the keeper hears: it makes place for
+// sockets.
 func run(status *int) error {
 	data, err := readSpec()
 	if err != nil {
