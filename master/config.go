@@ -53,6 +53,8 @@ type Config struct {
 // Docker is what the docker engine is told. Where its daemon is comes from the environment, as for the docker command.
 type Docker struct {
 	Pull Pull `yaml:"pull" json:"pull"`
+	// containers of all images are hardened, unless their service says otherwise (app.Service.Confine)
+	Hardened bool `yaml:"hardened" json:"hardened"`
 }
 
 // Pull says when and how images are pulled.

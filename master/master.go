@@ -23,6 +23,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -112,6 +113,9 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	updates := updateOptions(cfg, opts)
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
+	}
+	if e.Name() == masterapi.ModeDocker {
+		updates.Rules = rules.Check
 	}
 	m.updater = update.New(m.app, updates)
 	var cpu measure.CPUMeter
@@ -205,6 +209,10 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		case <-ctx.Done():
 		}
 		return api.Serve(ctx)
+	})
+	g.Add("engine", func(ctx context.Context) error {
+		m.engine.Run(ctx)
+		return nil
 	})
 	g.Add("application", func(own context.Context) error {
 		m.hardware.Get() // so that the first request has something to show

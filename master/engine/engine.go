@@ -10,12 +10,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/app"
@@ -47,10 +49,20 @@ type Engine interface {
 	// Discard ends the one instance of an earlier master that was kept and could not be adopted, as Reap does, and forgets
 	// it. Nothing of that name starts meanwhile; other instances may. Nothing of it is there: nil.
 	Discard(ctx context.Context, r Record) error
+	// Run compares what runs with what was started, and puts right what others have changed, until ctx ends. It is called
+	// once, beside everything else, and has returned before Close.
+	Run(ctx context.Context)
 	// Address is how an instance reaches the API of the master that listens at address (a masterapi environment value).
 	Address(address string) string
 	// Close releases what the engine holds. It is called when no sandbox is open.
 	Close() error
+}
+
+// Holder is what an engine implements beside Engine when it holds something for the next life of an instance: native
+// holds the ports at which it listens.
+type Holder interface {
+	// Drop lets go what is held for instances that are not wanted. What runs is not disturbed.
+	Drop(wanted func(service, instance string) bool)
 }
 
 // Service is a service with the volumes and networks that it refers to.
@@ -67,9 +79,14 @@ type Service struct {
 // definition must not stand in its JSON when it is empty (omitempty, omitzero): otherwise that version takes every
 // service for a changed one, and starts it anew.
 func (s Service) Digest() string {
+	given := s.Stop.Signal
+	s.Stop.Signal = cmp.Or(given, app.Signal(syscall.SIGTERM)) // as earlier versions had it where none was given
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("encode validated service: %s", err))
+	}
+	if given == app.Signal(syscall.SIGTERM) { // a signal of the image does not hold then
+		data = append(data, given.String()...)
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

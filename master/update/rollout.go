@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/backoff"
 )
 
 // replace replaces the application by a, or leaves the old one running.
@@ -38,7 +41,7 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 	if err != nil {
 		return true, fmt.Errorf("update application: %w", err)
 	}
-	if err := u.app.Prepare(ctx, p, a.conf); err != nil {
+	if err := u.prepare(ctx, p, a.conf); err != nil {
 		return true, fmt.Errorf("update application: %w", err)
 	}
 	fault.At("prepared")
@@ -56,6 +59,30 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 	u.opts.Log.WithField("version", a.conf.Version).Infof("application updated")
 	return false, nil
 }
+
+// prepare does what takes long, while the old application runs. An engine that is not available is waited for, until
+// Options.Deadline is over.
+func (u *Updater) prepare(ctx context.Context, p application.Plan, to *app.Config) error {
+	until := time.Now().Add(u.times.Load().deadline)
+	for n := 0; ; n++ {
+		err := u.app.Prepare(ctx, p, to)
+		delay := again.Delay(n, 0)
+		if !errors.Is(err, engine.ErrUnavailable) {
+			return err
+		}
+		if time.Now().Add(delay).After(until) {
+			return fmt.Errorf("%w: %w", errDeadline, err)
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(delay):
+		}
+	}
+}
+
+// again is how long to wait before an engine that is not available is asked again.
+var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
 // try changes the services and waits until the new ones have stayed up. Options.Deadline begins here, when images have
 // been pulled already.

@@ -33,16 +33,13 @@ const (
 // socketPath is where a container finds the socket of the API.
 const socketPath = "/var/run/baetyl.sock"
 
-// Limits of docker's own copy of the output, which `docker logs` shows: two files of 5 MB for each container.
-var dockerLog = container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "5m", "max-file": "2"}}
-
 // kernel says which limits the kernel of the host supports.
 type kernel struct{ CPUs, CPUSet, Memory, Swap, Pids bool }
 
 // mountPoint is a mount with its source found.
 type mountPoint struct {
 	Source   string // path on the host, or the name of a volume that docker manages
-	Managed  bool
+	Volume   app.Volume
 	Target   string // absolute
 	ReadOnly bool
 }
@@ -56,6 +53,8 @@ type request struct {
 	Master  string
 	Run     string
 	Kernel  kernel
+	// docker.hardened of conf.yml
+	Hardened bool
 }
 
 // plan is a container to create. Endpoints beyond the first are connected after that: daemons before 25 take one.
@@ -89,17 +88,24 @@ func configure(r request) (plan, error) {
 			},
 			User: s.User,
 			// The engine sends the signal itself; this is for `docker stop`, and for left-overs.
-			StopSignal: s.Stop.Signal.String(),
+			StopSignal: stopSignal(s.Stop.Signal),
 		},
 		Host: &container.HostConfig{
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
-			LogConfig:     dockerLog,
+			LogConfig:     logConfig(s.Log),
 			Runtime:       s.Runtime,
-			Mounts:        binds(r.Mounts, socketFor(r)),
+			Mounts:        binds(r.Mounts, socketFor(r), r.Master),
 		},
 	}
 	if r.Socket == "" && s.NetworkMode != "none" {
 		p.Host.ExtraHosts = []string{hostName + ":host-gateway"}
+	}
+	for _, text := range s.ExtraHosts {
+		name, address, err := app.ParseHost(text)
+		if err != nil {
+			return plan{}, err
+		}
+		p.Host.ExtraHosts = append(p.Host.ExtraHosts, name+":"+address)
 	}
 	var err error
 	if p.Config.ExposedPorts, p.Host.PortBindings, err = ports(s.Ports); err != nil {
@@ -108,13 +114,23 @@ func configure(r request) (plan, error) {
 	if p.Host.Devices, err = devices(s.Devices); err != nil {
 		return plan{}, err
 	}
-	p.Warnings = limit(&p.Host.Resources, s.Resources, r.Kernel)
+	p.Warnings = append(confine(p.Host, s.Service, r), limit(&p.Host.Resources, s.Resources, r.Kernel)...)
+	p.Config.Healthcheck = health(s.Healthcheck)
+	p.Host.DNS = s.DNS
 	p.Endpoints = endpoints(s)
 	p.Host.NetworkMode = container.NetworkMode(s.NetworkMode)
 	if len(p.Endpoints) > 0 {
 		p.Host.NetworkMode = container.NetworkMode(p.Endpoints[0].Network)
 	}
 	return p, nil
+}
+
+// stopSignal is empty when the image says which signal it is.
+func stopSignal(s app.Signal) string {
+	if s == 0 {
+		return ""
+	}
+	return s.String()
 }
 
 // socketFor returns the API's socket for instances that may use it. An instance that another service has started has no
@@ -138,14 +154,14 @@ func environ(vars map[string]string) []string {
 
 // binds returns the mounts of a container. They are mounts, not binds in the old syntax: with mounts a missing source
 // is an error, with binds it becomes an empty folder that belongs to root.
-func binds(points []mountPoint, socket string) []mount.Mount {
+func binds(points []mountPoint, socket, master string) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range points {
-		kind := mount.TypeBind
-		if m.Managed {
-			kind = mount.TypeVolume
+		b := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.Volume.Managed() {
+			b.Type, b.VolumeOptions = mount.TypeVolume, volumeOptions(m.Volume, master)
 		}
-		out = append(out, mount.Mount{Type: kind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+		out = append(out, b)
 	}
 	if socket != "" {
 		out = append(out, mount.Mount{Type: mount.TypeBind, Source: socket, Target: socketPath, ReadOnly: true})
@@ -159,19 +175,28 @@ func ports(texts []string) (nat.PortSet, nat.PortMap, error) {
 	}
 	exposed, bindings := nat.PortSet{}, nat.PortMap{}
 	for _, text := range texts {
-		p, err := app.ParsePort(text)
+		all, err := app.ParsePorts(text)
 		if err != nil {
 			return nil, nil, err
 		}
-		port := nat.Port(strconv.Itoa(p.Container) + "/" + p.Protocol)
-		host := "" // docker chooses
-		if p.Host != 0 {
-			host = strconv.Itoa(p.Host)
+		for _, p := range all {
+			port := nat.Port(strconv.Itoa(p.Container) + "/" + p.Protocol)
+			exposed[port] = struct{}{}
+			bindings[port] = append(bindings[port], nat.PortBinding{HostIP: p.IP, HostPort: hostPort(p)})
 		}
-		exposed[port] = struct{}{}
-		bindings[port] = append(bindings[port], nat.PortBinding{HostIP: p.IP, HostPort: host})
 	}
 	return exposed, bindings, nil
+}
+
+// hostPort is a port of the host for docker, which chooses when there is none, and from a range.
+func hostPort(p app.Port) string {
+	switch {
+	case p.Host == 0:
+		return ""
+	case p.HostEnd > 0:
+		return fmt.Sprintf("%d-%d", p.Host, p.HostEnd)
+	}
+	return strconv.Itoa(p.Host)
 }
 
 func devices(texts []string) ([]container.DeviceMapping, error) {
@@ -227,18 +252,11 @@ func limit(to *container.Resources, r app.Resources, can kernel) (warnings []str
 	return warnings
 }
 
-// endpoints are the networks of a service in order: without any, and without a network mode, the one that every
-// application has. In such a network docker resolves names of containers, and the first instance has the name of its
-// service.
+// endpoints are the networks of a service in order. In a network that is not docker's own, docker resolves names of
+// containers, and the first instance has the name of its service.
 func endpoints(s engine.Service) []endpoint {
-	if s.NetworkMode != "" {
-		return nil
-	}
-	if len(s.Service.Networks) == 0 {
-		return []endpoint{{app.DefaultNetwork, &network.EndpointSettings{}}}
-	}
 	var out []endpoint
-	for _, name := range s.Service.Networks.Names() {
+	for _, name := range s.NetworkNames() {
 		a := s.Service.Networks[name]
 		settings := &network.EndpointSettings{Aliases: a.Aliases}
 		if a.IPv4Address != "" {

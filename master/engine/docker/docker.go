@@ -3,11 +3,12 @@
 // Package docker runs services as containers of a docker daemon (documents: "Docker Engine").
 //
 //	Prepare  is the image there? ─► pull it, with the credentials of docker's own configuration
-//	Open     remove what an earlier master left ─► check the sources of mounts ─► pull if missing ─► networks, volumes
-//	Start    Spec ─► configure (pure) ─► create ─► connect ─► start
+//	Open     remove what an earlier master left ─► pull if missing ─► surroundings: sources of mounts, networks, volumes
+//	Start    surroundings ─► Spec ─► configure (pure) ─► create ─► connect ─► start
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
 //	Adopt    a container of an earlier master that is the recorded one ─► the same goroutines, from the last line on
 //	Stop     signal ─► grace ─► SIGKILL ─► remove
+//	Run      every 30 s and on events: inspect ─► drift (pure) ─► log, Warnings ─► repair
 //
 // It promises that a container is removed by its exact id and only when its labels say that this master made it, and
 // that a daemon that does not answer is not the end of a service: a container has ended when the daemon says so. It
@@ -24,7 +25,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/system"
-	"github.com/docker/docker/client"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
@@ -50,32 +50,38 @@ type Options struct {
 // Engine implements engine.Engine.
 type Engine struct {
 	opts     Options
-	api      *client.Client
+	api      *transport
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
+	hardened atomic.Bool // docker.hardened
 
-	mu     sync.Mutex        // guards what follows
-	master string            // id of the master; empty until it is known
-	reaped bool              // what earlier masters left is gone
-	away   bool              // the daemon did not answer last time
-	told   map[string]bool   // services and instances that got that error already (await)
-	live   map[string]string // instances by the id of their container
+	mu     sync.Mutex      // guards what follows
+	master string          // id of the master; empty until it is known
+	reaped bool            // what earlier masters left is being removed
+	away   bool            // the daemon did not answer last time
+	told   map[string]bool // services and instances that got that error already (await)
+	known
 
 	setup sync.Mutex // serializes Reap, and making networks and volumes
-	keep  marks      // what Reap was told to keep; guarded by setup
+
+	watcher watcher // what Run compares
 
 	late sync.WaitGroup // starts that their callers do not wait for any more
+	gone *removals      // what has to go
 }
 
 var _ engine.Engine = (*Engine)(nil)
 
 // New returns the engine. It does not connect: the daemon may start later.
 func New(opts Options) (*Engine, error) {
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	api, err := newTransport()
 	if err != nil {
-		return nil, fmt.Errorf("docker client: %w", err)
+		return nil, err
 	}
-	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, live: map[string]string{}}
+	e := &Engine{
+		opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(), gone: newRemovals(),
+		watcher: newWatcher(),
+	}
 	e.Set(opts.Output, opts.Pull)
 	return e, nil
 }
@@ -113,8 +119,8 @@ func (e *Engine) Address(address string) string {
 	return a.String()
 }
 
-// Close ends the connections to the daemon, after the starts that nobody waits for any more, as far as the daemon
-// answers.
+// Close ends the connections to the daemon, after the starts that nobody waits for any more, and the containers of this
+// master that have no instance, as far as the daemon answers: within a minute, and the log says what is left.
 func (e *Engine) Close() error {
 	ended := make(chan struct{})
 	go func() { // ends with the last request, which is bounded
@@ -125,6 +131,7 @@ func (e *Engine) Close() error {
 	case <-ended:
 	case <-time.After(lateTimeout):
 	}
+	e.endLeft()
 	return e.api.Close()
 }
 
@@ -137,7 +144,7 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if _, err := mounts(e.opts.Workdir, s); err != nil {
 		return err
 	}
-	return e.pull(ctx, s.Image, e.settings.Load().pull.Policy)
+	return e.judge(ctx, e.pull(ctx, s.Image, e.settings.Load().pull.Policy))
 }
 
 // Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
@@ -146,11 +153,15 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err := e.await(ctx, s.Name); err != nil {
 		return nil, err
 	}
-	if err := e.reapOnce(ctx); err != nil {
-		return nil, err
-	}
-	m, err := mounts(e.opts.Workdir, s)
+	box, err := e.open(ctx, s)
 	if err != nil {
+		return nil, e.judge(ctx, err)
+	}
+	return box, nil
+}
+
+func (e *Engine) open(ctx context.Context, s engine.Service) (*sandbox, error) {
+	if err := e.reapOnce(ctx); err != nil {
 		return nil, err
 	}
 	policy := e.settings.Load().pull.Policy
@@ -160,25 +171,22 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err := e.pull(ctx, s.Image, policy); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := e.makeNetworks(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := e.makeVolumes(ctx, s); err != nil {
-		return nil, err
-	}
-	info, err := e.api.Info(ctx)
+	info, err := e.api.Info(bounded)
 	if err != nil {
 		return nil, fmt.Errorf("ask what the docker daemon can limit: %w", err)
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
+	box := &sandbox{
+		engine: e, service: s, kernel: kernelOf(info), log: l, path: filepath.Join(e.opts.Workdir, output.File(s.Name)),
+	}
+	if _, err := box.surroundings(ctx); err != nil { // as each start does; an error is found early
+		return nil, err
+	}
 	l.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
-	return &sandbox{
-		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
-		path:   filepath.Join(e.opts.Workdir, output.File(s.Name)),
-		output: output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l),
-	}, nil
+	box.output = output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l)
+	return box, nil
 }
 
 // boot identifies the boot of this machine. With a daemon on another one it changes too often, and then what has ended

@@ -3,13 +3,7 @@
 package docker
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -18,9 +12,10 @@ import (
 
 // place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
 // stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
-// last line on, and what the file has of that millisecond is passed over. What follows is new, whatever its time: the
-// clock may have been set back. Where the last line does not come first, as after a clock that was set back before it,
-// the daemon's lines are read twice, at first to find where it comes last.
+// last line on, and what the file has of that millisecond is passed over. Where the last line does not come first, as
+// after a clock that was set back before it, the daemon's lines are read twice, at first to find where it comes last.
+// So they are when one comes that is older than the last one: the clock was set back, or the daemon has rotated its
+// files and sends lines again (20.10 does, to who follows).
 type place struct {
 	streams [2]progress   // stdout, stderr
 	back    time.Duration // that the clock was set back since the last line, or more; 0: not
@@ -36,6 +31,8 @@ type progress struct {
 	seen     int       // lines of the daemon, while the last one is looked for
 	skip     int       // of them, up to the last one of the file
 	met      bool      // that one is among them
+	sure     bool      // the next line was found to be new
+	exact    time.Time // of the last line that was read here; zero: none was
 	complete bool      // of a search: nothing further back matters
 }
 
@@ -49,35 +46,36 @@ const partCap = 64 << 10
 func (p *place) read(ask func(since string, follow bool) (io.ReadCloser, error),
 	line func(stream int, at time.Time, text string),
 ) error {
-	since := p.since()
-	if p.lost {
-		said, err := ask(since, false)
-		if err != nil {
-			return err
-		}
-		err = frames(said, p.compare)
-		_ = said.Close()
-		if err != nil {
-			return err
-		}
-		p.lost = false
-	}
-	said, err := ask(since, true)
-	if err != nil {
-		return err
-	}
-	defer said.Close()
-	err = frames(said, func(stream int, at time.Time, text string) {
-		if p.take(stream, at, text) {
-			line(stream, at, text)
-		} else if p.lost {
+	for {
+		since := p.since()
+		if p.lost {
+			said, err := ask(since, false)
+			if err != nil {
+				return err
+			}
+			err = frames(said, p.compare)
 			_ = said.Close()
+			if err != nil {
+				return err
+			}
+			p.lost = false
 		}
-	})
-	if p.lost {
-		return p.read(ask, line)
+		said, err := ask(since, true)
+		if err != nil {
+			return err
+		}
+		err = frames(said, func(stream int, at time.Time, text string) {
+			if p.take(stream, at, text) {
+				line(stream, at, text)
+			} else if p.lost {
+				_ = said.Close()
+			}
+		})
+		_ = said.Close()
+		if !p.lost {
+			return err
+		}
 	}
-	return err
 }
 
 // since is when the daemon is asked from; from there on take passes over what is in the file.
@@ -85,7 +83,7 @@ func (p *place) since() string {
 	first := p.streams[0].at
 	for n := range p.streams {
 		s := &p.streams[n]
-		s.passing, s.passed, s.seen, s.skip, s.met = true, 0, 0, 0, false
+		s.passing, s.passed, s.seen, s.skip, s.met, s.sure = true, 0, 0, 0, false, false
 		if s.at.Before(first) {
 			first = s.at
 		}
@@ -105,10 +103,25 @@ func (p *place) last() time.Time {
 	return p.streams[0].at
 }
 
+// linesSince returns the last lines that are no older than a time.
+func (p *place) linesSince(began time.Time) []string {
+	first, second := p.streams[0], p.streams[1]
+	if second.at.Before(first.at) {
+		first, second = second, first
+	}
+	var out []string
+	for _, s := range []progress{first, second} {
+		if !s.at.Before(began.Truncate(time.Millisecond)) {
+			out = append(out, s.lines...)
+		}
+	}
+	return out
+}
+
 // compare searches for the last line of the file among those of the daemon.
 func (p *place) compare(stream int, at time.Time, text string) {
 	s := &p.streams[stream]
-	s.passing = false
+	s.passing, s.sure = false, true
 	s.seen++
 	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
 	if !at.Equal(s.at) {
@@ -129,12 +142,17 @@ func (p *place) compare(stream int, at time.Time, text string) {
 // take tells whether a line is new, and remembers it then.
 func (p *place) take(stream int, at time.Time, text string) bool {
 	s := &p.streams[stream]
+	exact := at
 	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
 	switch {
 	case p.lost:
 		return false
 	case s.skip > 0:
 		s.skip--
+		return false
+	case s.sure:
+	case !s.passing && s.again(exact, text):
+		p.lost, p.back = true, s.exact.Sub(exact)+time.Millisecond
 		return false
 	case !s.passing:
 	case s.passed == 0 && at.Before(s.at), at.Equal(s.at) && s.pass(text):
@@ -143,12 +161,17 @@ func (p *place) take(stream int, at time.Time, text string) bool {
 		p.lost = true
 		return false
 	}
-	s.passing, p.back = false, 0
+	s.passing, s.sure, s.exact, p.back = false, false, exact, 0
 	if !at.Equal(s.at) {
 		s.at, s.lines = at, s.lines[:0]
 	}
 	s.lines = append(s.lines, text)
 	return true
+}
+
+// again tells whether a line may be one that was read already.
+func (s *progress) again(at time.Time, text string) bool {
+	return at.Before(s.exact) || at.Equal(s.exact) && s.lines[len(s.lines)-1] == text
 }
 
 // pass tells whether the next line of that millisecond in the file is text. A master that was killed while it wrote has
@@ -162,95 +185,4 @@ func (s *progress) pass(text string) bool {
 	}
 	s.passed++
 	return true
-}
-
-// findPlace reads the file of a service, and the one before it, from their ends. A stream of which there is no line has
-// everything still to come; but when the files do not reach back to began, when the container started, only what is
-// younger than they are.
-func findPlace(path, instance string, began time.Time) (*place, error) {
-	p := &place{}
-	paths := []string{path}
-	before, err := logfile.Rotated(path)
-	if before != "" {
-		paths = append(paths, before)
-	}
-	var oldest time.Time
-	for _, path := range paths {
-		first, err2 := p.search(path, instance)
-		err = errors.Join(err, err2)
-		if !first.IsZero() {
-			oldest = first
-		}
-	}
-	for n := range p.streams {
-		s := &p.streams[n]
-		slices.Reverse(s.lines) // they were found from the last one on
-		if s.at.IsZero() && oldest.Sub(began) > time.Minute {
-			s.at = oldest
-		}
-	}
-	return p, err
-}
-
-// search reads one file from its end, until it knows the last lines of both streams. It returns the time of the first
-// line, zero if it did not come that far.
-func (p *place) search(path, instance string) (first time.Time, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
-	}
-	defer f.Close()
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
-	}
-	var rest []byte // beginning of the lines that were read, whose beginning was not
-	for end > 0 && !(p.streams[0].complete && p.streams[1].complete) {
-		size := min(end, 1<<20)
-		end -= size
-		part := make([]byte, size, int(size)+len(rest))
-		if _, err := f.ReadAt(part, end); err != nil {
-			return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
-		}
-		part = append(part, rest...)
-		rest = nil
-		if end > 0 {
-			n := bytes.IndexByte(part, '\n') + 1
-			rest, part = bytes.Clone(part[:n]), part[n:]
-		}
-		if at := p.backwards(part, instance); end == 0 {
-			first = at
-		}
-	}
-	return first, nil
-}
-
-// backwards takes in lines from the last one on, and returns the time of the first.
-func (p *place) backwards(part []byte, instance string) (first time.Time) {
-	for len(part) > 0 {
-		n := bytes.LastIndexByte(part[:len(part)-1], '\n') + 1
-		line := part[n:]
-		part = part[:n]
-		e, ok := logfile.Parse(line)
-		if !ok {
-			continue
-		}
-		first = e.At
-		for k, name := range streamNames {
-			s := &p.streams[k]
-			switch {
-			case e.Stream != name || e.Instance != instance || e.GoesOn || s.complete:
-			case s.at.IsZero():
-				s.at, s.lines = e.At, []string{string(e.Text)}
-			case s.at.Equal(e.At):
-				s.lines = append(s.lines, string(e.Text))
-			default:
-				s.complete = true
-			}
-		}
-	}
-	return first
 }
