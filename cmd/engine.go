@@ -30,7 +30,7 @@ func newEngine(
 		return native.New(o), nil
 	}
 	return docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Prune: prunes(cfg), Log: l,
 	})
 }
 

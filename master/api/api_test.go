@@ -104,6 +104,12 @@ func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
 
 func (s *system) Restart(string) error { return s.failure() }
 
+func (s *system) Prune(_ context.Context, r masterapi.PruneRequest) masterapi.Pruned {
+	return masterapi.Pruned{DryRun: r.DryRun, Removed: []masterapi.PrunedItem{
+		{Kind: masterapi.PrunedNetwork, Name: "old", ID: "n1"},
+	}}
+}
+
 func (s *system) Reload() (masterapi.Reloaded, error) {
 	return masterapi.Reloaded{Effective: []string{"grace"}}, s.failure()
 }

@@ -92,7 +92,18 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if a.conf, err = app.Parse(name, a.data); err != nil {
 		return refuse(err)
 	}
-	return nil
+	if !u.app.HasImages() {
+		return nil
+	}
+	if state, err := u.files.backupState(); err != nil {
+		return err
+	} else if state == backupNone { // the record of the images of the update before, if that was left beside its place
+		if err := u.files.promote(); err != nil {
+			return err
+		}
+	}
+	a.Same, err = u.files.is(u.files.app(), a.SHA256)
+	return err
 }
 
 func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {

@@ -19,6 +19,9 @@ func (u *Updater) start(ctx context.Context) error {
 	}
 	c, data, err := u.toStart(ctx.Err() != nil)
 	u.app.Note(err)
+	if u.app.HasImages() {
+		u.app.UseImages(u.images(data), false)
+	}
 	u.app.Start(ctx, c, data)
 	committed := false
 	if u.opts.Ready != nil && ctx.Err() == nil {
@@ -37,6 +40,7 @@ func (u *Updater) start(ctx context.Context) error {
 		return nil
 	}
 	u.settle(committed)
+	u.settleImages()
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -13,9 +14,9 @@ import (
 
 // replace replaces the application by a, or leaves the old one running.
 //
-//	accepted ─► prepare ─► backup ─► swap ─► stop, start ─► healthy ─► remove backup: done
-//	              │error     │         └ error, or the master ends ─► put the file back, stop, start
-//	              ▼          ▼
+//	accepted ─► images, prepare ─► backup ─► swap ─► stop, start ─► healthy ─► remove backup: done
+//	              │error             │       └ error, or the master ends ─► put the file back, stop, start
+//	              ▼                  ▼
 //	            nothing was touched
 func (u *Updater) replace(ctx context.Context, a accepted) {
 	undone, err := u.rollOut(ctx, a)
@@ -23,6 +24,7 @@ func (u *Updater) replace(ctx context.Context, a accepted) {
 	switch {
 	case err == nil:
 		u.end(a.Update, masterapi.StepUpdated, nil)
+		u.settleImages()
 	case ctx.Err() != nil: // the next start runs what is whole, and says how it went
 	case undone:
 		u.end(a.Update, masterapi.StepRolledBack, err)
@@ -34,27 +36,54 @@ func (u *Updater) replace(ctx context.Context, a accepted) {
 // rollOut carries an update out. undone tells that after an error the old application runs again.
 func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err error) {
 	old, running := u.app.Current()
-	p, err := application.Diff(old, a.conf)
+	u.app.Next(a.conf)
+	defer u.app.Next(nil)
+	before := u.app.Images()
+	p, to, err := u.prepare(ctx, a, before)
 	if err != nil {
-		return true, fmt.Errorf("update application: %w", err)
-	}
-	if err := u.app.Prepare(ctx, p, a.conf); err != nil {
+		u.app.UseImages(before, false)
 		return true, fmt.Errorf("update application: %w", err)
 	}
 	fault.At("prepared")
-	if restored, err := u.files.swap(a.data, running); err != nil {
+	if restored, err := u.files.swap(a.data, running, u.stage(to)); err != nil {
+		u.app.UseImages(before, false)
 		return restored, fmt.Errorf("update application: %w", err)
 	}
+	u.app.UseImages(to, true)
 	if err = u.try(ctx, p, a.conf); err == nil {
 		err = u.commit()
 	}
 	if err != nil {
 		err = fmt.Errorf("update application to version %q (the old one is put back): %w", a.conf.Version, err)
-		return u.undo(ctx, a, old, err)
+		return u.undo(ctx, a, old, before, err)
 	}
+	u.app.UseImages(to, false)
 	u.app.Set(a.conf, a.data)
 	u.opts.Log.WithField("version", a.conf.Version).Infof("application updated")
 	return false, nil
+}
+
+// prepare does what takes long, and stops nothing: images are looked up, and what the new services need is checked.
+func (u *Updater) prepare(
+	ctx context.Context, a accepted, before engine.Images,
+) (p application.Plan, to engine.Images, err error) {
+	images, err := u.app.Look(ctx, a.conf)
+	if err != nil {
+		return p, to, err
+	}
+	old, _ := u.app.Current()
+	if p, err = application.DiffImages(old, a.conf, before.Running, images); err != nil {
+		return p, to, err
+	}
+	return p, next(a.data, before, images), u.app.Prepare(ctx, p, a.conf)
+}
+
+// stage returns what writes the record of the images of an update; nil: the engine has none.
+func (u *Updater) stage(to engine.Images) func() error {
+	if !u.app.HasImages() {
+		return nil
+	}
+	return func() error { return u.files.staged(u.log).Save(to) }
 }
 
 // try changes the services and waits until the new ones have stayed up. Options.Deadline begins here, when images have
@@ -93,7 +122,9 @@ func (u *Updater) commit() error {
 }
 
 // undo puts the old application back, because of cause.
-func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause error) (undone bool, err error) {
+func (u *Updater) undo(
+	ctx context.Context, a accepted, old *app.Config, before engine.Images, cause error,
+) (undone bool, err error) {
 	u.step(a.Update, masterapi.StepRollingBack, "the update failed; the previous application is put back", cause)
 	fault.At("rolling back")
 	a.Failed = cause.Error()
@@ -108,7 +139,9 @@ func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause e
 	if ctx.Err() != nil {
 		return false, cause // the next start runs it
 	}
-	back, err := application.Diff(a.conf, old)
+	tried := u.app.Images().Running
+	u.app.UseImages(before, false)
+	back, err := application.DiffImages(a.conf, old, tried, before.Running)
 	if err != nil {
 		return false, errors.Join(cause, err)
 	}

@@ -31,6 +31,9 @@ type Options struct {
 	Log      log.Logger
 	Disk     file.Disk // where all this lies; by default that of this machine
 
+	// Ended is called when an update of the application has ended, from the goroutine of Run; nil: nothing
+	Ended func()
+
 	Keeper   Keeper // that this master has; nil: updates of type MST are refused
 	Rejected string // why the candidate that was tried before this master was rejected
 
@@ -83,6 +86,9 @@ func (u *Updater) Run(ctx context.Context) (leave bool, err error) {
 		case a := <-u.accepted:
 			if a.Type != masterapi.UpdateMaster {
 				u.replace(ctx, a)
+				if u.opts.Ended != nil {
+					u.opts.Ended()
+				}
 			} else if u.renew(ctx, a) {
 				return true, nil
 			}

@@ -61,6 +61,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	}
 	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
 	e.knows(id, spec.Name)
+	e.adopted(ctx, s.service, c.Image)
 	return s.watch(c, spec.Name, p.Warnings, from), nil
 }
 
@@ -113,6 +114,8 @@ func (s *sandbox) differs(c container.InspectResponse, r engine.Record, boot str
 		return "the definition of its service has changed"
 	case r.ImageID != "" && c.Image != r.ImageID:
 		return "its image is not the recorded one"
+	case !s.engine.adopts(s.service, c.Image):
+		return "its image is not that of the application"
 	case c.State.Status == container.StateCreated:
 		return "it was never started"
 	case !c.State.Running && r.Boot != "" && r.Boot != boot:

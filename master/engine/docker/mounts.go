@@ -53,10 +53,13 @@ func adminDir(workdir string) string {
 	return dir
 }
 
-// labelled returns labels with the label of baetyl added.
-func labelled(labels map[string]string) map[string]string {
+// labelled returns labels with those of baetyl and of this master added.
+func (e *Engine) labelled(labels map[string]string) map[string]string {
 	out := map[string]string{}
 	maps.Copy(out, labels)
 	out[labelBaetyl] = labelBaetyl
+	if id, err := e.masterID(); err == nil { // otherwise nothing starts either
+		out[labelMaster] = id
+	}
 	return out
 }

@@ -33,7 +33,7 @@ func (e *Engine) makeNetworks(ctx context.Context, s engine.Service) error {
 			return fmt.Errorf("look for network %s: %w", p.Network, err)
 		}
 		_, err = e.api.NetworkCreate(ctx, p.Network, network.CreateOptions{
-			Driver: want.Driver, Options: want.DriverOpts, Labels: labelled(want.Labels),
+			Driver: want.Driver, Options: want.DriverOpts, Labels: e.labelled(want.Labels),
 		})
 		if err != nil && !errdefs.IsConflict(err) { // another master may have created it meanwhile
 			return fmt.Errorf("create network %s: %w", p.Network, err)

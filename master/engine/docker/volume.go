@@ -26,7 +26,7 @@ func (e *Engine) makeVolumes(ctx context.Context, s engine.Service) error {
 		switch {
 		case errdefs.IsNotFound(err):
 			_, err = e.api.VolumeCreate(ctx, volume.CreateOptions{
-				Name: want.Name, Driver: want.Driver, DriverOpts: want.DriverOpts, Labels: labelled(want.Labels),
+				Name: want.Name, Driver: want.Driver, DriverOpts: want.DriverOpts, Labels: e.labelled(want.Labels),
 			})
 			if err != nil {
 				return fmt.Errorf("create volume %s: %w", want.Name, err)
