@@ -52,7 +52,8 @@ type Options struct {
 	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
 	// nil: there is no keeper
 	Restart func(who string) error
-	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull, docker.prune.
+	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull,
+	// docker.prune.
 	// nil: nothing
 	Apply func(Config)
 

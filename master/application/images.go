@@ -14,8 +14,8 @@ func (a *Application) HasImages() bool {
 	return ok
 }
 
-// Look returns what the names of images in c mean now, pulled as the engine does. Each name is looked up once.
-func (a *Application) Look(ctx context.Context, c *app.Config) (map[string]engine.Image, error) {
+// Resolve returns what the names of images in c mean now, pulled as the engine does. Each name is looked up once.
+func (a *Application) Resolve(ctx context.Context, c *app.Config) (map[string]engine.Image, error) {
 	e, ok := a.opts.Engine.(engine.Imager)
 	if !ok {
 		return nil, nil
@@ -25,7 +25,7 @@ func (a *Application) Look(ctx context.Context, c *app.Config) (map[string]engin
 		if _, ok := found[s.Image]; ok {
 			continue
 		}
-		i, err := e.Look(ctx, s.Image)
+		i, err := e.Resolve(ctx, s.Image)
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", s.Name, err)
 		}

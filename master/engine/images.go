@@ -15,7 +15,7 @@ const ImagesFile = "var/db/baetyl/images.json"
 // Image is what the name of an image means.
 type Image struct {
 	ID     string `json:"id"`               // of the image on this host
-	Digest string `json:"digest,omitempty"` // repository@sha256:…, by which it can be pulled again; empty: it was loaded here
+	Digest string `json:"digest,omitempty"` // repository@sha256:…, to pull it again; empty: it was loaded here
 }
 
 // Images is what the names of images in application.yml mean. A name is one thing for all services.
@@ -23,8 +23,8 @@ type Images struct {
 	App      string           `json:"app"`                // SHA-256 of the application.yml that Running is of, in hex
 	Running  map[string]Image `json:"running"`            // by name
 	Previous map[string]Image `json:"previous,omitempty"` // of the application before
-	// Loose: it is not certain that Running is of the application that runs. Containers that run know better.
-	Loose bool `json:"-"`
+	// Unsure: it is not certain that Running is of the application that runs. Containers that run know better.
+	Unsure bool `json:"-"`
 }
 
 // NewImagesFile returns the file of that record at path. An update stages the next one beside it (master/update).
@@ -38,8 +38,8 @@ func NewImagesFile(path string, disk file.Disk, l log.Logger) state.File[Images]
 // Imager is an engine whose services are images: what a name means is recorded, and only an update changes it. The
 // methods may be called from any goroutine.
 type Imager interface {
-	// Look returns what a name means now; the image is pulled before as the configuration of the engine says.
-	Look(ctx context.Context, name string) (Image, error)
+	// Resolve returns what a name means now; the image is pulled before as the configuration of the engine says.
+	Resolve(ctx context.Context, name string) (Image, error)
 	// Use sets what names mean from now on. While an update is trying them nothing of them is written.
 	Use(now Images, trying bool)
 	// Images returns what names mean, as far as that is known.

@@ -102,8 +102,8 @@ func (f files) commit() (committed bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.backup()))
 }
 
-// putBack replaces the application by the backup, if there is one, and forgets the images of the new one before. Once that is done an error only says that a power
-// cut now could undo it; the next start does it again then.
+// putBack replaces the application by the backup, if there is one, and forgets the images of the new one before. Once
+// that is done an error only says that a power cut now could undo it; the next start does it again then.
 func (f files) putBack() (done bool, err error) {
 	if _, err := f.disk.Lstat(f.backup()); errors.Is(err, fs.ErrNotExist) {
 		return true, nil

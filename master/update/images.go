@@ -63,7 +63,7 @@ func (f files) unstage() error {
 }
 
 // images returns the record that belongs to the application that was read from data: without a backup a staged one is
-// committed. One that is not certain to be of that application is loose.
+// committed. One that is not certain to be of that application is unsure.
 func (d disk) images(data []byte) engine.Images {
 	file := d.files.record(d.log)
 	if there, err := d.files.isStaged(); there || err != nil {
@@ -74,7 +74,7 @@ func (d disk) images(data []byte) engine.Images {
 		d.log.WithError(err).Warnf("cannot read which images the application has; %s", file.Then)
 	}
 	if sum := sumOf(data); out.App != sum {
-		out.App, out.Loose = sum, true
+		out.App, out.Unsure = sum, true
 		if err == nil && len(data) > 0 {
 			d.log.Infof("there is no record of the images of this application; %s", file.Then)
 		}
@@ -103,7 +103,8 @@ func sumOf(data []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Kept returns the application that is kept for a rollback, nil when there is none. It may be called from any goroutine.
+// Kept returns the application that is kept for a rollback, nil when there is none. It may be called from any
+// goroutine.
 func (u *Updater) Kept() (*app.Config, error) {
 	c, data, err := u.files.load(u.files.backup())
 	if err != nil || data == nil {

@@ -35,7 +35,7 @@ func newImager(registry map[string]string) *imager {
 	return &imager{Fake: enginetest.NewFake(), registry: registry, runs: map[string]string{}}
 }
 
-func (e *imager) Look(_ context.Context, name string) (engine.Image, error) {
+func (e *imager) Resolve(_ context.Context, name string) (engine.Image, error) {
 	return engine.Image{ID: e.registry[name]}, nil
 }
 
@@ -155,11 +155,11 @@ func (v *victim) moveTag(d *faultfs.FS, bad string) {
 	require.NoError(t, next.end())
 }
 
-// What is recorded of another application, or cannot be read, is loose: containers that run know better.
+// What is recorded of another application, or cannot be read, is unsure: containers that run know better.
 func TestImagesOfAnotherApplication(t *testing.T) {
 	for name, c := range map[string]struct {
 		lay   func(d *device)
-		loose bool
+		unsure bool
 	}{
 		"missing": {func(*device) {}, true},
 		"damaged": {func(d *device) { d.write(filepath.Join(d.opts.Workdir, engine.ImagesFile), "{half") }, true},
@@ -180,7 +180,7 @@ func TestImagesOfAnotherApplication(t *testing.T) {
 			e := newImager(nil)
 			u := newProcessWith(e, e.Fake, d.opts).Updater
 			require.NoError(t, u.start(t.Context()))
-			require.Equal(t, c.loose, e.Images().Loose)
+			require.Equal(t, c.unsure, e.Images().Unsure)
 			require.NoFileExists(t, filepath.Join(d.opts.Workdir, stagedFile))
 		})
 	}

@@ -67,7 +67,7 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 func (u *Updater) prepare(
 	ctx context.Context, a accepted, before engine.Images,
 ) (p application.Plan, to engine.Images, err error) {
-	images, err := u.app.Look(ctx, a.conf)
+	images, err := u.app.Resolve(ctx, a.conf)
 	if err != nil {
 		return p, to, err
 	}

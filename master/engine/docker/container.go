@@ -53,7 +53,8 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		return nil, err
 	}
 	p, err := configure(request{
-		Service: s.service, Spec: spec, Image: image, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run, Kernel: s.kernel,
+		Service: s.service, Spec: spec, Image: image, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run,
+		Kernel: s.kernel,
 	})
 	if err != nil {
 		return nil, err

@@ -2,7 +2,7 @@
 
 // Package docker runs services as containers of a docker daemon (documents: "Docker Engine").
 //
-//	Look     what does the name of an image mean? ─► pull it, with the credentials of docker's own configuration ─► id
+//	Resolve  what does the name of an image mean? ─► pull it, with the credentials of docker's own configuration ─► id
 //	Open     remove what an earlier master left ─► check the sources of mounts ─► networks, volumes
 //	Start    is the image with the recorded id there? ─► Spec ─► configure (pure) ─► create ─► connect ─► start
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
@@ -96,7 +96,8 @@ type settings struct {
 	pulls  chan struct{} // holds a value for each image that is being pulled; one that wants to be waits
 }
 
-// Set changes how images are pulled and pruned from now on, and the limits of the output of services that start from now on.
+// Set changes how images are pulled and pruned from now on, and the limits of the output of services that start from
+// now on.
 func (e *Engine) Set(output log.Config, pull Pull, prune Prune) {
 	e.settings.Store(&settings{output, pull, prune, make(chan struct{}, max(pull.Parallel, 1))})
 }
@@ -137,8 +138,8 @@ func (e *Engine) Close() error {
 	return e.api.Close()
 }
 
-// Prepare returns an error if the sources of the service's mounts would keep it from starting. Its image has been looked
-// up before (Look).
+// Prepare returns an error if the sources of the service's mounts would keep it from starting. What its image is has
+// been found before (Resolve).
 func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if err := e.ping(ctx); err != nil {
 		return err

@@ -22,11 +22,11 @@ import (
 type images struct {
 	file state.File[engine.Images]
 
-	mu     sync.Mutex // guards what follows
-	now    engine.Images
-	trying bool            // now is that of an update that is not committed: it is not written
-	told   map[string]bool // names that a container has said the meaning of, while now is loose
-	looked map[string]bool // ids that an update has looked up and may use next
+	mu       sync.Mutex // guards what follows
+	now      engine.Images
+	trying   bool            // now is that of an update that is not committed: it is not written
+	told     map[string]bool // names that a container has said the meaning of, while now is unsure
+	resolved map[string]bool // ids that an update has looked up and may use next
 }
 
 var _ engine.Imager = (*Engine)(nil)
@@ -37,7 +37,7 @@ func (e *Engine) Use(now engine.Images, trying bool) {
 	defer e.images.mu.Unlock()
 	e.images.now, e.images.trying, e.images.told = now, trying, map[string]bool{}
 	if !trying {
-		e.images.looked = map[string]bool{}
+		e.images.resolved = map[string]bool{}
 	}
 }
 
@@ -50,8 +50,8 @@ func (e *Engine) Images() engine.Images {
 	return out
 }
 
-// Look returns what a name means now. It pulls the image as docker.pull.policy says.
-func (e *Engine) Look(ctx context.Context, name string) (engine.Image, error) {
+// Resolve returns what a name means now. It pulls the image as docker.pull.policy says.
+func (e *Engine) Resolve(ctx context.Context, name string) (engine.Image, error) {
 	if err := e.ping(ctx); err != nil {
 		return engine.Image{}, err
 	}
@@ -61,10 +61,10 @@ func (e *Engine) Look(ctx context.Context, name string) (engine.Image, error) {
 	}
 	e.images.mu.Lock()
 	defer e.images.mu.Unlock()
-	if e.images.looked == nil {
-		e.images.looked = map[string]bool{}
+	if e.images.resolved == nil {
+		e.images.resolved = map[string]bool{}
 	}
-	e.images.looked[i.ID] = true
+	e.images.resolved[i.ID] = true
 	return i, nil
 }
 
@@ -127,14 +127,14 @@ func (e *Engine) pullAgain(ctx context.Context, was engine.Image, policy string)
 func (e *Engine) adopts(s engine.Service, id string) bool {
 	now := e.Images()
 	is := now.Running[s.Image].ID
-	return is == "" || is == id || now.Loose
+	return is == "" || is == id || now.Unsure
 }
 
 // adopted learns from a container what a name means, where that is not certain otherwise.
 func (e *Engine) adopted(ctx context.Context, s engine.Service, id string) {
 	e.images.mu.Lock()
 	is := e.images.now.Running[s.Image].ID
-	known := is == id || is != "" && !e.images.now.Loose || e.images.told[s.Image]
+	known := is == id || is != "" && !e.images.now.Unsure || e.images.told[s.Image]
 	if !known {
 		if e.images.told == nil {
 			e.images.told = map[string]bool{}

@@ -189,7 +189,7 @@ func (r *removal) images(ctx context.Context, all bool) {
 func (e *Engine) used() map[string]bool {
 	e.images.mu.Lock()
 	defer e.images.mu.Unlock()
-	out := maps.Clone(e.images.looked)
+	out := maps.Clone(e.images.resolved)
 	if out == nil {
 		out = map[string]bool{}
 	}
