@@ -216,6 +216,10 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		}
 		return api.Serve(ctx)
 	})
+	g.Add("engine", func(ctx context.Context) error {
+		m.engine.Run(ctx)
+		return nil
+	})
 	g.Add("application", func(own context.Context) error {
 		m.hardware.Get() // so that the first request has something to show
 		var err error

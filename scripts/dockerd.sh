@@ -9,6 +9,7 @@
 #
 #   BAETYL_DOCKERD_DIR   its folder, absolute and short: output/dockerd of the repository by default
 #   BAETYL_DOCKERD_ARGS  further options of dockerd
+#   BAETYL_DOCKERD       its program, dockerd by default; the containerd and runc beside it come before others
 #
 # It needs root and the packages docker.io, iptables and iproute2. It shares no data, socket or bridge with a daemon
 # of the machine.
@@ -16,6 +17,8 @@ set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 PATH=$PATH:/usr/sbin:/sbin
+dockerd=${BAETYL_DOCKERD:-dockerd}
+case $dockerd in */*) PATH=$(dirname "$dockerd"):$PATH ;; esac
 dir=${BAETYL_DOCKERD_DIR:-$PWD/output/dockerd}
 host=unix://$dir/docker.sock
 log=$dir/log
@@ -60,7 +63,7 @@ launch() {
 	# A bridge of its own: --bridge none would remove docker0, which may belong to another daemon.
 	ip link show "$bridge" >/dev/null 2>&1 || ip link add name "$bridge" type bridge
 	# shellcheck disable=SC2086
-	nohup dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$host" \
+	nohup "$dockerd" --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$host" \
 		--storage-driver "$1" --live-restore --bridge "$bridge" ${BAETYL_DOCKERD_ARGS:-} >>"$log" 2>&1 </dev/null &
 	child=$!
 	await started
@@ -74,7 +77,7 @@ start() {
 		echo "$host"
 		return
 	fi
-	if [ "$(id -u)" != 0 ] || ! command -v dockerd >/dev/null 2>&1; then
+	if [ "$(id -u)" != 0 ] || ! command -v "$dockerd" >/dev/null 2>&1; then
 		echo 'dockerd.sh: a daemon for tests needs root, and the packages docker.io, iptables and iproute2' >&2
 		return 1
 	fi

@@ -178,13 +178,10 @@ func (a *Application) Failure() string {
 // serviceOf returns a service with the volumes and networks that its definition refers to.
 func serviceOf(c *app.Config, s app.Service) engine.Service {
 	out := engine.Service{
-		Service: s, Volumes: map[string]app.Volume{}, Networks: map[string]app.Network{}, Uses: map[string]engine.Use{},
+		Service: s, Volumes: map[string]app.Volume{}, Networks: c.NetworksOf(s), Uses: map[string]engine.Use{},
 	}
 	for _, m := range s.Mounts {
 		out.Volumes[m.Name], out.Uses[m.Name] = c.Volume(m.Name), engine.UseOf(c, m.Name)
-	}
-	for _, n := range s.Networks.Names() {
-		out.Networks[n] = c.Networks[n]
 	}
 	return out
 }

@@ -88,8 +88,9 @@ func whatChanged(old, new *app.Config, a, b app.Service) string {
 			reasons = append(reasons, "volume "+m.Name)
 		}
 	}
-	for _, n := range b.Networks.Names() {
-		if !same(old.Networks[n], new.Networks[n]) {
+	before, after := old.NetworksOf(b), new.NetworksOf(b)
+	for _, n := range b.NetworkNames() {
+		if !same(before[n], after[n]) {
 			reasons = append(reasons, "network "+n)
 		}
 	}

@@ -47,6 +47,9 @@ type Engine interface {
 	// Discard ends the one instance of an earlier master that was kept and could not be adopted, as Reap does, and forgets
 	// it. Nothing of that name starts meanwhile; other instances may. Nothing of it is there: nil.
 	Discard(ctx context.Context, r Record) error
+	// Run compares what runs with what was started, and puts right what others have changed, until ctx ends. It is called
+	// once, beside everything else, and has returned before Close.
+	Run(ctx context.Context)
 	// Address is how an instance reaches the API of the master that listens at address (a masterapi environment value).
 	Address(address string) string
 	// Close releases what the engine holds. It is called when no sandbox is open.

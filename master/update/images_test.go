@@ -158,7 +158,7 @@ func (v *victim) moveTag(d *faultfs.FS, bad string) {
 // What is recorded of another application, or cannot be read, is unsure: containers that run know better.
 func TestImagesOfAnotherApplication(t *testing.T) {
 	for name, c := range map[string]struct {
-		lay   func(d *device)
+		lay    func(d *device)
 		unsure bool
 	}{
 		"missing": {func(*device) {}, true},

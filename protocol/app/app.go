@@ -103,13 +103,6 @@ type VolumeMeta struct {
 	Version string `yaml:"version,omitempty" json:"version,omitempty"`
 }
 
-// Network is a docker network.
-type Network struct {
-	Driver     string            `yaml:"driver,omitempty" json:"driver,omitempty" default:"bridge"`
-	DriverOpts map[string]string `yaml:"driver_opts,omitempty" json:"driver_opts,omitempty"`
-	Labels     map[string]string `yaml:"labels,omitempty" json:"labels,omitempty"`
-}
-
 // Restart policies.
 const (
 	RestartAlways    = "always"

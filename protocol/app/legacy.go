@@ -23,7 +23,7 @@ type compose struct {
 	Name       string                    `yaml:"name" json:"name"`
 	Services   map[string]composeService `yaml:"services" json:"services"`
 	Volumes    map[string]composeManaged `yaml:"volumes" json:"volumes"`
-	Networks   map[string]Network        `yaml:"networks" json:"networks"`
+	Networks   map[string]composeNetwork `yaml:"networks" json:"networks"`
 
 	order []string // names of services as they stand, for which a map has no place
 }
@@ -170,7 +170,10 @@ func parseCompose(name string, data []byte) (*Config, error) {
 }
 
 func (c *compose) convert() (*Config, error) {
-	out := &Config{Name: c.Name, Version: c.AppVersion, Networks: c.Networks}
+	out := &Config{Name: c.Name, Version: c.AppVersion, Networks: map[string]Network{}}
+	for name, n := range c.Networks {
+		out.Networks[name] = n.convert()
+	}
 	for _, name := range sortedKeys(c.Volumes) {
 		v := c.Volumes[name]
 		out.Volumes = append(out.Volumes, Volume{

@@ -18,9 +18,6 @@ var (
 // maxServices, like the limit of replica, keeps a wrong file from filling the device.
 const maxServices = 1000
 
-// DefaultNetwork is the docker network that every application has.
-const DefaultNetwork = "baetyl"
-
 // CheckName tells whether name may be used for a service, a volume or a network: such names become parts of paths.
 func CheckName(name string) error {
 	if len(name) <= 64 && nameRule.MatchString(name) {
@@ -45,10 +42,8 @@ func (c *Config) Validate() error {
 		}
 		volumes[v.Name] = v
 	}
-	for _, name := range sortedKeys(c.Networks) {
-		if err := CheckName(name); err != nil {
-			return fmt.Errorf("networks.%s: %w", name, err)
-		}
+	if err := c.checkNetworks(); err != nil {
+		return err
 	}
 	index := map[string]int{}
 	for i, s := range c.Services {
@@ -75,6 +70,9 @@ func (c *Config) Validate() error {
 				return fmt.Errorf("services[%d] (%s).depends_on[%d]: there is no service %q; add it to services", i, s.Name, j, d)
 			}
 		}
+	}
+	if err := c.checkAddresses(); err != nil {
+		return err
 	}
 	_, err := Order(c.Services)
 	return err

@@ -222,6 +222,19 @@ func rotated(path string) (all []backup, parts []string, err error) {
 	return all, parts, nil
 }
 
+// Backups returns the rotated files of the log at path, the newest first. A compressed one ends with .gz; one that does
+// not may be compressed before it is opened.
+func Backups(path string) (paths []string, err error) {
+	all, _, err := rotated(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	for _, b := range all {
+		paths = append(paths, b.path)
+	}
+	return paths, err
+}
+
 // Rotated returns the newest rotated file of the log at path if it is not compressed yet; empty: there is none.
 func Rotated(path string) (string, error) {
 	all, _, err := rotated(path)

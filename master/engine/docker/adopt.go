@@ -43,14 +43,14 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	}
 	if why := s.differs(c, r, e.boot()); why != "" {
 		s.log.WithField("container", short(id)).Warnf("container of an earlier master is removed: %s", why)
-		if err := e.end(bounded, id); err != nil {
-			return nil, err
-		}
+		e.forgetKept(r)
+		waiting, cancel := context.WithTimeout(bounded, reapTimeout)
+		defer cancel()
+		// When it is not gone, what needs its name is told so.
+		_ = e.drop(removal{id: id, service: r.Service, instance: r.Instance}).tried(waiting)
 		return nil, engine.ErrGone
 	}
-	p, err := configure(request{
-		Service: s.service, Spec: spec, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run, Kernel: s.kernel,
-	})
+	p, err := s.plan(spec, c.Image, nil) // with its mounts a container was made
 	if err != nil {
 		return nil, err
 	}
@@ -62,7 +62,8 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
 	e.knows(id, spec.Name)
 	e.adopted(ctx, s.service, c.Image)
-	return s.watch(c, spec.Name, p.Warnings, from), nil
+	e.forgetKept(r) // it has an instance now
+	return s.watch(c, spec.Name, p, from), nil
 }
 
 const (
@@ -98,10 +99,22 @@ func (e *Engine) recorded(ctx context.Context, r engine.Record) (string, error) 
 	if err != nil {
 		return "", fmt.Errorf("look for the container of instance %s: %w", r.Instance, err)
 	}
-	if len(list) != 1 {
+	found := ""
+	for _, c := range list {
+		made, err := e.made(ctx, c)
+		switch {
+		case err != nil:
+			return "", err
+		case made && found != "":
+			return "", engine.ErrGone
+		case made:
+			found = c.ID
+		}
+	}
+	if found == "" {
 		return "", engine.ErrGone
 	}
-	return list[0].ID, nil
+	return found, nil
 }
 
 // differs says why a container of this master is not the one of the record, or is of no use.

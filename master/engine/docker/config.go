@@ -43,7 +43,7 @@ type kernel struct{ CPUs, CPUSet, Memory, Swap, Pids bool }
 // mountPoint is a mount with its source found.
 type mountPoint struct {
 	Source   string // path on the host, or the name of a volume that docker manages
-	Managed  bool
+	Volume   app.Volume
 	Target   string // absolute
 	ReadOnly bool
 }
@@ -98,7 +98,7 @@ func configure(r request) (plan, error) {
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
 			LogConfig:     dockerLog,
 			Runtime:       s.Runtime,
-			Mounts:        binds(r.Mounts, socketFor(r)),
+			Mounts:        binds(r.Mounts, socketFor(r), r.Master),
 		},
 	}
 	if r.Socket == "" && s.NetworkMode != "none" {
@@ -141,14 +141,14 @@ func environ(vars map[string]string) []string {
 
 // binds returns the mounts of a container. They are mounts, not binds in the old syntax: with mounts a missing source
 // is an error, with binds it becomes an empty folder that belongs to root.
-func binds(points []mountPoint, socket string) []mount.Mount {
+func binds(points []mountPoint, socket, master string) []mount.Mount {
 	var out []mount.Mount
 	for _, m := range points {
-		kind := mount.TypeBind
-		if m.Managed {
-			kind = mount.TypeVolume
+		b := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
+		if m.Volume.Managed() {
+			b.Type, b.VolumeOptions = mount.TypeVolume, volumeOptions(m.Volume, master)
 		}
-		out = append(out, mount.Mount{Type: kind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly})
+		out = append(out, b)
 	}
 	if socket != "" {
 		out = append(out, mount.Mount{Type: mount.TypeBind, Source: socket, Target: socketPath, ReadOnly: true})
@@ -230,18 +230,11 @@ func limit(to *container.Resources, r app.Resources, can kernel) (warnings []str
 	return warnings
 }
 
-// endpoints are the networks of a service in order: without any, and without a network mode, the one that every
-// application has. In such a network docker resolves names of containers, and the first instance has the name of its
-// service.
+// endpoints are the networks of a service in order. In a network that is not docker's own, docker resolves names of
+// containers, and the first instance has the name of its service.
 func endpoints(s engine.Service) []endpoint {
-	if s.NetworkMode != "" {
-		return nil
-	}
-	if len(s.Service.Networks) == 0 {
-		return []endpoint{{app.DefaultNetwork, &network.EndpointSettings{}}}
-	}
 	var out []endpoint
-	for _, name := range s.Service.Networks.Names() {
+	for _, name := range s.NetworkNames() {
 		a := s.Service.Networks[name]
 		settings := &network.EndpointSettings{Aliases: a.Aliases}
 		if a.IPv4Address != "" {

@@ -43,11 +43,11 @@ func TestConfigure(t *testing.T) {
 				v := c.Volume(m.Name)
 				p := mountPoint{
 					Source:   "/usr/local/" + v.Path,
-					Managed:  v.Managed(),
+					Volume:   v,
 					Target:   "/" + strings.TrimPrefix(m.Path, "/"),
 					ReadOnly: m.ReadOnly,
 				}
-				if p.Managed {
+				if v.Managed() {
 					p.Source = v.Name
 				}
 				r.Mounts = append(r.Mounts, p)

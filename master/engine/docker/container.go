@@ -23,7 +23,6 @@ import (
 type sandbox struct {
 	engine  *Engine
 	service engine.Service
-	mounts  []mountPoint
 	kernel  kernel
 	warned  sync.Once
 	log     log.Logger
@@ -44,7 +43,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err := e.await(ctx, spec.Name); err != nil {
 		return nil, err
 	}
-	master, err := e.masterID()
+	m, err := s.surroundings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -52,12 +51,16 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err != nil {
 		return nil, err
 	}
-	p, err := configure(request{
-		Service: s.service, Spec: spec, Image: image, Mounts: s.mounts, Socket: e.opts.Socket, Master: master, Run: e.run,
-		Kernel: s.kernel,
-	})
+	if spec.Handle == "" { // each start has one: what has that of its image was not made here
+		spec.Handle = randomID()
+	}
+	p, err := s.plan(spec, image, m)
 	if err != nil {
 		return nil, err
+	}
+	if grace := s.service.Stop.Grace; grace > 0 && p.Config.StopTimeout == nil { // for `docker stop`, and for left-overs
+		seconds := int((grace + time.Second - 1) / time.Second)
+		p.Config.StopTimeout = &seconds
 	}
 	s.warned.Do(func() {
 		for _, w := range p.Warnings {
@@ -65,6 +68,18 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		}
 	})
 	return s.launch(ctx, spec, p)
+}
+
+// plan is the container for an instance of the service, made of the image with that id.
+func (s *sandbox) plan(spec engine.Spec, image string, m []mountPoint) (plan, error) {
+	master, err := s.engine.masterID()
+	if err != nil {
+		return plan{}, err
+	}
+	return configure(request{
+		Service: s.service, Spec: spec, Image: image, Mounts: m, Socket: s.engine.opts.Socket, Master: master,
+		Run: s.engine.run, Kernel: s.kernel,
+	})
 }
 
 // launch makes and starts the container. It waits for the answer also when ctx ends, for a while: the daemon carries
@@ -76,7 +91,9 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		err error
 	}
 	made, abandoned := make(chan outcome), make(chan struct{})
+	ends := e.begins(spec.Handle)
 	e.late.Go(func() {
+		defer ends()
 		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout)
 		defer cancel()
 		c, err := e.startContainer(bounded, spec.Name, p)
@@ -88,10 +105,10 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		if err != nil {
 			return
 		}
+		s.log.WithField(log.KeyInstance, spec.Name).WithField("container", short(c.ID)).
+			Warnf("container was started when nobody waited for it any more, and is removed")
 		e.forget(c.ID)
-		if err := e.remove(bounded, c.ID); err != nil {
-			s.log.WithError(err).Warnf("container was started too late; the next start of the master removes it")
-		}
+		e.drop(removal{id: c.ID, service: s.service.Name, instance: spec.Name})
 	})
 	var o outcome
 	select {
@@ -108,32 +125,52 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		return nil, o.err
 	}
 	if err := ctx.Err(); err != nil {
-		e.forget(o.c.ID)
-		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), removeTimeout)
-		defer cancel()
-		return nil, errors.Join(err, e.remove(bounded, o.c.ID))
+		return nil, errors.Join(err, e.fail(ctx, o.c.ID, s.service.Name, spec.Name))
 	}
-	return s.watch(o.c, spec.Name, p.Warnings, &place{}), nil
+	return s.watch(o.c, spec.Name, p, &place{}), nil
 }
 
-// startContainer creates and starts a container; after an error there is none.
+// fail removes the container of a start that is none. It waits for the first try alone.
+func (e *Engine) fail(ctx context.Context, id, service, name string) error {
+	e.forget(id)
+	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapTimeout)
+	defer cancel()
+	return e.drop(removal{id: id, service: service, instance: name}).tried(bounded)
+}
+
+// startContainer creates and starts a container; after an error there is none, or it is being removed.
 func (e *Engine) startContainer(ctx context.Context, name string, p plan) (container.InspectResponse, error) {
 	id, err := e.create(ctx, name, p)
 	if err != nil {
-		return container.InspectResponse{}, err
+		return container.InspectResponse{}, e.unanswered(ctx, err)
 	}
 	var c container.InspectResponse
 	if err = e.connect(ctx, id, p); err == nil {
 		c, err = e.api.ContainerInspect(ctx, id)
 	}
 	if err != nil {
-		e.forget(id)
-		return c, errors.Join(err, e.remove(ctx, id))
+		err = e.unanswered(ctx, err)
+		return c, errors.Join(err, e.fail(ctx, id, p.Config.Labels[labelService], name))
 	}
 	return c, nil
 }
 
-// create creates the container. An earlier one with the same name is removed, if this master made it.
+// unanswered says whose fault it is that a request has not been answered in time: a daemon that answers others is not
+// away. What it carries out after all is found by endUnknown.
+func (e *Engine) unanswered(ctx context.Context, err error) error {
+	if ctx.Err() == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return err
+	}
+	asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
+	defer cancel()
+	if away := e.ping(asked); away != nil {
+		return away
+	}
+	return fmt.Errorf("docker has not done it within %s, though the daemon answers: %w", requestTimeout, err)
+}
+
+// create creates the container. An earlier one with the same name is removed, if this master made it. A name that
+// nothing has, since its container is only being created or removed, is waited for.
 func (e *Engine) create(ctx context.Context, name string, p plan) (string, error) {
 	var first *network.NetworkingConfig
 	if len(p.Endpoints) > 0 {
@@ -141,7 +178,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 			EndpointsConfig: map[string]*network.EndpointSettings{p.Endpoints[0].Network: p.Endpoints[0].Settings},
 		}
 	}
-	for tries := 0; ; tries++ {
+	for until, n := time.Now().Add(removeTimeout), 0; ; n++ {
 		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, nil, name)
 		if err == nil {
 			e.knows(c.ID, name)
@@ -150,11 +187,19 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 			}
 			return c.ID, nil
 		}
-		if !errdefs.IsConflict(err) || tries > 0 {
+		if !errdefs.IsConflict(err) || n > 0 && time.Now().After(until) {
 			return "", fmt.Errorf("create container: %w", err)
 		}
 		if err := e.makeRoom(ctx, name, p.Config.Labels[labelMaster]); err != nil {
 			return "", fmt.Errorf("create container: %w", err)
+		}
+		if n == 0 {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return "", fmt.Errorf("create container: %w", ctx.Err())
+		case <-time.After(again.Delay(n, 0)):
 		}
 	}
 }

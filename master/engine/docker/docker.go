@@ -3,11 +3,13 @@
 // Package docker runs services as containers of a docker daemon (documents: "Docker Engine").
 //
 //	Resolve  what does the name of an image mean? ─► pull it, with the credentials of docker's own configuration ─► id
-//	Open     remove what an earlier master left ─► check the sources of mounts ─► networks, volumes
-//	Start    is the image with the recorded id there? ─► Spec ─► configure (pure) ─► create ─► connect ─► start
+//	Open     remove what an earlier master left
+//	Start    surroundings: sources of mounts, networks, volumes ─► is the image with the recorded id there? ─► Spec
+//	         ─► configure (pure) ─► create ─► connect ─► start
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
 //	Adopt    a container of an earlier master that is the recorded one ─► the same goroutines, from the last line on
 //	Stop     signal ─► grace ─► SIGKILL ─► remove
+//	Run      every 30 s and on events: inspect ─► drift (pure) ─► log, Warnings ─► repair
 //
 // It promises that a container is removed by its exact id and only when its labels say that this master made it, and
 // that a daemon that does not answer is not the end of a service: a container has ended when the daemon says so. It
@@ -56,21 +58,23 @@ type Engine struct {
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
 
-	mu     sync.Mutex        // guards what follows
-	master string            // id of the master; empty until it is known
-	reaped bool              // what earlier masters left is gone
-	away   bool              // the daemon did not answer last time
-	told   map[string]bool   // services and instances that got that error already (await)
-	live   map[string]string // instances by the id of their container
+	mu     sync.Mutex      // guards what follows
+	master string          // id of the master; empty until it is known
+	reaped bool            // what earlier masters left is being removed
+	away   bool            // the daemon did not answer last time
+	told   map[string]bool // services and instances that got that error already (await)
+	known
 
 	setup sync.Mutex // serializes Reap, and making networks and volumes
-	keep  marks      // what Reap was told to keep; guarded by setup
+
+	watcher watcher // what Run compares
 
 	images images
 	pulled pulled
 	pruned lastPrune
 
 	late sync.WaitGroup // starts that their callers do not wait for any more
+	gone *removals      // what has to go
 }
 
 var _ engine.Engine = (*Engine)(nil)
@@ -81,7 +85,9 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
-	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, live: map[string]string{}}
+	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
+		gone:    newRemovals(),
+		watcher: newWatcher()}
 	e.images.file = engine.NewImagesFile(filepath.Join(opts.Workdir, engine.ImagesFile), file.OS, opts.Log)
 	e.pulled.file = pulledFile(opts.Workdir, opts.Log)
 	e.Set(opts.Output, opts.Pull, opts.Prune)
@@ -123,8 +129,8 @@ func (e *Engine) Address(address string) string {
 	return a.String()
 }
 
-// Close ends the connections to the daemon, after the starts that nobody waits for any more, as far as the daemon
-// answers.
+// Close ends the connections to the daemon, after the starts that nobody waits for any more, and the containers of this
+// master that have no instance, as far as the daemon answers: within a minute, and the log says what is left.
 func (e *Engine) Close() error {
 	ended := make(chan struct{})
 	go func() { // ends with the last request, which is bounded
@@ -135,6 +141,7 @@ func (e *Engine) Close() error {
 	case <-ended:
 	case <-time.After(lateTimeout):
 	}
+	e.endLeft()
 	return e.api.Close()
 }
 
@@ -156,29 +163,22 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err := e.reapOnce(ctx); err != nil {
 		return nil, err
 	}
-	m, err := mounts(e.opts.Workdir, s)
-	if err != nil {
-		return nil, err
-	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	bounded, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	if err := e.makeNetworks(ctx, s); err != nil {
-		return nil, err
-	}
-	if err := e.makeVolumes(ctx, s); err != nil {
-		return nil, err
-	}
-	info, err := e.api.Info(ctx)
+	info, err := e.api.Info(bounded)
 	if err != nil {
 		return nil, fmt.Errorf("ask what the docker daemon can limit: %w", err)
 	}
 	l := e.opts.Log.WithField(log.KeyService, s.Name)
+	box := &sandbox{
+		engine: e, service: s, kernel: kernelOf(info), log: l, path: filepath.Join(e.opts.Workdir, output.File(s.Name)),
+	}
+	if _, err := box.surroundings(ctx); err != nil { // as each start does; an error is found early
+		return nil, err
+	}
 	l.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
-	return &sandbox{
-		engine: e, service: s, mounts: m, kernel: kernelOf(info), log: l,
-		path:   filepath.Join(e.opts.Workdir, output.File(s.Name)),
-		output: output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l),
-	}, nil
+	box.output = output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l)
+	return box, nil
 }
 
 // boot identifies the boot of this machine. With a daemon on another one it changes too often, and then what has ended

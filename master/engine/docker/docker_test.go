@@ -3,13 +3,9 @@
 package docker_test
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,10 +14,10 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
-	"github.com/docker/docker/api/types/image"
 	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/dockertest"
 	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/docker"
@@ -34,6 +30,8 @@ import (
 // testImage holds nothing but the program of testdata/actor.
 const testImage = "baetyl-engine-test:latest"
 
+func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
+
 // daemon is the docker daemon of the tests, once a test has asked for it.
 var daemon = sync.OnceValues(func() (*client.Client, error) {
 	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
@@ -42,51 +40,12 @@ var daemon = sync.OnceValues(func() (*client.Client, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, err := api.Ping(ctx); err != nil {
-		return nil, err
-	}
-	return api, makeImage(ctx, api)
+	_, err = api.Ping(ctx)
+	return api, err
 })
 
-// makeImage imports a root file system with one static program.
-func makeImage(ctx context.Context, api *client.Client) error {
-	dir, err := os.MkdirTemp("", "actor")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "actor")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./testdata/actor")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
-	}
-	data, err := os.ReadFile(program)
-	if err != nil {
-		return err
-	}
-	var root bytes.Buffer
-	w := tar.NewWriter(&root)
-	if err := w.WriteHeader(
-		&tar.Header{Name: "actor", Mode: 0o755, Size: int64(len(data)), Typeflag: tar.TypeReg},
-	); err != nil {
-		return err
-	}
-	if _, err := w.Write(data); err != nil {
-		return err
-	}
-	if err := w.Close(); err != nil {
-		return err
-	}
-	answer, err := api.ImageImport(ctx, image.ImportSource{Source: &root, SourceName: "-"}, testImage,
-		image.ImportOptions{Changes: []string{`ENTRYPOINT ["/actor"]`}})
-	if err != nil {
-		return err
-	}
-	defer answer.Close()
-	_, err = io.Copy(io.Discard, answer)
-	return err
-}
+// actor makes the image of the tests.
+var actor sync.Once
 
 // bench is one master on the daemon, with its working directory.
 type bench struct {
@@ -121,6 +80,7 @@ func newBench(t *testing.T) *bench {
 		requires.Missing(t, "a docker daemon ("+err.Error()+")",
 			"scripts/dockerd.sh start, and export the DOCKER_HOST that it prints")
 	}
+	actor.Do(func() { dockertest.Image(t, api.DaemonHost(), testImage, "testdata/actor") })
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
 	return newMaster(t, api, dir)

@@ -30,10 +30,7 @@ func (i *instance) wait() {
 		i.oom = 1
 	}
 	close(i.ended)
-	select {
-	case <-read:
-	case <-time.After(outputTimeout):
-	}
+	i.awaitRest(read)
 	stopReading()
 	<-read
 	output.Settle(i.file)

@@ -3,15 +3,11 @@
 package docker_test
 
 import (
-	"bytes"
 	"context"
-	"io"
-	"net"
-	"os"
-	"path/filepath"
+	"net/http"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,90 +15,20 @@ import (
 	"github.com/docker/docker/api/types/filters"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/dockertest"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 )
 
-// gate stands between an engine and its daemon. While it is shut, requests arrive and are not answered.
-type gate struct {
-	mu       sync.Mutex
-	open     *sync.Cond
-	shut     bool
-	creation bool // shut for requests that create a container
-}
-
-func newGate(t *testing.T) *gate {
-	api, err := daemon()
-	require.NoError(t, err)
-	g := &gate{}
-	g.open = sync.NewCond(&g.mu)
-	dir, err := os.MkdirTemp("", "bg") // short, since a socket lies in it
-	require.NoError(t, err)
-	l, err := net.Listen("unix", filepath.Join(dir, "d.sock"))
-	require.NoError(t, err)
-	t.Setenv("DOCKER_HOST", "unix://"+l.Addr().String())
-	var all sync.WaitGroup
-	t.Cleanup(func() {
-		g.set(false, false)
-		require.NoError(t, l.Close())
-		all.Wait()
-		_ = os.RemoveAll(dir)
-	})
-	all.Go(func() {
-		for {
-			from, err := l.Accept()
-			if err != nil {
-				return
-			}
-			to, err := api.Dialer()(context.Background())
-			if err != nil {
-				_ = from.Close()
-				continue
-			}
-			all.Go(func() {
-				g.copy(to, from)
-				_ = to.Close()
-			})
-			all.Go(func() {
-				_, _ = io.Copy(from, to)
-				_ = from.Close()
-			})
-		}
-	})
-	return g
-}
-
-func (g *gate) set(shut, creation bool) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.shut, g.creation = shut, creation
-	g.open.Broadcast()
-}
-
-func (g *gate) copy(to io.Writer, from io.Reader) {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := from.Read(buf)
-		g.mu.Lock()
-		for g.shut || g.creation && bytes.Contains(buf[:n], []byte("/containers/create")) {
-			g.open.Wait()
-		}
-		g.mu.Unlock()
-		if _, err2 := to.Write(buf[:n]); err != nil || err2 != nil {
-			return
-		}
-	}
-}
-
 // A daemon that hangs: stopping ends within bounds, and the next master removes what could not be stopped.
 func TestStopWhileTheDaemonHangs(t *testing.T) {
-	b, g, m := hung(t)
+	b, p, m := hung(t)
 	box, err := m.Open(t.Context(), service("t-hung", "run"))
 	require.NoError(t, err)
 	i, err := box.Start(t.Context(), engine.Spec{Name: "t-hung", Handle: "h1"})
 	require.NoError(t, err)
 	enginetest.Output(t, i, "up")
-	g.set(true, true)
+	p.Set(dockertest.ProxyOptions{Hold: func(*http.Request) bool { return true }})
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -110,7 +36,7 @@ func TestStopWhileTheDaemonHangs(t *testing.T) {
 	require.Less(t, time.Since(began), 25*time.Second)
 	require.ErrorContains(t, i.Exit().Err, "docker daemon does not answer")
 	require.NoError(t, box.Close())
-	g.set(false, false)
+	p.Set(dockertest.ProxyOptions{})
 	require.NoError(t, newMaster(t, b.api, b.dir).Reap(t.Context(), nil, nil))
 	_, err = b.api.ContainerInspect(context.Background(), i.Record().Container.ID)
 	require.Error(t, err)
@@ -118,10 +44,12 @@ func TestStopWhileTheDaemonHangs(t *testing.T) {
 
 // A start whose caller goes ends within bounds. What the daemon starts after all is removed then.
 func TestStartThatOutlivesItsCaller(t *testing.T) {
-	b, g, m := hung(t)
+	b, p, m := hung(t)
 	box, err := m.Open(t.Context(), service("t-late", "run"))
 	require.NoError(t, err)
-	g.set(false, true)
+	p.Set(dockertest.ProxyOptions{Hold: func(r *http.Request) bool {
+		return strings.HasSuffix(r.URL.Path, "/containers/create")
+	}})
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
 	defer cancel()
@@ -131,7 +59,7 @@ func TestStartThatOutlivesItsCaller(t *testing.T) {
 	require.NoError(t, box.Close())
 
 	since := time.Now()
-	g.set(false, false)
+	p.Set(dockertest.ProxyOptions{})
 	until := strconv.FormatInt(since.Add(20*time.Second).Unix(), 10)
 	said, failed := b.api.Events(t.Context(), events.ListOptions{
 		Since: strconv.FormatInt(since.Add(-time.Second).Unix(), 10), Until: until,
@@ -149,10 +77,11 @@ func TestStartThatOutlivesItsCaller(t *testing.T) {
 	require.Contains(t, actions, "create")
 }
 
-func hung(t *testing.T) (b *bench, g *gate, m *bench) {
+func hung(t *testing.T) (b *bench, p *dockertest.P, m *bench) {
 	b = newBench(t)
-	g = newGate(t)
+	p = dockertest.Proxy(t, b.api.DaemonHost(), dockertest.ProxyOptions{})
+	t.Setenv("DOCKER_HOST", p.Host())
 	m = newMaster(t, b.api, b.dir)
-	t.Cleanup(func() { g.set(false, false) }) // before the containers are removed
-	return b, g, m
+	t.Cleanup(func() { p.Set(dockertest.ProxyOptions{}) }) // before the containers are removed
+	return b, p, m
 }

@@ -14,13 +14,13 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/utils/log"
-	"github.com/baetyl/baetyl/utils/state"
+	statefile "github.com/baetyl/baetyl/utils/state"
 )
 
 // images says what the names of images mean. A name is looked up once: when an update takes it, or when nothing is
 // recorded of it. From then on containers are made of the id.
 type images struct {
-	file state.File[engine.Images]
+	file statefile.File[engine.Images]
 
 	mu       sync.Mutex // guards what follows
 	now      engine.Images

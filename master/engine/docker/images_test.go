@@ -4,6 +4,8 @@ package docker_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,11 +15,32 @@ import (
 	"github.com/docker/docker/api/types/image"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/dockertest"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/utils/log"
 )
+
+// store is a registry for images that run as the image of the tests does.
+type store struct {
+	*dockertest.R
+	t *testing.T
+}
+
+func newStore(t *testing.T) store {
+	t.Setenv("DOCKER_CONFIG", t.TempDir())
+	return store{dockertest.Registry(t, dockertest.RegistryOptions{}), t}
+}
+
+// push adds an image, another one for each registry and mark, and lets tag mean it. It returns its name.
+func (s store) push(tag, mark string) string {
+	s.AddProgram(s.t, "engine/test:"+tag, "./testdata/actor", fmt.Sprintf(`"Labels":{"mark":%q}`, s.Host()+" "+mark))
+	return s.Host() + "/engine/test:" + tag
+}
+
+// forget makes the registry answer that there is nothing, as after a clean-up there.
+func (s store) forget() { s.Fail(func(*http.Request) int { return http.StatusNotFound }) }
 
 // always makes the bench pull before each update.
 func (b *bench) always() {

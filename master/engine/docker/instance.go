@@ -3,7 +3,10 @@
 package docker
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -17,7 +20,7 @@ import (
 )
 
 const (
-	outputTimeout = 10 * time.Second // for the rest of the output after the end, of which much may have piled up
+	outputTimeout = 10 * time.Second // for the next line of the output after the end, of which much may have piled up
 	settleTimeout = 15 * time.Second // for a program to install its signal handlers, on a slow machine too
 	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
@@ -25,31 +28,11 @@ const (
 // again is how long to wait before the daemon is asked again.
 var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
-// knows notes that the container belongs to an instance, until forget.
-func (e *Engine) knows(id, name string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.live[id] = name
-}
-
-func (e *Engine) lives(id string) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	_, ok := e.live[id]
-	return ok
-}
-
-func (e *Engine) forget(id string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	delete(e.live, id)
-}
-
 // instance implements engine.Instance: one container.
 //
 //	running ──daemon says it has ended──► rest of the output ─► Done ──Stop──► removed
 //	   │  └─ the daemon does not answer: asked again until it does
-//	   └─ Stop: signal ─► SIGKILL ─► given up if there is no answer; the next master, or the next start, removes it
+//	   └─ Stop: signal ─► SIGKILL ─► given up if there is no answer; endUnknown, or the next master, ends it
 //
 // A container that has ended stays until Stop, so that a later master can learn how it ended.
 type instance struct {
@@ -60,6 +43,8 @@ type instance struct {
 	out      *logfile.Lines
 	file     *logfile.File
 	place    *place
+	lines    atomic.Int64 // read so far
+	before   []string     // last lines of this container that an earlier master has written, the newest last
 	meter    meter
 	log      log.Logger
 	record   engine.Record
@@ -73,15 +58,15 @@ type instance struct {
 	oom    int           // 1: the kernel has killed a process; written before done is closed
 }
 
-// watch starts the goroutines of a container: one waits, one follows the output from place on.
-func (s *sandbox) watch(c container.InspectResponse, name string, warnings []string, from *place) *instance {
+// watch starts the goroutines of a container: one waits, one follows the output from place on. Run compares it with p.
+func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *place) *instance {
 	began, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
 	if err != nil || began.After(time.Now()) {
 		began = time.Now()
 	}
 	i := &instance{
-		engine: s.engine, id: c.ID, began: began, signals: s.service.Stop.Signal.String(),
-		out: logfile.NewLines(s.output, name), file: s.output, place: from, warnings: warnings,
+		engine: s.engine, id: c.ID, began: began, signals: cmp.Or(c.Config.StopSignal, defaultSignal),
+		out: logfile.NewLines(s.output, name), file: s.output, place: from, warnings: p.Warnings,
 		log:   s.log.WithField(log.KeyInstance, name).WithField("container", short(c.ID)),
 		ended: make(chan struct{}), done: make(chan struct{}),
 		record: engine.Record{
@@ -90,21 +75,37 @@ func (s *sandbox) watch(c container.InspectResponse, name string, warnings []str
 		},
 	}
 	i.meter.began = began
+	i.before = from.linesSince(began)
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
-	go i.wait()
+	s.engine.watcher.add(&subject{instance: i, box: s, plan: p, started: c.State.StartedAt})
+	go func() {
+		i.wait()
+		i.engine.hasEnded(i.id)
+	}()
 	return i
 }
 
 func (i *instance) Record() engine.Record { return i.record }
 func (i *instance) Done() <-chan struct{} { return i.done }
 func (i *instance) Exit() engine.Exit     { return i.exit }
-func (i *instance) Output() []string      { return i.out.Tail() }
+
+// Output returns the last lines of this container, also when an earlier master has written them.
+func (i *instance) Output() []string {
+	if out := i.out.Tail(); len(out) > 0 {
+		return out
+	}
+	return i.before
+}
+
+// defaultSignal is what docker sends when nobody has said anything else.
+const defaultSignal = "SIGTERM"
 
 // minGrace is the least time between the signal and SIGKILL: with less, a container would never be asked.
 const minGrace = time.Second
 
 // Stop ends the container: the signal of the service, SIGKILL when ctx ends, and then it is removed.
 func (i *instance) Stop(ctx context.Context) {
+	i.engine.watcher.leave(i.id)
 	if until, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(until) < minGrace {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), minGrace)
@@ -124,22 +125,22 @@ func (i *instance) kill() bool {
 	defer cancel()
 	i.signal(last, "SIGKILL")
 	select {
-	case <-i.done:
-		return true
+	case <-i.ended: // the rest of the output has a time of its own
 	case <-last.Done():
 		i.giveUp()
-		<-i.done
-		return false
 	}
+	<-i.done
+	return !errors.Is(i.exit.Err, errGivenUp)
 }
 
+// remove has the container removed. One that cannot be is tried again, and keeps nobody from going on but the next
+// start of that name.
 func (i *instance) remove() {
 	ctx, cancel := context.WithTimeout(context.Background(), removeTimeout)
 	defer cancel()
-	if err := i.engine.remove(ctx, i.id); err != nil {
-		i.log.WithError(err).Warnf("cannot remove the container; the next start of this instance or of the master does")
-	}
+	r := i.engine.drop(removal{id: i.id, service: i.record.Service, instance: i.record.Instance, saved: true})
 	i.engine.forget(i.id)
+	_ = r.tried(ctx) // a container that is not gone has been logged
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -151,11 +152,11 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused is
-// continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So a
+// terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped
+// is continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So a
 // container that has just started gets it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
-	_ = i.engine.api.ContainerUnpause(ctx, i.id) // an error: it is not paused
+	i.engine.wake(ctx, i.id)
 	i.signal(ctx, i.signals)
 	for wait := 500 * time.Millisecond; time.Since(i.began) < settleTimeout; wait *= 2 {
 		select {

@@ -6,19 +6,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/api/types/filters"
 
 	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
-// reapGrace is the time between SIGTERM and SIGKILL for containers of an earlier master.
-const reapGrace = 5 * time.Second
+const (
+	reapGrace   = 5 * time.Second  // between signal and SIGKILL for a left container without a grace time of its own
+	reapTimeout = 30 * time.Second // that Reap waits; what takes longer is ended and removed all the same
+)
 
 // marks are what is known of some containers: ids, and handles of those whose start was not recorded to its end.
 type marks map[string]bool
@@ -39,10 +38,14 @@ func marksOf(records []engine.Record) marks {
 func (m marks) has(c container.Summary) bool { return m[c.ID] || m[c.Labels[labelHandle]] }
 
 // Reap ends the containers of earlier runs of this master, recorded or not, and removes them, but for those in keep.
+// One that cannot be removed is no error of Reap: it is tried again until it is gone, and what wants its name meanwhile
+// gets the error.
 func (e *Engine) Reap(ctx context.Context, records, keep []engine.Record) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
+	e.mu.Lock()
 	e.keep = marksOf(keep)
+	e.mu.Unlock()
 	if err := e.ping(ctx); err != nil {
 		return err // Open tries again
 	}
@@ -53,45 +56,40 @@ func (e *Engine) Reap(ctx context.Context, records, keep []engine.Record) error 
 func (e *Engine) reapOnce(ctx context.Context) error {
 	e.setup.Lock()
 	defer e.setup.Unlock()
-	if e.reaped {
+	if e.hasReaped() {
 		return nil
 	}
 	return e.reap(ctx, nil)
 }
 
+func (e *Engine) hasReaped() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.reaped
+}
+
 // reap is Reap with setup held. What this run has made, or adopted, goes only when it is recorded.
 func (e *Engine) reap(ctx context.Context, recorded marks) error {
-	id, err := e.masterID()
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	list, err := e.unknown(ctx, recorded)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	ours := filters.NewArgs(filters.Arg("label", labelMaster+"="+id))
-	list, err := e.api.ContainerList(ctx, container.ListOptions{All: true, Filters: ours})
-	if err != nil {
-		return fmt.Errorf("look for containers of an earlier master: %w", err)
+	var all []*removal
+	for _, c := range list {
+		e.logOf(c).Warnf("container was left by an earlier master and is removed")
+		all = append(all, e.drop(leftover(c)))
 	}
-	errs := make([]error, len(list))
-	var wg sync.WaitGroup
-	for n, c := range list {
-		own := c.Labels[labelRun] == e.run || e.lives(c.ID)
-		if c.Labels[labelMaster] != id || e.keep.has(c) || own && !recorded.has(c) {
-			continue
-		}
-		wg.Go(func() {
-			e.opts.Log.WithField(log.KeyService, c.Labels[labelService]).
-				WithField(log.KeyInstance, c.Labels[labelInstance]).WithField("container", short(c.ID)).
-				Warnf("container was left by an earlier master and is removed")
-			errs[n] = e.end(ctx, c.ID)
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		return fmt.Errorf("remove containers of an earlier master: %w", err)
-	}
+	e.mu.Lock()
 	e.reaped = true
-	return nil
+	e.mu.Unlock()
+	waiting, stop := context.WithTimeout(ctx, reapTimeout)
+	defer stop()
+	for _, r := range all {
+		_ = r.tried(waiting) // one that is not gone is tried again, and has been logged
+	}
+	return ctx.Err()
 }
 
 // Discard removes the container of r, if this master made it.
@@ -100,11 +98,7 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 	if err != nil {
 		return err
 	}
-	e.setup.Lock() // when the daemon does not answer now, reapOnce removes the container
-	for mark := range marksOf([]engine.Record{r}) {
-		delete(e.keep, mark)
-	}
-	e.setup.Unlock()
+	e.forgetKept(r)                                                                // when the daemon does not answer now, the next look for what is unknown finds the container
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout) // also when its grace time is over
 	defer cancel()
 	id, err := e.recorded(ctx, r)
@@ -121,60 +115,45 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 	case err != nil:
 		return fmt.Errorf("look for container %s: %w", short(id), err)
 	}
-	return e.end(ctx, id)
+	return e.drop(removal{id: id, service: r.Service, instance: r.Instance}).tried(ctx)
 }
 
-// end stops a container that has no instance here, and removes it.
-func (e *Engine) end(ctx context.Context, id string) error {
-	grace := int(reapGrace / time.Second)
-	// An error is of no interest: remove also removes a container that runs.
-	_ = e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
-	return e.remove(ctx, id)
-}
-
-// remove removes a container of this master by its exact id, and returns when it is gone.
-func (e *Engine) remove(ctx context.Context, id string) error {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := e.api.ContainerRemove(ctx, id, container.RemoveOptions{Force: true, RemoveVolumes: true})
-		if errdefs.IsNotFound(err) {
-			return nil
-		}
-		if err != nil && !errdefs.IsConflict(err) { // conflict: it is being removed already
-			return fmt.Errorf("remove container %s: %w", short(id), err)
-		}
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("remove container %s: %w", short(id), err)
-		case <-tick.C:
-		}
+// forgetKept takes r out of what Reap was told to keep.
+func (e *Engine) forgetKept(r engine.Record) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for mark := range marksOf([]engine.Record{r}) {
+		delete(e.keep, mark)
 	}
 }
 
-// makeRoom removes the container that has the name, when this master made it and it belongs to no instance.
+// makeRoom is called when the name of a new container is taken. It has the container that has the name removed, when
+// this master made it and it belongs to no instance. Nil: the name may be free now. The daemon reserves a name before
+// there is a container, and frees it after: then nothing has it.
 func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
-	have, err := e.api.ContainerInspect(ctx, name)
-	if errdefs.IsNotFound(err) || err == nil && have.Name != "/"+name {
-		return nil // gone meanwhile
-	}
-	if err != nil {
+	have, err := e.named(ctx, name)
+	if err != nil || have == nil {
 		return err
 	}
+	ours, err := e.made(ctx, *have)
 	switch {
+	case err != nil:
+		return err
 	case e.lives(have.ID):
-		return fmt.Errorf("an instance of service %s has the name %s already", have.Config.Labels[labelService], name)
-	case have.Config.Labels[labelMaster] == "":
-		const text = "a container that is not ours has the name %s (id %s, image %s): " +
-			"remove or rename it, or rename the service"
-		return fmt.Errorf(text, name, short(have.ID), have.Config.Image)
-	case have.Config.Labels[labelMaster] != master:
+		return fmt.Errorf("an instance of service %s has the name %s already", have.Labels[labelService], name)
+	case !ours && have.Labels[labelMaster] != "" && have.Labels[labelMaster] != master:
 		const text = "another master on this docker daemon has a container called %s (id %s): " +
 			"rename the service of one of them"
 		return fmt.Errorf(text, name, short(have.ID))
+	case !ours:
+		const text = "a container that is not ours has the name %s (id %s, image %s): " +
+			"remove or rename it, or rename the service"
+		return fmt.Errorf(text, name, short(have.ID), have.Image)
 	}
-	return e.remove(ctx, have.ID)
+	waiting, cancel := context.WithTimeout(ctx, reapTimeout)
+	defer cancel()
+	if err := e.drop(leftover(*have)).tried(waiting); err != nil {
+		return fmt.Errorf("an earlier container has the name %s and is not gone yet: %w", name, err)
+	}
+	return nil
 }

@@ -3,8 +3,8 @@
 package docker
 
 import (
+	"context"
 	"fmt"
-	"maps"
 	"path/filepath"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -12,6 +12,21 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
+
+// surroundings makes what an instance needs and is not there: networks, volumes, the folders of mounts. It is called for
+// each start, since others may have removed what was there for the one before.
+func (s *sandbox) surroundings(ctx context.Context) ([]mountPoint, error) {
+	m, err := mounts(s.engine.opts.Workdir, s.service)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	if err := s.engine.makeNetworks(ctx, s.service); err != nil {
+		return nil, err
+	}
+	return m, s.engine.makeVolumes(ctx, s.service)
+}
 
 // mounts finds the sources of a service's mounts.
 func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
@@ -26,8 +41,8 @@ func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
 			return nil, fmt.Errorf("%s: %s is the socket of the API", what, socketPath)
 		}
 		v := s.Volumes[m.Name]
-		p := mountPoint{Source: v.Name, Managed: v.Managed(), Target: "/" + target, ReadOnly: m.ReadOnly}
-		if !p.Managed {
+		p := mountPoint{Source: v.Name, Volume: v, Target: "/" + target, ReadOnly: m.ReadOnly}
+		if !v.Managed() {
 			if p.Source, err = folder.Source(workdir, v.Path, m.ReadOnly); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
@@ -51,15 +66,4 @@ func adminDir(workdir string) string {
 		return filepath.Join(real, filepath.Dir(masterapi.AdminSocket))
 	}
 	return dir
-}
-
-// labelled returns labels with those of baetyl and of this master added.
-func (e *Engine) labelled(labels map[string]string) map[string]string {
-	out := map[string]string{}
-	maps.Copy(out, labels)
-	out[labelBaetyl] = labelBaetyl
-	if id, err := e.masterID(); err == nil { // otherwise nothing starts either
-		out[labelMaster] = id
-	}
-	return out
 }

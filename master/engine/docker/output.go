@@ -10,62 +10,125 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
+
+	"github.com/baetyl/baetyl/master/engine/output"
+	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 const (
-	lineLimit   = 1 << 20   // bytes of a line that are held until its end
-	frameLimit  = 1 << 20   // bytes of one frame; the daemon's are 16 KiB
-	flushBytes  = 256 << 10 // after so much output the disk has to keep up
-	flushWithin = time.Second
+	lineLimit   = 1 << 20          // bytes of a line that are held until its end
+	frameLimit  = 1 << 20          // bytes of one frame; the daemon's are 16 KiB
+	flushBytes  = 256 << 10        // after so much output the disk has to keep up
+	flushWithin = 10 * time.Second // on a busy machine too; a disk that hangs is known sooner, by its error
 )
 
 // read follows the output until the container has ended or ctx ends. After an outage of the daemon, as after the end of
 // an earlier master, it goes on where the file ends.
 func (i *instance) read(ctx context.Context) {
+	to := writer{out: i.out, file: i.file, lines: &i.lines}
 	for n := 0; ctx.Err() == nil; n++ {
-		opened := time.Now()
-		err := i.follow(ctx)
-		if errdefs.IsNotFound(err) || err == nil && isClosed(i.ended) {
+		opened, over := time.Now(), isClosed(i.ended)
+		err := i.engine.copyOutput(ctx, i.id, i.place, !over, &to)
+		switch {
+		case unreadable(err):
+			i.log.WithError(err).Warnf("what the instance writes is not in the file of its service: see its log driver")
+			return
+		case errdefs.IsNotFound(err), err == nil && over:
 			return
 		}
 		if time.Since(opened) > again.Max {
 			n = 0
 		}
+		ended := i.ended
+		if over {
+			ended = nil
+		}
 		select {
 		case <-ctx.Done():
-		case <-i.ended: // what is left is read once more
+		case <-ended: // who follows may miss the last lines: the end is read once more
 		case <-time.After(again.Delay(n, 0)):
-		}
-		if isClosed(i.ended) && n > 0 && err != nil {
-			return
 		}
 	}
 }
 
-// follow reads the output from the place on until it ends; nil: the daemon has no more.
-func (i *instance) follow(ctx context.Context) error {
-	ask := func(since string, follow bool) (io.ReadCloser, error) {
-		return i.engine.api.ContainerLogs(ctx, i.id, container.LogsOptions{
-			ShowStdout: true, ShowStderr: true, Follow: follow, Timestamps: true, Since: since,
+// unreadable tells whether the daemon cannot give what a container writes, whenever it is asked.
+func unreadable(err error) bool {
+	return errdefs.IsNotImplemented(err) || err != nil && strings.Contains(err.Error(), "does not support reading")
+}
+
+// awaitRest waits until what a container has written before its end is read, as long as there are more lines.
+func (i *instance) awaitRest(read <-chan struct{}) {
+	for before := int64(-1); before != i.lines.Load(); {
+		before = i.lines.Load()
+		select {
+		case <-read:
+			return
+		case <-time.After(outputTimeout):
+		}
+	}
+}
+
+// saveRest writes what a left container has written and no master has read.
+func (e *Engine) saveRest(ctx context.Context, c container.InspectResponse) {
+	labels := c.Config.Labels
+	service, name := labels[labelService], labels[labelInstance]
+	began, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	if err != nil || began.Year() <= 1 || strings.ContainsRune(service, filepath.Separator) { // it never ran
+		return
+	}
+	l := e.opts.Log.WithField(log.KeyService, service).WithField(log.KeyInstance, name)
+	path := filepath.Join(e.opts.Workdir, output.File(service))
+	from, err := findPlace(path, name, began)
+	if err != nil {
+		l.WithError(err).Warnf("cannot read how far the output of the instance is in its file; some may be twice there")
+	}
+	from.back = setBack(0, began, from.last(), time.Now())
+	file := logfile.New(path, logfile.Limits{}) // another one may be open: that one rotates
+	to := writer{out: logfile.NewLines(file, name), file: file, lines: new(atomic.Int64)}
+	err = e.copyOutput(ctx, c.ID, from, false, &to)
+	if err = errors.Join(err, output.Close(file)); err != nil && !unreadable(err) {
+		l.WithError(err).Warnf("cannot write the last output of a container that is removed")
+	}
+}
+
+// writer writes the output of a container to the file of its service.
+type writer struct {
+	out       *logfile.Lines
+	file      *logfile.File
+	lines     *atomic.Int64 // counts them
+	unflushed int
+}
+
+// line writes a line. A container's output waits in the daemon's files, and the log's buffer is bounded: what piled up
+// while there was no master must not be faster than the disk.
+func (w *writer) line(ctx context.Context, stream int, at time.Time, text string) {
+	w.out.Line(at.Local(), streamNames[stream], text)
+	w.lines.Add(1)
+	if w.unflushed += len(text); w.unflushed > flushBytes && w.file.Trouble() == nil {
+		w.unflushed = 0
+		bounded, cancel := context.WithTimeout(ctx, flushWithin)
+		_ = w.file.Flush(bounded) // a disk that hangs: the buffer drops the oldest, and says so
+		cancel()
+	}
+}
+
+// copyOutput writes the output of a container from the place on until it ends; nil: the daemon has no more.
+func (e *Engine) copyOutput(ctx context.Context, id string, from *place, follow bool, to *writer) error {
+	ask := func(since string, more bool) (io.ReadCloser, error) {
+		return e.api.ContainerLogs(ctx, id, container.LogsOptions{
+			ShowStdout: true, ShowStderr: true, Follow: follow && more, Timestamps: true, Since: since,
 		})
 	}
-	unflushed := 0
-	return i.place.read(ask, func(stream int, at time.Time, text string) {
-		i.out.Line(at.Local(), streamNames[stream], text)
-		// A container's output waits in the daemon's files, and the log's buffer is bounded: what piled up while there was
-		// no master must not be faster than the disk.
-		if unflushed += len(text); unflushed > flushBytes {
-			unflushed = 0
-			bounded, cancel := context.WithTimeout(ctx, flushWithin)
-			_ = i.file.Flush(bounded) // a disk that hangs: the buffer drops the oldest, and says so
-			cancel()
-		}
-	})
+	return from.read(ask, func(stream int, at time.Time, text string) { to.line(ctx, stream, at, text) })
 }
 
 // frames reads what the daemon sends: frames of a stream (stdcopy), each a line with its time, or a part of a long one.

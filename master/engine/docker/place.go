@@ -3,13 +3,7 @@
 package docker
 
 import (
-	"bytes"
-	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -105,6 +99,21 @@ func (p *place) last() time.Time {
 	return p.streams[0].at
 }
 
+// linesSince returns the last lines that are no older than a time.
+func (p *place) linesSince(began time.Time) []string {
+	first, second := p.streams[0], p.streams[1]
+	if second.at.Before(first.at) {
+		first, second = second, first
+	}
+	var out []string
+	for _, s := range []progress{first, second} {
+		if !s.at.Before(began.Truncate(time.Millisecond)) {
+			out = append(out, s.lines...)
+		}
+	}
+	return out
+}
+
 // compare searches for the last line of the file among those of the daemon.
 func (p *place) compare(stream int, at time.Time, text string) {
 	s := &p.streams[stream]
@@ -162,95 +171,4 @@ func (s *progress) pass(text string) bool {
 	}
 	s.passed++
 	return true
-}
-
-// findPlace reads the file of a service, and the one before it, from their ends. A stream of which there is no line has
-// everything still to come; but when the files do not reach back to began, when the container started, only what is
-// younger than they are.
-func findPlace(path, instance string, began time.Time) (*place, error) {
-	p := &place{}
-	paths := []string{path}
-	before, err := logfile.Rotated(path)
-	if before != "" {
-		paths = append(paths, before)
-	}
-	var oldest time.Time
-	for _, path := range paths {
-		first, err2 := p.search(path, instance)
-		err = errors.Join(err, err2)
-		if !first.IsZero() {
-			oldest = first
-		}
-	}
-	for n := range p.streams {
-		s := &p.streams[n]
-		slices.Reverse(s.lines) // they were found from the last one on
-		if s.at.IsZero() && oldest.Sub(began) > time.Minute {
-			s.at = oldest
-		}
-	}
-	return p, err
-}
-
-// search reads one file from its end, until it knows the last lines of both streams. It returns the time of the first
-// line, zero if it did not come that far.
-func (p *place) search(path, instance string) (first time.Time, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return time.Time{}, nil
-	}
-	if err != nil {
-		return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
-	}
-	defer f.Close()
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
-	}
-	var rest []byte // beginning of the lines that were read, whose beginning was not
-	for end > 0 && !(p.streams[0].complete && p.streams[1].complete) {
-		size := min(end, 1<<20)
-		end -= size
-		part := make([]byte, size, int(size)+len(rest))
-		if _, err := f.ReadAt(part, end); err != nil {
-			return time.Time{}, fmt.Errorf("find last line of instance: %w", err)
-		}
-		part = append(part, rest...)
-		rest = nil
-		if end > 0 {
-			n := bytes.IndexByte(part, '\n') + 1
-			rest, part = bytes.Clone(part[:n]), part[n:]
-		}
-		if at := p.backwards(part, instance); end == 0 {
-			first = at
-		}
-	}
-	return first, nil
-}
-
-// backwards takes in lines from the last one on, and returns the time of the first.
-func (p *place) backwards(part []byte, instance string) (first time.Time) {
-	for len(part) > 0 {
-		n := bytes.LastIndexByte(part[:len(part)-1], '\n') + 1
-		line := part[n:]
-		part = part[:n]
-		e, ok := logfile.Parse(line)
-		if !ok {
-			continue
-		}
-		first = e.At
-		for k, name := range streamNames {
-			s := &p.streams[k]
-			switch {
-			case e.Stream != name || e.Instance != instance || e.GoesOn || s.complete:
-			case s.at.IsZero():
-				s.at, s.lines = e.At, []string{string(e.Text)}
-			case s.at.Equal(e.At):
-				s.lines = append(s.lines, string(e.Text))
-			default:
-				s.complete = true
-			}
-		}
-	}
-	return first
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/docker/docker/api/types/volume"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -45,7 +46,7 @@ var _ engine.Pruner = (*Engine)(nil)
 func (e *Engine) Prune(ctx context.Context, named engine.Named, p engine.Pruning) masterapi.Pruned {
 	e.pruned.mu.Lock()
 	defer e.pruned.mu.Unlock()
-	r := &removal{Engine: e, out: masterapi.Pruned{DryRun: p.DryRun, Removed: []masterapi.PrunedItem{}}}
+	r := &pruning{Engine: e, asked: p.All, out: masterapi.Pruned{DryRun: p.DryRun, Removed: []masterapi.PrunedItem{}}}
 	if err := e.ping(ctx); err != nil {
 		r.out.Note = fmt.Sprintf("nothing was removed: %s", err)
 		return r.out
@@ -64,14 +65,15 @@ func (e *Engine) Prune(ctx context.Context, named engine.Named, p engine.Pruning
 	return r.out
 }
 
-// removal is one run of Prune.
-type removal struct {
+// pruning is one run of Prune.
+type pruning struct {
 	*Engine
-	out masterapi.Pruned
+	asked bool // by a person or a service, who wants to know
+	out   masterapi.Pruned
 }
 
 // remove removes one item and notes how that went. What is gone already is no failure.
-func (r *removal) remove(ctx context.Context, i masterapi.PrunedItem, remove func(ctx context.Context) error) {
+func (r *pruning) remove(ctx context.Context, i masterapi.PrunedItem, remove func(ctx context.Context) error) {
 	if !r.out.DryRun {
 		ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 		defer cancel()
@@ -85,13 +87,17 @@ func (r *removal) remove(ctx context.Context, i masterapi.PrunedItem, remove fun
 	r.out.Removed = append(r.out.Removed, i)
 }
 
-func (r *removal) failed(i masterapi.PrunedItem) {
-	r.opts.Log.WithField(i.Kind, i.Name).Warnf("%s cannot be removed: %s", i.Kind, i.Error)
+func (r *pruning) failed(i masterapi.PrunedItem) {
+	log := r.opts.Log.WithField(i.Kind, i.Name).Debugf
+	if r.asked {
+		log = r.opts.Log.WithField(i.Kind, i.Name).Warnf
+	}
+	log("%s cannot be removed: %s", i.Kind, i.Error)
 	r.out.Failed = append(r.out.Failed, i)
 }
 
 // list asks the daemon for a list; an error counts as an item that failed.
-func list[T any](ctx context.Context, r *removal, kind string, ask func(ctx context.Context) (T, error)) (T, bool) {
+func list[T any](ctx context.Context, r *pruning, kind string, ask func(ctx context.Context) (T, error)) (T, bool) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	out, err := ask(ctx)
@@ -102,13 +108,15 @@ func list[T any](ctx context.Context, r *removal, kind string, ask func(ctx cont
 }
 
 // ours are the labels of what this master has made.
-func (r *removal) ours() (filters.Args, error) {
+func (r *pruning) ours() (filters.Args, error) {
 	id, err := r.masterID()
 	return filters.NewArgs(filters.Arg("label", labelMaster+"="+id)), err
 }
 
-func (r *removal) networks(ctx context.Context, named engine.Named) {
-	all, ok := list(ctx, r, masterapi.PrunedNetwork, func(ctx context.Context) ([]network.Summary, error) {
+// networks removes those that no container is in. Networks of before they had the id of their master stay: whose they
+// are is not known.
+func (r *pruning) networks(ctx context.Context, named engine.Named) {
+	all, _ := list(ctx, r, masterapi.PrunedNetwork, func(ctx context.Context) ([]network.Summary, error) {
 		ours, err := r.ours()
 		if err != nil {
 			return nil, err
@@ -116,15 +124,19 @@ func (r *removal) networks(ctx context.Context, named engine.Named) {
 		return r.api.NetworkList(ctx, network.ListOptions{Filters: ours})
 	})
 	for _, n := range all {
-		if !ok || named.Networks[n.Name] {
+		if named.Networks[n.Name] || n.Name == app.DefaultNetwork {
 			continue
 		}
 		i := masterapi.PrunedItem{Kind: masterapi.PrunedNetwork, Name: n.Name, ID: n.ID}
-		r.remove(ctx, i, func(ctx context.Context) error { return r.api.NetworkRemove(ctx, n.ID) })
+		r.remove(ctx, i, func(ctx context.Context) error {
+			r.setup.Lock() // not while networks are made for a container
+			defer r.setup.Unlock()
+			return r.api.NetworkRemove(ctx, n.ID)
+		})
 	}
 }
 
-func (r *removal) volumes(ctx context.Context, named engine.Named) {
+func (r *pruning) volumes(ctx context.Context, named engine.Named) {
 	all, _ := list(ctx, r, masterapi.PrunedVolume, func(ctx context.Context) (volume.ListResponse, error) {
 		ours, err := r.ours()
 		if err != nil {
@@ -142,7 +154,7 @@ func (r *removal) volumes(ctx context.Context, named engine.Named) {
 }
 
 // images removes images whose time is over, then others while the disk is too full; with all, each that nobody uses.
-func (r *removal) images(ctx context.Context, all bool) {
+func (r *pruning) images(ctx context.Context, all bool) {
 	here, ok := list(ctx, r, masterapi.PrunedImage, func(ctx context.Context) ([]image.Summary, error) {
 		return r.api.ImageList(ctx, image.ListOptions{All: true})
 	})
@@ -202,7 +214,7 @@ func (e *Engine) used() map[string]bool {
 }
 
 // age counts for how long images have not been used, and forgets those that are gone.
-func (r *removal) age(found map[string]image.Summary, used map[string]bool) map[string]pulledImage {
+func (r *pruning) age(found map[string]image.Summary, used map[string]bool) map[string]pulledImage {
 	now := time.Now() // of which the monotonic part counts
 	var since time.Duration
 	if !r.pruned.last.IsZero() {
@@ -250,7 +262,7 @@ func (e *Engine) removeImage(ctx context.Context, i image.Summary) error {
 }
 
 // tooFull tells whether more than so many percent of docker's disk are used. A disk of another machine is not known.
-func (r *removal) tooFull(ctx context.Context, percent int) bool {
+func (r *pruning) tooFull(ctx context.Context, percent int) bool {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	info, err := r.api.Info(ctx)

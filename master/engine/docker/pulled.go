@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/utils/log"
-	"github.com/baetyl/baetyl/utils/state"
+	statefile "github.com/baetyl/baetyl/utils/state"
 )
 
 // pulledPath is the record of the images that this master has pulled, relative to the working directory.
@@ -26,15 +26,15 @@ type pulledImage struct {
 
 // pulled are the images that this master has pulled, by id. An image that was here before is a stranger's.
 type pulled struct {
-	file state.File[map[string]pulledImage]
+	file statefile.File[map[string]pulledImage]
 
 	mu     sync.Mutex // guards what follows
 	loaded bool
 	of     map[string]pulledImage
 }
 
-func pulledFile(workdir string, l log.Logger) state.File[map[string]pulledImage] {
-	return state.File[map[string]pulledImage]{
+func pulledFile(workdir string, l log.Logger) statefile.File[map[string]pulledImage] {
+	return statefile.File[map[string]pulledImage]{
 		Path: filepath.Join(workdir, pulledPath), What: "record of the images that were pulled", Version: 1, Log: l,
 		Then: "images that were pulled before are not removed",
 	}
@@ -64,7 +64,7 @@ func (p *pulled) change(f func(of map[string]pulledImage)) map[string]pulledImag
 		of, err := p.file.Load()
 		p.of = map[string]pulledImage{}
 		maps.Copy(p.of, of)
-		p.loaded = err == nil || errors.Is(err, state.ErrDamaged)
+		p.loaded = err == nil || errors.Is(err, statefile.ErrDamaged)
 	}
 	was := maps.Clone(p.of)
 	f(p.of)

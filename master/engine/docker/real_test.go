@@ -5,8 +5,8 @@ package docker_test
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,10 +14,9 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/client"
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/internal/dockertest"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
@@ -81,9 +80,12 @@ func TestOutputIsLive(t *testing.T) {
 	b := newBench(t)
 	i := b.start(t, service("t-count", "count"))
 	enginetest.Output(t, i, "n=3")
-	data, err := os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
-	require.NoError(t, err)
-	require.Regexp(t, `(?m)^\S+ \[t-count\] stdout: n=3$`, string(data))
+	line := regexp.MustCompile(`(?m)^\S+ \[t-count\] stdout: n=3$`)
+	var data []byte
+	require.Eventually(t, func() bool {
+		data, _ = os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
+		return line.Match(data)
+	}, 20*time.Second, 20*time.Millisecond, "the file has %q", data)
 	requireRunning(t, i, "instance has ended")
 }
 
@@ -186,51 +188,28 @@ func TestPullWithoutRegistry(t *testing.T) {
 	require.Contains(t, b.log.String(), "could not be pulled; the local one is used")
 }
 
-// ownDaemon is a daemon that one test alone uses, and may kill.
-type ownDaemon struct{ dir, args string }
-
-func newDaemon(t *testing.T, args ...string) *ownDaemon {
-	dir, err := os.MkdirTemp("", "bd") // short, since a socket lies in it
+// withDaemon is a bench on a daemon of its own.
+func withDaemon(t *testing.T, o dockertest.Options) (*dockertest.D, *bench) {
+	d := dockertest.Daemon(t, o)
+	t.Setenv("DOCKER_HOST", d.Host())
+	dockertest.Image(t, d.Host(), testImage, "testdata/actor")
+	api := d.Client()
+	t.Cleanup(func() { _ = api.Close() })
+	work, err := filepath.EvalSymlinks(t.TempDir())
 	require.NoError(t, err)
-	d := &ownDaemon{dir, strings.Join(args, " ")}
-	t.Cleanup(func() {
-		d.run(t, "stop")
-		_ = os.RemoveAll(dir)
-	})
-	return d
-}
-
-func (d *ownDaemon) run(t *testing.T, command string) string {
-	t.Helper()
-	c := exec.Command("../../../scripts/dockerd.sh", command)
-	c.Env = append(os.Environ(), "BAETYL_DOCKERD_DIR="+d.dir, "BAETYL_DOCKERD_ARGS="+d.args)
-	out, err := c.Output()
-	require.NoError(t, err, "dockerd.sh %s", command)
-	return strings.TrimSpace(string(out))
+	return d, newMaster(t, api, work)
 }
 
 // kill -9 of the daemon is no end of a service, and its output goes on when the daemon is back. An end in the
 // meantime is seen.
 func TestDaemonKilled(t *testing.T) {
-	newBench(t) // the daemon of the other tests is there; this one kills its own
-	if os.Getuid() != 0 {
-		requires.Missing(t, "root, for a daemon to kill", "run the test as root")
-	}
-	d := newDaemon(t)
-	script := func(command string) string { return d.run(t, command) }
-	t.Setenv("DOCKER_HOST", script("start"))
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	require.NoError(t, err)
-	require.NoError(t, makeImage(t.Context(), api))
-	work, err := filepath.EvalSymlinks(t.TempDir())
-	require.NoError(t, err)
-	b := newMaster(t, api, work)
+	d, b := withDaemon(t, dockertest.Options{LiveRestore: true})
 	i := b.start(t, service("t-survivor", "count"))
 	enginetest.Output(t, i, "n=1")
 
-	script("kill")
+	d.Kill()
 	s := service("t-late", "run")
-	_, err = b.Open(t.Context(), s)
+	_, err := b.Open(t.Context(), s)
 	require.ErrorContains(t, err, "docker daemon does not answer")
 	require.ErrorContains(t, b.Prepare(t.Context(), s), "docker daemon does not answer")
 	late := make(chan error, 1)
@@ -241,7 +220,7 @@ func TestDaemonKilled(t *testing.T) {
 		}
 		late <- err
 	}()
-	script("start")
+	d.Start()
 	select {
 	case err := <-late:
 		require.NoError(t, err)
@@ -257,31 +236,20 @@ func TestDaemonKilled(t *testing.T) {
 
 	c, err := b.api.ContainerInspect(t.Context(), i.Record().Container.ID)
 	require.NoError(t, err)
-	script("kill")
+	d.Kill()
 	require.NoError(t, syscall.Kill(c.State.Pid, syscall.SIGKILL))
-	script("start")
+	d.Start()
 	enginetest.Ended(t, i)
 	require.Error(t, i.Exit().Err)
 }
 
 // Without live-restore dockerd ends the containers: their instances end, and the supervisor starts new ones.
 func TestDaemonKilledWithoutLiveRestore(t *testing.T) {
-	newBench(t)
-	if os.Getuid() != 0 {
-		requires.Missing(t, "root, for a daemon to kill", "run the test as root")
-	}
-	d := newDaemon(t, "--live-restore=false")
-	t.Setenv("DOCKER_HOST", d.run(t, "start"))
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
-	require.NoError(t, err)
-	require.NoError(t, makeImage(t.Context(), api))
-	work, err := filepath.EvalSymlinks(t.TempDir())
-	require.NoError(t, err)
-	b := newMaster(t, api, work)
+	d, b := withDaemon(t, dockertest.Options{})
 	i := b.start(t, service("t-victim", "count"))
 	enginetest.Output(t, i, "n=1")
-	d.run(t, "kill")
-	d.run(t, "start")
+	d.Kill()
+	d.Start()
 	enginetest.Ended(t, i)
 	require.Error(t, i.Exit().Err)
 	i.Stop(t.Context()) // as the supervisor does before the next start

@@ -97,11 +97,12 @@ func (i *instance) Warnings() []string {
 			n = 0
 		}
 	}
-	if n == 0 {
-		return i.warnings
+	out := append(slices.Clone(i.warnings), i.engine.watcher.warnings(i.id, i.record.Instance, time.Now())...)
+	if n > 0 {
+		const text = "a process of the instance was killed by the kernel: %s (%d times)"
+		out = append(out, fmt.Sprintf(text, outOfMemory, n))
 	}
-	const text = "a process of the instance was killed by the kernel: %s (%d times)"
-	return append(slices.Clone(i.warnings), fmt.Sprintf(text, outOfMemory, n))
+	return out
 }
 
 const outOfMemory = "out of memory (OOM), see resources.memory.limit"

@@ -180,6 +180,9 @@ func (f *Fake) Name() string { return masterapi.ModeNative }
 // Address changes nothing.
 func (f *Fake) Address(address string) string { return address }
 
+// Run waits for the end of ctx.
+func (f *Fake) Run(ctx context.Context) { <-ctx.Done() }
+
 // Close does nothing.
 func (f *Fake) Close() error { return nil }
 

@@ -108,6 +108,9 @@ func (e *Engine) Address(address string) string {
 	return address
 }
 
+// Run waits for the end of ctx: nobody but root can change what a process was started with.
+func (e *Engine) Run(ctx context.Context) { <-ctx.Done() }
+
 // Close removes the folders of the services' directories and of their cgroups: also of services that could not be
 // opened and so were never adopted, when the keeper holds nothing of them. A master that leaves its instances to the
 // next one leaves them too.

@@ -1,0 +1,214 @@
+//go:build unix
+
+package docker
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/network"
+
+	"github.com/baetyl/baetyl/master/engine"
+)
+
+// kind says what is not as it was started, and so what repair does about it.
+type kind int
+
+const (
+	isPaused    kind = iota // continued, after pauseLimit
+	isRenamed               // renamed back
+	isStopped               // an event; its supervisor does what the restart policy says
+	isRestarted             // by another docker client; it runs, and that is all
+	isRevived               // started by another docker client after its end: stopped
+	hasPolicy               // docker would restart it; set back
+	hasLimits               // set back, as far as docker can
+	isCutOff                // not in a network, or not as it was: connected again
+	isExtra                 // in a network that the application does not name; left there
+	isDifferent             // the network is not as the application says; used as it is
+)
+
+// finding is one difference between a container and its plan.
+type finding struct {
+	kind    kind
+	network string // of isCutOff, isExtra and isDifferent
+	text    string // for people, what is the case
+	outcome string // for people, what was done about it, or could not be
+}
+
+// same tells whether two findings are of one difference, whatever was done about it.
+func (f finding) same(o finding) bool {
+	return f.kind == o.kind && f.network == o.network && f.text == o.text
+}
+
+func (f finding) String() string {
+	if f.outcome == "" {
+		return f.text
+	}
+	return f.text + "; " + f.outcome
+}
+
+// state is what the daemon says of a container that was started from a plan.
+type state struct {
+	container container.InspectResponse
+	networks  map[string]*network.Inspect // those of the plan; nil: there is none of that name
+	name      string                      // that it was started with
+	started   string                      // State.StartedAt, the last that is known
+	ended     bool                        // its instance has ended
+}
+
+// drift compares a container with its plan. It is a pure function. What it does not name is as it was started, or
+// docker has no way to change it.
+func drift(s engine.Service, p plan, now state) []finding {
+	c := now.container
+	if c.ContainerJSONBase == nil || c.State == nil || c.HostConfig == nil || !c.State.Running {
+		return nil
+	}
+	if now.ended {
+		return []finding{{kind: isRevived, text: "started by another docker client after its end"}}
+	}
+	var out []finding
+	add := func(k kind, network, text string, args ...any) {
+		out = append(out, finding{kind: k, network: network, text: fmt.Sprintf(text, args...)})
+	}
+	if c.State.StartedAt != now.started {
+		add(isRestarted, "", "restarted by another docker client")
+	}
+	if c.State.Paused {
+		add(isPaused, "", "paused by another docker client")
+	}
+	if name := strings.TrimPrefix(c.Name, "/"); name != now.name {
+		add(isRenamed, "", "renamed to %s by another docker client", name)
+	}
+	if policy := c.HostConfig.RestartPolicy.Name; policy != "" && policy != container.RestartPolicyDisabled {
+		add(hasPolicy, "", "given the restart policy %s by another docker client", policy)
+	}
+	if texts := limitsDiffer(p.Host.Resources, c.HostConfig.Resources); len(texts) > 0 {
+		add(hasLimits, "", "limits changed by another docker client: %s", strings.Join(texts, ", "))
+	}
+	return append(out, networksDiffer(s, p, now)...)
+}
+
+// limits are the values that `docker update` changes, without limits that are said in two numbers.
+func limits(r *container.Resources) []struct {
+	name  string
+	value *int64
+} {
+	return []struct {
+		name  string
+		value *int64
+	}{
+		{"memory", &r.Memory},
+		{"memory reservation", &r.MemoryReservation},
+		{"processor time (nanocpus)", &r.NanoCPUs},
+		{"processor shares", &r.CPUShares},
+		{"processor period", &r.CPUPeriod},
+		{"processor quota", &r.CPUQuota},
+	}
+}
+
+// limitsDiffer says which limits are not those of the plan. A daemon writes some defaults out.
+func limitsDiffer(want, have container.Resources) []string {
+	var out []string
+	differ := func(name string, have, want any) { out = append(out, fmt.Sprintf("%s %v, not %v", name, have, want)) }
+	wanted := limits(&want)
+	for n, l := range limits(&have) {
+		w := *wanted[n].value
+		if *l.value != w && !(w == 0 && *l.value == unset[l.name]) {
+			differ(l.name, *l.value, w)
+		}
+	}
+	swap := want.MemorySwap
+	if swap == 0 && want.Memory > 0 {
+		swap = 2 * want.Memory
+	}
+	if m := have.MemorySwap; m != swap && m > 0 {
+		differ("memory and swap", m, swap)
+	}
+	if a, b := pids(have.PidsLimit), pids(want.PidsLimit); a != b {
+		differ("processes", a, b)
+	}
+	if have.CpusetCpus != want.CpusetCpus {
+		differ("cores", fmt.Sprintf("%q", have.CpusetCpus), fmt.Sprintf("%q", want.CpusetCpus))
+	}
+	return out
+}
+
+// unset are values that limit nothing, and that repair sets where the plan has no limit.
+var unset = map[string]int64{"processor shares": 1024, "processor quota": -1}
+
+// pids is a limit of processes; 0: none.
+func pids(limit *int64) int64 {
+	if limit == nil || *limit < 0 {
+		return 0
+	}
+	return *limit
+}
+
+func networksDiffer(s engine.Service, p plan, now state) []finding {
+	if now.container.NetworkSettings == nil {
+		return nil
+	}
+	var out []finding
+	add := func(k kind, network, text string, args ...any) {
+		out = append(out, finding{kind: k, network: network, text: fmt.Sprintf(text, args...)})
+	}
+	in := now.container.NetworkSettings.Networks
+	var named []string
+	for _, to := range connections(p) {
+		name := to.Network
+		named = append(named, name)
+		net, have := now.networks[name], in[name]
+		switch {
+		case have == nil || have.EndpointID == "":
+			add(isCutOff, name, "not connected to network %s any more", name)
+		case net == nil || have.NetworkID != net.ID:
+			add(isCutOff, name, "network %s was removed, and is another one now", name)
+		case !contains(slices.Concat(have.Aliases, have.DNSNames), to.Settings.Aliases):
+			add(isCutOff, name, "lost its aliases in network %s", name)
+		case address(to.Settings) != "" && !sameAddress(have.IPAddress, address(to.Settings)):
+			add(isCutOff, name, "has address %s in network %s, not %s", have.IPAddress, name, address(to.Settings))
+		}
+		if net == nil || len(p.Endpoints) == 0 {
+			continue
+		}
+		if why := networkDiffers(wantedNetwork(s, name), *net); why != "" {
+			add(isDifferent, name, "network %s exists with %s; it is used as it is", name, why)
+		}
+	}
+	for name := range in {
+		if !slices.Contains(named, name) && name != string(p.Host.NetworkMode) {
+			add(isExtra, name, "connected to network %s, which the application does not name", name)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b finding) int { return strings.Compare(a.network, b.network) })
+	return out
+}
+
+// connections are the networks that a container was connected to: those of its plan, or docker's own one.
+func connections(p plan) []endpoint {
+	if len(p.Endpoints) == 0 && p.Host.NetworkMode == network.NetworkBridge {
+		return []endpoint{{network.NetworkBridge, &network.EndpointSettings{}}}
+	}
+	return p.Endpoints
+}
+
+func contains(all, some []string) bool {
+	return !slices.ContainsFunc(some, func(s string) bool { return !slices.Contains(all, s) })
+}
+
+// address is the one that was asked for; empty: none was.
+func address(s *network.EndpointSettings) string {
+	if s.IPAMConfig == nil {
+		return ""
+	}
+	return s.IPAMConfig.IPv4Address
+}
+
+func sameAddress(a, b string) bool {
+	x, err := netip.ParseAddr(a)
+	y, err2 := netip.ParseAddr(b)
+	return err == nil && err2 == nil && x == y
+}
