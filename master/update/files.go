@@ -41,12 +41,15 @@ func (f files) swap(data, running []byte, stage func() error) (restored bool, er
 	if err == nil {
 		err = f.keep(running, mode)
 	}
-	if err == nil && stage != nil {
+	if err == nil {
 		fault.At("backup written")
-		err = stage()
+		if stage != nil {
+			if err = stage(); err == nil {
+				fault.At("images staged")
+			}
+		}
 	}
 	if err == nil {
-		fault.At("images staged")
 		err = f.disk.WriteAtomic(f.app(), data, mode)
 	}
 	if err != nil {
