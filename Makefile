@@ -192,6 +192,14 @@ agent-faults: ## let each operation of the agent's disk fail in every way, power
 disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs root)
 	$(GO) test -count=1 -v -run '^TestFullDisk$$' ./baetyl-hub/hub
 
+.PHONY: test-daemons
+test-daemons: ## the docker engine on docker 20.10, the newest docker and podman (DAEMONS="dockerd newest podman")
+	@scripts/test-daemons.sh $(or $(DAEMONS),dockerd newest podman)
+
+.PHONY: disorder
+disorder: ## everything that happens to containers and their daemon, in random order (TIME=1m SEED= WITHOUT=ids,prune,…)
+	DISORDER_TIME=$(or $(TIME),1m) DISORDER_SEED=$(SEED) DISORDER_WITHOUT=$(WITHOUT) $(GO) test -count=1 -timeout 60m -v -run '^TestDisorder$$' ./test/disorder
+
 .PHONY: slow-reader
 slow-reader: ## readers that don't read, clients that don't acknowledge, crowds
 	$(GO) test -count=1 -v -run '^(TestReaderThatStopsReading|TestWriteTimeout|TestSlowReaderLosesOnlyQOS0|TestClientThatNeverAcknowledges|TestReconnectLoop|TestCrowd)$$' ./baetyl-hub/conformance

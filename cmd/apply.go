@@ -25,6 +25,7 @@ func apply(l *log.Root, e engine.Engine) func(master.Config) {
 		switch e := e.(type) {
 		case *docker.Engine:
 			e.Set(cfg.Logger, pulls(cfg), prunes(cfg))
+			e.Harden(cfg.Docker.Hardened)
 		case *native.Engine:
 			e.Set(cfg.Logger)
 		}

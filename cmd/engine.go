@@ -12,6 +12,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/native"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/user"
+	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -20,18 +21,28 @@ import (
 // newEngine returns the engine of the configured mode. To add an engine, add it here.
 // k and what it holds are for native mode; nil: no service can start there.
 func newEngine(
-	cfg master.Config, dir string, k *keeper.Client, held []keeper.Process, l log.Logger,
+	cfg master.Config, dir string, k *keeper.Client, held keeper.State, l log.Logger,
 ) (engine.Engine, error) {
 	if cfg.Mode == masterapi.ModeNative {
 		o := nativeOptions(cfg, dir, l)
 		if k != nil {
-			o.Keeper, o.Held, o.Parent = k, held, os.Getppid()
+			o.Keeper, o.Held, o.Kept, o.Parent = k, held.Processes, held.Kept, os.Getppid()
 		}
 		return native.New(o), nil
 	}
-	return docker.New(docker.Options{
+	if k != nil {
+		if err := native.Forget(k, held.Kept); err != nil {
+			return nil, err
+		}
+	}
+	e, err := docker.New(docker.Options{
 		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Prune: prunes(cfg), Log: l,
 	})
+	if err != nil {
+		return nil, err
+	}
+	e.Harden(cfg.Docker.Hardened)
+	return e, nil
 }
 
 // keptMode is the mode of this master: that of the services which an earlier one has left running, otherwise the
@@ -70,15 +81,19 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 	return o
 }
 
-// advice is what this host does not give to the services of an application that has been checked.
+// advice is what this host does not give to the services of an application that has been checked, or what docker
+// refuses, and what could be dropped.
 func advice(dir, config string) []string {
 	cfg, err := master.LoadConfig(config)
-	if err != nil || cfg.Mode != masterapi.ModeNative {
+	if err != nil {
 		return nil
 	}
 	a, err := app.Load(filepath.Join(dir, application.File))
 	if err != nil { // there is none
 		a = &app.Config{}
+	}
+	if cfg.Mode == masterapi.ModeDocker {
+		return append(rules.Check(a), rules.Advice(a, cfg.Docker.Hardened)...)
 	}
 	return native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)
 }

@@ -108,7 +108,7 @@ func runMaster(dir, config string) (err error) {
 		opts.Program, opts.Ready = ota.OfCandidate(exe), k.Ready
 	}
 	cfg.Mode = keptMode(cfg.Mode, dir, held.Processes, l)
-	e, err := newEngine(cfg, dir, k, held.Processes, l)
+	e, err := newEngine(cfg, dir, k, held, l)
 	if err != nil {
 		return err
 	}

@@ -122,6 +122,13 @@ func (h *process) prepare(s *Server, f *fork, spec Spec) (explained *os.File, er
 		}
 		f.files, mine = append(f.files, uintptr(w)), append(mine, r)
 	}
+	for _, name := range spec.Kept {
+		fd, err := s.inherited(name)
+		if err != nil {
+			return fail(err)
+		}
+		f.files = append(f.files, uintptr(fd))
+	}
 	h.out = s.newOutput(spec.Output, logfile.State{}, [2]*os.File{mine[0], mine[1]}, func() { s.drain(h) })
 	if pipes == 3 {
 		explained = mine[2]

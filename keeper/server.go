@@ -163,6 +163,19 @@ func (s *Server) welcome(p *peer, r Reply) {
 	p.send(r, files)
 }
 
+// inherited returns a copy of a kept descriptor for a child.
+func (s *Server) inherited(name string) (int, error) {
+	fd, ok := s.kept[name]
+	if !ok {
+		return 0, fmt.Errorf("pass %s to the program: it is not kept", name)
+	}
+	own, err := duplicate(fd)
+	if err != nil {
+		return 0, fmt.Errorf("pass %s to the program: %w", name, err)
+	}
+	return own, nil
+}
+
 // closeKept closes what is held for the next master.
 func (s *Server) closeKept() {
 	for _, fd := range s.kept {

@@ -21,6 +21,9 @@ type Spec struct {
 	// service's program. The program writes to descriptor 4, which its exec closes, "ok " right before that, or why it
 	// cannot become that program.
 	Launch []byte
+	// Kept are names of kept descriptors (OpKeep). The program inherits them in this order, after those named before: from
+	// 5 on, from 3 on without Launch.
+	Kept   []string
 	Cgroup string // folder of a cgroup v2 that the process is born in; empty: that of the keeper
 	// Cgroups are folders of cgroups v1 that the program enters. What is in them, or in Cgroup, belongs to the process:
 	// the keeper ends it too when it ends everything.

@@ -55,6 +55,8 @@ type Docker struct {
 	Pull Pull `yaml:"pull" json:"pull"`
 	// when images that nobody uses are removed
 	Prune Prune `yaml:"prune" json:"prune"`
+	// containers of all images are hardened, unless their service says otherwise (app.Service.Confine)
+	Hardened bool `yaml:"hardened" json:"hardened"`
 }
 
 // Pull says when and how images are pulled.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -121,6 +122,9 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	}
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
+	}
+	if e.Name() == masterapi.ModeDocker {
+		updates.Rules = rules.Check
 	}
 	m.updater = update.New(m.app, updates)
 	var cpu measure.CPUMeter

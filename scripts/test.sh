@@ -55,6 +55,9 @@ stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
 stage 'faults of the disk under the hub, without -race' go test -run TestFaults ./baetyl-hub/store
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
+if [ "$size" = ci ]; then
+	stage 'a minute of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=1m
+fi
 if [ "$size" != everyday ]; then
 	stage 'unit tests on 386, vet on arm' scripts/test-386.sh
 fi
@@ -62,6 +65,8 @@ if [ "$size" = ci ]; then
 	stage 'a real machine, in short' "${MAKE:-make}" --no-print-directory test-vm SHORT=1
 fi
 if [ "$size" = all ]; then
+	stage 'ten minutes of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=10m
+	stage 'the docker engine on other daemons' "${MAKE:-make}" --no-print-directory test-daemons
 	stage 'a real machine' "${MAKE:-make}" --no-print-directory test-vm
 	stage 'fuzz tests, a minute each' scripts/fuzz.sh 60s
 	for target in crash remote-crash outage function-crash agent-crash disk-full slow-reader; do

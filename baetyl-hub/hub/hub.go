@@ -20,6 +20,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/file"
+	"github.com/baetyl/baetyl/utils/listen"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/metrics"
 	"github.com/baetyl/baetyl/utils/run"
@@ -73,6 +74,7 @@ func (h *Hub) open() error {
 	finish()
 	o := listener.Options{
 		Handshake: h.cfg.Connection.Connect.Timeout, Origins: h.cfg.Connection.Origins, Log: h.log,
+		Store: listen.Inherited(),
 	}
 	if h.cfg.Certificate.Cert != "" {
 		secure, err := cert.Server(h.cfg.Certificate)

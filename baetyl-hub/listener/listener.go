@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/listen"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -27,7 +28,8 @@ type Options struct {
 	TLS *tls.Config // of ssl and wss
 	// time limit for TLS and WebSocket handshakes, and for an idle HTTP connection after an answer
 	Handshake time.Duration
-	Origins   []string // of web pages that may connect, besides the hub's own host; "*" allows all
+	Origins   []string      // of web pages that may connect, besides the hub's own host; "*" allows all
+	Store     *listen.Store // what the life of the hub before has left, and where listeners are handed over
 	Log       log.Logger
 }
 
@@ -51,9 +53,22 @@ func Check(address string) (secure bool, err error) {
 	return a.Secure(), err
 }
 
-// Listen opens the addresses, or none of them and returns an error that names the index of the address.
+// Listen opens the addresses, or none of them and returns an error that names the index of the address. What is in
+// Options.Store for them is taken from there, the rest of it is closed.
 func Listen(addresses []string, o Options, h Handler) (*Set, error) {
 	s := &Set{o: o, handler: h}
+	if s.o.Store == nil {
+		s.o.Store = &listen.Store{}
+	}
+	var hosts []string
+	for _, text := range addresses {
+		if a, err := addr.Listen(text, addr.MQTT...); err == nil {
+			hosts = append(hosts, a.Host)
+		}
+	}
+	if err := s.o.Store.Retain(hosts...); err != nil {
+		s.o.Log.WithError(err).Warnf("an address that was configured before may stay taken")
+	}
 	shared := map[string]bool{} // WebSocket addresses that are open, by scheme and host
 	for i, a := range addresses {
 		if err := s.listen(a, shared); err != nil {
@@ -76,9 +91,12 @@ func (s *Set) listen(address string, shared map[string]bool) error {
 	if a.Secure() && s.o.TLS == nil {
 		return fmt.Errorf("address %q needs certificate.cert and certificate.key", address)
 	}
-	ln, err := net.Listen("tcp", a.Host)
+	ln, notHanded, err := s.o.Store.Listen(a.Host)
 	if err != nil {
 		return fmt.Errorf("address %q: %w; is another program using it?", address, err)
+	}
+	if notHanded != nil {
+		s.o.Log.WithError(notHanded).Warnf("while the hub does not run, another program may take its port")
 	}
 	if a.Secure() {
 		ln = tls.NewListener(ln, s.o.TLS)

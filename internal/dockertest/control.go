@@ -75,9 +75,11 @@ func (d *D) Replace() {
 
 // Prune is `docker system prune -af --volumes`. A daemon that is not asked for all volumes removes anonymous ones only
 // since version 23; this removes all of them, as older ones did.
-func (d *D) Prune() { d.must(d.prune()) }
+func (d *D) Prune() { d.must(d.TryPrune()) }
 
-func (d *D) prune() error {
+// TryPrune is Prune where others use the daemon too: then it may fail, for example with a container that is just being
+// removed.
+func (d *D) TryPrune() error {
 	api := d.Client()
 	defer api.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)

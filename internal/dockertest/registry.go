@@ -132,6 +132,16 @@ func (r *R) Digest(ref string) string {
 	return r.tags[ref].digest
 }
 
+// ID returns the digest of the configuration of name:tag, or "". It is the id of the image on a daemon, but on one that
+// stores images in containerd: there that is Digest.
+func (r *R) ID(ref string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var m struct{ Config struct{ Digest string } }
+	_ = json.Unmarshal(r.tags[ref].data, &m) // empty: there is none
+	return m.Config.Digest
+}
+
 func digest(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
 var (

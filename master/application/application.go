@@ -96,7 +96,8 @@ func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error
 }
 
 // Change carries a plan out. It returns at the first service that cannot start; if all is true, it starts the others
-// too, and returns all errors.
+// too, and returns all errors. An engine that is not available is waited for until ctx ends, so that the order holds; if
+// all is true it is left to the supervisor, which starts the services as soon as the engine is back.
 func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bool) error {
 	names := make([]string, 0, len(p.Stop))
 	for _, c := range p.Stop {
@@ -110,9 +111,19 @@ func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bo
 		if err := errors.Join(errs...); err != nil && !all {
 			return err
 		}
-		if err := a.opts.Services.Start(ctx, serviceOf(to, c.Service)); err != nil {
+		err := a.opts.Services.Start(ctx, serviceOf(to, c.Service))
+		if errors.Is(err, engine.ErrUnavailable) {
+			a.opts.Log.WithError(err).Warnf("service starts when the engine is back")
+			if err = nil; !all {
+				err = a.opts.Services.AwaitHealthy(ctx, 0, c.Service.Name)
+			}
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("start service %s: %w", c.Service.Name, err))
 		}
+	}
+	if all { // otherwise it may be changed back, and Set comes when it stays
+		a.opts.Services.Settled()
 	}
 	return errors.Join(errs...)
 }
@@ -149,6 +160,7 @@ func (a *Application) Current() (*app.Config, []byte) {
 func (a *Application) Set(c *app.Config, data []byte) {
 	a.set(c, data)
 	a.remember(data)
+	a.opts.Services.Settled()
 }
 
 func (a *Application) set(c *app.Config, data []byte) {

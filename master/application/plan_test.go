@@ -66,12 +66,20 @@ networks: {net: {}}
 			map[string]string{"a": "volume v changed", "b": "user changed", "c": "stop changed"}},
 		"what is the default anyway": {`
 services:
-  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}], stop: {signal: 15}}
-  - {name: b, image: i, networks: [net], stop: {signal: term, grace: 0}}
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}], stop: {grace: 0}}
+  - {name: b, image: i, networks: [net], stop: {}}
   - {name: c, image: i, user: '', stop: {}}
 volumes: [{name: v, path: x/1, owner: ''}]
 networks: {net: {}}
 `, nil, set("a", "b", "c"), nil},
+		"a signal where the image's held": {`
+services:
+  - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}], stop: {signal: term}}
+  - {name: b, image: i, networks: [net]}
+  - {name: c, image: i}
+volumes: [{name: v, path: x/1}]
+networks: {net: {}}
+`, map[string]string{"a": "stop changed"}, set("b", "c"), map[string]string{"a": "stop changed"}},
 		"replaced": {`
 services:
   - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}

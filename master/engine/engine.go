@@ -10,12 +10,14 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/protocol/app"
@@ -56,6 +58,13 @@ type Engine interface {
 	Close() error
 }
 
+// Holder is what an engine implements beside Engine when it holds something for the next life of an instance: native
+// holds the ports at which it listens.
+type Holder interface {
+	// Drop lets go what is held for instances that are not wanted. What runs is not disturbed.
+	Drop(wanted func(service, instance string) bool)
+}
+
 // Service is a service with the volumes and networks that it refers to.
 type Service struct {
 	app.Service
@@ -70,9 +79,14 @@ type Service struct {
 // definition must not stand in its JSON when it is empty (omitempty, omitzero): otherwise that version takes every
 // service for a changed one, and starts it anew.
 func (s Service) Digest() string {
+	given := s.Stop.Signal
+	s.Stop.Signal = cmp.Or(given, app.Signal(syscall.SIGTERM)) // as earlier versions had it where none was given
 	data, err := json.Marshal(s)
 	if err != nil {
 		panic(fmt.Sprintf("encode validated service: %s", err))
+	}
+	if given == app.Signal(syscall.SIGTERM) { // a signal of the image does not hold then
+		data = append(data, given.String()...)
 	}
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])

@@ -35,7 +35,7 @@ func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, fo
 		case !ok || r.Digest != digests[r.Service] || r.Token == "":
 			ok = false
 		case r.Dynamic:
-			ok = !r.Stopping && (r.Status != masterapi.StatusStarting || r.Restarts > 0)
+			ok = !r.Stopping && (r.Status != masterapi.StatusStarting || r.Began != nil)
 		default:
 			ok = isReplica(s, r.Instance)
 		}
@@ -93,6 +93,7 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 		close(m.known)
 	}
 	m.mu.Unlock()
+	m.drop(specs)
 	keep := enginesOf(adopt)
 	err = m.opts.Engine.Reap(ctx, append(enginesOf(end), keep...), keep)
 	return errors.Join(err, m.opts.Records.Reset(append(adopt, foreign...)))
@@ -183,13 +184,13 @@ func (i *instance) takeOver() decision {
 // hasEnded tells whether the earlier master has decided what becomes of an instance that ended, or could not start.
 func hasEnded(left Record) bool {
 	settled := []string{masterapi.StatusRestarting, masterapi.StatusFailed, masterapi.StatusExited}
-	return slices.Contains(settled, left.Status)
+	return slices.Contains(settled, left.Status) || left.Next != nil
 }
 
 // knows tells whether what the record says of an instance that is gone holds: since the machine was started anew, it
 // does not. Nobody has been told of a dynamic instance whose first start failed.
 func (i *instance) knows(left Record) bool {
-	return i.ofThisBoot(left) && (!i.dynamic || left.Restarts > 0)
+	return i.ofThisBoot(left) && (!i.dynamic || left.Began != nil)
 }
 
 func (i *instance) ofThisBoot(left Record) bool { return left.Boot != "" && left.Boot == i.parts.boot }

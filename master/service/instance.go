@@ -24,6 +24,9 @@ import (
 //	    ▼                                         │
 //	 running ──ends──► restarting, exited, failed ┘─ decide: no more ─► stays visible until it is stopped
 //
+// What the engine or its daemon is to blame for (engine.ErrUnavailable, engine.Exit.Interrupted) leads to starting again
+// whatever the policy: no restart is counted.
+//
 // stop at any point ends it; leave at any point ends the supervision alone. Each step is in the records before it has
 // an effect that another master could miss, so that this one may be killed at any point:
 //
@@ -163,7 +166,7 @@ func (i *instance) await(running engine.Instance) decision {
 func (i *instance) settle(exit engine.Exit, started bool) decision {
 	failures := i.record().Failures
 	d := decide(i.parts.restart, exit, started, failures, rand.Float64())
-	if i.dynamic && !started && failures == 0 { // the caller gets the error, and tries again with another port
+	if i.dynamic && !started && !isClosed(i.first) { // the caller gets the error, and tries again with another port
 		d = decision{status: masterapi.StatusFailed, reason: exit.Err.Error()}
 	}
 	i.note(d)

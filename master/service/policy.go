@@ -1,6 +1,7 @@
 package service
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -25,6 +26,13 @@ type decision struct {
 func decide(p app.Restart, exit engine.Exit, started bool, failures int, random float64) decision {
 	if exit.Ran >= healthy(p.Backoff) {
 		failures = 0
+	}
+	if exit.Interrupted || errors.Is(exit.Err, engine.ErrUnavailable) { // no fault of the service: it counts for nothing
+		d := decision{restart: true, after: uncounted, failures: failures, status: masterapi.StatusStarting}
+		if exit.Err != nil {
+			d.reason = exit.Err.Error()
+		}
+		return d
 	}
 	d := decision{status: masterapi.StatusExited}
 	if exit.Err != nil {
@@ -51,6 +59,9 @@ func decide(p app.Restart, exit engine.Exit, started bool, failures int, random 
 	d.after, d.failures = delays.Delay(failures, random), failures+1
 	return d
 }
+
+// uncounted is the time before a start for which no policy is asked. An engine that is away makes the start wait itself.
+const uncounted = time.Second
 
 // healthy is how long an instance has to run until its earlier failures no longer count: as long as its longest
 // backoff, at least a minute and at most ten.

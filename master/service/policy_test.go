@@ -2,6 +2,7 @@ package service
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -51,6 +52,13 @@ func TestDecide(t *testing.T) {
 		"no after success":         {p("no", 0), engine.Exit{}, true, 0, decision{status: masterapi.StatusExited}},
 		"no after failure": {p("no", 0), engine.Exit{Err: boom}, true, 0,
 			decision{status: masterapi.StatusFailed, reason: "boom"}},
+		"interrupted by the engine": {p("no", 3), engine.Exit{Err: boom, Interrupted: true}, true, 3,
+			decision{restart: true, after: uncounted, failures: 3, status: masterapi.StatusStarting, reason: "boom"}},
+		"interrupted with success": {p("on-failure", 0), engine.Exit{Interrupted: true}, true, 0,
+			decision{restart: true, after: uncounted, status: masterapi.StatusStarting}},
+		"the engine is away": {p("no", 3), engine.Exit{Err: fmt.Errorf("start: %w", engine.ErrUnavailable)}, false, 3,
+			decision{restart: true, after: uncounted, failures: 3, status: masterapi.StatusStarting,
+				reason: "start: " + engine.ErrUnavailable.Error()}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.Equal(t, c.want, decide(c.policy, c.exit, c.started, c.failures, middle))

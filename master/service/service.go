@@ -179,6 +179,7 @@ func (s *service) stop(ctx context.Context, name string) error {
 	}
 	defer release()
 	s.clear(ctx, sl)
+	s.m.dropOne(s.spec.Name, name)
 	return nil
 }
 

@@ -92,6 +92,9 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if a.conf, err = app.Parse(name, a.data); err != nil {
 		return refuse(err)
 	}
+	if broken := u.opts.Rules(a.conf); len(broken) > 0 {
+		return refuse(fmt.Errorf("%s: %s", name, strings.Join(broken, "; ")))
+	}
 	if !u.app.HasImages() {
 		return nil
 	}

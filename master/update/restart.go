@@ -19,6 +19,9 @@ func (u *Updater) start(ctx context.Context) error {
 	}
 	c, data, err := u.toStart(ctx.Err() != nil)
 	u.app.Note(err)
+	for _, w := range u.opts.Rules(c) { // a version before has accepted it
+		u.log.Warnf("application: %s", w)
+	}
 	if u.app.HasImages() {
 		u.app.UseImages(u.images(data), false)
 	}

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/backoff"
 )
 
 // replace replaces the application by a, or leaves the old one running.
@@ -63,8 +65,34 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 	return false, nil
 }
 
-// prepare does what takes long, and stops nothing: images are looked up, and what the new services need is checked.
+// prepare does what takes long, while the old application runs: images are resolved, and what the new services need is
+// checked. An engine that is not available is waited for, until Options.Deadline is over.
 func (u *Updater) prepare(
+	ctx context.Context, a accepted, before engine.Images,
+) (p application.Plan, to engine.Images, err error) {
+	until := time.Now().Add(u.times.Load().deadline)
+	for n := 0; ; n++ {
+		p, to, err = u.plan(ctx, a, before)
+		delay := again.Delay(n, 0)
+		if !errors.Is(err, engine.ErrUnavailable) {
+			return p, to, err
+		}
+		if time.Now().Add(delay).After(until) {
+			return p, to, fmt.Errorf("%w: %w", errDeadline, err)
+		}
+		select {
+		case <-ctx.Done():
+			return p, to, errors.Join(ctx.Err(), err)
+		case <-time.After(delay):
+		}
+	}
+}
+
+// again is how long to wait before an engine that is not available is asked again.
+var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
+
+// plan returns what to do for a, and what the names of its images mean.
+func (u *Updater) plan(
 	ctx context.Context, a accepted, before engine.Images,
 ) (p application.Plan, to engine.Images, err error) {
 	images, err := u.app.Resolve(ctx, a.conf)

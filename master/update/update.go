@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
@@ -33,6 +34,9 @@ type Options struct {
 
 	// Ended is called when an update of the application has ended, from the goroutine of Run; nil: nothing
 	Ended func()
+	// Rules names what is wrong with an application beyond what app.Validate refuses: a new one is refused for it, one
+	// that is on disk at the start is run all the same, with a warning. nil: there are no such rules
+	Rules func(*app.Config) []string
 
 	Keeper   Keeper // that this master has; nil: updates of type MST are refused
 	Rejected string // why the candidate that was tried before this master was rejected
@@ -56,10 +60,13 @@ type Updater struct {
 // times are those of the options that may change: an update takes them when its services are changed.
 type times struct{ healthy, deadline time.Duration }
 
-// New returns an updater of app. It opens nothing.
-func New(app *application.Application, opts Options) *Updater {
+// New returns an updater of a. It opens nothing.
+func New(a *application.Application, opts Options) *Updater {
+	if opts.Rules == nil {
+		opts.Rules = func(*app.Config) []string { return nil }
+	}
 	u := &Updater{
-		disk: newDisk(opts), opts: opts, app: app, free: make(chan struct{}, 1), accepted: make(chan accepted, 1),
+		disk: newDisk(opts), opts: opts, app: a, free: make(chan struct{}, 1), accepted: make(chan accepted, 1),
 	}
 	u.SetTimes(opts.Healthy, opts.Deadline)
 	return u

@@ -46,7 +46,7 @@ type Service struct {
 	NetworkMode string `yaml:"network_mode,omitempty" json:"network_mode,omitempty" validate:"oneof=bridge|host|none"`
 	// docker mode
 	Networks Aliases `yaml:"networks,omitempty" json:"networks,omitempty"`
-	// [ip:]host:container[/protocol]; native mode: a port below 1024 gives the right to listen below 1024
+	// [ip:]host:container[/protocol], see ParsePorts; native mode: a port below 1024 gives the right to listen below 1024
 	Ports []string `yaml:"ports,omitempty" json:"ports,omitempty"`
 	// host[:container[:rwm]]; native mode: the service may use the device of the host, under its own path
 	Devices []string `yaml:"devices,omitempty" json:"devices,omitempty"`
@@ -66,6 +66,8 @@ type Service struct {
 	Runtime string `yaml:"runtime,omitempty" json:"runtime,omitempty"`
 	// what its token allows; nil: see Rights
 	API []string `yaml:"api,omitempty" json:"api,omitzero" validate:"oneof=inspect|update|ports|start|stop|report"`
+	// docker mode
+	Container `yaml:",inline"`
 }
 
 // Mount shows a volume to a service.

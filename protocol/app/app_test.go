@@ -185,20 +185,30 @@ func TestOrderFollowsDependencies(t *testing.T) {
 	require.Equal(t, []string{"c", "a", "b", "d"}, names(got))
 }
 
+// Ports with and without ranges, and what is none.
 func TestPorts(t *testing.T) {
-	for text, want := range map[string]app.Port{
-		"80":                    {Container: 80, Protocol: "tcp"},
-		"8080:80":               {Host: 8080, Container: 80, Protocol: "tcp"},
-		"0.0.0.0:1884:1884/UDP": {IP: "0.0.0.0", Host: 1884, Container: 1884, Protocol: "udp"},
-		"[::1]:1:2":             {IP: "::1", Host: 1, Container: 2, Protocol: "tcp"},
-		"127.0.0.1::2":          {IP: "127.0.0.1", Container: 2, Protocol: "tcp"},
+	for text, want := range map[string][]app.Port{
+		"80":                    {{Container: 80, Protocol: "tcp"}},
+		"8080:80":               {{Host: 8080, Container: 80, Protocol: "tcp"}},
+		"0.0.0.0:1884:1884/UDP": {{IP: "0.0.0.0", Host: 1884, Container: 1884, Protocol: "udp"}},
+		"[::1]:1:2":             {{IP: "::1", Host: 1, Container: 2, Protocol: "tcp"}},
+		"127.0.0.1::2":          {{IP: "127.0.0.1", Container: 2, Protocol: "tcp"}},
+		"8000-8001:9000-9001/udp": {
+			{Host: 8000, Container: 9000, Protocol: "udp"}, {Host: 8001, Container: 9001, Protocol: "udp"},
+		},
+		"8000-8010:80":        {{Host: 8000, HostEnd: 8010, Container: 80, Protocol: "tcp"}},
+		"7-7:8-8":             {{Host: 7, Container: 8, Protocol: "tcp"}},
+		"5-6/sctp":            {{Container: 5, Protocol: "sctp"}, {Container: 6, Protocol: "sctp"}},
+		"127.0.0.1:1-2:3-4":   {{IP: "127.0.0.1", Host: 1, Container: 3, Protocol: "tcp"}, {IP: "127.0.0.1", Host: 2, Container: 4, Protocol: "tcp"}},
+		"65534-65535:1-2/tcp": {{Host: 65534, Container: 1, Protocol: "tcp"}, {Host: 65535, Container: 2, Protocol: "tcp"}},
 	} {
-		got, err := app.ParsePort(text)
+		got, err := app.ParsePorts(text)
 		require.NoError(t, err, text)
 		require.Equal(t, want, got)
 	}
-	for _, text := range []string{"", ":", ":80", "80:", "0:1", "70000:1", "1:2:3", "a:1:1", "1:1/", "1-2:3-4"} {
-		_, err := app.ParsePort(text)
+	for _, text := range []string{"", ":", ":80", "80:", "0:1", "70000:1", "1:2:3", "a:1:1", "1:1/", "1-3:3-4", "2-1:3",
+		"1-:2", "-1:2", "1:2-3", "1-2-3", "65535-65536:1-2"} {
+		_, err := app.ParsePorts(text)
 		require.Error(t, err, text)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"gopkg.in/yaml.v2"
 
@@ -48,6 +49,32 @@ type composeService struct {
 	User          string             `yaml:"user" json:"user"`
 	Stop          Stop               `yaml:"stop" json:"stop"`
 	API           []string           `yaml:"api" json:"api" validate:"oneof=inspect|update|ports|start|stop|report"`
+	Container     `yaml:",inline"`
+
+	// compose's own names for stop.signal, stop.grace and log
+	StopSignal *Signal        `yaml:"stop_signal" json:"stop_signal"`
+	StopGrace  *time.Duration `yaml:"stop_grace_period" json:"stop_grace_period" validate:"min=0s"`
+	Logging    *Log           `yaml:"logging" json:"logging"`
+}
+
+// adopt puts compose's names in the place of ours. A key that stands in both is an error, as far as it can be told.
+func (in composeService) adopt(s *Service) error {
+	if in.StopSignal != nil {
+		s.Stop.Signal = *in.StopSignal
+	}
+	if in.StopGrace != nil {
+		if s.Stop.Grace > 0 {
+			return errors.New("stop_grace_period: stop.grace says it too; keep one of them")
+		}
+		s.Stop.Grace = *in.StopGrace
+	}
+	if in.Logging != nil {
+		if s.Log != nil {
+			return errors.New("logging: log says it too; keep one of them")
+		}
+		s.Log = in.Logging
+	}
+	return nil
 }
 
 type composeManaged struct {
@@ -207,7 +234,10 @@ func (c *compose) convert() (*Config, error) {
 			NetworkMode: in.NetworkMode, Networks: in.Networks, Ports: in.Ports, Devices: in.Devices,
 			Entrypoint: in.Entrypoint, Args: in.Command, Env: in.Environment,
 			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime, API: in.API,
-			User: in.User, Stop: in.Stop,
+			User: in.User, Stop: in.Stop, Container: in.Container,
+		}
+		if err := in.adopt(&s); err != nil {
+			return nil, fmt.Errorf("services.%s.%w", key, err)
 		}
 		for i, d := range in.DependsOn {
 			if names[d] == "" {

@@ -9,20 +9,21 @@ import (
 
 // Port is one published port.
 type Port struct {
-	IP        string // of the host; empty: all
-	Host      int    // 0: the engine chooses
+	IP      string // of the host; empty: all
+	Host    int    // 0: the engine chooses
+	HostEnd int    // above Host: the engine chooses from Host to HostEnd
+	// of the container
 	Container int
 	Protocol  string // tcp, udp or sctp
 }
 
-// ParsePort reads [[ip:]host:]container[/protocol], the short syntax of docker.
-func ParsePort(text string) (Port, error) {
-	bad := func(why string) (Port, error) {
-		return Port{}, fmt.Errorf(
-			"port %q: %s; write [ip:]host:container[/protocol], for example 0.0.0.0:1883:1883/tcp",
-			text,
-			why,
-		)
+// ParsePorts reads [[ip:]host:]container[/protocol], the short syntax of docker. Both ports may be ranges, first-last,
+// of the same length; a range of the host for one port of the container is what the engine chooses from.
+func ParsePorts(text string) ([]Port, error) {
+	bad := func(why string) ([]Port, error) {
+		const form = "port %q: %s; write [ip:]host:container[/protocol], " +
+			"for example 0.0.0.0:1883:1883/tcp or 8000-8010:8000-8010"
+		return nil, fmt.Errorf(form, text, why)
 	}
 	rest, protocol, ok := strings.Cut(text, "/")
 	if !ok {
@@ -34,7 +35,6 @@ func ParsePort(text string) (Port, error) {
 	default:
 		return bad("protocol is not tcp, udp or sctp")
 	}
-	var err error
 	host := ""
 	if i := strings.LastIndexByte(rest, ':'); i >= 0 {
 		host, rest = rest[:i], rest[i+1:]
@@ -42,24 +42,50 @@ func ParsePort(text string) (Port, error) {
 			return bad("host port is missing")
 		}
 	}
-	if p.Container, err = portNumber(rest); err != nil {
+	first, last, err := portRange(rest)
+	if err != nil {
 		return bad(err.Error())
 	}
-	if i := strings.LastIndexByte(host, ':'); i >= 0 {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 { // ip::container is docker's way to say any port
 		p.IP, host = strings.Trim(host[:i], "[]"), host[i+1:]
 		if net.ParseIP(p.IP) == nil {
 			return bad("address of the host is not an IP address")
 		}
-		if host == "" { // ip::container is docker's way to say any port
-			return p, nil
-		}
 	}
 	if host != "" {
-		if p.Host, err = portNumber(host); err != nil {
+		if p.Host, p.HostEnd, err = portRange(host); err != nil {
 			return bad(err.Error())
 		}
 	}
-	return p, nil
+	many := last - first
+	switch {
+	case p.Host > 0 && many > 0 && p.HostEnd-p.Host != many:
+		return bad("the ranges differ in length")
+	case many > 0 || p.HostEnd == p.Host:
+		p.HostEnd = 0
+	}
+	var out []Port
+	for n := 0; n <= many; n++ {
+		one := p
+		one.Container = first + n
+		if p.Host > 0 {
+			one.Host = p.Host + n
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+// portRange reads a port, or first-last.
+func portRange(text string) (first, last int, err error) {
+	a, b, ranged := strings.Cut(text, "-")
+	if first, err = portNumber(a); err != nil || !ranged {
+		return first, first, err
+	}
+	if last, err = portNumber(b); err == nil && last < first {
+		err = fmt.Errorf("%s begins after its end", text)
+	}
+	return first, last, err
 }
 
 func portNumber(text string) (int, error) {

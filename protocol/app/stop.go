@@ -11,13 +11,15 @@ import (
 
 // Stop says how an instance is asked to end.
 type Stop struct {
-	Signal Signal `yaml:"signal,omitempty" json:"signal,omitempty" default:"SIGTERM"`
+	// 0: that of the image (STOPSIGNAL), else SIGTERM
+	Signal Signal `yaml:"signal,omitempty" json:"signal,omitempty"`
 	// time until it is killed; 0: the key grace of conf.yml
 	Grace time.Duration `yaml:"grace,omitempty" json:"grace,omitempty" validate:"min=0s"`
 }
 
 // Signal is a signal that asks a program to end. In a file it is a name, with or without SIG, or a number; its text is
-// always the name where there is one. Its zero value is SIGTERM.
+// always the name where there is one. Its zero value is none; who sends a
+// signal all the same sends SIGTERM.
 type Signal int
 
 // Real-time signals have no names in package syscall. RTMIN is that of the C libraries, which keep the first two.
@@ -28,7 +30,7 @@ const (
 	rtMaxName = "SIGRTMAX"
 )
 
-// Signal is what the system calls it.
+// Signal is what the system calls it, SIGTERM for none.
 func (s Signal) Signal() syscall.Signal {
 	if s == 0 {
 		return syscall.SIGTERM

@@ -138,8 +138,14 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 		}
 		targets[target] = true
 	}
+	if err := s.checkTmpfs(targets); err != nil {
+		return err
+	}
+	if err := s.Container.check(); err != nil {
+		return err
+	}
 	for i, p := range s.Ports {
-		if _, err := ParsePort(p); err != nil {
+		if _, err := ParsePorts(p); err != nil {
 			return fmt.Errorf("ports[%d]: %w", i, err)
 		}
 	}

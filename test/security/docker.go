@@ -20,6 +20,7 @@ import (
 type container struct {
 	User       string
 	Privileged bool
+	ReadOnly   bool // its root
 	Networks   []string
 	Ports      []string // of the host, as the documents have them
 	Binds      []mount
@@ -51,7 +52,8 @@ func (f *facts) inspectContainer(id string) error {
 		return fmt.Errorf("read what docker says of %s: %w", id, err)
 	}
 	c := all[0]
-	f.Container = &container{User: c.Config.User, Privileged: c.HostConfig.Privileged}
+	f.Container = &container{User: c.Config.User, Privileged: c.HostConfig.Privileged,
+		ReadOnly: c.HostConfig.ReadonlyRootfs}
 	for _, m := range c.Mounts {
 		f.Container.Binds = append(f.Container.Binds, mount{Path: m.Destination, ReadOnly: !m.RW})
 	}

@@ -63,7 +63,7 @@ func dockerTables(all []facts) string {
 			continue
 		}
 		who = append(who, []string{f.label(), f.user(), f.capabilities(), yes(f.NoNewPrivs), yes(f.Seccomp),
-			yes(f.Container.Privileged), list(f.Namespaces), list(f.Limits), list(f.Container.Options)})
+			yes(f.Container.Privileged), yes(f.Container.ReadOnly), list(f.Namespaces), list(f.Limits), list(f.Container.Options)})
 		var writes, reads []string
 		for _, m := range f.Container.Binds {
 			if m.ReadOnly {
@@ -77,7 +77,7 @@ func dockerTables(all []facts) string {
 			list(f.Rights)})
 	}
 	return "Who it is:\n\n" +
-		table([]string{"Service", "User", "Capabilities", "no_new_privs", "seccomp", "Privileged",
+		table([]string{"Service", "User", "Capabilities", "no_new_privs", "seccomp", "Privileged", "Read-only root",
 			"Namespaces of its own", "Limits", "Options"}, who) +
 		"\nWhat it sees of the host's files, by its paths:\n\n" +
 		table([]string{"Service", "Writes", "Reads only"}, files) +

@@ -63,7 +63,16 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	e.knows(id, spec.Name)
 	e.adopted(ctx, s.service, c.Image)
 	e.forgetKept(r) // it has an instance now
-	return s.watch(c, spec.Name, p, from), nil
+	i := s.watch(c, spec.Name, p, from)
+	if !c.State.Running { // so that Done says at once what was known before
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+			i.giveUp()
+			return nil, ctx.Err()
+		}
+	}
+	return i, nil
 }
 
 const (

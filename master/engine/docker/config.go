@@ -34,9 +34,6 @@ const (
 // socketPath is where a container finds the socket of the API.
 const socketPath = "/var/run/baetyl.sock"
 
-// Limits of docker's own copy of the output, which `docker logs` shows: two files of 5 MB for each container.
-var dockerLog = container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "5m", "max-file": "2"}}
-
 // kernel says which limits the kernel of the host supports.
 type kernel struct{ CPUs, CPUSet, Memory, Swap, Pids bool }
 
@@ -58,6 +55,8 @@ type request struct {
 	Master  string
 	Run     string
 	Kernel  kernel
+	// docker.hardened of conf.yml
+	Hardened bool
 }
 
 // plan is a container to create. Endpoints beyond the first are connected after that: daemons before 25 take one.
@@ -92,17 +91,24 @@ func configure(r request) (plan, error) {
 			},
 			User: s.User,
 			// The engine sends the signal itself; this is for `docker stop`, and for left-overs.
-			StopSignal: s.Stop.Signal.String(),
+			StopSignal: stopSignal(s.Stop.Signal),
 		},
 		Host: &container.HostConfig{
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
-			LogConfig:     dockerLog,
+			LogConfig:     logConfig(s.Log),
 			Runtime:       s.Runtime,
 			Mounts:        binds(r.Mounts, socketFor(r), r.Master),
 		},
 	}
 	if r.Socket == "" && s.NetworkMode != "none" {
 		p.Host.ExtraHosts = []string{hostName + ":host-gateway"}
+	}
+	for _, text := range s.ExtraHosts {
+		name, address, err := app.ParseHost(text)
+		if err != nil {
+			return plan{}, err
+		}
+		p.Host.ExtraHosts = append(p.Host.ExtraHosts, name+":"+address)
 	}
 	var err error
 	if p.Config.ExposedPorts, p.Host.PortBindings, err = ports(s.Ports); err != nil {
@@ -111,13 +117,23 @@ func configure(r request) (plan, error) {
 	if p.Host.Devices, err = devices(s.Devices); err != nil {
 		return plan{}, err
 	}
-	p.Warnings = limit(&p.Host.Resources, s.Resources, r.Kernel)
+	p.Warnings = append(confine(p.Host, s.Service, r), limit(&p.Host.Resources, s.Resources, r.Kernel)...)
+	p.Config.Healthcheck = health(s.Healthcheck)
+	p.Host.DNS = s.DNS
 	p.Endpoints = endpoints(s)
 	p.Host.NetworkMode = container.NetworkMode(s.NetworkMode)
 	if len(p.Endpoints) > 0 {
 		p.Host.NetworkMode = container.NetworkMode(p.Endpoints[0].Network)
 	}
 	return p, nil
+}
+
+// stopSignal is empty when the image says which signal it is.
+func stopSignal(s app.Signal) string {
+	if s == 0 {
+		return ""
+	}
+	return s.String()
 }
 
 // socketFor returns the API's socket for instances that may use it. An instance that another service has started has no
@@ -162,19 +178,28 @@ func ports(texts []string) (nat.PortSet, nat.PortMap, error) {
 	}
 	exposed, bindings := nat.PortSet{}, nat.PortMap{}
 	for _, text := range texts {
-		p, err := app.ParsePort(text)
+		all, err := app.ParsePorts(text)
 		if err != nil {
 			return nil, nil, err
 		}
-		port := nat.Port(strconv.Itoa(p.Container) + "/" + p.Protocol)
-		host := "" // docker chooses
-		if p.Host != 0 {
-			host = strconv.Itoa(p.Host)
+		for _, p := range all {
+			port := nat.Port(strconv.Itoa(p.Container) + "/" + p.Protocol)
+			exposed[port] = struct{}{}
+			bindings[port] = append(bindings[port], nat.PortBinding{HostIP: p.IP, HostPort: hostPort(p)})
 		}
-		exposed[port] = struct{}{}
-		bindings[port] = append(bindings[port], nat.PortBinding{HostIP: p.IP, HostPort: host})
 	}
 	return exposed, bindings, nil
+}
+
+// hostPort is a port of the host for docker, which chooses when there is none, and from a range.
+func hostPort(p app.Port) string {
+	switch {
+	case p.Host == 0:
+		return ""
+	case p.HostEnd > 0:
+		return fmt.Sprintf("%d-%d", p.Host, p.HostEnd)
+	}
+	return strconv.Itoa(p.Host)
 }
 
 func devices(texts []string) ([]container.DeviceMapping, error) {

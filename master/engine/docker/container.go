@@ -45,11 +45,11 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	}
 	m, err := s.surroundings(ctx)
 	if err != nil {
-		return nil, err
+		return nil, e.judge(ctx, err)
 	}
 	image, err := e.imageID(ctx, s.service)
 	if err != nil {
-		return nil, err
+		return nil, e.judge(ctx, err)
 	}
 	if spec.Handle == "" { // each start has one: what has that of its image was not made here
 		spec.Handle = randomID()
@@ -78,7 +78,7 @@ func (s *sandbox) plan(spec engine.Spec, image string, m []mountPoint) (plan, er
 	}
 	return configure(request{
 		Service: s.service, Spec: spec, Image: image, Mounts: m, Socket: s.engine.opts.Socket, Master: master,
-		Run: s.engine.run, Kernel: s.kernel,
+		Run: s.engine.run, Kernel: s.kernel, Hardened: s.engine.hardened.Load(),
 	})
 }
 
@@ -122,7 +122,7 @@ func (s *sandbox) launch(ctx context.Context, spec engine.Spec, p plan) (engine.
 		}
 	}
 	if o.err != nil {
-		return nil, o.err
+		return nil, e.judge(ctx, o.err)
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, errors.Join(err, e.fail(ctx, o.c.ID, s.service.Name, spec.Name))
@@ -179,7 +179,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 		}
 	}
 	for until, n := time.Now().Add(removeTimeout), 0; ; n++ {
-		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, nil, name)
+		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, name)
 		if err == nil {
 			e.knows(c.ID, name)
 			for _, w := range c.Warnings {

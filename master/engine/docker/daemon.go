@@ -7,6 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/baetyl/baetyl/master/engine"
 )
 
 const (
@@ -17,48 +21,57 @@ const (
 	daemonInterval = time.Second      // between pings while the daemon does not answer
 )
 
-// ping asks whether the daemon answers, and logs when that has changed.
+// ping asks whether the daemon answers, and logs when that has changed. The error wraps engine.ErrUnavailable when there
+// was no answer; another one is what the daemon says to everybody, as one that refuses this user.
 func (e *Engine) ping(ctx context.Context) error {
 	asked, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	_, err := e.api.Ping(asked)
+	err := e.api.Ping(asked)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
+	if errors.Is(err, context.DeadlineExceeded) || errdefs.IsInternal(err) {
+		err = fmt.Errorf("%w: %w", engine.ErrUnavailable, err)
+	}
+	away := errors.Is(err, engine.ErrUnavailable)
 	e.mu.Lock()
-	changed := e.away != (err != nil)
-	if e.away = err != nil; !e.away {
+	changed := e.away != away
+	if e.away = away; !away {
 		clear(e.told)
 	}
 	e.mu.Unlock()
-	if err != nil {
+	switch {
+	case away:
 		err = fmt.Errorf("docker daemon does not answer: %w", err)
+	case err != nil:
+		err = fmt.Errorf("docker daemon refuses a ping: %w", err)
 	}
 	switch {
-	case changed && err != nil:
+	case changed && away:
 		e.opts.Log.WithError(err).Errorf("services start when the docker daemon answers")
 	case changed:
-		e.opts.Log.WithField("api", e.api.ClientVersion()).Infof("docker daemon answers")
+		e.opts.Log.WithField("api", e.api.Version()).Infof("docker daemon answers")
 	}
 	return err
 }
 
 // await returns when the daemon answers. If it does not, the first call for a key returns an error, so that inspect
-// shows it; later calls wait for the daemon, so that a service starts as soon as it is back, whatever the backoff.
+// shows it; later calls wait for the daemon, so that a service starts as soon as it is back.
 func (e *Engine) await(ctx context.Context, key string) error {
 	err := e.ping(ctx)
+	away := errors.Is(err, engine.ErrUnavailable)
 	e.mu.Lock()
 	told := e.told[key]
-	if err != nil {
+	if away {
 		e.told[key] = true
 	}
 	e.mu.Unlock()
-	if err == nil || !told {
+	if !away || !told {
 		return err
 	}
 	tick := time.NewTicker(daemonInterval)
 	defer tick.Stop()
-	for err != nil {
+	for errors.Is(err, engine.ErrUnavailable) {
 		select {
 		case <-ctx.Done():
 			return errors.Join(ctx.Err(), err)
@@ -66,5 +79,21 @@ func (e *Engine) await(ctx context.Context, key string) error {
 			err = e.ping(ctx)
 		}
 	}
-	return nil
+	return err
+}
+
+// judge says whose fault an error of a start is. Without an answer of the daemon it is nobody's: then it wraps
+// engine.ErrUnavailable. What the daemon says of the request itself is the service's, at once. For all else, as a
+// deadline of this engine, the daemon is asked whether it is there.
+func (e *Engine) judge(ctx context.Context, err error) error {
+	switch {
+	case err == nil || ctx.Err() != nil || errors.Is(err, engine.ErrUnavailable):
+		return err
+	case errdefs.IsInvalidArgument(err) || errdefs.IsNotFound(err) || errdefs.IsConflict(err):
+		return err
+	}
+	if away := e.ping(ctx); errors.Is(away, engine.ErrUnavailable) {
+		return fmt.Errorf("%w: %w", away, err)
+	}
+	return err
 }

@@ -26,7 +26,6 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/system"
-	"github.com/docker/docker/client"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
@@ -54,9 +53,10 @@ type Options struct {
 // Engine implements engine.Engine.
 type Engine struct {
 	opts     Options
-	api      *client.Client
+	api      *transport
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
+	hardened atomic.Bool // docker.hardened
 
 	mu     sync.Mutex      // guards what follows
 	master string          // id of the master; empty until it is known
@@ -81,9 +81,9 @@ var _ engine.Engine = (*Engine)(nil)
 
 // New returns the engine. It does not connect: the daemon may start later.
 func New(opts Options) (*Engine, error) {
-	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	api, err := newTransport()
 	if err != nil {
-		return nil, fmt.Errorf("docker client: %w", err)
+		return nil, err
 	}
 	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
 		gone:    newRemovals(),
@@ -160,6 +160,14 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 	if err := e.await(ctx, s.Name); err != nil {
 		return nil, err
 	}
+	box, err := e.open(ctx, s)
+	if err != nil {
+		return nil, e.judge(ctx, err)
+	}
+	return box, nil
+}
+
+func (e *Engine) open(ctx context.Context, s engine.Service) (*sandbox, error) {
 	if err := e.reapOnce(ctx); err != nil {
 		return nil, err
 	}

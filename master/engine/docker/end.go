@@ -3,6 +3,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,10 +25,17 @@ func (i *instance) wait() {
 		defer close(read)
 		i.read(reading)
 	}()
-	state, err := i.awaitEnd()
-	i.exit = exitOf(state, err, i.began, time.Now())
-	if state != nil && state.OOMKilled {
+	e := i.awaitEnd()
+	i.exit = exitOf(e.state, e.err, i.began, time.Now())
+	if e.interrupted {
+		i.exit.Interrupted, i.exit.Err = true, fmt.Errorf("the docker daemon ended, and the container with it: %w",
+			cmp.Or(i.exit.Err, errNoFailure))
+	}
+	if e.state != nil && e.state.OOMKilled {
 		i.oom = 1
+		if i.exit.Err == nil {
+			i.log.Warnf("container ended with success, but the kernel has killed a process of it: %s", outOfMemory)
+		}
 	}
 	close(i.ended)
 	i.awaitRest(read)
@@ -43,36 +51,39 @@ func (i *instance) wait() {
 
 // Ends that the daemon does not report.
 var (
-	errGone    = errors.New("container was removed by another docker client")
-	errGivenUp = errors.New("docker daemon does not answer; the container may still run")
+	errGone      = errors.New("container was removed by another docker client")
+	errGivenUp   = errors.New("docker daemon does not answer; the container may still run")
+	errNoFailure = errors.New("exit code: 0")
 )
 
-// awaitEnd returns the state of the container when it runs no more. A daemon that does not answer is asked
-// again until it does.
-func (i *instance) awaitEnd() (*container.State, error) {
-	api := i.engine.api
+// end is how a container has ended.
+type end struct {
+	state       *container.State // nil: there is none
+	err         error            // why not
+	interrupted bool             // engine.Exit.Interrupted
+}
+
+// awaitEnd returns when the container runs no more. A daemon that does not answer is asked again until it does.
+func (i *instance) awaitEnd() end {
+	var left time.Time // when the daemon did not answer last
 	for n := 0; ; n++ {
-		answer, failure := api.ContainerWait(i.ctx, i.id, container.WaitConditionNotRunning)
 		asked := time.Now()
-		var err error
-		select {
-		case <-answer:
-		case err = <-failure:
-		}
+		err := i.engine.api.ContainerWait(i.ctx, i.id)
 		if i.ctx.Err() != nil {
-			return nil, errGivenUp
-		}
-		ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
-		c, inspectErr := api.ContainerInspect(ctx, i.id)
-		cancel()
-		switch {
-		case errdefs.IsNotFound(inspectErr):
-			return nil, errGone
-		case inspectErr == nil && !c.State.Running:
-			return c.State, nil
+			return end{err: errGivenUp}
 		}
 		if time.Since(asked) > again.Max { // the daemon had answered in between: this is another outage
 			n = 0
+		}
+		if errors.Is(err, engine.ErrUnavailable) {
+			left = time.Now()
+		}
+		e, inspectErr := i.look(left)
+		if inspectErr == nil && (e.err != nil || !e.state.Running) {
+			return e
+		}
+		if errors.Is(inspectErr, engine.ErrUnavailable) {
+			left = time.Now()
 		}
 		if n == 0 {
 			i.log.WithField(log.KeyReason, fmt.Sprint(errors.Join(err, inspectErr))).
@@ -80,10 +91,38 @@ func (i *instance) awaitEnd() (*container.State, error) {
 		}
 		select {
 		case <-i.ctx.Done():
-			return nil, errGivenUp
+			return end{err: errGivenUp}
 		case <-time.After(again.Delay(n, 0)):
 		}
 	}
+}
+
+// look asks for the state of the container, and when it runs no more, who ended it. An error says nothing about it.
+func (i *instance) look(left time.Time) (end, error) {
+	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
+	defer cancel()
+	c, err := i.engine.api.ContainerInspect(ctx, i.id)
+	e := end{}
+	switch {
+	case errdefs.IsNotFound(err):
+		e.err = errGone
+	case err != nil:
+		return end{}, err
+	case c.State.Running:
+		return end{state: c.State}, nil
+	default:
+		e.state = c.State
+	}
+	l, err := i.engine.lifeOf(ctx, i.id, i.began)
+	if err != nil {
+		if err = i.engine.judge(i.ctx, err); errors.Is(err, engine.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+			return end{}, err
+		}
+		i.log.WithError(err).Warnf("cannot tell whether the docker daemon ended the container; its end counts as its own")
+		return e, nil
+	}
+	e.interrupted = l.interrupted(e.state, left)
+	return e, nil
 }
 
 // killed is the exit code after SIGKILL.

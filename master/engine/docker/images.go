@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"strings"
@@ -57,7 +58,7 @@ func (e *Engine) Resolve(ctx context.Context, name string) (engine.Image, error)
 	}
 	i, err := e.fetch(ctx, strings.TrimSpace(name), e.settings.Load().pull.Policy)
 	if err != nil {
-		return engine.Image{}, err
+		return engine.Image{}, e.judge(ctx, err)
 	}
 	e.images.mu.Lock()
 	defer e.images.mu.Unlock()
@@ -84,8 +85,10 @@ func (e *Engine) imageID(ctx context.Context, s engine.Service) (string, error) 
 		}
 		e.opts.Log.WithField(log.KeyService, s.Name).
 			Warnf("image %s (%s) is gone from the docker daemon", name, short(bare(was.ID)))
-		if i, ok := e.pullAgain(ctx, was, policy); ok {
+		if i, err := e.pullAgain(ctx, was, policy); err == nil {
 			return i.ID, nil
+		} else if !notThere(err) { // the registry is away, or full is the disk: no reason to run another image
+			return "", err
 		}
 	}
 	i, err := e.fetch(ctx, name, policy)
@@ -108,19 +111,26 @@ func (e *Engine) imageID(ctx context.Context, s engine.Service) (string, error) 
 	return i.ID, nil
 }
 
-// pullAgain pulls an image that is gone by its digest. ok is false when it is not to be had as exactly that.
-func (e *Engine) pullAgain(ctx context.Context, was engine.Image, policy string) (i engine.Image, ok bool) {
+// errOther says that an image is not to be had any more as exactly that. notThere tells so of errors.
+var errOther = errors.New("the image that the service had is not to be had any more")
+
+// pullAgain pulls an image that is gone by its digest.
+func (e *Engine) pullAgain(ctx context.Context, was engine.Image, policy string) (engine.Image, error) {
 	if was.Digest == "" || policy == PullNever {
-		return i, false
+		return engine.Image{}, errOther
 	}
 	i, err := e.fetch(ctx, was.Digest, PullMissing)
 	if err == nil && i.ID != was.ID {
-		err = fmt.Errorf("it is %s", i.ID)
+		err = fmt.Errorf("%w: %s is %s", errOther, was.Digest, i.ID)
 	}
-	if err != nil {
-		e.opts.Log.WithError(err).Warnf("image %s cannot be pulled again", was.Digest)
-	}
-	return i, err == nil
+	return i, err
+}
+
+// notThere tells whether a registry says that it has no such image. A daemon gives its words on as text.
+func notThere(err error) bool {
+	said := err.Error()
+	return errors.Is(err, errOther) || errdefs.IsNotFound(err) || strings.Contains(said, "manifest unknown") ||
+		strings.Contains(said, "not found") || strings.Contains(said, "HTTP 404")
 }
 
 // adopts tells whether a container may go on that was made of the image with that id.

@@ -115,6 +115,12 @@ func TestRecordedImage(t *testing.T) {
 	require.Equal(t, good.ID, b.runOnce(t, s), "it is pulled by its digest")
 
 	b.drop(t, good.ID)
+	registry.Fail(func(*http.Request) int { return http.StatusServiceUnavailable })
+	box, err := b.Open(t.Context(), s)
+	require.NoError(t, err)
+	_, err = box.Start(t.Context(), engine.Spec{Name: s.Name})
+	require.ErrorContains(t, err, "pull image "+good.Digest, "no reason to run another image")
+	require.NoError(t, box.Close())
 	registry.forget()
 	require.Equal(t, bad.ID, b.runOnce(t, s))
 	require.Contains(t, b.log.String(), "is not what it was")

@@ -39,7 +39,7 @@ type instance struct {
 	engine   *Engine
 	id       string
 	began    time.Time
-	signals  string // what asks it to end
+	signals  string // what asks it to end: stop.signal, or STOPSIGNAL of the image
 	out      *logfile.Lines
 	file     *logfile.File
 	place    *place

@@ -149,7 +149,7 @@ func (r *pruning) volumes(ctx context.Context, named engine.Named) {
 			continue
 		}
 		i := masterapi.PrunedItem{Kind: masterapi.PrunedVolume, Name: v.Name}
-		r.remove(ctx, i, func(ctx context.Context) error { return r.api.VolumeRemove(ctx, v.Name, false) })
+		r.remove(ctx, i, func(ctx context.Context) error { return r.api.VolumeRemove(ctx, v.Name) })
 	}
 }
 
@@ -254,7 +254,7 @@ func (e *Engine) removeImage(ctx context.Context, i image.Summary) error {
 		refs = []string{i.ID}
 	}
 	for _, ref := range refs {
-		if _, err := e.api.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true}); err != nil {
+		if err := e.api.ImageRemove(ctx, ref, image.RemoveOptions{PruneChildren: true}); err != nil {
 			return err
 		}
 	}

@@ -96,6 +96,16 @@ func (f *Fake) End(instance string, err error) {
 	}
 }
 
+// Interrupt makes a running instance end with the engine's daemon.
+func (f *Fake) Interrupt(instance string) {
+	f.mu.Lock()
+	p := f.running(instance)
+	f.mu.Unlock()
+	if p != nil {
+		p.finish(engine.Exit{Err: errors.New("the daemon ended"), Interrupted: true})
+	}
+}
+
 // running returns the process of an instance that runs. The caller holds mu.
 func (h *shared) running(instance string) *process {
 	for _, p := range h.held {

@@ -121,9 +121,12 @@ func (p *process) runs() bool {
 	}
 }
 
-func (p *process) end(err error) {
+func (p *process) end(err error) { p.finish(engine.Exit{Err: err}) }
+
+func (p *process) finish(exit engine.Exit) {
 	p.once.Do(func() {
-		p.exit = engine.Exit{Err: err, Ran: time.Since(p.began)}
+		exit.Ran = time.Since(p.began)
+		p.exit = exit
 		close(p.done)
 	})
 }

@@ -43,9 +43,14 @@ func (a *account) add(gid int) {
 // configuration, so both sides of ports: count.
 func lowPort(ports []string) bool {
 	for _, text := range ports {
-		p, err := app.ParsePort(text)
-		if err == nil && (p.Host > 0 && p.Host < firstFreePort || p.Container < firstFreePort) {
-			return true
+		all, err := app.ParsePorts(text)
+		if err != nil {
+			continue // app.Validate has refused it
+		}
+		for _, p := range all {
+			if p.Host > 0 && p.Host < firstFreePort || p.Container < firstFreePort {
+				return true
+			}
 		}
 	}
 	return false

@@ -19,13 +19,36 @@ func Advice(o Options, services []app.Service) []string {
 	can := e.abilities()
 	out := e.lacks(can)
 	for _, s := range services {
-		lost := e.limitsLost(s.Resources)
+		lost := append(withoutMeaning(s.Container), e.limitsLost(s.Resources)...)
 		if e.opts.Cgroups != nil { // else no limit holds, and none is in the way
 			lost = append(lost, tooSmall(s.Resources)...)
 		}
 		for _, w := range lost {
 			out = append(out, fmt.Sprintf("service %s: %s", s.Name, w))
 		}
+	}
+	return out
+}
+
+// instead is what native mode has in the place of keys of a container.
+var instead = map[string]string{
+	"init":        "the keeper is the parent of all processes and reaps them",
+	"cap_add":     "a service keeps no capability but that for a port below 1024",
+	"cap_drop":    "a service has none to drop",
+	"privileged":  "user: root is what comes near it",
+	"hardened":    "every service is, unless user: root",
+	"read_only":   "what no volume of the service holds, it cannot write",
+	"tmpfs":       "/tmp, /var/tmp and /dev/shm are a service's own",
+	"extra_hosts": "names are those of the host",
+	"dns":         "the servers are those of the host",
+	"log":         "the output goes to var/log/baetyl/services alone",
+	"healthcheck": "nobody runs it",
+}
+
+// withoutMeaning names the keys that docker mode alone has.
+func withoutMeaning(c app.Container) (out []string) {
+	for _, key := range c.ContainerKeys() {
+		out = append(out, key+" means nothing in native mode: "+instead[key])
 	}
 	return out
 }

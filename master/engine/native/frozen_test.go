@@ -4,17 +4,22 @@ package native_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
 )
 
 // frozen mounts a file system at a folder of h that can be frozen: what writes to it then cannot be killed. It returns
@@ -85,6 +90,75 @@ func TestStopOfWhatCannotBeKilled(t *testing.T) {
 				10*time.Millisecond)
 		})
 	}
+}
+
+// A working directory on a mount that hangs, as of a server that is away, holds up its own process, not the thread of
+// the keeper that forks all others.
+func TestStartInAFolderThatHangs(t *testing.T) {
+	h := newHost(t)
+	s := h.service(t, "svc", "exec sleep 1000")
+	box, err := h.Open(t.Context(), s)
+	require.NoError(t, err)
+	end := hang(t, h.path("var/run/baetyl/services/svc"))
+	defer end()
+	started := make(chan error, 1)
+	go func() {
+		_, err := box.Start(t.Context(), engine.Spec{Name: "svc"})
+		started <- err
+	}()
+	shim := func() bool {
+		processes, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+		for _, p := range processes {
+			args, _ := os.ReadFile(p)
+			stat, _ := os.ReadFile(filepath.Join(filepath.Dir(p), "stat"))
+			_, rest, _ := strings.Cut(string(stat), ") ")
+			fields := strings.Fields(rest)
+			if string(args) == "baetyl\x00"+launch.Arg+"\x00" && len(fields) > 1 && fields[1] == strconv.Itoa(os.Getpid()) {
+				return true
+			}
+		}
+		return false
+	}
+	require.Eventually(t, shim, 20*time.Second, 10*time.Millisecond, "the shim has not been executed")
+	other := make(chan error, 1)
+	go func() {
+		second := h.service(t, "other", "exec sleep 1000")
+		box, err := h.Open(t.Context(), second)
+		if err == nil {
+			_, err = box.Start(t.Context(), engine.Spec{Name: "other"})
+		}
+		other <- err
+	}()
+	select {
+	case err := <-other:
+		require.NoError(t, err)
+	case err := <-started:
+		t.Fatal("the folder does not hang: ", err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("another service does not start while the working directory of the first one hangs")
+	}
+	require.Empty(t, started)
+	end()
+	require.ErrorContains(t, <-started, "transport endpoint is not connected")
+}
+
+// hang mounts a file system at dir whose server does not answer. It returns how to end that server.
+func hang(t *testing.T, dir string) (end func()) {
+	t.Helper()
+	needsRoot(t)
+	server, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Skip("this host has no FUSE: ", err)
+	}
+	t.Cleanup(func() { _ = unix.Close(server) })
+	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other", server)
+	if err := unix.Mount("hangs", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		t.Skip("this host does not let us mount with FUSE: ", err)
+	}
+	// By force: a child that is being forked may have the server's descriptor too.
+	end = sync.OnceFunc(func() { require.NoError(t, unix.Unmount(dir, unix.MNT_FORCE|unix.MNT_DETACH)) })
+	t.Cleanup(end)
+	return end
 }
 
 // waitsForDisk tells whether a process of the services below dir does.

@@ -68,7 +68,8 @@ func (h *host) successor(t *testing.T) {
 	client := h.next()
 	state, err := client.Hello(t.Context(), keeper.Hello{Protocol: keeper.Protocol})
 	require.NoError(t, err)
-	h.opts.Keeper, h.opts.Held = client, state.Processes
+	h.opts.Keeper, h.opts.Held, h.opts.Kept = client, state.Processes, state.Kept
+	native.Gone(h.Engine)
 	h.Engine = native.New(h.opts)
 }
 

@@ -20,6 +20,7 @@ package native
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -46,17 +47,19 @@ type Keeper interface {
 	End(handle string) (keeper.End, bool)
 	Tail(handle string) ([]string, error)
 	Release(handle string) error
+	Keep(name string, f *os.File) error
 }
 
 // Options are what the engine needs to know of the master.
 type Options struct {
-	Workdir string           // absolute
-	Socket  string           // absolute path of the API's socket; empty when the API listens on tcp
-	Output  log.Config       // limits of the files that catch stdout and stderr; Path is not used
-	Keeper  Keeper           //
-	Held    []keeper.Process // what the keeper held when this master came
-	Parent  int              // process that holds the instances: they end with it; 0: nobody looks
-	Cgroups *cgroup.Tree     // nil: limits do not hold, and a process that leaves its process group is not followed
+	Workdir string              // absolute
+	Socket  string              // absolute path of the API's socket; empty when the API listens on tcp
+	Output  log.Config          // limits of the files that catch stdout and stderr; Path is not used
+	Keeper  Keeper              //
+	Held    []keeper.Process    // what the keeper held when this master came
+	Kept    map[string]*os.File // what the keeper has kept; those of the engine are taken over
+	Parent  int                 // process that holds the instances: they end with it; 0: nobody looks
+	Cgroups *cgroup.Tree        // nil: limits do not hold, and a process that leaves its process group is not followed
 	// Users opens the users of services. It is called when a service needs one, until it succeeds. nil: services run as
 	// the user of the master.
 	Users func() (*user.Registry, error)
@@ -73,6 +76,8 @@ type Engine struct {
 	said   sync.Once        // of lacks
 	can    launch.Abilities // written under probe
 
+	sockets *sockets
+
 	mu   sync.Mutex                // guards what follows
 	held map[string]keeper.Process // of earlier masters, by handle, until adopted or ended
 	open map[string]bool           // services with a sandbox
@@ -81,11 +86,15 @@ type Engine struct {
 	users   *user.Registry
 }
 
-var _ engine.Engine = (*Engine)(nil)
+var (
+	_ engine.Engine = (*Engine)(nil)
+	_ engine.Holder = (*Engine)(nil)
+)
 
 // New returns the engine. It opens nothing.
 func New(opts Options) *Engine {
 	e := &Engine{opts: opts, held: map[string]keeper.Process{}, open: map[string]bool{}}
+	e.sockets = newSockets(opts.Keeper, opts.Kept, opts.Log)
 	for _, p := range opts.Held {
 		e.held[p.Handle] = p
 	}
@@ -119,8 +128,10 @@ func (e *Engine) Close() error {
 	used := len(e.open)+len(e.held) > 0
 	e.mu.Unlock()
 	if used {
+		e.sockets.leave()
 		return nil
 	}
+	e.sockets.drop(func(instanceKey) bool { return false })
 	err := e.removeAll()
 	if e.opts.Cgroups != nil {
 		err = errors.Join(err, e.opts.Cgroups.Close())
@@ -199,6 +210,11 @@ func (e *Engine) sayLacks() []string {
 		}
 	})
 	return lacks
+}
+
+// Drop lets go the listening sockets of instances that are not wanted.
+func (e *Engine) Drop(wanted func(service, instance string) bool) {
+	e.sockets.drop(func(k instanceKey) bool { return wanted(k.service, k.instance) })
 }
 
 func (e *Engine) closed(service string) {

@@ -41,14 +41,19 @@ type plan struct {
 	cgroups  []string
 	output   keeper.Output
 	inherit  []string // environment of the master
+	notify   string   // path of the notify socket; empty: there is none
+	sockets  []string // names of the sockets that the instance inherits
+	kept     []string // their names at the keeper
 }
 
 // launch is what the shim has to do.
 func (p plan) launch() launch.Spec {
 	s := launch.Spec{
 		Keeper:  p.parent,
+		Dir:     p.dir,
 		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...), Env: p.environ(),
-		UID: p.account.uid, GID: p.account.gid, Groups: p.account.groups,
+		Listen: p.sockets,
+		UID:    p.account.uid, GID: p.account.gid, Groups: p.account.groups,
 		Capabilities: p.account.capabilities,
 		Privileged:   p.account.privileged,
 		Cgroups:      p.cgroups,
@@ -65,7 +70,8 @@ func (p plan) launch() launch.Spec {
 }
 
 // keeper is what the keeper has to start. The shim, which is root at first, gets no environment: LD_PRELOAD and GODEBUG
-// are variables too.
+// are variables too. It begins at /, and enters the working directory itself: there may be a mount that hangs, and then
+// the thread of the keeper that forks would wait for it, and every other start with it.
 func (p plan) keeper() (keeper.Spec, error) {
 	data, err := p.launch().Encode()
 	if err != nil {
@@ -75,8 +81,9 @@ func (p plan) keeper() (keeper.Spec, error) {
 		Handle: p.spec.Handle,
 		Path:   p.shim,
 		Args:   []string{"baetyl", launch.Arg},
-		Dir:    p.dir,
+		Dir:    "/",
 		Launch: data,
+		Kept:   p.kept,
 		Cgroup: p.cgroup, Cgroups: p.cgroups,
 		Grace:  p.service.Stop.Grace,
 		Output: p.output,
@@ -98,6 +105,10 @@ func (p plan) environ() []string {
 	}
 	all[masterapi.EnvRunDir] = p.private
 	all["PWD"] = p.dir
+	delete(all, envNotify)
+	if p.notify != "" {
+		all[envNotify] = p.notify
+	}
 	out := make([]string, 0, len(all))
 	for k, v := range all {
 		out = append(out, k+"="+v)

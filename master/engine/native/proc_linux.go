@@ -11,6 +11,7 @@ import (
 // stat is what /proc/<pid>/stat says (proc_pid_stat(5)).
 type stat struct {
 	state   string
+	parent  int
 	group   int
 	started string // clock ticks after boot; with the boot and the pid it is unique
 }
@@ -29,8 +30,12 @@ func readStat(pid int) (stat, bool) {
 	if len(f) < 20 {
 		return stat{}, false
 	}
+	parent, err := strconv.Atoi(f[1])
+	if err != nil {
+		return stat{}, false
+	}
 	group, err := strconv.Atoi(f[2])
-	return stat{state: f[0], group: group, started: f[19]}, err == nil
+	return stat{state: f[0], parent: parent, group: group, started: f[19]}, err == nil
 }
 
 // startOf returns when the process started, in a form that is only compared; empty when there is no such process.
@@ -40,6 +45,12 @@ func startOf(pid int) string {
 		return ""
 	}
 	return s.started
+}
+
+// parentOf returns the parent of pid; 0: there is no such process.
+func parentOf(pid int) int {
+	s, _ := readStat(pid)
+	return s.parent
 }
 
 // groupOfLiving returns the process group of pid, unless pid has ended.

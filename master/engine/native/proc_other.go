@@ -25,6 +25,9 @@ func startOf(pid int) string {
 	return strconv.FormatInt(ms, 10)
 }
 
+// parentOf is not asked here: see canNotify.
+func parentOf(int) int { return 0 }
+
 // groupOfLiving returns the process group of pid, unless pid has ended.
 func groupOfLiving(pid int) (group int, ok bool) {
 	group, err := unix.Getpgid(pid)

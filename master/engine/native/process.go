@@ -41,6 +41,13 @@ type instance struct {
 	meter   *meter
 	log     log.Logger
 
+	sockets  *sockets  // nil: of an instance that is not known
+	notifier *notifier // nil: it has no notify socket
+	uid      int       // of its processes
+	sole     bool      // nobody else has that user
+	refused  sync.Once // to log the first one of notified
+	silent   sync.Once // of quiet
+
 	mu       sync.Mutex // guards the two that follow
 	stopping bool
 	killed   time.Time // when it was killed first; zero: it was not
@@ -193,6 +200,7 @@ func (i *instance) wait() {
 	} else {
 		i.exit = engine.Exit{Err: unknown, Ran: time.Since(i.held.Started)}
 	}
+	i.quiet()
 	_ = folder.Remove(i.private) // Stop says why it cannot
 	close(i.done)
 }

@@ -40,7 +40,9 @@ func (e *Engine) Reap(ctx context.Context, records, keep []engine.Record) error 
 		kept[keyOf(r)], handles[r.Handle] = true, true
 	}
 	e.endHeld(ctx, records, handles)
-	return errors.Join(e.endLeft(ctx, records, kept), e.endGroups(ctx, kept), e.removeFolders(keep))
+	err := errors.Join(e.endLeft(ctx, records, kept), e.endGroups(ctx, kept), e.removeFolders(keep))
+	e.sockets.reaped(kept)
+	return err
 }
 
 // endHeld ends what the keeper holds.
@@ -102,6 +104,7 @@ func (e *Engine) unwanted(p keeper.Process, r engine.Record) *instance {
 	if r.Service != "" {
 		i.private = privateDir(e.opts.Workdir, r.Service, r.Instance)
 		i.tree.open(r.Service, r.Instance)
+		i.sockets = e.sockets
 	}
 	if p.End != nil {
 		i.tree.sure = filepath.Join(i.private, "of nobody") // without a cgroup it cannot be told what is left of it

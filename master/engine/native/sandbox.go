@@ -58,22 +58,28 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		spec.Handle = fmt.Sprintf("%s/%s/%s", s.service.Name, spec.Name, rand.Text())
 	}
 	i := s.instance(spec, prog.path)
-	if err := s.makePrivate(i.private); err != nil {
+	notify, err := s.makePrivate(i)
+	if err != nil {
 		return nil, fmt.Errorf("make folder of the instance: %w", err)
 	}
 	if err := i.tree.make(s.service, spec.Name, s.account.own(), &i.notes); err != nil {
-		i.removeFiles()
+		i.failed(notify)
 		return nil, err
 	}
-	ks, err := s.plan(spec, prog, i).keeper()
+	p := s.plan(spec, prog, i)
+	if notify != nil {
+		p.notify = notifyPath(i.private)
+	}
+	p.sockets, p.kept = s.engine.sockets.begin(i.key())
+	ks, err := p.keeper()
 	if err == nil {
 		i.held, err = s.run(ctx, ks)
 	}
 	if err != nil {
-		i.removeFiles()
+		i.failed(notify)
 		return nil, explain(prog.path, tooLow(s.service.Resources, err))
 	}
-	s.watch(i)
+	s.watch(i, notify)
 	return i, nil
 }
 
@@ -128,8 +134,17 @@ func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (e
 	if r.Process != nil {
 		i.record.Process = r.Process
 	}
-	s.watch(i)
+	s.watch(i, s.engine.sockets.adopted(i.key()))
 	return i, nil
+}
+
+// failed forgets an instance that could not start.
+func (i *instance) failed(notify *os.File) {
+	if notify != nil {
+		_ = notify.Close()
+	}
+	i.quiet()
+	i.removeFiles()
 }
 
 // instance makes what Start and Adopt have in common.
@@ -143,11 +158,17 @@ func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 		notes:   slices.Clone(s.warnings),
 		lost:    make(chan struct{}),
 		done:    make(chan struct{}),
+		sockets: e.sockets,
+		uid:     s.account.uid,
+		sole:    s.account.own() && s.service.User == "",
 		log:     s.log.WithField(log.KeyInstance, spec.Name),
 		record: engine.Record{
 			Engine: masterapi.ModeNative, Service: s.service.Name, Instance: spec.Name, Handle: spec.Handle,
 			Process: &masterapi.Process{Name: filepath.Base(program)}, Boot: measure.BootID(),
 		},
+	}
+	if i.uid < 0 {
+		i.uid = os.Geteuid()
 	}
 	if text := checkSocket(i.private); text != "" {
 		i.notes = append(i.notes, text)
@@ -155,23 +176,41 @@ func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 	return i
 }
 
-// watch begins to wait for the end of a process that is held.
-func (s *sandbox) watch(i *instance) {
+// watch begins to wait for the end of a process that is held, and to listen to it.
+func (s *sandbox) watch(i *instance, notify *os.File) {
 	pid := i.held.PID
 	i.record.Process = &masterapi.Process{ID: pid, Name: i.record.Process.Name}
 	i.record.Started = startOf(pid)
 	i.meter = &meter{leader: measure.ProcessMeter{PID: pid}, began: i.held.Started}
 	i.tree.group = pid
 	i.log = i.log.WithField(log.KeyPID, pid)
+	i.openNotifier(notify)
 	go i.wait()
 }
 
-// makePrivate makes the folder of an instance; what an earlier one left there is removed.
-func (s *sandbox) makePrivate(dir string) error {
-	if err := folder.Remove(dir); err != nil {
-		return err
+// makePrivate makes the folder of an instance, and the socket in it that the instance is heard at; nil: there is none.
+// What an earlier one left there is removed. The folder is given to the user last: until then nobody can put something
+// in the place of the socket.
+func (s *sandbox) makePrivate(i *instance) (notify *os.File, err error) {
+	if err := folder.Remove(i.private); err != nil {
+		return nil, err
 	}
-	return makeFolder(dir, 0o700, s.account.uid, s.account.gid)
+	if err := makeFolder(i.private, 0o700, -1, -1); err != nil {
+		return nil, err
+	}
+	if path := notifyPath(i.private); path != "" {
+		if notify, err = openNotify(path, s.account.uid, s.account.gid); err != nil {
+			return nil, err
+		}
+		if err := s.engine.sockets.keepNotify(i.key(), notify); err != nil {
+			i.log.WithError(err).Warnf("the next master will not hear the instance: new ports of it do not survive it then")
+		}
+	}
+	if err := os.Lchown(i.private, s.account.uid, s.account.gid); err != nil {
+		i.failed(notify)
+		return nil, err
+	}
+	return notify, nil
 }
 
 // plan collects what the start of an instance depends on.

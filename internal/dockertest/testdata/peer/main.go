@@ -1,5 +1,5 @@
 // Peer is the program of the test images of package dockertest: `serve` answers on port 7000 with the variable V, and
-// `ask HOST:PORT` prints what is answered there.
+// `ask HOST:PORT` prints what is answered there. test/disorder uses it too.
 package main
 
 import (
@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 func main() {
@@ -30,6 +32,12 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGTERM)
+	go func() {
+		<-asked
+		os.Exit(0)
+	}()
 	for {
 		c, err := l.Accept()
 		if err != nil {

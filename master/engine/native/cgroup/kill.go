@@ -71,6 +71,18 @@ func (g *Group) Signal(sig syscall.Signal) error {
 	return nil
 }
 
+// Has tells whether a process is in the group.
+func (g *Group) Has(pid int) bool {
+	for _, d := range g.dirs {
+		for _, path := range members.Nested(d.path) {
+			if list, _ := members.Processes(path); slices.Contains(list, pid) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Populated tells whether the group has a process.
 func (g *Group) Populated() bool {
 	for _, d := range g.dirs {

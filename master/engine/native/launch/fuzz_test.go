@@ -12,7 +12,7 @@ import (
 
 // full has every part.
 var full = Spec{
-	Keeper: 7, Program: "/p", Args: []string{"p", ""}, Env: []string{"A=b"}, UID: 70000, GID: 70001, Groups: []int{1, 2},
+	Keeper: 7, Program: "/p", Args: []string{"p", ""}, Env: []string{"A=b"}, Listen: []string{"x"}, UID: 70000, GID: 70001, Groups: []int{1, 2},
 	Capabilities: []string{"CAP_NET_BIND_SERVICE"}, Privileged: true,
 	ReadOnly: []string{"/r"}, Binds: []Bind{{Source: "/s", Target: "/t", ReadOnly: true}}, Hidden: []string{"/h"},
 	PrivateTmp: true, HideProc: true, Cgroups: []string{"/sys/fs/cgroup/pids/x"},

@@ -14,6 +14,7 @@
 package launch
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,6 +30,7 @@ const Arg = "native-shim"
 const (
 	specFD   = 3 // Spec, as Encode writes it
 	statusFD = 4 // ready, right before exec; or why not: the number of execve(2) or 0, a space, the text; or both
+	socketFD = 5 // the first of Spec.Listen, which the program finds from specFD on
 )
 
 // ready tells exec from the end of a shim that could not even say why: the Go runtime has thrown, under a limit of
@@ -41,16 +43,16 @@ func Main() {
 	runtime.LockOSThread()
 	syscall.CloseOnExec(specFD)
 	syscall.CloseOnExec(statusFD)
-	if err := run(); err != nil {
-		status := os.NewFile(statusFD, "status")
-		_, _ = status.Write(encodeFailure(err)) // there is no other place for an error
+	status := statusFD
+	if err := run(&status); err != nil {
+		_, _ = syscall.Write(status, encodeFailure(err)) // there is no other place for an error
 		os.Exit(1)
 	}
 	os.Exit(0)
 }
 
-// run returns nil only when there is no program to become.
-func run() error {
+// run returns nil only when there is no program to become. status is where the keeper hears: it makes place for sockets.
+func run(status *int) error {
 	data, err := readSpec()
 	if err != nil {
 		return err
@@ -65,10 +67,15 @@ func run() error {
 	if spec.Program == "" {
 		return nil
 	}
-	if _, err := syscall.Write(statusFD, []byte(ready)); err != nil {
+	if len(spec.Listen) > 0 {
+		if *status, err = passSockets(len(spec.Listen)); err != nil {
+			return fmt.Errorf("pass the listening sockets: %w", err)
+		}
+	}
+	if _, err := syscall.Write(*status, []byte(ready)); err != nil {
 		return fmt.Errorf("tell the keeper: %w", err)
 	}
-	err = syscall.Exec(spec.Program, spec.Args, spec.Env)
+	err = syscall.Exec(spec.Program, spec.Args, spec.environ(os.Getpid()))
 	var errno syscall.Errno
 	if errors.As(err, &errno) {
 		return execError{spec.Program, errno}
@@ -76,8 +83,14 @@ func run() error {
 	return fmt.Errorf("exec %s: %w", spec.Program, err)
 }
 
+// readSpec leaves the descriptor open: its number must not become one of the runtime's own, for passSockets.
 func readSpec() ([]byte, error) {
-	file := os.NewFile(specFD, "spec")
+	fd, err := syscall.Dup(specFD)
+	if err != nil {
+		return nil, fmt.Errorf("read what to do: %w", err)
+	}
+	syscall.CloseOnExec(fd)
+	file := os.NewFile(uintptr(fd), "spec")
 	defer file.Close()
 	_, _ = file.Seek(0, io.SeekStart) // whoever wrote it stands at its end; a pipe has no other place than this one
 	data, err := io.ReadAll(io.LimitReader(file, maxSpec+1))
@@ -115,6 +128,16 @@ func inOrder(spec Spec, steps []step) error {
 		if err := s.do(spec); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
+	}
+	return nil
+}
+
+// enterDir comes after the mounts, which may lie over the folder, and after the change of the user, who has to be
+// allowed to be there. A mount that hangs holds up this process alone.
+func enterDir(spec Spec) error {
+	dir := cmp.Or(spec.Dir, "/")
+	if err := syscall.Chdir(dir); err != nil {
+		return fmt.Errorf("%s: %w", dir, err)
 	}
 	return nil
 }

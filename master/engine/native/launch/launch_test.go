@@ -42,11 +42,9 @@ func TestProgramIsAUserWithoutRights(t *testing.T) {
 	needRoot(t)
 	dir := folder(t)
 	s := spec("see", "x", "")
-	s.Groups, s.Umask, s.NoFile = []int{service + 1, 20}, 0o027, 777
-	cmd := command()
-	cmd.Dir = dir
+	s.Groups, s.Umask, s.NoFile, s.Dir = []int{service + 1, 20}, 0o027, 777, dir
 	var got seen
-	out, why := output(t, cmd, s)
+	out, why := output(t, command(), s)
 	require.Empty(t, why)
 	require.NoError(t, json.Unmarshal([]byte(out), &got))
 

@@ -156,10 +156,8 @@ func TestFoldersOnlyRootMayEnter(t *testing.T) {
 	require.Equal(t, want, try(t, s, keys(want)...))
 	require.NoDirExists(t, filepath.Join(closed, "a"), "a folder of the host was made")
 
-	s.Binds = nil
-	cmd := command()
-	cmd.Dir = work
-	_, why := output(t, cmd, s)
+	s.Binds, s.Dir = nil, work
+	_, why := output(t, command(), s)
 	require.Equal(t, "0 enter the working directory: "+work+": no such file or directory", why)
 }
 

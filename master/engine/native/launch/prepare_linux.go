@@ -27,7 +27,7 @@ func prepare(spec Spec) error {
 		{"leave the keys of the keeper", leaveKeys},
 		{"allow no new privileges", noNewPrivileges},
 		{"die with the keeper", dieWithKeeper},
-		{"enter the working directory", enterDir()},
+		{"enter the working directory", enterDir},
 		{"set the umask", setUmask},
 		{"close descriptors", closeDescriptors},
 		{"reset signals", resetSignals},
@@ -123,21 +123,6 @@ func leaveKeys(spec Spec) error {
 }
 
 func noNewPrivileges(Spec) error { return unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) }
-
-// enterDir enters the folder that is the working directory now once more, by its path: mounts may lie over it, and the
-// user that enters it is the one of the program.
-func enterDir() func(Spec) error {
-	dir, err := unix.Getwd()
-	return func(Spec) error {
-		if err != nil {
-			return err
-		}
-		if err := unix.Chdir(dir); err != nil {
-			return fmt.Errorf("%s: %w", dir, err)
-		}
-		return nil
-	}
-}
 
 func setUmask(spec Spec) error {
 	if spec.Umask >= 0 {

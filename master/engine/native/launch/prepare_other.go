@@ -18,6 +18,7 @@ func prepare(spec Spec) error {
 		{"start a session", startSession},
 		{"set the limits", setLimits},
 		{"change the user", changeUser},
+		{"enter the working directory", enterDir},
 		{"set the umask", setUmask},
 		{"close descriptors", closeDescriptors},
 		{"reset signals", resetSignals},
@@ -30,11 +31,17 @@ func refuse(spec Spec) error {
 		len(spec.ReadOnly)+len(spec.Binds)+len(spec.Hidden)+len(spec.Cgroups) > 0 {
 		return errors.New("mounts and cgroups need Linux")
 	}
+	if len(spec.Listen) > 0 {
+		return errors.New("sockets of the instance before need Linux")
+	}
 	if len(spec.Capabilities) > 0 {
 		return errors.New("capabilities need Linux")
 	}
 	return nil
 }
+
+// passSockets is not reached: refuse comes before it.
+func passSockets(int) (status int, err error) { return statusFD, errors.ErrUnsupported }
 
 func startSession(Spec) error {
 	_, err := syscall.Setsid()

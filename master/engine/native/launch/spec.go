@@ -26,6 +26,11 @@ type Spec struct {
 	Program string   // to become; empty: end after everything else was done
 	Args    []string // from arg[0] on
 	Env     []string // of the program, complete. This process itself, which is root for a while, is to get none of it
+	Dir     string   // working directory of the program, entered as its user; empty: /
+
+	// Listen are the names of the sockets that are on descriptors 5 and up, at most MaxListen. The program finds them on 3
+	// and up, with LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES (sd_listen_fds(3)). Linux
+	Listen []string
 
 	UID, GID int   // -1: not changed
 	Groups   []int // besides GID; nil with UID -1: not changed
@@ -48,6 +53,25 @@ type Spec struct {
 	Umask       int      // -1: not changed
 	OOMScoreAdj int      // -1000 to 1000; stays as it is where only root could lower it
 	NoFile      uint64   // limit of open files, soft and hard; 0: as the keeper was started with
+}
+
+// MaxListen is how many sockets a program may inherit.
+const MaxListen = 64
+
+// IsSocketName tells whether name may be that of a socket: ASCII that can be printed, without ':' (sd_listen_fds(3)).
+func IsSocketName(name string) bool {
+	odd := func(r rune) bool { return r < ' ' || r > '~' || r == ':' }
+	return name != "" && len(name) <= 255 && !strings.ContainsFunc(name, odd)
+}
+
+// environ is the environment of the program, which has the number pid.
+func (s Spec) environ(pid int) []string {
+	if len(s.Listen) == 0 {
+		return s.Env
+	}
+	env := slices.DeleteFunc(slices.Clone(s.Env), func(kv string) bool { return strings.HasPrefix(kv, "LISTEN_") })
+	return append(env, fmt.Sprintf("LISTEN_PID=%d", pid), fmt.Sprintf("LISTEN_FDS=%d", len(s.Listen)),
+		"LISTEN_FDNAMES="+strings.Join(s.Listen, ":"))
 }
 
 // Bind shows Source, a folder or a file, at Target. Where the user may not enter a folder on the way to Target, that
@@ -98,6 +122,19 @@ func (s Spec) validate() error {
 		}
 		if len(s.Args) == 0 {
 			return errors.New("Args: there is no arg[0]")
+		}
+	}
+	if s.Dir != "" && s.Dir != "/" {
+		if err := checkPath("Dir", s.Dir); err != nil {
+			return err
+		}
+	}
+	if len(s.Listen) > MaxListen {
+		return fmt.Errorf("Listen: %d sockets are more than %d", len(s.Listen), MaxListen)
+	}
+	for _, name := range s.Listen {
+		if !IsSocketName(name) {
+			return fmt.Errorf("Listen: %q is not the name of a socket", name)
 		}
 	}
 	for name, list := range map[string][]string{"Args": s.Args, "Env": s.Env} {

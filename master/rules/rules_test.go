@@ -1,0 +1,88 @@
+package rules_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/internal/conftest"
+	"github.com/baetyl/baetyl/master/rules"
+	"github.com/baetyl/baetyl/protocol/app"
+)
+
+// What docker refuses, each with the text that says so; app.Validate accepts all of it.
+func TestRules(t *testing.T) {
+	conftest.Run(t, "testdata/rules.txt", func(text []byte) error {
+		c, err := app.Parse("application.yml", text)
+		require.NoError(t, err)
+		return broken(rules.Check(c))
+	})
+}
+
+type broken []string
+
+func (b broken) Error() string { return strings.Join(b, "\n") }
+
+// What looks close to the limits, and is fine.
+func TestNothingIsWrong(t *testing.T) {
+	for name, text := range map[string]string{
+		"limits":        "{name: ab, image: i, resources: {memory: {limit: 6m, swap: 6m}, cpu: {cpus: 0.01, setcpus: '0-8191,1'}}}",
+		"images":        "{name: ab, image: 'r.example.com:5000/X/y:V1'}",
+		"digest":        "{name: ab, image: 'a@sha256:0123456789012345678901234567890123456789012345678901234567890123'}",
+		"image id":      "{name: ab, image: '0123456789012345678901234567890123456789012345678901234567890123'}",
+		"any port":      "{name: ab, image: i, replica: 3, ports: ['80', '127.0.0.1::81', '8000-8002:82']}",
+		"on demand":     "{name: a, image: i, ports: ['80:80']}, {name: b, image: i, ports: ['80:80']}",
+		"protocols":     "{name: ab, image: i, replica: 1, ports: ['80:80', '80:80/udp']}",
+		"addresses":     "{name: ab, image: i, replica: 1, ports: ['127.0.0.1:80:80', '127.0.0.2:80:80', '[::1]:80:80']}",
+		"families":      "{name: ab, image: i, replica: 1, ports: ['0.0.0.0:80:80', '[::]:80:80']}",
+		"hostnames":     "{name: ab, image: i, hostname: Edge_1.example.com}",
+		"mode and name": "{name: ab, image: i, network_mode: host}",
+		"capital host":  "{name: ab, image: 'localhost:5000/x'}",
+	} {
+		if name == "images" { // the path of an image has no capitals, its tag may
+			text = strings.Replace(text, "/X/", "/x/", 1)
+		}
+		c, err := app.Parse("f", []byte("services: ["+text+"]"))
+		require.NoError(t, err, name)
+		require.Empty(t, rules.Check(c), name)
+	}
+	c, err := app.Parse("f", []byte(`{services: [{name: ab, image: i, networks: {net: {ipv4_address: 10.0.0.2}}}],
+networks: {net: {subnet: 10.0.0.0/24, gateway: 10.0.0.1}}}`))
+	require.NoError(t, err)
+	require.Empty(t, rules.Check(c))
+}
+
+// The samples break no rule, and nothing of theirs could be dropped.
+func TestSamples(t *testing.T) {
+	files, err := filepath.Glob("../../example/*/var/db/baetyl/application.yml")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, f := range append(files, "../../example/cloud/app/application.yml") {
+		c, err := app.Load(f)
+		require.NoError(t, err)
+		require.Empty(t, rules.Check(c), f)
+		require.Empty(t, rules.Advice(c, false), f)
+	}
+}
+
+func TestAdvice(t *testing.T) {
+	c, err := app.Parse("f", []byte(`services:
+  - {name: hub, image: x/baetyl-hub:1}
+  - {name: all, image: i}
+  - {name: some, image: i, cap_drop: [cap_chown, MKNOD], cap_add: [NET_RAW, SYS_TIME]}
+  - {name: none, image: i, cap_drop: [all]}
+  - {name: asked, image: i, hardened: true}
+  - {name: answered, image: i, hardened: false}
+  - {name: strong, image: i, privileged: true}
+`))
+	require.NoError(t, err)
+	got := rules.Advice(c, false)
+	require.Len(t, got, 3, got)
+	require.Contains(t, got[0], "service all keeps docker's capabilities; cap_drop could name AUDIT_WRITE, CHOWN, ")
+	require.NotContains(t, got[1], "CHOWN")
+	require.NotContains(t, got[1], "NET_RAW")
+	require.Contains(t, got[2], "service strong is PRIVILEGED")
+	require.Len(t, rules.Advice(c, true), 1)
+}
