@@ -226,6 +226,21 @@ func TestCheck(t *testing.T) {
 	require.NoDirExists(t, d.path("var/run"))
 }
 
+// In docker mode check warns of what docker refuses and of what a container could do without; it asks no daemon.
+func TestCheckKnowsDocker(t *testing.T) {
+	d := newDevice(t, "services: [{name: web, image: i, replica: 2, ports: ['80:80']}, {name: hub, image: baetyl-hub}]\n")
+	d.write(t, "etc/baetyl/conf.yml", "mode: docker\n", 0o644)
+	out, code := d.run("check")
+	require.Zero(t, code)
+	require.True(t, strings.HasPrefix(out, "OK!"), out)
+	require.Contains(t, out, "warning: services[0] (web).ports[0]: \"80:80\" is one port of the host for 2 instances")
+	require.Contains(t, out, "warning: service web keeps docker's capabilities; cap_drop could name AUDIT_WRITE, CHOWN,")
+	require.NotContains(t, out, "service hub")
+	d.write(t, "etc/baetyl/conf.yml", "mode: docker\ndocker: {hardened: true}\n", 0o644)
+	out, _ = d.run("check")
+	require.NotContains(t, out, "capabilities")
+}
+
 // A master whose docker daemon does not answer stays up, logs that once, and stops at SIGTERM.
 func TestDockerDaemonAway(t *testing.T) {
 	t.Parallel()

@@ -179,9 +179,14 @@ func (s *Server) inherited(name string) (int, error) {
 // closeKept closes what is held for the next master.
 func (s *Server) closeKept() {
 	for _, fd := range s.kept {
-		_ = syscall.Close(fd)
+		letGo(fd)
 	}
 	clear(s.kept)
+}
+
+// letGo closes a kept descriptor beside the loop: who has made it may have made it one whose close waits (SO_LINGER).
+func letGo(fd int) {
+	go func() { _ = syscall.Close(fd) }()
 }
 
 // keep holds a descriptor, in place of that before.
@@ -191,7 +196,7 @@ func (s *Server) keep(name string, files []int) error {
 		return fmt.Errorf("keep %s: too many descriptors", name)
 	}
 	if known {
-		_ = syscall.Close(old)
+		letGo(old)
 		delete(s.kept, name)
 	}
 	if len(files) == 1 {

@@ -6,7 +6,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 func FuzzPercent(f *testing.F) {
@@ -25,7 +28,9 @@ func FuzzPercent(f *testing.F) {
 
 // What an application names is kept. One that is not known, or is empty, names nothing that may be counted on.
 func TestNamed(t *testing.T) {
-	a := application.New(application.Options{})
+	a := application.New(application.Options{Log: log.Discard(), Services: service.New(service.Options{
+		Engine: enginetest.NewFake(), Log: log.Discard(),
+	})})
 	require.Nil(t, a.Named().Networks, "nothing was read")
 	require.Nil(t, a.Named().Volumes)
 

@@ -84,8 +84,7 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if len(a.data) > conf.MaxSize {
 		return refuse(fmt.Errorf("%s: larger than %d bytes", name, conf.MaxSize))
 	}
-	sum := sha256.Sum256(a.data)
-	a.SHA256 = hex.EncodeToString(sum[:])
+	a.SHA256 = digest(a.data)
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
@@ -107,6 +106,11 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	}
 	a.Same, err = u.files.is(u.files.app(), a.SHA256)
 	return err
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {

@@ -221,6 +221,8 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("services:\n  a:\n    image: i\n    networks: [n]\n    environment: [1]\n"))
+	f.Add([]byte(twoForms))
+	f.Add([]byte(twoFormsCompose))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := app.Parse("f", data)
 		if err != nil {

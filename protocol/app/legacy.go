@@ -57,9 +57,12 @@ type composeService struct {
 	Logging    *Log           `yaml:"logging" json:"logging"`
 }
 
-// adopt puts compose's names in the place of ours. A key that stands in both is an error, as far as it can be told.
+// adopt puts what stands under compose's names where ours have it. What stands under both is an error.
 func (in composeService) adopt(s *Service) error {
 	if in.StopSignal != nil {
+		if s.Stop.Signal != 0 {
+			return errors.New("stop_signal: stop.signal says it too; keep one of them")
+		}
 		s.Stop.Signal = *in.StopSignal
 	}
 	if in.StopGrace != nil {

@@ -82,9 +82,9 @@ func (s Service) NetworkNames() []string {
 	return s.Networks.Names()
 }
 
-// NetworksOf returns the networks that belong to the definition of a service. Versions before the keys of addresses passed
-// over the definition of the network that the service does not name; without such a key it is no part of it, so that
-// the service is the same one for this version.
+// NetworksOf returns the networks that belong to the definition of a service. Versions before the keys of addresses
+// passed over the definition of a network that the service does not name; without such a key it is no part of it, so
+// that the service is the same one for this version.
 func (c *Config) NetworksOf(s Service) map[string]Network {
 	out := map[string]Network{}
 	for _, name := range s.NetworkNames() {

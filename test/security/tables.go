@@ -63,7 +63,8 @@ func dockerTables(all []facts) string {
 			continue
 		}
 		who = append(who, []string{f.label(), f.user(), f.capabilities(), yes(f.NoNewPrivs), yes(f.Seccomp),
-			yes(f.Container.Privileged), yes(f.Container.ReadOnly), list(f.Namespaces), list(f.Limits), list(f.Container.Options)})
+			yes(f.Container.Privileged), yes(f.Container.ReadOnly), list(f.Namespaces), list(f.Limits),
+			list(f.Container.Options)})
 		var writes, reads []string
 		for _, m := range f.Container.Binds {
 			if m.ReadOnly {

@@ -1,7 +1,7 @@
-// Package listen opens listening sockets that outlive the program, where the manager of services can keep them: systemd,
-// or the master of Baetyl in native mode. Both speak sd_listen_fds(3) and sd_notify(3), FDSTORE.
+// Package listen opens listening sockets that outlive the program, where the manager of services can keep them:
+// systemd, or the master of Baetyl in native mode. Both speak sd_listen_fds(3) and sd_notify(3), FDSTORE.
 //
-//	Inherited: LISTEN_FDS ─► Retain: close what is not configured any more ─► Listen: take it, or open it and hand it over
+//	Inherited: LISTEN_FDS ─► Retain: close what is not configured any more ─► Listen: take it, or open and hand it over
 //
 // Between two lives of the program the port stays taken: no other program gets it, and clients wait. Without a manager,
 // and on other systems than Linux, Listen is net.Listen.

@@ -78,5 +78,6 @@ func send(manager, text string, fd int) error {
 	if fd >= 0 {
 		rights = syscall.UnixRights(fd)
 	}
-	return os.NewSyscallError("sendmsg", syscall.Sendmsg(to, []byte(text), rights, &syscall.SockaddrUnix{Name: manager}, 0))
+	address := &syscall.SockaddrUnix{Name: manager}
+	return os.NewSyscallError("sendmsg", syscall.Sendmsg(to, []byte(text), rights, address, 0))
 }

@@ -47,7 +47,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 		waiting, cancel := context.WithTimeout(bounded, reapTimeout)
 		defer cancel()
 		// When it is not gone, what needs its name is told so.
-		_ = e.drop(removal{id: id, service: r.Service, instance: r.Instance}).tried(waiting)
+		_ = e.drop(removal{id: id, service: r.Service, instance: r.Instance}).wait(waiting)
 		return nil, engine.ErrGone
 	}
 	p, err := s.plan(spec, c.Image, nil) // with its mounts a container was made

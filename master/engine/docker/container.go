@@ -135,38 +135,33 @@ func (e *Engine) fail(ctx context.Context, id, service, name string) error {
 	e.forget(id)
 	bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), reapTimeout)
 	defer cancel()
-	return e.drop(removal{id: id, service: service, instance: name}).tried(bounded)
+	return e.drop(removal{id: id, service: service, instance: name}).wait(bounded)
 }
 
 // startContainer creates and starts a container; after an error there is none, or it is being removed.
 func (e *Engine) startContainer(ctx context.Context, name string, p plan) (container.InspectResponse, error) {
 	id, err := e.create(ctx, name, p)
 	if err != nil {
-		return container.InspectResponse{}, e.unanswered(ctx, err)
+		return container.InspectResponse{}, unanswered(ctx, err)
 	}
 	var c container.InspectResponse
 	if err = e.connect(ctx, id, p); err == nil {
 		c, err = e.api.ContainerInspect(ctx, id)
 	}
 	if err != nil {
-		err = e.unanswered(ctx, err)
+		err = unanswered(ctx, err)
 		return c, errors.Join(err, e.fail(ctx, id, p.Config.Labels[labelService], name))
 	}
 	return c, nil
 }
 
-// unanswered says whose fault it is that a request has not been answered in time: a daemon that answers others is not
-// away. What it carries out after all is found by endUnknown.
-func (e *Engine) unanswered(ctx context.Context, err error) error {
-	if ctx.Err() == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		return err
+// unanswered says what a deadline of this engine means. Whether the daemon is away, judge finds out; what it carries
+// out after all, endUnknown.
+func unanswered(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("docker has not done it within %s: %w", requestTimeout, err)
 	}
-	asked, cancel := context.WithTimeout(context.WithoutCancel(ctx), pingTimeout)
-	defer cancel()
-	if away := e.ping(asked); away != nil {
-		return away
-	}
-	return fmt.Errorf("docker has not done it within %s, though the daemon answers: %w", requestTimeout, err)
+	return err
 }
 
 // create creates the container. An earlier one with the same name is removed, if this master made it. A name that

@@ -65,7 +65,7 @@ type Engine struct {
 	told   map[string]bool // services and instances that got that error already (await)
 	known
 
-	setup sync.Mutex // serializes Reap, and making networks and volumes
+	setup sync.Mutex // serializes Reap, making networks and removing them
 
 	watcher watcher // what Run compares
 
@@ -85,9 +85,10 @@ func New(opts Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(),
-		gone:    newRemovals(),
-		watcher: newWatcher()}
+	e := &Engine{
+		opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(), gone: newRemovals(),
+		watcher: newWatcher(),
+	}
 	e.images.file = engine.NewImagesFile(filepath.Join(opts.Workdir, engine.ImagesFile), file.OS, opts.Log)
 	e.pulled.file = pulledFile(opts.Workdir, opts.Log)
 	e.Set(opts.Output, opts.Pull, opts.Prune)

@@ -22,7 +22,7 @@ const (
 	isRenamed               // renamed back
 	isStopped               // an event; its supervisor does what the restart policy says
 	isRestarted             // by another docker client; it runs, and that is all
-	isRevived               // started by another docker client after its end: stopped
+	isRevived               // started by another docker client after its end: stopped, since no instance has it
 	hasPolicy               // docker would restart it; set back
 	hasLimits               // set back, as far as docker can
 	isCutOff                // not in a network, or not as it was: connected again
@@ -55,6 +55,7 @@ type state struct {
 	container container.InspectResponse
 	networks  map[string]*network.Inspect // those of the plan; nil: there is none of that name
 	name      string                      // that it was started with
+	limits    container.Resources         // that it was started with (limitsOf)
 	started   string                      // State.StartedAt, the last that is known
 	ended     bool                        // its instance has ended
 }
@@ -85,66 +86,76 @@ func drift(s engine.Service, p plan, now state) []finding {
 	if policy := c.HostConfig.RestartPolicy.Name; policy != "" && policy != container.RestartPolicyDisabled {
 		add(hasPolicy, "", "given the restart policy %s by another docker client", policy)
 	}
-	if texts := limitsDiffer(p.Host.Resources, c.HostConfig.Resources); len(texts) > 0 {
+	if texts := limitsDiffer(now.limits, c.HostConfig.Resources); len(texts) > 0 {
 		add(hasLimits, "", "limits changed by another docker client: %s", strings.Join(texts, ", "))
 	}
 	return append(out, networksDiffer(s, p, now)...)
 }
 
-// limits are the values that `docker update` changes, without limits that are said in two numbers.
-func limits(r *container.Resources) []struct {
+// bound is one of the limits that `docker update` changes.
+type bound struct {
 	name  string
 	value *int64
-} {
-	return []struct {
-		name  string
-		value *int64
-	}{
-		{"memory", &r.Memory},
-		{"memory reservation", &r.MemoryReservation},
-		{"processor time (nanocpus)", &r.NanoCPUs},
-		{"processor shares", &r.CPUShares},
-		{"processor period", &r.CPUPeriod},
-		{"processor quota", &r.CPUQuota},
+	unset int64 // another value that limits nothing, which repair can set
+}
+
+// limits are those that are numbers.
+func limits(r *container.Resources) []bound {
+	if r.PidsLimit == nil {
+		r.PidsLimit = new(int64)
+	}
+	return []bound{
+		{"memory", &r.Memory, 0},
+		{"memory and swap", &r.MemorySwap, -1},
+		{"memory reservation", &r.MemoryReservation, 0},
+		{"processor time (nanocpus)", &r.NanoCPUs, 0},
+		{"processor shares", &r.CPUShares, 1024},
+		{"processor period", &r.CPUPeriod, 0},
+		{"processor quota", &r.CPUQuota, -1},
+		{"processes", r.PidsLimit, -1},
 	}
 }
 
-// limitsDiffer says which limits are not those of the plan. A daemon writes some defaults out.
-func limitsDiffer(want, have container.Resources) []string {
-	var out []string
-	differ := func(name string, have, want any) { out = append(out, fmt.Sprintf("%s %v, not %v", name, have, want)) }
-	wanted := limits(&want)
-	for n, l := range limits(&have) {
-		w := *wanted[n].value
-		if *l.value != w && !(w == 0 && *l.value == unset[l.name]) {
-			differ(l.name, *l.value, w)
+// limitsOf are the limits of a container: those of its plan, and for the others what the daemon said when its instance
+// was made, since each daemon has defaults of its own.
+func limitsOf(p plan, said container.Resources) container.Resources {
+	want := p.Host.Resources
+	said.PidsLimit = copied(said.PidsLimit)
+	want.PidsLimit = copied(want.PidsLimit)
+	from := limits(&want)
+	for n, l := range limits(&said) {
+		if w := *from[n].value; w != 0 {
+			*l.value = w
 		}
 	}
-	swap := want.MemorySwap
-	if swap == 0 && want.Memory > 0 {
-		swap = 2 * want.Memory
+	if want.CpusetCpus != "" {
+		said.CpusetCpus = want.CpusetCpus
 	}
-	if m := have.MemorySwap; m != swap && m > 0 {
-		differ("memory and swap", m, swap)
-	}
-	if a, b := pids(have.PidsLimit), pids(want.PidsLimit); a != b {
-		differ("processes", a, b)
-	}
-	if have.CpusetCpus != want.CpusetCpus {
-		differ("cores", fmt.Sprintf("%q", have.CpusetCpus), fmt.Sprintf("%q", want.CpusetCpus))
-	}
-	return out
+	return said
 }
 
-// unset are values that limit nothing, and that repair sets where the plan has no limit.
-var unset = map[string]int64{"processor shares": 1024, "processor quota": -1}
-
-// pids is a limit of processes; 0: none.
-func pids(limit *int64) int64 {
-	if limit == nil || *limit < 0 {
-		return 0
+func copied(v *int64) *int64 {
+	if v == nil {
+		return nil
 	}
-	return *limit
+	c := *v
+	return &c
+}
+
+// limitsDiffer says which limits are others.
+func limitsDiffer(want, have container.Resources) []string {
+	var out []string
+	from := limits(&want)
+	for n, l := range limits(&have) {
+		h, w := *l.value, *from[n].value
+		if none := func(v int64) bool { return v == 0 || v == l.unset }; h != w && !(none(h) && none(w)) {
+			out = append(out, fmt.Sprintf("%s %d, not %d", l.name, h, w))
+		}
+	}
+	if have.CpusetCpus != want.CpusetCpus {
+		out = append(out, fmt.Sprintf("cores %q, not %q", have.CpusetCpus, want.CpusetCpus))
+	}
+	return out
 }
 
 func networksDiffer(s engine.Service, p plan, now state) []finding {
@@ -162,9 +173,9 @@ func networksDiffer(s engine.Service, p plan, now state) []finding {
 		named = append(named, name)
 		net, have := now.networks[name], in[name]
 		switch {
-		case have == nil || have.EndpointID == "":
+		case have == nil || have.EndpointID == "" && have.IPAddress == "" && have.GlobalIPv6Address == "":
 			add(isCutOff, name, "not connected to network %s any more", name)
-		case net == nil || have.NetworkID != net.ID:
+		case net == nil || have.NetworkID != net.ID && have.NetworkID != net.Name: // podman writes the name
 			add(isCutOff, name, "network %s was removed, and is another one now", name)
 		case !contains(slices.Concat(have.Aliases, have.DNSNames), to.Settings.Aliases):
 			add(isCutOff, name, "lost its aliases in network %s", name)

@@ -61,6 +61,7 @@ type end struct {
 	state       *container.State // nil: there is none
 	err         error            // why not
 	interrupted bool             // engine.Exit.Interrupted
+	stopped     bool             // by somebody, who may start it again
 }
 
 // awaitEnd returns when the container runs no more. A daemon that does not answer is asked again until it does.
@@ -78,16 +79,16 @@ func (i *instance) awaitEnd() end {
 		if errors.Is(err, engine.ErrUnavailable) {
 			left = time.Now()
 		}
-		e, inspectErr := i.look(left)
-		if inspectErr == nil && (e.err != nil || !e.state.Running) {
+		e, inspectErr := i.inspect(left)
+		if inspectErr == nil && (e.err != nil || !e.state.Running) && (!e.stopped || !i.startsAgain()) {
 			return e
 		}
 		if errors.Is(inspectErr, engine.ErrUnavailable) {
 			left = time.Now()
 		}
-		if n == 0 {
-			i.log.WithField(log.KeyReason, fmt.Sprint(errors.Join(err, inspectErr))).
-				Warnf("docker daemon does not answer; the container is assumed to run, and the daemon is asked again")
+		if err := errors.Join(err, inspectErr); err != nil && n == 0 { // without an error somebody has restarted it
+			i.log.WithField(log.KeyReason, err.Error()).
+				Warnf("docker daemon does not answer; it is asked again what became of the container")
 		}
 		select {
 		case <-i.ctx.Done():
@@ -97,8 +98,8 @@ func (i *instance) awaitEnd() end {
 	}
 }
 
-// look asks for the state of the container, and when it runs no more, who ended it. An error says nothing about it.
-func (i *instance) look(left time.Time) (end, error) {
+// inspect asks for the state of the container, and when it runs no more, who ended it. An error says nothing about it.
+func (i *instance) inspect(left time.Time) (end, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
 	defer cancel()
 	c, err := i.engine.api.ContainerInspect(ctx, i.id)
@@ -115,14 +116,38 @@ func (i *instance) look(left time.Time) (end, error) {
 	}
 	l, err := i.engine.lifeOf(ctx, i.id, i.began)
 	if err != nil {
-		if err = i.engine.judge(i.ctx, err); errors.Is(err, engine.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		err = i.engine.judge(i.ctx, err)
+		if errors.Is(err, engine.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 			return end{}, err
 		}
 		i.log.WithError(err).Warnf("cannot tell whether the docker daemon ended the container; its end counts as its own")
 		return e, nil
 	}
-	e.interrupted = l.interrupted(e.state, left)
+	e.interrupted, e.stopped = l.interrupted(e.state, left), l.stopped
 	return e, nil
+}
+
+// startsAgain tells whether somebody else who has stopped the container starts it again at once, as `docker restart`
+// does. Then it is the same instance.
+func (i *instance) startsAgain() bool {
+	if !i.engine.watcher.watches(i.id) { // this engine has stopped it
+		return false
+	}
+	ctx, cancel := context.WithTimeout(i.ctx, restartLimit)
+	defer cancel()
+	tick := time.NewTicker(again.Min)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		c, err := i.engine.api.ContainerInspect(ctx, i.id)
+		if err != nil || c.State.Running {
+			return err == nil
+		}
+	}
 }
 
 // killed is the exit code after SIGKILL.

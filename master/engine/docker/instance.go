@@ -22,6 +22,7 @@ import (
 const (
 	outputTimeout = 10 * time.Second // for the next line of the output after the end, of which much may have piled up
 	settleTimeout = 15 * time.Second // for a program to install its signal handlers, on a slow machine too
+	restartLimit  = 3 * time.Second  // between a stop by another client and its start of the same container
 	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
 
@@ -75,13 +76,15 @@ func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *
 		},
 	}
 	i.meter.began = began
-	i.before = from.linesSince(began)
+	// A program may write before the daemon has noted its start, but not before there is its container.
+	if created, err := time.Parse(time.RFC3339Nano, c.Created); err == nil {
+		i.before = from.linesSince(created)
+	}
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
-	s.engine.watcher.add(&subject{instance: i, box: s, plan: p, started: c.State.StartedAt})
-	go func() {
-		i.wait()
-		i.engine.hasEnded(i.id)
-	}()
+	s.engine.watcher.add(&subject{
+		instance: i, box: s, plan: p, limits: limitsOf(p, c.HostConfig.Resources), started: c.State.StartedAt,
+	})
+	go i.wait()
 	return i
 }
 
@@ -140,7 +143,7 @@ func (i *instance) remove() {
 	defer cancel()
 	r := i.engine.drop(removal{id: i.id, service: i.record.Service, instance: i.record.Instance, saved: true})
 	i.engine.forget(i.id)
-	_ = r.tried(ctx) // a container that is not gone has been logged
+	_ = r.wait(ctx) // a container that is not gone has been logged
 }
 
 func isClosed(c <-chan struct{}) bool {
@@ -153,8 +156,8 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // terminate sends the signal and tells whether the container has ended before ctx does. One that is paused or stopped
-// is continued first. The kernel drops a signal to the first process of a container that has no handler for it yet. So a
-// container that has just started gets it again, at growing intervals.
+// goes on first. The kernel drops a signal to the first process of a container that has no handler for it yet. So one
+// that has just started gets it again, at growing intervals.
 func (i *instance) terminate(ctx context.Context) bool {
 	i.engine.wake(ctx, i.id)
 	i.signal(ctx, i.signals)

@@ -23,13 +23,12 @@ const closeTimeout = 30 * time.Second
 // Engine.mu guards it.
 type known struct {
 	live   map[string]string // instances by the id of their container, from its creation until it is removed
-	over   map[string]bool   // those of live that have ended
 	starts map[string]bool   // handles of starts that go on; their containers may be there before the daemon says so
 	keep   marks             // what Reap was told to keep, until it is adopted or discarded
 }
 
 func newKnown() known {
-	return known{live: map[string]string{}, over: map[string]bool{}, starts: map[string]bool{}}
+	return known{live: map[string]string{}, starts: map[string]bool{}}
 }
 
 // begins notes that a start with that handle goes on; the func that it returns, that it has come to an end.
@@ -58,25 +57,15 @@ func (e *Engine) lives(id string) bool {
 	return ok
 }
 
-// hasEnded notes that the instance of a container has ended. Whoever starts that container again makes no instance.
-func (e *Engine) hasEnded(id string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if _, ok := e.live[id]; ok {
-		e.over[id] = true
-	}
-}
-
 func (e *Engine) forget(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	delete(e.live, id)
-	delete(e.over, id)
 }
 
 // endUnknown ends and removes what this master has made and no instance knows: a start that the daemon has carried out
-// after its deadline, an instance that was given up, one that somebody has started again. It does not wait for their
-// end. Before Reap it does nothing, since nobody has said what to keep.
+// after its deadline, an instance that was given up, one that somebody has restored. It does not wait for their end.
+// Before Reap it does nothing, since nobody has said what to keep.
 func (e *Engine) endUnknown(ctx context.Context) {
 	if !e.hasReaped() {
 		return
@@ -96,14 +85,28 @@ func (e *Engine) endUnknown(ctx context.Context) {
 	}
 }
 
+// endUnknownAlways does so until ctx ends.
+func (e *Engine) endUnknownAlways(ctx context.Context) {
+	tick := time.NewTicker(compareInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			e.endUnknown(ctx)
+		}
+	}
+}
+
 func (all *removals) has(id string) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	return all.all[id] != nil
 }
 
-// unknown lists the containers of this master that belong to no instance and no start, and are not to be kept; and those
-// in recorded whatever they belong to.
+// unknown lists the containers of this master that belong to no instance and no start, and are not to be kept; and
+// those in recorded whatever they belong to.
 func (e *Engine) unknown(ctx context.Context, recorded marks) (out []container.Summary, err error) {
 	id, err := e.masterID()
 	if err != nil {
@@ -138,8 +141,7 @@ func (e *Engine) unwanted(c container.Summary, recorded marks) bool {
 		return false
 	}
 	_, lives := e.live[c.ID]
-	again := e.over[c.ID] && c.State == container.StateRunning
-	return !lives || again || recorded.has(c)
+	return !lives || recorded.has(c)
 }
 
 // made tells whether this master has made the container. `docker commit` copies the labels of a container to an image,

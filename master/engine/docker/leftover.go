@@ -76,7 +76,7 @@ func (e *Engine) reap(ctx context.Context, recorded marks) error {
 	if err != nil {
 		return err
 	}
-	var all []*removal
+	var all []attempt
 	for _, c := range list {
 		e.logOf(c).Warnf("container was left by an earlier master and is removed")
 		all = append(all, e.drop(leftover(c)))
@@ -87,7 +87,7 @@ func (e *Engine) reap(ctx context.Context, recorded marks) error {
 	waiting, stop := context.WithTimeout(ctx, reapTimeout)
 	defer stop()
 	for _, r := range all {
-		_ = r.tried(waiting) // one that is not gone is tried again, and has been logged
+		_ = r.wait(waiting) // one that is not gone is tried again, and has been logged
 	}
 	return ctx.Err()
 }
@@ -98,7 +98,8 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 	if err != nil {
 		return err
 	}
-	e.forgetKept(r)                                                                // when the daemon does not answer now, the next look for what is unknown finds the container
+	// When the daemon does not answer now, endUnknown finds the container later.
+	e.forgetKept(r)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestTimeout) // also when its grace time is over
 	defer cancel()
 	id, err := e.recorded(ctx, r)
@@ -115,7 +116,7 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 	case err != nil:
 		return fmt.Errorf("look for container %s: %w", short(id), err)
 	}
-	return e.drop(removal{id: id, service: r.Service, instance: r.Instance}).tried(ctx)
+	return e.drop(removal{id: id, service: r.Service, instance: r.Instance}).wait(ctx)
 }
 
 // forgetKept takes r out of what Reap was told to keep.
@@ -152,7 +153,7 @@ func (e *Engine) makeRoom(ctx context.Context, name, master string) error {
 	}
 	waiting, cancel := context.WithTimeout(ctx, reapTimeout)
 	defer cancel()
-	if err := e.drop(leftover(*have)).tried(waiting); err != nil {
+	if err := e.drop(leftover(*have)).wait(waiting); err != nil {
 		return fmt.Errorf("an earlier container has the name %s and is not gone yet: %w", name, err)
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-// surroundings makes what an instance needs and is not there: networks, volumes, the folders of mounts. It is called for
-// each start, since others may have removed what was there for the one before.
+// surroundings makes what an instance needs and is not there: networks, volumes, the folders of mounts. It is called
+// for each start, since others may have removed what was there for the one before.
 func (s *sandbox) surroundings(ctx context.Context) ([]mountPoint, error) {
 	m, err := mounts(s.engine.opts.Workdir, s.service)
 	if err != nil {

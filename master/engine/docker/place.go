@@ -12,9 +12,10 @@ import (
 
 // place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
 // stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
-// last line on, and what the file has of that millisecond is passed over. What follows is new, whatever its time: the
-// clock may have been set back. Where the last line does not come first, as after a clock that was set back before it,
-// the daemon's lines are read twice, at first to find where it comes last.
+// last line on, and what the file has of that millisecond is passed over. Where the last line does not come first, as
+// after a clock that was set back before it, the daemon's lines are read twice, at first to find where it comes last.
+// So they are when one comes that is older than the last one: the clock was set back, or the daemon has rotated its
+// files and sends lines again (20.10 does, to who follows).
 type place struct {
 	streams [2]progress   // stdout, stderr
 	back    time.Duration // that the clock was set back since the last line, or more; 0: not
@@ -30,6 +31,8 @@ type progress struct {
 	seen     int       // lines of the daemon, while the last one is looked for
 	skip     int       // of them, up to the last one of the file
 	met      bool      // that one is among them
+	sure     bool      // the next line was found to be new
+	exact    time.Time // of the last line that was read here; zero: none was
 	complete bool      // of a search: nothing further back matters
 }
 
@@ -43,35 +46,36 @@ const partCap = 64 << 10
 func (p *place) read(ask func(since string, follow bool) (io.ReadCloser, error),
 	line func(stream int, at time.Time, text string),
 ) error {
-	since := p.since()
-	if p.lost {
-		said, err := ask(since, false)
-		if err != nil {
-			return err
-		}
-		err = frames(said, p.compare)
-		_ = said.Close()
-		if err != nil {
-			return err
-		}
-		p.lost = false
-	}
-	said, err := ask(since, true)
-	if err != nil {
-		return err
-	}
-	defer said.Close()
-	err = frames(said, func(stream int, at time.Time, text string) {
-		if p.take(stream, at, text) {
-			line(stream, at, text)
-		} else if p.lost {
+	for {
+		since := p.since()
+		if p.lost {
+			said, err := ask(since, false)
+			if err != nil {
+				return err
+			}
+			err = frames(said, p.compare)
 			_ = said.Close()
+			if err != nil {
+				return err
+			}
+			p.lost = false
 		}
-	})
-	if p.lost {
-		return p.read(ask, line)
+		said, err := ask(since, true)
+		if err != nil {
+			return err
+		}
+		err = frames(said, func(stream int, at time.Time, text string) {
+			if p.take(stream, at, text) {
+				line(stream, at, text)
+			} else if p.lost {
+				_ = said.Close()
+			}
+		})
+		_ = said.Close()
+		if !p.lost {
+			return err
+		}
 	}
-	return err
 }
 
 // since is when the daemon is asked from; from there on take passes over what is in the file.
@@ -79,7 +83,7 @@ func (p *place) since() string {
 	first := p.streams[0].at
 	for n := range p.streams {
 		s := &p.streams[n]
-		s.passing, s.passed, s.seen, s.skip, s.met = true, 0, 0, 0, false
+		s.passing, s.passed, s.seen, s.skip, s.met, s.sure = true, 0, 0, 0, false, false
 		if s.at.Before(first) {
 			first = s.at
 		}
@@ -117,7 +121,7 @@ func (p *place) linesSince(began time.Time) []string {
 // compare searches for the last line of the file among those of the daemon.
 func (p *place) compare(stream int, at time.Time, text string) {
 	s := &p.streams[stream]
-	s.passing = false
+	s.passing, s.sure = false, true
 	s.seen++
 	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
 	if !at.Equal(s.at) {
@@ -138,12 +142,17 @@ func (p *place) compare(stream int, at time.Time, text string) {
 // take tells whether a line is new, and remembers it then.
 func (p *place) take(stream int, at time.Time, text string) bool {
 	s := &p.streams[stream]
+	exact := at
 	at, text = at.Truncate(time.Millisecond), text[:min(len(text), partCap)]
 	switch {
 	case p.lost:
 		return false
 	case s.skip > 0:
 		s.skip--
+		return false
+	case s.sure:
+	case !s.passing && s.again(exact, text):
+		p.lost, p.back = true, s.exact.Sub(exact)+time.Millisecond
 		return false
 	case !s.passing:
 	case s.passed == 0 && at.Before(s.at), at.Equal(s.at) && s.pass(text):
@@ -152,12 +161,17 @@ func (p *place) take(stream int, at time.Time, text string) bool {
 		p.lost = true
 		return false
 	}
-	s.passing, p.back = false, 0
+	s.passing, s.sure, s.exact, p.back = false, false, exact, 0
 	if !at.Equal(s.at) {
 		s.at, s.lines = at, s.lines[:0]
 	}
 	s.lines = append(s.lines, text)
 	return true
+}
+
+// again tells whether a line may be one that was read already.
+func (s *progress) again(at time.Time, text string) bool {
+	return at.Before(s.exact) || at.Equal(s.exact) && s.lines[len(s.lines)-1] == text
 }
 
 // pass tells whether the next line of that millisecond in the file is text. A master that was killed while it wrote has

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -182,6 +183,13 @@ func TestPlaceAfterRotation(t *testing.T) {
 	p, err = findPlace(path, "a", at.Add(-time.Hour))
 	require.NoError(t, err)
 	require.Equal(t, []string{"y"}, p.streams[0].lines, "the file before is read too")
+}
+
+// A daemon that cannot give the output is not asked for ever.
+func TestUnreadableOutput(t *testing.T) {
+	require.True(t, unreadable(errors.New("configured logging driver does not support reading")))
+	require.False(t, unreadable(io.ErrUnexpectedEOF))
+	require.False(t, unreadable(nil))
 }
 
 // A long line comes in several frames, and may lack its end.

@@ -33,7 +33,7 @@ var removeAgain = backoff.Policy{Min: time.Second, Max: 5 * time.Minute, Factor:
 type removals struct {
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
-	slots  chan struct{} // holds a value for each try; one more waits
+	atOnce chan struct{} // holds a value for each try; one more waits
 	work   sync.WaitGroup
 
 	mu     sync.Mutex // guards what follows, and what a removal says
@@ -54,7 +54,7 @@ type removal struct {
 }
 
 func newRemovals() *removals {
-	r := &removals{slots: make(chan struct{}, removalsAtOnce), all: map[string]*removal{}}
+	r := &removals{atOnce: make(chan struct{}, removalsAtOnce), all: map[string]*removal{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
@@ -64,37 +64,45 @@ func leftover(c container.Summary) removal {
 	return removal{id: c.ID, service: c.Labels[labelService], instance: c.Labels[labelInstance]}
 }
 
+// attempt is a try to end and remove a container that runs, or begins soon.
+type attempt struct {
+	*removal
+	over <-chan struct{}
+}
+
 // drop has a container ended and removed in the background. One that is on its way already is tried at once.
-func (e *Engine) drop(want removal) *removal {
+func (e *Engine) drop(want removal) attempt {
 	all := e.gone
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	if r := all.all[want.id]; r != nil {
-		select {
-		case r.again <- struct{}{}:
-		default:
-		}
-		return r
+		return r.hurry()
 	}
 	r := &want
 	r.of, r.again, r.try, r.gone = all, make(chan struct{}, 1), make(chan struct{}), make(chan struct{})
 	if all.closed {
 		r.err = errors.New("the master has ended")
 		close(r.try)
-		return r
+		return attempt{r, r.try}
 	}
 	all.all[r.id] = r
 	all.work.Go(func() { e.untilGone(r) })
-	return r
+	return attempt{r, r.try}
 }
 
-// tried waits for the end of the next try, or of the one that runs, until ctx ends. Nil: the container is gone.
-func (r *removal) tried(ctx context.Context) error {
-	r.of.mu.Lock()
-	try := r.try
-	r.of.mu.Unlock()
+// hurry has a removal tried at once. The mutex of the removals is held.
+func (r *removal) hurry() attempt {
 	select {
-	case <-try:
+	case r.again <- struct{}{}:
+	default:
+	}
+	return attempt{r, r.try}
+}
+
+// wait waits for the end of the attempt, until ctx ends. Nil: the container is gone.
+func (r attempt) wait(ctx context.Context) error {
+	select {
+	case <-r.over:
 	case <-ctx.Done():
 	}
 	if isClosed(r.gone) {
@@ -144,8 +152,8 @@ func (e *Engine) untilGone(r *removal) {
 func (e *Engine) endOnce(r *removal) error {
 	all := e.gone
 	select {
-	case all.slots <- struct{}{}:
-		defer func() { <-all.slots }()
+	case all.atOnce <- struct{}{}:
+		defer func() { <-all.atOnce }()
 	case <-all.ctx.Done():
 		return all.ctx.Err()
 	}
@@ -213,23 +221,23 @@ func (e *Engine) remove(ctx context.Context, id string) error {
 // end gives each container one more try, ends the tries, and returns what is still there. Nothing is dropped any more.
 func (all *removals) end(ctx context.Context) (left []*removal) {
 	all.mu.Lock()
+	if all.closed {
+		all.mu.Unlock()
+		return nil // it was said
+	}
 	all.closed = true
+	var tries []attempt
 	for _, r := range all.all {
-		left = append(left, r)
-		select {
-		case r.again <- struct{}{}:
-		default:
-		}
+		tries = append(tries, r.hurry())
 	}
 	all.mu.Unlock()
-	for _, r := range left {
-		_ = r.tried(ctx)
+	for _, try := range tries {
+		_ = try.wait(ctx)
 	}
 	all.cancel()
 	all.work.Wait()
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	left = left[:0]
 	for _, r := range all.all {
 		left = append(left, r)
 	}

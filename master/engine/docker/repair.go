@@ -4,6 +4,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,33 +33,33 @@ func (e *Engine) repair(ctx context.Context, s *subject, now state, f finding) (
 		return "set back", e.resetLimits(ctx, s, now.container.HostConfig.Resources)
 	case isCutOff:
 		return "connected again", e.connectAgain(ctx, s, now.container, f.network)
-	case isRestarted, isExtra, isDifferent:
+	case isStopped, isRestarted, isExtra, isDifferent:
 	}
 	return "", nil
 }
 
-// resetLimits sets the limits of the plan. Docker has no way to say that a limit which was set later ends.
+// resetLimits sets the limits that the container was started with. Docker has no way to say of some that they end.
 func (e *Engine) resetLimits(ctx context.Context, s *subject, have container.Resources) error {
-	want := s.plan.Host.Resources
-	update := container.Resources{CpusetCpus: want.CpusetCpus}
-	wanted, updated, held := limits(&want), limits(&update), limits(&have)
-	for n, l := range wanted {
-		*updated[n].value = *l.value
-		if *l.value == 0 && *held[n].value != 0 {
-			*updated[n].value = unset[l.name]
+	update := container.Resources{CpusetCpus: s.limits.CpusetCpus}
+	if have.CpusetCpus == s.limits.CpusetCpus {
+		update.CpusetCpus = ""
+	}
+	want := s.limits
+	to, held := limits(&update), limits(&have)
+	for n, l := range limits(&want) {
+		switch w, h := *l.value, *held[n].value; {
+		case w == h:
+		case w != 0:
+			*to[n].value = w
+		default:
+			*to[n].value = l.unset
 		}
 	}
-	if want.Memory > 0 { // the two are checked together
-		if update.MemorySwap = want.MemorySwap; update.MemorySwap == 0 && have.MemorySwap > 0 {
-			update.MemorySwap = 2 * want.Memory
-		}
+	if update.Memory != 0 { // the two are checked together
+		update.MemorySwap = want.MemorySwap
 	}
-	if pids(have.PidsLimit) != pids(want.PidsLimit) {
-		limit := pids(want.PidsLimit)
-		if limit == 0 {
-			limit = -1
-		}
-		update.PidsLimit = &limit
+	if *update.PidsLimit == 0 {
+		update.PidsLimit = nil
 	}
 	if _, err := e.api.ContainerUpdate(ctx, s.instance.id, container.UpdateConfig{Resources: update}); err != nil {
 		return err
@@ -70,7 +71,7 @@ func (e *Engine) resetLimits(ctx context.Context, s *subject, have container.Res
 	return err
 }
 
-var errLimits = fmt.Errorf("docker cannot take a limit away from a container that runs; restart the service")
+var errLimits = errors.New("docker cannot take a limit away from a container that runs; restart the service")
 
 // connectAgain connects a container to a network as it was at its start. What is left of the connection before goes.
 func (e *Engine) connectAgain(ctx context.Context, s *subject, c container.InspectResponse, name string) error {

@@ -16,14 +16,13 @@ import (
 )
 
 // makeVolumes makes the volumes of a service that docker manages. One that exists with another driver or other options
-// is an error: there may be data in it, and it is not where the application says.
+// is an error: there may be data in it, and it is not where the application says. It holds no lock: a volume of another
+// machine may hang. Two that make the same one get the same one.
 func (e *Engine) makeVolumes(ctx context.Context, s engine.Service) error {
 	master, err := e.masterID()
 	if err != nil {
 		return err
 	}
-	e.setup.Lock()
-	defer e.setup.Unlock()
 	for _, m := range s.Mounts {
 		want := s.Volumes[m.Name]
 		if !want.Managed() {
@@ -50,8 +49,8 @@ func (e *Engine) makeVolumes(ctx context.Context, s engine.Service) error {
 	return nil
 }
 
-// volumeOptions say how a volume is made. They stand in the container too: a daemon makes a volume that is missing at the
-// start of a container, as one that was removed a moment ago, and without them that would be a plain one.
+// volumeOptions say how a volume is made. They stand in the container too: a daemon makes a volume that is missing at
+// the start of a container, as one that was removed a moment ago, and without them that would be a plain one.
 func volumeOptions(v app.Volume, master string) *mount.VolumeOptions {
 	return &mount.VolumeOptions{
 		Labels:       labelled(v.Labels, master),

@@ -22,12 +22,13 @@ const (
 )
 
 // Run compares the containers of this master with what they were started with, at intervals and when the daemon tells
-// that something happens to one.
+// that something happens to one. What no instance has is removed.
 //
-//	interval, event ─► inspect ─► drift ─► new? a line in the log ─► repair ─► history: Warnings
+//	interval, event ─► inspect ─► drift ─► repair ─► new? a line in the log, Warnings
 func (e *Engine) Run(ctx context.Context) {
 	var hearing sync.WaitGroup
 	hearing.Go(func() { e.hear(ctx) })
+	hearing.Go(func() { e.endUnknownAlways(ctx) })
 	defer hearing.Wait()
 	for {
 		timer := time.NewTimer(e.watcher.next(time.Now()))
@@ -74,13 +75,18 @@ func (e *Engine) hear(ctx context.Context) {
 }
 
 // compare compares some containers, one after the other. When the daemon does not answer, the rest is left for the next
-// time.
+// time; another error is one container's own.
 func (e *Engine) compare(ctx context.Context, due []*subject) {
 	networks := map[string]*network.Inspect{} // asked for once
 	for _, s := range due {
-		if err := e.compareOne(ctx, s, networks); err != nil {
+		err := e.compareOne(ctx, s, networks)
+		if err == nil {
+			continue
+		}
+		if e.ping(ctx) != nil {
 			return
 		}
+		s.instance.log.WithError(err).Debugf("cannot compare the container with what it was started with")
 	}
 }
 
@@ -100,8 +106,8 @@ func (e *Engine) compareOne(ctx context.Context, s *subject, networks map[string
 		return err
 	}
 	now := state{
-		container: c, networks: networks, name: s.instance.record.Instance, started: s.started,
-		ended: isClosed(s.instance.ended),
+		container: c, networks: networks, name: s.instance.record.Instance, started: s.started, limits: s.limits,
+		ended: isClosed(s.instance.done),
 	}
 	found := drift(s.box.service, s.plan, now)
 	s.started = c.State.StartedAt
@@ -114,6 +120,9 @@ func (e *Engine) compareOne(ctx context.Context, s *subject, networks map[string
 		f, settled := e.settle(ctx, s, now, f)
 		if ctx.Err() != nil || !e.watcher.has(s) {
 			return nil
+		}
+		if f.kind == isCutOff { // the network may be a new one
+			delete(networks, f.network)
 		}
 		if e.watcher.tells(s, f, settled, at) {
 			s.instance.log.Warnf("%s", f)

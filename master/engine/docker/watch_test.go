@@ -15,6 +15,7 @@ import (
 	"github.com/docker/docker/api/types/volume"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/dockertest"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -125,6 +126,12 @@ func TestRestartedByOthers(t *testing.T) {
 	i := b.start(t, service("t-restarted", "run"))
 	enginetest.Output(t, i, "up")
 	id := i.Record().Container.ID
+	require.NoError(t, b.api.ContainerRestart(t.Context(), id, container.StopOptions{}))
+	warned(t, i, "restarted by another docker client")
+	requireRunning(t, i, "a restart was taken for the end")
+	require.NotContains(t, b.log.String(), "does not answer")
+	enginetest.Output(t, i, "up")
+
 	require.NoError(t, b.api.ContainerStop(t.Context(), id, container.StopOptions{}))
 	<-i.Done()
 	warned(t, i, "stopped by another docker client")
@@ -180,6 +187,43 @@ func TestSurroundingsOfEachStart(t *testing.T) {
 	require.ErrorContains(t, err, "docker volume rm t-around")
 }
 
+// `docker system prune -af --volumes` between two lives of a service, and a new installation of docker, keep nothing
+// from starting.
+func TestPruneBetweenLives(t *testing.T) {
+	d, b := withDaemon(t, dockertest.Options{})
+	b.watched(t)
+	ctx := t.Context()
+	s := inNetwork(service("t-prune", "run"), "t-prune", app.Network{Subnet: app.Texts{"10.213.7.0/24"}}, app.Alias{})
+	s.Mounts = []app.Mount{{Name: "t-prune", Path: "/data"}}
+	s.Volumes = map[string]app.Volume{"t-prune": {Name: "t-prune", Driver: "local", DriverOpts: map[string]string{
+		"type": "tmpfs", "device": "tmpfs", "o": "nodev",
+	}}}
+	box, err := b.Open(ctx, s) // of a service that had no instances for a while
+	require.NoError(t, err)
+	defer box.Close()
+	for name, clean := range map[string]func(){
+		"prune": d.Prune, "replace": d.Replace,
+		"prune what has ended": func() {
+			i, err := box.Start(ctx, engine.Spec{Name: "t-prune"})
+			require.NoError(t, err)
+			require.NoError(t, b.api.ContainerKill(ctx, i.Record().Container.ID, "KILL"))
+			enginetest.Ended(t, i)
+			d.Prune()
+			i.Stop(ctx)
+		},
+	} {
+		clean()
+		dockertest.Image(t, d.Host(), testImage, "testdata/actor") // images are another test's matter
+		i, err := box.Start(ctx, engine.Spec{Name: "t-prune"})
+		require.NoError(t, err, name)
+		require.Contains(t, b.inspect(t, i).NetworkSettings.Networks, "t-prune", name)
+		v, err := b.api.VolumeInspect(ctx, "t-prune")
+		require.NoError(t, err)
+		require.Equal(t, "tmpfs", v.Options["type"], name)
+		i.Stop(ctx)
+	}
+}
+
 // A network that others have made otherwise is used as it is, and the instance says so. One that this master has made
 // and nobody uses follows the application.
 func TestNetworkOfAnotherKind(t *testing.T) {
@@ -191,7 +235,8 @@ func TestNetworkOfAnotherKind(t *testing.T) {
 	_, err := b.api.NetworkCreate(ctx, "t-kind", network.CreateOptions{Driver: "bridge"})
 	require.NoError(t, err)
 	with := func(subnet string) engine.Service {
-		return inNetwork(service("t-kind", "run"), "t-kind", app.Network{Subnet: app.Texts{subnet}}, app.Alias{})
+		n := app.Network{Subnet: app.Texts{subnet}}
+		return inNetwork(service("t-kind", "run"), "t-kind", n, app.Alias{})
 	}
 	i := b.start(t, with("10.213.8.0/24"))
 	warned(t, i, "not 10.213.8.0/24; it is used as it is")

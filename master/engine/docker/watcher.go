@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 )
 
@@ -23,9 +24,10 @@ type subject struct {
 	instance *instance
 	box      *sandbox
 	plan     plan
-	started  string    // State.StartedAt of the container, the last that is known; Run's
-	paused   time.Time // since when Run has found it paused; zero: it has not. Run's
-	findings []finding // of the last comparison; guarded by the watcher
+	limits   container.Resources // limitsOf
+	started  string              // State.StartedAt of the container, the last that is known; Run's
+	paused   time.Time           // since when Run has found it paused; zero: it has not. Run's
+	findings []finding           // of the last comparison; guarded by the watcher
 }
 
 // watcher is what Run knows of the instances. Its methods may be called from any goroutine.
@@ -71,6 +73,12 @@ func (w *watcher) leave(id string) {
 	defer w.mu.Unlock()
 	delete(w.subjects, id)
 	delete(w.due, id)
+}
+
+func (w *watcher) watches(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.subjects[id] != nil
 }
 
 func (w *watcher) has(s *subject) bool {
@@ -149,7 +157,7 @@ func (w *watcher) heard(m events.Message, now time.Time) (*instance, finding) {
 		return nil, f
 	}
 	p := w.pastOf(s)
-	if n := slices.IndexFunc(p.notes, func(n note) bool { return n.same(f) }); n >= 0 && now.Sub(p.notes[n].at) < stopLimit {
+	if slices.ContainsFunc(p.notes, func(n note) bool { return n.same(f) && now.Sub(n.at) < stopLimit }) {
 		return nil, f
 	}
 	p.add(f, now)
@@ -168,8 +176,8 @@ func stops(m events.Message) bool {
 		slices.Contains(stopSignals, m.Actor.Attributes["signal"])
 }
 
-// settlePause returns what was found without a pause that may be that of `docker commit`; the container is compared again
-// when it may not.
+// settlePause returns what was found without a pause that may be that of `docker commit`; the container is compared
+// again when it may not.
 func (w *watcher) settlePause(s *subject, found []finding, now time.Time) []finding {
 	n := slices.IndexFunc(found, func(f finding) bool { return f.kind == isPaused })
 	switch {

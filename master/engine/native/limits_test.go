@@ -5,6 +5,7 @@ package native_test
 import (
 	"os"
 	"os/exec"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -100,6 +101,26 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 	advice := strings.Join(native.Advice(h.opts, []app.Service{s.Service}), "\n")
 	require.Contains(t, advice, "service svc: resources.memory.limit does not hold: none are mounted")
 	require.Contains(t, advice, "services run as the user of the master: the master does not run as root")
+}
+
+// A key that only containers have is no error, and `check` says that it means nothing.
+func TestKeysOfContainers(t *testing.T) {
+	h := newHost(t)
+	s := h.service(t, "svc", "exit 0").Service
+	yes := true
+	s.Container = app.Container{
+		Init: true, CapAdd: []string{"CHOWN"}, CapDrop: []string{"ALL"}, Privileged: true, Hardened: &yes, ReadOnly: &yes,
+		Tmpfs: app.Texts{"/x"}, ExtraHosts: app.Hosts{"a:1.2.3.4"}, DNS: app.Texts{"1.2.3.4"}, Log: &app.Log{},
+		Healthcheck: &app.Healthcheck{},
+	}
+	keys := s.ContainerKeys()
+	require.Equal(t, reflect.TypeFor[app.Container]().NumField(), len(keys))
+	advice := strings.Join(native.Advice(h.opts, []app.Service{s}), "\n")
+	for _, key := range keys {
+		require.Regexp(t, "service svc: "+key+" means nothing in native mode: .+", advice)
+	}
+	s.Container = app.Container{}
+	require.NotContains(t, strings.Join(native.Advice(h.opts, []app.Service{s}), "\n"), "means nothing")
 }
 
 // Limits within which nothing can start are no error: they hold, and `check` says what is going to happen.

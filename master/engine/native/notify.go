@@ -155,11 +155,13 @@ func (i *instance) notified(d datagram) {
 	}
 	setAside(d.files)
 	if err != nil {
-		i.refused.Do(func() { i.log.WithError(err).Warnf("what the instance has handed over is refused, the first time") })
+		i.refused.Do(func() {
+			i.log.WithError(err).Warnf("what the instance hands over is refused; later ones are not logged")
+		})
 	}
 }
 
-// sent tells whether d is of the instance. One that has ended meanwhile is known by its user, when nobody else has that.
+// sent tells whether d is of the instance. One that has ended is known by its user, when nobody else has that.
 func (i *instance) sent(d datagram) bool {
 	if d.uid != i.uid {
 		return false

@@ -105,7 +105,8 @@ func sendOneAway(p *unix.PollFd) {
 	case err == nil:
 		_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}) // the client is told at once
 		_ = unix.Close(fd)
-	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE), errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
+	case errors.Is(err, unix.EMFILE), errors.Is(err, unix.ENFILE),
+		errors.Is(err, unix.ENOMEM), errors.Is(err, unix.ENOBUFS):
 		time.Sleep(100 * time.Millisecond)
 	case errors.Is(err, unix.EINVAL), errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK):
 		p.Fd = -1 // it does not listen any more

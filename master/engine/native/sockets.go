@@ -181,7 +181,8 @@ func (s *sockets) add(key instanceKey, name string, fd int) error {
 	x := socket{name: name, file: f}
 	if len(of.list) >= maxSockets || total >= maxAllSockets {
 		s.closeFile(x)
-		return fmt.Errorf("%s is one socket too many: %d of an instance and %d of all are kept", name, maxSockets, maxAllSockets)
+		const text = "%s is one socket too many: %d of an instance and %d of all are kept"
+		return fmt.Errorf(text, name, maxSockets, maxAllSockets)
 	}
 	of.count++
 	x.kept = fmt.Sprintf("%s%s/%s/%06d/%s", keptSockets, key.service, key.instance, of.count, name)

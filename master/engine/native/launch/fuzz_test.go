@@ -12,7 +12,8 @@ import (
 
 // full has every part.
 var full = Spec{
-	Keeper: 7, Program: "/p", Args: []string{"p", ""}, Env: []string{"A=b"}, Listen: []string{"x"}, UID: 70000, GID: 70001, Groups: []int{1, 2},
+	Keeper: 7, Program: "/p", Args: []string{"p", ""}, Env: []string{"A=b"}, Listen: []string{"x"},
+	UID: 70000, GID: 70001, Groups: []int{1, 2},
 	Capabilities: []string{"CAP_NET_BIND_SERVICE"}, Privileged: true,
 	ReadOnly: []string{"/r"}, Binds: []Bind{{Source: "/s", Target: "/t", ReadOnly: true}}, Hidden: []string{"/h"},
 	PrivateTmp: true, HideProc: true, Cgroups: []string{"/sys/fs/cgroup/pids/x"},
@@ -55,6 +56,8 @@ func TestSpecIsCheckedByBothSides(t *testing.T) {
 		`Args: there is no arg[0]`:                       func(s *Spec) { s.Args = nil },
 		`Env: "a\x00" has a zero byte`:                   func(s *Spec) { s.Env = []string{"a\x00"} },
 		`Args: "a\x00" has a zero byte`:                  func(s *Spec) { s.Args = []string{"a\x00"} },
+		`Listen: "a:b" is not the name of a socket`:      func(s *Spec) { s.Listen = []string{"a:b"} },
+		`Listen: 65 sockets are more than 64`:            func(s *Spec) { s.Listen = make([]string, 65) },
 		`UID: root needs Privileged`:                     func(s *Spec) { s.UID, s.Privileged = 0, false },
 		`-1 is neither a user nor a group`:               func(s *Spec) { s.Groups = []int{-1} },
 		`Capabilities: "NET_RAW" is not known`:           func(s *Spec) { s.Capabilities = []string{"NET_RAW"} },

@@ -51,7 +51,7 @@ func Main() {
 	os.Exit(0)
 }
 
-// run returns nil only when there is no program to become. status is where the keeper hears: it makes place for sockets.
+// run returns nil only when there is no program to become. status is where the keeper hears; it gives way to sockets.
 func run(status *int) error {
 	data, err := readSpec()
 	if err != nil {

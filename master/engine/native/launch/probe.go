@@ -88,7 +88,7 @@ func start(cmd *exec.Cmd, s Spec) (why []byte, err error) {
 	if err != nil {
 		return nil, errors.Join(err, spec.Close(), specWriter.Close())
 	}
-	cmd.ExtraFiles = []*os.File{spec, statusWriter} // specFD, statusFD
+	cmd.ExtraFiles = append([]*os.File{spec, statusWriter}, cmd.ExtraFiles...) // specFD, statusFD, socketFD and up
 	err = cmd.Start()
 	_, _ = spec.Close(), statusWriter.Close() // the shim has its own
 	if err != nil {

@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 var acts = map[string]func(args []string){
 	"see":          func([]string) { say(see()) },
 	"wait":         func([]string) { time.Sleep(time.Hour) }, // until it is killed
+	"sockets":      saySockets,
 	attack.Arg:     func(args []string) { os.Exit(attack.Main(args)) },
 	attack.ArgRoot: func(args []string) { os.Exit(attack.MainAsRoot(args)) },
 }
@@ -176,14 +177,25 @@ func launched(t *testing.T, s Spec, v any) {
 	t.Helper()
 	out, why := output(t, command(), s)
 	require.Empty(t, why)
+	decode(t, out, v)
+}
+
+func decode(t *testing.T, out string, v any) {
+	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(out), v), out)
 }
 
 // output runs a shim to its end.
 func output(t *testing.T, cmd *exec.Cmd, s Spec) (out, why string) {
 	t.Helper()
+	return outputWith(t, cmd, s, nil)
+}
+
+// outputWith is output with files for descriptor 5 and up.
+func outputWith(t *testing.T, cmd *exec.Cmd, s Spec, files []*os.File) (out, why string) {
+	t.Helper()
 	var text strings.Builder
-	cmd.Stdout, cmd.Stderr = &text, &text
+	cmd.Stdout, cmd.Stderr, cmd.ExtraFiles = &text, &text, files
 	reason, err := start(cmd, s)
 	require.NoError(t, err)
 	if len(reason) == 0 && s.Program != "" {

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -87,6 +88,14 @@ func main() {
 			}
 			fmt.Fprintf([]*os.File{os.Stdout, os.Stderr}[n%2], "n=%d.\n", n)
 		}
+	case "burst": // so many lines of 1000 bytes at once, one of 100 KiB, and the end
+		total, _ := strconv.Atoi(os.Args[2])
+		for n := 0; n < total; n++ {
+			fmt.Printf("n=%d.%s\n", n, strings.Repeat("x", 990))
+		}
+		fmt.Println(strings.Repeat("y", 100<<10))
+		fmt.Println("last words")
+		os.Exit(3)
 	case "int": // ends with SIGINT alone, and says so
 		signal.Ignore(syscall.SIGTERM)
 		asked := make(chan os.Signal, 1)
