@@ -2,6 +2,7 @@
 //
 //	baetyl start    run in the foreground until SIGTERM or SIGINT
 //	baetyl restart  replace the running master alone
+//	baetyl prune    remove images, networks and volumes that nobody uses
 //	baetyl reload   make the running master read its configuration again
 //	baetyl check    validate configuration and application, change nothing
 //	baetyl version  print what this binary is

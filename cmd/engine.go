@@ -36,7 +36,7 @@ func newEngine(
 		}
 	}
 	e, err := docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Log: l,
+		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Prune: prunes(cfg), Log: l,
 	})
 	if err != nil {
 		return nil, err

@@ -27,14 +27,14 @@ const (
 )
 
 const (
-	askTimeout     = 30 * time.Second // for an answer of the master
-	restartTimeout = time.Minute      // for the next master, once it was asked for
+	askTimeout     = 5 * time.Minute // for an answer of the master: images are removed slowly
+	restartTimeout = time.Minute     // for the next master, once it was asked for
 )
 
 // adminCommands are those that ask a running master over its admin socket.
 func adminCommands(stdout io.Writer) []*cobra.Command {
 	var workdir string
-	command := func(use, text string, run func(context.Context, *http.Client) (string, error)) *cobra.Command {
+	command := func(use, text string, run request) *cobra.Command {
 		c := &cobra.Command{
 			Use: use, Short: text, Args: cobra.NoArgs,
 			RunE: func(*cobra.Command, []string) error {
@@ -57,10 +57,14 @@ func adminCommands(stdout io.Writer) []*cobra.Command {
 	return []*cobra.Command{
 		command("restart", "Replace the running master alone; services go on running", restart),
 		command("reload", "Make the running master read its configuration again", reload),
+		pruneCommand(command),
 	}
 }
 
-func ask(dir string, run func(context.Context, *http.Client) (string, error)) (string, error) {
+// request asks a master, and returns what to say.
+type request func(context.Context, *http.Client) (string, error)
+
+func ask(dir string, run request) (string, error) {
 	c, err := http.NewClient(http.ClientConfig{
 		Address: "unix://" + filepath.Join(dir, masterapi.AdminSocket), Timeout: askTimeout,
 	})

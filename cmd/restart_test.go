@@ -176,6 +176,19 @@ func TestReload(t *testing.T) {
 	}, 10*time.Second, 10*time.Millisecond, "SIGHUP is not heard")
 }
 
+// In native mode there is nothing to prune, and that is said.
+func TestPruneInNativeMode(t *testing.T) {
+	t.Parallel()
+	d := newBusyDevice(t)
+	d.start(t)
+	d.instances(t)
+	for _, args := range [][]string{{"prune"}, {"prune", "--volumes"}, {"prune", "--dry-run"}} {
+		out, code := d.run(args...)
+		require.Zero(t, code, out)
+		require.Contains(t, out, "there is nothing to prune in mode native")
+	}
+}
+
 // Who asks in vain is told why.
 func TestAdminCommandsSayWhatIsWrong(t *testing.T) {
 	t.Parallel()

@@ -53,6 +53,8 @@ type Config struct {
 // Docker is what the docker engine is told. Where its daemon is comes from the environment, as for the docker command.
 type Docker struct {
 	Pull Pull `yaml:"pull" json:"pull"`
+	// when images that nobody uses are removed
+	Prune Prune `yaml:"prune" json:"prune"`
 	// containers of all images are hardened, unless their service says otherwise (app.Service.Confine)
 	Hardened bool `yaml:"hardened" json:"hardened"`
 }
@@ -113,6 +115,9 @@ func (c *Config) Validate() error {
 	if c.Update.Deadline <= c.Update.Healthy {
 		const text = "update.deadline: %s is not more than update.healthy, %s; raise it or lower that"
 		return fmt.Errorf(text, c.Update.Deadline, c.Update.Healthy)
+	}
+	if _, err := c.Docker.Prune.Percent(); err != nil {
+		return fmt.Errorf("docker.prune.%w", err)
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)

@@ -53,7 +53,8 @@ type Options struct {
 	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
 	// nil: there is no keeper
 	Restart func(who string) error
-	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull.
+	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull,
+	// docker.prune.
 	// nil: nothing
 	Apply func(Config)
 
@@ -91,6 +92,7 @@ type Master struct {
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
 	started  time.Time
+	updated  chan struct{} // has room for one value: an update has ended, and what it left is pruned
 
 	reloading sync.Mutex // guards running
 	running   Config     // cfg, with what reloads have changed
@@ -103,6 +105,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		return nil, err
 	}
 	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
+	m.updated = make(chan struct{}, 1)
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log, Boot: measure.BootID(),
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
@@ -111,6 +114,12 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Engine: e, Services: m.services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
 	})
 	updates := updateOptions(cfg, opts)
+	updates.Ended = func() {
+		select {
+		case m.updated <- struct{}{}:
+		default: // the next run serves this one too
+		}
+	}
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
 	}
@@ -203,6 +212,7 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	g.Add("hardware", m.hardware.Run)
 	g.Add("gpus", m.gpus.Run)
 	g.Add("usage", m.services.Run)
+	g.Add("prune", m.prunes)
 	g.Add("api", func(ctx context.Context) error {
 		select {
 		case <-m.services.Known():

@@ -10,7 +10,7 @@ import (
 )
 
 // Of most keys a new master takes the new values. Of these, the present one does.
-var atOnce = []string{"logger", "grace", "update", "docker.pull"}
+var atOnce = []string{"logger", "grace", "update", "docker.pull", "docker.prune"}
 
 // These have gone into the services that run: their environment, their users, the engine that holds them.
 var withServices = []string{"mode", "native", "server.address", "server.cert", "snfile"}
@@ -33,7 +33,7 @@ func changes(from, to Config) masterapi.Reloaded {
 
 // reloaded is the configuration of a master that ran with from, and has read to.
 func reloaded(from, to Config) Config {
-	from.Logger, from.Grace, from.Update, from.Docker.Pull = to.Logger, to.Grace, to.Update, to.Docker.Pull
+	from.Logger, from.Grace, from.Update, from.Docker = to.Logger, to.Grace, to.Update, to.Docker
 	return from
 }
 

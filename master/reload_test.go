@@ -46,6 +46,8 @@ func TestReloadNamesWhatHasChanged(t *testing.T) {
 		"mode: docker":                           {FullRestart: []string{"mode"}},
 		"docker: {pull: {policy: never}}":        {Effective: []string{"docker.pull.policy"}},
 		"docker: {pull: {timeout: 1m}}":          {Effective: []string{"docker.pull.timeout"}},
+		"docker: {prune: {unused: 1h}}":          {Effective: []string{"docker.prune.unused"}},
+		"docker: {prune: {disk: 50%}}":           {Effective: []string{"docker.prune.disk"}},
 		"docker: {pull: {parallel: 9}}":          {Effective: []string{"docker.pull.parallel"}},
 		"native: {users: 80000-84999}":           {FullRestart: []string{"native.users"}},
 		"server: {address: 'unix://other.sock'}": {FullRestart: []string{"server.address"}},

@@ -48,6 +48,8 @@ type System interface {
 	Restart(who string) error
 	// Reload reads the configuration again: masterapi.ErrRefused, and nothing has changed.
 	Reload() (masterapi.Reloaded, error)
+	// Prune removes what nobody uses any more. What could not be removed is in the answer.
+	Prune(ctx context.Context, r masterapi.PruneRequest) masterapi.Pruned
 }
 
 type handler struct {
@@ -97,6 +99,7 @@ func (h *handler) routes() nethttp.Handler {
 	route(masterapi.RouteReport, h.report)
 	route(masterapi.RouteRestart, h.restart)
 	route(masterapi.RouteReload, h.reload)
+	route(masterapi.RoutePrune, h.prune)
 	return mux
 }
 
@@ -205,6 +208,14 @@ func (h *handler) restart(r *nethttp.Request) (any, error) {
 }
 
 func (h *handler) reload(*nethttp.Request) (any, error) { return h.system.Reload() }
+
+func (h *handler) prune(r *nethttp.Request) (any, error) {
+	var in masterapi.PruneRequest
+	if err := http.ReadJSON(r, &in); err != nil {
+		return nil, err
+	}
+	return h.system.Prune(r.Context(), in), nil
+}
 
 func (h *handler) start(r *nethttp.Request) (any, error) {
 	var vars map[string]string

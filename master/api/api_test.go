@@ -104,6 +104,13 @@ func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
 
 func (s *system) Restart(string) error { return s.failure() }
 
+func (s *system) Prune(_ context.Context, r masterapi.PruneRequest) masterapi.Pruned {
+	_ = s.failure() // what fails is in the answer
+	return masterapi.Pruned{DryRun: r.DryRun, Removed: []masterapi.PrunedItem{
+		{Kind: masterapi.PrunedNetwork, Name: "old", ID: "n1"},
+	}}
+}
+
 func (s *system) Reload() (masterapi.Reloaded, error) {
 	return masterapi.Reloaded{Effective: []string{"grace"}}, s.failure()
 }
@@ -335,7 +342,19 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		r.system.set(c.fails, false)
 		r.asPerson(c.status, c.code, c.part, nethttp.MethodPost, c.path, "")
 	}
+	r.system.set(nil, false)
+	prune := func(status int, code, part, body string) {
+		r.expect(status, code, part, "all", nethttp.MethodPost, masterapi.PathPrune, body)
+	}
+	prune(200, "", `"removed":[{"kind":"network","name":"old","id":"n1"}]`, `{"volumes":true}`)
+	prune(200, "", `"dry_run":true`, `{"dry_run":true}`)
+	prune(400, "bad_request", "", `{`)
+	prune(413, "too_large", "", large)
+	r.expect(403, "forbidden", `may not remove what nobody uses: add \"update\"`, "none", nethttp.MethodPost,
+		masterapi.PathPrune, `{}`)
+	r.asPerson(200, "", `"removed"`, nethttp.MethodPost, masterapi.PathPrune, `{}`)
 	r.system.set(nil, true)
+	prune(500, "internal", "internal error", `{}`)
 	r.expect(500, "internal", "internal error", "all", get, inspect, "")
 	r.asPerson(500, "internal", "internal error", nethttp.MethodPost, masterapi.PathReload, "")
 	r.system.set(nil, false)

@@ -45,8 +45,9 @@ type Application struct {
 
 	mu      sync.Mutex // guards what follows
 	conf    *app.Config
-	data    []byte // of the file that conf was read from
-	failure string // for inspect
+	next    *app.Config // that an update is changing to; nil: none
+	data    []byte      // of the file that conf was read from
+	failure string      // for inspect
 }
 
 // New returns an application without services. It starts nothing.
@@ -165,7 +166,7 @@ func (a *Application) Set(c *app.Config, data []byte) {
 func (a *Application) set(c *app.Config, data []byte) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.conf, a.data = c, data
+	a.conf, a.data, a.next = c, data, nil
 }
 
 // Note keeps what is wrong with the application for inspect; nil clears it.

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
@@ -34,7 +35,11 @@ func (p Plan) Started() []string {
 
 // Diff compares two valid applications. A service is kept when its definition, its volumes and its networks are the
 // same; where it stands in the file is no reason to restart it.
-func Diff(old, new *app.Config) (Plan, error) {
+func Diff(old, new *app.Config) (Plan, error) { return DiffImages(old, new, nil, nil) }
+
+// DiffImages is Diff for an engine with images: a service is started anew, too, when the name of its image was another
+// one than it is. One that is not known on both sides is no reason.
+func DiffImages(old, new *app.Config, was, is map[string]engine.Image) (Plan, error) {
 	var p Plan
 	before := map[string]app.Service{}
 	for _, s := range old.Services {
@@ -46,18 +51,21 @@ func Diff(old, new *app.Config) (Plan, error) {
 		return Plan{}, err
 	}
 	for _, s := range order {
-		was, ok := before[s.Name]
+		earlier, ok := before[s.Name]
 		if !ok {
 			p.Start = append(p.Start, Change{s, "new"})
 			continue
 		}
-		reason := whatChanged(old, new, was, s)
+		reason := whatChanged(old, new, earlier, s)
+		if reason == "" {
+			reason = whatMoved(s.Image, was, is)
+		}
 		if reason == "" {
 			kept[s.Name] = true
 			p.Keep = append(p.Keep, s.Name)
 			continue
 		}
-		p.Stop = append(p.Stop, Change{was, reason})
+		p.Stop = append(p.Stop, Change{earlier, reason})
 		p.Start = append(p.Start, Change{s, reason})
 		delete(before, s.Name)
 	}
@@ -90,6 +98,15 @@ func whatChanged(old, new *app.Config, a, b app.Service) string {
 		return ""
 	}
 	return strings.Join(reasons, ", ") + " changed"
+}
+
+// whatMoved says that the name of an image means another one.
+func whatMoved(name string, was, is map[string]engine.Image) string {
+	a, b := was[name].ID, is[name].ID
+	if a == "" || b == "" || a == b {
+		return ""
+	}
+	return fmt.Sprintf("image %s is another one", name)
 }
 
 // differing returns the keys of the two definitions that differ. Their JSON is compared, in which an empty list and an

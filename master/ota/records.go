@@ -28,6 +28,8 @@ type Update struct {
 	Trace  string `json:"trace"`            // of the request
 	SHA256 string `json:"sha256"`           // of the candidate: application.yml or binary
 	Starts int    `json:"starts,omitempty"` // of a candidate binary, without a commit
+	// Same: the application.yml is the one in place already, and only images can be new
+	Same   bool   `json:"same,omitempty"`
 	Failed string `json:"failed,omitempty"` // why it was given up; the previous version is put back
 }
 

@@ -94,7 +94,18 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if broken := u.opts.Rules(a.conf); len(broken) > 0 {
 		return refuse(fmt.Errorf("%s: %s", name, strings.Join(broken, "; ")))
 	}
-	return nil
+	if !u.app.HasImages() {
+		return nil
+	}
+	if state, err := u.files.backupState(); err != nil {
+		return err
+	} else if state == backupNone { // the record of the images of the update before, if that was left beside its place
+		if err := u.files.promote(); err != nil {
+			return err
+		}
+	}
+	a.Same, err = u.files.is(u.files.app(), a.SHA256)
+	return err
 }
 
 func digest(data []byte) string {

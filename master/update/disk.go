@@ -54,6 +54,10 @@ func (d disk) readState() (facts, State, error) {
 		}
 		f.inPlace, err = d.files.is(path, f.update.SHA256)
 		read(err)
+		if f.update.Same && f.inPlace { // the images tell
+			f.inPlace, err = d.files.isStaged()
+			read(err)
+		}
 	}
 	f.backup, err = d.files.backupState()
 	read(err)

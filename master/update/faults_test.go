@@ -16,6 +16,7 @@ import (
 
 	"github.com/baetyl/baetyl/internal/faultfs"
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -87,13 +88,19 @@ type process struct {
 
 // newProcess returns a master that runs nothing yet. Everything of it is forgotten when it ends, and its services too.
 func newProcess(opts Options) *process {
-	p := &process{fake: enginetest.NewFake(), ended: make(chan struct{})}
+	fake := enginetest.NewFake()
+	return newProcessWith(fake, fake, opts)
+}
+
+// newProcessWith is newProcess with an engine that is fake, or is made of it.
+func newProcessWith(e engine.Engine, fake *enginetest.Fake, opts Options) *process {
+	p := &process{fake: fake, ended: make(chan struct{})}
 	services := service.New(service.Options{
-		Engine: p.fake, Grace: time.Second, Log: opts.Log, Reading: time.Millisecond,
+		Engine: e, Grace: time.Second, Log: opts.Log, Reading: time.Millisecond,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, "var/run/baetyl/instances.json"), opts.Disk, opts.Log),
 	})
 	a := application.Options{
-		Engine: p.fake, Services: services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
+		Engine: e, Services: services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
 	}
 	p.Updater = New(application.New(a), opts)
 	return p

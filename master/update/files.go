@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/conf"
@@ -32,16 +33,23 @@ type files struct {
 func (f files) app() string    { return filepath.Join(f.workdir, application.File) }
 func (f files) backup() string { return filepath.Join(f.workdir, backupFile) }
 
-// swap keeps the file of the running application as the backup and writes the new one. Each step is whole on disk
-// before the next begins. running is what the application that runs was read from. After an error the old file is in
-// its place again if restored says so.
-func (f files) swap(data, running []byte) (restored bool, err error) {
+// swap keeps the file of the running application as the backup, lets stage write the record of the new images, if there
+// are any, and writes the new file. Each step is whole on disk before the next begins. running is what the application
+// that runs was read from. After an error the old file is in its place again if restored says so.
+func (f files) swap(data, running []byte, stage func() error) (restored bool, err error) {
 	mode, err := f.mode()
 	if err == nil {
 		err = f.keep(running, mode)
 	}
 	if err == nil {
 		fault.At("backup written")
+		if stage != nil {
+			if err = stage(); err == nil {
+				fault.At("images staged")
+			}
+		}
+	}
+	if err == nil {
 		err = f.disk.WriteAtomic(f.app(), data, mode)
 	}
 	if err != nil {
@@ -97,12 +105,14 @@ func (f files) commit() (committed bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.backup()))
 }
 
-// putBack replaces the application by the backup, if there is one. Once that is done an error only says that a power
-// cut now could undo it; the next start does it again then.
+// putBack replaces the application by the backup, if there is one, and forgets the images of the new one before. Once
+// that is done an error only says that a power cut now could undo it; the next start does it again then.
 func (f files) putBack() (done bool, err error) {
-	err = f.disk.Rename(f.backup(), f.app())
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := f.disk.Lstat(f.backup()); errors.Is(err, fs.ErrNotExist) {
 		return true, nil
+	}
+	if err = f.unstage(); err == nil {
+		err = f.disk.Rename(f.backup(), f.app())
 	}
 	if err != nil {
 		return false, fmt.Errorf("put back application: %w", err)
@@ -110,9 +120,12 @@ func (f files) putBack() (done bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.app()))
 }
 
-// write makes data the application, where a backup cannot be put back.
+// write makes data the application, where a backup cannot be put back, and forgets the images of the new one before.
 func (f files) write(data []byte) error {
 	mode, err := f.mode()
+	if err == nil {
+		err = f.unstage()
+	}
 	if err == nil {
 		err = f.disk.WriteAtomic(f.app(), data, mode)
 	}
@@ -133,7 +146,9 @@ func (f files) setAside() error {
 // tidy removes temporary files of interrupted writes.
 func (f files) tidy() error {
 	var errs []error
-	for _, path := range []string{f.app(), f.backup(), f.app() + damaged} {
+	images := filepath.Join(f.workdir, engine.ImagesFile)
+	staged := filepath.Join(f.workdir, stagedFile)
+	for _, path := range []string{f.app(), f.backup(), f.app() + damaged, images, staged} {
 		if err := f.disk.Tidy(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("tidy up beside %s: %w", path, err))
 		}

@@ -23,7 +23,7 @@ func TestModeOfTheApplication(t *testing.T) {
 			f := files{d.opts.Workdir, file.OS}
 			d.write(f.app(), content)
 			require.NoError(t, os.Chmod(f.app(), mode))
-			_, err := f.swap([]byte("version: v2\n"), []byte("version: v1\n"))
+			_, err := f.swap([]byte("version: v2\n"), []byte("version: v1\n"), nil)
 			require.NoError(t, err)
 			is(f.app(), mode)
 			is(f.backup(), mode)
@@ -38,7 +38,7 @@ func TestModeOfTheApplication(t *testing.T) {
 	d := newDevice(t)
 	f := files{d.opts.Workdir, file.OS}
 	require.NoError(t, os.RemoveAll(f.app()))
-	_, err := f.swap([]byte("version: v2\n"), nil)
+	_, err := f.swap([]byte("version: v2\n"), nil, nil)
 	require.NoError(t, err)
 	is(f.app(), 0o640)
 	is(f.backup(), 0o640)

@@ -22,6 +22,9 @@ func (u *Updater) start(ctx context.Context) error {
 	for _, w := range u.opts.Rules(c) { // a version before has accepted it
 		u.log.Warnf("application: %s", w)
 	}
+	if u.app.HasImages() {
+		u.app.UseImages(u.images(data), false)
+	}
 	u.app.Start(ctx, c, data)
 	committed := false
 	if u.opts.Ready != nil && ctx.Err() == nil {
@@ -40,6 +43,7 @@ func (u *Updater) start(ctx context.Context) error {
 		return nil
 	}
 	u.settle(committed)
+	u.settleImages()
 	return nil
 }
 

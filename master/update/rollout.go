@@ -16,9 +16,9 @@ import (
 
 // replace replaces the application by a, or leaves the old one running.
 //
-//	accepted ─► prepare ─► backup ─► swap ─► stop, start ─► healthy ─► remove backup: done
-//	              │error     │         └ error, or the master ends ─► put the file back, stop, start
-//	              ▼          ▼
+//	accepted ─► images, prepare ─► backup ─► swap ─► stop, start ─► healthy ─► remove backup: done
+//	              │error             │       └ error, or the master ends ─► put the file back, stop, start
+//	              ▼                  ▼
 //	            nothing was touched
 func (u *Updater) replace(ctx context.Context, a accepted) {
 	undone, err := u.rollOut(ctx, a)
@@ -26,6 +26,7 @@ func (u *Updater) replace(ctx context.Context, a accepted) {
 	switch {
 	case err == nil:
 		u.end(a.Update, masterapi.StepUpdated, nil)
+		u.settleImages()
 	case ctx.Err() != nil: // the next start runs what is whole, and says how it went
 	case undone:
 		u.end(a.Update, masterapi.StepRolledBack, err)
@@ -37,45 +38,51 @@ func (u *Updater) replace(ctx context.Context, a accepted) {
 // rollOut carries an update out. undone tells that after an error the old application runs again.
 func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err error) {
 	old, running := u.app.Current()
-	p, err := application.Diff(old, a.conf)
+	u.app.Next(a.conf)
+	defer u.app.Next(nil)
+	before := u.app.Images()
+	p, to, err := u.prepare(ctx, a, before)
 	if err != nil {
-		return true, fmt.Errorf("update application: %w", err)
-	}
-	if err := u.prepare(ctx, p, a.conf); err != nil {
+		u.app.UseImages(before, false)
 		return true, fmt.Errorf("update application: %w", err)
 	}
 	fault.At("prepared")
-	if restored, err := u.files.swap(a.data, running); err != nil {
+	if restored, err := u.files.swap(a.data, running, u.stage(to)); err != nil {
+		u.app.UseImages(before, false)
 		return restored, fmt.Errorf("update application: %w", err)
 	}
+	u.app.UseImages(to, true)
 	if err = u.try(ctx, p, a.conf); err == nil {
 		err = u.commit()
 	}
 	if err != nil {
 		err = fmt.Errorf("update application to version %q (the old one is put back): %w", a.conf.Version, err)
-		return u.undo(ctx, a, old, running, err)
+		return u.undo(ctx, a, old, running, before, err)
 	}
+	u.app.UseImages(to, false)
 	u.app.Set(a.conf, a.data)
 	u.opts.Log.WithField("version", a.conf.Version).Infof("application updated")
 	return false, nil
 }
 
-// prepare does what takes long, while the old application runs. An engine that is not available is waited for, until
-// Options.Deadline is over.
-func (u *Updater) prepare(ctx context.Context, p application.Plan, to *app.Config) error {
+// prepare does what takes long, while the old application runs: images are resolved, and what the new services need is
+// checked. An engine that is not available is waited for, until Options.Deadline is over.
+func (u *Updater) prepare(
+	ctx context.Context, a accepted, before engine.Images,
+) (p application.Plan, to engine.Images, err error) {
 	until := time.Now().Add(u.times.Load().deadline)
 	for n := 0; ; n++ {
-		err := u.app.Prepare(ctx, p, to)
+		p, to, err = u.plan(ctx, a, before)
 		delay := again.Delay(n, 0)
 		if !errors.Is(err, engine.ErrUnavailable) {
-			return err
+			return p, to, err
 		}
 		if time.Now().Add(delay).After(until) {
-			return fmt.Errorf("%w: %w", errDeadline, err)
+			return p, to, fmt.Errorf("%w: %w", errDeadline, err)
 		}
 		select {
 		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
+			return p, to, errors.Join(ctx.Err(), err)
 		case <-time.After(delay):
 		}
 	}
@@ -83,6 +90,29 @@ func (u *Updater) prepare(ctx context.Context, p application.Plan, to *app.Confi
 
 // again is how long to wait before an engine that is not available is asked again.
 var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
+
+// plan returns what to do for a, and what the names of its images mean.
+func (u *Updater) plan(
+	ctx context.Context, a accepted, before engine.Images,
+) (p application.Plan, to engine.Images, err error) {
+	images, err := u.app.Resolve(ctx, a.conf)
+	if err != nil {
+		return p, to, err
+	}
+	old, _ := u.app.Current()
+	if p, err = application.DiffImages(old, a.conf, before.Running, images); err != nil {
+		return p, to, err
+	}
+	return p, next(a.data, before, images), u.app.Prepare(ctx, p, a.conf)
+}
+
+// stage returns what writes the record of the images of an update; nil: the engine has none.
+func (u *Updater) stage(to engine.Images) func() error {
+	if !u.app.HasImages() {
+		return nil
+	}
+	return func() error { return u.files.staged(u.log).Save(to) }
+}
 
 // try changes the services and waits until the new ones have stayed up. Options.Deadline begins here, when images have
 // been pulled already.
@@ -119,10 +149,10 @@ func (u *Updater) commit() error {
 	return nil
 }
 
-// undo puts the old application back, which was read from data, because of cause. Its services may start later, when
-// the engine is back; the new ones never do.
+// undo puts the old application back, which was read from data, with the images before, because of cause. Its services
+// may start later, when the engine is back; the new ones never do.
 func (u *Updater) undo(
-	ctx context.Context, a accepted, old *app.Config, data []byte, cause error,
+	ctx context.Context, a accepted, old *app.Config, data []byte, before engine.Images, cause error,
 ) (undone bool, err error) {
 	u.step(a.Update, masterapi.StepRollingBack, "the update failed; the previous application is put back", cause)
 	fault.At("rolling back")
@@ -142,7 +172,9 @@ func (u *Updater) undo(
 	if ctx.Err() != nil {
 		return false, cause // the next start runs it
 	}
-	back, err := application.Diff(a.conf, old)
+	tried := u.app.Images().Running
+	u.app.UseImages(before, false)
+	back, err := application.DiffImages(a.conf, old, tried, before.Running)
 	if err != nil {
 		return false, errors.Join(cause, err)
 	}

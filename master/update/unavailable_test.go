@@ -131,7 +131,8 @@ func TestBackupThatCannotBePutBack(t *testing.T) {
 	d.write(d.files.app(), after)
 	d.write(d.files.backup()+"/full", "a folder: no file can be renamed over it, and it is no backup")
 	u := d.updater()
-	undone, err := u.undo(t.Context(), accepted{conf: &app.Config{}}, &app.Config{}, []byte(before), errors.New("boom"))
+	undone, err := u.undo(t.Context(), accepted{conf: &app.Config{}}, &app.Config{}, []byte(before), engine.Images{},
+		errors.New("boom"))
 	require.ErrorContains(t, err, "boom")
 	require.True(t, undone)
 	require.Equal(t, before, d.read(d.files.app()))

@@ -32,6 +32,8 @@ type Options struct {
 	Log      log.Logger
 	Disk     file.Disk // where all this lies; by default that of this machine
 
+	// Ended is called when an update of the application has ended, from the goroutine of Run; nil: nothing
+	Ended func()
 	// Rules names what is wrong with an application beyond what app.Validate refuses: a new one is refused for it, one
 	// that is on disk at the start is run all the same, with a warning. nil: there are no such rules
 	Rules func(*app.Config) []string
@@ -91,6 +93,9 @@ func (u *Updater) Run(ctx context.Context) (leave bool, err error) {
 		case a := <-u.accepted:
 			if a.Type != masterapi.UpdateMaster {
 				u.replace(ctx, a)
+				if u.opts.Ended != nil {
+					u.opts.Ended()
+				}
 			} else if u.renew(ctx, a) {
 				return true, nil
 			}

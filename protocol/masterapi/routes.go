@@ -56,9 +56,13 @@ var (
 		Name: "reloadConfiguration", Does: "reload the configuration",
 		Method: nethttp.MethodPost, Path: PathReload, Admin: true,
 	}
+	RoutePrune = Route{
+		Name: "pruneSystem", Does: "remove what nobody uses",
+		Method: nethttp.MethodPost, Path: PathPrune, Right: app.RightUpdate,
+	}
 
 	Routes = []Route{
-		RouteInspect, RouteUpdate, RoutePorts, RouteStart, RouteStop, RouteReport, RouteRestart, RouteReload,
+		RouteInspect, RouteUpdate, RoutePorts, RouteStart, RouteStop, RouteReport, RouteRestart, RouteReload, RoutePrune,
 	}
 )
 
@@ -69,6 +73,7 @@ const (
 	PathPortAvailable = "/" + Version + "/ports/available"
 	PathRestart       = "/" + Version + "/system/restart"
 	PathReload        = "/" + Version + "/system/reload"
+	PathPrune         = "/" + Version + "/system/prune"
 )
 
 // Actions on an instance, the last segment of their paths.

@@ -28,7 +28,7 @@ func TestRoutes(t *testing.T) {
 		"PUT /v1/services/{service}/instances/{instance}/stop",
 		"PUT /v1/services/{service}/instances/{instance}/report",
 		"POST /v1/system/restart",
-		"POST /v1/system/reload",
+		"POST /v1/system/reload", "POST /v1/system/prune",
 	}, patterns)
 }
 

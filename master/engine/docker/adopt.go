@@ -50,7 +50,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 		_ = e.drop(removal{id: id, service: r.Service, instance: r.Instance}).wait(waiting)
 		return nil, engine.ErrGone
 	}
-	p, err := s.plan(spec, nil) // with its mounts a container was made
+	p, err := s.plan(spec, c.Image, nil) // with its mounts a container was made
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	}
 	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
 	e.knows(id, spec.Name)
+	e.adopted(ctx, s.service, c.Image)
 	e.forgetKept(r) // it has an instance now
 	i := s.watch(c, spec.Name, p, from)
 	if !c.State.Running { // so that Done says at once what was known before
@@ -135,6 +136,8 @@ func (s *sandbox) differs(c container.InspectResponse, r engine.Record, boot str
 		return "the definition of its service has changed"
 	case r.ImageID != "" && c.Image != r.ImageID:
 		return "its image is not the recorded one"
+	case !s.engine.adopts(s.service, c.Image):
+		return "its image is not that of the application"
 	case c.State.Status == container.StateCreated:
 		return "it was never started"
 	case !c.State.Running && r.Boot != "" && r.Boot != boot:

@@ -27,6 +27,7 @@ const (
 	labelService  = "baetyl.service"    // name of the service
 	labelInstance = "baetyl.instance"   // name of the instance
 	labelHandle   = "baetyl.handle"     // of this start (engine.Spec)
+	labelImage    = "baetyl.image"      // name of the image; the container is made of the id that it means
 	labelDigest   = "baetyl.definition" // digest of the service's definition
 )
 
@@ -48,6 +49,7 @@ type mountPoint struct {
 type request struct {
 	Service engine.Service
 	Spec    engine.Spec
+	Image   string // id of the image that the name in Service means
 	Mounts  []mountPoint
 	Socket  string // of the API on the host; empty: the API listens on tcp
 	Master  string
@@ -76,7 +78,7 @@ func configure(r request) (plan, error) {
 	s := r.Service
 	p := plan{
 		Config: &container.Config{
-			Image:      strings.TrimSpace(s.Image),
+			Image:      r.Image,
 			Hostname:   s.Hostname,
 			Entrypoint: s.Entrypoint,
 			Cmd:        s.Args,
@@ -85,6 +87,7 @@ func configure(r request) (plan, error) {
 				labelBaetyl: labelBaetyl, labelShort: s.Name,
 				labelMaster: r.Master, labelRun: r.Run, labelService: s.Name, labelInstance: r.Spec.Name,
 				labelHandle: r.Spec.Handle, labelDigest: s.Digest(),
+				labelImage: strings.TrimSpace(s.Image),
 			},
 			User: s.User,
 			// The engine sends the signal itself; this is for `docker stop`, and for left-overs.

@@ -34,6 +34,7 @@ func TestConfigure(t *testing.T) {
 					Handle: "handle",
 					Env:    map[string]string{"B": "2=3", "A": "1", masterapi.EnvServiceToken: "token"},
 				},
+				Image:  "sha256:0123",
 				Master: "master",
 				Run:    "run",
 				Kernel: able,

@@ -47,10 +47,14 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err != nil {
 		return nil, e.judge(ctx, err)
 	}
+	image, err := e.imageID(ctx, s.service)
+	if err != nil {
+		return nil, e.judge(ctx, err)
+	}
 	if spec.Handle == "" { // each start has one: what has that of its image was not made here
 		spec.Handle = randomID()
 	}
-	p, err := s.plan(spec, m)
+	p, err := s.plan(spec, image, m)
 	if err != nil {
 		return nil, err
 	}
@@ -66,15 +70,15 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	return s.launch(ctx, spec, p)
 }
 
-// plan is the container for an instance of the service.
-func (s *sandbox) plan(spec engine.Spec, m []mountPoint) (plan, error) {
+// plan is the container for an instance of the service, made of the image with that id.
+func (s *sandbox) plan(spec engine.Spec, image string, m []mountPoint) (plan, error) {
 	master, err := s.engine.masterID()
 	if err != nil {
 		return plan{}, err
 	}
 	return configure(request{
-		Service: s.service, Spec: spec, Mounts: m, Socket: s.engine.opts.Socket, Master: master, Run: s.engine.run,
-		Kernel: s.kernel, Hardened: s.engine.hardened.Load(),
+		Service: s.service, Spec: spec, Image: image, Mounts: m, Socket: s.engine.opts.Socket, Master: master,
+		Run: s.engine.run, Kernel: s.kernel, Hardened: s.engine.hardened.Load(),
 	})
 }
 

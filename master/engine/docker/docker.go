@@ -2,9 +2,10 @@
 
 // Package docker runs services as containers of a docker daemon (documents: "Docker Engine").
 //
-//	Prepare  is the image there? ─► pull it, with the credentials of docker's own configuration
-//	Open     remove what an earlier master left ─► pull if missing ─► surroundings: sources of mounts, networks, volumes
-//	Start    surroundings ─► Spec ─► configure (pure) ─► create ─► connect ─► start
+//	Resolve  what does the name of an image mean? ─► pull it, with the credentials of docker's own configuration ─► id
+//	Open     remove what an earlier master left
+//	Start    surroundings: sources of mounts, networks, volumes ─► is the image with the recorded id there? ─► Spec
+//	         ─► configure (pure) ─► create ─► connect ─► start
 //	           one goroutine waits for the end, one follows the output ─► var/log/baetyl/services/<service>.log
 //	Adopt    a container of an earlier master that is the recorded one ─► the same goroutines, from the last line on
 //	Stop     signal ─► grace ─► SIGKILL ─► remove
@@ -30,6 +31,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -44,6 +46,7 @@ type Options struct {
 	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
 	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
 	Pull    Pull
+	Prune   Prune
 	Log     log.Logger
 }
 
@@ -66,6 +69,10 @@ type Engine struct {
 
 	watcher watcher // what Run compares
 
+	images images
+	pulled pulled
+	pruned lastPrune
+
 	late sync.WaitGroup // starts that their callers do not wait for any more
 	gone *removals      // what has to go
 }
@@ -82,7 +89,9 @@ func New(opts Options) (*Engine, error) {
 		opts: opts, api: api, run: randomID(), told: map[string]bool{}, known: newKnown(), gone: newRemovals(),
 		watcher: newWatcher(),
 	}
-	e.Set(opts.Output, opts.Pull)
+	e.images.file = engine.NewImagesFile(filepath.Join(opts.Workdir, engine.ImagesFile), file.OS, opts.Log)
+	e.pulled.file = pulledFile(opts.Workdir, opts.Log)
+	e.Set(opts.Output, opts.Pull, opts.Prune)
 	return e, nil
 }
 
@@ -90,12 +99,14 @@ func New(opts Options) (*Engine, error) {
 type settings struct {
 	output log.Config
 	pull   Pull
+	prune  Prune
 	pulls  chan struct{} // holds a value for each image that is being pulled; one that wants to be waits
 }
 
-// Set changes how images are pulled from now on, and the limits of the output of services that start from now on.
-func (e *Engine) Set(output log.Config, pull Pull) {
-	e.settings.Store(&settings{output, pull, make(chan struct{}, max(pull.Parallel, 1))})
+// Set changes how images are pulled and pruned from now on, and the limits of the output of services that start from
+// now on.
+func (e *Engine) Set(output log.Config, pull Pull, prune Prune) {
+	e.settings.Store(&settings{output, pull, prune, make(chan struct{}, max(pull.Parallel, 1))})
 }
 
 // Name is docker.
@@ -135,20 +146,17 @@ func (e *Engine) Close() error {
 	return e.api.Close()
 }
 
-// Prepare pulls the image of the service as docker.pull.policy says, and returns an error if the sources of its mounts
-// would keep the service from starting.
+// Prepare returns an error if the sources of the service's mounts would keep it from starting. What its image is has
+// been found before (Resolve).
 func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if err := e.ping(ctx); err != nil {
 		return err
 	}
-	if _, err := mounts(e.opts.Workdir, s); err != nil {
-		return err
-	}
-	return e.judge(ctx, e.pull(ctx, s.Image, e.settings.Load().pull.Policy))
+	_, err := mounts(e.opts.Workdir, s)
+	return err
 }
 
-// Open removes what an earlier master left, and makes the networks and volumes of the service. An image that is
-// missing is pulled here too: the daemon may have started after Prepare.
+// Open removes what an earlier master left, and makes the networks and volumes of the service.
 func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, error) {
 	if err := e.await(ctx, s.Name); err != nil {
 		return nil, err
@@ -162,13 +170,6 @@ func (e *Engine) Open(ctx context.Context, s engine.Service) (engine.Sandbox, er
 
 func (e *Engine) open(ctx context.Context, s engine.Service) (*sandbox, error) {
 	if err := e.reapOnce(ctx); err != nil {
-		return nil, err
-	}
-	policy := e.settings.Load().pull.Policy
-	if policy == PullAlways { // Prepare has pulled it; a start of the master alone needs no new one
-		policy = PullMissing
-	}
-	if err := e.pull(ctx, s.Image, policy); err != nil {
 		return nil, err
 	}
 	bounded, cancel := context.WithTimeout(ctx, requestTimeout)

@@ -11,16 +11,16 @@ import (
 	"strings"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/image"
 
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
 // When an image is pulled.
 const (
 	PullMissing = "missing" // when it is not there
-	PullAlways  = "always"  // before each start of its service; when that fails, the local image is used
+	PullAlways  = "always"  // before each update that names it; when that fails, the local image is used
 	PullNever   = "never"
 )
 
@@ -34,45 +34,60 @@ type Pull struct {
 // progressInterval is the time between lines of the log about one pull.
 const progressInterval = 15 * time.Second
 
-// pull pulls the image if policy demands it.
-func (e *Engine) pull(ctx context.Context, name, policy string) error {
-	name = strings.TrimSpace(name)
-	here, err := e.hasImage(ctx, name)
+// fetch pulls the image if policy demands it, and returns what ref, a name or a digest, means then.
+func (e *Engine) fetch(ctx context.Context, ref, policy string) (engine.Image, error) {
+	f, here, err := e.findImage(ctx, ref)
 	if err != nil {
-		return err
+		return engine.Image{}, err
 	}
-	if here && policy != PullAlways {
-		return nil
+	local := engine.Image{ID: f.id, Digest: f.digestOf(ref)}
+	if here && (policy != PullAlways || strings.Contains(ref, "@")) { // a digest means one image for ever
+		return local, nil
 	}
 	if policy == PullNever {
-		return fmt.Errorf("image %s is not here, and docker.pull.policy is never: load or build it", name)
+		const text = "image %s is not here, and docker.pull.policy is never: load or build it"
+		return engine.Image{}, fmt.Errorf(text, ref)
 	}
 	set := e.settings.Load()
 	select {
 	case set.pulls <- struct{}{}:
 		defer func() { <-set.pulls }()
 	case <-ctx.Done():
-		return ctx.Err()
+		return engine.Image{}, ctx.Err()
 	}
-	err = e.download(ctx, name, set.pull.Timeout)
-	if err != nil && here && ctx.Err() == nil {
-		e.opts.Log.WithError(err).Warnf("image %s could not be pulled; the local one is used", name)
-		return nil
+	before, err := e.imageIDs(ctx)
+	if err == nil {
+		err = e.download(ctx, ref, set.pull.Timeout)
 	}
-	return err
+	if err == nil {
+		if f, here, err = e.findImage(ctx, ref); err == nil && !here {
+			err = fmt.Errorf("image %s was pulled, and is gone already", ref)
+		}
+		if err == nil {
+			e.pulled.note(f.id, ref, before)
+			return engine.Image{ID: f.id, Digest: f.digestOf(ref)}, nil
+		}
+	}
+	if here && ctx.Err() == nil {
+		e.opts.Log.WithError(err).Warnf("image %s could not be pulled; the local one is used", ref)
+		return local, nil
+	}
+	return engine.Image{}, err
 }
 
-func (e *Engine) hasImage(ctx context.Context, name string) (bool, error) {
+// imageIDs returns the images of the daemon, also those without a name.
+func (e *Engine) imageIDs(ctx context.Context) (map[string]bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := e.api.ImageInspect(ctx, name)
-	if errdefs.IsNotFound(err) {
-		return false, nil
-	}
+	list, err := e.api.ImageList(ctx, image.ListOptions{All: true})
 	if err != nil {
-		return false, fmt.Errorf("look for image %s: %w", name, err)
+		return nil, fmt.Errorf("list images: %w", err)
 	}
-	return true, nil
+	ids := map[string]bool{}
+	for _, i := range list {
+		ids[i.ID] = true
+	}
+	return ids, nil
 }
 
 func (e *Engine) download(ctx context.Context, name string, timeout time.Duration) error {

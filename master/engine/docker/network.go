@@ -5,14 +5,12 @@ package docker
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -154,37 +152,4 @@ func networkDiffers(want app.Network, have network.Inspect) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, "; ")
-}
-
-// removeNetworks removes the networks that this master has made, whose names are not in named, and that no container
-// is in. Networks of before they had the id of their master stay: whose they are is not known.
-func (e *Engine) removeNetworks(ctx context.Context, named map[string]bool) error {
-	master, err := e.masterID()
-	if err != nil {
-		return err
-	}
-	e.setup.Lock() // so that none goes between makeNetworks and its first container, which is named
-	defer e.setup.Unlock()
-	ours := filters.NewArgs(filters.Arg("label", labelMaster+"="+master))
-	list, err := e.api.NetworkList(ctx, network.ListOptions{Filters: ours})
-	if err != nil {
-		return fmt.Errorf("ask for networks: %w", err)
-	}
-	var errs []error
-	for _, n := range list {
-		if named[n.Name] || n.Name == app.DefaultNetwork || n.Labels[labelMaster] != master {
-			continue
-		}
-		have, err := e.api.NetworkInspect(ctx, n.ID, network.InspectOptions{})
-		if err != nil || have.ID != n.ID || len(have.Containers) > 0 {
-			continue // gone, or in use
-		}
-		switch err := e.api.NetworkRemove(ctx, n.ID); {
-		case err == nil:
-			e.opts.Log.WithField("network", n.Name).Infof("network is removed, since no application names it any more")
-		case !errdefs.IsNotFound(err) && !errdefs.IsPermissionDenied(err): // denied: in use since
-			errs = append(errs, fmt.Errorf("remove network %s: %w", n.Name, err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -32,7 +33,8 @@ func TestRemoveNetworks(t *testing.T) {
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = e.api.NetworkRemove(context.Background(), name) })
 	}
-	require.NoError(t, e.removeNetworks(t.Context(), map[string]bool{"t-remove-named": true}))
+	named := engine.Named{Networks: map[string]bool{"t-remove-named": true}}
+	require.Empty(t, e.Prune(t.Context(), named, engine.Pruning{}).Failed)
 	for name, stays := range map[string]bool{
 		"t-remove-named": true, "t-remove-ours": false, "t-remove-others": true, "t-remove-before": true,
 		"t-remove-stranger": true,

@@ -159,7 +159,11 @@ func TestPullWithoutRegistry(t *testing.T) {
 	s := service("t-pull", "run")
 	s.Image = "localhost:1/none:latest"
 	began := time.Now()
-	require.ErrorContains(t, b.Prepare(t.Context(), s), "pull image localhost:1/none:latest")
+	resolve := func(e *docker.Engine) error {
+		_, err := e.Resolve(t.Context(), s.Image)
+		return err
+	}
+	require.ErrorContains(t, resolve(b.Engine), "pull image localhost:1/none:latest")
 	require.Less(t, time.Since(began), 10*time.Second)
 
 	with := func(p docker.Pull) *docker.Engine {
@@ -169,19 +173,18 @@ func TestPullWithoutRegistry(t *testing.T) {
 		return e
 	}
 	never := with(docker.Pull{Policy: docker.PullNever})
-	require.ErrorContains(t, never.Prepare(t.Context(), s), "docker.pull.policy is never")
+	require.ErrorContains(t, resolve(never), "docker.pull.policy is never")
 
 	// 10.255.255.1 sends no answer at all.
 	s.Image = "10.255.255.1:5000/none:latest"
 	began = time.Now()
-	err := with(docker.Pull{Policy: docker.PullMissing, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s)
+	err := resolve(with(docker.Pull{Policy: docker.PullMissing, Timeout: time.Second, Parallel: 1}))
 	require.ErrorContains(t, err, "pull image")
 	require.Less(t, time.Since(began), 5*time.Second)
 
 	require.NoError(t, b.api.ImageTag(t.Context(), testImage, "localhost:1/here:latest"))
 	s.Image = "localhost:1/here:latest"
-	require.NoError(t,
-		with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1}).Prepare(t.Context(), s))
+	require.NoError(t, resolve(with(docker.Pull{Policy: docker.PullAlways, Timeout: time.Second, Parallel: 1})))
 	require.Contains(t, b.log.String(), "could not be pulled; the local one is used")
 }
 

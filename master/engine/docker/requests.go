@@ -150,3 +150,22 @@ func (t *transport) NetworkDisconnect(ctx context.Context, name, id string, forc
 func (t *transport) NetworkRemove(ctx context.Context, id string) error {
 	return t.do(ctx, func(c *client.Client) error { return c.NetworkRemove(ctx, id) })
 }
+
+func (t *transport) ImageList(ctx context.Context, o image.ListOptions) ([]image.Summary, error) {
+	return call(ctx, t, func(c *client.Client) ([]image.Summary, error) { return c.ImageList(ctx, o) })
+}
+
+func (t *transport) ImageRemove(ctx context.Context, ref string, o image.RemoveOptions) error {
+	return t.do(ctx, func(c *client.Client) error {
+		_, err := c.ImageRemove(ctx, ref, o)
+		return err
+	})
+}
+
+func (t *transport) VolumeList(ctx context.Context, o volume.ListOptions) (volume.ListResponse, error) {
+	return call(ctx, t, func(c *client.Client) (volume.ListResponse, error) { return c.VolumeList(ctx, o) })
+}
+
+func (t *transport) VolumeRemove(ctx context.Context, name string) error {
+	return t.do(ctx, func(c *client.Client) error { return c.VolumeRemove(ctx, name, false) })
+}
