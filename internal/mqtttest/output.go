@@ -8,8 +8,8 @@ import (
 // outputHalf is how many bytes of the beginning, and of the end, an Output keeps.
 const outputHalf = 8 << 20
 
-// Output collects what a process writes; it may be read meanwhile. Of much it keeps the beginning and the end: a process
-// that writes for ever must not take the memory of the machine.
+// Output collects what a process writes; it may be read meanwhile. Of much it keeps the beginning and the end: a
+// process that writes for ever must not take the memory of the machine.
 type Output struct {
 	mu          sync.Mutex
 	first, last []byte

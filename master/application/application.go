@@ -95,8 +95,8 @@ func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error
 }
 
 // Change carries a plan out. It returns at the first service that cannot start; if all is true, it starts the others
-// too, and returns all errors. An engine that is not available is waited for until ctx ends, so that the order holds; if
-// all is true it is left to the supervisor, which starts the services as soon as the engine is back.
+// too, and returns all errors. An engine that is not available is waited for until ctx ends, so that the order holds.
+// If all is true that is left to the supervisor, which starts the services as soon as the engine is back.
 func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bool) error {
 	names := make([]string, 0, len(p.Stop))
 	for _, c := range p.Stop {

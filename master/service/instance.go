@@ -24,8 +24,8 @@ import (
 //	    ▼                                         │
 //	 running ──ends──► restarting, exited, failed ┘─ decide: no more ─► stays visible until it is stopped
 //
-// What the engine or its daemon is to blame for (engine.ErrUnavailable, engine.Exit.Interrupted) leads to starting again
-// whatever the policy: no restart is counted.
+// What the engine or its daemon is to blame for (engine.ErrUnavailable, engine.Exit.Interrupted) leads to starting
+// again whatever the policy: no restart is counted.
 //
 // stop at any point ends it; leave at any point ends the supervision alone. Each step is in the records before it has
 // an effect that another master could miss, so that this one may be killed at any point:

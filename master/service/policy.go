@@ -60,7 +60,7 @@ func decide(p app.Restart, exit engine.Exit, started bool, failures int, random 
 	return d
 }
 
-// uncounted is the time before a start for which no policy is asked. An engine that is away makes the start wait itself.
+// uncounted is the time before a start for which no policy is asked. An engine that is away makes the start wait.
 const uncounted = time.Second
 
 // healthy is how long an instance has to run until its earlier failures no longer count: as long as its longest

@@ -84,8 +84,7 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if len(a.data) > conf.MaxSize {
 		return refuse(fmt.Errorf("%s: larger than %d bytes", name, conf.MaxSize))
 	}
-	sum := sha256.Sum256(a.data)
-	a.SHA256 = hex.EncodeToString(sum[:])
+	a.SHA256 = digest(a.data)
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
@@ -96,6 +95,11 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 		return refuse(fmt.Errorf("%s: %s", name, strings.Join(broken, "; ")))
 	}
 	return nil
+}
+
+func digest(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
 }
 
 func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {

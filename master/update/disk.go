@@ -99,6 +99,10 @@ func (d disk) end(u ota.Update, step string, cause error) {
 		masterapi.StepFailure:    "update failed, and the previous version could not be restored completely",
 	}[step]
 	l := d.logOf(u).WithField("step", step)
+	if step == masterapi.StepUpdated && cause != nil {
+		msg = "update failed, but of the previous version nothing is left: the new one is running"
+		l.WithError(cause).Errorf("%s", msg)
+	}
 	switch step {
 	case masterapi.StepUpdated:
 		l.Infof("%s", msg)

@@ -110,6 +110,18 @@ func (f files) putBack() (done bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.app()))
 }
 
+// write makes data the application, where a backup cannot be put back.
+func (f files) write(data []byte) error {
+	mode, err := f.mode()
+	if err == nil {
+		err = f.disk.WriteAtomic(f.app(), data, mode)
+	}
+	if err != nil {
+		return fmt.Errorf("write the previous application: %w", err)
+	}
+	return nil
+}
+
 // setAside renames a damaged backup, so that it can be examined later.
 func (f files) setAside() error {
 	if err := f.disk.Rename(f.backup(), f.backup()+damaged); err != nil {

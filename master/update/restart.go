@@ -49,6 +49,7 @@ func (u *Updater) start(ctx context.Context) error {
 func (u *Updater) toStart(ending bool) (c *app.Config, data []byte, err error) {
 	c = &app.Config{}
 	if err = u.recover(u.opts.Ready != nil || ending); err == nil {
+		u.restore()
 		c, data, err = u.files.load(u.files.app())
 	}
 	if err == nil && data != nil {
@@ -62,6 +63,19 @@ func (u *Updater) toStart(ending bool) (c *app.Config, data []byte, err error) {
 		err = fmt.Errorf("load application: %s is missing", u.files.app())
 	}
 	return ran, was, fmt.Errorf("%w; the application that ran before goes on", err)
+}
+
+// restore puts back what an earlier master ran before an update that failed, when there is no backup any more.
+func (u *Updater) restore() {
+	f, state, err := u.readState()
+	_, was, ok := u.app.Ran()
+	if err != nil || state != AppStuck || !ok || digest(was) == f.update.SHA256 {
+		return
+	}
+	u.log.WithField("state", string(state)).Warnf("the last update was interrupted; recovery: %s", restore)
+	if err := u.files.write(was); err != nil {
+		u.log.WithError(err).Errorf("cannot %s; the new one goes on", restore)
+	}
 }
 
 // unknownOutcome is logged when files of the last update cannot be read.
@@ -78,7 +92,7 @@ func (d disk) recover(others bool) error {
 		}
 		do := restarts[state].do
 		switch {
-		case do == nothing || do == end || do == forget:
+		case do == nothing || do == end || do == forget || do == restore:
 			return nil
 		case others && (do == try || do == giveUp || do == discard):
 			return nil
@@ -140,7 +154,7 @@ func (u *Updater) settle(committed bool) {
 				return
 			}
 			continue // the log may go on with another update
-		case final == masterapi.StepUpdated:
+		case final == masterapi.StepUpdated && state != AppStuck:
 			u.end(f.update, final, nil)
 		case final != "":
 			err := fmt.Errorf("update of type %s: %w", f.update.Type, f.cause())

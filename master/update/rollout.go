@@ -53,7 +53,7 @@ func (u *Updater) rollOut(ctx context.Context, a accepted) (undone bool, err err
 	}
 	if err != nil {
 		err = fmt.Errorf("update application to version %q (the old one is put back): %w", a.conf.Version, err)
-		return u.undo(ctx, a, old, err)
+		return u.undo(ctx, a, old, running, err)
 	}
 	u.app.Set(a.conf, a.data)
 	u.opts.Log.WithField("version", a.conf.Version).Infof("application updated")
@@ -119,8 +119,11 @@ func (u *Updater) commit() error {
 	return nil
 }
 
-// undo puts the old application back, because of cause.
-func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause error) (undone bool, err error) {
+// undo puts the old application back, which was read from data, because of cause. Its services may start later, when
+// the engine is back; the new ones never do.
+func (u *Updater) undo(
+	ctx context.Context, a accepted, old *app.Config, data []byte, cause error,
+) (undone bool, err error) {
 	u.step(a.Update, masterapi.StepRollingBack, "the update failed; the previous application is put back", cause)
 	fault.At("rolling back")
 	a.Failed = cause.Error()
@@ -128,6 +131,10 @@ func (u *Updater) undo(ctx context.Context, a accepted, old *app.Config, cause e
 		u.opts.Log.WithError(err).Errorf("cannot record why the update failed; it is rolled back all the same")
 	}
 	restored, err := u.files.putBack()
+	if !restored { // what is on disk must never be what has failed
+		write := u.files.write(data)
+		restored, err = write == nil, errors.Join(err, write)
+	}
 	if err != nil {
 		cause = errors.Join(cause, err)
 	}

@@ -39,7 +39,8 @@ const (
 	AppCommitted   State = "app committed"   // record; the application is the new one
 	AppUndoing     State = "app undoing"     // record with the reason, backup
 	AppUndone      State = "app undone"      // record with the reason; the application is the old one
-	// record with the reason; the application is the new one: its backup was damaged
+	// record with the reason; the application is the new one: its backup was damaged. It runs when nothing else is left,
+	// and then it is what the final line says
 	AppStuck        State = "app stuck"
 	MasterAccepted  State = "master accepted"  // record, candidate
 	MasterTried     State = "master tried"     // record with starts, candidate
@@ -60,6 +61,9 @@ const (
 	discard  action = "remove the new master that was not accepted"
 	giveUp   action = "reject the new master" // record why, which makes it a stray candidate
 	try      action = "try the new master"    // by resume; a candidate that finds this at its own start goes on
+
+	// By toStart, which knows what ran.
+	restore action = "restore the application that ran before"
 
 	// When the application has been started: remove the record, since inspect shows the failure from then on, or write
 	// the final line.
@@ -89,7 +93,7 @@ var restarts = map[State]restart{
 	AppAccepted:     {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
 	AppCommitted:    {do: end, final: masterapi.StepUpdated, next: []State{Ended, Idle}},
 	AppUndone:       {do: end, final: masterapi.StepRolledBack, next: []State{Ended, Idle}},
-	AppStuck:        {do: end, final: masterapi.StepFailure, next: []State{Ended, Idle}},
+	AppStuck:        {do: restore, final: masterapi.StepUpdated, next: []State{AppUndone, Ended, Idle}},
 	MasterAccepted:  {do: try, next: []State{MasterTried, StrayCandidate, MasterGivenUp}},
 	MasterTried:     {do: try, next: afterTry},
 	MasterExhausted: {do: giveUp, next: []State{MasterCommitted, StrayCandidate, MasterGivenUp}},

@@ -109,7 +109,8 @@ func (w *world) checkInspect(ctx context.Context, current application) error {
 	}
 	var errs []error
 	if in.Software.ConfVersion != current.version {
-		errs = append(errs, fmt.Errorf("inspect has version %s, application.yml %s", in.Software.ConfVersion, current.version))
+		const text = "inspect has version %s, application.yml %s"
+		errs = append(errs, fmt.Errorf(text, in.Software.ConfVersion, current.version))
 	}
 	running := map[string]bool{}
 	for _, s := range in.Services {

@@ -49,7 +49,9 @@ func TestContainerKeys(t *testing.T) {
 // A hardened container writes to its volumes and to memory, nowhere else.
 func TestHardened(t *testing.T) {
 	b := newBench(t)
-	for path, refused := range map[string]string{"/x": "true", "/tmp/x": "false", "/var/tmp/x": "false", "/data/x": "false"} {
+	for path, refused := range map[string]string{
+		"/x": "true", "/tmp/x": "false", "/var/tmp/x": "false", "/data/x": "false",
+	} {
 		s := service("t-hardened", "write", path)
 		s.Hardened = pointer(true)
 		s.Mounts, s.Volumes = []app.Mount{{Name: "v", Path: "data"}}, map[string]app.Volume{"v": {Name: "v", Path: "v"}}

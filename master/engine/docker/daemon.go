@@ -21,8 +21,8 @@ const (
 	daemonInterval = time.Second      // between pings while the daemon does not answer
 )
 
-// ping asks whether the daemon answers, and logs when that has changed. The error wraps engine.ErrUnavailable when there
-// was no answer; another one is what the daemon says to everybody, as one that refuses this user.
+// ping asks whether the daemon answers, and logs when that has changed. The error wraps engine.ErrUnavailable when
+// there was no answer; another one is what the daemon says to everybody, as one that refuses this user.
 func (e *Engine) ping(ctx context.Context) error {
 	asked, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()

@@ -62,7 +62,7 @@ type Engine struct {
 	told   map[string]bool // services and instances that got that error already (await)
 	known
 
-	setup sync.Mutex // serializes Reap, and making networks and volumes
+	setup sync.Mutex // serializes Reap, making networks and removing them
 
 	watcher watcher // what Run compares
 

@@ -22,7 +22,7 @@ const (
 	isRenamed               // renamed back
 	isStopped               // an event; its supervisor does what the restart policy says
 	isRestarted             // by another docker client; it runs, and that is all
-	isRevived               // started by another docker client after its end: removed, since no instance has it
+	isRevived               // started by another docker client after its end: stopped, since no instance has it
 	hasPolicy               // docker would restart it; set back
 	hasLimits               // set back, as far as docker can
 	isCutOff                // not in a network, or not as it was: connected again

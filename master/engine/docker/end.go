@@ -79,7 +79,7 @@ func (i *instance) awaitEnd() end {
 		if errors.Is(err, engine.ErrUnavailable) {
 			left = time.Now()
 		}
-		e, inspectErr := i.look(left)
+		e, inspectErr := i.inspect(left)
 		if inspectErr == nil && (e.err != nil || !e.state.Running) && (!e.stopped || !i.startsAgain()) {
 			return e
 		}
@@ -88,7 +88,7 @@ func (i *instance) awaitEnd() end {
 		}
 		if err := errors.Join(err, inspectErr); err != nil && n == 0 { // without an error somebody has restarted it
 			i.log.WithField(log.KeyReason, err.Error()).
-				Warnf("docker daemon does not answer; the container is assumed to run, and the daemon is asked again")
+				Warnf("docker daemon does not answer; it is asked again what became of the container")
 		}
 		select {
 		case <-i.ctx.Done():
@@ -98,8 +98,8 @@ func (i *instance) awaitEnd() end {
 	}
 }
 
-// look asks for the state of the container, and when it runs no more, who ended it. An error says nothing about it.
-func (i *instance) look(left time.Time) (end, error) {
+// inspect asks for the state of the container, and when it runs no more, who ended it. An error says nothing about it.
+func (i *instance) inspect(left time.Time) (end, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
 	defer cancel()
 	c, err := i.engine.api.ContainerInspect(ctx, i.id)
@@ -116,7 +116,8 @@ func (i *instance) look(left time.Time) (end, error) {
 	}
 	l, err := i.engine.lifeOf(ctx, i.id, i.began)
 	if err != nil {
-		if err = i.engine.judge(i.ctx, err); errors.Is(err, engine.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		err = i.engine.judge(i.ctx, err)
+		if errors.Is(err, engine.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
 			return end{}, err
 		}
 		i.log.WithError(err).Warnf("cannot tell whether the docker daemon ended the container; its end counts as its own")

@@ -76,7 +76,10 @@ func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *
 		},
 	}
 	i.meter.began = began
-	i.before = from.linesSince(began)
+	// A program may write before the daemon has noted its start, but not before there is its container.
+	if created, err := time.Parse(time.RFC3339Nano, c.Created); err == nil {
+		i.before = from.linesSince(created)
+	}
 	i.ctx, i.giveUp = context.WithCancel(context.Background())
 	s.engine.watcher.add(&subject{
 		instance: i, box: s, plan: p, limits: limitsOf(p, c.HostConfig.Resources), started: c.State.StartedAt,

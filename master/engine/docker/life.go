@@ -29,11 +29,16 @@ type life struct {
 	keeps     bool // its containers run on when it ends (live-restore)
 }
 
-// lifeOf asks the daemon about a container that began at that time.
+// lifeOf asks the daemon about a container that began at that time. One that is ending does not answer.
 func (e *Engine) lifeOf(ctx context.Context, id string, began time.Time) (life, error) {
 	ctx, cancel := context.WithTimeout(ctx, lifeTimeout)
 	defer cancel()
-	info, err := e.api.Info(ctx)
+	api, err := e.api.anew()
+	if err != nil {
+		return life{}, err
+	}
+	defer api.Close()
+	info, err := api.Info(ctx)
 	if err != nil {
 		return life{}, fmt.Errorf("ask whether the docker daemon was started anew: %w", err)
 	}
@@ -41,7 +46,7 @@ func (e *Engine) lifeOf(ctx context.Context, id string, began time.Time) (life, 
 	if err != nil {
 		now = time.Now()
 	}
-	said, failed := e.api.Events(ctx, events.ListOptions{Since: stamp(began.Add(-time.Second)), Until: stamp(now)})
+	said, failed := api.Events(ctx, events.ListOptions{Since: stamp(began.Add(-time.Second)), Until: stamp(now)})
 	l := life{keeps: info.LiveRestoreEnabled}
 	for n := 0; ; n++ {
 		select {

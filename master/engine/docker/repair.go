@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
@@ -22,8 +23,8 @@ func (e *Engine) repair(ctx context.Context, s *subject, now state, f finding) (
 	case isRenamed:
 		return "renamed back", e.api.ContainerRename(ctx, id, now.name)
 	case isRevived:
-		e.endUnknown(ctx)
-		return "removed", nil
+		grace := int(reapGrace / time.Second)
+		return "stopped again", e.api.ContainerStop(ctx, id, container.StopOptions{Timeout: &grace})
 	case hasPolicy:
 		none := container.UpdateConfig{RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}}
 		_, err := e.api.ContainerUpdate(ctx, id, none)

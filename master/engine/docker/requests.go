@@ -111,7 +111,9 @@ func (t *transport) NetworkInspect(ctx context.Context, id string, o network.Ins
 	return call(ctx, t, func(c *client.Client) (network.Inspect, error) { return c.NetworkInspect(ctx, id, o) })
 }
 
-func (t *transport) NetworkCreate(ctx context.Context, name string, o network.CreateOptions) (network.CreateResponse, error) {
+func (t *transport) NetworkCreate(
+	ctx context.Context, name string, o network.CreateOptions,
+) (network.CreateResponse, error) {
 	return call(ctx, t, func(c *client.Client) (network.CreateResponse, error) { return c.NetworkCreate(ctx, name, o) })
 }
 

@@ -21,8 +21,7 @@ import (
 // each version that the daemon has: a daemon that comes back may be a newer one, which has given up the old version, or
 // an older one. Each ping looks, and so does an answer 400, as "client version 1.41 is too old".
 //
-// The library speaks the versions 1.24 (docker 1.12) to 1.51. Its successor (github.com/moby/moby/client) has given up
-// those of many daemons on devices, which is why it is not used.
+// The library speaks the versions 1.24 (docker 1.12) to 1.51 (docs/decisions/0007-docker-client.md).
 //
 // Errors wrap engine.ErrUnavailable when there was no answer. A request that took longer than its caller wanted is not
 // among them: only a ping tells whether the daemon is away (Engine.judge).
@@ -40,6 +39,16 @@ func newTransport() (*transport, error) {
 		return nil, fmt.Errorf("docker client: %w", err)
 	}
 	return &transport{host: c.DaemonHost(), client: c}, nil
+}
+
+// anew returns another transport to the same daemon. It makes connections of its own: a daemon that ends takes no new
+// ones, and goes on to answer those that it has.
+func (t *transport) anew() (*transport, error) {
+	c, err := client.NewClientWithOpts(client.FromEnv, client.WithHost(t.host))
+	if err != nil {
+		return nil, fmt.Errorf("docker client: %w", err)
+	}
+	return &transport{host: t.host, client: c}, nil
 }
 
 // Ping asks whether the daemon answers, and in which API version from now on.

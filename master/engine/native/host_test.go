@@ -4,11 +4,14 @@ package native_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -128,9 +131,15 @@ func kill(i engine.Instance) {
 	i.Stop(ctx)
 }
 
-// alive tells whether a process group has living members.
+// alive tells whether a process group has living members. A ps that cannot run says nothing of them.
 func alive(group int) bool {
-	out, _ := exec.Command("ps", "-e", "-o", "pgid=,stat=").Output()
+	if err := syscall.Kill(-group, 0); errors.Is(err, syscall.ESRCH) {
+		return false
+	}
+	out, err := exec.Command("ps", "-e", "-o", "pgid=,stat=").CombinedOutput()
+	if err != nil { // as when the user of the tests may have no more processes
+		panic(fmt.Sprintf("ask ps for the members of group %d: %v: %s", group, err, out))
+	}
 	for _, line := range strings.Split(string(out), "\n") {
 		f := strings.Fields(line)
 		if len(f) == 2 && f[0] == strconv.Itoa(group) && !strings.HasPrefix(f[1], "Z") {

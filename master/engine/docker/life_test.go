@@ -1,0 +1,48 @@
+//go:build unix
+
+package docker
+
+import (
+	"testing"
+	"time"
+
+	"github.com/docker/docker/api/types/container"
+	"github.com/stretchr/testify/require"
+)
+
+// Who ended a container, case by case. It is not exported, but a daemon that has forgotten is hard to have.
+func TestInterrupted(t *testing.T) {
+	now := time.Now()
+	at := func(code int, d time.Duration) *container.State {
+		return &container.State{ExitCode: code, FinishedAt: now.Add(d).UTC().Format(time.RFC3339Nano)}
+	}
+	oom := at(137, 0)
+	oom.OOMKilled = true
+	never := time.Time{}
+	for name, c := range map[string]struct {
+		l    life
+		s    *container.State
+		left time.Time
+		want bool
+	}{
+		"started by this daemon":                      {life{whole: true, started: true, died: true}, at(137, 0), now, false},
+		"started before, ended by this one":           {life{whole: true, died: true}, at(143, 0), never, true},
+		"the same, with a code of its own":            {life{whole: true, died: true}, at(1, 0), never, true},
+		"with live-restore":                           {life{whole: true, died: true, keeps: true}, at(137, 0), now, false},
+		"ended with the daemon, seen":                 {life{whole: true}, at(1, 0), now, true},
+		"ended with the daemon, not seen":             {life{whole: true}, at(0, -time.Hour), never, true},
+		"failed before the daemon ended, not seen":    {life{whole: true}, at(1, -time.Hour), never, false},
+		"out of memory":                               {life{whole: true}, oom, now, false},
+		"forgotten, not seen":                         {life{}, at(137, 0), never, false},
+		"forgotten, soon after an outage":             {life{}, at(137, time.Second), now, true},
+		"forgotten, long after an outage":             {life{}, at(137, time.Hour), now, false},
+		"forgotten, and no time":                      {life{}, &container.State{}, now, true},
+		"removed by hand":                             {life{whole: true, started: true, destroyed: true}, nil, never, false},
+		"removed by hand from this daemon, after one": {life{whole: true, destroyed: true}, nil, now, false},
+		"unknown to another daemon":                   {life{whole: true}, nil, never, true},
+		"unknown, seen, forgotten":                    {life{}, nil, now, true},
+		"unknown, forgotten":                          {life{}, nil, never, false},
+	} {
+		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, c.l.interrupted(c.s, c.left)) })
+	}
+}
