@@ -3,4 +3,4 @@ package keeper
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
 // Part is the digest of the keeper's own code: this package, early, members, signals and utils/logfile.
-const Part = "4d1bf23aa5525421"
+const Part = "dc1aed2707797c91"
