@@ -1,20 +1,22 @@
 #!/bin/sh
 # dockerd-newest.sh: builds the newest docker daemon that there is as Go modules, with the containerd that it needs, and
-# prints the path of its dockerd: for BAETYL_DOCKERD. What is built lies in output/cache. runc is that of the machine.
+# prints the path of its dockerd: for BAETYL_DOCKERD. What is built lies in output/cache, with a runc that knows the
+# namespaces which the daemon asks for.
 #
-# It needs the programs go, gcc and runc, 3 GB for modules and, the first time, some minutes.
+# It needs go, gcc and libseccomp-dev, 3 GB for modules and, the first time, many minutes.
 set -eu
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 moby=v2.0.0-beta.24 # docker 29
 containerd=v2.4.2
-dir=$PWD/output/cache/dockerd-$moby-$containerd
+runc=v1.5.3
+dir=$PWD/output/cache/dockerd-$moby-$containerd-$runc
 program=$dir/dockerd
 
-# module PATH VERSION PACKAGE… builds packages of a module into $new.
+# module CGO PATH VERSION PACKAGE… builds packages of a module into $new. CGO is 1 for those that need a C compiler.
 module() {
-	path=$1 version=$2
-	shift 2
+	cgo=$1 path=$2 version=$3
+	shift 3
 	work=$(mktemp -d)
 	(
 		cd "$work"
@@ -23,8 +25,8 @@ module() {
 		# shellcheck disable=SC2046
 		go get $(printf "$path/%s " "$@") >/dev/null
 		for package in "$@"; do
-			CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -tags 'no_btrfs no_zfs exclude_graphdriver_btrfs' \
-				-o "$new/" "$path/$package"
+			CGO_ENABLED=$cgo go build -trimpath -ldflags '-s -w' \
+				-tags 'no_btrfs no_zfs exclude_graphdriver_btrfs seccomp' -o "$new/" "$path/$package"
 		done
 	)
 	rm -rf "$work"
@@ -35,8 +37,10 @@ if [ ! -x "$program" ]; then
 	rm -rf "$new"
 	mkdir -p "$new"
 	step "building docker $moby and containerd $containerd into $dir" >&2
-	module github.com/moby/moby/v2 "$moby" cmd/dockerd cmd/docker-proxy >&2
-	module github.com/containerd/containerd/v2 "$containerd" cmd/containerd cmd/containerd-shim-runc-v2 >&2
+	want 'libseccomp' libseccomp-dev 'runc can not be built' test -f /usr/include/seccomp.h >&2
+	module 0 github.com/moby/moby/v2 "$moby" cmd/dockerd cmd/docker-proxy >&2
+	module 0 github.com/containerd/containerd/v2 "$containerd" cmd/containerd cmd/containerd-shim-runc-v2 >&2
+	module 1 github.com/opencontainers/runc "$runc" . >&2
 	mv "$new" "$dir"
 fi
 echo "$program"

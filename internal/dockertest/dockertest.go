@@ -36,6 +36,14 @@ import (
 // scripts/dockerd.sh reads it too. Default dockerd.
 const EnvDaemon = "BAETYL_DOCKERD"
 
+// podmanConf asks for no limits above those that a test may have itself, as dockerd does, and for names in networks.
+const podmanConf = `
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
+[network]
+network_backend = "netavark"
+`
+
 // startTimeout bounds the time until a daemon answers: a busy machine takes long.
 const startTimeout = 2 * time.Minute
 
@@ -124,8 +132,10 @@ func open(o Options) (*D, error) {
 			return nil, err
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, "daemon.json"), []byte("{}"), 0o600); err != nil {
-		return nil, err
+	for name, text := range map[string]string{"daemon.json": "{}", "containers.conf": podmanConf} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			return nil, err
+		}
 	}
 	d := &D{LiveRestore: o.LiveRestore, Args: o.Args, program: program, dir: dir, cgroup: filepath.Base(dir)}
 	c := exec.Command("/proc/self/exe", parentArg, dir, d.cgroup, strconv.FormatInt(o.Disk, 10))
@@ -168,7 +178,7 @@ func find(name string) (string, error) {
 // env is that of the daemon. The containerd and runc beside it come first.
 func (d *D) env() []string {
 	path := filepath.Dir(d.program) + ":" + os.Getenv("PATH") + ":/usr/sbin:/sbin"
-	env := []string{"PATH=" + path, "HOME=" + d.dir}
+	env := []string{"PATH=" + path, "HOME=" + d.dir, "CONTAINERS_CONF=" + filepath.Join(d.dir, "containers.conf")}
 	if tmp := os.Getenv("TMPDIR"); tmp != "" {
 		env = append(env, "TMPDIR="+tmp)
 	}

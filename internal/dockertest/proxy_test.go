@@ -39,11 +39,11 @@ func TestProxy(t *testing.T) {
 		require.ErrorContains(t, err, "client version 1.100 is too new. Maximum supported API version is 1.99")
 		_, err = through(t, p, client.WithVersion("1.29")).Info(t.Context())
 		require.ErrorContains(t, err, "client version 1.29 is too old. Minimum supported API version is 1.30")
-		p.Set(dockertest.ProxyOptions{Max: "1.35", Min: "1.24"})
+		p.Set(dockertest.ProxyOptions{Max: "1.41", Min: "1.24"})
 		api := negotiates()
 		v, err := api.ServerVersion(t.Context())
 		require.NoError(t, err)
-		require.Equal(t, []string{"1.35", "1.24", "1.35"}, []string{v.APIVersion, v.MinAPIVersion, api.ClientVersion()})
+		require.Equal(t, []string{"1.41", "1.24", "1.41"}, []string{v.APIVersion, v.MinAPIVersion, api.ClientVersion()})
 	})
 
 	t.Run("fail, drop", func(t *testing.T) {

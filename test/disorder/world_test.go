@@ -115,7 +115,7 @@ func newWorld(t *testing.T, off []string) *world {
 		w.offer(image, 0)
 	}
 	w.write("etc/baetyl/conf.yml", "mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n"+
-		"logger: {path: master.log, level: debug}\nupdate: {healthy: 2s, deadline: 2m}\n")
+		"logger: {path: master.log, level: info}\nupdate: {healthy: 2s, deadline: 2m}\n")
 	w.write("var/db/baetyl/application.yml", w.versions[0].text(w.registry.Host()))
 	require.NoError(t, os.MkdirAll(w.path("bin"), 0o755))
 	out, err := exec.Command("go", "build", "-o", w.path("bin/baetyl"), "../..").CombinedOutput()

@@ -57,7 +57,9 @@ func (m *manager) run() {
 		case strings.HasPrefix(said, "FDSTORE=1\n"):
 			m.kept[name], m.names = fd, append(m.names, name)
 		case strings.HasPrefix(said, "FDSTOREREMOVE=1\n"):
-			_ = syscall.Close(m.kept[name])
+			if kept, ok := m.kept[name]; ok {
+				_ = syscall.Close(kept)
+			}
 			delete(m.kept, name)
 		case said == "BARRIER=1":
 			_ = syscall.Close(fd)
