@@ -106,6 +106,7 @@ func newSupervisor(o Options) (*supervisor, error) {
 	}
 	o.Part = cmp.Or(o.Part, Part)
 	o.Alive = cmp.Or(o.Alive, time.Minute)
+	o.Hello = cmp.Or(o.Hello, helloTimeout)
 	o.Settled = cmp.Or(o.Settled, 10*time.Second)
 	o.Stop = cmp.Or(o.Stop, time.Minute)
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)

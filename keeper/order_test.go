@@ -146,16 +146,6 @@ func TestHelloOfADeadMaster(t *testing.T) {
 	}
 }
 
-// A master that hangs before its Hello is replaced.
-func TestMasterThatNeverGreets(t *testing.T) {
-	r := newRig(t)
-	r.file("behaviour", "mute")
-	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=300ms") })
-	r.says("and is killed")
-	_ = os.Remove(filepath.Join(r.dir, "behaviour"))
-	r.start("a", "true")
-}
-
 // A keeper that could not run, as in a machine that slept, does not take it for a silence of its master.
 func TestKeeperThatWasStopped(t *testing.T) {
 	for range times(3, 20) {

@@ -41,7 +41,7 @@ func init() {
 	}
 	keeper.Early(keeper.Options{
 		Part: part, Alive: second("RIG_ALIVE"), Settled: max(second("RIG_SETTLED"), time.Millisecond),
-		Retry: 100 * time.Millisecond, Stop: second("RIG_STOP"),
+		Retry: 100 * time.Millisecond, Stop: second("RIG_STOP"), Hello: second("RIG_HELLO"),
 	})
 	switch os.Args[1] {
 	case "start":

@@ -119,8 +119,17 @@ func (k *supervisor) arm(m *master) {
 // counts as one, and what the master has said meanwhile is read in the next.
 const silences = 6
 
+// helloTimeout is the default of Options.Hello. A master says hello before it reads or decides anything: that takes
+// milliseconds, some seconds on a device that is busy with its boot. It is half of what a master has that already
+// decides, since nobody does while it is awaited.
+const helloTimeout = 30 * time.Second
+
 func (k *supervisor) listenTo(m *master) {
-	m.watch = k.after(k.o.Alive/silences, func() {
+	limit, what := k.o.Alive, "that it is alive"
+	if m.hello == nil {
+		limit, what = k.o.Hello, "hello"
+	}
+	m.watch = k.after(limit/silences, func() {
 		if k.m != m || k.helpers[m.pid] == nil {
 			return
 		}
@@ -128,7 +137,7 @@ func (k *supervisor) listenTo(m *master) {
 			k.listenTo(m)
 			return
 		}
-		k.logf("error", "the master has not said that it is alive for %s and is killed", k.o.Alive)
+		k.logf("error", "the master has not said %s for %s and is killed", what, limit)
 		_ = syscall.Kill(m.pid, syscall.SIGKILL)
 	})
 }

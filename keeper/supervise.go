@@ -44,6 +44,7 @@ type supervisor struct {
 type Options struct {
 	Part    string        // default Part
 	Alive   time.Duration // without OpAlive after which a master is killed; default a minute
+	Hello   time.Duration // without Hello, from the fork on, after which a master is killed; default 30 s
 	Settled time.Duration // that a master has run when its end is not one more crash in a row; default 10 s
 	Stop    time.Duration // that a master has to stop everything, beside the grace times; default a minute
 	Retry   time.Duration // before the next attempt to replace the keeper, while a disk hangs; default 30 s

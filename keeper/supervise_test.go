@@ -78,9 +78,27 @@ func TestMasterThatHangs(t *testing.T) {
 	r.start("a", "true")
 }
 
+// A master that hangs before its Hello is not waited for as long as one that has served.
+func TestMasterThatNeverGreets(t *testing.T) {
+	r := newRig(t)
+	r.file("behaviour", "mute")
+	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_HELLO=1s", "RIG_ALIVE=1h") })
+	r.says("has not said hello for 1s and is killed")
+	_ = os.Remove(r.dir + "/behaviour")
+	p := r.start("a", "sleep 100")
+	pid := r.master(0)
+	r.file("behaviour", "mute") // nor does a successor get the time of the one before
+	_ = syscall.Kill(pid, syscall.SIGKILL)
+	eventually(t, "the successor is killed too", func() bool { return strings.Count(r.text(), "has not said hello") > 1 })
+	_ = os.Remove(r.dir + "/behaviour")
+	if r.master(pid); !lives(p.PID) {
+		t.Error("a process ended with its master")
+	}
+}
+
 // Without a master the keeper stops everything itself; a stopped process is continued for it.
 func TestStopWithoutMaster(t *testing.T) {
-	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=2s") })
+	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_HELLO=2s") })
 	polite := r.start("polite", "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.02; done")
 	deaf := r.start("deaf", "trap '' TERM; while :; do sleep 0.02; done")
 	eventually(t, "it runs", func() bool { return len(r.ask(command{Op: "tail", Handle: "polite"}).Lines) == 1 })

@@ -10,7 +10,7 @@ import (
 )
 
 // Of most keys a new master takes the new values. Of these, the present one does.
-var atOnce = []string{"logger", "grace", "update", "docker.pull", "docker.prune"}
+var atOnce = []string{"logger", "grace", "update", "docker"}
 
 // These have gone into the services that run: their environment, their users, the engine that holds them.
 var withServices = []string{"mode", "native", "server.address", "server.cert", "snfile"}

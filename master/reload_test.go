@@ -46,6 +46,7 @@ func TestReloadNamesWhatHasChanged(t *testing.T) {
 		"mode: docker":                           {FullRestart: []string{"mode"}},
 		"docker: {pull: {policy: never}}":        {Effective: []string{"docker.pull.policy"}},
 		"docker: {pull: {timeout: 1m}}":          {Effective: []string{"docker.pull.timeout"}},
+		"docker: {hardened: true}":               {Effective: []string{"docker.hardened"}},
 		"docker: {prune: {unused: 1h}}":          {Effective: []string{"docker.prune.unused"}},
 		"docker: {prune: {disk: 50%}}":           {Effective: []string{"docker.prune.disk"}},
 		"docker: {pull: {parallel: 9}}":          {Effective: []string{"docker.pull.parallel"}},

@@ -191,9 +191,10 @@ func (p *P) newest() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.real == "" {
-		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
-			return net.Dial("unix", p.to)
-		}}, Timeout: startTimeout}
+		dial := func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", p.to)
+		}
+		c := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dial}, Timeout: startTimeout}
 		if r, err := c.Get("http://docker/_ping"); err == nil {
 			_ = r.Body.Close()
 			p.real = r.Header.Get("Api-Version")

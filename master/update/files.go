@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
@@ -37,9 +38,9 @@ func (f files) backup() string { return filepath.Join(f.workdir, backupFile) }
 // are any, and writes the new file. Each step is whole on disk before the next begins. running is what the application
 // that runs was read from. After an error the old file is in its place again if restored says so.
 func (f files) swap(data, running []byte, stage func() error) (restored bool, err error) {
-	mode, err := f.mode()
+	mode, owner, err := f.access()
 	if err == nil {
-		err = f.keep(running, mode)
+		err = f.keep(running, mode, owner)
 	}
 	if err == nil {
 		fault.At("backup written")
@@ -50,7 +51,7 @@ func (f files) swap(data, running []byte, stage func() error) (restored bool, er
 		}
 	}
 	if err == nil {
-		err = f.disk.WriteAtomic(f.app(), data, mode)
+		err = f.disk.WriteAs(f.app(), data, mode, owner)
 	}
 	if err != nil {
 		restored, undo := f.putBack()
@@ -60,22 +61,26 @@ func (f files) swap(data, running []byte, stage func() error) (restored bool, er
 	return false, nil
 }
 
-// mode is the mode of the application's files: whoever wrote the one that is there has decided who reads it. A new one
-// is not for all, since the environment of services may hold secrets.
-func (f files) mode() (fs.FileMode, error) {
+// access is the mode and the owner of the application's files: whoever wrote the one that is there has decided who
+// reads it. A new one is not for all, since the environment of services may hold secrets.
+func (f files) access() (fs.FileMode, file.Owner, error) {
+	owner := file.Owner{UID: -1, GID: -1}
 	info, err := f.disk.Stat(f.app())
 	if errors.Is(err, fs.ErrNotExist) {
-		return 0o640, nil
+		return 0o640, owner, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, owner, err
 	}
-	return info.Mode().Perm(), nil
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = file.Owner{UID: int(st.Uid), GID: int(st.Gid)}
+	}
+	return info.Mode().Perm(), owner, nil
 }
 
 // keep writes the backup. A whole backup that exists already is kept: an earlier update could not put it back, perhaps
 // because the disk was full.
-func (f files) keep(running []byte, mode fs.FileMode) error {
+func (f files) keep(running []byte, mode fs.FileMode, owner file.Owner) error {
 	if state, err := f.backupState(); err != nil || state == backupWhole {
 		return err
 	}
@@ -87,12 +92,12 @@ func (f files) keep(running []byte, mode fs.FileMode) error {
 		return err
 	}
 	if _, err := app.Parse(f.app(), old); err != nil { // kept for whoever wrote it, and never put back
-		if err := f.disk.WriteAtomic(f.app()+damaged, old, mode); err != nil {
+		if err := f.disk.WriteAs(f.app()+damaged, old, mode, owner); err != nil {
 			return err
 		}
 		old = running
 	}
-	return f.disk.WriteAtomic(f.backup(), old, mode) // an empty one: there was no application
+	return f.disk.WriteAs(f.backup(), old, mode, owner) // an empty one: there was no application
 }
 
 // commit makes the new application the one that boots. Once it is committed an error only says that a power cut now
@@ -122,12 +127,12 @@ func (f files) putBack() (done bool, err error) {
 
 // write makes data the application, where a backup cannot be put back, and forgets the images of the new one before.
 func (f files) write(data []byte) error {
-	mode, err := f.mode()
+	mode, owner, err := f.access()
 	if err == nil {
 		err = f.unstage()
 	}
 	if err == nil {
-		err = f.disk.WriteAtomic(f.app(), data, mode)
+		err = f.disk.WriteAs(f.app(), data, mode, owner)
 	}
 	if err != nil {
 		return fmt.Errorf("write the previous application: %w", err)

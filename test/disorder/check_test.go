@@ -4,6 +4,7 @@ package disorder_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,9 +62,9 @@ func (w *world) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ids, inContainers := map[string]string{}, error(nil)
 	errs := []error{w.checkUpdate(current), w.checkInspect(ctx, current)}
-	if ids, inContainers = w.checkContainers(ctx, current); inContainers == nil {
+	ids, inContainers := w.checkContainers(ctx, current)
+	if inContainers == nil {
 		errs = append(errs, w.checkNames(ctx, current))
 	}
 	errs = append(errs, inContainers, w.checkRest(ctx))
@@ -210,7 +211,8 @@ func (w *world) checkNames(ctx context.Context, current application) error {
 		should := want[name]
 		answer, err := w.exec(ctx, name, "/peer", "ask", should.asks)
 		if v := fmt.Sprintf("V=%s-%d", should.of, current.numbers[should.of]); err != nil || answer != v {
-			errs = append(errs, fmt.Errorf("%s asks %s: %q (error: %v), not %q", name, should.asks, answer, err, v))
+			const text = "%s asks %s: %q, not %q; error: %w"
+			errs = append(errs, fmt.Errorf(text, name, should.asks, answer, v, cmp.Or(err, errors.New("none"))))
 		}
 	}
 	return errors.Join(errs...)

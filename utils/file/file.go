@@ -26,7 +26,16 @@ func WriteAtomic(path string, data []byte, perm fs.FileMode) error {
 // WriteAtomic replaces the file at path by data, so that a reader or a power loss finds the old content or the new
 // one, never a mix: temporary file in the same folder, fsync, rename, fsync of the folder. perm is the mode of the new
 // file. After an error the file has the old content, or the new one if only the last fsync failed.
-func (d Disk) WriteAtomic(path string, data []byte, perm fs.FileMode) (err error) {
+func (d Disk) WriteAtomic(path string, data []byte, perm fs.FileMode) error {
+	return d.WriteAs(path, data, perm, Owner{-1, -1})
+}
+
+// Owner is whom a file belongs to; -1: whoever creates it.
+type Owner struct{ UID, GID int }
+
+// WriteAs is WriteAtomic of a file that belongs to owner. Where this process may not give files away the new one
+// belongs to itself.
+func (d Disk) WriteAs(path string, data []byte, perm fs.FileMode, owner Owner) (err error) {
 	tmp, name, err := d.createTemp(path)
 	if err != nil {
 		return err
@@ -39,6 +48,11 @@ func (d Disk) WriteAtomic(path string, data []byte, perm fs.FileMode) (err error
 	}()
 	if _, err = tmp.Write(data); err != nil {
 		return err
+	}
+	if owner != (Owner{-1, -1}) {
+		if err = tmp.Chown(owner.UID, owner.GID); err != nil && !errors.Is(err, fs.ErrPermission) {
+			return err
+		}
 	}
 	if err = tmp.Chmod(perm); err != nil {
 		return err

@@ -33,6 +33,7 @@ type File interface {
 	io.Closer
 	Stat() (fs.FileInfo, error)
 	Chmod(mode fs.FileMode) error
+	Chown(uid, gid int) error // -1 leaves it
 	Truncate(size int64) error
 	Sync() error
 }
