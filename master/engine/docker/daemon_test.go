@@ -41,8 +41,9 @@ func TestDaemonOfAnotherVersion(t *testing.T) {
 	} {
 		p.Set(v)
 		if v.Min == "1.52" { // newer than the library: it is said, and taken for no outage
-			require.NotErrorIs(t, b.Prepare(t.Context(), service("t-new", "run")), engine.ErrUnavailable)
-			require.ErrorContains(t, b.Prepare(t.Context(), service("t-new", "run")), "too old")
+			_, err := b.Open(t.Context(), service("t-new", "run"))
+			require.NotErrorIs(t, err, engine.ErrUnavailable)
+			require.ErrorContains(t, err, "too old")
 			continue
 		}
 		i := b.start(t, service("t-new"+string(rune('a'+n)), "count"))

@@ -79,7 +79,7 @@ func (i *instance) awaitEnd() end {
 		if errors.Is(err, engine.ErrUnavailable) {
 			left = time.Now()
 		}
-		e, inspectErr := i.inspect(left)
+		e, inspectErr := i.inspect(left, n)
 		if inspectErr == nil && (e.err != nil || !e.state.Running) && (!e.stopped || !i.startsAgain()) {
 			return e
 		}
@@ -98,8 +98,9 @@ func (i *instance) awaitEnd() end {
 	}
 }
 
-// inspect asks for the state of the container, and when it runs no more, who ended it. An error says nothing about it.
-func (i *instance) inspect(left time.Time) (end, error) {
+// inspect asks for the state of the container, and when it runs no more, who ended it: for the nth time. An error says
+// nothing about it.
+func (i *instance) inspect(left time.Time, n int) (end, error) {
 	ctx, cancel := context.WithTimeout(i.ctx, requestTimeout)
 	defer cancel()
 	c, err := i.engine.api.ContainerInspect(ctx, i.id)
@@ -114,10 +115,14 @@ func (i *instance) inspect(left time.Time) (end, error) {
 	default:
 		e.state = c.State
 	}
+	if !i.engine.watcher.watches(i.id) { // this engine has ended it
+		return e, nil
+	}
 	l, err := i.engine.lifeOf(ctx, i.id, i.began)
 	if err != nil {
 		err = i.engine.judge(i.ctx, err)
-		if errors.Is(err, engine.ErrUnavailable) || errors.Is(err, context.DeadlineExceeded) {
+		slow := errors.Is(err, context.DeadlineExceeded) && n < lifeTries
+		if errors.Is(err, engine.ErrUnavailable) || slow {
 			return end{}, err
 		}
 		i.log.WithError(err).Warnf("cannot tell whether the docker daemon ended the container; its end counts as its own")

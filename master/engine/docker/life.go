@@ -15,6 +15,7 @@ import (
 
 const (
 	lifeTimeout = 30 * time.Second // for what the daemon remembers of one container
+	lifeTries   = 3                // while the daemon answers, but not that in time
 	eventsKept  = 64               // by every daemon, at least (the newest keep 256); older ones are forgotten
 	restartTime = time.Minute      // after an outage, within which the daemon ends what it does not keep
 )
