@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -126,11 +127,12 @@ func (e *Engine) pullAgain(ctx context.Context, was engine.Image, policy string)
 	return i, err
 }
 
-// notThere tells whether a registry says that it has no such image. A daemon gives its words on as text.
+// notThere tells whether a registry says that it has no such image. A daemon gives its words on as text. One that has
+// kept the manifest misses the blob.
 func notThere(err error) bool {
-	said := err.Error()
-	return errors.Is(err, errOther) || errdefs.IsNotFound(err) || strings.Contains(said, "manifest unknown") ||
-		strings.Contains(said, "not found") || strings.Contains(said, "HTTP 404")
+	return errors.Is(err, errOther) || errdefs.IsNotFound(err) ||
+		slices.ContainsFunc([]string{"manifest unknown", "unknown blob", "blob unknown", "not found", "HTTP 404"},
+			func(words string) bool { return strings.Contains(err.Error(), words) })
 }
 
 // adopts tells whether a container may go on that was made of the image with that id.
