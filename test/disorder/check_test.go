@@ -71,7 +71,7 @@ func (w *world) check(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	w.ids, w.numbers = ids, maps.Clone(current.numbers)
+	w.ids, w.seen = ids, current.version
 	return nil
 }
 
@@ -192,7 +192,7 @@ func (w *world) checkContainer(ctx context.Context, name, id string, current app
 		wrong("has not the volume data")
 	}
 	if !slices.Contains(w.off, "ids") {
-		before, same := w.ids[should.service], w.numbers[should.service] == current.numbers[should.service]
+		before, same := w.ids[should.service], w.seen == current.version // an update looks at the image of each service
 		if _, ok := w.offered[should.image][c.Image]; !ok {
 			wrong("has the image %s, which its tag never had", c.Image)
 		} else if before != "" && same && c.Image != before {

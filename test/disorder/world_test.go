@@ -73,7 +73,7 @@ type world struct {
 	before   map[string]string         // by version: the one that ran when it was asked for
 	offered  map[string]map[string]int // by image: ids that its tag had, in which order
 	ids      map[string]string         // by service: that of the last time it was as written
-	numbers  map[string]int            // by service: its number then
+	seen     string                    // version of the application then
 }
 
 // output is what keepers and masters write.
@@ -101,7 +101,7 @@ func newWorld(t *testing.T, off []string) *world {
 	w := &world{t: t, off: off, daemon: d, dir: dir, api: d.Client(),
 		registry: dockertest.Registry(t, dockertest.RegistryOptions{Near: d}),
 		offered:  map[string]map[string]int{"app/a": {}, "app/b": {}}, ids: map[string]string{},
-		before: map[string]string{}, numbers: map[string]int{},
+		before: map[string]string{}, 
 		versions: []application{{"v0", map[string]int{"web": 0, "worker": 0, "edge": 0, "plain": 0}}}}
 	t.Cleanup(func() {
 		w.killMaster(true)
