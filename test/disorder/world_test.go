@@ -101,7 +101,7 @@ func newWorld(t *testing.T, off []string) *world {
 	w := &world{t: t, off: off, daemon: d, dir: dir, api: d.Client(),
 		registry: dockertest.Registry(t, dockertest.RegistryOptions{Near: d}),
 		offered:  map[string]map[string]int{"app/a": {}, "app/b": {}}, ids: map[string]string{},
-		before: map[string]string{}, 
+		before:   map[string]string{},
 		versions: []application{{"v0", map[string]int{"web": 0, "worker": 0, "edge": 0, "plain": 0}}}}
 	t.Cleanup(func() {
 		w.killMaster(true)
