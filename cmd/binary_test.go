@@ -96,6 +96,7 @@ func TestMasterUpdateWithWorkdirElsewhere(t *testing.T) {
 func TestMasterUpdateRefused(t *testing.T) {
 	t.Parallel()
 	d := newUpdatedDevice(t)
+	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 5s}") // one of them gives no answer
 	s := d.supervise(t)
 	before := d.await(t, 3)
 	write := func(name, text string) { d.write(t, "var/db/baetyl/m/"+name, text, 0o644) }
@@ -120,11 +121,9 @@ func TestMasterUpdateRefused(t *testing.T) {
 		"out":         "is not below var/db/baetyl",
 		"none":        "no such file",
 	} {
-		began := time.Now()
 		err := s.put(toMaster("var/db/baetyl/m/"+name, "t"))
 		require.True(t, isStatus(err, 422), "%s: %v", name, err)
 		require.ErrorContains(t, err, want, name)
-		require.Less(t, time.Since(began), 10*time.Second)
 	}
 	wrong := toMaster(newMaster, "t")
 	wrong.SHA256 = "00"
@@ -183,7 +182,7 @@ func TestMasterUpdateAndItsSurroundings(t *testing.T) {
 		d := newUpdatedDevice(t)
 		d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", "exit"), 0o644)
 		s := d.supervise(t)
-		require.Eventually(t, func() bool { return len(d.processes()) > 0 }, 10*time.Second, 10*time.Millisecond,
+		require.Eventually(t, func() bool { return len(d.processes()) > 0 }, time.Minute, 10*time.Millisecond,
 			"service loop does not run")
 		require.NoError(t, s.put(toMaster(newMaster, "t1")))
 		require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step, "that is not the binary's fault")

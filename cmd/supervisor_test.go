@@ -108,7 +108,7 @@ func (s *supervisor) put(r masterapi.UpdateRequest) error {
 	require.Eventually(s.t, func() bool { // busy while it boots, with a new token
 		err = s.d.client(s.t, "loop").Put(context.Background(), masterapi.PathUpdate, r, nil)
 		return !isStatus(err, 409) && !isStatus(err, 401)
-	}, 20*time.Second, 20*time.Millisecond, "the master stays busy")
+	}, time.Minute, 20*time.Millisecond, "the master stays busy")
 	return err
 }
 

@@ -48,7 +48,7 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 8s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 20s}")
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	bad := strings.ReplaceAll(fmt.Sprintf(updated, "v2", "exit"), "replica: 2", "replica: 2\n    restart: {policy: no}")

@@ -55,9 +55,6 @@ stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
 stage 'faults of the disk under the hub, without -race' go test -run TestFaults ./baetyl-hub/store
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
-if [ "$size" = ci ]; then
-	stage 'a minute of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=1m
-fi
 if [ "$size" != everyday ]; then
 	stage 'unit tests on 386, vet on arm' scripts/test-386.sh
 fi
