@@ -16,7 +16,7 @@ for daemon in "$@"; do
 		program=podman
 		packages=./master/engine/docker
 		# docs/master.md says what is different: OOM, names that are taken, a registry without TLS, containers that outlive
-		# the daemon, output after an adoption, the name of an event.
+		# the daemon, ends while no master runs, the name of an event.
 		without='^(TestMemoryEaterIsKilled|TestMemoryEatingChildIsKilled|TestForeignContainersKeepTheirNames|TestTwoMasters'
 		without="$without|TestPull|TestPullToFullDisk|TestDaemonKilledWithoutLiveRestore|TestOutputOverKills"
 		without="$without|TestStartThatOutlivesItsCaller)\$"

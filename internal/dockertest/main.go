@@ -3,10 +3,14 @@
 package dockertest
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"testing"
 )
+
+// envShared is set in the programs that a test starts: they have its daemon.
+const envShared = "DOCKERTEST_SHARED"
 
 // shared is the daemon of the package, if Main has started one.
 var shared *D
@@ -16,7 +20,7 @@ var shared *D
 //
 //	func TestMain(m *testing.M) { os.Exit(dockertest.Main(m)) }
 func Main(m *testing.M) int {
-	if os.Getenv(EnvDaemon) == "" {
+	if os.Getenv(EnvDaemon) == "" || os.Getenv(envShared) != "" {
 		return m.Run()
 	}
 	d, err := open(Options{})
@@ -27,7 +31,7 @@ func Main(m *testing.M) int {
 			}
 		}()
 		if err = d.start(); err == nil {
-			err = os.Setenv("DOCKER_HOST", d.Host())
+			err = errors.Join(os.Setenv("DOCKER_HOST", d.Host()), os.Setenv(envShared, "1"))
 		}
 	}
 	if err != nil {
