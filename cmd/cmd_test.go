@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/cmd"
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
 )
 
@@ -98,8 +99,8 @@ func (d *device) run(args ...string) (string, int) {
 }
 
 // start runs the keeper, and with it the master, with additions to the environment.
-func (d *device) start(t *testing.T, env ...string) (*exec.Cmd, *output) {
-	out := &output{}
+func (d *device) start(t *testing.T, env ...string) (*exec.Cmd, *mqtttest.Output) {
+	out := &mqtttest.Output{}
 	c := exec.Command(d.path("bin/baetyl"), "start")
 	c.Env = append(os.Environ(), env...)
 	c.Stdout, c.Stderr = out, out
@@ -112,24 +113,6 @@ func (d *device) start(t *testing.T, env ...string) (*exec.Cmd, *output) {
 		}
 	})
 	return c, out
-}
-
-// output is what a program writes while it runs.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 const application = `

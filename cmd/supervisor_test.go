@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -44,7 +45,7 @@ type supervisor struct {
 	cancel context.CancelFunc
 	done   chan struct{}
 
-	output output
+	output mqtttest.Output
 
 	mu     sync.Mutex
 	keeper int      // its pid

@@ -3,7 +3,6 @@
 package disorder_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/dockertest"
+	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -67,31 +66,13 @@ type world struct {
 	down     bool // the daemon
 
 	keeper *exec.Cmd
-	output output
+	output mqtttest.Output
 
 	versions []application             // the n-th has version v<n>
 	before   map[string]string         // by version: the one that ran when it was asked for
 	offered  map[string]map[string]int // by image: ids that its tag had, in which order
 	ids      map[string]string         // by service: that of the last time it was as written
 	seen     string                    // version of the application then
-}
-
-// output is what keepers and masters write.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
 }
 
 func newWorld(t *testing.T, off []string) *world {
