@@ -8,14 +8,16 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-func pulls(cfg master.Config) docker.Pull {
-	p := cfg.Docker.Pull
-	return docker.Pull{Policy: p.Policy, Timeout: p.Timeout, Parallel: p.Parallel}
-}
-
-func prunes(cfg master.Config) docker.Prune {
-	percent, _ := cfg.Docker.Prune.Percent() // it has been validated
-	return docker.Prune{Unused: cfg.Docker.Prune.Unused, Disk: percent}
+// dockerSettings are those of the docker engine that a reload changes.
+func dockerSettings(cfg master.Config) docker.Settings {
+	pull, prune := cfg.Docker.Pull, cfg.Docker.Prune
+	percent, _ := prune.Percent() // it has been validated
+	return docker.Settings{
+		Output:   cfg.Logger,
+		Pull:     docker.Pull{Policy: pull.Policy, Timeout: pull.Timeout, Parallel: pull.Parallel},
+		Prune:    docker.Prune{Unused: prune.Unused, Disk: percent},
+		Hardened: cfg.Docker.Hardened,
+	}
 }
 
 // apply returns what sets the keys of the log and of the engine that a reload has changed.
@@ -24,8 +26,7 @@ func apply(l *log.Root, e engine.Engine) func(master.Config) {
 		l.Reconfigure(cfg.Logger)
 		switch e := e.(type) {
 		case *docker.Engine:
-			e.Set(cfg.Logger, pulls(cfg), prunes(cfg))
-			e.Harden(cfg.Docker.Hardened)
+			e.Set(dockerSettings(cfg))
 		case *native.Engine:
 			e.Set(cfg.Logger)
 		}

@@ -35,14 +35,7 @@ func newEngine(
 			return nil, err
 		}
 	}
-	e, err := docker.New(docker.Options{
-		Workdir: dir, Socket: cfg.Socket(dir), Output: cfg.Logger, Pull: pulls(cfg), Prune: prunes(cfg), Log: l,
-	})
-	if err != nil {
-		return nil, err
-	}
-	e.Harden(cfg.Docker.Hardened)
-	return e, nil
+	return docker.New(docker.Options{Workdir: dir, Socket: cfg.Socket(dir), Settings: dockerSettings(cfg), Log: l})
 }
 
 // keptMode is the mode of this master: that of the services which an earlier one has left running, otherwise the

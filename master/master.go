@@ -53,9 +53,8 @@ type Options struct {
 	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
 	// nil: there is no keeper
 	Restart func(who string) error
-	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker.pull,
-	// docker.prune.
-	// nil: nothing
+	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker. nil:
+	// nothing
 	Apply func(Config)
 
 	Program string // path of this master's program, which an update of type MST replaces; empty: such updates are refused

@@ -22,6 +22,7 @@ import (
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/host"
 )
 
@@ -31,6 +32,9 @@ var ErrGone = errors.New("nothing of the instance is left")
 // ErrUnavailable is wrapped by errors of an engine that cannot work now, through no fault of the service: its daemon is
 // away. Such a start counts for no restart policy, and an update waits for the engine until update.deadline.
 var ErrUnavailable = errors.New("the engine is not available")
+
+// Again is how long to wait before an engine, or its daemon, that could not do it is asked again.
+var Again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
 // Engine runs services in one way. Its methods may be called from any goroutine.
 type Engine interface {

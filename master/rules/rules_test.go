@@ -29,7 +29,7 @@ func (b broken) Error() string { return strings.Join(b, "\n") }
 func TestNothingIsWrong(t *testing.T) {
 	for name, text := range map[string]string{
 		"limits":        "{name: ab, image: i, resources: {memory: {limit: 6m, swap: 6m}, cpu: {cpus: 0.01, setcpus: '0-8191,1'}}}",
-		"images":        "{name: ab, image: 'r.example.com:5000/X/y:V1'}",
+		"images":        "{name: ab, image: 'r.example.com:5000/x/y:V1'}",
 		"digest":        "{name: ab, image: 'a@sha256:0123456789012345678901234567890123456789012345678901234567890123'}",
 		"image id":      "{name: ab, image: '0123456789012345678901234567890123456789012345678901234567890123'}",
 		"any port":      "{name: ab, image: i, replica: 3, ports: ['80', '127.0.0.1::81', '8000-8002:82']}",
@@ -41,9 +41,6 @@ func TestNothingIsWrong(t *testing.T) {
 		"mode and name": "{name: ab, image: i, network_mode: host}",
 		"capital host":  "{name: ab, image: 'localhost:5000/x'}",
 	} {
-		if name == "images" { // the path of an image has no capitals, its tag may
-			text = strings.Replace(text, "/X/", "/x/", 1)
-		}
 		c, err := app.Parse("f", []byte("services: ["+text+"]"))
 		require.NoError(t, err, name)
 		require.Empty(t, rules.Check(c), name)

@@ -9,11 +9,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/backoff"
 )
-
-// again is how long to wait before an instance that could not be adopted is tried again.
-var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
 // sortOut decides what becomes of the instances in the records of an earlier master. Adopted is what this engine runs
 // and the application still wants as it was. A dynamic instance is ended when it was starting for the first time, since
@@ -228,7 +224,7 @@ func (i *instance) adopt(left Record) (engine.Instance, error) {
 		i.mu.Lock()
 		i.rec.Error = fmt.Sprintf("adopt: %s", err)
 		i.mu.Unlock()
-		if !i.pause(again.Delay(n, 0)) {
+		if !i.pause(engine.Again.Delay(n, 0)) {
 			return nil, i.ctx.Err()
 		}
 	}

@@ -29,7 +29,7 @@ func (m *Manager) readRecords(ctx context.Context) ([]Record, error) {
 		if n == 0 {
 			l.WithError(err).Warnf("cannot read yet which instances an earlier master left; it is tried again")
 		}
-		timer := time.NewTimer(again.Delay(n, 0))
+		timer := time.NewTimer(engine.Again.Delay(n, 0))
 		select {
 		case <-ctx.Done():
 			timer.Stop()

@@ -1,8 +1,6 @@
 package update
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"io/fs"
 	"maps"
@@ -73,7 +71,7 @@ func (d disk) images(data []byte) engine.Images {
 	if err != nil && !errors.Is(err, state.ErrDamaged) { // which is logged
 		d.log.WithError(err).Warnf("cannot read which images the application has; %s", file.Then)
 	}
-	if sum := sumOf(data); out.App != sum {
+	if sum := digest(data); out.App != sum {
 		out.App, out.Unsure = sum, true
 		if err == nil && len(data) > 0 {
 			d.log.Infof("there is no record of the images of this application; %s", file.Then)
@@ -84,7 +82,7 @@ func (d disk) images(data []byte) engine.Images {
 
 // next is the record of an application whose names mean is; before is that of the one that runs.
 func next(data []byte, before engine.Images, is map[string]engine.Image) engine.Images {
-	return engine.Images{App: sumOf(data), Running: is, Previous: maps.Clone(before.Running)}
+	return engine.Images{App: digest(data), Running: is, Previous: maps.Clone(before.Running)}
 }
 
 // settleImages puts a committed record in its place, once the update has its final line: until then that one says how
@@ -96,11 +94,6 @@ func (d disk) settleImages() {
 	if err := d.files.promote(); err != nil {
 		d.log.WithError(err).Warnf("the record of the images stays beside its place; the next start or update moves it")
 	}
-}
-
-func sumOf(data []byte) string {
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }
 
 // Kept returns the application that is kept for a rollback, nil when there is none. It may be called from any

@@ -109,7 +109,7 @@ func TestMovedTagWithDiskFaults(t *testing.T) {
 func (v *victim) moveTag(d *faultfs.FS, bad string) {
 	t := v.t
 	record := engine.NewImagesFile(filepath.Join(v.dir, engine.ImagesFile), d.Disk(), v.opts.Log)
-	require.NoError(t, record.Save(engine.Images{App: sumOf([]byte(oldApp)), Running: map[string]engine.Image{
+	require.NoError(t, record.Save(engine.Images{App: digest([]byte(oldApp)), Running: map[string]engine.Image{
 		"i": {ID: "i1"}, "old": {ID: "o1"},
 	}}))
 	registry := map[string]string{"i": "i1", "old": "o2"}
@@ -164,14 +164,14 @@ func TestImagesOfAnotherApplication(t *testing.T) {
 		"missing": {func(*device) {}, true},
 		"damaged": {func(d *device) { d.write(filepath.Join(d.opts.Workdir, engine.ImagesFile), "{half") }, true},
 		"of another application": {func(d *device) {
-			require.NoError(d.t, d.files.record(d.log).Save(engine.Images{App: sumOf([]byte(after))}))
+			require.NoError(d.t, d.files.record(d.log).Save(engine.Images{App: digest([]byte(after))}))
 		}, true},
 		"its own": {func(d *device) {
-			require.NoError(d.t, d.files.record(d.log).Save(engine.Images{App: sumOf([]byte(before))}))
+			require.NoError(d.t, d.files.record(d.log).Save(engine.Images{App: digest([]byte(before))}))
 		}, false},
 		"committed, and not in its place yet": {func(d *device) {
-			require.NoError(d.t, d.files.record(d.log).Save(engine.Images{App: sumOf([]byte(after))}))
-			require.NoError(d.t, d.files.staged(d.log).Save(engine.Images{App: sumOf([]byte(before))}))
+			require.NoError(d.t, d.files.record(d.log).Save(engine.Images{App: digest([]byte(after))}))
+			require.NoError(d.t, d.files.staged(d.log).Save(engine.Images{App: digest([]byte(before))}))
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -11,7 +11,6 @@ import (
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/backoff"
 )
 
 // replace replaces the application by a, or leaves the old one running.
@@ -73,7 +72,7 @@ func (u *Updater) prepare(
 	until := time.Now().Add(u.times.Load().deadline)
 	for n := 0; ; n++ {
 		p, to, err = u.plan(ctx, a, before)
-		delay := again.Delay(n, 0)
+		delay := engine.Again.Delay(n, 0)
 		if !errors.Is(err, engine.ErrUnavailable) {
 			return p, to, err
 		}
@@ -87,9 +86,6 @@ func (u *Updater) prepare(
 		}
 	}
 }
-
-// again is how long to wait before an engine that is not available is asked again.
-var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
 // plan returns what to do for a, and what the names of its images mean.
 func (u *Updater) plan(

@@ -159,8 +159,7 @@ func broadcast(p netip.Prefix) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// checkNetworks checks the networks of an application, and the addresses in them that services ask for. An address in a
-// network without a subnet is accepted: the network may exist already, with one.
+// checkNetworks checks the networks of an application.
 func (c *Config) checkNetworks() error {
 	names := sortedKeys(c.Networks)
 	for i, name := range names {
@@ -184,7 +183,8 @@ func (c *Config) checkNetworks() error {
 	return nil
 }
 
-// checkAddresses checks the addresses that services ask for in networks with a subnet.
+// checkAddresses checks the addresses that services ask for. One in a network without a subnet is accepted: the network
+// may exist already, with one.
 func (c *Config) checkAddresses() error {
 	owner := map[string]string{} // of network and address
 	for i, s := range c.Services {

@@ -18,8 +18,7 @@ type Stop struct {
 }
 
 // Signal is a signal that asks a program to end. In a file it is a name, with or without SIG, or a number; its text is
-// always the name where there is one. Its zero value is none; who sends a
-// signal all the same sends SIGTERM.
+// always the name where there is one. Its zero value is none; who sends a signal all the same sends SIGTERM.
 type Signal int
 
 // Real-time signals have no names in package syscall. RTMIN is that of the C libraries, which keep the first two.

@@ -60,7 +60,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 		s.log.WithError(err).Warnf("cannot read how far the output of the instance is in its file; some may be twice there")
 	}
 	from.back = setBack(c.State.Pid, began, from.last(), time.Now())
-	e.knows(id, spec.Name)
+	e.knows(id)
 	e.adopted(ctx, s.service, c.Image)
 	e.forgetKept(r) // it has an instance now
 	i := s.watch(c, spec.Name, p, from)

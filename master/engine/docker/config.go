@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/mount"
@@ -90,8 +91,9 @@ func configure(r request) (plan, error) {
 				labelImage: strings.TrimSpace(s.Image),
 			},
 			User: s.User,
-			// The engine sends the signal itself; this is for `docker stop`, and for left-overs.
-			StopSignal: stopSignal(s.Stop.Signal),
+			// The engine sends the signal itself; these are for `docker stop`, and for left-overs.
+			StopSignal:  stopSignal(s.Stop.Signal),
+			StopTimeout: stopTimeout(s.Stop.Grace),
 		},
 		Host: &container.HostConfig{
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
@@ -134,6 +136,15 @@ func stopSignal(s app.Signal) string {
 		return ""
 	}
 	return s.String()
+}
+
+// stopTimeout is in seconds; nil: docker's own.
+func stopTimeout(grace time.Duration) *int {
+	if grace <= 0 {
+		return nil
+	}
+	seconds := int((grace + time.Second - 1) / time.Second)
+	return &seconds
 }
 
 // socketFor returns the API's socket for instances that may use it. An instance that another service has started has no

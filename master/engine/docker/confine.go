@@ -18,9 +18,6 @@ var dockerLog = map[string]string{"max-size": "5m", "max-file": "2"}
 const warnPrivileged = "privileged: the container has every capability and every device of the host; " +
 	"what runs in it can do whatever root can"
 
-// Harden says whether the containers of all images are hardened that start from now on (docker.hardened).
-func (e *Engine) Harden(all bool) { e.hardened.Store(all) }
-
 // confine sets the bounds of a container, and returns what a person should know of them.
 func confine(to *container.HostConfig, s app.Service, r request) (warnings []string) {
 	c := s.Confine(r.Hardened)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/requires"
+	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/protocol/app"
 )
@@ -68,7 +69,7 @@ func TestHardened(t *testing.T) {
 // docker.hardened holds for all images, from the next container on.
 func TestHardenAll(t *testing.T) {
 	b := newBench(t)
-	b.Harden(true)
+	b.Set(docker.Settings{Hardened: true})
 	enginetest.Output(t, b.start(t, service("t-all", "write", "/x")), "error: true")
 	s := service("t-not", "write", "/x")
 	s.Hardened = pointer(false)

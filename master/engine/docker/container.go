@@ -58,10 +58,6 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err != nil {
 		return nil, err
 	}
-	if grace := s.service.Stop.Grace; grace > 0 && p.Config.StopTimeout == nil { // for `docker stop`, and for left-overs
-		seconds := int((grace + time.Second - 1) / time.Second)
-		p.Config.StopTimeout = &seconds
-	}
 	s.warned.Do(func() {
 		for _, w := range p.Warnings {
 			s.log.Warnf("%s", w)
@@ -78,7 +74,7 @@ func (s *sandbox) plan(spec engine.Spec, image string, m []mountPoint) (plan, er
 	}
 	return configure(request{
 		Service: s.service, Spec: spec, Image: image, Mounts: m, Socket: s.engine.opts.Socket, Master: master,
-		Run: s.engine.run, Kernel: s.kernel, Hardened: s.engine.hardened.Load(),
+		Run: s.engine.run, Kernel: s.kernel, Hardened: s.engine.settings.Load().Hardened,
 	})
 }
 
@@ -176,7 +172,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 	for until, n := time.Now().Add(removeTimeout), 0; ; n++ {
 		c, err := e.api.ContainerCreate(ctx, p.Config, p.Host, first, name)
 		if err == nil {
-			e.knows(c.ID, name)
+			e.knows(c.ID)
 			for _, w := range c.Warnings {
 				e.opts.Log.WithField(log.KeyInstance, name).Warnf("docker: %s", w)
 			}
@@ -194,7 +190,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 		select {
 		case <-ctx.Done():
 			return "", fmt.Errorf("create container: %w", ctx.Err())
-		case <-time.After(again.Delay(n, 0)):
+		case <-time.After(engine.Again.Delay(n, 0)):
 		}
 	}
 }

@@ -42,12 +42,18 @@ const hostName = "host.docker.internal"
 // Options are what the engine needs to know of the master. The address of the daemon comes from DOCKER_HOST,
 // DOCKER_CERT_PATH and DOCKER_TLS_VERIFY, as for the docker command.
 type Options struct {
-	Workdir string     // absolute
-	Socket  string     // absolute path of the API's socket; empty when the API listens on tcp
-	Output  log.Config // limits of the files that catch stdout and stderr; Path is not used
-	Pull    Pull
-	Prune   Prune
-	Log     log.Logger
+	Workdir string // absolute
+	Socket  string // absolute path of the API's socket; empty when the API listens on tcp
+	Settings
+	Log log.Logger
+}
+
+// Settings are those of the options that may change while the engine works.
+type Settings struct {
+	Output   log.Config // limits of the files that catch stdout and stderr; Path is not used
+	Pull     Pull
+	Prune    Prune
+	Hardened bool // docker.hardened: the containers of all images, unless their service says otherwise
 }
 
 // Engine implements engine.Engine.
@@ -56,7 +62,6 @@ type Engine struct {
 	api      *transport
 	run      string // tells this master's containers from those of earlier ones
 	settings atomic.Pointer[settings]
-	hardened atomic.Bool // docker.hardened
 
 	mu     sync.Mutex      // guards what follows
 	master string          // id of the master; empty until it is known
@@ -91,22 +96,20 @@ func New(opts Options) (*Engine, error) {
 	}
 	e.images.file = engine.NewImagesFile(filepath.Join(opts.Workdir, engine.ImagesFile), file.OS, opts.Log)
 	e.pulled.file = pulledFile(opts.Workdir, opts.Log)
-	e.Set(opts.Output, opts.Pull, opts.Prune)
+	e.Set(opts.Settings)
 	return e, nil
 }
 
-// settings are those of the options that may change while the engine works.
+// settings are the Settings in force.
 type settings struct {
-	output log.Config
-	pull   Pull
-	prune  Prune
-	pulls  chan struct{} // holds a value for each image that is being pulled; one that wants to be waits
+	Settings
+	pulls chan struct{} // holds a value for each image that is being pulled; one that wants to be waits
 }
 
-// Set changes how images are pulled and pruned from now on, and the limits of the output of services that start from
+// Set changes how images are pulled and pruned from now on, and what holds for services and containers that start from
 // now on.
-func (e *Engine) Set(output log.Config, pull Pull, prune Prune) {
-	e.settings.Store(&settings{output, pull, prune, make(chan struct{}, max(pull.Parallel, 1))})
+func (e *Engine) Set(s Settings) {
+	e.settings.Store(&settings{s, make(chan struct{}, max(s.Pull.Parallel, 1))})
 }
 
 // Name is docker.
@@ -186,7 +189,7 @@ func (e *Engine) open(ctx context.Context, s engine.Service) (*sandbox, error) {
 		return nil, err
 	}
 	l.WithField("file", output.File(s.Name)).Infof("output of the service is written to a file")
-	box.output = output.Open(e.opts.Workdir, s.Name, e.settings.Load().output, l)
+	box.output = output.Open(e.opts.Workdir, s.Name, e.settings.Load().Output, l)
 	return box, nil
 }
 

@@ -93,7 +93,7 @@ func newMaster(t *testing.T, api *client.Client, dir string) *bench {
 	var err error
 	b.Engine, err = docker.New(docker.Options{
 		Workdir: dir, Socket: socket(t, dir), Log: log.NewTo(b.log, log.Config{Level: "debug"}),
-		Pull: docker.Pull{Policy: docker.PullMissing, Timeout: 5 * time.Second, Parallel: 2},
+		Settings: docker.Settings{Pull: docker.Pull{Policy: docker.PullMissing, Timeout: 5 * time.Second, Parallel: 2}},
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() {

@@ -50,6 +50,12 @@ func (f finding) String() string {
 	return f.text + "; " + f.outcome
 }
 
+type findings []finding
+
+func (out *findings) add(k kind, network, text string, args ...any) {
+	*out = append(*out, finding{kind: k, network: network, text: fmt.Sprintf(text, args...)})
+}
+
 // state is what the daemon says of a container that was started from a plan.
 type state struct {
 	container container.InspectResponse
@@ -70,10 +76,8 @@ func drift(s engine.Service, p plan, now state) []finding {
 	if now.ended {
 		return []finding{{kind: isRevived, text: "started by another docker client after its end"}}
 	}
-	var out []finding
-	add := func(k kind, network, text string, args ...any) {
-		out = append(out, finding{kind: k, network: network, text: fmt.Sprintf(text, args...)})
-	}
+	var out findings
+	add := out.add
 	if c.State.StartedAt != now.started {
 		add(isRestarted, "", "restarted by another docker client")
 	}
@@ -162,10 +166,8 @@ func networksDiffer(s engine.Service, p plan, now state) []finding {
 	if now.container.NetworkSettings == nil {
 		return nil
 	}
-	var out []finding
-	add := func(k kind, network, text string, args ...any) {
-		out = append(out, finding{kind: k, network: network, text: fmt.Sprintf(text, args...)})
-	}
+	var out findings
+	add := out.add
 	in := now.container.NetworkSettings.Networks
 	var named []string
 	for _, to := range connections(p) {

@@ -73,7 +73,7 @@ func (i *instance) awaitEnd() end {
 		if i.ctx.Err() != nil {
 			return end{err: errGivenUp}
 		}
-		if time.Since(asked) > again.Max { // the daemon had answered in between: this is another outage
+		if time.Since(asked) > engine.Again.Max { // the daemon had answered in between: this is another outage
 			n = 0
 		}
 		if errors.Is(err, engine.ErrUnavailable) {
@@ -93,7 +93,7 @@ func (i *instance) awaitEnd() end {
 		select {
 		case <-i.ctx.Done():
 			return end{err: errGivenUp}
-		case <-time.After(again.Delay(n, 0)):
+		case <-time.After(engine.Again.Delay(n, 0)):
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (i *instance) startsAgain() bool {
 	}
 	ctx, cancel := context.WithTimeout(i.ctx, restartLimit)
 	defer cancel()
-	tick := time.NewTicker(again.Min)
+	tick := time.NewTicker(engine.Again.Min)
 	defer tick.Stop()
 	for {
 		select {

@@ -57,7 +57,7 @@ func (e *Engine) fetch(ctx context.Context, ref, policy string) (engine.Image, e
 	}
 	before, err := e.imageIDs(ctx)
 	if err == nil {
-		err = e.download(ctx, ref, set.pull.Timeout)
+		err = e.download(ctx, ref, set.Pull.Timeout)
 	}
 	if err == nil {
 		if f, here, err = e.findImage(ctx, ref); err == nil && !here {

@@ -57,7 +57,7 @@ func (e *Engine) Resolve(ctx context.Context, name string) (engine.Image, error)
 	if err := e.ping(ctx); err != nil {
 		return engine.Image{}, err
 	}
-	i, err := e.fetch(ctx, strings.TrimSpace(name), e.settings.Load().pull.Policy)
+	i, err := e.fetch(ctx, strings.TrimSpace(name), e.settings.Load().Pull.Policy)
 	if err != nil {
 		return engine.Image{}, e.judge(ctx, err)
 	}
@@ -75,7 +75,7 @@ func (e *Engine) Resolve(ctx context.Context, name string) (engine.Image, error)
 // as exactly that.
 func (e *Engine) imageID(ctx context.Context, s engine.Service) (string, error) {
 	name := strings.TrimSpace(s.Image)
-	policy := e.settings.Load().pull.Policy
+	policy := e.settings.Load().Pull.Policy
 	if policy == PullAlways { // an update has pulled it; a start alone changes nothing
 		policy = PullMissing
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // store is a registry for images that run as the image of the tests does.
@@ -44,7 +43,7 @@ func (s store) forget() { s.Fail(func(*http.Request) int { return http.StatusNot
 
 // always makes the bench pull before each update.
 func (b *bench) always() {
-	b.Set(log.Config{}, docker.Pull{Policy: docker.PullAlways, Timeout: time.Minute, Parallel: 2}, docker.Prune{})
+	b.Set(docker.Settings{Pull: docker.Pull{Policy: docker.PullAlways, Timeout: time.Minute, Parallel: 2}})
 }
 
 // take does what an update does that takes what a name means now.

@@ -14,7 +14,6 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/masterapi"
-	"github.com/baetyl/baetyl/utils/backoff"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/logfile"
 )
@@ -25,9 +24,6 @@ const (
 	restartLimit  = 3 * time.Second  // between a stop by another client and its start of the same container
 	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
-
-// again is how long to wait before the daemon is asked again.
-var again = backoff.Policy{Min: 100 * time.Millisecond, Max: 5 * time.Second, Factor: 2}
 
 // instance implements engine.Instance: one container.
 //
@@ -191,7 +187,7 @@ func (i *instance) signal(ctx context.Context, sig string) {
 			return
 		case <-ctx.Done():
 			return
-		case <-time.After(again.Delay(n, 0)):
+		case <-time.After(engine.Again.Delay(n, 0)):
 		}
 	}
 }

@@ -22,13 +22,13 @@ const closeTimeout = 30 * time.Second
 // known is which containers belong to an instance, or to a start. Everything else that this master made is removed.
 // Engine.mu guards it.
 type known struct {
-	live   map[string]string // instances by the id of their container, from its creation until it is removed
-	starts map[string]bool   // handles of starts that go on; their containers may be there before the daemon says so
-	keep   marks             // what Reap was told to keep, until it is adopted or discarded
+	live   map[string]bool // ids of containers that belong to an instance, from their creation until they are removed
+	starts map[string]bool // handles of starts that go on; their containers may be there before the daemon says so
+	keep   marks           // what Reap was told to keep, until it is adopted or discarded
 }
 
 func newKnown() known {
-	return known{live: map[string]string{}, starts: map[string]bool{}}
+	return known{live: map[string]bool{}, starts: map[string]bool{}}
 }
 
 // begins notes that a start with that handle goes on; the func that it returns, that it has come to an end.
@@ -44,17 +44,16 @@ func (e *Engine) begins(handle string) (ends func()) {
 }
 
 // knows notes that the container belongs to an instance, until forget.
-func (e *Engine) knows(id, name string) {
+func (e *Engine) knows(id string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.live[id] = name
+	e.live[id] = true
 }
 
 func (e *Engine) lives(id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	_, ok := e.live[id]
-	return ok
+	return e.live[id]
 }
 
 func (e *Engine) forget(id string) {
@@ -140,7 +139,7 @@ func (e *Engine) unwanted(c container.Summary, recorded marks) bool {
 	if e.keep.has(c) || e.starts[c.Labels[labelHandle]] {
 		return false
 	}
-	_, lives := e.live[c.ID]
+	lives := e.live[c.ID]
 	return !lives || recorded.has(c)
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/pkg/stdcopy"
 
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/logfile"
@@ -45,7 +46,7 @@ func (i *instance) read(ctx context.Context) {
 		case errdefs.IsNotFound(err), err == nil && over:
 			return
 		}
-		if time.Since(opened) > again.Max {
+		if time.Since(opened) > engine.Again.Max {
 			n = 0
 		}
 		ended := i.ended
@@ -55,7 +56,7 @@ func (i *instance) read(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 		case <-ended: // who follows may miss the last lines: the end is read once more
-		case <-time.After(again.Delay(n, 0)):
+		case <-time.After(engine.Again.Delay(n, 0)):
 		}
 	}
 }

@@ -182,7 +182,7 @@ func (r *pruning) images(ctx context.Context, all bool) {
 	slices.SortFunc(unused, func(a, b string) int {
 		return cmp.Or(cmp.Compare(ours[b].Idle, ours[a].Idle), strings.Compare(a, b))
 	})
-	policy := r.settings.Load().prune
+	policy := r.settings.Load().Prune
 	for _, id := range unused {
 		if !all && (policy.Unused == 0 || ours[id].Idle < policy.Unused) && !r.tooFull(ctx, policy.Disk) {
 			continue

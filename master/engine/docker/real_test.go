@@ -167,7 +167,9 @@ func TestPullWithoutRegistry(t *testing.T) {
 	require.Less(t, time.Since(began), 10*time.Second)
 
 	with := func(p docker.Pull) *docker.Engine {
-		e, err := docker.New(docker.Options{Workdir: b.dir, Log: log.NewTo(b.log, log.Config{}), Pull: p})
+		e, err := docker.New(docker.Options{
+			Workdir: b.dir, Settings: docker.Settings{Pull: p}, Log: log.NewTo(b.log, log.Config{}),
+		})
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = e.Close() })
 		return e

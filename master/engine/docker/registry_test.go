@@ -64,7 +64,9 @@ func TestPullToFullDisk(t *testing.T) {
 		docker.Options{
 			Workdir: t.TempDir(),
 			Log:     log.Discard(),
-			Pull:    docker.Pull{Policy: docker.PullMissing, Timeout: time.Minute, Parallel: 1},
+			Settings: docker.Settings{
+				Pull: docker.Pull{Policy: docker.PullMissing, Timeout: time.Minute, Parallel: 1},
+			},
 		},
 	)
 	require.NoError(t, err)

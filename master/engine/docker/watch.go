@@ -11,6 +11,8 @@ import (
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/network"
+
+	"github.com/baetyl/baetyl/master/engine"
 )
 
 const (
@@ -64,12 +66,12 @@ func (e *Engine) hear(ctx context.Context) {
 			}
 		}
 		cancel()
-		if time.Since(opened) > again.Max {
+		if time.Since(opened) > engine.Again.Max {
 			n = 0
 		}
 		select {
 		case <-ctx.Done():
-		case <-time.After(again.Delay(n, 0)):
+		case <-time.After(engine.Again.Delay(n, 0)):
 		}
 	}
 }
