@@ -25,8 +25,7 @@ func collectGroup(pid int) (syscall.WaitStatus, bool) {
 	return collect(pid)
 }
 
-// peek returns a child that has ended and has not been reaped; 0: there is none; -1: there is
-// no child.
+// peek returns a child that has ended and has not been reaped; 0: there is none; -1: there is no child.
 func peek(kind, id int) int {
 	var info unix.Siginfo
 	for {
