@@ -75,12 +75,18 @@ func (s *supervisor) renew(path, trace, program string) {
 }
 
 // onlyEnded checks that the program has only ended by itself: the version before does, to be started again with its
-// candidate.
+// candidate. The master of a candidate ends right after its keeper was killed: a version before that starts in that
+// moment finds another master, says so and is started again.
 func (s *supervisor) onlyEnded(t *testing.T) {
 	t.Helper()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	met := strings.Count(s.output.String(), "another master runs in")
 	for _, how := range s.ends {
+		if how == "exit status 1" && met > 0 {
+			met--
+			continue
+		}
 		require.Equal(t, "exit status 0", how)
 	}
 }

@@ -53,22 +53,24 @@ func TestInterpreterChosenByAService(t *testing.T) {
 	closed := filepath.Join(h.dir, "closed")
 	h.write(t, "closed/pyenv/versions/3/bin/python", "", 0o755)
 	require.NoError(t, os.Chmod(closed, 0o700))
-	bin := "var/db/baetyl/pkg-own/bin"
-	for name, change := range map[string]func(s *engine.Service){
-		"writes its package":    func(s *engine.Service) { *s = with(*s, "rw", "var/db/baetyl/pkg-own", "rw", false) },
-		"writes a part of it":   func(s *engine.Service) { *s = with(*s, "rw", bin, "rw", false) },
-		"another one writes it": func(s *engine.Service) { s.Uses = writersOf("pkg", "a", "b") },
-	} {
-		s := h.service(t, "own", "ls -A "+closed+" 2>/dev/null; echo end")
-		_ = os.Remove(h.path(bin + "/python"))
-		require.NoError(t, os.Symlink(closed+"/pyenv/versions/3/bin/python", h.path(bin+"/python")))
-		change(&s)
-		require.Equal(t, []string{"end"}, h.once(t, s), name)
+	// Each service has a package of its own: what is given to a service stays that service's.
+	script := "ls -A " + closed + " 2>/dev/null; echo end"
+	linked := func(name string) (s engine.Service, link string) {
+		s = h.service(t, name, script)
+		link = h.path("var/db/baetyl/pkg-" + name + "/bin/python")
+		require.NoError(t, os.Symlink(closed+"/pyenv/versions/3/bin/python", link))
+		return s, link
 	}
-	// Its link stays its own.
-	s := h.service(t, "own", "ls -A "+closed+" 2>/dev/null; echo end")
+	s, _ := linked("whole")
+	require.Equal(t, []string{"end"}, h.once(t, with(s, "rw", "var/db/baetyl/pkg-whole", "rw", false)))
+	s, _ = linked("part")
+	require.Equal(t, []string{"end"}, h.once(t, with(s, "rw", "var/db/baetyl/pkg-part/bin", "rw", false)))
+	s, _ = linked("others")
+	s.Uses = writersOf("pkg", "a", "b")
+	require.Equal(t, []string{"end"}, h.once(t, s), "others write it")
+	s, link := linked("own")
 	require.Equal(t, []string{"pyenv", "end"}, h.once(t, s), "a package of root")
-	require.NoError(t, os.Lchown(h.path(bin+"/python"), 12345, 12345))
+	require.NoError(t, os.Lchown(link, 12345, 12345))
 	require.Equal(t, []string{"end"}, h.once(t, s), "a link of somebody")
 }
 
