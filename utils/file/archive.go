@@ -22,8 +22,8 @@ var ErrLimit = errors.New("archive exceeds its limit")
 // Unzip is Disk.Unzip of OS.
 func Unzip(archive, dir string, limits Limits) error { return OS.Unzip(archive, dir, limits) }
 
-// Unzip unpacks the archive into dir, which is created, or empty. What an entry may be says entry; a tree that would not
-// be what its maker packed is an error, and nothing is written. What was written before another error stays: unpack
+// Unzip unpacks the archive into dir, which is created, or empty. What an entry may be says entry; a tree that would
+// not be what its maker packed is an error, and nothing is written. What was written before another error stays: unpack
 // into a new folder and rename it. Nothing is durable yet: SyncTree makes it so.
 func (d Disk) Unzip(archive, dir string, limits Limits) error {
 	z, err := d.openZip(archive)
@@ -50,7 +50,7 @@ func (d Disk) Unzip(archive, dir string, limits Limits) error {
 	for _, name := range t.names() {
 		n, err := t[name].write(root, name, left)
 		if errors.Is(err, fs.ErrExist) {
-			err = errors.New("there is something of this name, or one that this disk takes for the same (letter case, accents)")
+			err = errors.New("this name is there, or one that this disk takes for the same (letter case, accents)")
 		}
 		if err != nil {
 			return fmt.Errorf("unpack %q: %w", name, err)

@@ -218,7 +218,9 @@ func nameOf(f *zip.File) (string, error) {
 
 // method names a compression (APPNOTE.TXT, 4.4.5).
 func method(m uint16) string {
-	names := map[uint16]string{9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz", 98: "ppmd", 99: "encryption (AES)"}
+	names := map[uint16]string{
+		9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz", 98: "ppmd", 99: "encryption (AES)",
+	}
 	if n, ok := names[m]; ok {
 		return n
 	}
