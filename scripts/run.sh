@@ -10,7 +10,9 @@ installer=.build/installer
 mode=$(sed -n 's|^mode: *\([a-z]*\).*|\1|p' "$prefix/etc/baetyl/conf.yml")
 # has MODULE MARK: whether the runtime of MODULE can run: as a package that was prepared, or as an image.
 if [ "$mode" = docker ]; then
-	port=$(sed -n 's|.*- "*\([0-9][0-9]*\):1883"*$|\1|p' "$prefix/var/db/baetyl/application.yml" | head -n 1)
+	# - [address:]port:1883
+	port=$(sed -n -e 's|- "*[0-9.]*:\([0-9]*:1883\)|- \1|' -e 's|.*- "*\([0-9][0-9]*\):1883"*$|\1|p' \
+		"$prefix/var/db/baetyl/application.yml" | head -n 1)
 	has() { docker image inspect "${IMAGE_PREFIX:-}$1:${TAG:-latest}" >/dev/null 2>&1; }
 	logs="$prefix/var/log/baetyl; docker ps shows the containers."
 else
@@ -35,7 +37,7 @@ The mosquitto clients are not installed: sudo apt-get install mosquitto-clients'
 	$installer announce -pid $$ -address "127.0.0.1:$port" -log "$prefix/var/log/baetyl/baetyl.log" <<END &
 
 ----------------------------------------------------------------------------------------------------
-Baetyl runs. Its hub listens on port $port (user test, password hahaha). In a second terminal:
+Baetyl runs. Its hub listens on port $port of this device (user test, password hahaha). In a second terminal:
 
   mosquitto_sub -h 127.0.0.1$p -u test -P hahaha -t '#' -v
 

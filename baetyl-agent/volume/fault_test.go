@@ -76,7 +76,7 @@ func (f faulty) again() *volume.Store {
 // holds returns the text that all files of a folder have, as the packages of pack do; "" if there are none.
 func (f faulty) holds(dir string) string {
 	var text string
-	for i, name := range []string{"a", "sub/b", "sub/deep/c"} {
+	for i, name := range []string{"a", "sub/b", "sub/deep/c", "sub/l"} {
 		data, err := os.ReadFile(filepath.Join(f.dir, dir, name))
 		if os.IsNotExist(err) {
 			data = nil
@@ -96,7 +96,8 @@ func pack(t *testing.T, s *agenttest.Server, path, text string) cloud.Volume {
 	data := agenttest.Zip(t,
 		agenttest.Entry{Name: "a", Data: text},
 		agenttest.Entry{Name: "sub/b", Data: text},
-		agenttest.Entry{Name: "sub/deep/c", Data: text})
+		agenttest.Entry{Name: "sub/deep/c", Data: text},
+		agenttest.Entry{Name: "sub/l", Mode: 0o777 | os.ModeSymlink, Data: "../a"})
 	return s.Put("v", "var/db/baetyl/"+path, data)
 }
 
@@ -179,7 +180,7 @@ func TestFaultsOfATakeoverOfNewFiles(t *testing.T) {
 			if err := d.MkdirAll(filepath.Join(dir, "sub/deep"), 0o755); err != nil {
 				return err
 			}
-			for _, name := range []string{"a", "sub/b", "sub/deep/c"} {
+			for _, name := range []string{"a", "sub/b", "sub/deep/c", "sub/l"} {
 				w, err := d.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_WRONLY, 0o644)
 				if err != nil {
 					return err

@@ -280,6 +280,21 @@ func (v view) MkdirAll(name string, perm fs.FileMode) error {
 	return v.real.MkdirAll(name, perm) // is there; says so if it is no folder
 }
 
+// Symlink is part of file.FS.
+func (v view) Symlink(target, name string) error {
+	d, path := v.disk, v.path(name)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.meet(space, "link", path); err != nil {
+		return err
+	}
+	if err := v.real.Symlink(target, name); err != nil {
+		return err
+	}
+	d.put(path, &node{mode: fs.ModeSymlink | 0o777, data: []byte(target)})
+	return nil
+}
+
 // Rename is part of file.FS.
 func (v view) Rename(from, to string) error {
 	d, a, b := v.disk, v.path(from), v.path(to)

@@ -61,6 +61,39 @@ func TestTreeKeepsWhatTheUserChanged(t *testing.T) {
 	require.Equal(t, "mine", read(t, filepath.Join(prefix, "etc/baetyl/other.yml")))
 }
 
+// Nobody else reads a file with passwords; one that is replaced keeps its owner, its group and what that may do.
+func TestTreeKeepsSecrets(t *testing.T) {
+	example, prefix := t.TempDir(), t.TempDir()
+	conf, plain := "var/db/baetyl/hub/service.yml", "var/db/baetyl/code/service.yml"
+	mode := func(name string) os.FileMode {
+		info, err := os.Stat(filepath.Join(prefix, name))
+		require.NoError(t, err)
+		return info.Mode().Perm()
+	}
+	write(t, filepath.Join(example, "etc/baetyl/conf.yml"), "mode: native")
+	write(t, filepath.Join(example, application), "version: v0")
+	write(t, filepath.Join(example, plain), "functions: []\n# password: none\n")
+	write(t, filepath.Join(example, conf), "principals:\n- username: a\n  password: b\n")
+	run(t, "tree", example, prefix)
+	require.Equal(t, os.FileMode(0o600), mode(conf))
+	require.Equal(t, os.FileMode(0o600), mode(application), "the environment of services may be secret")
+	require.Equal(t, os.FileMode(0o644), mode(plain))
+	// An earlier version has installed it for all, and the master has given it to a group.
+	require.NoError(t, os.Chmod(filepath.Join(prefix, conf), 0o644))
+	require.NoError(t, os.Lchown(filepath.Join(prefix, conf), os.Getuid(), os.Getgid()))
+	run(t, "tree", example, prefix)
+	require.Equal(t, os.FileMode(0o640), mode(conf))
+	write(t, filepath.Join(example, conf), "principals:\n- {username: a, password: c}\n")
+	run(t, "tree", example, prefix)
+	require.Equal(t, os.FileMode(0o640), mode(conf))
+	require.Contains(t, read(t, filepath.Join(prefix, conf)), "c}")
+	// What the user has changed is the user's.
+	write(t, filepath.Join(prefix, conf), "principals:\n- {username: a, password: mine}\n")
+	require.NoError(t, os.Chmod(filepath.Join(prefix, conf), 0o644))
+	require.Contains(t, run(t, "tree", example, prefix), "everybody on this machine can read the passwords in "+conf)
+	require.Equal(t, os.FileMode(0o644), mode(conf))
+}
+
 // The docker example shares files with the native one by links; what is installed are files.
 func TestTreeFollowsLinks(t *testing.T) {
 	example, prefix := t.TempDir(), t.TempDir()

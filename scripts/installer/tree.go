@@ -10,8 +10,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
+	"syscall"
 
 	"github.com/baetyl/baetyl/utils/file"
 )
@@ -19,6 +21,9 @@ import (
 // manifestPath is where an install notes what it wrote, relative to the prefix: a line "<sha256>  <path>" each, as
 // sha256sum reads it. A file that no longer has its digest was changed by the user, and is the user's.
 const manifestPath = "var/db/baetyl/.installed"
+
+// application is the file of services; their environment may hold secrets.
+const application = "var/db/baetyl/application.yml"
 
 // dataDirs are the folders of a prefix that belong to baetyl alone.
 var dataDirs = []string{"etc/baetyl", "var/db/baetyl", "var/log/baetyl", "var/run/baetyl"}
@@ -47,7 +52,7 @@ func tree(args []string, out io.Writer) error {
 			}
 			if kept {
 				fmt.Fprintf(out, "    kept %s: it was changed; the sample is %s\n", name, from)
-				return nil
+				return tellOpen(filepath.Join(prefix, name), name, out)
 			}
 			known[name] = digest(data)
 			return nil
@@ -60,21 +65,60 @@ func tree(args []string, out io.Writer) error {
 }
 
 // installFile writes data to path unless the user changed what is there; installed is the digest that an install left.
+// What is replaced keeps its owner and its mode, but nobody else may read a secret.
 func installFile(path string, data []byte, installed string) (kept bool, err error) {
+	mode, owner := fs.FileMode(0o644), file.Owner{UID: -1, GID: -1}
+	closed := secret(data) || strings.HasSuffix(path, application)
+	if closed {
+		mode = 0o600
+	}
 	old, err := os.ReadFile(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return false, err
 		}
-	case err != nil:
+		return false, file.WriteAs(path, data, mode, owner)
+	}
+	if err != nil {
 		return false, err
-	case string(old) == string(data):
-		return false, nil
-	case digest(old) != installed:
+	}
+	if string(old) != string(data) && digest(old) != installed {
 		return true, nil
 	}
-	return false, file.WriteAtomic(path, data, 0o644)
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	was := info.Mode().Perm()
+	if mode = was; closed {
+		mode &^= 0o007 // a group may have been given to it: that of its service
+	}
+	if string(old) == string(data) && mode == was {
+		return false, nil
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		owner = file.Owner{UID: int(st.Uid), GID: int(st.Gid)}
+	}
+	return false, file.WriteAs(path, data, mode, owner)
+}
+
+// secretKey is a key of YAML whose value nobody else may read.
+var secretKey = regexp.MustCompile(`(?mi)^[^#\n]*(password|secret|token)['"]?\s*:`)
+
+// secret tells whether nobody but the owner may read a configuration.
+func secret(data []byte) bool { return secretKey.Match(data) }
+
+// tellOpen says that others can read the secrets in a file of the user's, which is left as it is.
+func tellOpen(path, name string, out io.Writer) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	info, err := os.Stat(path)
+	if err == nil && secret(data) && info.Mode().Perm()&0o004 != 0 {
+		fmt.Fprintf(out, "    everybody on this machine can read the passwords in %s: chmod o= %s\n", name, path)
+	}
+	return err
 }
 
 func digest(data []byte) string {

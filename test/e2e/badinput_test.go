@@ -228,7 +228,7 @@ func TestPortInUse(t *testing.T) {
 	nativeOnly(t, "it starts two systems, whose containers would have the same names")
 	a := newSystem(t).withoutTimer().start()
 	b := newSystem(t).withoutTimer()
-	b.replace(hubFile, "tcp://0.0.0.0:1883", "tcp://0.0.0.0:"+a.port["1883"])
+	b.replace(hubFile, "tcp://127.0.0.1:1883", "tcp://127.0.0.1:"+a.port["1883"])
 	b.startMaster()
 	b.logged("etc/baetyl/service.yml", "listen", a.port["1883"], "address already in use")
 	b.waitStatus("timer", "running", 1)

@@ -69,10 +69,10 @@ var (
 func (s *system) inDocker(text string) string {
 	text = packageEntry.ReplaceAllString(text, "")
 	text = imageName.ReplaceAllString(text, "${1}"+imagePrefix+"${2}")
-	text = hubOfNative.ReplaceAllString(text, "${1}${2}${1}ports:\n${1}  - 1883:1883\n${3}")
+	text = hubOfNative.ReplaceAllString(text, "${1}${2}${1}ports:\n${1}  - 127.0.0.1:1883:1883\n${3}")
 	text = strings.ReplaceAll(text, "tcp://127.0.0.1:1883", "tcp://localhub:1883")
 	for name, port := range s.port {
-		text = strings.ReplaceAll(text, "- "+name+":"+name, "- "+port+":"+name)
+		text = strings.ReplaceAll(text, "- 127.0.0.1:"+name+":"+name, "- 127.0.0.1:"+port+":"+name)
 	}
 	return text
 }
@@ -177,7 +177,7 @@ func TestDockerPS(t *testing.T) {
 	sub := s.subscribe("#")
 	s.publish("t", `{"id":1}`)
 	want := map[string]string{
-		"localhub":         `"baetyl-hub" 0.0.0.0:` + s.port["1883"] + "->1883/tcp",
+		"localhub":         `"baetyl-hub" 127.0.0.1:` + s.port["1883"] + "->1883/tcp",
 		"function-manager": `"baetyl-function-manager"`,
 		"timer":            `"baetyl-timer"`,
 	}

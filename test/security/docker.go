@@ -22,7 +22,7 @@ type container struct {
 	Privileged bool
 	ReadOnly   bool // its root
 	Networks   []string
-	Ports      []string // of the host, as the documents have them
+	Ports      []string // of the host, with its address, as the documents have them
 	Binds      []mount
 	Options    []string // that take something away, or give it
 }
@@ -44,7 +44,7 @@ func (f *facts) inspectContainer(id string) error {
 			CapAdd, CapDrop            []string
 			SecurityOpt                []string
 			PidMode, IpcMode           string
-			PortBindings               map[string]any
+			PortBindings               map[string][]struct{ HostIp string }
 		}
 		NetworkSettings struct{ Networks map[string]any }
 	}
@@ -61,8 +61,10 @@ func (f *facts) inspectContainer(id string) error {
 	for n := range c.NetworkSettings.Networks {
 		f.Container.Networks = append(f.Container.Networks, n)
 	}
-	for p := range c.HostConfig.PortBindings {
-		f.Container.Ports = append(f.Container.Ports, p)
+	for p, hosts := range c.HostConfig.PortBindings {
+		for _, host := range hosts {
+			f.Container.Ports = append(f.Container.Ports, hostName(host.HostIp)+": "+p)
+		}
 	}
 	slices.Sort(f.Container.Networks)
 	slices.Sort(f.Container.Ports)
@@ -82,7 +84,7 @@ func (f *facts) inspectContainer(id string) error {
 
 var (
 	imageLine = regexp.MustCompile(`(?m)^( *image: )(baetyl-[a-z0-9-]+)$`)
-	portLine  = regexp.MustCompile(`(?m)^( *- )\d+:(\d+)$`)
+	portLine  = regexp.MustCompile(`(?m)^( *- (?:[0-9.]+:)?)\d+:(\d+)$`)
 )
 
 // observeDocker starts the docker example and looks at it. Its ports are free ones of the host.

@@ -71,6 +71,14 @@ func address(text string) (netip.AddrPort, bool) {
 // firstFree is where the ports begin that the system chooses.
 const firstFree = 32768
 
+// hostName is an address as the tables have it.
+func hostName(address string) string {
+	if a, err := netip.ParseAddr(address); err != nil || a.IsUnspecified() { // docker: none is all
+		return "all addresses"
+	}
+	return address
+}
+
 // listen notes the TCP ports of a process, and the unix sockets that have a path.
 func (f *facts) listen(pid int) {
 	for _, c := range connections(read(pid, "net/tcp") + "\n" + read(pid, "net/tcp6")) {
@@ -81,10 +89,7 @@ func (f *facts) listen(pid int) {
 			f.Peers = append(f.Peers, c.remote.String())
 			continue
 		}
-		host := c.local.Addr().String()
-		if c.local.Addr().IsUnspecified() {
-			host = "all addresses"
-		}
+		host := hostName(c.local.Addr().String())
 		port := strconv.Itoa(int(c.local.Port()))
 		if c.local.Port() >= firstFree {
 			port = "a free port"

@@ -33,6 +33,8 @@ const afresh = `
 	set -e
 	rm -rf /etc/systemd/system/baetyl.service.d /small /usr/local
 	cp -a /opt/site /usr/local
+	# The clients of these tests are not on this machine.
+	sed -i s/127.0.0.1/0.0.0.0/ /usr/local/var/db/baetyl/localhub-conf/service.yml
 	systemctl daemon-reload && systemctl enable -q baetyl`
 
 // install gives the test a machine with the example and its unit, which is not started. After a test that has failed it

@@ -8,13 +8,12 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 )
 
 // Limits cap what an archive may unpack to.
 type Limits struct {
 	Bytes int64 // of all files together, unpacked
-	Files int   // entries
+	Files int   // files, links and folders
 }
 
 // ErrLimit is returned for an archive that is larger than its Limits.
@@ -23,9 +22,9 @@ var ErrLimit = errors.New("archive exceeds its limit")
 // Unzip is Disk.Unzip of OS.
 func Unzip(archive, dir string, limits Limits) error { return OS.Unzip(archive, dir, limits) }
 
-// Unzip unpacks the archive into dir, which is created. Entries that would leave dir, links and devices are errors; of
-// the mode only the permission bits are kept. What was written before an error stays: unpack into a new folder and
-// rename it. Nothing is durable yet: SyncTree makes it so.
+// Unzip unpacks the archive into dir, which is created, or empty. What an entry may be says entry; a tree that would
+// not be what its maker packed is an error, and nothing is written. What was written before another error stays: unpack
+// into a new folder and rename it. Nothing is durable yet: SyncTree makes it so.
 func (d Disk) Unzip(archive, dir string, limits Limits) error {
 	z, err := d.openZip(archive)
 	if err != nil {
@@ -35,7 +34,11 @@ func (d Disk) Unzip(archive, dir string, limits Limits) error {
 	if len(z.File) > limits.Files {
 		return fmt.Errorf("%w: %d entries, allowed %d", ErrLimit, len(z.File), limits.Files)
 	}
-	if err := d.MkdirAll(dir, 0o755); err != nil {
+	t, err := readTree(z.File, limits.Files)
+	if err != nil {
+		return fmt.Errorf("archive %s: %w", archive, err)
+	}
+	if err := d.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
 	root, err := d.Root(dir) // the kernel-checked boundary: no entry gets out of it
@@ -44,39 +47,39 @@ func (d Disk) Unzip(archive, dir string, limits Limits) error {
 	}
 	defer root.Close()
 	left := limits.Bytes
-	for _, f := range z.File {
-		n, err := unzipOne(root, f, left)
+	for _, name := range t.names() {
+		n, err := t[name].write(root, name, left)
+		if errors.Is(err, fs.ErrExist) {
+			err = errors.New("this name is there, or one that this disk takes for the same (letter case, accents)")
+		}
 		if err != nil {
-			return fmt.Errorf("unpack %q: %w", f.Name, err)
+			return fmt.Errorf("unpack %q: %w", name, err)
 		}
 		left -= n
 	}
 	return nil
 }
 
-func unzipOne(root Root, f *zip.File, left int64) (int64, error) {
-	name := filepath.FromSlash(f.Name)
-	if !filepath.IsLocal(name) {
-		return 0, errors.New("name leaves the folder")
-	}
-	mode := f.Mode()
-	if mode.IsDir() {
-		return 0, root.MkdirAll(name, 0o755)
-	}
-	if !mode.IsRegular() {
-		return 0, fmt.Errorf("is neither a file nor a folder (%s)", mode)
-	}
-	if dir := filepath.Dir(name); dir != "." {
-		if err := root.MkdirAll(dir, 0o755); err != nil {
+// dirMode is that of each folder, whatever the archive says: services of other users read what is in it.
+const dirMode = 0o755
+
+// write makes the entry, and returns how many bytes of content it has.
+func (e entry) write(root Root, name string, left int64) (int64, error) {
+	switch {
+	case e.mode.IsDir():
+		if err := root.Mkdir(name, dirMode); err != nil {
 			return 0, err
 		}
+		return 0, chmod(root, name, os.O_RDONLY, dirMode)
+	case e.target != "":
+		return 0, root.Symlink(e.target, name)
 	}
-	in, err := f.Open()
+	in, err := e.file.Open()
 	if err != nil {
 		return 0, err
 	}
 	defer in.Close()
-	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, mode.Perm())
+	out, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return 0, err
 	}
@@ -86,10 +89,21 @@ func unzipOne(root Root, f *zip.File, left int64) (int64, error) {
 	if err == nil && n > left {
 		err = ErrLimit
 	}
+	if err == nil {
+		err = out.Chmod(e.mode.Perm()) // the mask of this process is not the archive's business
+	}
 	if err != nil {
 		return n, err
 	}
 	return n, out.Close()
+}
+
+func chmod(root Root, name string, flag int, mode fs.FileMode) error {
+	f, err := root.OpenFile(name, flag, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(mode), f.Close())
 }
 
 // Unpacked is Disk.Unpacked of OS.

@@ -33,6 +33,11 @@ func (d Disk) WriteAtomic(path string, data []byte, perm fs.FileMode) error {
 // Owner is whom a file belongs to; -1: whoever creates it.
 type Owner struct{ UID, GID int }
 
+// WriteAs is Disk.WriteAs of OS.
+func WriteAs(path string, data []byte, perm fs.FileMode, owner Owner) error {
+	return OS.WriteAs(path, data, perm, owner)
+}
+
 // WriteAs is WriteAtomic of a file that belongs to owner. Where this process may not give files away the new one
 // belongs to itself.
 func (d Disk) WriteAs(path string, data []byte, perm fs.FileMode, owner Owner) (err error) {

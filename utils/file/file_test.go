@@ -1,8 +1,6 @@
 package file_test
 
 import (
-	"archive/zip"
-	"bytes"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,69 +10,6 @@ import (
 
 	"github.com/baetyl/baetyl/utils/file"
 )
-
-type zipped struct {
-	name string
-	mode fs.FileMode
-	data string
-}
-
-func archive(t testing.TB, entries ...zipped) string {
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
-	for _, e := range entries {
-		h := &zip.FileHeader{Name: e.name, Method: zip.Deflate}
-		h.SetMode(e.mode)
-		f, err := w.CreateHeader(h)
-		require.NoError(t, err)
-		_, err = f.Write([]byte(e.data))
-		require.NoError(t, err)
-	}
-	require.NoError(t, w.Close())
-	path := filepath.Join(t.TempDir(), "a.zip")
-	require.NoError(t, os.WriteFile(path, buf.Bytes(), 0o600))
-	return path
-}
-
-var ample = file.Limits{Bytes: 1 << 20, Files: 100}
-
-func TestUnzipKeepsPermissionsWithoutSetuid(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "v")
-	require.NoError(
-		t,
-		file.Unzip(
-			archive(t, zipped{"bin/run", 0o755 | fs.ModeSetuid, "x"}, zipped{"d/", fs.ModeDir | 0o755, ""}),
-			dir,
-			ample,
-		),
-	)
-	st, err := os.Stat(filepath.Join(dir, "bin/run"))
-	require.NoError(t, err)
-	require.Equal(t, fs.FileMode(0o755), st.Mode())
-}
-
-func TestUnzipCannotLeaveItsFolder(t *testing.T) {
-	for _, e := range []zipped{
-		{"../v-evil/x", 0o644, "x"}, {"/etc/x", 0o644, "x"}, {"a/../../x", 0o644, "x"},
-		{"l", 0o777 | fs.ModeSymlink, "/etc/passwd"},
-	} {
-		base := t.TempDir()
-		require.Error(t, file.Unzip(archive(t, e), filepath.Join(base, "v"), ample), e.name)
-		left, _ := filepath.Glob(base + "/*")
-		require.Len(t, left, 1)
-	}
-	// A link that is there already is no way out either.
-	dir, outside := t.TempDir(), t.TempDir()
-	require.NoError(t, os.Symlink(outside, filepath.Join(dir, "l")))
-	require.Error(t, file.Unzip(archive(t, zipped{"l/x", 0o644, "x"}), dir, ample))
-}
-
-func TestUnzipLimits(t *testing.T) {
-	bomb := archive(t, zipped{"a", 0o644, string(make([]byte, 5000))}, zipped{"b", 0o644, string(make([]byte, 5000))})
-	require.ErrorIs(t, file.Unzip(bomb, t.TempDir(), file.Limits{Bytes: 9999, Files: 5}), file.ErrLimit)
-	require.ErrorIs(t, file.Unzip(bomb, t.TempDir(), file.Limits{Bytes: 1 << 20, Files: 1}), file.ErrLimit)
-	require.NoError(t, file.Unzip(bomb, t.TempDir(), file.Limits{Bytes: 10000, Files: 2}))
-}
 
 func TestWriteAtomicReplacesAndLeavesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f")
@@ -88,20 +23,6 @@ func TestWriteAtomicReplacesAndLeavesNothing(t *testing.T) {
 	sum, err := file.MD5(path)
 	require.NoError(t, err)
 	require.Equal(t, "kutf/uauL+w61xx3dTFXjw==", sum)
-}
-
-func FuzzUnzip(f *testing.F) {
-	f.Add([]byte("PK\x05\x06"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		base := t.TempDir()
-		path := filepath.Join(base, "a.zip")
-		require.NoError(t, os.WriteFile(path, data, 0o600))
-		_ = file.Unzip(path, filepath.Join(base, "v"), ample)
-		left, _ := filepath.Glob(base + "/*")
-		if len(left) > 2 {
-			t.Fatalf("unpacked outside of the folder: %v", left)
-		}
-	})
 }
 
 func TestUnpackedAndFree(t *testing.T) {

@@ -12,6 +12,7 @@ type FS interface {
 	OpenFile(name string, flag int, perm fs.FileMode) (File, error) // also of a folder, to Sync its entries
 	Mkdir(name string, perm fs.FileMode) error
 	MkdirAll(name string, perm fs.FileMode) error // makes nothing durable, Disk.MakeDir does
+	Symlink(target, name string) error            // name leads to target, as it is written
 	Rename(from, to string) error
 	Remove(name string) error
 	RemoveAll(name string) error
@@ -65,6 +66,7 @@ func (disk) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
 }
 func (disk) Mkdir(name string, perm fs.FileMode) error    { return os.Mkdir(name, perm) }
 func (disk) MkdirAll(name string, perm fs.FileMode) error { return os.MkdirAll(name, perm) }
+func (disk) Symlink(target, name string) error            { return os.Symlink(target, name) }
 func (disk) Rename(from, to string) error                 { return os.Rename(from, to) }
 func (disk) Remove(name string) error                     { return os.Remove(name) }
 func (disk) RemoveAll(name string) error                  { return os.RemoveAll(name) }
