@@ -28,8 +28,8 @@ func (m *Manager) StartInstance(
 		return fmt.Errorf("%w: name of instance %s: %s", ErrInvalid, quoted(instance), rule)
 	}
 	if owner := m.owner(instance); owner != "" && owner != service {
-		return fmt.Errorf("%w: instance %s has the name of service (%s); begin the name with %s.", ErrForbidden, instance,
-			owner, service)
+		return fmt.Errorf("%w: instance %s has the name of service (%s); begin it with %q", ErrForbidden, instance,
+			owner, service+".")
 	}
 	if err := checkDynamic(s.spec.Service, vars); err != nil {
 		return err

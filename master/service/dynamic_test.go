@@ -111,7 +111,7 @@ func TestWhatNobodyMayStart(t *testing.T) {
 			err := b.StartInstance(t.Context(), "f", name, nil, nil)
 			require.ErrorIs(t, err, service.ErrForbidden, name)
 			require.ErrorContains(t, err, "has the name of service (")
-			require.ErrorContains(t, err, "begin the name with f.")
+			require.ErrorContains(t, err, `begin it with "f."`)
 		}
 		for name, want := range map[string]string{
 			"LD_PRELOAD":   "(f) accepts no variable LD_PRELOAD in a request: write accept_env: [LD_PRELOAD] at service f",
