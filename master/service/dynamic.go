@@ -37,8 +37,8 @@ func (m *Manager) StartInstance(
 	return s.start(ctx, instance, true, maps.Clone(vars))
 }
 
-// StopInstance stops an instance that was started on demand. It succeeds when there is none. Errors: ErrNotFound, that of
-// may, ErrForbidden for a replica, ErrStopped.
+// StopInstance stops an instance that was started on demand. It succeeds when there is none. Errors: ErrNotFound, that
+// of may, ErrForbidden for a replica, ErrStopped.
 func (m *Manager) StopInstance(ctx context.Context, service, instance string, may Judge) error {
 	s, err := m.judged(service, instance, may)
 	if err != nil {

@@ -130,7 +130,7 @@ func TestWhatNobodyMayStart(t *testing.T) {
 			require.NotContains(t, err.Error(), "secret")
 		}
 		err := b.StartInstance(t.Context(), "g", "g.x", map[string]string{"B": "", "LEVEL": "", "A": ""}, nil)
-		require.ErrorContains(t, err, "accepts no variable A, B in a request: write accept_env: [LEVEL, APP_*, A, B] at service g")
+		require.ErrorContains(t, err, "no variable A, B in a request: write accept_env: [LEVEL, APP_*, A, B] at service g")
 		large := map[string]string{}
 		for n := range 1000 {
 			large[fmt.Sprintf("V%s%d", strings.Repeat("x", 1000), n)] = ""

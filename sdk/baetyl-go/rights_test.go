@@ -14,7 +14,8 @@ import (
 
 // refusals runs the module that makes every call, with env, and returns the error of each.
 func refusals(t *testing.T, env ...string) map[string]any {
-	out, err := module(t, "master", "", append(env, "BAETYL_SERVICE_NAME=me", "BAETYL_SERVICE_INSTANCE_NAME=me.x")...).Output()
+	env = append(env, "BAETYL_SERVICE_NAME=me", "BAETYL_SERVICE_INSTANCE_NAME=me.x")
+	out, err := module(t, "master", "", env...).Output()
 	require.NoError(t, err)
 	var report map[string]any
 	require.NoError(t, json.Unmarshal(out, &report))
@@ -23,7 +24,7 @@ func refusals(t *testing.T, env ...string) map[string]any {
 
 // A call that is not allowed says what to write where, whichever way the module learns that it is not.
 func TestCallsThatAreNotAllowed(t *testing.T) {
-	answer := http.Errorf(403, "forbidden", "service (me) may not …: write api: [report, ports] at service me in application.yml")
+	answer := http.Errorf(403, "forbidden", "may not: write api: [report, ports] at service me in application.yml")
 	var mu sync.Mutex // guards answer
 	s := http.NewServer(http.ServerConfig{Address: "tcp://127.0.0.1:0"}, nethttp.HandlerFunc(
 		func(w nethttp.ResponseWriter, _ *nethttp.Request) {
