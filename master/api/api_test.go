@@ -163,7 +163,7 @@ func (r *rig) serveAdmin() {
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	r.admin = filepath.Join(dir, "admin.sock")
-	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, log.Discard()))
+	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, func(http.Peer) error { return nil }, log.Discard()))
 	s := http.NewServer(http.ServerConfig{Address: "unix://" + r.admin}, handler)
 	require.NoError(r.t, s.Listen())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))

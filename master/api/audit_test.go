@@ -4,15 +4,19 @@ package api_test
 
 import (
 	"fmt"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // audited are the lines of the log about one path.
@@ -90,6 +94,20 @@ func TestWhoChangedWhat(t *testing.T) {
 	for _, token := range r.tokens {
 		require.False(t, token != "" && strings.Contains(text, token))
 	}
+}
+
+// Over TCP the kernel knows an address.
+func TestPeerOverTCP(t *testing.T) {
+	r := newRig(t)
+	path := filepath.Join(t.TempDir(), "log")
+	l := log.New(log.Config{Path: path})
+	defer func() { require.NoError(t, l.Close()) }()
+	q := httptest.NewRequestWithContext(t.Context(), "PUT", masterapi.PathInstance("f", "f.x", "stop"), nil)
+	q.Header.Set(masterapi.HeaderUsername, "all")
+	q.Header.Set(masterapi.HeaderPassword, r.tokens["all"])
+	api.New(r.system, r.system, l).ServeHTTP(httptest.NewRecorder(), q)
+	require.Contains(t, (&lines{path}).text(t), `caller=all method=PUT outcome=done `)
+	require.Contains(t, (&lines{path}).text(t), `peer="192.0.2.1:1234"`)
 }
 
 // Whoever changes something again and again fills no log, and hides nothing of another kind behind it.

@@ -38,7 +38,7 @@ func (h *handler) begin(c caller) (done func(), err error) {
 // caller is who sends a request.
 type caller struct {
 	name   string // of a service; uid and pid of a person
-	who    string // shares a limit of lines in the log: a service, a uid, or everybody who has no token
+	who    string // shares a limit of lines in the log: a service, a uid, or everybody who is not let in
 	person bool
 	rights []app.Right // of a service
 }
@@ -54,13 +54,20 @@ func (h *handler) service(r *nethttp.Request) (caller, error) {
 	return c, nil
 }
 
-// person is the caller at the admin socket, whose server has judged it (persons).
-func person(r *nethttp.Request) (caller, error) {
-	p, ok := http.PeerOf(r.Context())
-	if !ok {
-		return caller{}, http.Errorf(nethttp.StatusForbidden, "forbidden", "it is not known who asks")
+// personBy returns what identifies the caller at the admin socket, whom admit has to let in.
+func personBy(admit func(http.Peer) error) func(*nethttp.Request) (caller, error) {
+	return func(r *nethttp.Request) (caller, error) {
+		p, ok := http.PeerOf(r.Context())
+		if !ok {
+			return caller{person: true}, http.Errorf(nethttp.StatusForbidden, "forbidden", "it is not known who asks")
+		}
+		c := caller{name: p.String(), person: true}
+		if err := admit(p); err != nil {
+			return c, http.Errorf(nethttp.StatusForbidden, "forbidden", "%s", err)
+		}
+		c.who = strconv.Itoa(p.UID)
+		return c, nil
 	}
-	return caller{name: p.String(), who: strconv.Itoa(p.UID), person: true}, nil
 }
 
 // allow tells why c may not use route on the service target, which is empty where no service is named.
