@@ -32,7 +32,8 @@ func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, fo
 			ok = false
 		case r.Dynamic:
 			ok = !r.Stopping && (r.Status != masterapi.StatusStarting || r.Began != nil)
-			ok = ok && !isReplica(s, r.Instance) && checkDynamic(s.Service, r.Vars) == nil
+			other, taken := wanted[ownerOf(r.Instance)]
+			ok = ok && !isReplica(s, r.Instance) && (!taken || other.Name == s.Name) && checkDynamic(s.Service, r.Vars) == nil
 		default:
 			ok = isReplica(s, r.Instance)
 		}

@@ -63,10 +63,16 @@ func (m *Manager) judged(name, instance string, may Judge) (*service, error) {
 	return s, may(s.spec.Service)
 }
 
-// owner is the service whose name the instance has, alone or before a dot; empty: none. In docker mode others find an
-// instance by its name.
-func (m *Manager) owner(instance string) string {
+// ownerOf is the name of the service that an instance is known as one of, if there is such a service. In docker mode
+// others find an instance by its name.
+func ownerOf(instance string) string {
 	name, _, _ := strings.Cut(instance, ".")
+	return name
+}
+
+// owner is ownerOf the instance where there is such a service, or else empty.
+func (m *Manager) owner(instance string) string {
+	name := ownerOf(instance)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.services[name] == nil {

@@ -181,7 +181,7 @@ func TestForbiddenInstancesAreNotAdopted(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		specs := []engine.Service{spec("hub", 1), spec("f", 0)}
 		b.boot(t, specs...)
-		for _, name := range []string{"f.good", "f.bad"} {
+		for _, name := range []string{"f.good", "f.bad", "other"} {
 			require.NoError(t, b.StartInstance(t.Context(), "f", name, map[string]string{"BAETYL_X": name}, nil))
 		}
 		b.Leave()
@@ -193,6 +193,9 @@ func TestForbiddenInstancesAreNotAdopted(t *testing.T) {
 		for n := range all {
 			if all[n].Instance == "f.bad" {
 				all[n].Vars = map[string]string{"LD_PRELOAD": "x.so"}
+			}
+			if all[n].Instance == "other" {
+				all[n].Instance = "hub.x"
 			}
 		}
 		require.NoError(t, service.NewRecords(b.records, file.OS, log.Discard()).Reset(all))
