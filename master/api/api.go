@@ -70,8 +70,8 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	return h.routes()
 }
 
-// NewAdmin returns the handler of all routes, for persons: whom admit lets in may do everything. Its error is the message
-// of a 403; it is called at each request.
+// NewAdmin returns the handler of all routes, for persons: whom admit lets in may do everything. It is called at each
+// request, and its error is the message of a 403.
 func NewAdmin(services Services, system System, admit func(http.Peer) error, l log.Logger) nethttp.Handler {
 	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: personBy(admit)}
 	return h.routes()
