@@ -283,16 +283,6 @@ func (c *compose) convert() (*Config, error) {
 	return out, nil
 }
 
-// renamed returns rights whose services have the names that service gives them.
-func renamed(rights []Right, service func(string) string) []Right {
-	for _, r := range rights {
-		for i, name := range r.Of {
-			r.Of[i] = service(name)
-		}
-	}
-	return rights
-}
-
 // keys returns the keys of the services as they stand in the file.
 func (c *compose) keys() []string {
 	var out []string

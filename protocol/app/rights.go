@@ -186,6 +186,16 @@ func (r Right) check() error {
 	return nil
 }
 
+// renamed returns rights whose services have the names that service gives them.
+func renamed(rights []Right, service func(string) string) []Right {
+	for _, r := range rights {
+		for i, name := range r.Of {
+			r.Of[i] = service(name)
+		}
+	}
+	return rights
+}
+
 // module is the name of an image without registry, path, tag and digest.
 func module(image string) string {
 	name := strings.TrimSpace(image)
