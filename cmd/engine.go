@@ -88,5 +88,5 @@ func advice(dir, config string) []string {
 	if cfg.Mode == masterapi.ModeDocker {
 		return append(rules.Check(a), rules.Advice(a, cfg.Docker.Hardened)...)
 	}
-	return native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)
+	return append(rules.Any(a), native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)...)
 }

@@ -36,9 +36,6 @@ import (
 	"github.com/baetyl/baetyl/utils/sample"
 )
 
-// envSerial is the serial number of the device, from the file that snfile names (since 1.0).
-const envSerial = "BAETYL_HOST_SN"
-
 // inspectTimeout is how long Inspect waits for a new measurement before it shows the previous one.
 const inspectTimeout = 80 * time.Millisecond
 
@@ -122,6 +119,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
 	}
+	updates.Rules = rules.Any
 	if e.Name() == masterapi.ModeDocker {
 		updates.Rules = rules.Check
 	}
@@ -160,7 +158,7 @@ func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, er
 		if err != nil {
 			return nil, fmt.Errorf("read snfile: %w", err)
 		}
-		env[envSerial] = strings.TrimSpace(string(sn))
+		env[masterapi.EnvHostSN] = strings.TrimSpace(string(sn))
 	}
 	return env, nil
 }

@@ -194,8 +194,8 @@ func TestInstancesThroughTheAPI(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, l.Close())
 
-	require.NoError(t, c.Put(ctx, masterapi.PathInstance("f", "f.x.1", "start"), map[string]string{"K": "V"}, nil))
-	require.Equal(t, "V", d.fake.Env("f.x.1")["K"])
+	require.NoError(t, c.Put(ctx, masterapi.PathInstance("f", "f.x.1", "start"), map[string]string{"BAETYL_K": "V"}, nil))
+	require.Equal(t, "V", d.fake.Env("f.x.1")["BAETYL_K"])
 	require.Empty(t, d.fake.Env("f.x.1")[masterapi.EnvServiceToken])
 	require.Equal(t, "v1", d.fake.Env("f.x.1")[masterapi.EnvAPIVersion])
 	require.NotEmpty(t, d.fake.Env("f.x.1")["OPENEDGE_MASTER_API"])

@@ -13,7 +13,6 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -151,7 +150,8 @@ func TestReloadAgain(t *testing.T) {
 // A grace that was reloaded is the one that a stop has.
 func TestReloadedGraceHolds(t *testing.T) {
 	r := newReloaded(t, plain+"grace: 1h\n", master.Options{})
-	r.write(t, application.File, "services: [{name: probe, image: i, replica: 1, api: ["+app.RightStop+"]}]\n")
+	r.write(t, application.File,
+		"services: [{name: f, image: i}, {name: probe, image: i, replica: 1, api: [start, stop]}]\n")
 	r.fake.IgnoreStop()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -161,7 +161,9 @@ func TestReloadedGraceHolds(t *testing.T) {
 	r.write(t, master.ConfigFile, plain+"grace: 50ms\n")
 	_, err := r.Reload()
 	require.NoError(t, err)
-	stop := masterapi.PathInstance("probe", "probe", masterapi.ActionStop)
+	start := masterapi.PathInstance("f", "f.x", masterapi.ActionStart)
+	require.NoError(t, c.Put(t.Context(), start, map[string]string{}, nil))
+	stop := masterapi.PathInstance("f", "f.x", masterapi.ActionStop)
 	require.NoError(t, c.Put(t.Context(), stop, nil, nil), "within the timeout of the client, 20 s")
 }
 

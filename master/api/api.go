@@ -1,7 +1,7 @@
 // Package api is the master's RESTful API (documents: Baetyl Design, "RESTful API").
 //
 //	of a service ─► token? (401) ─► right? (403) ─┬► Services or System ─► JSON, or one error shape
-//	of a person ─► user or group? (403) ──────────┘
+//	of a person ─► user or group? (403) ──────────┘                    └► who changed what: a line in the log
 //
 // It serves the table masterapi.Routes and nothing else. It knows headers and statuses, and nothing of how services
 // run. docs/api/master.yaml describes what it answers; the tests hold each to the other.
@@ -14,9 +14,9 @@ import (
 	nethttp "net/http"
 	"runtime/debug"
 	"sync"
-	"time"
 
 	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -30,9 +30,9 @@ const maxTrace = 4 << 10
 // methods are called from the goroutine of each request.
 type Services interface {
 	// Authenticate returns what the service may do; ok is false when token is not its token.
-	Authenticate(service, token string) (rights []string, ok bool)
-	StartInstance(ctx context.Context, service, instance string, vars map[string]string) error
-	StopInstance(ctx context.Context, service, instance string) error
+	Authenticate(service, token string) (rights []app.Right, ok bool)
+	StartInstance(ctx context.Context, service, instance string, vars map[string]string, may service.Judge) error
+	StopInstance(ctx context.Context, service, instance string, may service.Judge) error
 	Report(service, instance string, report map[string]json.RawMessage) error
 }
 
@@ -58,7 +58,7 @@ type handler struct {
 	log      log.Logger
 	identify func(*nethttp.Request) (caller, error)
 
-	refused refusals
+	lines   lines
 	mu      sync.Mutex     // guards running
 	running map[string]int // requests, by service
 }
@@ -70,9 +70,10 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 	return h.routes()
 }
 
-// NewAdmin returns the handler of all routes, for persons: whoever reaches it may do everything.
-func NewAdmin(services Services, system System, l log.Logger) nethttp.Handler {
-	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: person}
+// NewAdmin returns the handler of all routes, for persons: whom admit lets in may do everything. It is called at each
+// request, and its error is the message of a 403.
+func NewAdmin(services Services, system System, admit func(http.Peer) error, l log.Logger) nethttp.Handler {
+	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: personBy(admit)}
 	return h.routes()
 }
 
@@ -82,7 +83,7 @@ func (h *handler) routes() nethttp.Handler {
 		err := http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path)
 		http.WriteError(w, err)
 	})
-	route := func(r masterapi.Route, f func(*nethttp.Request) (any, error)) {
+	route := func(r masterapi.Route, f call) {
 		for _, path := range paths(r) {
 			mux.HandleFunc(r.Method+" "+path, h.serve(r, f))
 			mux.HandleFunc(path, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
@@ -103,14 +104,17 @@ func (h *handler) routes() nethttp.Handler {
 	return mux
 }
 
-// serve authenticates the caller, checks its right, and turns the result of f into an answer.
-func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
+// call carries out a request that by may make, as far as the route alone tells.
+type call func(r *nethttp.Request, by caller) (any, error)
+
+// serve authenticates the caller, checks its right, and turns the result of f into an answer and a line of the log.
+func (h *handler) serve(route masterapi.Route, f call) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		by, err := h.identify(r)
-		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath())).
-			WithField("caller", quotable(by.name))
-		if peer, ok := http.PeerOf(r.Context()); ok && !by.person {
-			l = l.WithField("peer", peer.String())
+		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath(), maxQuoted)).
+			WithField("caller", quotable(by.name, maxQuoted))
+		if !by.person {
+			l = l.WithField("peer", peerOf(r))
 		}
 		defer func() {
 			if p := recover(); p != nil {
@@ -127,35 +131,23 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 		}
 		if err != nil {
 			e := statusOf(err)
-			l = l.WithField("status", e.Status).WithError(err)
-			if e.Status >= nethttp.StatusInternalServerError {
-				l.Warnf("request failed")
-			} else if more, ok := h.refused.note(by, time.Now()); ok {
-				if more > 0 {
-					l = l.WithField("refused_before", more)
-				}
-				l.Warnf("request refused")
-			}
+			h.note(l, route, by, e)
 			http.WriteError(w, e)
 			return
 		}
-		if by.person && r.Method != nethttp.MethodGet {
-			l.Infof("request served")
-		} else {
-			l.Debugf("request served")
-		}
+		h.note(l, route, by, nil)
 		http.WriteJSON(w, nethttp.StatusOK, out)
 	}
 }
 
 // limited runs f if the caller does not run too much already.
-func (h *handler) limited(by caller, r *nethttp.Request, f func(*nethttp.Request) (any, error)) (any, error) {
+func (h *handler) limited(by caller, r *nethttp.Request, f call) (any, error) {
 	done, err := h.begin(by)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	return f(r)
+	return f(r, by)
 }
 
 // statusOf is the one place where errors become statuses.
@@ -171,6 +163,7 @@ func statusOf(err error) *http.Error {
 	}{
 		{service.ErrNotFound, nethttp.StatusNotFound, "not_found"},
 		{service.ErrInvalid, nethttp.StatusBadRequest, "bad_request"},
+		{service.ErrForbidden, nethttp.StatusForbidden, "forbidden"},
 		{service.ErrLimit, nethttp.StatusUnprocessableEntity, "limit_reached"},
 		{service.ErrStopped, nethttp.StatusConflict, "conflict"},
 		{masterapi.ErrBusy, nethttp.StatusConflict, "busy"},
@@ -183,9 +176,9 @@ func statusOf(err error) *http.Error {
 	return &http.Error{Status: nethttp.StatusInternalServerError, Code: "failed", Message: err.Error()}
 }
 
-func (h *handler) inspect(*nethttp.Request) (any, error) { return h.system.Inspect(), nil }
+func (h *handler) inspect(*nethttp.Request, caller) (any, error) { return h.system.Inspect(), nil }
 
-func (h *handler) update(r *nethttp.Request) (any, error) {
+func (h *handler) update(r *nethttp.Request, _ caller) (any, error) {
 	var in masterapi.UpdateRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
@@ -197,19 +190,19 @@ func (h *handler) update(r *nethttp.Request) (any, error) {
 	return nil, h.system.Update(in)
 }
 
-func (h *handler) port(*nethttp.Request) (any, error) {
+func (h *handler) port(*nethttp.Request, caller) (any, error) {
 	p, err := h.system.AvailablePort()
 	return masterapi.PortAvailable{Port: p}, err
 }
 
-func (h *handler) restart(r *nethttp.Request) (any, error) {
+func (h *handler) restart(r *nethttp.Request, _ caller) (any, error) {
 	p, _ := http.PeerOf(r.Context()) // at the admin socket there is always one
 	return nil, h.system.Restart("baetyl restart, " + p.String())
 }
 
-func (h *handler) reload(*nethttp.Request) (any, error) { return h.system.Reload() }
+func (h *handler) reload(*nethttp.Request, caller) (any, error) { return h.system.Reload() }
 
-func (h *handler) prune(r *nethttp.Request) (any, error) {
+func (h *handler) prune(r *nethttp.Request, _ caller) (any, error) {
 	var in masterapi.PruneRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
@@ -217,19 +210,21 @@ func (h *handler) prune(r *nethttp.Request) (any, error) {
 	return h.system.Prune(r.Context(), in), nil
 }
 
-func (h *handler) start(r *nethttp.Request) (any, error) {
+func (h *handler) start(r *nethttp.Request, by caller) (any, error) {
 	var vars map[string]string
 	if err := http.ReadJSON(r, &vars); err != nil {
 		return nil, err
 	}
-	return nil, h.services.StartInstance(r.Context(), r.PathValue("service"), r.PathValue("instance"), vars)
+	return nil, h.services.StartInstance(r.Context(), r.PathValue("service"), r.PathValue("instance"), vars,
+		by.may(masterapi.RouteStart))
 }
 
-func (h *handler) stop(r *nethttp.Request) (any, error) {
-	return nil, h.services.StopInstance(r.Context(), r.PathValue("service"), r.PathValue("instance"))
+func (h *handler) stop(r *nethttp.Request, by caller) (any, error) {
+	return nil, h.services.StopInstance(r.Context(), r.PathValue("service"), r.PathValue("instance"),
+		by.may(masterapi.RouteStop))
 }
 
-func (h *handler) report(r *nethttp.Request) (any, error) {
+func (h *handler) report(r *nethttp.Request, _ caller) (any, error) {
 	var body json.RawMessage
 	if err := http.ReadJSON(r, &body); err != nil {
 		return nil, err

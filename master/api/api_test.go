@@ -66,18 +66,20 @@ func (s *system) failure() error {
 	return s.err
 }
 
-func (s *system) StartInstance(ctx context.Context, service, instance string, vars map[string]string) error {
+func (s *system) StartInstance(
+	ctx context.Context, name, instance string, vars map[string]string, may service.Judge,
+) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	return s.Manager.StartInstance(ctx, service, instance, vars)
+	return s.Manager.StartInstance(ctx, name, instance, vars, may)
 }
 
-func (s *system) StopInstance(ctx context.Context, service, instance string) error {
+func (s *system) StopInstance(ctx context.Context, name, instance string, may service.Judge) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	return s.Manager.StopInstance(ctx, service, instance)
+	return s.Manager.StopInstance(ctx, name, instance, may)
 }
 
 func (s *system) Report(service, instance string, report map[string]json.RawMessage) error {
@@ -138,9 +140,12 @@ func newRig(t *testing.T) *rig {
 		GPU: []host.GPU{{Index: "0", Model: "m", MemTotal: 1, MemFree: 1, MemUsedPercent: 8, GPUUsedPercent: 50}},
 	}
 	t.Cleanup(func() { require.NoError(t, r.system.Stop(t.Context(), r.system.Names()...)) })
-	all := []string{app.RightInspect, app.RightUpdate, app.RightPorts, app.RightStart, app.RightStop, app.RightReport}
+	var all []app.Right
+	for _, name := range []string{"inspect", "update", "ports", "start", "stop", "report"} {
+		all = append(all, app.Right{Name: name})
+	}
 	r.run(app.Service{Name: "all", Replica: 1, API: all})
-	r.run(app.Service{Name: "none", Replica: 1, API: []string{}})
+	r.run(app.Service{Name: "none", Replica: 1, API: []app.Right{}})
 	r.run(app.Service{Name: "f"})
 	handler := api.New(r.system, r.system, log.Discard())
 	// As protocol/http.Server does it.
@@ -158,7 +163,7 @@ func (r *rig) serveAdmin() {
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	r.admin = filepath.Join(dir, "admin.sock")
-	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, log.Discard()))
+	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, func(http.Peer) error { return nil }, log.Discard()))
 	s := http.NewServer(http.ServerConfig{Address: "unix://" + r.admin}, handler)
 	require.NoError(r.t, s.Listen())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
@@ -231,22 +236,23 @@ func TestEveryRouteIsDocumented(t *testing.T) {
 func TestEveryDocumentedRouteExists(t *testing.T) {
 	r := newRig(t)
 	for name, o := range r.spec.Operations() {
-		instance := "all"
+		service, instance, body := "all", "all", `{"path":"var/db/baetyl/x"}`
 		if name == masterapi.RouteStart.Name || name == masterapi.RouteStop.Name {
-			instance = "all.x" // the one that reports stays
+			service, instance, body = "f", "f.y", "{}"
 		}
-		p := strings.NewReplacer("{service}", "all", "{instance}", instance).Replace(o.Path)
+		p := strings.NewReplacer("{service}", service, "{instance}", instance).Replace(o.Path)
 		for _, p := range []string{p, strings.TrimPrefix(p, "/"+masterapi.Version)} {
-			r.asPerson(200, "", "", o.Method, p, `{"path":"var/db/baetyl/x"}`)
+			r.asPerson(200, "", "", o.Method, p, body)
 			r.expect(401, "unauthorized", "account unauthorized", "nobody", o.Method, p, "{}")
 			r.expect(405, "method_not_allowed", "use "+o.Method, "all", nethttp.MethodDelete, p, "{}")
 			if o.Admin {
 				r.expect(403, "forbidden", "that is for persons, at var/run/baetyl/admin.sock", "all", o.Method, p, "{}")
 				continue
 			}
-			status, code, text := r.do("all", o.Method, p, `{"path":"var/db/baetyl/x"}`)
+			status, code, text := r.do("all", o.Method, p, body)
 			require.Equal(t, 200, status, "%s %s: %s %s", name, p, code, text)
-			r.expect(403, "forbidden", `add \"`+o.Right+`\" to api: of service none`, "none", o.Method, p, "{}")
+			line := app.Line(app.With(nil, o.Right, service))
+			r.expect(403, "forbidden", `write `+line+` at service none in application.yml`, "none", o.Method, p, "{}")
 		}
 	}
 	r.expect(404, "not_found", "404 page not found: GET /v1/nothing", "all", nethttp.MethodGet, "/v1/nothing", "")
@@ -288,14 +294,17 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		{refused, 422, "refused", "no such file", put, update, `{"path":"x"}`},
 		{failed, 500, "failed", "disk full", put, update, `{"path":"x"}`},
 
-		{nil, 200, "", "", put, startAs("f.x.1"), `{"K":"V","EMPTY":"","NULL":null}`},
+		{nil, 200, "", "", put, startAs("f.x.1"), `{"BAETYL_K":"V","OPENEDGE_EMPTY":"","BAETYL_NULL":null}`},
 		{nil, 200, "", "", put, startAs("f.x.2"), `null`},
 		{nil, 400, "bad_request", "cannot unmarshal number", put, start, `{"K":1}`},
 		{nil, 400, "bad_request", "environment variable", put, start, `{"A=B":"1"}`},
-		{nil, 400, "bad_request", "environment variable", put, start, `{"A":"\u0000"}`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"BAETYL_A":"\u0000"}`},
 		{nil, 400, "bad_request", "environment variable", put, start, `{"":"1"}`},
 		{nil, 400, "bad_request", "name of instance", put, startAs("../x"), `{}`},
 		{nil, 400, "bad_request", "name of instance", put, startAs(strings.Repeat("x", 129)), `{}`},
+		{nil, 403, "forbidden", "write accept_env: [LD_PRELOAD] at service f in", put, start, `{"LD_PRELOAD":"/x.so"}`},
+		{nil, 403, "forbidden", "service (all) may not start instances of service (all)", put,
+			path("all", "all.x", masterapi.ActionStart), `{}`},
 		{nil, 404, "not_found", "service (ghost) not found", put, path("ghost", "x", masterapi.ActionStart), `{}`},
 		{stopping, 409, "conflict", "is being stopped", put, start, `{}`},
 		{nil, 413, "too_large", "1048576", put, start, large},
@@ -350,7 +359,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	prune(200, "", `"dry_run":true`, `{"dry_run":true}`)
 	prune(400, "bad_request", "", `{`)
 	prune(413, "too_large", "", large)
-	r.expect(403, "forbidden", `may not remove what nobody uses: add \"update\"`, "none", nethttp.MethodPost,
+	r.expect(403, "forbidden", `may not remove what nobody uses: write api: [update]`, "none", nethttp.MethodPost,
 		masterapi.PathPrune, `{}`)
 	r.asPerson(200, "", `"removed"`, nethttp.MethodPost, masterapi.PathPrune, `{}`)
 	r.system.set(nil, true)

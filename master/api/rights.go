@@ -1,9 +1,12 @@
 package api
 
 import (
+	"fmt"
 	nethttp "net/http"
-	"slices"
+	"strconv"
 
+	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -35,9 +38,9 @@ func (h *handler) begin(c caller) (done func(), err error) {
 // caller is who sends a request.
 type caller struct {
 	name   string // of a service; uid and pid of a person
+	who    string // shares a limit of lines in the log: a service, a uid, or everybody who is not let in
 	person bool
-	known  bool     // a service whose token is right
-	rights []string // of a service
+	rights []app.Right // of a service
 }
 
 // service is the caller that proves itself by its token.
@@ -47,17 +50,24 @@ func (h *handler) service(r *nethttp.Request) (caller, error) {
 	if !ok {
 		return c, http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "account unauthorized")
 	}
-	c.known, c.rights = true, rights
+	c.who, c.rights = c.name, rights
 	return c, nil
 }
 
-// person is the caller at the admin socket, whose server has judged it (persons).
-func person(r *nethttp.Request) (caller, error) {
-	p, ok := http.PeerOf(r.Context())
-	if !ok {
-		return caller{}, http.Errorf(nethttp.StatusForbidden, "forbidden", "it is not known who asks")
+// personBy returns what identifies the caller at the admin socket, whom admit has to let in.
+func personBy(admit func(http.Peer) error) func(*nethttp.Request) (caller, error) {
+	return func(r *nethttp.Request) (caller, error) {
+		p, ok := http.PeerOf(r.Context())
+		if !ok {
+			return caller{person: true}, http.Errorf(nethttp.StatusForbidden, "forbidden", "it is not known who asks")
+		}
+		c := caller{name: p.String(), person: true}
+		if err := admit(p); err != nil {
+			return c, http.Errorf(nethttp.StatusForbidden, "forbidden", "%s", err)
+		}
+		c.who = strconv.Itoa(p.UID)
+		return c, nil
 	}
-	return caller{name: p.String(), person: true}, nil
 }
 
 // allow tells why c may not use route on the service target, which is empty where no service is named.
@@ -69,13 +79,32 @@ func (c caller) allow(route masterapi.Route, target string) error {
 		return http.Errorf(nethttp.StatusForbidden, "forbidden",
 			"service (%s) may not %s: that is for persons, at %s", c.name, route.Does, masterapi.AdminSocket)
 	}
-	if !slices.Contains(c.rights, route.Right) {
-		return http.Errorf(nethttp.StatusForbidden, "forbidden",
-			"service (%s) may not %s: add %q to api: of service %s in application.yml", c.name, route.Does, route.Right, c.name)
+	if !app.Has(c.rights, route.Right) {
+		return c.refuse(route.Does, app.With(c.rights, route.Right, target))
 	}
 	if route.Own && c.name != target {
 		return http.Errorf(nethttp.StatusForbidden, "forbidden",
 			"service (%s) may not %s for service (%s): only for itself", c.name, route.Does, target)
 	}
 	return nil
+}
+
+// may judges the services whose instances c starts or stops.
+func (c caller) may(route masterapi.Route) service.Judge {
+	if c.person {
+		return nil
+	}
+	return func(target app.Service) error {
+		if app.HasFor(c.rights, route.Right, target) {
+			return nil
+		}
+		return c.refuse(fmt.Sprintf("%s of service (%s)", route.Does, target.Name),
+			app.With(c.rights, route.Right, target.Name))
+	}
+}
+
+// refuse names the line of application.yml with which c could do what it asked for.
+func (c caller) refuse(does string, rights []app.Right) error {
+	return http.Errorf(nethttp.StatusForbidden, "forbidden",
+		"service (%s) may not %s: write %s at service %s in application.yml", c.name, does, app.Line(rights), c.name)
 }

@@ -48,8 +48,8 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 	p := findPersons(o.Group, o.Service, o.Log)
 	config := http.ServerConfig{Address: "unix://" + o.Admin, Timeout: o.Config.Timeout}
 	s.servers = append(s.servers, http.NewServerWith(config, http.Options{
-		Name: "admin", Mode: adminMode, Group: p.socket(), Admit: p.admit, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
-	}, NewAdmin(services, system, o.Log)))
+		Name: "admin", Mode: adminMode, Group: p.socket(), Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
+	}, NewAdmin(services, system, p.admit, o.Log)))
 	return s
 }
 

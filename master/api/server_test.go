@@ -153,6 +153,8 @@ func TestWhoMayUseWhichSocket(t *testing.T) {
 	refused := call(t, person{4242, 4242, nil}, s.admin, "all", r.tokens["all"])
 	require.Contains(t, refused, "[403] uid 4242, pid ")
 	require.Contains(t, refused, "is not root, and not in group "+group.Name+" (server.group)")
+	require.Regexp(t, `level=warning msg="request refused" api=admin caller="uid 4242, pid [0-9]+" error="uid 4242, pid `,
+		s.log.text(t))
 	require.Contains(t, s.log.text(t), `caller="uid 0, pid `)
 	require.NotContains(t, s.log.text(t), r.tokens["all"])
 }

@@ -1,9 +1,10 @@
-// Package rules knows what docker refuses. app.Validate knows what is wrong in any mode; what is wrong in docker mode
-// alone would otherwise show when a container is made, and that is after an update has stopped the one before.
+// Package rules knows what a new application may not have and one that is on disk may, beyond what app.Validate refuses
+// in both. Most of it is what docker refuses: that would otherwise show when a container is made, and that is after an
+// update has stopped the one before.
 //
-//	Check ─┬► a new application: refused (master/update)
-//	       └► one that is on disk: a warning, at the start of the master and in `baetyl check`
-//	Advice ──► `baetyl check`
+//	Any, Check ─┬► a new application: refused (master/update)
+//	            └► one that is on disk: a warning, at the start of the master and in `baetyl check`
+//	Advice ───────► `baetyl check`
 //
 // It asks no daemon: what depends on the host (which cores, drivers and devices there are) is the daemon's to say. It
 // names nothing that any daemon from 20.10 on accepts and carries out as written.
@@ -26,9 +27,9 @@ type rule func(app.Service, *app.Config) []string
 // ofService are the rules of single services.
 var ofService = []rule{name, image, hostname, mode, memory, cores, addresses, targets}
 
-// Check names everything in c, which has been validated, that docker refuses or leaves out. Each text begins with the
-// path of the key. nil: nothing.
-func Check(c *app.Config) (broken []string) {
+// Check is Any, and everything in c that docker refuses or leaves out.
+func Check(c *app.Config) []string {
+	broken := Any(c)
 	for i, s := range c.Services {
 		for _, r := range ofService {
 			for _, text := range r(s, c) {

@@ -21,6 +21,15 @@ func TestRules(t *testing.T) {
 	})
 }
 
+// What is wrong in any mode is no matter of docker.
+func TestAny(t *testing.T) {
+	c, err := app.Parse("f", []byte("services: [{name: A, image: 'X Y', api: [{start: [gone]}]}]"))
+	require.NoError(t, err)
+	require.Len(t, rules.Any(c), 1)
+	require.Contains(t, rules.Any(c)[0], `services[0] (A).api[0].start[0]: there is no service "gone"`)
+	require.Subset(t, rules.Check(c), rules.Any(c))
+}
+
 type broken []string
 
 func (b broken) Error() string { return strings.Join(b, "\n") }
@@ -39,6 +48,7 @@ func TestNothingIsWrong(t *testing.T) {
 		"families":      "{name: ab, image: i, replica: 1, ports: ['0.0.0.0:80:80', '[::]:80:80']}",
 		"hostnames":     "{name: ab, image: i, hostname: Edge_1.example.com}",
 		"mode and name": "{name: ab, image: i, network_mode: host}",
+		"rights":        "{name: ab, image: i, api: [{start: [ab, cd]}, {stop: [cd]}]}, {name: cd, image: i}",
 		"capital host":  "{name: ab, image: 'localhost:5000/x'}",
 	} {
 		c, err := app.Parse("f", []byte("services: ["+text+"]"))

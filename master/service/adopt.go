@@ -13,8 +13,8 @@ import (
 
 // sortOut decides what becomes of the instances in the records of an earlier master. Adopted is what this engine runs
 // and the application still wants as it was. A dynamic instance is ended when it was starting for the first time, since
-// whoever asked for it has got no answer and asks again, and when it was being stopped. foreign are those of another
-// engine.
+// whoever asked for it has got no answer and asks again, when it was being stopped, and when its name or variables are
+// none that a request may give. foreign are those of another engine.
 func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, foreign []Record) {
 	wanted := map[string]engine.Service{}
 	digests := map[string]string{}
@@ -32,6 +32,8 @@ func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, fo
 			ok = false
 		case r.Dynamic:
 			ok = !r.Stopping && (r.Status != masterapi.StatusStarting || r.Began != nil)
+			other, taken := wanted[ownerOf(r.Instance)]
+			ok = ok && !isReplica(s, r.Instance) && (!taken || other.Name == s.Name) && checkDynamic(s.Service, r.Vars) == nil
 		default:
 			ok = isReplica(s, r.Instance)
 		}

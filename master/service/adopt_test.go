@@ -36,7 +36,7 @@ func TestNextMasterAdopts(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		specs := []engine.Service{spec("hub", 1), spec("many", 3), spec("f", 0)}
 		b.boot(t, specs...)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", map[string]string{"A": "b"}))
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", map[string]string{"BAETYL_A": "b"}, nil))
 		token := b.fake.Env("hub")[masterapi.EnvServiceToken]
 		before, shown := b.fake.Records(), b.instance(t, "hub", "hub")
 		for range 3 {
@@ -50,9 +50,9 @@ func TestNextMasterAdopts(t *testing.T) {
 		}
 		b.fake.End("f.x", errBoom)
 		time.Sleep(2 * time.Second)
-		require.Equal(t, "b", b.fake.Env("f.x")["A"], "a restart has the variables of its request")
+		require.Equal(t, "b", b.fake.Env("f.x")["BAETYL_A"], "a restart has the variables of its request")
 		require.NotContains(t, b.fake.Env("f.x"), masterapi.EnvServiceToken)
-		require.NoError(t, b.StopInstance(t.Context(), "f", "f.x"))
+		require.NoError(t, b.StopInstance(t.Context(), "f", "f.x", nil))
 		require.Equal(t, []string{"hub", "many", "many.i1", "many.i2"}, b.fake.Running())
 	})
 }
@@ -180,7 +180,7 @@ func TestFailedStartsAreRemembered(t *testing.T) {
 		limited := func(s *app.Service) { s.Restart.Retry.Max = 2 }
 		specs := []engine.Service{spec("a", 1, limited), spec("waits", 1), spec("f", 0, limited)}
 		b.boot(t, specs...)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil))
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil, nil))
 		for _, name := range []string{"a", "waits", "f.x"} {
 			b.fake.FailStart(name, errBoom)
 			b.fake.End(name, errBoom)
@@ -222,7 +222,7 @@ func TestReboot(t *testing.T) {
 		once := spec("once", 1, func(s *app.Service) { s.Restart.Policy = app.RestartNo })
 		specs := []engine.Service{spec("a", 1), once, spec("f", 0)}
 		b.boot(t, specs...)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil))
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil, nil))
 		b.fake.End("once", nil)
 		b.fake.End("a", errBoom)
 		time.Sleep(time.Minute)
@@ -261,7 +261,7 @@ func TestAdoptionIsTriedAgain(t *testing.T) {
 		require.Equal(t, before, b.fake.Records())
 		require.Equal(t, "adopt: boom", b.instance(t, "a", "a").Error)
 		require.Equal(t, masterapi.StatusRunning, b.instance(t, "a", "a").Status)
-		require.NoError(t, b.StopInstance(t.Context(), "c", "c"), "what was never adopted can be stopped")
+		require.NoError(t, b.Stop(t.Context(), "c"), "what was never adopted can be stopped")
 		require.Equal(t, []string{"a", "b"}, b.fake.Running())
 
 		b.fake.FailAdopt("a", nil)
@@ -280,13 +280,13 @@ func TestLeaveDuringStarts(t *testing.T) {
 		b.fake.SlowStart(time.Minute)
 		started := make(chan error, 2)
 		go func() { started <- b.Start(context.Background(), specs[0]) }()
-		go func() { started <- b.StartInstance(context.Background(), "f", "f.x", nil) }()
+		go func() { started <- b.StartInstance(context.Background(), "f", "f.x", nil, nil) }()
 		synctest.Wait()
 		b.Leave()
 		require.ErrorIs(t, <-started, service.ErrStopped)
 		require.ErrorIs(t, <-started, service.ErrStopped)
 		require.ErrorIs(t, b.Start(t.Context(), spec("late", 1)), service.ErrStopped)
-		require.ErrorIs(t, b.StartInstance(t.Context(), "f", "f.y", nil), service.ErrStopped)
+		require.ErrorIs(t, b.StartInstance(t.Context(), "f", "f.y", nil, nil), service.ErrStopped)
 		require.NoError(t, b.Stop(t.Context(), "f"), "nothing is stopped any more")
 		require.Empty(t, b.fake.Running())
 		b.fake.SlowStart(0)
@@ -301,11 +301,11 @@ func TestLeaveDuringAStop(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		b.boot(t, spec("f", 0))
 		for _, name := range []string{"f.x", "f.y"} {
-			require.NoError(t, b.StartInstance(t.Context(), "f", name, nil))
+			require.NoError(t, b.StartInstance(t.Context(), "f", name, nil, nil))
 		}
 		b.fake.IgnoreStop()
 		stopped := make(chan error, 1)
-		go func() { stopped <- b.StopInstance(context.Background(), "f", "f.x") }()
+		go func() { stopped <- b.StopInstance(context.Background(), "f", "f.x", nil) }()
 		synctest.Wait()
 		require.Equal(t, []string{"f.x", "f.y"}, b.fake.Running())
 		b.replace(t, spec("f", 0))

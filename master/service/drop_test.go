@@ -42,7 +42,7 @@ func TestWhatIsHeldForInstances(t *testing.T) {
 		for _, s := range specs {
 			require.NoError(t, b.Start(t.Context(), s))
 		}
-		require.NoError(t, b.StartInstance(t.Context(), "a", "x", nil))
+		require.NoError(t, b.StartInstance(t.Context(), "a", "x", nil, nil))
 		h.held = slices.Clone(everything)
 		b.Settled()
 		require.Equal(t, []string{"a/a", "a/a.i1", "a/x", "b/b"}, h.held)
@@ -51,7 +51,7 @@ func TestWhatIsHeldForInstances(t *testing.T) {
 		h.End("a", errBoom)
 		time.Sleep(time.Millisecond)
 		require.NoError(t, b.Stop(t.Context(), "b"))
-		require.NoError(t, b.StopInstance(t.Context(), "a", "x"))
+		require.NoError(t, b.StopInstance(t.Context(), "a", "x", nil))
 		require.Equal(t, []string{"a/a", "a/a.i1", "b/b"}, h.held, "an update may start b again")
 		require.NoError(t, b.Start(t.Context(), once))
 		h.End("b", errBoom)

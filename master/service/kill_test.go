@@ -108,13 +108,13 @@ func (m *model) act(t *testing.T) {
 	switch m.random.IntN(6) {
 	case 0:
 		m.touched[name] = true
-		err := m.StartInstance(t.Context(), "f", name, map[string]string{"N": name})
+		err := m.StartInstance(t.Context(), "f", name, map[string]string{"BAETYL_N": name}, nil)
 		if m.dynamic[name] = err == nil && !m.killer.dead(); m.dynamic[name] { // a dead one answers nobody
 			m.touched[name] = false
 		}
 	case 1:
 		m.touched[name] = true
-		if delete(m.dynamic, name); m.StopInstance(t.Context(), "f", name) == nil && !m.killer.dead() {
+		if delete(m.dynamic, name); m.StopInstance(t.Context(), "f", name, nil) == nil && !m.killer.dead() {
 			require.NotContains(t, m.fake.Records(), name)
 		}
 	case 2:
@@ -153,9 +153,9 @@ func (m *model) overlap(t *testing.T) (answered func()) {
 		calls.Go(func() {
 			<-api.Known()
 			if stops[n] {
-				errs[n] = api.StopInstance(t.Context(), "f", name)
+				errs[n] = api.StopInstance(t.Context(), "f", name, nil)
 			} else {
-				errs[n] = api.StartInstance(t.Context(), "f", name, nil)
+				errs[n] = api.StartInstance(t.Context(), "f", name, nil, nil)
 			}
 		})
 	}

@@ -16,13 +16,13 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"maps"
 	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/sample"
 )
@@ -34,6 +34,8 @@ var (
 	ErrLimit    = errors.New("limit reached")
 	ErrStopped  = errors.New("is being stopped")
 	ErrExists   = errors.New("is running already")
+	// whoever asks: the definition of the service does not allow it
+	ErrForbidden = errors.New("not allowed")
 )
 
 // Options are what a Manager works with.
@@ -228,35 +230,8 @@ func (m *Manager) service(name string) (*service, error) {
 	return nil, fmt.Errorf("service (%s) %w", name, ErrNotFound)
 }
 
-// StartInstance starts an instance on demand, and returns when it runs or could not be started. One with the same name
-// is stopped first. vars go into its environment. It gets no token. Errors: ErrNotFound, ErrInvalid, ErrLimit,
-// ErrStopped.
-func (m *Manager) StartInstance(ctx context.Context, service, instance string, vars map[string]string) error {
-	s, err := m.service(service)
-	if err != nil {
-		return err
-	}
-	if len(instance) > 128 || !instanceRule.MatchString(instance) {
-		const rule = "use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit"
-		return fmt.Errorf("%w: name of instance %q: %s", ErrInvalid, instance, rule)
-	}
-	if err := checkDynamic(vars); err != nil {
-		return err
-	}
-	return s.start(ctx, instance, true, maps.Clone(vars))
-}
-
-// StopInstance stops an instance. It succeeds when there is none. A replica that is stopped is not started again.
-func (m *Manager) StopInstance(ctx context.Context, service, instance string) error {
-	s, err := m.service(service)
-	if err != nil {
-		return err
-	}
-	return s.stop(ctx, instance)
-}
-
 // Authenticate tells whether token is that of the service, and which rights the service has.
-func (m *Manager) Authenticate(service, token string) (rights []string, ok bool) {
+func (m *Manager) Authenticate(service, token string) (rights []app.Right, ok bool) {
 	s, err := m.service(service)
 	if err != nil || subtle.ConstantTimeCompare([]byte(s.token), []byte(token)) != 1 {
 		return nil, false

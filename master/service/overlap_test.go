@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -34,7 +35,7 @@ func TestCallsDuringTakeOver(t *testing.T) {
 				specs := []engine.Service{spec("hub", 1), spec("many", 2), spec("f", 0)}
 				b.boot(t, specs...)
 				for _, name := range []string{"f.x", "f.y"} {
-					require.NoError(t, b.StartInstance(t.Context(), "f", name, nil))
+					require.NoError(t, b.StartInstance(t.Context(), "f", name, nil, nil))
 				}
 				before := b.fake.Records()
 				token := b.fake.Env("hub")[masterapi.EnvServiceToken]
@@ -46,13 +47,13 @@ func TestCallsDuringTakeOver(t *testing.T) {
 				over := make(chan error, 1)
 				go func() { over <- b.TakeOver(context.Background(), specs) }()
 				<-b.Known()
-				calls := make(chan error, 3)
-				go func() { calls <- b.StopInstance(context.Background(), "f", "f.x") }()
-				go func() { calls <- b.StopInstance(context.Background(), "many", "many.i1") }()
-				go func() { calls <- b.StartInstance(context.Background(), "f", "f.z", nil) }()
+				calls := make(chan error, 2)
+				go func() { calls <- b.StopInstance(context.Background(), "f", "f.x", nil) }()
+				require.ErrorIs(t, b.StopInstance(t.Context(), "many", "many.i1", nil), service.ErrForbidden)
+				go func() { calls <- b.StartInstance(context.Background(), "f", "f.z", nil, nil) }()
 				gaveUp, cancel := context.WithCancel(t.Context())
 				cancel()
-				require.ErrorIs(t, b.StartInstance(gaveUp, "f", "f.z", nil), context.Canceled)
+				require.ErrorIs(t, b.StartInstance(gaveUp, "f", "f.z", nil, nil), context.Canceled)
 				synctest.Wait()
 				_, ok := b.Authenticate("hub", token)
 				require.True(t, ok)
@@ -88,7 +89,7 @@ func TestLeaveDuringTakeOver(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		specs := []engine.Service{spec("hub", 1), spec("f", 0)}
 		b.boot(t, specs...)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil))
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil, nil))
 		before := b.fake.Records()
 		b.Leave()
 		b.next()
@@ -97,8 +98,8 @@ func TestLeaveDuringTakeOver(t *testing.T) {
 		go func() { over <- b.TakeOver(context.Background(), specs) }()
 		<-b.Known()
 		calls := make(chan error, 2)
-		go func() { calls <- b.StopInstance(context.Background(), "f", "f.x") }()
-		go func() { calls <- b.StartInstance(context.Background(), "f", "f.z", nil) }()
+		go func() { calls <- b.StopInstance(context.Background(), "f", "f.x", nil) }()
+		go func() { calls <- b.StartInstance(context.Background(), "f", "f.z", nil, nil) }()
 		synctest.Wait()
 		b.Leave()
 		for range cap(calls) {

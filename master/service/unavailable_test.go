@@ -75,7 +75,7 @@ func TestInterruptedAndTheNextMaster(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		s, f := spec("a", 1, func(s *app.Service) { s.Restart.Policy = app.RestartNo }), spec("f", 0)
 		b.boot(t, s, f)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil))
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil, nil))
 		b.fake.FailStart("a", errAway)
 		b.fake.FailStart("f.x", errAway)
 		for _, name := range []string{"a", "f.x"} {
@@ -99,7 +99,7 @@ func TestDynamicStartWhileTheEngineIsAway(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		b.boot(t, spec("f", 0))
 		b.fake.FailStart("f.x", errAway)
-		require.ErrorIs(t, b.StartInstance(t.Context(), "f", "f.x", nil), engine.ErrUnavailable)
+		require.ErrorIs(t, b.StartInstance(t.Context(), "f", "f.x", nil, nil), engine.ErrUnavailable)
 		b.fake.FailStart("f.x", nil)
 		time.Sleep(time.Minute)
 		require.Empty(t, b.fake.Running())

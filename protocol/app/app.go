@@ -65,7 +65,9 @@ type Service struct {
 	// docker mode, for example nvidia
 	Runtime string `yaml:"runtime,omitempty" json:"runtime,omitempty"`
 	// what its token allows; nil: see Rights
-	API []string `yaml:"api,omitempty" json:"api,omitzero" validate:"oneof=inspect|update|ports|start|stop|report"`
+	API []Right `yaml:"api,omitempty" json:"api,omitzero"`
+	// variables that the request of a start may set, beside those that Accepts knows: NAME or PREFIX_*
+	AcceptEnv []string `yaml:"accept_env,omitempty" json:"accept_env,omitempty"`
 	// docker mode
 	Container `yaml:",inline"`
 }
@@ -182,10 +184,15 @@ func Parse(name string, data []byte) (*Config, error) {
 // lookupEnv gives {{.NAME}} the variables of this product only: an application comes from outside and must not read
 // the rest of the master's environment.
 func lookupEnv(name string) (string, bool) {
-	if strings.HasPrefix(name, "BAETYL_") || strings.HasPrefix(name, "OPENEDGE_") {
+	if isOurs(name) {
 		return os.LookupEnv(name)
 	}
 	return "", false
+}
+
+// isOurs tells whether a variable is of this product, by its name of today or of before 0.1.5.
+func isOurs(name string) bool {
+	return strings.HasPrefix(name, "BAETYL_") || strings.HasPrefix(name, "OPENEDGE_")
 }
 
 var template = regexp.MustCompile(`\{\{[^}]*\}\}`)

@@ -221,6 +221,7 @@ func FuzzParse(f *testing.F) {
 		f.Add(data)
 	}
 	f.Add([]byte("services:\n  a:\n    image: i\n    networks: [n]\n    environment: [1]\n"))
+	f.Add([]byte("services: [{name: a, image: i, api: [report, {start: [a, b]}], accept_env: [A, B_*]}]\n"))
 	f.Add([]byte(twoForms))
 	f.Add([]byte(twoFormsCompose))
 	f.Fuzz(func(t *testing.T, data []byte) {

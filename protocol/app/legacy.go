@@ -48,7 +48,8 @@ type composeService struct {
 	Runtime       string             `yaml:"runtime" json:"runtime"`
 	User          string             `yaml:"user" json:"user"`
 	Stop          Stop               `yaml:"stop" json:"stop"`
-	API           []string           `yaml:"api" json:"api" validate:"oneof=inspect|update|ports|start|stop|report"`
+	API           []Right            `yaml:"api" json:"api"`
+	AcceptEnv     []string           `yaml:"accept_env" json:"accept_env"`
 	Container     `yaml:",inline"`
 
 	// compose's own names for stop.signal, stop.grace and log
@@ -220,7 +221,7 @@ func (c *compose) convert() (*Config, error) {
 			names[key] = n
 		}
 	}
-	service := func(name string) string { // of an owner: the service's key is its name for others in the file
+	service := func(name string) string { // the service's key is its name for others in the file
 		if n, ok := names[name]; ok {
 			return n
 		}
@@ -236,8 +237,8 @@ func (c *compose) convert() (*Config, error) {
 			Name: names[key], Image: in.Image, Hostname: in.Hostname, Replica: in.Replica,
 			NetworkMode: in.NetworkMode, Networks: in.Networks, Ports: in.Ports, Devices: in.Devices,
 			Entrypoint: in.Entrypoint, Args: in.Command, Env: in.Environment,
-			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime, API: in.API,
-			User: in.User, Stop: in.Stop, Container: in.Container,
+			Restart: in.Restart, Resources: in.Resources, Runtime: in.Runtime, API: renamed(in.API, service),
+			AcceptEnv: in.AcceptEnv, User: in.User, Stop: in.Stop, Container: in.Container,
 		}
 		if err := in.adopt(&s); err != nil {
 			return nil, fmt.Errorf("services.%s.%w", key, err)

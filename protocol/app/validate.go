@@ -170,6 +170,9 @@ func (s Service) check(volumes map[string]Volume, networks map[string]Network) e
 	if err := checkRights(s.API); err != nil {
 		return err
 	}
+	if err := checkAccept(s.AcceptEnv); err != nil {
+		return err
+	}
 	if s.User != "" {
 		if _, err := ParseAccount(s.User); err != nil {
 			return fmt.Errorf("user: %w", err)

@@ -81,8 +81,6 @@ type Options struct {
 	Mode fs.FileMode
 	// that a unix socket belongs to; 0: that of this process
 	Group int
-	// judges a peer over a unix socket, at each request; what it returns is the message of a 403. nil: all are let in
-	Admit func(Peer) error
 	// nil: nothing is logged
 	Log log.Logger
 }
@@ -241,13 +239,6 @@ func (s *Server) Close() error {
 
 func (s *Server) serve(w nethttp.ResponseWriter, r *nethttp.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
-	if c.peer != nil && s.opts.Admit != nil {
-		if err := s.opts.Admit(*c.peer); err != nil {
-			w.Header().Set("Connection", "close")
-			WriteError(w, Errorf(nethttp.StatusForbidden, "forbidden", "%s", err))
-			return
-		}
-	}
 	c.work(true)
 	defer c.work(false)
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)

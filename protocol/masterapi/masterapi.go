@@ -5,7 +5,10 @@
 //	master ──environment──► service instance ──HTTP over unix socket or tcp, two headers──► master
 package masterapi
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // AdminSocket is where persons call the master, relative to its working directory: root, the user of the master and the
 // members of server.group, without headers. No service is given it.
@@ -21,6 +24,7 @@ const (
 const (
 	EnvHostID          = "BAETYL_HOST_ID"                  // fingerprint of the host
 	EnvHostOS          = "BAETYL_HOST_OS"                  // GOOS of the master
+	EnvHostSN          = "BAETYL_HOST_SN"                  // serial number of the device, if snfile names its file
 	EnvAPIAddress      = "BAETYL_MASTER_API_ADDRESS"       // unix://… or tcp://… as the instance sees it
 	EnvAPIVersion      = "BAETYL_MASTER_API_VERSION"       // v1
 	EnvAPISocket       = "BAETYL_MASTER_API_SOCKET"        // path of the socket on the host, unix only
@@ -34,6 +38,20 @@ const (
 	// folder of the instance, private to it (0700), for sockets and secrets; removed with it. Native mode
 	EnvRunDir = "BAETYL_SERVICE_RUN_DIR"
 )
+
+// systemVars are those that the master alone sets, or nobody.
+var systemVars = []string{
+	EnvHostID, EnvHostOS, EnvHostSN, EnvAPIAddress, EnvAPIVersion, EnvAPISocket, EnvServiceMode, EnvServiceName,
+	EnvServiceToken, EnvInstanceName, EnvRunDir,
+}
+
+// IsSystem tells whether name, of today or of before 0.1.5, is a variable that the master alone sets. In the request of
+// a start it has no effect, also where the master has no value for it.
+func IsSystem(name string) bool {
+	return slices.ContainsFunc(systemVars, func(v string) bool {
+		return v == name || slices.Contains(Legacy[v], name)
+	})
+}
 
 // Modes of running services.
 const (

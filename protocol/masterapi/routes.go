@@ -20,6 +20,10 @@ type Route struct {
 	Right  string // of the caller's service, without which the answer is 403 (protocol/app)
 	Own    bool   // {service} has to be the caller's own service, or else the answer is 403
 	Admin  bool   // for persons alone, at AdminSocket; a service gets 403
+
+	// Changes: each call has a line in the log that says who made it. A report changes no more than what inspect shows of
+	// the caller itself
+	Changes bool
 }
 
 // The routes, each written down once: the master serves this table, and clients call its paths.
@@ -30,7 +34,7 @@ var (
 	}
 	RouteUpdate = Route{
 		Name: "updateSystem", Does: "update the system",
-		Method: nethttp.MethodPut, Path: PathUpdate, Right: app.RightUpdate,
+		Method: nethttp.MethodPut, Path: PathUpdate, Right: app.RightUpdate, Changes: true,
 	}
 	RoutePorts = Route{
 		Name: "getAvailablePort", Does: "ask for a port",
@@ -38,11 +42,11 @@ var (
 	}
 	RouteStart = Route{
 		Name: "startInstance", Does: "start instances",
-		Method: nethttp.MethodPut, Path: pathInstance + ActionStart, Right: app.RightStart,
+		Method: nethttp.MethodPut, Path: pathInstance + ActionStart, Right: app.RightStart, Changes: true,
 	}
 	RouteStop = Route{
 		Name: "stopInstance", Does: "stop instances",
-		Method: nethttp.MethodPut, Path: pathInstance + ActionStop, Right: app.RightStop,
+		Method: nethttp.MethodPut, Path: pathInstance + ActionStop, Right: app.RightStop, Changes: true,
 	}
 	RouteReport = Route{
 		Name: "reportInstance", Does: "report",
@@ -50,15 +54,15 @@ var (
 	}
 	RouteRestart = Route{
 		Name: "restartMaster", Does: "restart the master",
-		Method: nethttp.MethodPost, Path: PathRestart, Admin: true,
+		Method: nethttp.MethodPost, Path: PathRestart, Admin: true, Changes: true,
 	}
 	RouteReload = Route{
 		Name: "reloadConfiguration", Does: "reload the configuration",
-		Method: nethttp.MethodPost, Path: PathReload, Admin: true,
+		Method: nethttp.MethodPost, Path: PathReload, Admin: true, Changes: true,
 	}
 	RoutePrune = Route{
 		Name: "pruneSystem", Does: "remove what nobody uses",
-		Method: nethttp.MethodPost, Path: PathPrune, Right: app.RightUpdate,
+		Method: nethttp.MethodPost, Path: PathPrune, Right: app.RightUpdate, Changes: true,
 	}
 
 	Routes = []Route{

@@ -54,7 +54,7 @@ type Context interface {
 	// ReportInstance sets numbers of this instance, which the report of the system then shows.
 	ReportInstance(stats map[string]interface{}) error
 	// StartInstance starts an instance of a service, in place of one with the same name. dynamicConfig is added to its
-	// environment.
+	// environment: BAETYL_…, and what accept_env of the service lists.
 	StartInstance(serviceName, instanceName string, dynamicConfig map[string]string) error
 	// StopInstance stops an instance of a service.
 	StopInstance(serviceName, instanceName string) error

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	nethttp "net/http"
+	"os"
 
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -14,8 +17,14 @@ import (
 var ErrNoMaster = errors.New("no master: environment variable " + masterapi.EnvAPIAddress + " is not set")
 
 // Master is the client of the master's API. An answer of the master that is no success is an *http.Error of
-// protocol/http. The end of a call's context ends the call; the master may go on with what it was asked.
-type Master struct{ client *http.Client }
+// protocol/http. One to a call that is not allowed, status 403, names the line of application.yml that would allow it.
+// The end of a call's context ends the call; the master may go on with what it was asked.
+type Master struct {
+	client   *http.Client
+	service  string // whose token this is
+	token    bool   // this instance has one
+	isolated bool   // it runs in a container, which sees the socket of the master only with a right
+}
 
 // NewMaster makes the client from the environment that the master gives to its services. It does not connect.
 func NewMaster() (*Master, error) {
@@ -23,24 +32,38 @@ func NewMaster() (*Master, error) {
 	if address == "" {
 		return nil, ErrNoMaster
 	}
-	c, err := http.NewClient(
-		http.ClientConfig{
-			Address:  address,
-			Username: masterapi.Getenv(masterapi.EnvServiceName),
-			Password: masterapi.Getenv(masterapi.EnvServiceToken),
-		},
-	)
+	service, token := masterapi.Getenv(masterapi.EnvServiceName), masterapi.Getenv(masterapi.EnvServiceToken)
+	c, err := http.NewClient(http.ClientConfig{Address: address, Username: service, Password: token})
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}
-	return &Master{c}, nil
+	return &Master{
+		client: c, service: service, token: token != "",
+		isolated: masterapi.Getenv(masterapi.EnvServiceMode) == masterapi.ModeDocker,
+	}, nil
+}
+
+// explain adds to err, of a call of route, what the master could not say: that this instance has no token, or that its
+// container has no socket.
+func (m *Master) explain(route masterapi.Route, err error) error {
+	var answer *http.Error
+	noSocket := m.isolated && errors.Is(err, os.ErrNotExist)
+	switch {
+	case !m.token && (noSocket || errors.As(err, &answer) && answer.Status == nethttp.StatusUnauthorized):
+		return fmt.Errorf("%w: this instance has no token, since it was started on demand: only the instances that the "+
+			"master starts by itself (replica: of service %s in application.yml) may %s", err, m.service, route.Does)
+	case noSocket:
+		return fmt.Errorf("%w: the containers of a service that may do nothing have no socket of the master: "+
+			"write %s at service %s in application.yml", err, app.Line(app.With(nil, route.Right, "")), m.service)
+	}
+	return err
 }
 
 // Inspect returns the report of the system.
 func (m *Master) Inspect(ctx context.Context) (*Inspect, error) {
 	out := new(Inspect)
 	if err := m.client.Get(ctx, masterapi.PathInspect, out); err != nil {
-		return nil, fmt.Errorf("inspect system: %w", err)
+		return nil, fmt.Errorf("inspect system: %w", m.explain(masterapi.RouteInspect, err))
 	}
 	return out, nil
 }
@@ -49,7 +72,7 @@ func (m *Master) Inspect(ctx context.Context) (*Inspect, error) {
 func (m *Master) Update(ctx context.Context, trace, kind, path string) error {
 	in := masterapi.UpdateRequest{Type: kind, Path: path, Trace: trace}
 	if err := m.client.Put(ctx, masterapi.PathUpdate, in, nil); err != nil {
-		return fmt.Errorf("update system: %w", err)
+		return fmt.Errorf("update system: %w", m.explain(masterapi.RouteUpdate, err))
 	}
 	return nil
 }
@@ -58,7 +81,7 @@ func (m *Master) Update(ctx context.Context, trace, kind, path string) error {
 func (m *Master) AvailablePort(ctx context.Context) (string, error) {
 	var out masterapi.PortAvailable
 	if err := m.client.Get(ctx, masterapi.PathPortAvailable, &out); err != nil {
-		return "", fmt.Errorf("get available port: %w", err)
+		return "", fmt.Errorf("get available port: %w", m.explain(masterapi.RoutePorts, err))
 	}
 	if out.Port == "" {
 		return "", errors.New("get available port: invalid response, port not found")
@@ -74,18 +97,19 @@ func (m *Master) Report(ctx context.Context, service, instance string, stats map
 		stats,
 		nil,
 	); err != nil {
-		return fmt.Errorf("report instance %s of service %s: %w", instance, service, err)
+		return fmt.Errorf("report instance %s of service %s: %w", instance, service, m.explain(masterapi.RouteReport, err))
 	}
 	return nil
 }
 
-// StartInstance starts an instance of a service, in place of one with the same name, with env added to its environment.
+// StartInstance starts an instance of a service, in place of one with the same name, with env added to its environment:
+// BAETYL_…, and what accept_env of the service lists.
 func (m *Master) StartInstance(ctx context.Context, service, instance string, env map[string]string) error {
 	if env == nil {
 		env = map[string]string{}
 	}
 	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionStart), env, nil); err != nil {
-		return fmt.Errorf("start instance %s of service %s: %w", instance, service, err)
+		return fmt.Errorf("start instance %s of service %s: %w", instance, service, m.explain(masterapi.RouteStart, err))
 	}
 	return nil
 }
@@ -93,7 +117,7 @@ func (m *Master) StartInstance(ctx context.Context, service, instance string, en
 // StopInstance stops an instance of a service.
 func (m *Master) StopInstance(ctx context.Context, service, instance string) error {
 	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionStop), nil, nil); err != nil {
-		return fmt.Errorf("stop instance %s of service %s: %w", instance, service, err)
+		return fmt.Errorf("stop instance %s of service %s: %w", instance, service, m.explain(masterapi.RouteStop, err))
 	}
 	return nil
 }

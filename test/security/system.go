@@ -159,7 +159,10 @@ func (s *system) service(
 		return f, err
 	}
 	f = host.observe(definition.Name, p)
-	f.Module, f.Rights, f.Warnings = moduleOf(definition.Image), definition.Rights(), instance.Warnings
+	f.Module, f.Warnings = moduleOf(definition.Image), instance.Warnings
+	for _, r := range definition.Rights() {
+		f.Rights = append(f.Rights, r.String())
+	}
 	if instance.Container != nil {
 		err = f.inspectContainer(instance.Container.ID)
 	}

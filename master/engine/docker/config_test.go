@@ -82,11 +82,11 @@ func TestConfigure(t *testing.T) {
 func TestSocketOnlyForThoseWhoMayAsk(t *testing.T) {
 	for name, c := range map[string]struct {
 		token string
-		api   []string
+		api   []app.Right
 		want  bool
 	}{
 		"a service":                  {"token", nil, true},
-		"without rights":             {"token", []string{}, false},
+		"without rights":             {"token", []app.Right{}, false},
 		"started by another service": {"", nil, false},
 	} {
 		r := request{

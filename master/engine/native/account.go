@@ -102,4 +102,4 @@ func allows(mode uint32, permissions string) bool {
 }
 
 // updates tells whether the token of a service lets it replace the application and the master.
-func updates(s engine.Service) bool { return slices.Contains(s.Rights(), app.RightUpdate) }
+func updates(s engine.Service) bool { return app.Has(s.Rights(), app.RightUpdate) }

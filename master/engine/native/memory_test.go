@@ -28,7 +28,7 @@ grep " /dev/shm " /proc/self/mountinfo | tail -1 | grep -c size=`
 			}
 			s := h.service(t, "svc", script)
 			if isAgent { // /dev is hidden from it
-				s.API = []string{app.RightUpdate}
+				s.API = []app.Right{{Name: app.RightUpdate}}
 				s = with(s, "all", "var/db/baetyl", "volumes", false)
 			}
 			for range 2 {

@@ -305,7 +305,7 @@ echo x >/dev/null; ls -I mqueue /dev | tr '\n' ' '`
 	h.write(t, "var/db/baetyl/old/of/another", "", 0o600)
 	_, err := h.Open(t.Context(), s)
 	require.ErrorContains(t, err, "mount volumes of volume all: it holds the volumes of all services")
-	s.API = []string{app.RightUpdate}
+	s.API = []app.Right{{Name: app.RightUpdate}}
 	out := h.once(t, s)
 	require.Equal(t, []string{
 		"placed", strconv.Itoa(h.uid(t, "agent")), "version: v1", "DONE: ls /root/.", "DONE: ls /home/.", "hidden", "full null random shm tty urandom zero ",
