@@ -149,9 +149,12 @@ func (e *Engine) removeAll() error {
 	return errors.Join(errs...)
 }
 
-// Prepare checks the mounts of the service. Its package is checked when it starts.
+// Prepare checks the service as Check does, and finds its user.
 func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
-	links, err := e.links(s)
+	if err := e.Check(s); err != nil {
+		return err
+	}
+	links, err := e.links(s, folder.Source)
 	if err != nil {
 		return err
 	}
@@ -159,9 +162,38 @@ func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
 	return err
 }
 
+// Check checks the mounts of the service, its package, and what its program is given.
+func (e *Engine) Check(s engine.Service) error {
+	links, err := e.links(s, folder.Find)
+	if err != nil {
+		return err
+	}
+	if e.ownUser(s) {
+		if _, err := e.holdsAll(s, links); err != nil {
+			return err
+		}
+	}
+	prog, err := findEntry(links, s.Image, false)
+	if err != nil {
+		return err
+	}
+	p := plan{
+		service: s, spec: engine.Spec{Name: s.Name, Env: s.Env}, account: asMaster, inherit: os.Environ(),
+		program: prog.path, dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
+		private: privateDir(e.opts.Workdir, s.Name, s.Name),
+	}
+	if err := engine.CheckExec(nil, s.Args, p.environ()); err != nil {
+		return err
+	}
+	if _, err := p.launch().Encode(); err != nil {
+		return err
+	}
+	return checkProgram(prog.path, variable("PATH", p.environ()))
+}
+
 // Open makes the service's directory, or brings it up to date.
 func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, error) {
-	links, err := e.links(s)
+	links, err := e.links(s, folder.Source)
 	if err != nil {
 		return nil, err
 	}
