@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/cmd"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // A command whose output is not whole ends with status 1, and says why.
@@ -63,17 +64,11 @@ func TestCheckRefusesWhatCannotStart(t *testing.T) {
 			return os.WriteFile(d.path("etc/baetyl/conf.yml"), []byte("mode: native\n"+
 				"server: {address: 'tcp://127.0.0.1:0', cert: etc/c.pem, key: etc/k.pem}\n"), 0o600)
 		}, "server: load cert"},
-		"unreadable application": {func(d *device) error {
-			return os.Remove(d.path("var/db/baetyl/application.yml"))
-		}, "is a folder; name a file"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newDevice(t, "services: []\n")
 			require.NoError(t, c.change(d))
-			if name == "unreadable application" {
-				require.NoError(t, os.Mkdir(d.path("var/db/baetyl/application.yml"), 0o755))
-			}
 			before := tree(t, d.dir)
 			out, status := d.run("check")
 			require.Equal(t, 1, status, out)
@@ -82,8 +77,40 @@ func TestCheckRefusesWhatCannotStart(t *testing.T) {
 				require.Contains(t, out, strings.TrimSuffix(part, ": "), out)
 			}
 			require.Equal(t, before, tree(t, d.dir), "check changes nothing")
+			said, status := d.run("start")
+			require.Equal(t, 1, status, said)
+			require.Contains(t, said, strings.TrimPrefix(strings.TrimSpace(out), "baetyl: "), "the start says the same")
 		})
 	}
+}
+
+// A new application is refused for what no program can be given, and one whose program cannot run here ends the update
+// before anything is stopped.
+func TestUpdateRefusesWhatCannotStart(t *testing.T) {
+	t.Parallel()
+	d := newUpdatedDevice(t)
+	s := d.supervise(t)
+	d.await(t, 3)
+	before := d.processes()
+	good, err := os.ReadFile(d.path("var/db/baetyl/app/good/application.yml"))
+	require.NoError(t, err)
+	refused := strings.ReplaceAll(string(good), "args: [v2, '']", `args: ["v2\0", '']`)
+	d.write(t, "var/db/baetyl/app/nul/application.yml", refused, 0o644)
+	err = s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/nul", Trace: "t1"})
+	require.True(t, isStatus(err, 422), err)
+	require.ErrorContains(t, err, "services[1] (worker).args[0]: byte 3 is a NUL, and no program can be given one")
+
+	d.write(t, "var/db/baetyl/crlf/package.yml", "entry: run\n", 0o644)
+	d.write(t, "var/db/baetyl/crlf/run", "#!/bin/sh\r\n", 0o755)
+	wrong := strings.ReplaceAll(string(good), "volumes:", "volumes:\n  - {name: crlf, path: var/db/baetyl/crlf}")
+	at := strings.LastIndex(wrong, "{name: pkg, path: lib/baetyl/pkg,")
+	wrong = wrong[:at] + strings.Replace(wrong[at:], "name: pkg", "name: crlf", 1)
+	d.write(t, "var/db/baetyl/app/crlf/application.yml", wrong, 0o644)
+	require.NoError(t, s.put(masterapi.UpdateRequest{Path: "var/db/baetyl/app/crlf", Trace: "t2"}))
+	final := d.awaitFinal(t, "t2")
+	require.Equal(t, masterapi.StepRolledBack, final.Step)
+	require.Contains(t, d.awaitIdle(t, "v1", "1.0.0").Error, "ends with a carriage return")
+	require.Equal(t, before, d.processes(), "nothing was stopped")
 }
 
 // tree is every file below dir with its mode.

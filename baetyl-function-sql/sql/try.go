@@ -24,8 +24,8 @@ const usage = `usage: baetyl-function-sql                                  serve
 `
 
 // Command runs the program's arguments, which are the command test, and returns the exit status: 0 with the result on
-// stdout, or with "no match" on stderr; 1 for an error of the configuration, the statement, the message or the output; 2
-// for wrong arguments.
+// stdout, or with "no match" on stderr; 1 for an error of the configuration, the statement or the message, and for an
+// output that cannot be written; 2 for wrong arguments.
 func Command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	said := logfile.NewChecked(stdout)
 	status := command(args, stdin, said, stderr)

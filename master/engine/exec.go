@@ -64,5 +64,5 @@ func limitOfAll() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_STACK, &stack); err != nil {
 		return mostAll
 	}
-	return int(max(min(uint64(stack.Cur)/4, mostAll), leastAll))
+	return int(max(min(stack.Cur/4, mostAll), leastAll))
 }

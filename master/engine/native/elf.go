@@ -48,7 +48,7 @@ var errCut = errors.New("is cut off: it was not copied, or not unpacked, whole")
 // readELF reads it. It reads no more than the kernel does: a program may lack the rest.
 func readELF(r io.ReaderAt) (h header, err error) {
 	head := make([]byte, 64)
-	n, err := r.ReadAt(head, 0)
+	n, _ := r.ReadAt(head, 0) // an error is that of the end
 	if n < 52 {
 		return h, errCut
 	}

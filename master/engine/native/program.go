@@ -4,6 +4,7 @@ package native
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -35,7 +36,7 @@ func checkChain(path, search string, depth int) error {
 	defer f.Close()
 	head := make([]byte, headSize)
 	n, err := io.ReadFull(f, head)
-	if n == 0 && err == io.EOF {
+	if n == 0 && errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s is empty: it was not copied, or not unpacked, whole", path)
 	}
 	head = head[:n]
@@ -56,7 +57,8 @@ func whatIs(path string, head []byte) string {
 	text, marked := bytes.CutPrefix(head, []byte("\xef\xbb\xbf"))
 	switch {
 	case marked && bytes.HasPrefix(text, []byte("#!")):
-		return "a byte order mark stands before its #!; write it as UTF-8 without one: `sed -i '1s/^\\xef\\xbb\\xbf//' " + path + "`"
+		return "a byte order mark stands before its #!; write it as UTF-8 without one: " +
+			"`sed -i '1s/^\\xef\\xbb\\xbf//' " + path + "`"
 	case bytes.HasPrefix(head, []byte("\xff\xfe#\x00!\x00")), bytes.HasPrefix(head, []byte("\xfe\xff\x00#\x00!")):
 		return "it is a script in UTF-16; write it as UTF-8"
 	case bytes.HasPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte("#!")):
@@ -90,13 +92,13 @@ func isMach(head []byte) bool {
 func checkScript(path string, head []byte, search string, depth int) error {
 	name := filepath.Base(path)
 	line, _, whole := bytes.Cut(head[2:], []byte("\n"))
-	if !whole && len(head) == headSize && bytes.IndexAny(bytes.TrimLeft(line, " \t"), " \t") < 0 {
+	if !whole && len(head) == headSize && !bytes.ContainsAny(bytes.TrimLeft(line, " \t"), " \t") {
 		return fmt.Errorf("the first line of %s is longer than %d bytes, which the kernel does not read; shorten it",
 			name, headSize-1)
 	}
 	if bytes.HasSuffix(line, []byte("\r")) {
-		const text = "the first line of %s ends with a carriage return (\\r), as in files of Windows, and the system takes it " +
-			"for a part of the name: write `sed -i 's/\\r$//' %s`"
+		const text = "the first line of %s ends with a carriage return (\\r), as in files of Windows, which the system " +
+			"takes for a part of the name: write `sed -i 's/\\r$//' %s`"
 		return fmt.Errorf(text, name, path)
 	}
 	fields := strings.Fields(string(line))

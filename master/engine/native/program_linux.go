@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,9 +18,8 @@ func noexec(path string) (where string, ok bool) {
 	if err != nil || !isNoexec(path) {
 		return "", false
 	}
-	device := deviceOf(path)
 	for dir := filepath.Dir(path); ; dir = filepath.Dir(dir) {
-		if !isNoexec(dir) || deviceOf(dir) != device {
+		if !isNoexec(dir) || !sameDevice(dir, path) {
 			return path, true
 		}
 		if path = dir; dir == "/" {
@@ -35,13 +33,9 @@ func isNoexec(path string) bool {
 	return unix.Statfs(path, &s) == nil && s.Flags&unix.MS_NOEXEC != 0 // its flags have the values of mount(2)
 }
 
-func deviceOf(path string) uint64 {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return 0
-	}
-	stat, _ := info.Sys().(*syscall.Stat_t)
-	return uint64(stat.Dev)
+func sameDevice(a, b string) bool {
+	var x, y unix.Stat_t
+	return unix.Lstat(a, &x) == nil && unix.Lstat(b, &y) == nil && x.Dev == y.Dev
 }
 
 // kernels are the processors whose programs a kernel runs by itself, by its name for its own. A kernel may have been

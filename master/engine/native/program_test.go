@@ -153,7 +153,8 @@ func TestNoexec(t *testing.T) {
 
 // What another program of the host runs is no business of the kernel's rules.
 func TestForeignPrograms(t *testing.T) {
-	const qemu = "enabled\ninterpreter /usr/bin/qemu-arm\nflags: F\noffset 0\nmagic 7f454c4601010100\nmask ffffffffffff00ff\n"
+	const qemu = "enabled\ninterpreter /usr/bin/qemu-arm\nflags: F\noffset 0\n" +
+		"magic 7f454c4601010100\nmask ffffffffffff00ff\n"
 	head := []byte("\x7fELF\x01\x01\x07\x00more")
 	require.True(t, native.Takes(qemu, "x", head))
 	require.False(t, native.Takes(strings.Replace(qemu, "enabled", "disabled", 1), "x", head))
