@@ -206,13 +206,11 @@ func tooLow(r app.Resources, err error) error {
 // explain says why the system has refused to start the program entry: err is what execve(2) said, as "no such file" for
 // a loader that is missing, or "permission denied" for a file system without programs. search is PATH.
 func explain(entry, search string, err error) error {
-	for _, refusal := range []error{fs.ErrNotExist, fs.ErrPermission, syscall.ENOEXEC, syscall.ELIBBAD, syscall.EINVAL} {
-		if !errors.Is(err, refusal) {
-			continue
-		}
-		if why := checkProgram(entry, search); why != nil {
-			return fmt.Errorf("%w: %w", err, why)
-		}
+	if errno := syscall.Errno(0); !errors.As(err, &errno) || errno == 0 {
+		return err
+	}
+	if why := checkProgram(entry, search); why != nil {
+		return fmt.Errorf("%w: %w", err, why)
 	}
 	return err
 }
