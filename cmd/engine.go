@@ -68,9 +68,9 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 		o.NoUsers = "the master does not run as root"
 		return o
 	}
-	o.Users = func() (*user.Registry, error) {
-		return user.Open(user.Options{Workdir: dir, Users: cfg.Native.Users, Admins: cfg.Server.Group, Log: l})
-	}
+	users := user.Options{Workdir: dir, Users: cfg.Native.Users, Admins: cfg.Server.Group, Log: l}
+	o.Users = func() (*user.Registry, error) { return user.Open(users) }
+	o.CheckUser = func(text string) error { return user.Check(users, text) }
 	return o
 }
 

@@ -3,6 +3,7 @@
 package native_test
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native"
+	"github.com/baetyl/baetyl/master/engine/native/user"
 )
 
 // Check says before a start what the start says: the kinds of what keeps a service from starting.
@@ -100,4 +102,23 @@ func TestCheckOfTheMastersFolder(t *testing.T) {
 	require.ErrorContains(t, h.Check(s), "it holds the volumes of all services")
 	s.User = "root"
 	require.NoError(t, h.Check(s))
+}
+
+// A user that this host does not have is no user of a service, and nothing is recorded to find that out.
+func TestCheckOfUsers(t *testing.T) {
+	h := ownHost(t, func(o *native.Options) {
+		o.Users = func() (*user.Registry, error) { return nil, errors.New("check opens nothing") }
+		o.CheckUser = func(text string) error { return user.Check(user.Options{Workdir: o.Workdir}, text) }
+	})
+	s := h.service(t, "svc", "exit 0")
+	require.NoError(t, h.Check(s))
+	for text, want := range map[string]string{
+		"root": "", "12": "", "nobody-here": "this host has no such user", "root:no-group": "no-group",
+	} {
+		if s.User = text; want == "" {
+			require.NoError(t, h.Check(s), text)
+		} else {
+			require.ErrorContains(t, h.Check(s), want)
+		}
+	}
 }

@@ -63,6 +63,8 @@ type Options struct {
 	// Users opens the users of services. It is called when a service needs one, until it succeeds. nil: services run as
 	// the user of the master.
 	Users func() (*user.Registry, error)
+	// CheckUser says why the `user` of a service is none of this host, without Users. nil: it is not checked
+	CheckUser func(text string) error
 	// NoUsers and NoCgroups say why Users or Cgroups is nil, for people.
 	NoUsers, NoCgroups string
 	Log                log.Logger
@@ -162,7 +164,7 @@ func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
 	return err
 }
 
-// Check checks the mounts of the service, its package, and what its program is given.
+// Check checks the mounts of the service, its user, its package, and what its program is given.
 func (e *Engine) Check(s engine.Service) error {
 	links, err := e.links(s, folder.Find)
 	if err != nil {
@@ -170,6 +172,11 @@ func (e *Engine) Check(s engine.Service) error {
 	}
 	if e.ownUser(s) {
 		if _, err := e.holdsAll(s, links); err != nil {
+			return err
+		}
+	}
+	if s.User != "" && e.opts.CheckUser != nil && e.abilities().Users == nil {
+		if err := e.opts.CheckUser(s.User); err != nil {
 			return err
 		}
 	}
