@@ -99,9 +99,17 @@ func replaceable(path string) error {
 	return nil
 }
 
+// maxName is how long the name of a file may be, in bytes (NAME_MAX).
+const maxName = 255
+
 // makeable tells whether the folder dir is there, or can be made. Who may do it is another question: `check` may be
 // another user than the master.
 func makeable(dir string) error {
+	for name := range strings.SplitSeq(dir, "/") {
+		if len(name) > maxName { // the system says so only where the folder above is there
+			return fmt.Errorf("%s: %w, a name has at most %d bytes; shorten it", dir, unix.ENAMETOOLONG, maxName)
+		}
+	}
 	for at := dir; ; at = filepath.Dir(at) {
 		info, err := os.Stat(at)
 		switch {
@@ -113,8 +121,6 @@ func makeable(dir string) error {
 					"working directory with -w", at)
 			}
 			return nil
-		case errors.Is(err, unix.ENAMETOOLONG):
-			return fmt.Errorf("%s: %w; shorten it", dir, err)
 		case errors.Is(err, fs.ErrNotExist):
 			if _, err := os.Lstat(at); err == nil {
 				return fmt.Errorf("%s is a link to nothing; make the folder that it leads to, or remove it", at)
