@@ -43,6 +43,8 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 	}
+	said := logfile.NewChecked(stdout)
+	stdout = said
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -72,9 +74,17 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			if err := master.Check(dir, path); err != nil {
 				return err
 			}
+			cfg, err := master.LoadConfig(path)
+			if err != nil {
+				return err
+			}
+			warnings, err := advice(cfg, dir)
+			if err != nil {
+				return err
+			}
 			// First: a running master looks for this text, in the first 4 KB, when it tries a new binary.
 			fmt.Fprintln(stdout, "OK!")
-			for _, line := range advice(dir, path) {
+			for _, line := range warnings {
 				fmt.Fprintln(stderr, "warning:", line)
 			}
 			return nil
@@ -96,6 +106,9 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 	root.AddCommand(start, check, version)
 	root.AddCommand(adminCommands(stdout)...)
 	err := root.Execute()
+	if err == nil { // whoever reads OK! has to get it
+		err = said.Err()
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "baetyl:", err)
 		if f := (failure{}); errors.As(err, &f) {

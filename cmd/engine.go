@@ -68,25 +68,26 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 		o.NoUsers = "the master does not run as root"
 		return o
 	}
-	o.Users = func() (*user.Registry, error) {
-		return user.Open(user.Options{Workdir: dir, Users: cfg.Native.Users, Admins: cfg.Server.Group, Log: l})
-	}
+	users := user.Options{Workdir: dir, Users: cfg.Native.Users, Admins: cfg.Server.Group, Log: l}
+	o.Users = func() (*user.Registry, error) { return user.Open(users) }
+	o.CheckUser = func(text string) error { return user.Check(users, text) }
 	return o
 }
 
-// advice is what this host does not give to the services of an application that has been checked, or what docker
-// refuses, and what could be dropped.
-func advice(dir, config string) []string {
-	cfg, err := master.LoadConfig(config)
+// advice is what services of an application that has been checked cannot have: in this mode, or on this host; what this
+// host does not give to any, and what could be dropped.
+func advice(cfg master.Config, dir string) ([]string, error) {
+	e, err := newEngine(cfg, dir, nil, keeper.State{}, log.Discard())
 	if err != nil {
-		return nil
+		return nil, err
 	}
+	out := master.Warnings(dir, e)
 	a, err := app.Load(filepath.Join(dir, application.File))
 	if err != nil { // there is none
 		a = &app.Config{}
 	}
 	if cfg.Mode == masterapi.ModeDocker {
-		return append(rules.Check(a), rules.Advice(a, cfg.Docker.Hardened)...)
+		return append(out, rules.Advice(a, cfg.Docker.Hardened)...), nil
 	}
-	return append(rules.Any(a), native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)...)
+	return append(out, native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)...), nil
 }

@@ -9,7 +9,6 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -139,11 +138,16 @@ func (c Config) Socket(workdir string) string {
 	return inDir(workdir, a.Path)
 }
 
-// Listen returns the server settings of the API, with the absolute path of its socket.
+// Listen returns the server settings of the API, with absolute paths.
 func (c Config) Listen(workdir string) http.ServerConfig {
 	out := c.Server.ServerConfig
 	if s := c.Socket(workdir); s != "" {
 		out.Address = "unix://" + s
+	}
+	for _, path := range []*string{&out.CA, &out.Cert, &out.Key} {
+		if *path != "" {
+			*path = inDir(workdir, *path)
+		}
 	}
 	return out
 }
@@ -152,18 +156,6 @@ func (c Config) Listen(workdir string) http.ServerConfig {
 // are none or nobody can tell. It changes nothing there.
 func ModeLeft(workdir string) string {
 	return service.ModeLeft(filepath.Join(workdir, recordsFile), measure.BootID())
-}
-
-// Check validates the configuration and the application of the master in workdir and touches nothing.
-func Check(workdir, config string) error {
-	if _, err := LoadConfig(inDir(workdir, config)); err != nil {
-		return err
-	}
-	_, err := app.Load(filepath.Join(workdir, application.File))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func inDir(dir, path string) string {

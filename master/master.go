@@ -17,7 +17,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
 
@@ -26,6 +25,7 @@ import (
 	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/file"
@@ -96,6 +96,9 @@ type Master struct {
 
 // New returns a master that runs services with e. It opens nothing.
 func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
+	if err := cfg.startable(opts.Workdir); err != nil {
+		return nil, err
+	}
 	env, err := systemEnv(cfg, e, opts.Workdir)
 	if err != nil {
 		return nil, err
@@ -119,10 +122,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
 	}
-	updates.Rules = rules.Any
-	if e.Name() == masterapi.ModeDocker {
-		updates.Rules = rules.Check
-	}
+	updates.Rules = func(c *app.Config) []string { return rules.Check(c, e.Name()) }
 	m.updater = update.New(m.app, updates)
 	var cpu measure.CPUMeter
 	m.hardware = sample.New(time.Second, inspectTimeout, func(context.Context) masterapi.Hardware {
@@ -154,11 +154,11 @@ func systemEnv(c Config, e engine.Engine, workdir string) (map[string]string, er
 		env[masterapi.EnvAPISocket] = s
 	}
 	if c.SNFile != "" {
-		sn, err := os.ReadFile(inDir(workdir, c.SNFile))
+		sn, err := c.serial(workdir)
 		if err != nil {
-			return nil, fmt.Errorf("read snfile: %w", err)
+			return nil, err
 		}
-		env[masterapi.EnvHostSN] = strings.TrimSpace(string(sn))
+		env[masterapi.EnvHostSN] = sn
 	}
 	return env, nil
 }

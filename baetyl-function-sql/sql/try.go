@@ -10,6 +10,7 @@ import (
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/logfile"
 )
 
 const usage = `usage: baetyl-function-sql                                  serve the function manager
@@ -23,9 +24,19 @@ const usage = `usage: baetyl-function-sql                                  serve
 `
 
 // Command runs the program's arguments, which are the command test, and returns the exit status: 0 with the result on
-// stdout, or with "no match" on stderr; 1 for an error of the configuration, the statement or the message; 2 for wrong
-// arguments.
+// stdout, or with "no match" on stderr; 1 for an error of the configuration, the statement or the message, and for an
+// output that cannot be written; 2 for wrong arguments.
 func Command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	said := logfile.NewChecked(stdout)
+	status := command(args, stdin, said, stderr)
+	if err := said.Err(); err != nil && status == 0 {
+		fmt.Fprintf(stderr, "baetyl-function-sql: %v\n", err)
+		return 1
+	}
+	return status
+}
+
+func command(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	file, name, event := baetyl.ConfigFile, "", ""
 	m := &function.Message{}
 	var qos uint

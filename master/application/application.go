@@ -66,7 +66,7 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 	}
 	specs := make([]engine.Service, 0, len(order))
 	for _, s := range order {
-		specs = append(specs, serviceOf(c, s))
+		specs = append(specs, ServiceOf(c, s))
 	}
 	if err := a.opts.Services.TakeOver(ctx, specs); err != nil {
 		a.opts.Log.WithError(err).
@@ -88,7 +88,7 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 // Prepare pulls or checks what the services need that p starts (images, sources of mounts). It stops nothing.
 func (a *Application) Prepare(ctx context.Context, p Plan, to *app.Config) error {
 	for _, c := range p.Start {
-		if err := a.opts.Engine.Prepare(ctx, serviceOf(to, c.Service)); err != nil {
+		if err := a.opts.Engine.Prepare(ctx, ServiceOf(to, c.Service)); err != nil {
 			return fmt.Errorf("service %s: %w", c.Service.Name, err)
 		}
 	}
@@ -111,7 +111,7 @@ func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bo
 		if err := errors.Join(errs...); err != nil && !all {
 			return err
 		}
-		err := a.opts.Services.Start(ctx, serviceOf(to, c.Service))
+		err := a.opts.Services.Start(ctx, ServiceOf(to, c.Service))
 		if errors.Is(err, engine.ErrUnavailable) {
 			a.opts.Log.WithError(err).Warnf("service starts when the engine is back")
 			if err = nil; !all {
@@ -187,8 +187,8 @@ func (a *Application) Failure() string {
 	return a.failure
 }
 
-// serviceOf returns a service with the volumes and networks that its definition refers to.
-func serviceOf(c *app.Config, s app.Service) engine.Service {
+// ServiceOf returns a service with the volumes and networks that its definition refers to.
+func ServiceOf(c *app.Config, s app.Service) engine.Service {
 	out := engine.Service{
 		Service: s, Volumes: map[string]app.Volume{}, Networks: c.NetworksOf(s), Uses: map[string]engine.Use{},
 	}

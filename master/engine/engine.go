@@ -43,6 +43,9 @@ type Engine interface {
 	// Prepare does what takes long (pulling images), before an update stops anything. An error means that the service
 	// could not be started.
 	Prepare(ctx context.Context, s Service) error
+	// Check says what would keep the instances of s from starting on this host, as far as it can be seen without a daemon,
+	// with its remedy. It changes nothing. Prepare begins with it, and a start that fails says the same.
+	Check(s Service) error
 	// Open makes what the instances of a service share. It does not disturb instances that run there already: those
 	// that Reap was told to keep. A service is opened once at a time.
 	Open(ctx context.Context, s Service) (Sandbox, error)

@@ -1,13 +1,14 @@
-// Package rules knows what a new application may not have and one that is on disk may, beyond what app.Validate refuses
-// in both. Most of it is what docker refuses: that would otherwise show when a container is made, and that is after an
-// update has stopped the one before.
+// Package rules knows what no service can be given though app.Validate takes it, since a version before did: keys that
+// contradict each other, what no system can start, and what docker refuses. It would otherwise show when an instance
+// starts, and that is after an update has stopped the one before.
 //
-//	Any, Check ─┬► a new application: refused (master/update)
-//	            └► one that is on disk: a warning, at the start of the master and in `baetyl check`
-//	Advice ───────► `baetyl check`
+//	Check ─┬► a new application: refused (master/update)
+//	       └► one that is on disk: a warning, at the start of the master and in `baetyl check`
+//	Advice ──► `baetyl check`
 //
-// It asks no daemon: what depends on the host (which cores, drivers and devices there are) is the daemon's to say. It
-// names nothing that any daemon from 20.10 on accepts and carries out as written.
+// It asks no host and no daemon: what depends on them (programs, folders, cores, drivers and devices) is the engine's
+// to say (engine.Engine.Check). Of docker it names nothing that any daemon from 20.10 on accepts and carries out as
+// written.
 package rules
 
 import (
@@ -19,23 +20,28 @@ import (
 	"github.com/distribution/reference"
 
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // rule returns what is wrong with one service, each text with the key and what to do.
 type rule func(app.Service, *app.Config) []string
 
-// ofService are the rules of single services.
-var ofService = []rule{name, image, hostname, mode, memory, cores, addresses, targets}
+// inDocker are the rules of single services in docker mode alone.
+var inDocker = []rule{name, image, hostname, mode, silent, capabilities, memory, cores, addresses, targets}
 
-// Check is Any, and everything in c that docker refuses or leaves out.
-func Check(c *app.Config) []string {
-	broken := Any(c)
+// Check names everything in c, which has been validated, that cannot be carried out as written in a mode
+// (masterapi.ModeNative or ModeDocker). Each text begins with the path of the key. nil: nothing.
+func Check(c *app.Config, mode string) (broken []string) {
 	for i, s := range c.Services {
-		for _, r := range ofService {
+		for _, r := range ofMode(mode) {
 			for _, text := range r(s, c) {
 				broken = append(broken, fmt.Sprintf("services[%d] (%s).%s", i, s.Name, text))
 			}
 		}
+	}
+	broken = append(broken, ofMaster(c)...)
+	if mode != masterapi.ModeDocker {
+		return broken
 	}
 	broken = append(broken, networks(c)...)
 	broken = append(broken, volumes(c)...)
@@ -52,6 +58,21 @@ func Advice(c *app.Config, hardened bool) (out []string) {
 		if drop := s.Droppable(hardened); len(drop) > 0 {
 			out = append(out, fmt.Sprintf("service %s keeps docker's capabilities; cap_drop could name %s, "+
 				"or hardened: true drop all but those in cap_add", s.Name, strings.Join(drop, ", ")))
+		}
+		out = append(out, hides(s)...)
+	}
+	return out
+}
+
+// needed are folders that the program of an image may be in, or cannot do without.
+var needed = []string{"bin", "dev", "lib", "lib64", "sbin", "sys", "usr", "usr/bin", "usr/lib"}
+
+// hides finds mounts that may leave an image without its program.
+func hides(s app.Service) (out []string) {
+	for i, m := range s.Mounts {
+		if clean, err := app.CleanPath(m.Path); err == nil && slices.Contains(needed, clean) {
+			const text = "service %s: mounts[%d].path: %q hides what the image has there, and its program may not start"
+			out = append(out, fmt.Sprintf(text, s.Name, i, m.Path))
 		}
 	}
 	return out

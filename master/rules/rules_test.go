@@ -10,6 +10,7 @@ import (
 	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // What docker refuses, each with the text that says so; app.Validate accepts all of it.
@@ -17,17 +18,23 @@ func TestRules(t *testing.T) {
 	conftest.Run(t, "testdata/rules.txt", func(text []byte) error {
 		c, err := app.Parse("application.yml", text)
 		require.NoError(t, err)
-		return broken(rules.Check(c))
+		return broken(rules.Check(c, masterapi.ModeDocker))
 	})
 }
 
-// What is wrong in any mode is no matter of docker.
-func TestAny(t *testing.T) {
-	c, err := app.Parse("f", []byte("services: [{name: A, image: 'X Y', api: [{start: [gone]}]}]"))
-	require.NoError(t, err)
-	require.Len(t, rules.Any(c), 1)
-	require.Contains(t, rules.Any(c)[0], `services[0] (A).api[0].start[0]: there is no service "gone"`)
-	require.Subset(t, rules.Check(c), rules.Any(c))
+// What holds in native mode, and in docker mode as well unless it says "native".
+func TestRulesEverywhere(t *testing.T) {
+	conftest.Run(t, "testdata/everywhere.txt", func(text []byte) error {
+		c, err := app.Parse("application.yml", text)
+		require.NoError(t, err)
+		found := rules.Check(c, masterapi.ModeNative)
+		for _, f := range found {
+			if !strings.Contains(f, "native") {
+				require.Contains(t, rules.Check(c, masterapi.ModeDocker), f)
+			}
+		}
+		return broken(found)
+	})
 }
 
 type broken []string
@@ -53,12 +60,12 @@ func TestNothingIsWrong(t *testing.T) {
 	} {
 		c, err := app.Parse("f", []byte("services: ["+text+"]"))
 		require.NoError(t, err, name)
-		require.Empty(t, rules.Check(c), name)
+		require.Empty(t, rules.Check(c, masterapi.ModeDocker), name)
 	}
 	c, err := app.Parse("f", []byte(`{services: [{name: ab, image: i, networks: {net: {ipv4_address: 10.0.0.2}}}],
 networks: {net: {subnet: 10.0.0.0/24, gateway: 10.0.0.1}}}`))
 	require.NoError(t, err)
-	require.Empty(t, rules.Check(c))
+	require.Empty(t, rules.Check(c, masterapi.ModeDocker))
 }
 
 // The samples break no rule, and nothing of theirs could be dropped.
@@ -69,9 +76,17 @@ func TestSamples(t *testing.T) {
 	for _, f := range append(files, "../../example/cloud/app/application.yml") {
 		c, err := app.Load(f)
 		require.NoError(t, err)
-		require.Empty(t, rules.Check(c), f)
+		require.Empty(t, rules.Check(c, masterapi.ModeDocker), f)
 		require.Empty(t, rules.Advice(c, false), f)
 	}
+}
+
+// Rules for one mode say nothing in the other one.
+func TestModes(t *testing.T) {
+	c, err := app.Parse("f", []byte("services: [{name: a, image: A, replica: 1, hostname: 'x y'}]"))
+	require.NoError(t, err)
+	require.Empty(t, rules.Check(c, masterapi.ModeNative))
+	require.Len(t, rules.Check(c, masterapi.ModeDocker), 3)
 }
 
 func TestAdvice(t *testing.T) {

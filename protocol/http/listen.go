@@ -246,6 +246,9 @@ func listenUnix(path string) (net.Listener, error) {
 			return nil, err
 		}
 	}
+	if err := CheckSocket(path); err != nil {
+		return nil, err
+	}
 	var l *net.UnixListener
 	err = short(path, func(path string) (err error) {
 		l, err = net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
@@ -267,9 +270,30 @@ func dialUnix(ctx context.Context, d *net.Dialer, path string) (conn net.Conn, e
 	return conn, err
 }
 
-// short calls f with a path to the same file that fits into the address of a socket, which has 104 bytes on darwin.
+// The address of a socket has 108 bytes on Linux and 104 elsewhere, one of them a zero at its end.
+const (
+	shortPath = 103 // fits everywhere
+	shortName = 90  // fits behind /proc/self/fd/99/
+)
+
+// CheckSocket says why no server can listen on a unix socket at path; nil: nothing of the path speaks against it.
+func CheckSocket(path string) error {
+	const text = "the %s of the socket %s has %d bytes, the system takes %d; shorten it"
+	name := filepath.Base(path)
+	switch {
+	case len(path) <= shortPath:
+		return nil
+	case runtime.GOOS == "linux" && len(name) <= shortName:
+		return nil
+	case runtime.GOOS == "linux":
+		return fmt.Errorf(text, "name", path, len(name), shortName)
+	}
+	return fmt.Errorf(text, "path", path, len(path), shortPath)
+}
+
+// short calls f with a path to the same file that fits into the address of a socket.
 func short(path string, f func(path string) error) error {
-	if len(path) < 104 || runtime.GOOS != "linux" {
+	if len(path) <= shortPath || runtime.GOOS != "linux" {
 		return f(path)
 	}
 	dir, err := os.Open(filepath.Dir(path))

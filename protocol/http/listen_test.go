@@ -317,3 +317,21 @@ func FuzzKey(f *testing.F) {
 		}
 	})
 }
+
+// CheckSocket says what Listen would find.
+func TestCheckSocket(t *testing.T) {
+	dir := t.TempDir()
+	for n := 80; n < 130; n += 5 {
+		path := filepath.Join(dir, strings.Repeat("d", 60), strings.Repeat("s", n))
+		s := http.NewServer(http.ServerConfig{Address: "unix://" + path}, nil)
+		err := http.CheckSocket(path)
+		if n <= 90 {
+			require.NoError(t, err)
+			require.NoError(t, s.Listen(), n)
+			require.NoError(t, s.Close())
+			continue
+		}
+		require.ErrorContains(t, err, "the system takes 90; shorten it")
+		require.ErrorContains(t, s.Listen(), err.Error(), n)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -264,7 +265,7 @@ func TestNoMountOfTheAdminSocket(t *testing.T) {
 		_, err := mounts(dir, engine.Service{
 			Service: app.Service{Name: "s", Mounts: []app.Mount{{Name: "v", Path: "p"}}},
 			Volumes: map[string]app.Volume{"v": {Name: "v", Path: path}},
-		})
+		}, folder.Source)
 		if allowed {
 			require.NoError(t, err, path)
 		} else {
@@ -275,7 +276,7 @@ func TestNoMountOfTheAdminSocket(t *testing.T) {
 		_, err := mounts(dir, engine.Service{
 			Service: app.Service{Name: "s", Mounts: []app.Mount{{Name: "v", Path: "p"}}},
 			Volumes: map[string]app.Volume{"v": {Name: "v", Path: path}},
-		})
+		}, folder.Source)
 		require.ErrorContains(t, err, "is a link", path)
 	}
 }

@@ -28,6 +28,7 @@ import (
 	"github.com/docker/docker/api/types/system"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
@@ -155,8 +156,26 @@ func (e *Engine) Prepare(ctx context.Context, s engine.Service) error {
 	if err := e.ping(ctx); err != nil {
 		return err
 	}
-	_, err := mounts(e.opts.Workdir, s)
+	if err := e.Check(s); err != nil {
+		return err
+	}
+	_, err := mounts(e.opts.Workdir, s, folder.Source)
 	return err
+}
+
+// Check checks the mounts of the service, and what its program is given.
+func (e *Engine) Check(s engine.Service) error {
+	found, err := mounts(e.opts.Workdir, s, folder.Find)
+	if err != nil {
+		return err
+	}
+	if e.opts.Socket != "" && len(s.Rights()) > 0 {
+		found = append(found, mountPoint{Source: e.opts.Socket, Target: socketPath, ReadOnly: true})
+	}
+	if err := nested(found); err != nil {
+		return err
+	}
+	return engine.CheckExec(s.Entrypoint, s.Args, environ(s.Env))
 }
 
 // Open removes what an earlier master left, and makes the networks and volumes of the service.

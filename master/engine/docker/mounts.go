@@ -4,8 +4,12 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/folder"
@@ -16,7 +20,7 @@ import (
 // surroundings makes what an instance needs and is not there: networks, volumes, the folders of mounts. It is called
 // for each start, since others may have removed what was there for the one before.
 func (s *sandbox) surroundings(ctx context.Context) ([]mountPoint, error) {
-	m, err := mounts(s.engine.opts.Workdir, s.service)
+	m, err := mounts(s.engine.opts.Workdir, s.service, folder.Source)
 	if err != nil {
 		return nil, err
 	}
@@ -28,8 +32,10 @@ func (s *sandbox) surroundings(ctx context.Context) ([]mountPoint, error) {
 	return m, s.engine.makeVolumes(ctx, s.service)
 }
 
-// mounts finds the sources of a service's mounts.
-func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
+// mounts finds the sources of a service's mounts by find: folder.Source, which makes missing folders, or folder.Find.
+func mounts(
+	workdir string, s engine.Service, find func(workdir, path string, readonly bool) (string, error),
+) ([]mountPoint, error) {
 	var out []mountPoint
 	for _, m := range s.Mounts {
 		what := fmt.Sprintf("mount %s of volume %s", m.Path, m.Name)
@@ -43,7 +49,7 @@ func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
 		v := s.Volumes[m.Name]
 		p := mountPoint{Source: v.Name, Volume: v, Target: "/" + target, ReadOnly: m.ReadOnly}
 		if !v.Managed() {
-			if p.Source, err = folder.Source(workdir, v.Path, m.ReadOnly); err != nil {
+			if p.Source, err = find(workdir, v.Path, m.ReadOnly); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
 			if admin := adminDir(workdir); folder.Within(admin, p.Source) || folder.Within(p.Source, admin) {
@@ -54,6 +60,25 @@ func mounts(workdir string, s engine.Service) ([]mountPoint, error) {
 		out = append(out, p)
 	}
 	return out, nil
+}
+
+// nested finds a mount in a read-only one that has no place for it: there docker can make none.
+func nested(points []mountPoint) error {
+	for _, inner := range points {
+		for _, outer := range points {
+			rest, ok := strings.CutPrefix(inner.Target, outer.Target+"/")
+			if !ok || !outer.ReadOnly || outer.Volume.Managed() {
+				continue
+			}
+			place := filepath.Join(outer.Source, rest)
+			if _, err := os.Stat(place); errors.Is(err, fs.ErrNotExist) {
+				const text = "mount %s lies in mount %s, which is readonly and has no place for it: make %s, or choose a path " +
+					"beside it"
+				return fmt.Errorf(text, inner.Target, outer.Target, place)
+			}
+		}
+	}
+	return nil
 }
 
 // adminDir is the folder of the admin socket, without links. Root in a container is root for that socket.

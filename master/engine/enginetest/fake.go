@@ -196,6 +196,9 @@ func (f *Fake) Run(ctx context.Context) { <-ctx.Done() }
 // Close does nothing.
 func (f *Fake) Close() error { return nil }
 
+// Check finds nothing.
+func (f *Fake) Check(engine.Service) error { return nil }
+
 // Prepare fails where Open would.
 func (f *Fake) Prepare(_ context.Context, s engine.Service) error {
 	f.mu.Lock()

@@ -30,8 +30,24 @@ const Data = "var/db/baetyl"
 var roots = []string{"", "etc", "var", "var/db", Data, "var/log"}
 
 // Source returns the absolute path, without links, of path, which is relative to workdir. A missing folder is created
-// unless readonly is set.
+// unless readonly is set, or path means a file of the host (outside).
 func Source(workdir, path string, readonly bool) (string, error) {
+	if err := outside(workdir, path, false); err != nil {
+		return "", err
+	}
+	return find(workdir, path, readonly, !readonly)
+}
+
+// Find is Source without its effect: what is missing is not created. It refuses an empty folder, too, which a version
+// before has made in the place of a file of the host: a service that runs with one goes on, a new one is not meant.
+func Find(workdir, path string, readonly bool) (string, error) {
+	if err := outside(workdir, path, true); err != nil {
+		return "", err
+	}
+	return find(workdir, path, readonly, false)
+}
+
+func find(workdir, path string, readonly, create bool) (string, error) {
 	clean, err := app.CleanPath(path)
 	if err != nil {
 		return "", err
@@ -40,7 +56,7 @@ func Source(workdir, path string, readonly bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := walk(workdir, root, rest, readonly); err != nil {
+	if err := walk(workdir, root, rest, readonly, create); err != nil {
 		return "", err
 	}
 	return filepath.Join(root, rest), nil
@@ -64,9 +80,9 @@ func split(workdir, path string) (root, rest string, err error) {
 	return root, filepath.FromSlash(rest), nil
 }
 
-// walk goes from root along rest and follows no link, also none that is made meanwhile. What is missing is created
-// unless readonly is set.
-func walk(workdir, root, rest string, readonly bool) error {
+// walk goes from root along rest and follows no link, also none that is made meanwhile. What is missing is created if
+// create is set; it is an error if readonly is.
+func walk(workdir, root, rest string, readonly, create bool) error {
 	if rest == "" {
 		return nil
 	}
@@ -79,13 +95,15 @@ func walk(workdir, root, rest string, readonly bool) error {
 	for name := range strings.SplitSeq(rest, string(filepath.Separator)) {
 		path = filepath.Join(path, name)
 		info, err := dir.Lstat(name)
-		if errors.Is(err, fs.ErrNotExist) && !readonly {
+		if errors.Is(err, fs.ErrNotExist) && create {
 			if err := dir.Mkdir(name, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 				return err
 			}
 			info, err = dir.Lstat(name)
 		}
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && !readonly:
+			return nil // Source will make it
 		case errors.Is(err, fs.ErrNotExist):
 			const text = "%s does not exist, and a read-only volume is not created: put its content there"
 			return fmt.Errorf(text, filepath.Join(root, rest))

@@ -19,7 +19,10 @@ func Advice(o Options, services []app.Service) []string {
 	can := e.abilities()
 	out := e.lacks(can)
 	for _, s := range services {
-		lost := append(withoutMeaning(s.Container), e.limitsLost(s.Resources)...)
+		lost := append(withoutMeaning(s), e.limitsLost(s.Resources)...)
+		if text := checkSocket(privateDir(o.Workdir, s.Name, s.Name)); text != "" {
+			lost = append(lost, text)
+		}
 		if e.opts.Cgroups != nil { // else no limit holds, and none is in the way
 			lost = append(lost, tooSmall(s.Resources)...)
 		}
@@ -32,22 +35,39 @@ func Advice(o Options, services []app.Service) []string {
 
 // instead is what native mode has in the place of keys of a container.
 var instead = map[string]string{
-	"init":        "the keeper is the parent of all processes and reaps them",
-	"cap_add":     "a service keeps no capability but that for a port below 1024",
-	"cap_drop":    "a service has none to drop",
-	"privileged":  "user: root is what comes near it",
-	"hardened":    "every service is, unless user: root",
-	"read_only":   "what no volume of the service holds, it cannot write",
-	"tmpfs":       "/tmp, /var/tmp and /dev/shm are a service's own",
-	"extra_hosts": "names are those of the host",
-	"dns":         "the servers are those of the host",
-	"log":         "the output goes to var/log/baetyl/services alone",
-	"healthcheck": "nobody runs it",
+	"hostname":     "the name is that of the host",
+	"entrypoint":   "the package names its program",
+	"runtime":      "nothing takes its place",
+	"network_mode": "the network is that of the host",
+	"networks":     "the network is that of the host",
+	"init":         "the keeper is the parent of all processes and reaps them",
+	"cap_add":      "a service keeps no capability but that for a port below 1024",
+	"cap_drop":     "a service has none to drop",
+	"privileged":   "user: root is what comes near it",
+	"hardened":     "every service is, unless user: root",
+	"read_only":    "what no volume of the service holds, it cannot write",
+	"tmpfs":        "/tmp, /var/tmp and /dev/shm are a service's own",
+	"extra_hosts":  "names are those of the host",
+	"dns":          "the servers are those of the host",
+	"log":          "the output goes to var/log/baetyl/services alone",
+	"healthcheck":  "nobody runs it",
 }
 
 // withoutMeaning names the keys that docker mode alone has.
-func withoutMeaning(c app.Container) (out []string) {
-	for _, key := range c.ContainerKeys() {
+func withoutMeaning(s app.Service) (out []string) {
+	var keys []string
+	for _, k := range []struct {
+		name string
+		set  bool
+	}{
+		{"hostname", s.Hostname != ""}, {"entrypoint", len(s.Entrypoint) > 0}, {"runtime", s.Runtime != ""},
+		{"network_mode", s.NetworkMode != "" && s.NetworkMode != "host"}, {"networks", len(s.Networks) > 0},
+	} {
+		if k.set {
+			keys = append(keys, k.name)
+		}
+	}
+	for _, key := range append(keys, s.ContainerKeys()...) {
 		out = append(out, key+" means nothing in native mode: "+instead[key])
 	}
 	return out

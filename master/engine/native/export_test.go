@@ -29,3 +29,6 @@ func Gone(e *Engine) {
 		of.list = nil
 	}
 }
+
+// CheckProgram says why the kernel does not run a program.
+func CheckProgram(path, search string) error { return checkProgram(path, search) }

@@ -24,8 +24,11 @@ type link struct {
 	what     string // for messages
 }
 
-// links finds the source of each mount, and creates the missing folder of a writable one.
-func (e *Engine) links(s engine.Service) ([]link, error) {
+// finder returns where the content of a volume is: folder.Source, which makes missing folders, or folder.Find.
+type finder func(workdir, path string, readonly bool) (string, error)
+
+// links finds the source of each mount.
+func (e *Engine) links(s engine.Service, find finder) ([]link, error) {
 	var out []link
 	if e.opts.Socket != "" {
 		out = append(out, link{target: socketPath, source: e.socket(), what: "socket of the API"})
@@ -36,7 +39,7 @@ func (e *Engine) links(s engine.Service) ([]link, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
-		source, err := source(e.opts.Workdir, s.Volumes[m.Name], m.ReadOnly)
+		source, err := source(e.opts.Workdir, s.Volumes[m.Name], m.ReadOnly, find)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
@@ -66,14 +69,14 @@ func (e *Engine) socket() string {
 }
 
 // source returns where the content of v is. A volume without a path is a folder of the master's data.
-func source(workdir string, v app.Volume, readonly bool) (string, error) {
+func source(workdir string, v app.Volume, readonly bool, find finder) (string, error) {
 	if !v.Managed() {
-		return folder.Source(workdir, v.Path, readonly)
+		return find(workdir, v.Path, readonly)
 	}
 	if v.Driver != "local" || len(v.DriverOpts) > 0 {
 		return "", errors.New("native mode has no volume drivers; write a path")
 	}
-	return folder.Source(workdir, filepath.Join(folder.Data, v.Name), readonly)
+	return find(workdir, filepath.Join(folder.Data, v.Name), readonly)
 }
 
 // writable tells whether the service gets path writable, by this mount or by another one that contains it: then it

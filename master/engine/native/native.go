@@ -63,6 +63,8 @@ type Options struct {
 	// Users opens the users of services. It is called when a service needs one, until it succeeds. nil: services run as
 	// the user of the master.
 	Users func() (*user.Registry, error)
+	// CheckUser says why the `user` of a service is none of this host, without Users. nil: it is not checked
+	CheckUser func(text string) error
 	// NoUsers and NoCgroups say why Users or Cgroups is nil, for people.
 	NoUsers, NoCgroups string
 	Log                log.Logger
@@ -149,9 +151,12 @@ func (e *Engine) removeAll() error {
 	return errors.Join(errs...)
 }
 
-// Prepare checks the mounts of the service. Its package is checked when it starts.
+// Prepare checks the service as Check does, and finds its user.
 func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
-	links, err := e.links(s)
+	if err := e.Check(s); err != nil {
+		return err
+	}
+	links, err := e.links(s, folder.Source)
 	if err != nil {
 		return err
 	}
@@ -159,9 +164,43 @@ func (e *Engine) Prepare(_ context.Context, s engine.Service) error {
 	return err
 }
 
+// Check checks the mounts of the service, its user, its package, and what its program is given.
+func (e *Engine) Check(s engine.Service) error {
+	links, err := e.links(s, folder.Find)
+	if err != nil {
+		return err
+	}
+	if e.ownUser(s) {
+		if _, err := e.holdsAll(s, links); err != nil {
+			return err
+		}
+	}
+	if s.User != "" && e.opts.CheckUser != nil && e.abilities().Users == nil {
+		if err := e.opts.CheckUser(s.User); err != nil {
+			return err
+		}
+	}
+	prog, err := findEntry(links, s.Image, false)
+	if err != nil {
+		return err
+	}
+	p := plan{
+		service: s, spec: engine.Spec{Name: s.Name, Env: s.Env}, account: asMaster, inherit: os.Environ(),
+		program: prog.path, dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
+		private: privateDir(e.opts.Workdir, s.Name, s.Name),
+	}
+	if err := engine.CheckExec(nil, s.Args, p.environ()); err != nil {
+		return err
+	}
+	if _, err := p.launch().Encode(); err != nil {
+		return err
+	}
+	return checkProgram(prog.path, variable("PATH", p.environ()))
+}
+
 // Open makes the service's directory, or brings it up to date.
 func (e *Engine) Open(_ context.Context, s engine.Service) (engine.Sandbox, error) {
-	links, err := e.links(s)
+	links, err := e.links(s, folder.Source)
 	if err != nil {
 		return nil, err
 	}

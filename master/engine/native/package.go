@@ -35,8 +35,8 @@ type program struct {
 
 // findEntry returns the program of the package that image names: a ':' of the image becomes a '/', as in
 // lib/baetyl/hub.baidubce.com/baetyl/cmd/0.1.2. It is looked up in the sources of links, not in the directory of the
-// service, which can put other links there.
-func findEntry(links []link, image string) (program, error) {
+// service, which can put other links there. change tells whether the entry is made executable where it is not.
+func findEntry(links []link, image string, change bool) (program, error) {
 	name, err := app.CleanPath(strings.ReplaceAll(strings.TrimSpace(image), ":", "/"))
 	if err != nil {
 		return program{}, fmt.Errorf("image: %w", err)
@@ -74,7 +74,7 @@ func findEntry(links []link, image string) (program, error) {
 		return program{}, fmt.Errorf("%s: entry: %w", file, err)
 	}
 	source := filepath.Join(volume, inner)
-	if err := checkEntry(root, filepath.FromSlash(entry), touches(links, source)); err != nil {
+	if err := checkEntry(root, filepath.FromSlash(entry), touches(links, source), change); err != nil {
 		return program{}, fmt.Errorf("%s: entry: %w", file, err)
 	}
 	return program{path: filepath.Join(source, filepath.FromSlash(entry)), root: source}, nil
@@ -145,10 +145,10 @@ func readManifest(root *os.Root, file string) (m manifest, err error) {
 	return m, nil
 }
 
-// checkEntry checks that entry is a file of the package, and makes it executable, unless the service may have chosen
-// which file it is: by writing the package, or by a second name. No link leads out of root, also none that is made
-// meanwhile.
-func checkEntry(root *os.Root, entry string, written bool) error {
+// checkEntry checks that entry is a file of the package, and makes it executable if change is set, unless the service
+// may have chosen which file it is: by writing the package, or by a second name. No link leads out of root, also none
+// that is made meanwhile.
+func checkEntry(root *os.Root, entry string, written, change bool) error {
 	f, err := openFile(root, entry)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -172,6 +172,9 @@ func checkEntry(root *os.Root, entry string, written bool) error {
 			const text = "%s is not executable, and is not made so: a service writes the package, or the file has a second " +
 				"name; write `chmod 755 %s`"
 			return fmt.Errorf(text, entry, filepath.Join(root.Name(), entry))
+		}
+		if !change {
+			return nil
 		}
 		if err := f.Chmod(0o755); err != nil {
 			return fmt.Errorf("make entry executable: %w", err)
@@ -200,14 +203,14 @@ func tooLow(r app.Resources, err error) error {
 	return err
 }
 
-// explain says what is missing when the system answers "no such file" to the start of an existing program: the
-// interpreter of a script, or the loader of a binary.
-func explain(entry string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+// explain says why the system has refused to start the program entry: err is what execve(2) said, as "no such file" for
+// a loader that is missing, or "permission denied" for a file system without programs. search is PATH.
+func explain(entry, search string, err error) error {
+	if errno := syscall.Errno(0); !errors.As(err, &errno) || errno == 0 {
 		return err
 	}
-	if fields := shebang(entry); len(fields) > 0 {
-		return fmt.Errorf("interpreter %s of %s is not installed", fields[0], filepath.Base(entry))
+	if why := checkProgram(entry, search); why != nil {
+		return fmt.Errorf("%w: %w", err, why)
 	}
-	return fmt.Errorf("%w (or its loader is not installed: the program is for another system)", err)
+	return err
 }

@@ -50,7 +50,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if s.engine.opts.Keeper == nil {
 		return nil, errors.New("native mode needs a keeper to hold its processes: run `baetyl start`")
 	}
-	prog, err := findEntry(s.links, s.service.Image)
+	prog, err := findEntry(s.links, s.service.Image, true)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +71,17 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 		p.notify = notifyPath(i.private)
 	}
 	p.sockets, p.kept = s.engine.sockets.begin(i.key())
-	ks, err := p.keeper()
+	err = engine.CheckExec(nil, p.service.Args, p.environ())
+	var ks keeper.Spec
+	if err == nil {
+		ks, err = p.keeper()
+	}
 	if err == nil {
 		i.held, err = s.run(ctx, ks)
 	}
 	if err != nil {
 		i.failed(notify)
-		return nil, explain(prog.path, tooLow(s.service.Resources, err))
+		return nil, explain(prog.path, variable("PATH", p.environ()), tooLow(s.service.Resources, err))
 	}
 	s.watch(i, notify)
 	return i, nil
@@ -121,7 +125,7 @@ func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (e
 		return nil, engine.ErrGone
 	}
 	path := ""
-	if prog, err := findEntry(s.links, s.service.Image); err == nil { // the package may be gone: the process is not
+	if prog, err := findEntry(s.links, s.service.Image, true); err == nil { // the package may be gone: the process is not
 		path = prog.path
 	}
 	spec.Handle = r.Handle

@@ -5,6 +5,7 @@ package native
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/folder"
@@ -27,37 +28,41 @@ func (e *Engine) accountOf(s engine.Service, links []link) (account, error) {
 	if lowPort(s.Ports) && single {
 		a.capabilities = append(a.capabilities, capBind)
 	}
-	all, err := e.holdsAll(links)
-	if err != nil || all == "" {
-		return a, err
-	}
-	if !updates(s) {
-		const text = "%s: it holds the volumes of all services, which native mode gives writable only to a service " +
-			"with the api right %q, as the agent, or with `user: root`"
-		return a, fmt.Errorf(text, all, app.RightUpdate)
-	}
-	if single {
+	all, err := e.holdsAll(s, links)
+	if err == nil && all && single {
 		a.capabilities = append(a.capabilities, capDAC)
 	}
-	return a, nil
+	return a, err
 }
 
-// holdsAll returns the writable mount that contains the data of the master; empty: there is none. No mount may contain
-// what the master keeps for itself while it runs.
-func (e *Engine) holdsAll(links []link) (what string, err error) {
+// ownUser tells whether services have users of their own here, and s does not say that it is root. It may be root all
+// the same, by another name of the host's.
+func (e *Engine) ownUser(s engine.Service) bool {
+	name, _, _ := strings.Cut(s.User, ":")
+	return e.opts.Users != nil && e.abilities().Users == nil && name != "root" && name != "0"
+}
+
+// holdsAll tells whether a writable mount of s contains the data of the master, which only one with the right to update
+// may have. No mount may contain what the master keeps for itself while it runs. It is for services that are not root.
+func (e *Engine) holdsAll(s engine.Service, links []link) (all bool, err error) {
 	data, run := e.real(folder.Data), e.real(runDir)
 	for _, l := range links {
 		if l.volume == "" {
 			continue
 		}
 		if folder.Within(run, l.source) || folder.Within(l.source, run) {
-			return "", fmt.Errorf("%s: %s holds what the master keeps for itself; take another folder", l.what, l.source)
+			return false, fmt.Errorf("%s: %s holds what the master keeps for itself; take another folder", l.what, l.source)
 		}
-		if !l.readonly && folder.Within(data, l.source) {
-			what = l.what
+		if l.readonly || !folder.Within(data, l.source) {
+			continue
+		}
+		if all = true; !updates(s) {
+			const text = "%s: it holds the volumes of all services, which native mode gives writable only to a service " +
+				"with the api right %q, as the agent, or with `user: root`"
+			return true, fmt.Errorf(text, l.what, app.RightUpdate)
 		}
 	}
-	return what, nil
+	return all, nil
 }
 
 // registry opens the users of services. It waits for the first service, since a master writes nothing before it has the

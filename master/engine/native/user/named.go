@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -21,6 +22,13 @@ func (r *Registry) Named(text string) (ID, error) {
 		return ID{}, fmt.Errorf("user %s: %w", text, err)
 	}
 	return id, nil
+}
+
+// Check says why Named would refuse text, as far as it can be seen without the numbers that o.Users does not name. It
+// opens nothing.
+func Check(o Options, text string) error {
+	_, err := (&Registry{opts: o}).Named(text)
+	return err
 }
 
 func (r *Registry) named(text string) (ID, error) {
@@ -55,9 +63,10 @@ func (r *Registry) named(text string) (ID, error) {
 	id.Groups = slices.DeleteFunc(id.Groups, func(g int) bool { return g == id.GID || g == admins })
 	for _, n := range append([]int{id.UID, id.GID}, id.Groups...) {
 		id := uint32(n)
-		if r.opts.Users.Contains(id) || engine.MayBeService(id) && !onHost(id) {
-			const text = "%d may be the number of another service, here (native.users %s) or of another installation"
-			return ID{}, fmt.Errorf(text, n, r.opts.Users)
+		ours := r.opts.Users != (engine.Users{}) && r.opts.Users.Contains(id) // none is chosen yet, for Check
+		if ours || engine.MayBeService(id) && !onHost(id) {
+			const text = "%d may be the number of another service, here (%s) or of another installation"
+			return ID{}, fmt.Errorf(text, n, strings.TrimSpace("native.users "+r.opts.Users.String()))
 		}
 	}
 	if id.GID == admins && id.UID != 0 {
