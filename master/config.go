@@ -17,6 +17,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -159,10 +160,7 @@ func Check(workdir, config string) error {
 	if _, err := LoadConfig(inDir(workdir, config)); err != nil {
 		return err
 	}
-	_, err := app.Load(filepath.Join(workdir, application.File))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	_, _, err := application.Choose(file.OS, workdir)
 	return err
 }
 

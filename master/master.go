@@ -110,7 +110,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{
-		Engine: e, Services: m.services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
+		Engine: e, Services: m.services, Log: opts.Log, Workdir: opts.Workdir,
 	})
 	updates := updateOptions(cfg, opts)
 	updates.Ended = func() {

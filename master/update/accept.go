@@ -88,7 +88,7 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
-	if a.conf, err = app.Parse(name, a.data); err != nil {
+	if a.conf, err = application.Parse(name, a.data); err != nil {
 		return refuse(err)
 	}
 	if broken := u.opts.Rules(a.conf); len(broken) > 0 {

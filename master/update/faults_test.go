@@ -100,7 +100,7 @@ func newProcessWith(e engine.Engine, fake *enginetest.Fake, opts Options) *proce
 		Records: service.NewRecords(filepath.Join(opts.Workdir, "var/run/baetyl/instances.json"), opts.Disk, opts.Log),
 	})
 	a := application.Options{
-		Engine: e, Services: services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
+		Engine: e, Services: services, Log: opts.Log, Workdir: opts.Workdir, Disk: opts.Disk,
 	}
 	p.Updater = New(application.New(a), opts)
 	return p
@@ -204,7 +204,7 @@ func (v *victim) settled(p *process, accepted bool, app, program string) {
 func (v *victim) leftOvers() (names []string) {
 	v.t.Helper()
 	rest := []string{application.File, "var/db/baetyl/next/application.yml", "var/db/baetyl/next/bin/baetyl", "bin/baetyl",
-		masterapi.OTALog, "var/run/baetyl/instances.json", application.RanFile}
+		masterapi.OTALog, "var/run/baetyl/instances.json", application.LastFile}
 	require.NoError(v.t, filepath.WalkDir(v.dir, func(path string, e os.DirEntry, err error) error {
 		name, _ := filepath.Rel(v.dir, path)
 		if err == nil && !e.IsDir() && !slices.Contains(rest, name) {
