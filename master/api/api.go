@@ -41,8 +41,8 @@ type Services interface {
 type System interface {
 	Inspect() *masterapi.Inspect
 	// Update checks the request and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows
-	// in Inspect.
-	Update(r masterapi.UpdateRequest) error
+	// in Inspect. by is the service that asks, empty for a person.
+	Update(r masterapi.UpdateRequest, by string) error
 	AvailablePort() (string, error)
 	// Restart begins to replace the master: masterapi.ErrRefused. who is for the log.
 	Restart(who string) error
@@ -82,7 +82,7 @@ func (h *handler) routes() nethttp.Handler {
 		err := http.Errorf(nethttp.StatusNotFound, "not_found", "404 page not found: %s %s", r.Method, r.URL.Path)
 		http.WriteError(w, err)
 	})
-	route := func(r masterapi.Route, f func(*nethttp.Request) (any, error)) {
+	route := func(r masterapi.Route, f call) {
 		for _, path := range paths(r) {
 			mux.HandleFunc(r.Method+" "+path, h.serve(r, f))
 			mux.HandleFunc(path, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
@@ -103,8 +103,11 @@ func (h *handler) routes() nethttp.Handler {
 	return mux
 }
 
+// call carries out a request that by may make, as far as the route alone tells.
+type call func(r *nethttp.Request, by caller) (any, error)
+
 // serve authenticates the caller, checks its right, and turns the result of f into an answer.
-func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, error)) nethttp.HandlerFunc {
+func (h *handler) serve(route masterapi.Route, f call) nethttp.HandlerFunc {
 	return func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		by, err := h.identify(r)
 		l := h.log.WithField("method", r.Method).WithField("path", quotable(r.URL.EscapedPath())).
@@ -149,13 +152,13 @@ func (h *handler) serve(route masterapi.Route, f func(*nethttp.Request) (any, er
 }
 
 // limited runs f if the caller does not run too much already.
-func (h *handler) limited(by caller, r *nethttp.Request, f func(*nethttp.Request) (any, error)) (any, error) {
+func (h *handler) limited(by caller, r *nethttp.Request, f call) (any, error) {
 	done, err := h.begin(by)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	return f(r)
+	return f(r, by)
 }
 
 // statusOf is the one place where errors become statuses.
@@ -183,9 +186,9 @@ func statusOf(err error) *http.Error {
 	return &http.Error{Status: nethttp.StatusInternalServerError, Code: "failed", Message: err.Error()}
 }
 
-func (h *handler) inspect(*nethttp.Request) (any, error) { return h.system.Inspect(), nil }
+func (h *handler) inspect(*nethttp.Request, caller) (any, error) { return h.system.Inspect(), nil }
 
-func (h *handler) update(r *nethttp.Request) (any, error) {
+func (h *handler) update(r *nethttp.Request, by caller) (any, error) {
 	var in masterapi.UpdateRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
@@ -194,22 +197,26 @@ func (h *handler) update(r *nethttp.Request) (any, error) {
 		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "trace: has %d bytes; use up to %d",
 			len(in.Trace), maxTrace)
 	}
-	return nil, h.system.Update(in)
+	service := by.name
+	if by.person {
+		service = ""
+	}
+	return nil, h.system.Update(in, service)
 }
 
-func (h *handler) port(*nethttp.Request) (any, error) {
+func (h *handler) port(*nethttp.Request, caller) (any, error) {
 	p, err := h.system.AvailablePort()
 	return masterapi.PortAvailable{Port: p}, err
 }
 
-func (h *handler) restart(r *nethttp.Request) (any, error) {
+func (h *handler) restart(r *nethttp.Request, _ caller) (any, error) {
 	p, _ := http.PeerOf(r.Context()) // at the admin socket there is always one
 	return nil, h.system.Restart("baetyl restart, " + p.String())
 }
 
-func (h *handler) reload(*nethttp.Request) (any, error) { return h.system.Reload() }
+func (h *handler) reload(*nethttp.Request, caller) (any, error) { return h.system.Reload() }
 
-func (h *handler) prune(r *nethttp.Request) (any, error) {
+func (h *handler) prune(r *nethttp.Request, _ caller) (any, error) {
 	var in masterapi.PruneRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
@@ -217,7 +224,7 @@ func (h *handler) prune(r *nethttp.Request) (any, error) {
 	return h.system.Prune(r.Context(), in), nil
 }
 
-func (h *handler) start(r *nethttp.Request) (any, error) {
+func (h *handler) start(r *nethttp.Request, _ caller) (any, error) {
 	var vars map[string]string
 	if err := http.ReadJSON(r, &vars); err != nil {
 		return nil, err
@@ -225,11 +232,11 @@ func (h *handler) start(r *nethttp.Request) (any, error) {
 	return nil, h.services.StartInstance(r.Context(), r.PathValue("service"), r.PathValue("instance"), vars)
 }
 
-func (h *handler) stop(r *nethttp.Request) (any, error) {
+func (h *handler) stop(r *nethttp.Request, _ caller) (any, error) {
 	return nil, h.services.StopInstance(r.Context(), r.PathValue("service"), r.PathValue("instance"))
 }
 
-func (h *handler) report(r *nethttp.Request) (any, error) {
+func (h *handler) report(r *nethttp.Request, _ caller) (any, error) {
 	var body json.RawMessage
 	if err := http.ReadJSON(r, &body); err != nil {
 		return nil, err

@@ -241,7 +241,7 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 	}
 	p.idle()
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"})
+	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, "")
 	p.idle()
 	step := v.final()
 	// What was not logged, or could not be put back, is settled by the next start.
@@ -269,7 +269,7 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 	}
 	v.settled(next, refused == nil, app, oldProgram)
 
-	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}))
+	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, ""))
 	next.idle()
 	v.settled(next, true, newApp, oldProgram)
 	require.NoError(t, next.end())
@@ -285,7 +285,7 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 	p := v.boot(d.Disk())
 	p.idle()
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"})
+	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"}, "")
 	p = v.follow(p)
 	step := v.final()
 	d.Reboot()
