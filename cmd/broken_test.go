@@ -27,9 +27,9 @@ func (d *device) inspect(t *testing.T, what string, done func(masterapi.Inspect)
 	return in
 }
 
-// An application.yml that is bad or missing when a master has crashed ends no service. The next good file, or an update,
-// brings order. When everything was stopped, the last good application runs in place of a bad one, and nothing runs where
-// none is there.
+// An application.yml that is bad or missing when a master has crashed ends no service. The next good file, or an
+// update, brings order. When everything was stopped, the last good application runs in place of a bad one, and nothing
+// runs where there is none.
 func TestCrashWithABrokenApplication(t *testing.T) {
 	t.Parallel()
 	const file = "var/db/baetyl/application.yml"

@@ -111,8 +111,8 @@ func LoadConfig(path string) (Config, error) {
 	return c, err
 }
 
-// CheckNamed is the error of a configuration that somebody has named and that does not exist. The one at its usual place
-// may be missing.
+// CheckNamed is the error of a configuration that somebody has named and that does not exist. The one at its usual
+// place may be missing.
 func CheckNamed(workdir, config string) error {
 	path := inDir(workdir, config)
 	if path == filepath.Join(workdir, ConfigFile) {

@@ -142,7 +142,8 @@ func (a *Application) StopAll() error {
 	return a.stop(a.opts.Services.Names()...)
 }
 
-// Left tells whether an earlier master has left instances when it ended without stopping them. It is called before Start.
+// Left tells whether an earlier master has left instances when it ended without stopping them. It is called before
+// Start.
 func (a *Application) Left() bool { return a.opts.Services.Left() }
 
 // Leave ends the supervision and leaves all services running for the next master. Nothing of the application may be

@@ -12,8 +12,9 @@ import (
 	"github.com/baetyl/baetyl/utils/state"
 )
 
-// LastFile is the copy of the last good application, relative to the working directory of the master: what application.yml
-// said when a start has read it, or an update has put it there for good. It is replaced, and never removed.
+// LastFile is the copy of the last good application, relative to the working directory of the master: what
+// application.yml said when a start has read it, or an update has put it there for good. It is replaced, and never
+// removed.
 const LastFile = "var/db/baetyl/application.last"
 
 // last is the content of LastFile.
@@ -50,9 +51,9 @@ func ReadLast(d file.Disk, workdir string) (*app.Config, []byte, error) {
 	return c, kept.Data, nil
 }
 
-// Choose returns what a start of the master in workdir runs, and what its file says. That is application.yml, or an empty
-// application where there is none. When application.yml is bad, err says how and what is taken in its place: the last
-// good one, or nothing, then without data. It changes nothing.
+// Choose returns what a start of the master in workdir runs, and what its file says. That is application.yml, or an
+// empty application where there is none. When application.yml is bad, err says how and what is taken in its place: the
+// last good one, or nothing, then without data. It changes nothing.
 func Choose(d file.Disk, workdir string) (c *app.Config, data []byte, err error) {
 	path := filepath.Join(workdir, File)
 	c, data, err = Read(d, path)

@@ -27,7 +27,8 @@ type accepted struct {
 
 // Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is
 // wrong; any other error is one of this device, as a full disk. The new application, or binary, takes over in the
-// background, since the caller may be one of the services that the update stops. by is that service, empty for a person.
+// background, since the caller may be one of the services that the update stops. by is that service, empty for a
+// person.
 func (u *Updater) Request(r masterapi.UpdateRequest, by string) error {
 	select {
 	case <-u.free:

@@ -49,8 +49,8 @@ func (u *Updater) start(ctx context.Context) error {
 }
 
 // toStart returns the application to start, and what is wrong with the one on disk: then it is the last good one
-// (application.Choose). A missing file is an empty application, but for services that an earlier master has left when it
-// crashed: they are not ended because of a file. They go on until there is one, or an update. ending tells that this
+// (application.Choose). A missing file is an empty application, but for services that an earlier master has left when
+// it crashed: they are not ended because of a file. They go on until there is one, or an update. ending tells that this
 // process ends at once.
 func (u *Updater) toStart(ending bool) (c *app.Config, data []byte, err error) {
 	if err = u.recover(u.opts.Ready != nil || ending); err != nil { // application.yml may be the old or the new one
