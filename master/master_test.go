@@ -428,7 +428,7 @@ services:
 		d.write(t, "var/db/baetyl/bad.yml", "services: [{nam: x}]\n")
 		d.write(t, "etc/other.yml", probe)
 		d.write(t, "var/db/baetyl/v2.yml", v2)
-		d.write(t, "var/db/baetyl/empty.yml", "\n# nothing\n")
+		d.write(t, "var/db/baetyl/empty.yml", "\n")
 		d.write(t, "var/db/baetyl/alone.yml", "services: [{name: other, image: i, replica: 1, api: [update]}]\n")
 		require.NoError(t, os.Symlink(d.path("etc/other.yml"), d.path("var/db/baetyl/link.yml")))
 		require.NoError(t, syscall.Mkfifo(d.path("var/db/baetyl/pipe"), 0o644))

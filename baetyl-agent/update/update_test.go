@@ -218,8 +218,8 @@ func TestForcedUpdate(t *testing.T) {
 	o.Force = true
 	r.add(o)
 	r.job("t1")
-	want := []masterapi.UpdateRequest{{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1", Force: true}}
-	require.Equal(t, want, r.master.Calls())
+	want := masterapi.UpdateRequest{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1", Force: true}
+	require.Equal(t, []masterapi.UpdateRequest{want}, r.master.Calls())
 }
 
 func TestMasterUpdates(t *testing.T) {

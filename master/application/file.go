@@ -5,49 +5,40 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-
-	"gopkg.in/yaml.v2"
+	"path/filepath"
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// errEmpty is why a file without a value is no application. An application without services says so.
-var errEmpty = errors.New("has no content; most likely it was cut off. An application without services is " +
-	"`services: []`, or no file at all")
+// errEmpty is why a file without content is no application: it may have been cut off, or lost in a power cut.
+var errEmpty = errors.New("has no content, as a file that was lost; put it back, or write `services: []`, or remove " +
+	"it, if no service is meant")
 
-// Parse reads an application out of the file called name, as app.Parse does. Nothing is an error here.
+// Parse reads an application out of the file called name, as app.Parse does. A file with nothing but white space, or
+// with zero bytes, as a power cut leaves it, is an error here; a comment is content.
 func Parse(name string, data []byte) (*app.Config, error) {
-	if isEmpty(data) {
+	if len(bytes.Trim(data, "\x00 \t\r\n\ufeff")) == 0 {
 		return nil, fmt.Errorf("%s: %w", name, errEmpty)
 	}
 	return app.Parse(name, data)
 }
 
-// isEmpty tells whether data holds no value: only white space, comments, marks of a document, or the zero bytes that
-// a power cut leaves of a file which was not synced.
-func isEmpty(data []byte) (empty bool) {
-	defer func() {
-		if recover() != nil { // yaml.v2 panics on a few malformed inputs, which are not nothing
-			empty = false
-		}
-	}()
-	data = bytes.Trim(data, "\x00\t ")
-	var value any
-	return yaml.Unmarshal(data, &value) == nil && value == nil
-}
-
 // Read reads the application at path. A missing file is an empty application (Baetyl Design), without data; what is
 // there and is no application is an error, and then c is nil. It changes nothing, and waits for no pipe.
 func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
-	if _, err := d.Or().Lstat(path); errors.Is(err, fs.ErrNotExist) {
-		return &app.Config{}, nil, nil
-	}
 	info, err := d.Or().Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	link := ""
+	if missing {
+		link = linkToNothing(d, path)
+	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		err = fmt.Errorf("%s: is a link to nothing; mend the link, or remove it", path)
+	case missing && link == "":
+		return &app.Config{}, nil, nil
+	case missing:
+		err = fmt.Errorf("%s: %s is a link to nothing; mend the link, or remove it", path, link)
 	case err == nil && info.IsDir():
 		err = fmt.Errorf("%s: is a folder; put a file in its place", path)
 	case err == nil && !info.Mode().IsRegular():
@@ -65,6 +56,19 @@ func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
 		return nil, nil, fmt.Errorf("load application: %w", err)
 	}
 	return c, data, nil
+}
+
+// linkToNothing returns the link on the way to path, where nothing is, that leads to nothing; empty: there is none.
+func linkToNothing(d file.Disk, path string) string {
+	for at := path; ; at = filepath.Dir(at) {
+		info, err := d.Or().Lstat(at)
+		switch {
+		case err == nil && info.Mode()&fs.ModeSymlink != 0:
+			return at
+		case err == nil, at == filepath.Dir(at):
+			return ""
+		}
+	}
 }
 
 // isCutOff tells whether data, which c was read from, is the beginning of last and no more, so that what is left means

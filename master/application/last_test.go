@@ -2,6 +2,7 @@ package application_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -72,12 +73,10 @@ func TestLastGoodApplication(t *testing.T) {
 		"without services":     {put("version: none\nservices: []\n"), ""},
 		"shorter by a service": {put("version: v1\nservices:\n  - {name: a, image: i, replica: 1, args: [first, second]}\n"), ""},
 		"without a line break": {put(good[:len(good)-1]), ""},
-		"no byte":              {put(""), "has no content; most likely it was cut off"},
+		"comments":             {put("# services:\n#  - {name: a}\n"), ""},
+		"no byte":              {put(""), "has no content, as a file that was lost"},
 		"zero bytes":           {put(string(make([]byte, 4096))), "has no content"},
 		"white space":          {put("\n\n  \n"), "has no content"},
-		"comments":             {put("# services:\n#  - {name: a}\n"), "has no content"},
-		"marks":                {put("---\n...\n"), "has no content"},
-		"null":                 {put("null\n"), "has no content"},
 		"cut off in a bracket": {put(good[:50]), "not YAML"},
 		"cut off in a path":    {put(good[:len(good)-10]), "is cut off after"},
 		"cut off in a key":     {put("version: v1\nserv"), "not YAML"},
@@ -87,9 +86,12 @@ func TestLastGoodApplication(t *testing.T) {
 		"two documents":        {put(good + "---\n" + good), "application.yml"},
 		"something else":       {put("\x7fELF\x02\x01"), "application.yml"},
 		"link to nothing":      {in(func(path string) error { return os.Symlink("nothing", path) }), "is a link to nothing"},
-		"pipe":                 {in(func(path string) error { return syscall.Mkfifo(path, 0o644) }), "is not a file but p"},
-		"folder":               {in(func(path string) error { return os.Mkdir(path, 0o755) }), "is a folder"},
-		"too large":            {put(string(bytes.Repeat([]byte("#"), 5<<20))), "larger than"},
+		"link to another link": {in(func(path string) error {
+			return errors.Join(os.Symlink("nothing", path+".link"), os.Symlink("application.yml.link", path))
+		}), "application.yml is a link to nothing"},
+		"pipe":      {in(func(path string) error { return syscall.Mkfifo(path, 0o644) }), "is not a file but p"},
+		"folder":    {in(func(path string) error { return os.Mkdir(path, 0o755) }), "is a folder"},
+		"too large": {put(string(bytes.Repeat([]byte("#"), 5<<20))), "larger than"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			i := newInstallation(t)
@@ -188,8 +190,19 @@ func TestChooseChangesNothing(t *testing.T) {
 	require.Len(t, entries, 2, "%v", entries)
 }
 
+// A disk that is not mounted is not an application without services.
+func TestFolderIsALinkToNothing(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db"), 0o755))
+	_, _, wrong := application.Choose(file.OS, dir)
+	require.NoError(t, wrong)
+	require.NoError(t, os.Symlink("/no/such/disk", filepath.Join(dir, "var/db/baetyl")))
+	_, _, wrong = application.Choose(file.OS, dir)
+	require.ErrorContains(t, wrong, "var/db/baetyl is a link to nothing; mend the link")
+}
+
 func FuzzRead(f *testing.F) {
-	for _, text := range []string{good, "", "\x00\x00", "# x\n", "---\n", "null", "services: []", "a: {{.X}}", "{{.X}}"} {
+	for _, text := range []string{good, "", "\x00\x00", "# x\n", "---\n", "services: []", "a: {{.X}}", "{{.X}}"} {
 		f.Add([]byte(text))
 	}
 	path := filepath.Join(f.TempDir(), "application.yml")
