@@ -58,19 +58,19 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			if !filepath.IsAbs(path) {
 				path = filepath.Join(dir, path)
 			}
-			if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
-				fmt.Fprintf(stderr, "config file (%s) not found, to use default config\n", config)
-			}
-			return run(dir, path)
+			return run(dir, filepath.Clean(path))
 		}
 	}
 	start := &cobra.Command{
 		Use: "start", Short: "Run the master in the foreground", Args: cobra.NoArgs,
-		RunE: located(runMaster),
+		RunE: located(func(dir, path string) error { return runMaster(dir, path, stderr) }),
 	}
 	check := &cobra.Command{
 		Use: "check", Short: "Validate configuration and application, change nothing", Args: cobra.NoArgs,
 		RunE: located(func(dir, path string) error {
+			if err := findConfig(dir, path, isCandidate(), stderr); err != nil {
+				return err
+			}
 			if err := master.Check(dir, path); err != nil {
 				return err
 			}
@@ -94,7 +94,7 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 		c.Flags().StringVarP(&workdir, "workdir", "w", "",
 			"working directory (default: parent of the folder of this program)")
 		c.Flags().StringVarP(&config, "config", "c", master.ConfigFile,
-			"configuration file, relative to the working directory")
+			"configuration file, relative to the working directory; one that is named has to exist")
 	}
 	version := &cobra.Command{
 		Use: "version", Short: "Print the version", Args: cobra.NoArgs,

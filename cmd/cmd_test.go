@@ -100,8 +100,13 @@ func (d *device) run(args ...string) (string, int) {
 
 // start runs the keeper, and with it the master, with additions to the environment.
 func (d *device) start(t *testing.T, env ...string) (*exec.Cmd, *mqtttest.Output) {
+	return d.startWith(t, nil, env...)
+}
+
+// startWith is start with arguments.
+func (d *device) startWith(t *testing.T, args []string, env ...string) (*exec.Cmd, *mqtttest.Output) {
 	out := &mqtttest.Output{}
-	c := exec.Command(d.path("bin/baetyl"), "start")
+	c := exec.Command(d.path("bin/baetyl"), append([]string{"start"}, args...)...)
 	c.Env = append(os.Environ(), env...)
 	c.Stdout, c.Stderr = out, out
 	require.NoError(t, c.Start())

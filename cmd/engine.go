@@ -13,8 +13,8 @@ import (
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/user"
 	"github.com/baetyl/baetyl/master/rules"
-	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -82,10 +82,7 @@ func advice(cfg master.Config, dir string) ([]string, error) {
 		return nil, err
 	}
 	out := master.Warnings(dir, e)
-	a, err := app.Load(filepath.Join(dir, application.File))
-	if err != nil { // there is none
-		a = &app.Config{}
-	}
+	a, _, _ := application.Choose(file.OS, dir) // has been checked
 	if cfg.Mode == masterapi.ModeDocker {
 		return append(out, rules.Advice(a, cfg.Docker.Hardened)...), nil
 	}

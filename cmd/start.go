@@ -2,7 +2,9 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 
@@ -49,8 +51,29 @@ func findWorkdir(given string) (string, error) {
 	return dir, nil
 }
 
+// findConfig says to stderr that there is no file at config and what holds instead. A file that a person names has to
+// be there, unless goesOn: a master is to take the place of one that runs, and that took defaults for a missing file.
+func findConfig(dir, config string, goesOn bool, stderr io.Writer) error {
+	if err := master.CheckNamed(dir, config); err != nil && !goesOn {
+		return err
+	}
+	if _, err := os.Stat(config); errors.Is(err, os.ErrNotExist) {
+		if rel, err := filepath.Rel(dir, config); err == nil && filepath.IsLocal(rel) {
+			config = rel
+		}
+		fmt.Fprintf(stderr, "config file (%s) not found, to use default config\n", config)
+	}
+	return nil
+}
+
+// isCandidate tells whether this program is one that a master updates itself to, and checks.
+func isCandidate() bool {
+	exe, err := executable()
+	return err == nil && ota.OfCandidate(exe) != exe
+}
+
 // runMaster runs the master until it is asked to end, or leaves its services to another one.
-func runMaster(dir, config string) (err error) {
+func runMaster(dir, config string, stderr io.Writer) (err error) {
 	k, err := keeper.Dial()
 	if err != nil {
 		return err
@@ -79,6 +102,10 @@ func runMaster(dir, config string) (err error) {
 			_ = k.Leave(err.Error()) // why it is rejected
 		}
 	}()
+	goesOn := parent != nil || held.Candidate || held.Kept[master.KeptLock] != nil
+	if err := findConfig(dir, config, goesOn, stderr); err != nil {
+		return err
+	}
 	exe, err := executable()
 	if err != nil {
 		return err

@@ -13,11 +13,11 @@ import (
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/rules"
-	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
 )
 
 // What is wrong is of two kinds. What keeps a whole master from starting is an error, here and at the start, by the
@@ -35,20 +35,14 @@ func Check(workdir, config string) error {
 	if err := c.startable(workdir); err != nil {
 		return err
 	}
-	_, err = app.Load(filepath.Join(workdir, application.File))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
+	_, _, err = application.Choose(file.OS, workdir)
 	return err
 }
 
 // Warnings names what services of the application in workdir, which Check has read, ask for and cannot have. e is an
 // engine that runs nothing.
 func Warnings(workdir string, e engine.Engine) (out []string) {
-	a, err := app.Load(filepath.Join(workdir, application.File))
-	if err != nil { // there is none
-		return nil
-	}
+	a, _, _ := application.Choose(file.OS, workdir)
 	out = rules.Check(a, e.Name())
 	for _, s := range a.Services {
 		if err := e.Check(application.ServiceOf(a, s)); err != nil {

@@ -109,6 +109,20 @@ func LoadConfig(path string) (Config, error) {
 	return c, err
 }
 
+// CheckNamed is the error of a configuration that somebody has named and that does not exist. The one at its usual
+// place may be missing.
+func CheckNamed(workdir, config string) error {
+	path := inDir(workdir, config)
+	if path == filepath.Join(workdir, ConfigFile) {
+		return nil
+	}
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("configuration file %s, which -c names, does not exist; correct the path, or leave -c out: "+
+			"then it is %s, which may be missing", path, ConfigFile)
+	}
+	return nil
+}
+
 // Validate checks rules that concern several keys.
 func (c *Config) Validate() error {
 	if c.Update.Deadline <= c.Update.Healthy {

@@ -110,7 +110,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{
-		Engine: e, Services: m.services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
+		Engine: e, Services: m.services, Log: opts.Log, Workdir: opts.Workdir,
 	})
 	updates := updateOptions(cfg, opts)
 	updates.Ended = func() {
@@ -175,8 +175,9 @@ func updateOptions(cfg Config, opts Options) update.Options {
 // Services returns the manager of the services, for the API.
 func (m *Master) Services() *service.Manager { return m.services }
 
-// Update checks r and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows in Inspect.
-func (m *Master) Update(r masterapi.UpdateRequest) error { return m.updater.Request(r) }
+// Update checks r and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows in Inspect. by is
+// the service that asks, empty for a person.
+func (m *Master) Update(r masterapi.UpdateRequest, by string) error { return m.updater.Request(r, by) }
 
 // AvailablePort returns a free port of the host.
 func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }

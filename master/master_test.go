@@ -272,7 +272,7 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 
 			d.write(t, "var/db/baetyl/next/application.yml", probe)
 			require.Eventually(t, func() bool {
-				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}) == nil
+				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}, "") == nil
 			}, 10*time.Second, time.Millisecond, "the update is not taken")
 			c := d.client(t)
 			require.Eventually(t, func() bool { return inspect(t, c).Error == "" }, 10*time.Second,
@@ -428,6 +428,8 @@ services:
 		d.write(t, "var/db/baetyl/bad.yml", "services: [{nam: x}]\n")
 		d.write(t, "etc/other.yml", probe)
 		d.write(t, "var/db/baetyl/v2.yml", v2)
+		d.write(t, "var/db/baetyl/empty.yml", "\n")
+		d.write(t, "var/db/baetyl/alone.yml", "services: [{name: other, image: i, replica: 1, api: [update]}]\n")
 		require.NoError(t, os.Symlink(d.path("etc/other.yml"), d.path("var/db/baetyl/link.yml")))
 		require.NoError(t, syscall.Mkfifo(d.path("var/db/baetyl/pipe"), 0o644))
 		for _, r := range []struct {
@@ -443,6 +445,8 @@ services:
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/link.yml"}, 422, "is not below var/db/baetyl"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/pipe"}, 422, "is not a file"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/v2.yml", SHA256: "00"}, 422, "sha256: the candidate has "},
+			{masterapi.UpdateRequest{Path: "var/db/baetyl/empty.yml"}, 422, "empty.yml: has no content"},
+			{masterapi.UpdateRequest{Path: "var/db/baetyl/alone.yml"}, 422, "alone.yml: it has no service probe, which asks"},
 			{masterapi.UpdateRequest{Type: "MST", Path: "var/db/baetyl/bad.yml"}, 422, "does not know its own program"},
 			{masterapi.UpdateRequest{Type: "XYZ", Path: "var/db/baetyl/bad.yml"}, 422, `type "XYZ"`},
 		} {

@@ -74,7 +74,11 @@ func differences(prefix string, a, b reflect.Value) []string {
 func (m *Master) Reload() (masterapi.Reloaded, error) {
 	m.reloading.Lock()
 	defer m.reloading.Unlock()
-	to, err := LoadConfig(m.opts.Config)
+	err := CheckNamed(m.opts.Workdir, m.opts.Config)
+	var to Config
+	if err == nil {
+		to, err = LoadConfig(m.opts.Config)
+	}
 	if err != nil {
 		return masterapi.Reloaded{}, fmt.Errorf("%w: read the configuration: %w", masterapi.ErrRefused, err)
 	}
@@ -108,7 +112,11 @@ func (m *Master) Restart(who string) error {
 		const text = "%w: this master runs without a keeper, which would start the next one: stop and start it instead"
 		return fmt.Errorf(text, masterapi.ErrRefused)
 	}
-	if err := Check(m.opts.Workdir, m.opts.Config); err != nil {
+	err := CheckNamed(m.opts.Workdir, m.opts.Config)
+	if err == nil {
+		err = Check(m.opts.Workdir, m.opts.Config)
+	}
+	if err != nil {
 		return fmt.Errorf("%w: the next master would not start: %w", masterapi.ErrRefused, err)
 	}
 	to, err := LoadConfig(m.opts.Config)

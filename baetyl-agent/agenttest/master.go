@@ -93,8 +93,8 @@ func (m *Master) Inspect(context.Context) (*masterapi.Inspect, error) {
 	return &i, nil
 }
 
-// Update takes an update and goes through its steps at once.
-func (m *Master) Update(_ context.Context, trace, kind, path string) error {
+// RequestUpdate takes an update and goes through its steps at once.
+func (m *Master) RequestUpdate(_ context.Context, r masterapi.UpdateRequest) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.refuse) > 0 {
@@ -102,11 +102,11 @@ func (m *Master) Update(_ context.Context, trace, kind, path string) error {
 		m.refuse = m.refuse[1:]
 		return http.Errorf(status, "refused", "refused with %d", status)
 	}
-	m.calls = append(m.calls, masterapi.UpdateRequest{Type: kind, Path: path, Trace: trace})
+	m.calls = append(m.calls, r)
 	for i, s := range m.steps {
-		m.log(i == 0, kind, trace, s)
-		if s == masterapi.StepUpdated && kind == masterapi.UpdateApp {
-			m.commit(path)
+		m.log(i == 0, r.Type, r.Trace, s)
+		if s == masterapi.StepUpdated && r.Type == masterapi.UpdateApp {
+			m.commit(r.Path)
 		}
 	}
 	if m.lost {
@@ -169,7 +169,7 @@ func (m *Master) Serve(t testing.TB) string {
 		var in masterapi.UpdateRequest
 		err := http.ReadJSON(r, &in)
 		if err == nil {
-			err = m.Update(r.Context(), in.Trace, in.Type, in.Path)
+			err = m.RequestUpdate(r.Context(), in)
 		}
 		if he := new(http.Error); errors.As(err, &he) {
 			http.WriteError(w, he)

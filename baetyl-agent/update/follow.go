@@ -19,7 +19,8 @@ import (
 func (u *Updater) ask(ctx context.Context, o cloud.OTA, target string) error {
 	deadline := time.Now().Add(u.Timeout)
 	for n := 0; ; n++ {
-		err := u.Master.Update(ctx, o.Trace, o.Type, target)
+		r := masterapi.UpdateRequest{Type: o.Type, Path: target, Trace: o.Trace, Force: o.Force}
+		err := u.Master.RequestUpdate(ctx, r)
 		if err == nil {
 			return nil
 		}

@@ -31,9 +31,9 @@ const inspectTimeout = 20 * time.Second
 type Master interface {
 	// Inspect returns the state of the running application.
 	Inspect(ctx context.Context) (*masterapi.Inspect, error)
-	// Update asks the master for an update. An *http.Error is its answer; after any other error the master may have taken
-	// the update or not.
-	Update(ctx context.Context, trace, kind, path string) error
+	// RequestUpdate asks the master for an update. An *http.Error is its answer; after any other error the master may have
+	// taken the update or not.
+	RequestUpdate(ctx context.Context, r masterapi.UpdateRequest) error
 }
 
 // Updater carries out the updates of a store. Its fields are set before Run and not changed.

@@ -211,6 +211,17 @@ func TestApplicationUpdates(t *testing.T) {
 	}
 }
 
+// What the cloud says of the way back reaches the master.
+func TestForcedUpdate(t *testing.T) {
+	r := newRig(t)
+	o := r.app("t1", "v1")
+	o.Force = true
+	r.add(o)
+	r.job("t1")
+	want := masterapi.UpdateRequest{Type: "APP", Path: "var/db/baetyl/app/v1/application.yml", Trace: "t1", Force: true}
+	require.Equal(t, []masterapi.UpdateRequest{want}, r.master.Calls())
+}
+
 func TestMasterUpdates(t *testing.T) {
 	r := newRig(t)
 	o := r.pack("m1", "v9", agenttest.Entry{Name: "bin/baetyl", Mode: 0o755, Data: "#!"})

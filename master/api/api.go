@@ -41,8 +41,8 @@ type Services interface {
 type System interface {
 	Inspect() *masterapi.Inspect
 	// Update checks the request and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows
-	// in Inspect.
-	Update(r masterapi.UpdateRequest) error
+	// in Inspect. by is the service that asks, empty for a person.
+	Update(r masterapi.UpdateRequest, by string) error
 	AvailablePort() (string, error)
 	// Restart begins to replace the master: masterapi.ErrRefused. who is for the log.
 	Restart(who string) error
@@ -178,7 +178,7 @@ func statusOf(err error) *http.Error {
 
 func (h *handler) inspect(*nethttp.Request, caller) (any, error) { return h.system.Inspect(), nil }
 
-func (h *handler) update(r *nethttp.Request, _ caller) (any, error) {
+func (h *handler) update(r *nethttp.Request, by caller) (any, error) {
 	var in masterapi.UpdateRequest
 	if err := http.ReadJSON(r, &in); err != nil {
 		return nil, err
@@ -187,7 +187,11 @@ func (h *handler) update(r *nethttp.Request, _ caller) (any, error) {
 		return nil, http.Errorf(nethttp.StatusBadRequest, "bad_request", "trace: has %d bytes; use up to %d",
 			len(in.Trace), maxTrace)
 	}
-	return nil, h.system.Update(in)
+	service := by.name
+	if by.person {
+		service = ""
+	}
+	return nil, h.system.Update(in, service)
 }
 
 func (h *handler) port(*nethttp.Request, caller) (any, error) {

@@ -100,7 +100,7 @@ func (s *system) Inspect() *masterapi.Inspect {
 	}
 }
 
-func (s *system) Update(masterapi.UpdateRequest) error { return s.failure() }
+func (s *system) Update(masterapi.UpdateRequest, string) error { return s.failure() }
 
 func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
 

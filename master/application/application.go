@@ -18,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -35,7 +36,8 @@ type Options struct {
 	Engine   engine.Engine
 	Services *service.Manager
 	Log      log.Logger
-	Ran      string // path of RanFile; empty: nothing is kept there
+	Workdir  string    // where LastFile is; empty: no copy is kept
+	Disk     file.Disk // where Workdir is; by default that of this machine
 }
 
 // Application is what runs. One goroutine starts and changes it; Current, Set, Note
@@ -47,6 +49,7 @@ type Application struct {
 	conf    *app.Config
 	next    *app.Config // that an update is changing to; nil: none
 	data    []byte      // of the file that conf was read from
+	last    *app.Config // the copy, once it was kept; nil: there may be none
 	failure string      // for inspect
 }
 
@@ -72,7 +75,7 @@ func (a *Application) Start(ctx context.Context, c *app.Config, data []byte) {
 		a.opts.Log.WithError(err).
 			Warnf("instances of an earlier master may still run; the application is started all the same")
 	}
-	a.remember(data)
+	a.keep(c, data)
 	until := time.Now().Add(startTimeout)
 	for _, s := range specs {
 		if ctx.Err() != nil {
@@ -136,10 +139,12 @@ func (a *Application) AwaitHealthy(ctx context.Context, p Plan, healthy time.Dur
 
 // StopAll stops all services, each within its grace time; what still runs then is killed.
 func (a *Application) StopAll() error {
-	err := a.stop(a.opts.Services.Names()...)
-	a.remember(nil)
-	return err
+	return a.stop(a.opts.Services.Names()...)
 }
+
+// Left tells whether an earlier master has left instances when it ended without stopping them. It is called before
+// Start.
+func (a *Application) Left() bool { return a.opts.Services.Left() }
 
 // Leave ends the supervision and leaves all services running for the next master. Nothing of the application may be
 // called after it.
@@ -159,7 +164,7 @@ func (a *Application) Current() (*app.Config, []byte) {
 // Set records which application runs, after Change.
 func (a *Application) Set(c *app.Config, data []byte) {
 	a.set(c, data)
-	a.remember(data)
+	a.keep(c, data)
 	a.opts.Services.Settled()
 }
 

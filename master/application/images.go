@@ -56,16 +56,17 @@ func (a *Application) Next(c *app.Config) {
 	a.next = c
 }
 
-// Named returns what the running application names, the one that an update is changing to, and kept ones.
+// Named returns what the running application names, the one that an update is changing to, the last good one, and kept
+// ones.
 func (a *Application) Named(kept ...*app.Config) engine.Named {
 	a.mu.Lock()
-	running, next, read := a.conf, a.next, len(a.data) > 0
+	running, next, last, read := a.conf, a.next, a.last, len(a.data) > 0
 	a.mu.Unlock()
 	if !read {
 		return engine.Named{}
 	}
 	networks, volumes := map[string]bool{app.DefaultNetwork: true}, map[string]bool{}
-	for _, c := range append(kept, running, next) {
+	for _, c := range append(kept, running, next, last) {
 		if c == nil {
 			continue
 		}

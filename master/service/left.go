@@ -39,6 +39,10 @@ func (m *Manager) readRecords(ctx context.Context) ([]Record, error) {
 	}
 }
 
+// Left tells whether an earlier master of this boot has left instances; false when nobody can tell. It is called before
+// TakeOver.
+func (m *Manager) Left() bool { return ModeLeft(m.opts.Records.file.Path, m.opts.Boot) != "" }
+
 // ModeLeft returns the mode of the engine that has started the instances in the records at path, empty when none is of
 // this boot or the file cannot be read. Another master may be writing it: nothing is changed.
 func ModeLeft(path, boot string) string {

@@ -27,14 +27,15 @@ type accepted struct {
 
 // Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is
 // wrong; any other error is one of this device, as a full disk. The new application, or binary, takes over in the
-// background, since the caller may be one of the services that the update stops.
-func (u *Updater) Request(r masterapi.UpdateRequest) error {
+// background, since the caller may be one of the services that the update stops. by is that service, empty for a
+// person.
+func (u *Updater) Request(r masterapi.UpdateRequest, by string) error {
 	select {
 	case <-u.free:
 	default:
 		return masterapi.ErrBusy
 	}
-	a, err := u.accept(r)
+	a, err := u.accept(r, by)
 	if err != nil {
 		u.free <- struct{}{}
 		return err
@@ -44,7 +45,7 @@ func (u *Updater) Request(r masterapi.UpdateRequest) error {
 }
 
 // accept checks a candidate completely. When it is refused, nothing was written.
-func (u *Updater) accept(r masterapi.UpdateRequest) (accepted, error) {
+func (u *Updater) accept(r masterapi.UpdateRequest, by string) (accepted, error) {
 	if r.Path == "" {
 		r.Path = r.File
 	}
@@ -53,7 +54,7 @@ func (u *Updater) accept(r masterapi.UpdateRequest) (accepted, error) {
 	switch r.Type {
 	case masterapi.UpdateApp, "":
 		a.Type = masterapi.UpdateApp
-		err = u.acceptApp(r, &a)
+		err = u.acceptApp(r, by, &a)
 	case masterapi.UpdateMaster:
 		err = u.acceptMaster(r, &a)
 	default:
@@ -72,7 +73,7 @@ func (u *Updater) accept(r masterapi.UpdateRequest) (accepted, error) {
 // refuse marks an error of the candidate, as opposed to one of this device.
 func refuse(err error) error { return fmt.Errorf("%w: %w", masterapi.ErrRefused, err) }
 
-func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
+func (u *Updater) acceptApp(r masterapi.UpdateRequest, by string, a *accepted) error {
 	f, name, err := u.files.open(r.Path, filepath.Base(application.File))
 	if err != nil {
 		return refuse(fmt.Errorf("path: %w", err))
@@ -88,11 +89,17 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, a *accepted) error {
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
-	if a.conf, err = app.Parse(name, a.data); err != nil {
+	if a.conf, err = application.Parse(name, a.data); err != nil {
 		return refuse(err)
 	}
 	if broken := u.opts.Rules(a.conf); len(broken) > 0 {
 		return refuse(fmt.Errorf("%s: %s", name, strings.Join(broken, "; ")))
+	}
+	running, _ := u.app.Current()
+	if lost := lostWay(running, a.conf, by); lost != "" && !r.Force {
+		return refuse(fmt.Errorf("%s: %s", name, lost))
+	} else if lost != "" {
+		u.logOf(a.Update).Warnf("the update is forced: %s", strings.TrimSuffix(lost, forceText))
 	}
 	if !u.app.HasImages() {
 		return nil

@@ -100,7 +100,7 @@ func newProcessWith(e engine.Engine, fake *enginetest.Fake, opts Options) *proce
 		Records: service.NewRecords(filepath.Join(opts.Workdir, "var/run/baetyl/instances.json"), opts.Disk, opts.Log),
 	})
 	a := application.Options{
-		Engine: e, Services: services, Log: opts.Log, Ran: filepath.Join(opts.Workdir, application.RanFile),
+		Engine: e, Services: services, Log: opts.Log, Workdir: opts.Workdir, Disk: opts.Disk,
 	}
 	p.Updater = New(application.New(a), opts)
 	return p
@@ -186,6 +186,9 @@ func (v *victim) settled(p *process, accepted bool, app, program string) {
 	v.t.Helper()
 	require.Equal(v.t, instances[app], p.fake.Running(), "instances of %q", app)
 	require.Empty(v.t, v.leftOvers())
+	_, kept, err := application.ReadLast(file.OS, v.dir)
+	require.NoError(v.t, err)
+	require.Equal(v.t, app, string(kept), "the copy is of what runs")
 	_, state, err := newDisk(v.opts).readState()
 	require.NoError(v.t, err)
 	require.Equal(v.t, Idle, state)
@@ -204,7 +207,7 @@ func (v *victim) settled(p *process, accepted bool, app, program string) {
 func (v *victim) leftOvers() (names []string) {
 	v.t.Helper()
 	rest := []string{application.File, "var/db/baetyl/next/application.yml", "var/db/baetyl/next/bin/baetyl", "bin/baetyl",
-		masterapi.OTALog, "var/run/baetyl/instances.json", application.RanFile}
+		masterapi.OTALog, "var/run/baetyl/instances.json", application.LastFile}
 	require.NoError(v.t, filepath.WalkDir(v.dir, func(path string, e os.DirEntry, err error) error {
 		name, _ := filepath.Rel(v.dir, path)
 		if err == nil && !e.IsDir() && !slices.Contains(rest, name) {
@@ -241,7 +244,7 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 	}
 	p.idle()
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"})
+	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, "")
 	p.idle()
 	step := v.final()
 	// What was not logged, or could not be put back, is settled by the next start.
@@ -269,7 +272,7 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 	}
 	v.settled(next, refused == nil, app, oldProgram)
 
-	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}))
+	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, ""))
 	next.idle()
 	v.settled(next, true, newApp, oldProgram)
 	require.NoError(t, next.end())
@@ -285,7 +288,7 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 	p := v.boot(d.Disk())
 	p.idle()
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"})
+	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"}, "")
 	p = v.follow(p)
 	step := v.final()
 	d.Reboot()

@@ -12,7 +12,6 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/app"
-	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/file"
 )
 
@@ -66,7 +65,7 @@ func (f files) swap(data, running []byte, stage func() error) (restored bool, er
 func (f files) access() (fs.FileMode, file.Owner, error) {
 	owner := file.Owner{UID: -1, GID: -1}
 	info, err := f.disk.Stat(f.app())
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
 		return 0o640, owner, nil
 	}
 	if err != nil {
@@ -78,26 +77,35 @@ func (f files) access() (fs.FileMode, file.Owner, error) {
 	return info.Mode().Perm(), owner, nil
 }
 
-// keep writes the backup. A whole backup that exists already is kept: an earlier update could not put it back, perhaps
-// because the disk was full.
+// keep writes the backup; an empty one says that there was no application. A whole backup that exists already is kept:
+// an earlier update could not put it back, perhaps because the disk was full.
 func (f files) keep(running []byte, mode fs.FileMode, owner file.Owner) error {
 	if state, err := f.backupState(); err != nil || state == backupWhole {
 		return err
 	}
-	old, err := f.disk.ReadFile(f.app())
-	if errors.Is(err, fs.ErrNotExist) {
-		old, err = running, nil
+	_, old, err := application.Choose(f.disk, f.workdir)
+	if err != nil { // kept for whoever wrote it, and never put back
+		if err := f.keepDamaged(mode, owner); err != nil {
+			return err
+		}
 	}
+	if err != nil || old == nil {
+		old = running
+	}
+	return f.disk.WriteAs(f.backup(), old, mode, owner)
+}
+
+// keepDamaged copies the file of a bad application. What is no file has nothing to copy.
+func (f files) keepDamaged(mode fs.FileMode, owner file.Owner) error {
+	info, err := f.disk.Stat(f.app())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		return nil
+	}
+	data, err := f.disk.ReadFile(f.app())
 	if err != nil {
 		return err
 	}
-	if _, err := app.Parse(f.app(), old); err != nil { // kept for whoever wrote it, and never put back
-		if err := f.disk.WriteAs(f.app()+damaged, old, mode, owner); err != nil {
-			return err
-		}
-		old = running
-	}
-	return f.disk.WriteAs(f.backup(), old, mode, owner) // an empty one: there was no application
+	return f.disk.WriteAs(f.app()+damaged, data, mode, owner)
 }
 
 // commit makes the new application the one that boots. Once it is committed an error only says that a power cut now
@@ -113,10 +121,20 @@ func (f files) commit() (committed bool, err error) {
 // putBack replaces the application by the backup, if there is one, and forgets the images of the new one before. Once
 // that is done an error only says that a power cut now could undo it; the next start does it again then.
 func (f files) putBack() (done bool, err error) {
-	if _, err := f.disk.Lstat(f.backup()); errors.Is(err, fs.ErrNotExist) {
+	info, err := f.disk.Lstat(f.backup())
+	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil
 	}
-	if err = f.unstage(); err == nil {
+	if err == nil {
+		err = f.unstage()
+	}
+	switch {
+	case err != nil:
+	case info.Size() == 0: // there was none
+		if err = f.remove(f.app()); err == nil {
+			err = f.disk.Remove(f.backup())
+		}
+	default:
 		err = f.disk.Rename(f.backup(), f.app())
 	}
 	if err != nil {
@@ -125,13 +143,25 @@ func (f files) putBack() (done bool, err error) {
 	return true, f.disk.SyncDir(filepath.Dir(f.app()))
 }
 
+// remove removes the file at path, if there is one, durably.
+func (f files) remove(path string) error {
+	if err := f.disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return f.disk.SyncDir(filepath.Dir(path))
+}
+
 // write makes data the application, where a backup cannot be put back, and forgets the images of the new one before.
 func (f files) write(data []byte) error {
 	mode, owner, err := f.access()
 	if err == nil {
 		err = f.unstage()
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case len(data) == 0: // there was none
+		err = f.remove(f.app())
+	default:
 		err = f.disk.WriteAs(f.app(), data, mode, owner)
 	}
 	if err != nil {
@@ -178,31 +208,18 @@ func (f files) backupState() (backup, error) {
 	case err != nil:
 		return backupNone, err
 	}
-	if _, _, err := f.load(f.backup()); err != nil {
+	if _, _, err := f.loadBackup(); err != nil {
 		return backupDamaged, nil
 	}
 	return backupWhole, nil
 }
 
-// load reads the application at path, and what its file says. A missing file is an empty application (Baetyl Design),
-// and so is what comes with an error.
-func (f files) load(path string) (*app.Config, []byte, error) {
-	data, err := f.disk.ReadHead(path, conf.MaxSize+1)
-	if errors.Is(err, fs.ErrNotExist) {
+// loadBackup reads the backup. A missing one, and an empty one, is an empty application without data.
+func (f files) loadBackup() (*app.Config, []byte, error) {
+	if info, err := f.disk.Lstat(f.backup()); err == nil && info.Mode().IsRegular() && info.Size() == 0 {
 		return &app.Config{}, nil, nil
 	}
-	var c *app.Config
-	switch {
-	case err != nil:
-	case len(data) > conf.MaxSize:
-		err = fmt.Errorf("%s: larger than %d bytes; most likely it is another file", path, conf.MaxSize)
-	default:
-		c, err = app.Parse(path, data)
-	}
-	if err != nil {
-		return &app.Config{}, nil, fmt.Errorf("load application: %w", err)
-	}
-	return c, data, nil
+	return application.Read(f.disk, f.backup())
 }
 
 // is tells whether the file at path has that SHA-256.

@@ -99,7 +99,7 @@ func (d disk) settleImages() {
 // Kept returns the application that is kept for a rollback, nil when there is none. It may be called from any
 // goroutine.
 func (u *Updater) Kept() (*app.Config, error) {
-	c, data, err := u.files.load(u.files.backup())
+	c, data, err := u.files.loadBackup()
 	if err != nil || data == nil {
 		return nil, err
 	}

@@ -120,7 +120,7 @@ func (v *victim) moveTag(d *faultfs.FS, bad string) {
 	p.idle()
 	require.Equal(t, meant, e.ran(), "a start changes nothing")
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"})
+	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, "")
 	p.idle()
 	step := v.final()
 	if !d.Fault().Kind.Ends() && step != "" && step != masterapi.StepFailure {
@@ -148,7 +148,7 @@ func (v *victim) moveTag(d *faultfs.FS, bad string) {
 	require.Equal(t, oldApp, v.read(application.File))
 	require.NoFileExists(t, filepath.Join(v.dir, stagedFile))
 
-	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}))
+	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, ""))
 	next.idle()
 	require.Equal(t, moved, e.ran())
 	require.Equal(t, masterapi.StepUpdated, v.final())
@@ -193,7 +193,7 @@ func TestPreviousImages(t *testing.T) {
 	p := v.bootWith(file.OS, e)
 	p.idle()
 	e.Use(engine.Images{Running: map[string]engine.Image{"i": {ID: "i1"}, "old": {ID: "o1"}}}, false)
-	require.NoError(t, p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}))
+	require.NoError(t, p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, ""))
 	p.idle()
 	got, err := p.files.record(p.log).Load()
 	require.NoError(t, err)

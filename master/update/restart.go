@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -14,7 +15,7 @@ import (
 // start finishes what an earlier process has left, and runs the application on disk. Whatever is wrong with the
 // application, the master stays up and shows it in inspect. An error is ErrRejected.
 func (u *Updater) start(ctx context.Context) error {
-	if err := errors.Join(u.files.tidy(), u.records.Tidy()); err != nil {
+	if err := errors.Join(u.files.tidy(), u.records.Tidy(), u.app.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}
 	c, data, err := u.toStart(ctx.Err() != nil)
@@ -47,33 +48,34 @@ func (u *Updater) start(ctx context.Context) error {
 	return nil
 }
 
-// toStart returns the application to start, and what is wrong with the one on disk. When that cannot be read, and an
-// earlier master has crashed, it is the one that ran: services that run are not ended by a file. They go on until there
-// is another file, or an update. ending tells that this process ends at once.
+// toStart returns the application to start, and what is wrong with the one on disk: then it is the last good one
+// (application.Choose). A missing file is an empty application, but for services that an earlier master has left when
+// it crashed: they are not ended because of a file. They go on until there is one, or an update. ending tells that this
+// process ends at once.
 func (u *Updater) toStart(ending bool) (c *app.Config, data []byte, err error) {
-	c = &app.Config{}
-	if err = u.recover(u.opts.Ready != nil || ending); err == nil {
-		u.restore()
-		c, data, err = u.files.load(u.files.app())
+	if err = u.recover(u.opts.Ready != nil || ending); err != nil { // application.yml may be the old or the new one
+		return application.Instead(u.files.disk, u.opts.Workdir, err)
 	}
-	if err == nil && data != nil {
-		return c, data, nil
-	}
-	ran, was, ok := u.app.Ran()
-	if !ok || len(ran.Services) == 0 {
+	u.restore()
+	c, data, err = application.Choose(u.files.disk, u.opts.Workdir)
+	if err != nil || data != nil || !u.app.Left() {
 		return c, data, err
 	}
-	if err == nil {
-		err = fmt.Errorf("load application: %s is missing", u.files.app())
+	ran, was, none := application.ReadLast(u.files.disk, u.opts.Workdir)
+	if none != nil || len(ran.Services) == 0 {
+		return c, data, nil
 	}
-	return ran, was, fmt.Errorf("%w; the application that ran before goes on", err)
+	return ran, was, fmt.Errorf("load application: %s is missing; the application that ran before goes on", u.files.app())
 }
 
-// restore puts back what an earlier master ran before an update that failed, when there is no backup any more.
+// restore puts back the last good application after an update that failed, when there is no backup any more.
 func (u *Updater) restore() {
 	f, state, err := u.readState()
-	_, was, ok := u.app.Ran()
-	if err != nil || state != AppStuck || !ok || digest(was) == f.update.SHA256 {
+	if err != nil || state != AppStuck {
+		return
+	}
+	_, was, err := application.ReadLast(u.files.disk, u.opts.Workdir)
+	if err != nil || digest(was) == f.update.SHA256 {
 		return
 	}
 	u.log.WithField("state", string(state)).Warnf("the last update was interrupted; recovery: %s", restore)

@@ -62,8 +62,8 @@ const (
 	giveUp   action = "reject the new master" // record why, which makes it a stray candidate
 	try      action = "try the new master"    // by resume; a candidate that finds this at its own start goes on
 
-	// By toStart, which knows what ran.
-	restore action = "restore the application that ran before"
+	// By toStart, which knows it.
+	restore action = "restore the last good application"
 
 	// When the application has been started: remove the record, since inspect shows the failure from then on, or write
 	// the final line.

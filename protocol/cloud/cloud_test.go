@@ -22,6 +22,10 @@ var sample = cloud.OTA{Type: "APP", Trace: "t-1", Version: "v2", Volume: cloud.V
 }}
 
 func TestEventsOfBothKinds(t *testing.T) {
+	e, err := cloud.Parse([]byte(`{"event":"OTA","content":{"type":"APP","trace":"t","force":true,"volume":{` +
+		`"name":"app","path":"var/db/baetyl/app/v2","meta":{"url":"https://cloud/app.zip","md5":"` + md5sum + `"}}}}`))
+	require.NoError(t, err)
+	require.True(t, e.OTA.Force)
 	volume := `{"name":"app","path":"var/db/baetyl/app/v2","meta":{"url":"https://cloud/app.zip?sig=secret","md5":"` +
 		md5sum + `","version":"v2"},"x":1}`
 	at := time.Date(2019, 9, 24, 8, 0, 0, 0, time.UTC)

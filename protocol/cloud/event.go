@@ -39,7 +39,9 @@ type OTA struct {
 	Type    string `json:"type"`    // masterapi.UpdateApp or UpdateMaster
 	Trace   string `json:"trace"`   // names the update; the same one again is the same update
 	Version string `json:"version"` // that the application then has, or the binary
-	Volume  Volume `json:"volume"`  // the package with application.yml [and metadata.yml], or with bin/baetyl
+	// an application is taken, too, that leaves the cloud no way to send another one; newer than the documents
+	Force  bool   `json:"force,omitempty"`
+	Volume Volume `json:"volume"` // the package with application.yml [and metadata.yml], or with bin/baetyl
 }
 
 // Volume is a folder of the device and the package that fills it. The path holds the version, so that a new one does

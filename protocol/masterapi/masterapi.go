@@ -73,6 +73,9 @@ type UpdateRequest struct {
 	Trace  string `json:"trace,omitempty"`  // id under which progress is logged
 	SHA256 string `json:"sha256,omitempty"` // of the file, in hex; newer than the documents. Empty: not compared
 	File   string `json:"file,omitempty"`   // name of Path before 0.1.4
+	// an application is taken, too, after which its requester, or every agent, could not ask for another one; newer than
+	// the documents
+	Force bool `json:"force,omitempty"`
 }
 
 // PortAvailable is the answer of RoutePorts.

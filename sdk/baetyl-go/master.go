@@ -70,8 +70,12 @@ func (m *Master) Inspect(ctx context.Context) (*Inspect, error) {
 
 // Update asks for an update of the application or the master; it returns before the update is done.
 func (m *Master) Update(ctx context.Context, trace, kind, path string) error {
-	in := masterapi.UpdateRequest{Type: kind, Path: path, Trace: trace}
-	if err := m.client.Put(ctx, masterapi.PathUpdate, in, nil); err != nil {
+	return m.RequestUpdate(ctx, UpdateRequest{Type: kind, Path: path, Trace: trace})
+}
+
+// RequestUpdate is Update with all that a request can say.
+func (m *Master) RequestUpdate(ctx context.Context, r UpdateRequest) error {
+	if err := m.client.Put(ctx, masterapi.PathUpdate, r, nil); err != nil {
 		return fmt.Errorf("update system: %w", m.explain(masterapi.RouteUpdate, err))
 	}
 	return nil

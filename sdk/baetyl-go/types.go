@@ -9,7 +9,9 @@ import (
 // Names of types of the protocols, so that a module imports this package only.
 type (
 	Inspect = masterapi.Inspect
-	Logger  = log.Logger
+	// UpdateRequest asks for an update (Master.RequestUpdate).
+	UpdateRequest = masterapi.UpdateRequest
+	Logger        = log.Logger
 )
 
 // ServiceConfig is the part of service.yml that every module has.

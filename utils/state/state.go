@@ -59,29 +59,47 @@ type File[T any] struct {
 // Load returns what the file holds, the zero value if there is none. With ErrDamaged the file has been moved aside and
 // logged, the value is zero, and the caller goes on as Then says. With any other error the file stays as it is.
 func (f File[T]) Load() (T, error) {
+	v, damage, err := f.read()
+	if damage != nil {
+		err = f.setAside(damage)
+	}
+	return v, err
+}
+
+// Peek is Load for who must change nothing: a damaged file stays where it is, and is not logged.
+func (f File[T]) Peek() (T, error) {
+	v, damage, err := f.read()
+	if damage != nil {
+		err = fmt.Errorf("%s %s: %w: %w", f.What, f.Path, ErrDamaged, damage)
+	}
+	return v, err
+}
+
+// read returns what the file holds. damage says why it holds nothing of use.
+func (f File[T]) read() (v T, damage, err error) {
 	var zero T
 	info, err := f.Disk.Or().Stat(f.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return zero, nil
+		return zero, nil, nil
 	}
 	var data []byte
 	if err == nil && info.Mode().IsRegular() {
 		data, err = f.Disk.Or().ReadHead(f.Path, MaxSize+1)
 	}
 	if err != nil {
-		return zero, fmt.Errorf("read %s: %w", f.What, err)
+		return zero, nil, fmt.Errorf("read %s: %w", f.What, err)
 	}
 	if !info.Mode().IsRegular() { // a pipe would have been waited for
-		return zero, f.setAside(fmt.Errorf("it is not a file but %s", info.Mode()))
+		return zero, fmt.Errorf("it is not a file but %s", info.Mode()), nil
 	}
-	v, err := f.decode(data)
+	v, err = f.decode(data)
 	switch {
 	case errors.Is(err, ErrNewer):
-		return zero, err
+		return zero, nil, err
 	case err != nil:
-		return zero, f.setAside(err)
+		return zero, err, nil
 	}
-	return v, nil
+	return v, nil, nil
 }
 
 // Save replaces the file by v, and makes the folder of the file if there is none.

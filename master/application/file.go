@@ -1,0 +1,82 @@
+package application
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/file"
+)
+
+// errEmpty is why a file without content is no application: it may have been cut off, or lost in a power cut.
+var errEmpty = errors.New("has no content, as a file that was lost; put it back, or write `services: []`, or remove " +
+	"it, if no service is meant")
+
+// Parse reads an application out of the file called name, as app.Parse does. A file with nothing but white space, or
+// with zero bytes, as a power cut leaves it, is an error here; a comment is content.
+func Parse(name string, data []byte) (*app.Config, error) {
+	if len(bytes.Trim(data, "\x00 \t\r\n\ufeff")) == 0 {
+		return nil, fmt.Errorf("%s: %w", name, errEmpty)
+	}
+	return app.Parse(name, data)
+}
+
+// Read reads the application at path. A missing file is an empty application (Baetyl Design), without data; what is
+// there and is no application is an error, and then c is nil. It changes nothing, and waits for no pipe.
+func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
+	info, err := d.Or().Stat(path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	link := ""
+	if missing {
+		link = linkToNothing(d, path)
+	}
+	switch {
+	case missing && link == "":
+		return &app.Config{}, nil, nil
+	case missing:
+		err = fmt.Errorf("%s: %s is a link to nothing; mend the link, or remove it", path, link)
+	case err == nil && info.IsDir():
+		err = fmt.Errorf("%s: is a folder; put a file in its place", path)
+	case err == nil && !info.Mode().IsRegular():
+		err = fmt.Errorf("%s: is not a file but %s; put a file in its place", path, info.Mode())
+	case err == nil:
+		data, err = d.Or().ReadHead(path, conf.MaxSize+1)
+	}
+	if err == nil && len(data) > conf.MaxSize {
+		err = fmt.Errorf("%s: larger than %d bytes; most likely it is another file", path, conf.MaxSize)
+	}
+	if err == nil {
+		c, err = Parse(path, data)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("load application: %w", err)
+	}
+	return c, data, nil
+}
+
+// linkToNothing returns the link on the way to path, where nothing is, that leads to nothing; empty: there is none.
+func linkToNothing(d file.Disk, path string) string {
+	for at := path; ; at = filepath.Dir(at) {
+		info, err := d.Or().Lstat(at)
+		switch {
+		case err == nil && info.Mode()&fs.ModeSymlink != 0:
+			return at
+		case err == nil, at == filepath.Dir(at):
+			return ""
+		}
+	}
+}
+
+// isCutOff tells whether data, which c was read from, is the beginning of last and no more, so that what is left means
+// something else: it ends within a line, or has lost every service. Whoever edits a file ends its last line.
+func isCutOff(c *app.Config, data, last []byte) bool {
+	if len(data) >= len(last) || !bytes.HasPrefix(last, data) || len(bytes.TrimSpace(last[len(data):])) == 0 {
+		return false
+	}
+	within := data[len(data)-1] != '\n' && last[len(data)] != '\n' && last[len(data)] != '\r'
+	return within || len(c.Services) == 0
+}
