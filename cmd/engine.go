@@ -3,6 +3,7 @@ package cmd
 import (
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
@@ -15,6 +16,7 @@ import (
 	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -77,7 +79,8 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 // advice is what this host does not give to the services of an application that has been checked, or what docker
 // refuses, and what could be dropped.
 func advice(dir, config string) []string {
-	cfg, err := master.LoadConfig(config)
+	var out []string
+	cfg, err := master.LoadConfig(config, conf.Warn(func(text string) { out = append(out, text) }))
 	if err != nil {
 		return nil
 	}
@@ -86,7 +89,7 @@ func advice(dir, config string) []string {
 		a = &app.Config{}
 	}
 	if cfg.Mode == masterapi.ModeDocker {
-		return append(rules.Check(a), rules.Advice(a, cfg.Docker.Hardened)...)
+		return slices.Concat(out, rules.Check(a), rules.Advice(a, cfg.Docker.Hardened))
 	}
-	return native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)
+	return append(out, native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)...)
 }

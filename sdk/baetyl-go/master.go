@@ -7,6 +7,7 @@ import (
 
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not
@@ -27,7 +28,7 @@ func NewMaster() (*Master, error) {
 		http.ClientConfig{
 			Address:  address,
 			Username: masterapi.Getenv(masterapi.EnvServiceName),
-			Password: masterapi.Getenv(masterapi.EnvServiceToken),
+			Password: conf.Secret(masterapi.Getenv(masterapi.EnvServiceToken)),
 		},
 	)
 	if err != nil {
