@@ -97,8 +97,15 @@ func (f files) keep(running []byte, mode fs.FileMode, owner file.Owner) error {
 		}
 		old = running
 	}
-	return f.disk.WriteAs(f.backup(), old, mode, owner) // an empty one: there was no application
+	if len(old) == 0 {
+		old = noServices
+	}
+	return f.disk.WriteAs(f.backup(), old, mode, owner)
 }
+
+// noServices is an application that is empty on purpose: one where there was no file yet. A file without content is one
+// that was lost.
+var noServices = []byte("{}\n")
 
 // commit makes the new application the one that boots. Once it is committed an error only says that a power cut now
 // could bring the old one back.
@@ -115,6 +122,11 @@ func (f files) commit() (committed bool, err error) {
 func (f files) putBack() (done bool, err error) {
 	if _, err := f.disk.Lstat(f.backup()); errors.Is(err, fs.ErrNotExist) {
 		return true, nil
+	}
+	if info, err := f.disk.Stat(f.backup()); err == nil && info.Size() == 0 { // of a version that said nothing so
+		if err := f.disk.WriteAtomic(f.backup(), noServices, info.Mode().Perm()); err != nil {
+			return false, fmt.Errorf("put back application: %w", err)
+		}
 	}
 	if err = f.unstage(); err == nil {
 		err = f.disk.Rename(f.backup(), f.app())
@@ -196,6 +208,8 @@ func (f files) load(path string) (*app.Config, []byte, error) {
 	case err != nil:
 	case len(data) > conf.MaxSize:
 		err = fmt.Errorf("%s: larger than %d bytes; most likely it is another file", path, conf.MaxSize)
+	case len(data) == 0 && path == f.backup(): // of a version that said nothing so
+		c = &app.Config{}
 	default:
 		c, err = app.Parse(path, data)
 	}
