@@ -189,7 +189,8 @@ func TestRefusalsFillNoLog(t *testing.T) {
 		require.ErrorContains(t, c.Get(t.Context(), masterapi.PathPortAvailable, nil), "[401]")
 		c.Close()
 	}
-	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "none", Password: conf.Secret(r.tokens["none"])})
+	token := conf.Secret(r.tokens["none"])
+	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "none", Password: token})
 	require.NoError(t, err)
 	defer c.Close()
 	require.ErrorContains(t, c.Get(t.Context(), masterapi.PathPortAvailable, nil), "[403]")

@@ -184,12 +184,10 @@ func parseCompose(name string, data []byte, tree yaml.MapSlice) (*Config, error)
 		return nil, err
 	}
 	for _, top := range tree {
-		services, _ := top.Value.(yaml.MapSlice)
-		if top.Key != "services" {
-			continue
-		}
-		for _, item := range services {
-			c.order = append(c.order, fmt.Sprint(item.Key))
+		if services, ok := top.Value.(yaml.MapSlice); ok && top.Key == "services" {
+			for _, item := range services {
+				c.order = append(c.order, fmt.Sprint(item.Key))
+			}
 		}
 	}
 	out, err := c.convert()

@@ -46,7 +46,9 @@ services:
 		require.Equal(t, map[string]string{"A": "a #b \"c\"\n{d: [e", "B": "2"}, s.Env, name)
 		require.EqualValues(t, 64<<20, s.Resources.Memory.Limit, name)
 	}
-	for _, text := range []string{"services: {{.BAETYL_NAME}}", "services: [{{.BAETYL_NAME}}]", "services: {a: {{.BAETYL_NAME}}}"} {
+	for _, text := range []string{
+		"services: {{.BAETYL_NAME}}", "services: [{{.BAETYL_NAME}}]", "services: {a: {{.BAETYL_NAME}}}",
+	} {
 		_, err := app.Parse("f", []byte(text))
 		require.ErrorContains(t, err, `"worker"`, "a variable adds no service")
 	}

@@ -1,7 +1,7 @@
 // Package conf loads the YAML files of a program into its Go types.
 //
-//	file ─► YAML tree ─► {{.NAME}} ─► keys, types ─► decode ─► secrets, defaults ─► Complete ─► limits ─► Validate ─► value
-//	                                      └─────────── Schema, read once from the Go type ───────────────┘
+//	file ─► YAML ─► {{.NAME}} ─► keys, types ─► decode ─► secrets, defaults ─► Complete ─► limits ─► Validate ─► value
+//	                                 └─────────── Schema, read once from the Go type ───────────────┘
 //
 // It promises that a wrong file is refused before anything acts on it. An error names the file, the path of the key,
 // what is allowed and what was found; the same file gives the same error every time: the first one in the order of the
@@ -135,8 +135,8 @@ func Parse(name string, data []byte, out any, opts ...Option) error {
 	return nil
 }
 
-// Tree returns what is in data, the content of the file called name, in the order of the file and with the values of its
-// variables. Its errors are the first that Parse gives too.
+// Tree returns what is in data, the content of the file called name, in the order of the file and with the values of
+// its variables. Its errors are the first that Parse gives too.
 func Tree(name string, data []byte, opts ...Option) (yaml.MapSlice, error) {
 	l := newLoader(name, opts)
 	_, tree, err := l.tree(data, nil)

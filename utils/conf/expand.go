@@ -11,8 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// variable is the whole template language: {{.NAME}}, {{{{.NAME}}}} for that text itself. Documents use nothing else, and
-// a full template language would let a configuration file run code. Merge keys are found with it, see cover.
+// variable is the whole template language: {{.NAME}}, {{{{.NAME}}}} for that text itself. Documents use nothing else,
+// and a full template language would let a configuration file run code. Merge keys are found with it, see cover.
 var variable = regexp.MustCompile(`\{\{\{\{\s*\.\w+\s*\}\}\}\}|\{\{\s*\.([A-Za-z_]\w*)\s*\}\}|<<`)
 
 // source is where the values of variables come from.

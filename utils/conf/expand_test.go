@@ -142,7 +142,8 @@ func TestVariablesTakeTheTypeOfTheirKey(t *testing.T) {
 		"- {{.N}}":               "f: top level is not a mapping",
 		"whole: {{.LATIN}}":      "f: line 1: environment variable LATIN is not UTF-8",
 	} {
-		values["LIST"], values["MAP"], values["MORE"], values["KEY"], values["LATIN"] = "[a, b]", "{a: b}", "5 #x", "text", "\xe9"
+		values["LIST"], values["MAP"], values["MORE"] = "[a, b]", "{a: b}", "5 #x"
+		values["KEY"], values["LATIN"] = "text", "\xe9"
 		require.ErrorContains(t, conf.Parse("f", []byte(text), new(typed), variables(values)), want, text)
 	}
 }
@@ -180,7 +181,8 @@ func TestForbiddenVariables(t *testing.T) {
 	require.ErrorContains(t, parse("text: {{.BAETYL_X}}", conf.Only()),
 		"BAETYL_X is forbidden here: this file comes from outside and can use none")
 	require.ErrorContains(t, parse("text: {{.BAETYL_Y}}", conf.Only("BAETYL_")), "BAETYL_Y is not set; ")
-	require.ErrorContains(t, parse("pass: {env: HOME}", conf.Only("BAETYL_")), "f: pass.env: environment variable HOME is forbidden")
+	require.ErrorContains(t, parse("pass: {env: HOME}", conf.Only("BAETYL_")),
+		"f: pass.env: environment variable HOME is forbidden")
 }
 
 // A file with variables means what it means without: anchors, merge keys, comments, and its errors.
@@ -219,7 +221,8 @@ more:
 // A file with a variable means what the same file means with a quoted text in its place.
 func FuzzVariables(f *testing.F) {
 	for _, x := range nasty {
-		f.Add("text: {{.X}}\nany: [a{{.X}}, '{{.X}}', {k: \"{{.X}}\"}, {{{{.X}}}}]\nlist: &a [1.0, 010, ~, 'null']\nenv: {<<: {a: b}}", x)
+		f.Add("text: {{.X}}\nany: [a{{.X}}, '{{.X}}', {k: \"{{.X}}\"}, {{{{.X}}}}]\n"+
+			"list: &a [1.0, 010, ~, 'null']\nenv: {<<: {a: b}}", x)
 	}
 	f.Add("text: |\n {{.X}}\n <<\nmore:\n- &a {text: b}\n- {<<: *a}\n- {{.X}}: y", "x")
 	f.Fuzz(func(t *testing.T, text, value string) {
@@ -232,9 +235,10 @@ func FuzzVariables(f *testing.F) {
 		if !strings.Contains(text, "{{") && !strings.ContainsAny(text, "\x00") {
 			// Writing a file anew because of a variable in it changes nothing else.
 			one := text + "\n? '{{.X}}'\n: y\n"
-			if conf.Parse("f", []byte(text+"\n? 'zz'\n: y\n"), &without, conf.AllowKeys("zz")) == nil {
+			zz, more := variables(map[string]string{"X": "zz"}), conf.AllowKeys("zz")
+			if conf.Parse("f", []byte(text+"\n? 'zz'\n: y\n"), &without, more) == nil {
 				var with typed
-				require.NoError(t, conf.Parse("f", []byte(one), &with, variables(map[string]string{"X": "zz"}), conf.AllowKeys("zz")))
+				require.NoError(t, conf.Parse("f", []byte(one), &with, zz, more))
 				require.Equal(t, fmt.Sprintf("%#v", without), fmt.Sprintf("%#v", with))
 			}
 		}

@@ -13,8 +13,8 @@ import (
 // MaxSize is the largest file, in bytes, that Load reads; a larger one is refused unread.
 const MaxSize = 4 << 20
 
-// Errors of files that a caller may want to tell from others. None of them is os.ErrNotExist: what was there and is lost
-// is not what was never there.
+// Errors of files that a caller may want to tell from others. None of them is os.ErrNotExist: what was there and is
+// lost is not what was never there.
 var (
 	// ErrEmpty: the file has no content, not even a comment, and NonEmpty asks for one; or it has only zero bytes.
 	ErrEmpty = errors.New("is empty; put the file back from a copy, remove it, or write {} if that is meant")

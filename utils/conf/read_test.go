@@ -26,8 +26,10 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 	require.NoError(t, err)
 	defer l.Close()
 	require.NoError(t, os.WriteFile(in("file"), []byte("mode: native"), 0o600))
-	for link, to := range map[string]string{"to-file": "file", "to-fifo": "fifo", "to-nothing": "none", "folder": in("gone"),
-		"chain": "to-nothing", "loop": "loop", "here": "."} {
+	for link, to := range map[string]string{
+		"to-file": "file", "to-fifo": "fifo", "to-nothing": "none", "folder": in("gone"), "chain": "to-nothing",
+		"loop": "loop", "here": ".",
+	} {
 		require.NoError(t, os.Symlink(to, in(link)))
 	}
 	_, err = conf.ReadFile(in("to-file"))
@@ -85,6 +87,7 @@ func TestEmptyFiles(t *testing.T) {
 		require.NoError(t, conf.Parse("f", []byte(text), &s, conf.NonEmpty()), "%q", text)
 	}
 	err := conf.Parse("f", []byte("mode: native\nkeep: 1s\n\x00\x00\x00"), &s)
-	require.EqualError(t, err, "f: from line 3 on there are only zero bytes, as after a power cut; put the file back from a copy")
+	require.EqualError(t, err,
+		"f: from line 3 on there are only zero bytes, as after a power cut; put the file back from a copy")
 	require.NotErrorIs(t, err, conf.ErrEmpty)
 }

@@ -13,8 +13,8 @@ import (
 	"gopkg.in/yaml.v2"
 )
 
-// Secret is a text that is not shown: what prints or writes it gets three stars; string(s) is the text itself. In a file
-// it is the text, or a mapping of one key that says where it stands:
+// Secret is a text that is not shown: what prints or writes it gets three stars; string(s) is the text itself. In a
+// file it is the text, or a mapping of one key that says where it stands:
 //
 //	password: {file: password.txt}        file, at most MaxSecret bytes; a relative path starts at the folder of the file
 //	                                      that names it; one line end at the end does not count

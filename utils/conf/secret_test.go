@@ -74,13 +74,16 @@ pointer: {password: {file: open}}
 	require.Equal(t, "n", out.Names["a"].Name)
 	require.Equal(t, map[string]conf.Secret{"a": "hunter2", "b": "x", "5": " of env\n"}, out.Plain)
 	require.EqualValues(t, "x", out.Pointer.Password)
-	require.Equal(t, []string{"DIR/etc/x.yml: pointer.password.file: every user can read DIR/etc/open; chmod o-rwx DIR/etc/open"},
-		warnings)
+	require.Equal(t, []string{
+		"DIR/etc/x.yml: pointer.password.file: every user can read DIR/etc/open; chmod o-rwx DIR/etc/open",
+	}, warnings)
 }
 
 // An error names file, key and remedy, and no value.
 func TestWrongSecrets(t *testing.T) {
-	files := map[string]string{"pw": "hunter2", "empty": "", "blank": "\n", "zeros": "\x00\x00", "huge": strings.Repeat("h", 64<<10+1)}
+	files := map[string]string{
+		"pw": "hunter2", "empty": "", "blank": "\n", "zeros": "\x00\x00", "huge": strings.Repeat("h", 64<<10+1),
+	}
 	for text, want := range map[string]string{
 		"password: {file: none}":                  "password.file: DIR/etc/none: open: no such file or directory",
 		"password: {file: empty}":                 "password.file: DIR/etc/empty: is empty; write the secret into it",
@@ -119,8 +122,10 @@ func TestWrongSecrets(t *testing.T) {
 
 // Nothing that prints a configuration shows a secret.
 func TestSecretsAreNotShown(t *testing.T) {
-	out := accounts{account: account{Name: "n", Password: "hunter2"}, Plain: map[string]conf.Secret{"a": "hunter2"},
-		List: []account{{Password: "hunter2"}}, Pointer: &account{Password: "hunter2"}}
+	out := accounts{
+		account: account{Name: "n", Password: "hunter2"}, Plain: map[string]conf.Secret{"a": "hunter2"},
+		List: []account{{Password: "hunter2"}}, Pointer: &account{Password: "hunter2"},
+	}
 	asJSON, err := json.Marshal(out)
 	require.NoError(t, err)
 	asYAML, err := yaml.Marshal(out)
@@ -134,7 +139,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 }
 
 func FuzzSecret(f *testing.F) {
-	for _, s := range []string{"{file: pw}", "{env: A}", "{credential: a/b}", "x", "[a]", "{file: {a: b}}", "{? [a] : b}", "*a", "~"} {
+	for _, s := range []string{
+		"{file: pw}", "{env: A}", "{credential: a/b}", "x", "[a]", "{file: {a: b}}", "{? [a] : b}", "*a", "~",
+	} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, text string) {

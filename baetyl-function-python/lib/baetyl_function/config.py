@@ -40,24 +40,6 @@ class ConfigError(Exception):
     """One line: file, key path, what is wrong, what to do."""
 
 
-class _Loader(variables.Loader):
-    """Refuses a key that is there twice; PyYAML takes the last one."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag != 'tag:yaml.org,2002:merge':
-                key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, (str, _string)):
-                    raise yaml.constructor.ConstructorError(
-                        None, None, 'key %r is not text' % (key,), key_node.start_mark)
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, "key '%s' is there twice" % key, key_node.start_mark)
-                seen.add(key)
-        return variables.Loader.construct_mapping(self, node, deep)
-
-
 class _Section(object):
     """A mapping of the file. A key that was not taken before done is unknown."""
 
@@ -129,7 +111,7 @@ def _parse(file, environ):
         raise ConfigError('%s: not UTF-8 text: %s' % (file, e))
     loader = None
     try:
-        loader = _Loader(text, environ)
+        loader = variables.Loader(text, environ)
         return loader.get_single_data()
     except variables.Unusable as e:
         raise ConfigError('%s: %s' % (file, e))

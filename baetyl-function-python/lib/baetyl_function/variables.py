@@ -29,7 +29,7 @@ class Given(_string):
 
 
 class Loader(yaml.SafeLoader):
-    """Loads text with the values of its variables."""
+    """Loads text with the values of its variables. Refuses a key that is there twice; PyYAML takes the last one."""
 
     def __init__(self, text, environ):
         self._mark, self._parts, self._environ = 'v' + uuid.uuid4().hex, [], environ
@@ -55,7 +55,8 @@ class Loader(yaml.SafeLoader):
         reason = None
         value = self._environ.get(name)
         if value is None:
-            reason = 'not set; set it or write the value in its place; for the text %s itself write {{%s}}' % (text, text)
+            reason = ('not set; set it or write the value in its place; for the text %s itself write {{%s}}'
+                      % (text, text))
         else:
             try:
                 value = value if isinstance(value, _string) else value.decode('utf-8')
@@ -73,6 +74,20 @@ class Loader(yaml.SafeLoader):
             if node.tag == 'tag:yaml.org,2002:str':  # and not another type that is written before it
                 node.tag = node.tag if node.style else _GIVEN
         return node
+
+    def construct_mapping(self, node, deep=False):
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag != 'tag:yaml.org,2002:merge':
+                key = self.construct_object(key_node, deep=True)
+                if not isinstance(key, (str, _string)):
+                    raise yaml.constructor.ConstructorError(
+                        None, None, 'key %r is not text' % (key,), key_node.start_mark)
+                if key in seen:
+                    raise yaml.constructor.ConstructorError(
+                        None, None, "key '%s' is there twice" % key, key_node.start_mark)
+                seen.add(key)
+        return yaml.SafeLoader.construct_mapping(self, node, deep)
 
     def construct_given(self, node):
         """The Given of a node, or None for nothing at all."""
