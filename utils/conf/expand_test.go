@@ -214,6 +214,8 @@ more:
 		require.ErrorContains(t, err, want, text)
 		require.NotRegexp(t, `\d{9}`, err.Error(), "what stands in the place of a variable is not shown")
 	}
+	path := "pass: {env: {{.N}}}"
+	require.ErrorContains(t, conf.Parse("f", []byte(path), new(typed), values), "environment variable 3 is not set")
 	big := "any: &a '{{.X}}" + strings.Repeat("x", 1<<20) + "'\nlist: [" + strings.Repeat("*a,", 50) + "]"
 	require.ErrorContains(t, conf.Parse("f", []byte(big), new(typed), values), "has more than 16777216 bytes")
 }

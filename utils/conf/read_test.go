@@ -3,6 +3,7 @@
 package conf_test
 
 import (
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
@@ -55,7 +56,7 @@ func TestFilesThatAreNoFiles(t *testing.T) {
 		require.ErrorIs(t, err, c.is, name)
 		require.ErrorContains(t, err, in(name)+": ", name)
 		require.ErrorContains(t, err, c.want, name)
-		require.Equal(t, c.is == os.ErrNotExist, os.IsNotExist(err) || strings.Contains(err.Error(), "no such file"), name)
+		require.Equal(t, errors.Is(c.is, os.ErrNotExist), errors.Is(err, os.ErrNotExist), name)
 	}
 	_, err = conf.ReadFile(os.DevNull)
 	require.EqualError(t, err, os.DevNull+": is a device; name a regular file")

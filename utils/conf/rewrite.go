@@ -154,6 +154,8 @@ func (w *writer) mapping(m map[key]node, k *Key) error {
 			below = k.key(text)
 		case k.Kind == Names:
 			below = k.Elem
+		case k.Kind == Hidden: // where a secret stands, a text
+			below = k
 		}
 		if err := w.node(m[name], below); err != nil {
 			return err

@@ -74,7 +74,7 @@ func checkReference(m yaml.MapSlice) error {
 	value, ok := m[0].Value.(string)
 	switch {
 	case !ok || value == "":
-		return &Error{Path: name, Err: fmt.Errorf("expected a text, found %s", describe(m[0].Value))}
+		return &Error{Path: name, Err: fmt.Errorf("expected a text, found %s; put it in quotes", describe(m[0].Value))}
 	case name == "credential" && (value != filepath.Base(value) || value == "." || value == ".."):
 		return &Error{Path: name, Err: fmt.Errorf("%q is no name of a file in $%s; for another file write {file: <path>}",
 			value, credentials)}
@@ -153,7 +153,7 @@ func (l *loader) secret(kind, name, at string) (string, error) {
 	}
 	text, mode, err := readSecret(name)
 	if err != nil {
-		return "", fmt.Errorf("%s: %v", name, err) // not %w: a missing secret is not a missing configuration
+		return "", errors.New(name + ": " + err.Error()) // not wrapped: a missing secret is no missing configuration
 	}
 	if mode&0o004 != 0 && runtime.GOOS != "windows" {
 		l.warn(fmt.Sprintf("%s: %s: every user can read %s; chmod o-rwx %s", l.file, at, name, name))

@@ -93,7 +93,7 @@ func TestWrongSecrets(t *testing.T) {
 		"password: {file: DIR/etc}":               "password.file: DIR/etc: is a folder; name a file",
 		"password: {file: /dev/zero}":             "password.file: /dev/zero: is a device; name a regular file",
 		"password: {file: ''}":                    `password.file: expected a text, found ""`,
-		"password: {file: [a]}":                   "password.file: expected a text, found a list",
+		"password: {file: [a]}":                   "password.file: expected a text, found a list; put it in quotes",
 		"password: {flie: pw}":                    "password.flie: unknown key; known here: file, env, credential",
 		"password: {file: pw, env: PW}":           "password: expected one of the keys file, env and credential, found 2 keys; ",
 		"password: {}":                            "password: expected one of the keys file, env and credential, found 0 keys",
@@ -112,7 +112,8 @@ func TestWrongSecrets(t *testing.T) {
 	}
 	var out accounts
 	err := conf.Parse("f", []byte("password: {credential: pw}"), &out, variables(nil))
-	require.ErrorContains(t, err, `f: password.credential: there is no credential "pw": $CREDENTIALS_DIRECTORY is not set; `)
+	require.ErrorContains(t, err,
+		`f: password.credential: there is no credential "pw": $CREDENTIALS_DIRECTORY is not set; `)
 	err = conf.LoadOrDefault(filepath.Join(t.TempDir(), "none.yml"), &out)
 	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "x.yml")
