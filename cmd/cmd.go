@@ -21,6 +21,7 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/logfile"
 )
 
@@ -71,20 +72,27 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			if err := findConfig(dir, path, isCandidate(), stderr); err != nil {
 				return err
 			}
-			if err := master.Check(dir, path); err != nil {
-				return err
+			var warnings []string
+			say := func(text string) { warnings = append(warnings, text) }
+			err := master.Check(dir, path)
+			if isCandidate() && (errors.Is(err, conf.ErrEmpty) || errors.Is(err, conf.ErrDangling)) {
+				say(err.Error()) // the master that runs may be one that took it for an empty application
+				err = nil
 			}
-			cfg, err := master.LoadConfig(path)
 			if err != nil {
 				return err
 			}
-			warnings, err := advice(cfg, dir)
+			cfg, err := master.LoadConfig(path, conf.Warn(say))
+			if err != nil {
+				return err
+			}
+			more, err := advice(cfg, dir)
 			if err != nil {
 				return err
 			}
 			// First: a running master looks for this text, in the first 4 KB, when it tries a new binary.
 			fmt.Fprintln(stdout, "OK!")
-			for _, line := range warnings {
+			for _, line := range append(warnings, more...) {
 				fmt.Fprintln(stderr, "warning:", line)
 			}
 			return nil

@@ -18,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/cmd"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // built is the folder of the real program, once a test has asked for it.
@@ -174,7 +175,8 @@ func (d *device) client(t *testing.T, service string) *http.Client {
 		return err == nil && len(token) > 0
 	}, 20*time.Second, 10*time.Millisecond, "service %s does not write its token", service)
 	c, err := http.NewClient(http.ClientConfig{
-		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: service, Password: strings.TrimSpace(string(token)),
+		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: service,
+		Password: conf.Secret(strings.TrimSpace(string(token))),
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

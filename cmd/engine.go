@@ -2,7 +2,6 @@ package cmd
 
 import (
 	"os"
-	"path/filepath"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"

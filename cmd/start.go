@@ -14,6 +14,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -85,7 +86,8 @@ func runMaster(dir, config string, stderr io.Writer) (err error) {
 	parent := ota.FindParent()
 	defer func() { parent.Fail(err) }()
 
-	cfg, err := master.LoadConfig(config)
+	var warnings []string
+	cfg, err := master.LoadConfig(config, conf.Warn(func(text string) { warnings = append(warnings, text) }))
 	if err != nil {
 		return err
 	}
@@ -115,6 +117,9 @@ func runMaster(dir, config string, stderr io.Writer) (err error) {
 		return fmt.Errorf("change to working directory: %w", err)
 	}
 	l := log.New(cfg.Logger, "baetyl", "master")
+	for _, text := range warnings {
+		l.Warnf("%s", text)
+	}
 	defer l.Close()
 	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
 	opts.Lock, opts.Rejected = held.Kept[master.KeptLock], held.Rejected

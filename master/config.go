@@ -100,12 +100,9 @@ type Update struct {
 }
 
 // LoadConfig reads the configuration at path; a missing file means the defaults. It changes nothing.
-func LoadConfig(path string) (Config, error) {
+func LoadConfig(path string, opts ...conf.Option) (Config, error) {
 	var c Config
-	err := conf.Load(path, &c)
-	if errors.Is(err, fs.ErrNotExist) {
-		err = conf.Parse(path, nil, &c)
-	}
+	err := conf.LoadOrDefault(path, &c, opts...)
 	return c, err
 }
 

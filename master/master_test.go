@@ -112,7 +112,8 @@ func (d *device) client(t testing.TB) *http.Client {
 
 func (d *device) clientAs(t testing.TB, name, token string) *http.Client {
 	c, err := http.NewClient(http.ClientConfig{
-		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: name, Password: token, Timeout: 20 * time.Second,
+		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: name, Password: conf.Secret(token),
+		Timeout: 20 * time.Second,
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

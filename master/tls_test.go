@@ -15,6 +15,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // With a certificate the API over tcp is TLS, its services are told so, and plain HTTP gets no token through.
@@ -41,7 +42,7 @@ func TestAPIOverTLS(t *testing.T) {
 	require.Equal(t, "https://"+address, env[masterapi.EnvAPIAddress])
 
 	get := func(cfg http.ClientConfig) error {
-		cfg.Username, cfg.Password = "probe", env[masterapi.EnvServiceToken]
+		cfg.Username, cfg.Password = "probe", conf.Secret(env[masterapi.EnvServiceToken])
 		c, err := http.NewClient(cfg)
 		require.NoError(t, err)
 		defer c.Close()

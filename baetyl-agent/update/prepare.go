@@ -123,8 +123,7 @@ func readMetadata(dir string) (*metadata, error) {
 
 // parseMetadata reads metadata.yml. It ignores keys that it does not know.
 func parseMetadata(data []byte, m *metadata) error {
-	none := func(string) (string, bool) { return "", false } // metadata comes from outside: it sees no environment
-	return conf.Parse(metadataFile, data, m, conf.AllowOthers(), conf.Env(none))
+	return conf.Parse(metadataFile, data, m, conf.AllowOthers(), conf.Only()) // from outside: it sees no environment
 }
 
 // check refuses volumes that can't be downloaded, and two packages for one folder.

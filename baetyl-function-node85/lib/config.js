@@ -6,7 +6,7 @@
 // The keys are those of the Python runtimes.
 
 const fs = require('fs');
-const yaml = require('js-yaml');
+const variables = require('./variables.js');
 
 // The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 const NAME_VARIABLES = ['BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME'];
@@ -43,6 +43,7 @@ function load(file, env) {
 // Section is a mapping of the file. A key that was not taken before done is unknown.
 class Section {
   constructor(file, path, value) {
+    if (value instanceof variables.Given) value = value.value;
     if (value === null || value === undefined) value = {};
     if (kind(value) !== 'keys') {
       throw new ConfigError(`${file}: ${path || 'the file'}: expected keys below it, found ${kind(value)}`);
@@ -68,7 +69,8 @@ class Section {
 
   // take returns the parsed value of key; its default when it is absent or null.
   take(key, parseValue, fallback) {
-    const value = this.get(key);
+    let value = this.get(key);
+    if (value instanceof variables.Given) value = parseValue === text ? value.text : value.value;
     if (value === null || value === undefined) return fallback;
     try {
       return parseValue(value);
@@ -91,23 +93,32 @@ class Section {
 
 function parse(file, env) {
   let source;
+  let strange;
   try {
-    source = fs.readFileSync(file);
+    strange = strangeness(fs.statSync(file));
+    if (!strange) source = fs.readFileSync(file);
   } catch (e) {
     const reason = e.code === 'ENOENT' ? 'No such file or directory' : e.message;
     throw new ConfigError(`${file}: ${reason}; name the configuration file with -c`);
   }
+  if (strange) throw new ConfigError(`${file}: is ${strange}; name a regular file with -c`);
   const content = source.toString('utf8');
   if (content.includes('\ufffd') && !Buffer.from(content).equals(source)) {
     throw new ConfigError(`${file}: not UTF-8 text`);
   }
   try {
-    return yaml.load(expand(file, content, env));
+    return variables.load(content, env);
   } catch (e) {
-    if (e instanceof ConfigError) throw e;
     const line = e.mark ? `line ${e.mark.line + 1}: ` : '';
     throw new ConfigError(`${file}: ${line}${reasonOf(e).replace(/\s+/g, ' ')}`);
   }
+}
+
+// strangeness says what can't be read as a file is: waiting for the writer of a FIFO would never end.
+function strangeness(stat) {
+  if (stat.isFIFO()) return 'a FIFO';
+  if (stat.isSocket()) return 'a socket';
+  return stat.isCharacterDevice() || stat.isBlockDevice() ? 'a device' : '';
 }
 
 // reasonOf returns the reason of an error; for a key that is there twice, as the Python runtimes have it.
@@ -115,20 +126,6 @@ function reasonOf(e) {
   const twice = e.reason === 'duplicated mapping key';
   const key = twice && /^[\s,{]*(['"]?)(.*?)\1\s*:/.exec(e.mark.buffer.slice(e.mark.position));
   return key ? `key '${key[2]}' is there twice` : String(e.reason || e.message);
-}
-
-// expand replaces {{.NAME}} outside of comment lines, as all modules do.
-function expand(file, content, env) {
-  return content.split('\n').map((line, i) => {
-    if (line.trim().startsWith('#')) return line;
-    return line.replace(/\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}/g, (_, name) => {
-      if (env[name] === undefined) {
-        const reason = `environment variable ${name} is not set; set it or write the value in its place`;
-        throw new ConfigError(`${file}: line ${i + 1}: ${reason}`);
-      }
-      return env[name];
-    });
-  }).join('\n');
 }
 
 function readServer(s, env) {

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // Actions of a permission.
@@ -30,7 +31,7 @@ const (
 type Principal struct {
 	Username string `yaml:"username" json:"username" validate:"nonzero"`
 	// plain text or a bcrypt hash ($2a$, $2b$, $2y$); empty: certificate principal
-	Password string `yaml:"password" json:"password"`
+	Password conf.Secret `yaml:"password" json:"password"`
 	// certificate principal: common name that the certificate must have
 	CN string `yaml:"cn" json:"cn"`
 	// certificate principal: decimal serial number that the certificate must have

@@ -14,6 +14,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 func book(t testing.TB, list ...auth.Principal) *auth.Book {
@@ -32,8 +33,8 @@ func TestLogin(t *testing.T) {
 	require.NoError(t, err)
 	b := book(t,
 		auth.Principal{Username: "plain", Password: "secret"},
-		auth.Principal{Username: "hashed", Password: string(hash)},
-		auth.Principal{Username: "hashed-y", Password: "$2y" + string(hash[3:])},
+		auth.Principal{Username: "hashed", Password: conf.Secret(hash)},
+		auth.Principal{Username: "hashed-y", Password: conf.Secret("$2y" + string(hash[3:]))},
 		auth.Principal{Username: "almost", Password: "$2a$not a hash"},
 		auth.Principal{Username: "cert"},
 		auth.Principal{Username: "cn", CN: "device"},

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -111,19 +112,27 @@ func RunConfigCases(t *testing.T, language string, parser *exec.Cmd) {
 		_ = parser.Wait()
 	})
 	answers := bufio.NewReader(out)
+	ask := func(t *testing.T, c ConfigCase) {
+		question, err := json.Marshal(map[string]any{"file": "service.yml", "env": c.Environment()})
+		require.NoError(t, err)
+		_, err = fmt.Fprintf(in, "%s\n", question)
+		require.NoError(t, err)
+		line, err := answers.ReadBytes('\n')
+		require.NoError(t, err)
+		got := Values{}
+		require.NoError(t, json.Unmarshal(line, &got), "%s", line)
+		failed, _ := got["error"].(string)
+		c.Check(t, got, failed)
+	}
 	for _, c := range LoadConfigCases(t, language) {
 		t.Run(c.Name, func(t *testing.T) {
 			Write(t, dir, map[string]string{"service.yml": string(c.Bytes("handler: index.handler, codedir: code"))})
-			question, err := json.Marshal(map[string]any{"file": "service.yml", "env": c.Environment()})
-			require.NoError(t, err)
-			_, err = fmt.Fprintf(in, "%s\n", question)
-			require.NoError(t, err)
-			line, err := answers.ReadBytes('\n')
-			require.NoError(t, err)
-			got := Values{}
-			require.NoError(t, json.Unmarshal(line, &got), "%s", line)
-			failed, _ := got["error"].(string)
-			c.Check(t, got, failed)
+			ask(t, c)
 		})
 	}
+	t.Run("a FIFO", func(t *testing.T) { // which nobody writes
+		require.NoError(t, os.Remove(filepath.Join(dir, "service.yml")))
+		require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "service.yml"), 0o600))
+		ask(t, ConfigCase{ConfigResult: ConfigResult{Error: []string{"is a FIFO; name a regular file with -c"}}})
+	})
 }

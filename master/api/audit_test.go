@@ -16,6 +16,7 @@ import (
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -35,7 +36,7 @@ func TestWhoChangedWhat(t *testing.T) {
 	s := serveSockets(t, r, "")
 	defer s.stop()
 	as := func(address, name, token string) *http.Client {
-		c, err := http.NewClient(http.ClientConfig{Address: address, Username: name, Password: token})
+		c, err := http.NewClient(http.ClientConfig{Address: address, Username: name, Password: conf.Secret(token)})
 		require.NoError(t, err)
 		t.Cleanup(c.Close)
 		return c
@@ -115,7 +116,7 @@ func TestChangesFillNoLog(t *testing.T) {
 	r := newRig(t)
 	s := serveSockets(t, r, "")
 	defer s.stop()
-	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "all", Password: r.tokens["all"]})
+	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "all", Password: conf.Secret(r.tokens["all"])})
 	require.NoError(t, err)
 	defer c.Close()
 	for n := range 150 {

@@ -19,6 +19,7 @@ import (
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -28,7 +29,7 @@ const envCall = "BAETYL_TEST_CALL"
 func TestMain(m *testing.M) {
 	if address := os.Getenv(envCall); address != "" {
 		c, err := http.NewClient(http.ClientConfig{
-			Address: address, Username: os.Getenv("CALLER"), Password: os.Getenv("TOKEN"), Timeout: time.Minute,
+			Address: address, Username: os.Getenv("CALLER"), Password: conf.Secret(os.Getenv("TOKEN")), Timeout: time.Minute,
 		})
 		if err == nil {
 			err = c.Get(context.Background(), masterapi.PathPortAvailable, nil)
@@ -190,7 +191,8 @@ func TestRefusalsFillNoLog(t *testing.T) {
 		require.ErrorContains(t, c.Get(t.Context(), masterapi.PathPortAvailable, nil), "[401]")
 		c.Close()
 	}
-	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "none", Password: r.tokens["none"]})
+	token := conf.Secret(r.tokens["none"])
+	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "none", Password: token})
 	require.NoError(t, err)
 	defer c.Close()
 	require.ErrorContains(t, c.Get(t.Context(), masterapi.PathPortAvailable, nil), "[403]")

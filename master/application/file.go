@@ -12,19 +12,6 @@ import (
 	"github.com/baetyl/baetyl/utils/file"
 )
 
-// errEmpty is why a file without content is no application: it may have been cut off, or lost in a power cut.
-var errEmpty = errors.New("has no content, as a file that was lost; put it back, or write `services: []`, or remove " +
-	"it, if no service is meant")
-
-// Parse reads an application out of the file called name, as app.Parse does. A file with nothing but white space, or
-// with zero bytes, as a power cut leaves it, is an error here; a comment is content.
-func Parse(name string, data []byte) (*app.Config, error) {
-	if len(bytes.Trim(data, "\x00 \t\r\n\ufeff")) == 0 {
-		return nil, fmt.Errorf("%s: %w", name, errEmpty)
-	}
-	return app.Parse(name, data)
-}
-
 // Read reads the application at path. A missing file is an empty application (Baetyl Design), without data; what is
 // there and is no application is an error, and then c is nil. It changes nothing, and waits for no pipe.
 func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
@@ -38,7 +25,7 @@ func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
 	case missing && link == "":
 		return &app.Config{}, nil, nil
 	case missing:
-		err = fmt.Errorf("%s: %s is a link to nothing; mend the link, or remove it", path, link)
+		err = fmt.Errorf("%s: %s %w; mend the link, or remove it", path, link, conf.ErrDangling)
 	case err == nil && info.IsDir():
 		err = fmt.Errorf("%s: is a folder; put a file in its place", path)
 	case err == nil && !info.Mode().IsRegular():
@@ -50,7 +37,7 @@ func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
 		err = fmt.Errorf("%s: larger than %d bytes; most likely it is another file", path, conf.MaxSize)
 	}
 	if err == nil {
-		c, err = Parse(path, data)
+		c, err = app.Parse(path, data)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("load application: %w", err)

@@ -44,7 +44,7 @@ func ReadLast(d file.Disk, workdir string) (*app.Config, []byte, error) {
 	case err != nil:
 		return nil, nil, err
 	}
-	c, err := Parse(f.Path, kept.Data)
+	c, err := app.Parse(f.Path, kept.Data)
 	if err != nil {
 		return nil, nil, err
 	}

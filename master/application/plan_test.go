@@ -42,7 +42,7 @@ services:
 volumes: [{name: v, path: x/1}]
 networks: {net: {driver: bridge}}
 `, nil, set("a", "b", "c"), nil},
-		"everything removed": {"", map[string]string{"a": "removed", "b": "removed", "c": "removed"}, nil, nil},
+		"everything removed": {"{}", map[string]string{"a": "removed", "b": "removed", "c": "removed"}, nil, nil},
 		"volume, network and keys": {`
 services:
   - {name: a, image: i, replica: 1, mounts: [{name: v, path: p}]}

@@ -89,7 +89,7 @@ func (u *Updater) acceptApp(r masterapi.UpdateRequest, by string, a *accepted) e
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
-	if a.conf, err = application.Parse(name, a.data); err != nil {
+	if a.conf, err = app.Parse(name, a.data); err != nil {
 		return refuse(err)
 	}
 	if broken := u.opts.Rules(a.conf); len(broken) > 0 {

@@ -11,8 +11,7 @@ package app
 
 import (
 	"fmt"
-	"os"
-	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -159,8 +158,8 @@ type Pids struct {
 	Limit int64 `yaml:"limit,omitempty" json:"limit,omitempty" validate:"min=0"`
 }
 
-// Load reads and validates the file at path. An error names file and key. A missing file is os.ErrNotExist, an empty
-// one an empty application.
+// Load reads and validates the file at path. An error names file and key. A missing file is os.ErrNotExist, one without
+// content conf.ErrEmpty; {} or a comment alone is an empty application.
 func Load(path string) (*Config, error) {
 	data, err := conf.ReadFile(path)
 	if err != nil {
@@ -171,56 +170,50 @@ func Load(path string) (*Config, error) {
 
 // Parse is Load for the content of the file called name.
 func Parse(name string, data []byte) (*Config, error) {
-	if isCompose(data) {
-		return parseCompose(name, data)
+	tree, err := conf.Tree(name, data, variables, conf.NonEmpty())
+	if err != nil {
+		return nil, err
+	}
+	if isCompose(tree) {
+		return parseCompose(name, data, tree)
 	}
 	c := &Config{}
-	if err := conf.Parse(name, data, c, conf.Env(lookupEnv)); err != nil {
+	if err := conf.Parse(name, data, c, variables); err != nil {
 		return nil, err
 	}
 	return c, nil
 }
 
-// lookupEnv gives {{.NAME}} the variables of this product only: an application comes from outside and must not read
+// variables gives {{.NAME}} the variables of this product only: an application comes from outside and must not read
 // the rest of the master's environment.
-func lookupEnv(name string) (string, bool) {
-	if isOurs(name) {
-		return os.LookupEnv(name)
-	}
-	return "", false
-}
+var variables = conf.Only(ourPrefixes...)
 
-// isOurs tells whether a variable is of this product, by its name of today or of before 0.1.5.
+// ourPrefixes begin the names of variables of this product: of today, and of before 0.1.5.
+var ourPrefixes = []string{"BAETYL_", "OPENEDGE_"}
+
+// isOurs tells whether a variable is of this product.
 func isOurs(name string) bool {
-	return strings.HasPrefix(name, "BAETYL_") || strings.HasPrefix(name, "OPENEDGE_")
+	return slices.ContainsFunc(ourPrefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 }
-
-var template = regexp.MustCompile(`\{\{[^}]*\}\}`)
 
 // isCompose tells the forms apart by what `services` is: a list, or a mapping of names. A file without services is
 // told by the keys that only one form has.
-func isCompose(data []byte) (compose bool) {
-	defer func() {
-		if recover() != nil { // yaml.v2 panics on a few malformed inputs; conf.Parse will say what is wrong
-			compose = false
+func isCompose(top yaml.MapSlice) bool {
+	volumes, version := false, false
+	for _, item := range top {
+		_, mapping := item.Value.(yaml.MapSlice)
+		switch item.Key {
+		case "services":
+			if item.Value != nil {
+				return mapping
+			}
+		case "volumes":
+			volumes = mapping
+		case "app_version":
+			version = item.Value != nil && item.Value != ""
 		}
-	}()
-	var top struct {
-		Services   any    `yaml:"services"`
-		Volumes    any    `yaml:"volumes"`
-		AppVersion string `yaml:"app_version"`
 	}
-	// A variable is YAML's flow mapping when it stands without quotes.
-	_ = yaml.Unmarshal(template.ReplaceAll(data, []byte("x")), &top) // what cannot be read is reported by conf.Parse
-	if top.Services != nil {
-		return isMapping(top.Services)
-	}
-	return isMapping(top.Volumes) || top.AppVersion != ""
-}
-
-func isMapping(v any) bool {
-	_, ok := v.(map[any]any)
-	return ok
+	return volumes || version
 }
 
 // Service returns the service called name.

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -48,10 +50,14 @@ func TestShippedExamplesLoad(t *testing.T) {
 }
 
 func TestEmptyApplications(t *testing.T) {
-	for _, text := range []string{"", "# nothing\n", "{}", "services: []", "services:\n"} {
+	for _, text := range []string{"# nothing\n", "{}", "services: []", "services:\n"} {
 		c, err := app.Parse("f", []byte(text))
 		require.NoError(t, err, text)
 		require.Empty(t, c.Services)
+	}
+	for _, text := range []string{"", "\n", "\x00\x00"} { // lost, not empty on purpose
+		_, err := app.Parse("f", []byte(text))
+		require.ErrorIs(t, err, conf.ErrEmpty)
 	}
 	c, err := app.Parse("f", []byte("version: V4"))
 	require.NoError(t, err)
@@ -125,7 +131,7 @@ func TestBadFiles(t *testing.T) {
 		"circle": {head + "    depends_on: [b]\n  - {name: b, image: i, depends_on: [a]}\n",
 			"depends_on is a circle: a -> b -> a"},
 		"not YAML":         {"services: [\n", "f.yml: not YAML"},
-		"foreign variable": {"version: '{{.HOME}}'\n", "environment variable HOME is not set"},
+		"foreign variable": {"version: '{{.HOME}}'\n", "environment variable HOME is forbidden here"},
 
 		"compose: unknown key": {"services:\n  a:\n    image: i\n    deploy: {}\n", "services.a.deploy: unknown key"},
 		"compose: environment": {"services:\n  a:\n    image: i\n    environment: [x]\n",
@@ -222,6 +228,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("services:\n  a:\n    image: i\n    networks: [n]\n    environment: [1]\n"))
 	f.Add([]byte("services: [{name: a, image: i, api: [report, {start: [a, b]}], accept_env: [A, B_*]}]\n"))
+	f.Add([]byte("services:\n- {name: a, image: i, args: ['{{{{.Names}}}}', '{{json .}}', {{{{.ID}}}}]}\n"))
 	f.Add([]byte(twoForms))
 	f.Add([]byte(twoFormsCompose))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -237,6 +244,7 @@ func FuzzParse(f *testing.F) {
 		}
 		text, err := yaml.Marshal(c)
 		require.NoError(t, err)
+		text = regexp.MustCompile(`\{\{\s*\.\w+\s*\}\}`).ReplaceAll(text, []byte("{{$0}}"))
 		again, err := app.Parse("f", text)
 		require.NoError(t, err, "%s", text)
 		a, err := json.Marshal(c)

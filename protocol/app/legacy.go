@@ -178,16 +178,17 @@ func (e *composeEnvironment) UnmarshalYAML(unmarshal func(any) error) error {
 	return nil
 }
 
-func parseCompose(name string, data []byte) (*Config, error) {
+// parseCompose reads data, in which tree is. The order of a file is the order of start, which a map has lost.
+func parseCompose(name string, data []byte, tree yaml.MapSlice) (*Config, error) {
 	c := &compose{}
-	if err := conf.Parse(name, data, c, conf.Env(lookupEnv)); err != nil {
+	if err := conf.Parse(name, data, c, variables); err != nil {
 		return nil, err
 	}
-	// The order of a file is the order of start; a map has lost it.
-	var names struct{ Services yaml.MapSlice }
-	if err := yaml.Unmarshal(template.ReplaceAll(data, []byte("x")), &names); err == nil {
-		for _, item := range names.Services {
-			c.order = append(c.order, fmt.Sprint(item.Key))
+	for _, top := range tree {
+		if services, ok := top.Value.(yaml.MapSlice); ok && top.Key == "services" {
+			for _, item := range services {
+				c.order = append(c.order, fmt.Sprint(item.Key))
+			}
 		}
 	}
 	out, err := c.convert()
@@ -291,7 +292,7 @@ func (c *compose) keys() []string {
 			out = append(out, k)
 		}
 	}
-	if len(out) != len(c.Services) { // a key that is written with a variable
+	if len(out) != len(c.Services) { // a key that YAML reads as a number of another form
 		return sortedKeys(c.Services)
 	}
 	return out

@@ -29,7 +29,7 @@ type ClientConfig struct {
 	// that an unused connection is kept; 0 in code means the default
 	KeepAlive   time.Duration                   `yaml:"keepalive" json:"keepalive" default:"10m" validate:"min=1"`
 	Username    string                          `yaml:"username" json:"username"`
-	Password    string                          `yaml:"password" json:"password"`
+	Password    conf.Secret                     `yaml:"password" json:"password"`
 	cert.Config `yaml:",inline" json:",inline"` // with tcp, any of them turns TLS on
 }
 
@@ -148,7 +148,7 @@ func (c *Client) send(ctx context.Context, method, path string, header nethttp.H
 		req.Header.Set(masterapi.HeaderUsername, c.cfg.Username)
 	}
 	if c.cfg.Password != "" {
-		req.Header.Set(masterapi.HeaderPassword, c.cfg.Password)
+		req.Header.Set(masterapi.HeaderPassword, string(c.cfg.Password))
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -60,7 +60,7 @@ func (c *Client) handshake(ctx context.Context, will *Message) error {
 	stop := context.AfterFunc(ctx, func() { c.raw.Close() })
 	defer stop()
 	hello := &packet.Connect{ClientID: c.cfg.ClientID, CleanSession: c.cfg.CleanSession, Username: c.cfg.Username,
-		Password: c.cfg.Password, KeepAlive: seconds(c.cfg.KeepAlive), Version: packet.Version311}
+		Password: string(c.cfg.Password), KeepAlive: seconds(c.cfg.KeepAlive), Version: packet.Version311}
 	if will != nil {
 		m := will.packet()
 		hello.Will = &m

@@ -20,9 +20,9 @@ type TopicInfo struct {
 // ClientInfo is the `hub` or `remote` section of a module ("Baetyl Configuration Interpretation"). Values that are
 // zero in a literal mean the documented default, but for KeepAlive, where zero turns pings off.
 type ClientInfo struct {
-	Address  string `yaml:"address" json:"address"` // tcp, mqtt, ssl, tls, mqtts, ws or wss://host[:port][/path]
-	Username string `yaml:"username" json:"username"`
-	Password string `yaml:"password" json:"password"`
+	Address  string      `yaml:"address" json:"address"` // tcp, mqtt, ssl, tls, mqtts, ws or wss://host[:port][/path]
+	Username string      `yaml:"username" json:"username"`
+	Password conf.Secret `yaml:"password" json:"password"`
 
 	// PEM file of the authorities that the peer's certificate must come from
 	CA       string `yaml:"ca" json:"ca"`

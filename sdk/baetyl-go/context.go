@@ -2,7 +2,6 @@ package baetyl
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -96,10 +95,14 @@ func newContext() (*moduleContext, error) {
 		native:   masterapi.Getenv(masterapi.EnvServiceMode) == masterapi.ModeNative,
 		waiting:  make(chan os.Signal, 1),
 	}
-	if err := LoadSections(&c.config); err != nil {
+	var warnings []string
+	if err := LoadSections(&c.config, conf.Warn(func(text string) { warnings = append(warnings, text) })); err != nil {
 		return c, err
 	}
 	c.log = log.New(c.config.Logger, log.KeyService, c.service, log.KeyInstance, c.instance)
+	for _, text := range warnings {
+		c.warn(text)
+	}
 	c.master, c.masterErr = NewMaster()
 	return c, nil
 }
@@ -107,12 +110,8 @@ func newContext() (*moduleContext, error) {
 // LoadSections reads the sections of ConfigFile that out, a pointer to a struct, has; a missing file means defaults.
 // Other sections belong to others, who check them. It is for packages that add to the SDK; a module calls
 // Context.LoadConfig.
-func LoadSections(out any) error {
-	err := conf.Load(ConfigFile, out, conf.AllowOthers())
-	if errors.Is(err, os.ErrNotExist) {
-		return conf.SetDefaults(out)
-	}
-	return err
+func LoadSections(out any, opts ...conf.Option) error {
+	return conf.LoadOrDefault(ConfigFile, out, append(opts, conf.AllowOthers())...)
 }
 
 // watch makes the module end when parent does, or with the first signal, which it announces. The returned function
@@ -160,8 +159,10 @@ func (c *moduleContext) closeHubs() {
 func (c *moduleContext) Config() *ServiceConfig { return &c.config }
 
 func (c *moduleContext) LoadConfig(out interface{}) error {
-	return conf.Load(ConfigFile, out, conf.AllowKeys("hub", "logger"))
+	return conf.Load(ConfigFile, out, conf.AllowKeys("hub", "logger"), conf.Warn(c.warn))
 }
+
+func (c *moduleContext) warn(text string) { c.log.Warnf("%s", text) }
 
 func (c *moduleContext) NewHubClient(clientID string, subscriptions []mqtt.TopicInfo) (*mqtt.Dispatcher, error) {
 	cfg := c.config.Hub

@@ -10,6 +10,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not
@@ -33,7 +34,7 @@ func NewMaster() (*Master, error) {
 		return nil, ErrNoMaster
 	}
 	service, token := masterapi.Getenv(masterapi.EnvServiceName), masterapi.Getenv(masterapi.EnvServiceToken)
-	c, err := http.NewClient(http.ClientConfig{Address: address, Username: service, Password: token})
+	c, err := http.NewClient(http.ClientConfig{Address: address, Username: service, Password: conf.Secret(token)})
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}

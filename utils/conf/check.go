@@ -82,6 +82,13 @@ func (c checker) checkMapping(m yaml.MapSlice, k *Key, path string) (string, err
 func (k *Key) checkValue(node any) error {
 	text, isText := node.(string)
 	switch k.Kind {
+	case Hidden:
+		if m, ok := node.(yaml.MapSlice); ok {
+			return checkReference(m)
+		}
+		if _, ok := node.([]any); ok {
+			return wrong(k, node)
+		}
 	case Text:
 		if _, ok := node.(yaml.MapSlice); ok {
 			return wrong(k, node)
@@ -185,6 +192,9 @@ func wrong(k *Key, node any) error {
 		err := decode([]byte(text), &bare)
 		if _, still := bare.(string); err == nil && !still && bare != nil && k.checkValue(bare) == nil {
 			hint = "; remove the quotes"
+			if k.Kind == List || k.Kind == Mapping || k.Kind == Names {
+				hint += "; a variable gives neither list nor mapping"
+			}
 		}
 	}
 	if k.Kind == List && hint == "" {

@@ -1,26 +1,25 @@
 // Package conf loads the YAML files of a program into its Go types.
 //
-//	file ─► {{.NAME}} ─► YAML tree ─► keys, types ─► decode ─► defaults ─► Complete ─► limits ─► Validate ─► value
-//	                                      └────────── Schema, read once from the Go type ──────────┘
+//	file ─► YAML ─► {{.NAME}} ─► keys, types ─► decode ─► secrets, defaults ─► Complete ─► limits ─► Validate ─► value
+//	                                 └─────────── Schema, read once from the Go type ───────────────┘
 //
 // It promises that a wrong file is refused before anything acts on it. An error names the file, the path of the key,
 // what is allowed and what was found; the same file gives the same error every time: the first one in the order of the
 // file for keys and types, then the first one in the order of the schema for limits. A key that is present keeps its
-// value, also when that is zero; only an absent key gets its default (the tag `zero` is the exception). The package has
-// no side effects and does not know what the keys mean. Key says which tags a field may have.
+// value, also when that is zero; only an absent key gets its default (the tag `zero` is the exception). A variable is a
+// value and never adds keys or entries. The package has no side effects and does not know what the keys mean. Key says
+// which tags a field may have.
 package conf
 
 import (
+	"bytes"
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"reflect"
 	"strings"
-)
 
-// MaxSize is the largest file, in bytes, that Load reads; a larger one is refused unread.
-const MaxSize = 4 << 20
+	"gopkg.in/yaml.v2"
+)
 
 // Completer is a configuration some of whose defaults depend on other keys or on the system; constant defaults are
 // tags. Complete fills in what is empty. It is called after the defaults of the tags are set and before limits are
@@ -67,79 +66,59 @@ func AllowOthers() Option {
 
 // Env replaces os.LookupEnv as the source of {{.NAME}}.
 func Env(lookup func(name string) (string, bool)) Option {
-	return func(l *loader) { l.lookup = lookup }
+	return func(l *loader) { l.env.lookup = lookup }
+}
+
+// Only allows variables whose names begin with one of the prefixes, without prefixes none: a file that comes from
+// outside must not read the environment of a program.
+func Only(prefixes ...string) Option {
+	return func(l *loader) { l.env.only, l.env.prefixes = true, prefixes }
+}
+
+// NonEmpty makes a file without content an error, ErrEmpty: whoever empties it on purpose has another way to say so.
+func NonEmpty() Option {
+	return func(l *loader) { l.nonEmpty = true }
+}
+
+// Warn gives what is not an error and should be said to report, which Load and Parse call before they return. The text
+// names file and key and ends with a remedy.
+func Warn(report func(text string)) Option {
+	return func(l *loader) { l.warn = report }
 }
 
 type loader struct {
-	file    string
-	allowed []string
-	others  bool
-	lookup  func(string) (string, bool)
+	file     string
+	allowed  []string
+	others   bool
+	nonEmpty bool
+	env      source
+	warn     func(string)
 }
 
-// Load reads the YAML file at path into out, a pointer to a struct. An error is an *Error.
-func Load(path string, out any, opts ...Option) error {
-	data, err := ReadFile(path)
-	if err != nil {
-		return err
+func newLoader(file string, opts []Option) *loader {
+	l := &loader{file: file, env: source{lookup: os.LookupEnv}, warn: func(string) {}}
+	for _, o := range opts {
+		o(l)
 	}
-	return Parse(path, data, out, opts...)
-}
-
-// ReadFile returns the content of path, at most MaxSize bytes. An error is an *Error.
-func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, &Error{File: path, Err: cause(err)}
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.IsDir() {
-		return nil, &Error{File: path, Err: errors.New("is a folder; name a file")}
-	}
-	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
-	if err != nil {
-		return nil, &Error{File: path, Err: cause(err)}
-	}
-	if len(data) > MaxSize {
-		err := fmt.Errorf("file is larger than %d bytes; a configuration of that size is most likely a wrong file", MaxSize)
-		return nil, &Error{File: path, Err: err}
-	}
-	return data, nil
-}
-
-// cause drops the path that os repeats, since Error names it already.
-func cause(err error) error {
-	pe := new(os.PathError)
-	switch {
-	case !errors.As(err, &pe):
-		return err
-	case errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("%s: %w; let the user that runs this program read it", pe.Op, pe.Err)
-	}
-	return fmt.Errorf("%s: %w", pe.Op, pe.Err)
+	return l
 }
 
 // Parse decodes data, the content of the file called name, into out as Load does.
 func Parse(name string, data []byte, out any, opts ...Option) error {
-	l := &loader{file: name, lookup: os.LookupEnv}
-	for _, o := range opts {
-		o(l)
-	}
-	v := target(out)
-	data, err := expand(data, l.lookup)
-	if err != nil {
-		return l.fail("", err)
-	}
-	tree, err := parseTree(data)
-	if err != nil {
-		return l.fail("", err)
-	}
+	l, v := newLoader(name, opts), target(out)
 	root := schemaOf(v.Type())
+	data, tree, err := l.tree(data, root)
+	if err != nil {
+		return l.fail("", err)
+	}
 	if path, err := (checker{root: root, allowed: l.allowed, others: l.others}).check(tree, root, ""); err != nil {
 		return l.fail(path, err)
 	}
 	if err := decode(data, out); err != nil { // what check can't see, such as a value that only its type understands
 		return l.fail("", errors.New(strings.TrimPrefix(err.Error(), "yaml: ")))
+	}
+	if path, err := l.secrets(root, tree, v, ""); err != nil {
+		return l.fail(path, err)
 	}
 	root.fill(tree, v, standardOf(v.Type()))
 	if c, ok := out.(Completer); ok {
@@ -154,6 +133,30 @@ func Parse(name string, data []byte, out any, opts ...Option) error {
 		}
 	}
 	return nil
+}
+
+// Tree returns what is in data, the content of the file called name, in the order of the file and with the values of
+// its variables. Its errors are the first that Parse gives too.
+func Tree(name string, data []byte, opts ...Option) (yaml.MapSlice, error) {
+	l := newLoader(name, opts)
+	_, tree, err := l.tree(data, nil)
+	if err != nil {
+		return nil, l.fail("", err)
+	}
+	return tree, nil
+}
+
+// tree returns data with the values of variables, as text and as what is in it. root may be nil.
+func (l *loader) tree(data []byte, root *Key) ([]byte, yaml.MapSlice, error) {
+	if l.nonEmpty && len(bytes.Trim(data, " \t\r\n\ufeff")) == 0 {
+		return nil, nil, ErrEmpty
+	}
+	data, err := expand(data, l.env, root)
+	if err != nil {
+		return nil, nil, err
+	}
+	tree, err := parseTree(data)
+	return data, tree, err
 }
 
 func (l *loader) fail(path string, err error) error {

@@ -124,6 +124,8 @@ func show(v reflect.Value) string {
 		return showDuration(x)
 	case Size:
 		return x.String()
+	case Secret:
+		return x.String()
 	}
 	switch v.Kind() {
 	case reflect.String:

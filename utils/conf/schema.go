@@ -27,6 +27,7 @@ const (
 	Number   Kind = "number"
 	Duration Kind = "duration" // 30s
 	Bytes    Kind = "size"     // 32k
+	Hidden   Kind = "secret"   // text, or where it stands, see Secret
 	Any      Kind = "any"      // YAML of any form
 	Special  Kind = "special"  // a type that reads its YAML by itself; Form says what it takes
 )
@@ -69,6 +70,7 @@ var (
 	unmarshaler  = reflect.TypeFor[yaml.Unmarshaler]()
 	durationType = reflect.TypeFor[time.Duration]()
 	sizeType     = reflect.TypeFor[Size]()
+	secretType   = reflect.TypeFor[Secret]()
 	schemas      sync.Map // reflect.Type → *Key
 )
 
@@ -199,6 +201,8 @@ func kindOf(t reflect.Type) Kind {
 		return Duration
 	case t == sizeType:
 		return Bytes
+	case t == secretType:
+		return Hidden
 	case t.Implements(unmarshaler) || reflect.PointerTo(t).Implements(unmarshaler):
 		return Special
 	}
@@ -230,6 +234,8 @@ func formOf(k *Key) string {
 		return "a duration such as 30s"
 	case Bytes:
 		return "a size such as 32k"
+	case Hidden:
+		return "a text, {file: <path>}, {env: <NAME>} or {credential: <name>}"
 	case Flag, Any:
 		return string(k.Kind)
 	case Special:

@@ -193,6 +193,15 @@ func near(lines []string, line int) string {
 	return fmt.Sprintf(" (at %q)", key)
 }
 
+// lost says that a file consists of zeros from byte i on, in that line. One that is nothing else is ErrEmpty.
+func lost(line, i int) error {
+	const text = "from line %d on there are only zero bytes, as after a power cut; put the file back from a copy"
+	if i == 0 {
+		return fmt.Errorf(text+"%w", line, hidden{ErrEmpty})
+	}
+	return fmt.Errorf(text, line)
+}
+
 // badCharacter finds the first byte that is not UTF-8 or that YAML does not allow. A file in UTF-16 with its mark is
 // left to yaml.v2.
 func badCharacter(data []byte) error {
@@ -203,6 +212,8 @@ func badCharacter(data []byte) error {
 		r, n := utf8.DecodeRune(data[i:])
 		line := 1 + bytes.Count(data[:i], []byte("\n"))
 		switch {
+		case r == 0 && len(bytes.Trim(data[i:], "\x00")) == 0:
+			return lost(line, i)
 		case r == utf8.RuneError && n == 1:
 			return fmt.Errorf("line %d: byte 0x%02x is not UTF-8; save the file as UTF-8", line, data[i])
 		case r < ' ' && !strings.ContainsRune("\t\n\r", r), r == 0x7f:

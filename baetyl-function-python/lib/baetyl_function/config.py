@@ -8,9 +8,12 @@ from __future__ import absolute_import
 import io
 import os
 import re
+import stat
 from collections import namedtuple
 
 import yaml
+
+from . import variables
 
 # The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 NAME_VARIABLES = ('BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME')
@@ -31,35 +34,18 @@ _SIZE = re.compile(r'^([0-9]+)\s*([kmgt]?)b?$')
 _NUMBER = re.compile(r'^[0-9]+$')
 _DURATION = re.compile(u'([0-9]+\\.?[0-9]*|\\.[0-9]+)(ns|us|\xb5s|\u03bcs|ms|s|m|h)')
 _SECONDS = {'ns': 1e-9, 'us': 1e-6, u'\xb5s': 1e-6, u'\u03bcs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
-_VARIABLE = re.compile(r'\{\{\s*\.([A-Za-z_][A-Za-z0-9_]*)\s*\}\}')
 
 
 class ConfigError(Exception):
     """One line: file, key path, what is wrong, what to do."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is there twice; PyYAML takes the last one."""
-
-    def construct_mapping(self, node, deep=False):
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag != 'tag:yaml.org,2002:merge':
-                key = self.construct_object(key_node, deep=True)
-                if not isinstance(key, (str, _string)):
-                    raise yaml.constructor.ConstructorError(
-                        None, None, 'key %r is not text' % (key,), key_node.start_mark)
-                if key in seen:
-                    raise yaml.constructor.ConstructorError(
-                        None, None, "key '%s' is there twice" % key, key_node.start_mark)
-                seen.add(key)
-        return yaml.SafeLoader.construct_mapping(self, node, deep)
-
-
 class _Section(object):
     """A mapping of the file. A key that was not taken before done is unknown."""
 
     def __init__(self, file, path, value):
+        if isinstance(value, variables.Given):
+            value = value.value
         if value is None:
             value = {}
         if not isinstance(value, dict):
@@ -77,6 +63,8 @@ class _Section(object):
         """The parsed value of key; its default when it is absent or null."""
         self._known.append(key)
         value = self._values.get(key)
+        if isinstance(value, variables.Given) and parse is not _text:
+            value = value.value
         if value is None:
             return default
         try:
@@ -112,35 +100,37 @@ def load(file, environ=os.environ):
 
 def _parse(file, environ):
     try:
+        what = _strange(os.stat(file).st_mode)
+        if what:
+            raise ConfigError('%s: is %s; name a regular file with -c' % (file, what))
         with io.open(file, encoding='utf-8') as f:
             text = f.read()
     except (IOError, OSError) as e:
         raise ConfigError('%s: %s; name the configuration file with -c' % (file, e.strerror or e))
     except UnicodeDecodeError as e:
         raise ConfigError('%s: not UTF-8 text: %s' % (file, e))
+    loader = None
     try:
-        return yaml.load(_expand(file, text, environ), Loader=_Loader)
+        loader = variables.Loader(text, environ)
+        return loader.get_single_data()
+    except variables.Unusable as e:
+        raise ConfigError('%s: %s' % (file, e))
     except yaml.MarkedYAMLError as e:
         line = '' if e.problem_mark is None else 'line %d: ' % (e.problem_mark.line + 1)
-        raise ConfigError('%s: %s%s' % (file, line, e.problem))
+        raise ConfigError(u'%s: %s%s' % (_unicode(file), line, loader.uncover(_unicode(e.problem))))
     except (yaml.YAMLError, ValueError) as e:
         raise ConfigError('%s: %s' % (file, ' '.join(str(e).split())))
     except RuntimeError:  # the recursion limit: thousands of nested brackets
         raise ConfigError('%s: nested too deep' % file)
 
 
-def _expand(file, text, environ):
-    """Replaces {{.NAME}} outside of comment lines, as all modules do."""
-    lines = text.split('\n')
-    for i, line in enumerate(lines):
-        if '{{' not in line or line.lstrip().startswith('#'):
-            continue
-        for name in _VARIABLE.findall(line):
-            if name not in environ:
-                raise ConfigError('%s: line %d: environment variable %s is not set; set it or write the value in its '
-                                  'place' % (file, i + 1, name))
-        lines[i] = _VARIABLE.sub(lambda m: _unicode(environ[m.group(1)]), line)
-    return '\n'.join(lines)
+def _strange(mode):
+    """What can't be read as a file is: waiting for the writer of a FIFO would never end."""
+    for test, name in ((stat.S_ISFIFO, 'a FIFO'), (stat.S_ISSOCK, 'a socket'), (stat.S_ISCHR, 'a device'),
+                       (stat.S_ISBLK, 'a device')):
+        if test(mode):
+            return name
+    return None
 
 
 def _server(s, environ):

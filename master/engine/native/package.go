@@ -135,8 +135,7 @@ func readManifest(root *os.Root, file string) (m manifest, err error) {
 		return m, fmt.Errorf("%s: has more than %d bytes", file, maxManifest)
 	}
 	// A package may come from anywhere, so it must not read the master's variables.
-	none := func(string) (string, bool) { return "", false }
-	if err := conf.Parse(file, data, &m, conf.Env(none)); err != nil {
+	if err := conf.Parse(file, data, &m, conf.Only()); err != nil {
 		return m, err
 	}
 	if m.Entry == "" {
