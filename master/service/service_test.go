@@ -254,6 +254,24 @@ func TestDynamicInstances(t *testing.T) {
 	})
 }
 
+// In docker's networks the name of an instance leads to it: while the hub is away, nothing may stand in for it.
+func TestInstanceWithTheNameOfAnotherService(t *testing.T) {
+	bubble(t, func(t *testing.T, b *bench) {
+		for _, s := range []engine.Service{spec("f", 0), spec("hub", 1), spec("gone", 0)} {
+			require.NoError(t, b.Start(t.Context(), s))
+		}
+		require.NoError(t, b.StopInstance(t.Context(), "hub", "hub"))
+		for _, name := range []string{"hub", "HUB", "hub.i1", "hub.I20", "gone"} {
+			err := b.StartInstance(t.Context(), "f", name, nil)
+			require.ErrorIs(t, err, service.ErrInvalid, name)
+			require.ErrorContains(t, err, "it is that of a replica of service ", name)
+		}
+		for _, name := range []string{"f", "f.i1", "hub.x.1", "hub.i", "hub2", "hu"} {
+			require.NoError(t, b.StartInstance(t.Context(), "f", name, nil), name)
+		}
+	})
+}
+
 func TestDynamicInstancesAreCapped(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
 		require.NoError(t, b.Start(t.Context(), spec("f", 1)))

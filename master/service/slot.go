@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"regexp"
 	"sort"
+	"strings"
 )
 
 // maxDynamic is how many instances of a service may have been started on demand.
@@ -13,6 +14,16 @@ const maxDynamic = 200
 // instanceRule is that of names, up to 128 characters, and '.', which sets off the number of a replica. The length is
 // checked beside it: {0,127} would cost 110 KB at each start.
 var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// replicaRule is what follows the name of a service in that of a replica (replicaName). Names of hosts, which instances
+// are to each other in docker's networks, have no case.
+var replicaRule = regexp.MustCompile(`^(\.[iI][0-9]+)?$`)
+
+// likeReplica tells whether a service could have a replica of that name, however many it has now.
+func likeReplica(service, instance string) bool {
+	n := len(service)
+	return len(instance) >= n && strings.EqualFold(instance[:n], service) && replicaRule.MatchString(instance[n:])
+}
 
 // slot is the place of one instance name. The goroutine that took the value of free may start or stop the instance in
 // it; the others wait.
