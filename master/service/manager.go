@@ -236,30 +236,13 @@ func (m *Manager) StartInstance(ctx context.Context, service, instance string, v
 	if err != nil {
 		return err
 	}
-	if len(instance) > 128 || !instanceRule.MatchString(instance) {
-		const rule = "use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit"
-		return fmt.Errorf("%w: name of instance %q: %s", ErrInvalid, instance, rule)
-	}
-	if other := m.replicaOf(instance); other != "" && !likeReplica(service, instance) {
-		return fmt.Errorf("%w: name of instance %q: it is that of a replica of service %s", ErrInvalid, instance, other)
+	if err := m.checkName(service, instance); err != nil {
+		return err
 	}
 	if err := checkDynamic(vars); err != nil {
 		return err
 	}
 	return s.start(ctx, instance, true, maps.Clone(vars))
-}
-
-// replicaOf returns the service that an instance of that name would be a replica of; empty: there is none. Other
-// services are told the name, which leads to the instance in docker's networks: none may stand in for another one.
-func (m *Manager) replicaOf(instance string) string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for name := range m.services {
-		if likeReplica(name, instance) {
-			return name
-		}
-	}
-	return ""
 }
 
 // StopInstance stops an instance. It succeeds when there is none. A replica that is stopped is not started again.

@@ -25,6 +25,31 @@ func likeReplica(service, instance string) bool {
 	return len(instance) >= n && strings.EqualFold(instance[:n], service) && replicaRule.MatchString(instance[n:])
 }
 
+// checkName tells why no instance of a service may be started by that name.
+func (m *Manager) checkName(service, instance string) error {
+	if len(instance) > 128 || !instanceRule.MatchString(instance) {
+		const rule = "use up to 128 letters, digits, '_', '-' and '.', and start with a letter or digit"
+		return fmt.Errorf("%w: name of instance %q: %s", ErrInvalid, instance, rule)
+	}
+	if other := m.replicaOf(instance); other != "" && !likeReplica(service, instance) {
+		return fmt.Errorf("%w: name of instance %q: it is that of a replica of service %s", ErrInvalid, instance, other)
+	}
+	return nil
+}
+
+// replicaOf returns the service that an instance of that name would be a replica of; empty: there is none. Other
+// services are told the name, which leads to the instance in docker's networks: none may stand in for another one.
+func (m *Manager) replicaOf(instance string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for name := range m.services {
+		if likeReplica(name, instance) {
+			return name
+		}
+	}
+	return ""
+}
+
 // slot is the place of one instance name. The goroutine that took the value of free may start or stop the instance in
 // it; the others wait.
 type slot struct {
