@@ -178,9 +178,13 @@ func TestSecondMasterTouchesNothing(t *testing.T) {
 	record := `{"type":"MST","trace":"t1","sha256":"00","starts":3}`
 	d.write(t, "var/db/baetyl/update.json", record, 0o600)
 	require.NoError(t, syscall.Kill(otherMaster(t, c.Process.Pid, 0), syscall.SIGSTOP))
+	d.configure(t, "logger: {path: master.log}") // the first one has not read it
 	out, status := d.run("start")
 	require.Equal(t, 1, status)
 	require.Contains(t, out, "another master runs in")
+	log, err := os.ReadFile(d.path("master.log"))
+	require.True(t, err == nil || os.IsNotExist(err), err)
+	require.Empty(t, string(log), "the file of the first one's log")
 	require.FileExists(t, d.path("bin/baetyl.new"))
 	left, err := os.ReadFile(d.path("var/db/baetyl/update.json"))
 	require.NoError(t, err)

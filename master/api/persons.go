@@ -7,7 +7,6 @@ import (
 	"strconv"
 
 	"github.com/baetyl/baetyl/protocol/http"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // persons are those who may do everything, without a token: root, the user of the master, and a group of the host.
@@ -22,20 +21,21 @@ type persons struct {
 	service func(uid int) bool
 }
 
-// findPersons looks up the group, once.
-func findPersons(group string, service func(uid int) bool, l log.Logger) persons {
-	p := persons{own: os.Geteuid(), group: group, service: service}
+// findPersons looks up the group, once. missing says so, for people, when there is none.
+func findPersons(group string, service func(uid int) bool) (p persons, missing string) {
+	p = persons{own: os.Geteuid(), group: group, service: service}
 	if group == "" {
-		return p
+		return p, ""
 	}
 	found, err := user.LookupGroup(group)
 	if err == nil {
 		p.gid, err = strconv.Atoi(found.Gid)
 	}
 	if err != nil {
-		l.Infof("there is no group %s (server.group): only root and the user of the master can open the admin socket", group)
+		const text = "there is no group %s (server.group): only root and the user of the master can open the admin socket"
+		missing = fmt.Sprintf(text, group)
 	}
-	return p
+	return p, missing
 }
 
 // socket is the group of the socket; 0: that of the master's process. A master that is neither root nor in the group

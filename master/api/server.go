@@ -33,9 +33,13 @@ type ServerOptions struct {
 //	person  ─► admin.sock, uid and groups of peer ┴► the same routes ─► Services, System
 //
 // Listen and Serve are called once, in this order.
-type Server struct{ servers []*http.Server }
+type Server struct {
+	servers []*http.Server
+	missing string // what Listen says of the group
+	log     log.Logger
+}
 
-// NewServer returns the server of all routes. It opens nothing.
+// NewServer returns the server of all routes. It opens nothing, and writes nothing: another master may run here.
 func NewServer(services Services, system System, o ServerOptions) *Server {
 	s := &Server{servers: []*http.Server{
 		http.NewServerWith(o.Config, http.Options{
@@ -45,7 +49,8 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 	if o.Admin == "" || !http.CanTellPeers {
 		return s
 	}
-	p := findPersons(o.Group, o.Service, o.Log)
+	p, missing := findPersons(o.Group, o.Service)
+	s.missing, s.log = missing, o.Log
 	config := http.ServerConfig{Address: "unix://" + o.Admin, Timeout: o.Config.Timeout}
 	s.servers = append(s.servers, http.NewServerWith(config, http.Options{
 		Name: "admin", Mode: adminMode, Group: p.socket(), Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
@@ -62,6 +67,9 @@ func (s *Server) Listen() error {
 			}
 			return err
 		}
+	}
+	if s.missing != "" {
+		s.log.Infof("%s", s.missing)
 	}
 	return nil
 }

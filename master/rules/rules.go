@@ -55,6 +55,10 @@ func Advice(c *app.Config, hardened bool) (out []string) {
 			out = append(out, fmt.Sprintf("service %s is PRIVILEGED: it can do on this host whatever root can; "+
 				"name what it needs in cap_add and devices instead", s.Name))
 		}
+		if path := mastersOwn(s, c); path != "" {
+			out = append(out, fmt.Sprintf("service %s may write %s, where the master has files of its own, and could "+
+				"become root on this host with them; mount a folder below, or readonly", s.Name, path))
+		}
 		if drop := s.Droppable(hardened); len(drop) > 0 {
 			out = append(out, fmt.Sprintf("service %s keeps docker's capabilities; cap_drop could name %s, "+
 				"or hardened: true drop all but those in cap_add", s.Name, strings.Join(drop, ", ")))
@@ -76,6 +80,32 @@ func hides(s app.Service) (out []string) {
 		}
 	}
 	return out
+}
+
+// asRoot are what the master reads and writes as root, relative to its working directory, in docker mode. What it starts
+// with is a matter of ofMaster.
+var asRoot = []string{"var/db/baetyl/application.yml", "var/log/baetyl/services"}
+
+// mastersOwn returns the path of a volume that a service writes and that has files of the master in it; empty: there is
+// none, or the service decides what runs anyway.
+func mastersOwn(s app.Service, c *app.Config) string {
+	if s.Privileged || app.Has(s.Rights(), app.RightUpdate) {
+		return ""
+	}
+	for _, m := range s.Mounts {
+		for _, v := range c.Volumes {
+			path, err := app.CleanPath(v.Path)
+			if v.Name != m.Name || m.ReadOnly || v.Managed() || err != nil {
+				continue
+			}
+			if path == "." || slices.ContainsFunc(asRoot, func(own string) bool {
+				return strings.HasPrefix(own+"/", path+"/")
+			}) {
+				return path
+			}
+		}
+	}
+	return ""
 }
 
 // objectName is what docker takes for containers and volumes: two characters at least. The others have been checked.

@@ -108,3 +108,25 @@ func TestAdvice(t *testing.T) {
 	require.Contains(t, got[2], "service strong is PRIVILEGED")
 	require.Len(t, rules.Advice(c, true), 1)
 }
+
+// What the master runs, reads and writes as root is in no volume that a service writes, but for one that may update.
+func TestFilesOfTheMaster(t *testing.T) {
+	for path, named := range map[string]bool{
+		".": true, "var": true, "var/db/baetyl/": true, "var/log": true,
+		"var/log/baetyl": true, "var/log/baetyl/services": true,
+		"var/db/baetyl/hub-data": false, "var/log/baetyl/hub": false, "etc/baetyl/hub": false, "var/logs": false, "binary": false,
+	} {
+		for more, asked := range map[string]bool{"": named, ", readonly: true": false} {
+			c, err := app.Parse("f", []byte("services: [{name: ab, image: i, hardened: true, mounts: [{name: v, path: p"+more+
+				"}]},\n{name: agent, image: x/baetyl-agent, mounts: [{name: v, path: p}]}]\nvolumes: [{name: v, path: "+path+"}]"))
+			require.NoError(t, err, path)
+			got := rules.Advice(c, false)
+			if !asked {
+				require.Empty(t, got, path+more)
+				continue
+			}
+			require.Len(t, got, 1, path)
+			require.Contains(t, got[0], "service ab may write ", path)
+		}
+	}
+}

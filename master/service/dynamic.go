@@ -70,13 +70,19 @@ func ownerOf(instance string) string {
 	return name
 }
 
-// owner is ownerOf the instance where there is such a service, or else empty.
+// owner is ownerOf the instance where there is such a service, or else empty. Names of hosts, which instances are to
+// each other in docker's networks, have no case.
 func (m *Manager) owner(instance string) string {
 	name := ownerOf(instance)
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.services[name] == nil {
-		return ""
+	if m.services[name] != nil {
+		return name
 	}
-	return name
+	for other := range m.services {
+		if strings.EqualFold(other, name) {
+			return other
+		}
+	}
+	return ""
 }

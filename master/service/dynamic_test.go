@@ -107,7 +107,7 @@ func TestWhatNobodyMayStart(t *testing.T) {
 			require.ErrorIs(t, stop, service.ErrForbidden, c.instance)
 			require.ErrorContains(t, stop, c.want)
 		}
-		for _, name := range []string{"hub", "many.i1", "hub.x", "g", "g.f.1"} {
+		for _, name := range []string{"hub", "HUB", "many.i1", "Many.I20", "hub.x", "g", "g.f.1"} {
 			err := b.StartInstance(t.Context(), "f", name, nil, nil)
 			require.ErrorIs(t, err, service.ErrForbidden, name)
 			require.ErrorContains(t, err, "has the name of service (")

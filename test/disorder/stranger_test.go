@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stranger is the name of a container, a network and a volume of another master on the same daemon. Nobody touches them.
+// stranger is the name of a container, a network and a volume of another master on the same daemon. Nobody touches
+// them.
 const stranger = "stranger"
 
 // addStranger starts the stranger. Docker keeps it running.

@@ -90,7 +90,7 @@ func (b *backups) clean(path string, l Limits) {
 }
 
 func (b *backups) do(j job) {
-	if path, err := resolve(j.path); err == nil {
+	if path, err := resolve(j.path, j.limits.NoLink); err == nil {
 		j.path = path
 	}
 	all, parts, err := rotated(j.path)

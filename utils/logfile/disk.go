@@ -31,11 +31,14 @@ type disk struct {
 
 func newDisk(path string, l Limits) *disk {
 	d := &disk{path: path, old: newBackups()}
-	d.setLimits(l)
+	d.limits.Store(&l)
 	return d
 }
 
-func (d *disk) setLimits(l Limits) { d.limits.Store(&l) }
+func (d *disk) setLimits(l Limits) {
+	l.NoLink = d.limits.Load().NoLink
+	d.limits.Store(&l)
+}
 
 // Write writes whole lines, or the rest of them after an error. When the disk has no room for all, it keeps whole
 // lines.
@@ -120,7 +123,7 @@ func (d *disk) check(now time.Time) {
 
 // open opens the file for appending. Its last line gets a newline if it has none: a killed process was writing it.
 func (d *disk) open() error {
-	path, err := resolve(d.path)
+	path, err := resolve(d.path, d.limits.Load().NoLink)
 	if err != nil {
 		return fmt.Errorf("open log %s: %w", d.path, err)
 	}
@@ -162,7 +165,7 @@ func (d *disk) rotate(now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("rotate log: %w", err)
 	}
-	path, err := resolve(d.path)
+	path, err := resolve(d.path, d.limits.Load().NoLink)
 	if err != nil {
 		return fmt.Errorf("rotate log %s: %w", d.path, err)
 	}

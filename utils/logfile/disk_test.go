@@ -99,6 +99,22 @@ func TestSymbolicLinks(t *testing.T) {
 	require.Contains(t, text(t, victim), "stdout: x\n")
 }
 
+// Root in a container is root: its link is no better than that of others.
+func TestNoLinkIsFollowed(t *testing.T) {
+	f, path := create(t, logfile.Limits{NoLink: true})
+	f.SetLimits(logfile.Limits{Size: 1 << 20})
+	victim := filepath.Join(t.TempDir(), "victim")
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o755))
+	require.NoError(t, os.Symlink(victim, path))
+	f.Line(time.Now(), "hub", logfile.Stdout, "x")
+	require.Eventually(t, func() bool { return f.Trouble() != nil }, 20*time.Second, time.Millisecond)
+	require.ErrorContains(t, f.Trouble(), "symbolic link, which a container may have made")
+	require.NoFileExists(t, victim)
+	require.NoError(t, os.Remove(path))
+	require.Contains(t, read(t, f, path), "stdout: x\n")
+	require.NoFileExists(t, victim)
+}
+
 // listed returns the rotated files, the oldest first.
 func listed(t *testing.T, path string) (old []string) {
 	names, err := filepath.Glob(strings.TrimSuffix(path, ".log") + "-*")

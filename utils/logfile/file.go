@@ -26,6 +26,10 @@ type Limits struct {
 	Age     time.Duration // that a rotated file is kept
 	Backups int           // rotated files that are kept, compressed
 	Buffer  int           // bytes that wait for the disk at most; 0: 1 MiB. Only New looks at it
+	// NoLink: a symbolic link at the path is not followed, whoever made it. For files where root in a container may
+	// write: its links are those of root. Without, a link of root or of this process's user is followed. Only New looks
+	// at it.
+	NoLink bool
 	// Report is called when lines cannot be written, and with nil when they can be again; nil: nobody wants to know. It
 	// must not block, nor use the File.
 	Report func(error)
@@ -61,7 +65,8 @@ func New(path string, l Limits) *File {
 	return f
 }
 
-// SetLimits changes when the file is rotated and how long rotated ones stay. Buffer and Report stay as they are.
+// SetLimits changes when the file is rotated and how long rotated ones stay. Buffer, NoLink and Report stay as they
+// are.
 func (f *File) SetLimits(l Limits) { f.disk.setLimits(l) }
 
 // OnLoss sets what makes the line that tells of a loss, with its newline, for files that have lines of another kind. It

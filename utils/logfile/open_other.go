@@ -9,7 +9,7 @@ import (
 
 const noFollow = 0
 
-func resolve(path string) (string, error) { return path, nil }
+func resolve(path string, _ bool) (string, error) { return path, nil }
 
 func own(*os.File, fs.FileInfo) {}
 

@@ -16,11 +16,14 @@ import (
 const noFollow = syscall.O_NOFOLLOW
 
 // resolve returns the file that path names. A symbolic link is followed when it belongs to root or to the user of this
-// process; others could point it at what they may not write.
-func resolve(path string) (string, error) {
+// process, unless none is to be followed; others could point it at what they may not write.
+func resolve(path string, noLink bool) (string, error) {
 	info, err := os.Lstat(path)
 	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
 		return path, nil // what is wrong shows when it is opened
+	}
+	if noLink {
+		return "", errors.New("it is a symbolic link, which a container may have made, and is not followed: remove it")
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); !ok || s.Uid != 0 && int(s.Uid) != os.Geteuid() {
 		return "", fmt.Errorf("it is a symbolic link of user %d, which is not followed", s.Uid)

@@ -14,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/engine"
-	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -249,34 +248,4 @@ func FuzzFollow(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, text string) {
 		_ = follow(strings.NewReader(text), func(int64, int64) {})
 	})
-}
-
-// No mount of a container leads to the admin socket: root in a container is root for it. Neither does a link that a
-// service has made.
-func TestNoMountOfTheAdminSocket(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/db/baetyl"), 0o755))
-	require.NoError(t, os.MkdirAll(filepath.Join(dir, "var/run/baetyl/services"), 0o755))
-	require.NoError(t, os.Symlink("../../run", filepath.Join(dir, "var/db/baetyl/link")))
-	for path, allowed := range map[string]bool{
-		".": false, "var": false, "var/run": false, "var/run/baetyl": false, "var/run/baetyl/services": false,
-		"var/db/baetyl": true, "var/db/baetyl/v": true, "var/run/baetylx": true, "var/log": true, "etc": true,
-	} {
-		_, err := mounts(dir, engine.Service{
-			Service: app.Service{Name: "s", Mounts: []app.Mount{{Name: "v", Path: "p"}}},
-			Volumes: map[string]app.Volume{"v": {Name: "v", Path: path}},
-		}, folder.Source)
-		if allowed {
-			require.NoError(t, err, path)
-		} else {
-			require.ErrorContains(t, err, "admin socket", path)
-		}
-	}
-	for _, path := range []string{"var/db/baetyl/link", "var/db/baetyl/link/baetyl"} {
-		_, err := mounts(dir, engine.Service{
-			Service: app.Service{Name: "s", Mounts: []app.Mount{{Name: "v", Path: "p"}}},
-			Volumes: map[string]app.Volume{"v": {Name: "v", Path: path}},
-		}, folder.Source)
-		require.ErrorContains(t, err, "is a link", path)
-	}
 }

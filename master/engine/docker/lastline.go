@@ -12,6 +12,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/baetyl/baetyl/utils/logfile"
@@ -57,9 +58,9 @@ func (p *place) complete() bool { return p.streams[0].complete && p.streams[1].c
 // search reads one file from its end, until it knows the last lines of both streams. It returns the time of the first
 // line, zero if it did not come that far.
 func (p *place) search(path, instance string) (first time.Time, err error) {
-	f, err := os.Open(path)
+	f, err := openLog(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if f, err = os.Open(path + compressed); errors.Is(err, fs.ErrNotExist) { // it is compressed meanwhile
+		if f, err = openLog(path + compressed); errors.Is(err, fs.ErrNotExist) { // it is compressed meanwhile
 			return time.Time{}, nil
 		}
 		path += compressed
@@ -98,6 +99,12 @@ func (p *place) search(path, instance string) (first time.Time, err error) {
 		}
 	}
 	return first, nil
+}
+
+// openLog opens a file for reading. Whoever can write in its folder may have put a link there, or a pipe that nobody
+// writes to: neither is followed, or waited for.
+func openLog(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 }
 
 // backwards takes in lines from the last one on, and returns the time of the first.

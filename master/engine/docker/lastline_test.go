@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,4 +95,18 @@ func FuzzUnpackTail(f *testing.F) {
 			(&place{}).backwards(lines, "a")
 		}
 	})
+}
+
+// A service that writes in the folder of the output keeps no master from taking over, and shows it no other file.
+func TestPlaceOfWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	other := filepath.Join(dir, "other")
+	require.NoError(t, os.WriteFile(other, []byte("2026-11-30T01:02:03.000Z [hub] stdout: secret\n"), 0o600))
+	require.NoError(t, os.Symlink(other, filepath.Join(dir, "link.log")))
+	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe.log"), 0o600))
+	for _, name := range []string{"link.log", "pipe.log"} {
+		p, err := findPlace(filepath.Join(dir, name), "hub", time.Time{})
+		require.Error(t, err, name)
+		require.Empty(t, p.linesSince(time.Time{}), name)
+	}
 }

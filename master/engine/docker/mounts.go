@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -52,10 +53,11 @@ func mounts(
 			if p.Source, err = find(workdir, v.Path, m.ReadOnly); err != nil {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
-			if admin := adminDir(workdir); folder.Within(admin, p.Source) || folder.Within(p.Source, admin) {
-				const text = "%s: %s has the admin socket of the master in it, which no container is given"
-				return nil, fmt.Errorf(text, what, p.Source)
-			}
+		}
+		if from, admin := hostFolder(p), adminDir(workdir); from != "" &&
+			(folder.Within(admin, from) || folder.Within(from, admin)) {
+			const text = "%s: %s has the admin socket of the master in it, which no container is given"
+			return nil, fmt.Errorf(text, what, from)
 		}
 		out = append(out, p)
 	}
@@ -79,6 +81,27 @@ func nested(points []mountPoint) error {
 		}
 	}
 	return nil
+}
+
+// hostFolder is the folder of the host that a mount shows, without links; empty: none is known. A volume that docker
+// keeps may be bound to one by its options.
+func hostFolder(p mountPoint) string {
+	v := p.Volume
+	if !v.Managed() {
+		return p.Source
+	}
+	device := v.DriverOpts["device"]
+	bound := slices.ContainsFunc(strings.Split(v.DriverOpts["o"], ","), func(option string) bool {
+		option = strings.TrimSpace(option)
+		return option == "bind" || option == "rbind"
+	})
+	if device == "" || !bound {
+		return ""
+	}
+	if real, err := filepath.EvalSymlinks(device); err == nil {
+		return real
+	}
+	return filepath.Clean(device) // it is not there: docker will say so
 }
 
 // adminDir is the folder of the admin socket, without links. Root in a container is root for that socket.

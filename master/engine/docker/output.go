@@ -93,7 +93,7 @@ func (e *Engine) saveRest(ctx context.Context, c container.InspectResponse) {
 		l.WithError(err).Warnf("cannot read how far the output of the instance is in its file; some may be twice there")
 	}
 	from.back = setBack(0, began, from.last(), time.Now())
-	file := logfile.New(path, logfile.Limits{}) // another one may be open: that one rotates
+	file := logfile.New(path, logfile.Limits{NoLink: true}) // another one may be open: that one rotates
 	to := writer{out: logfile.NewLines(file, name), file: file, lines: new(atomic.Int64)}
 	err = e.copyOutput(ctx, c.ID, from, false, &to)
 	if err = errors.Join(err, output.Close(file)); err != nil && !unreadable(err) {

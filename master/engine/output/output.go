@@ -20,9 +20,10 @@ const diskTimeout = time.Second
 func File(service string) string { return filepath.Join(Dir, service+".log") }
 
 // Open returns the file of a service's output in the working directory dir, with the limits of c. What is in it stays.
-// to is told once when the file cannot be written, and when it can be again.
+// A link there is not followed. to is told once when the file cannot be written, and when it can be again.
 func Open(dir, service string, c log.Config, to log.Logger) *logfile.File {
 	limits := log.Limits(c)
+	limits.NoLink = true
 	limits.Report = func(err error) {
 		if err != nil {
 			to.WithError(err).Errorf("output of the service cannot be written; what is more than the buffer takes is dropped")
