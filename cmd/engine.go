@@ -74,7 +74,7 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 	return o
 }
 
-// advice is what this host does not give to the services of an application that has been checked, or what docker
+// advice is what is to be said of the configuration, what this host does not give to the services of an application that has been checked, or what docker
 // refuses, and what could be dropped.
 func advice(dir, config string) []string {
 	cfg, err := master.LoadConfig(config)
@@ -85,8 +85,9 @@ func advice(dir, config string) []string {
 	if err != nil { // there is none
 		a = &app.Config{}
 	}
+	out := cfg.Advice()
 	if cfg.Mode == masterapi.ModeDocker {
-		return append(rules.Check(a), rules.Advice(a, cfg.Docker.Hardened)...)
+		return append(append(out, rules.Check(a)...), rules.Advice(a, cfg.Docker.Hardened)...)
 	}
-	return native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)
+	return append(out, native.Advice(nativeOptions(cfg, dir, log.Discard()), a.Services)...)
 }

@@ -19,11 +19,16 @@ const (
 
 // Environment variables of a service instance.
 const (
-	EnvHostID          = "BAETYL_HOST_ID"                  // fingerprint of the host
-	EnvHostOS          = "BAETYL_HOST_OS"                  // GOOS of the master
-	EnvAPIAddress      = "BAETYL_MASTER_API_ADDRESS"       // unix://… or tcp://… as the instance sees it
-	EnvAPIVersion      = "BAETYL_MASTER_API_VERSION"       // v1
-	EnvAPISocket       = "BAETYL_MASTER_API_SOCKET"        // path of the socket on the host, unix only
+	EnvHostID     = "BAETYL_HOST_ID"            // fingerprint of the host
+	EnvHostOS     = "BAETYL_HOST_OS"            // GOOS of the master
+	EnvAPIAddress = "BAETYL_MASTER_API_ADDRESS" // unix://… or tcp://… as the instance sees it
+	EnvAPIVersion = "BAETYL_MASTER_API_VERSION" // v1
+	EnvAPISocket  = "BAETYL_MASTER_API_SOCKET"  // path of the socket on the host, unix only
+	// PEM files for an API over TLS, which the application sets, as paths in the service: the authority of the API's
+	// certificate, where the system does not know it, and what the service presents where server.ca is set
+	EnvAPICA           = "BAETYL_MASTER_API_CA"
+	EnvAPICert         = "BAETYL_MASTER_API_CERT"
+	EnvAPIKey          = "BAETYL_MASTER_API_KEY"
 	EnvServiceMode     = "BAETYL_SERVICE_MODE"             // docker or native
 	EnvServiceName     = "BAETYL_SERVICE_NAME"             //
 	EnvServiceToken    = "BAETYL_SERVICE_TOKEN"            // absent from dynamic instances

@@ -111,10 +111,12 @@ func TestSchemes(t *testing.T) {
 	other := newAuthority(t)
 	other.make("other", other.cert)
 	ca := a.path("ca", "crt")
-	secrets, err := cert.Server(cert.Config{CA: ca, Cert: a.path("server", "crt"), Key: a.path("server", "key")})
+	pair := cert.Config{Cert: a.path("server", "crt"), Key: a.path("server", "key")}
+	secrets, err := cert.Server(pair)
 	require.NoError(t, err)
-	mutual := secrets.Clone()
-	mutual.ClientAuth = tls.RequireAndVerifyClientCert
+	pair.CA = ca
+	mutual, err := cert.Server(pair)
+	require.NoError(t, err)
 	plain := serve(t, "tcp://127.0.0.1:0", nil)
 	secure := serve(t, "tls://127.0.0.1:0", secrets)
 	two := serve(t, "tls://127.0.0.1:0", mutual)

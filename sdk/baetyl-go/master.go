@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // ErrNoMaster is the answer of every call that needs the master when the environment names none: the module was not
@@ -28,12 +31,23 @@ func NewMaster() (*Master, error) {
 			Address:  address,
 			Username: masterapi.Getenv(masterapi.EnvServiceName),
 			Password: masterapi.Getenv(masterapi.EnvServiceToken),
+			Config:   certificates(address),
 		},
 	)
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}
 	return &Master{c}, nil
+}
+
+// certificates are those for an API with TLS. Others have none: a tcp address with certificates would mean TLS.
+func certificates(address string) cert.Config {
+	if !strings.HasPrefix(address, "https://") {
+		return cert.Config{}
+	}
+	return cert.Config{
+		CA: os.Getenv(masterapi.EnvAPICA), Cert: os.Getenv(masterapi.EnvAPICert), Key: os.Getenv(masterapi.EnvAPIKey),
+	}
 }
 
 // Inspect returns the report of the system.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	nethttp "net/http"
 	"os"
 	"os/exec"
@@ -22,6 +23,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // The test binary is also the module that the tests run: TestMain hands over to the one that MODULE names.
@@ -282,6 +284,51 @@ func TestWithoutMaster(t *testing.T) {
 	for _, call := range []string{"port", "inspect", "start", "stop", "report", "update"} {
 		require.Contains(t, report[call], "BAETYL_MASTER_API_ADDRESS is not set", call)
 	}
+}
+
+// An API with TLS is verified by its name and authority, and gets the certificate of the service.
+func TestMasterOverTLS(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "x")
+	ca, err := cert.Issue(cert.Authority("ca"), nil, nil)
+	require.NoError(t, err)
+	server, err := cert.Issue(cert.ForServer("api", "127.0.0.1"), nil, ca)
+	require.NoError(t, err)
+	client, err := cert.Issue(cert.ForClient("service"), nil, ca)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(cert.WriteCertificate(base+"-ca.pem", ca.Leaf), cert.Write(base+"-s", server),
+		cert.Write(base+"-c", client)))
+	s := http.NewServer(http.ServerConfig{Address: "tcp://0.0.0.0:0",
+		Config: cert.Config{CA: base + "-ca.pem", Cert: base + "-s.pem", Key: base + "-s.key"}},
+		nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+			http.WriteJSON(w, 200, masterapi.PortAvailable{Port: "1"})
+		}))
+	require.NoError(t, s.Listen())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-ended) })
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	require.NoError(t, err)
+	ask := func(scheme, host string, env ...string) error {
+		t.Setenv(masterapi.EnvAPIAddress, scheme+"://"+host+":"+port)
+		for i, name := range []string{masterapi.EnvAPICA, masterapi.EnvAPICert, masterapi.EnvAPIKey} {
+			t.Setenv(name, append(env, "", "", "")[i])
+		}
+		m, err := baetyl.NewMaster()
+		if err != nil {
+			return err
+		}
+		_, err = m.AvailablePort(t.Context())
+		return err
+	}
+	all := []string{base + "-ca.pem", base + "-c.pem", base + "-c.key"}
+	require.NoError(t, ask("https", "127.0.0.1", all...))
+	require.ErrorContains(t, ask("https", "127.0.0.1", all[0]), "certificate required")
+	require.ErrorContains(t, ask("https", "127.0.0.1", "", all[1], all[2]), "unknown authority")
+	require.ErrorContains(t, ask("https", "localhost", all...), "x509")
+	require.ErrorContains(t, ask("https", "127.0.0.1", "nowhere.pem"), "nowhere.pem")
+	require.ErrorContains(t, ask("https", "127.0.0.1", all[:2]...), "set together")
+	require.Error(t, ask("tcp", "127.0.0.1", all...), "a plain address stays plain")
 }
 
 func TestMaster(t *testing.T) {
