@@ -1,8 +1,8 @@
 package cmd_test
 
 import (
-	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,8 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
-	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // An API on plain tcp that other hosts can reach is said, by check and at the start, and never refused: versions before
@@ -47,11 +47,12 @@ func TestCheckReadsCertificates(t *testing.T) {
 	out, code := d.run("check")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "conf.yml: server: load cert "+d.path("etc/a.pem"))
-	ca, err := cert.Issue(cert.Authority("ca"), nil, nil)
-	require.NoError(t, err)
-	pair, err := cert.Issue(cert.ForServer("api", "localhost"), nil, ca)
-	require.NoError(t, err)
-	require.NoError(t, errors.Join(cert.Write(d.path("etc/a"), pair), cert.WriteCertificate(d.path("etc/ca.pem"), ca.Leaf)))
+	c := certtest.New(t).Server
+	for name, path := range map[string]string{"a.pem": c.Cert, "a.key": c.Key, "ca.pem": c.CA} {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		d.write(t, "etc/"+name, string(data), 0o600)
+	}
 	out, code = d.run("check")
 	require.Zero(t, code, out)
 	require.NotContains(t, out, "server.")

@@ -3,13 +3,10 @@ package hub_test
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,6 +14,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/hub"
+	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/utils/cert"
@@ -52,36 +50,25 @@ func run(t *testing.T, yml string) *running {
 	return r
 }
 
-// authority makes a CA with a certificate of a hub at 127.0.0.1 and one of a client: <base>.ca.pem, .hub.pem, .dev.pem.
-func authority(t *testing.T, base string) string {
-	t.Helper()
-	ca, err := cert.Issue(cert.Authority("ca"), nil, nil)
-	require.NoError(t, err)
-	server, err := cert.Issue(cert.ForServer("hub", "127.0.0.1", "localhost"), nil, ca)
-	require.NoError(t, err)
-	device, err := cert.Issue(cert.ForClient("device"), nil, ca)
-	require.NoError(t, err)
-	require.NoError(t, errors.Join(cert.WriteCertificate(base+".ca.pem", ca.Leaf), cert.Write(base+".hub", server),
-		cert.Write(base+".dev", device)))
-	return base
-}
-
-const secured = `
-listen: ['ssl://127.0.0.1:0']
+// secured is the configuration of a hub with a certificate and further keys beside it.
+func secured(server cert.Config, more string) string {
+	return fmt.Sprintf(`
+listen: ['ssl://0.0.0.0:0']
 metrics: {address: ''}
-certificate: {ca: '%s.ca.pem', cert: '%s.hub.pem', key: '%[2]s.hub.key'%s}
+certificate: {ca: '%s', cert: '%s', key: '%s'%s}
 principals:
 - {username: test, password: secret, permissions: [{action: pub, permit: ['#']}]}
 - {username: two-way-tls, permissions: [{action: pub, permit: ['#']}]}
-`
+`, server.CA, server.Cert, server.Key, more)
+}
 
 // mosquitto's client, with and without a certificate: the hub asks for one; with certificate.require it insists.
 func TestMosquittoWithCertificates(t *testing.T) {
 	program := requires.Command(t, "mosquitto_pub", "apt-get install mosquitto-clients")
-	ours, theirs := authority(t, filepath.Join(t.TempDir(), "ours")), authority(t, filepath.Join(t.TempDir(), "theirs"))
+	ours, theirs := certtest.New(t), certtest.New(t)
 	account := []string{"-u", "test", "-P", "secret"}
-	device := []string{"-u", "two-way-tls", "--cert", ours + ".dev.pem", "--key", ours + ".dev.key"}
-	stranger := []string{"-u", "two-way-tls", "--cert", theirs + ".dev.pem", "--key", theirs + ".dev.key"}
+	device := []string{"-u", "two-way-tls", "--cert", ours.Client.Cert, "--key", ours.Client.Key}
+	stranger := []string{"-u", "two-way-tls", "--cert", theirs.Client.Cert, "--key", theirs.Client.Key}
 	for _, c := range []struct {
 		more    string
 		host    string
@@ -98,12 +85,12 @@ func TestMosquittoWithCertificates(t *testing.T) {
 		{", require: true", "localhost", device, true},
 		{", require: true", "127.0.0.1", stranger, false},
 	} {
-		r := run(t, strings.Replace(fmt.Sprintf(secured, ours, ours, c.more), "127.0.0.1:0", "0.0.0.0:0", 1))
+		r := run(t, secured(ours.Server, c.more))
 		_, port, err := net.SplitHostPort(r.Addrs()[0].String())
 		require.NoError(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
-		all := append([]string{"-h", c.host, "-p", port, "--cafile", ours + ".ca.pem", "-q", "1", "-t", "t", "-m", "x"}, c.args...)
-		out, err := exec.CommandContext(ctx, program, all...).CombinedOutput()
+		all := []string{"-h", c.host, "-p", port, "--cafile", ours.Client.CA, "-q", "1", "-t", "t", "-m", "x"}
+		out, err := exec.CommandContext(ctx, program, append(all, c.args...)...).CombinedOutput()
 		cancel()
 		require.Equal(t, c.success, err == nil, "%q at %s with %q: %s", c.more, c.host, c.args, out)
 	}
@@ -112,18 +99,20 @@ func TestMosquittoWithCertificates(t *testing.T) {
 // What a reload changes holds for sessions of TLS that clients resume: without a certificate, and with one of a CA
 // that is not trusted any more, none goes on.
 func TestReloadOfCertificates(t *testing.T) {
-	ours, theirs := authority(t, filepath.Join(t.TempDir(), "ours")), authority(t, filepath.Join(t.TempDir(), "theirs"))
-	pair, err := tls.LoadX509KeyPair(ours+".dev.pem", ours+".dev.key")
+	ours, theirs := certtest.New(t), certtest.New(t)
+	pair, err := tls.LoadX509KeyPair(ours.Client.Cert, ours.Client.Key)
 	require.NoError(t, err)
 	for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-		r := run(t, fmt.Sprintf(secured, ours, ours, ""))
-		trust, err := cert.Client(cert.Config{CA: ours + ".ca.pem"})
+		r := run(t, secured(ours.Server, ""))
+		_, port, err := net.SplitHostPort(r.Addrs()[0].String())
+		require.NoError(t, err)
+		trust, err := cert.Client(cert.Config{CA: ours.Client.CA})
 		require.NoError(t, err)
 		trust.MaxVersion, trust.ClientSessionCache = version, tls.NewLRUClientSessionCache(1)
 		device := trust.Clone()
 		device.Certificates, device.ClientSessionCache = []tls.Certificate{pair}, tls.NewLRUClientSessionCache(1)
 		login := func(c *tls.Config, user, password string) bool {
-			conn, err := tls.Dial("tcp", r.Addrs()[0].String(), c)
+			conn, err := tls.Dial("tcp", "localhost:"+port, c)
 			if err != nil {
 				return false
 			}
@@ -137,21 +126,24 @@ func TestReloadOfCertificates(t *testing.T) {
 		}
 		require.True(t, login(trust, "test", "secret"))
 		require.True(t, login(device, "two-way-tls", ""))
-		require.NoError(t, r.Reload(parse(t, fmt.Sprintf(secured, ours, ours, ", require: true"))))
+		require.NoError(t, r.Reload(parse(t, secured(ours.Server, ", require: true"))))
 		require.False(t, login(trust, "test", "secret"))
 		require.True(t, login(device, "two-way-tls", ""))
-		require.NoError(t, r.Reload(parse(t, fmt.Sprintf(secured, theirs, ours, ""))))
+		other := ours.Server
+		other.CA = theirs.Server.CA
+		require.NoError(t, r.Reload(parse(t, secured(other, ""))))
 		require.True(t, login(trust, "test", "secret"))
 		require.False(t, login(device, "two-way-tls", ""))
 	}
 }
 
-// hello is a CONNECT with a clean session; an empty password is none.
+// hello is a CONNECT with a clean session and the user as client id; an empty password is none.
 func hello(user, password string) []byte {
-	flags, rest := byte(0x82), "\x00\x01c\x00"+string(rune(len(user)))+user
+	text := func(s string) string { return string([]byte{0, byte(len(s))}) + s }
+	flags, rest := byte(0x82), text(user)+text(user)
 	if password != "" {
-		flags, rest = 0xc2, rest+"\x00"+string(rune(len(password)))+password
+		flags, rest = 0xc2, rest+text(password)
 	}
-	body := "\x00\x04MQTT\x04" + string([]byte{flags, 0, 60}) + rest
+	body := text("MQTT") + string([]byte{4, flags, 0, 60}) + rest
 	return append([]byte{0x10, byte(len(body))}, body...)
 }

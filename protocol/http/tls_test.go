@@ -1,47 +1,27 @@
 package http_test
 
 import (
-	"errors"
-	"path/filepath"
+	"net"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// issued returns the certificate of a server at 127.0.0.1, that of a client of the same authority, and one of another.
-func issued(t *testing.T) (server, client, stranger cert.Config) {
-	t.Helper()
-	dir := t.TempDir()
-	issue := func(name string) (server, client cert.Config) {
-		base := filepath.Join(dir, name)
-		ca, err := cert.Issue(cert.Authority(name), nil, nil)
-		require.NoError(t, err)
-		s, err := cert.Issue(cert.ForServer("server", "127.0.0.1"), nil, ca)
-		require.NoError(t, err)
-		c, err := cert.Issue(cert.ForClient("client"), nil, ca)
-		require.NoError(t, err)
-		require.NoError(t, errors.Join(cert.WriteCertificate(base+".pem", ca.Leaf), cert.Write(base+"-s", s),
-			cert.Write(base+"-c", c)))
-		return cert.Config{CA: base + ".pem", Cert: base + "-s.pem", Key: base + "-s.key"},
-			cert.Config{CA: base + ".pem", Cert: base + "-c.pem", Key: base + "-c.key"}
-	}
-	server, client = issue("ours")
-	_, stranger = issue("theirs")
-	stranger.CA = client.CA
-	return server, client, stranger
-}
-
 // With ca only clients with a certificate get an answer; each client verifies the name of the server.
 func TestClientCertificateIsRequired(t *testing.T) {
-	server, client, stranger := issued(t)
-	s, _ := serve(t, http.ServerConfig{Address: "https://127.0.0.1:0", Config: server}, echo())
+	ours, stranger := certtest.New(t), certtest.New(t).Client
+	client := ours.Client
+	stranger.CA = client.CA
+	s, _ := serve(t, http.ServerConfig{Address: "https://0.0.0.0:0", Config: ours.Server}, echo())
 	get := func(host string, c cert.Config) error {
-		_, port, _ := strings.Cut(s.Addr().String(), ":")
+		_, port, err := net.SplitHostPort(s.Addr().String())
+		require.NoError(t, err)
 		cli, err := http.NewClient(http.ClientConfig{Address: "https://" + host + ":" + port, Config: c})
 		require.NoError(t, err)
 		defer cli.Close()
@@ -51,14 +31,14 @@ func TestClientCertificateIsRequired(t *testing.T) {
 	require.ErrorContains(t, get("127.0.0.1", cert.Config{CA: client.CA}), "certificate required")
 	require.ErrorContains(t, get("127.0.0.1", cert.Config{Insecure: true}), "certificate required")
 	require.Error(t, get("127.0.0.1", stranger))
-	require.ErrorContains(t, get("localhost", client), "x509")
+	require.ErrorContains(t, get("127.0.0.2", client), "x509")
 	client.Insecure = true
-	require.NoError(t, get("localhost", client))
+	require.NoError(t, get("127.0.0.2", client))
 }
 
 // A server at plain tcp that other hosts can reach says so once, when it begins to listen.
 func TestPlainTCPIsSaid(t *testing.T) {
-	server, _, _ := issued(t)
+	server := certtest.New(t).Server
 	both := server
 	both.Insecure = true
 	for _, c := range []struct {

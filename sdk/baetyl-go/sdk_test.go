@@ -18,12 +18,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
-	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // The test binary is also the module that the tests run: TestMain hands over to the one that MODULE names.
@@ -288,17 +288,8 @@ func TestWithoutMaster(t *testing.T) {
 
 // An API with TLS is verified by its name and authority, and gets the certificate of the service.
 func TestMasterOverTLS(t *testing.T) {
-	base := filepath.Join(t.TempDir(), "x")
-	ca, err := cert.Issue(cert.Authority("ca"), nil, nil)
-	require.NoError(t, err)
-	server, err := cert.Issue(cert.ForServer("api", "127.0.0.1"), nil, ca)
-	require.NoError(t, err)
-	client, err := cert.Issue(cert.ForClient("service"), nil, ca)
-	require.NoError(t, err)
-	require.NoError(t, errors.Join(cert.WriteCertificate(base+"-ca.pem", ca.Leaf), cert.Write(base+"-s", server),
-		cert.Write(base+"-c", client)))
-	s := http.NewServer(http.ServerConfig{Address: "tcp://0.0.0.0:0",
-		Config: cert.Config{CA: base + "-ca.pem", Cert: base + "-s.pem", Key: base + "-s.key"}},
+	c := certtest.New(t)
+	s := http.NewServer(http.ServerConfig{Address: "tcp://0.0.0.0:0", Config: c.Server},
 		nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 			http.WriteJSON(w, 200, masterapi.PortAvailable{Port: "1"})
 		}))
@@ -321,11 +312,11 @@ func TestMasterOverTLS(t *testing.T) {
 		_, err = m.AvailablePort(t.Context())
 		return err
 	}
-	all := []string{base + "-ca.pem", base + "-c.pem", base + "-c.key"}
+	all := []string{c.Client.CA, c.Client.Cert, c.Client.Key}
 	require.NoError(t, ask("https", "127.0.0.1", all...))
 	require.ErrorContains(t, ask("https", "127.0.0.1", all[0]), "certificate required")
 	require.ErrorContains(t, ask("https", "127.0.0.1", "", all[1], all[2]), "unknown authority")
-	require.ErrorContains(t, ask("https", "localhost", all...), "x509")
+	require.ErrorContains(t, ask("https", "127.0.0.2", all...), "x509")
 	require.ErrorContains(t, ask("https", "127.0.0.1", "nowhere.pem"), "nowhere.pem")
 	require.ErrorContains(t, ask("https", "127.0.0.1", all[:2]...), "set together")
 	require.Error(t, ask("tcp", "127.0.0.1", all...), "a plain address stays plain")

@@ -286,4 +286,6 @@ func TestCallsOverTLS(t *testing.T) {
 	}
 	broken := function.NewServer(function.ServerConfig{Address: "127.0.0.1:0", Cert: crt}, nil)
 	require.ErrorContains(t, broken.Listen(), "server.key: is empty, but cert is set")
+	broken = function.NewServer(function.ServerConfig{Address: "127.0.0.1:0", CA: crt}, nil)
+	require.ErrorContains(t, broken.Listen(), "server.ca: needs the keys cert and key")
 }
