@@ -60,6 +60,7 @@ if [ "$size" != everyday ]; then
 fi
 if [ "$size" = ci ]; then
 	stage 'a real machine, in short' "${MAKE:-make}" --no-print-directory test-vm SHORT=1
+	stage 'a minute of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=1m SEED=1
 fi
 if [ "$size" = all ]; then
 	stage 'ten minutes of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=10m

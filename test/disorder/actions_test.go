@@ -61,6 +61,7 @@ func (w *world) ask(ctx context.Context, s step) error {
 		return w.daemon.TryPrune()
 	case "daemon-replace":
 		w.daemon.Replace()
+		w.addStranger() // the new daemon has nothing
 		return nil
 	case "remove":
 		return w.api.ContainerRemove(ctx, s.target, container.RemoveOptions{Force: true})

@@ -62,8 +62,9 @@ type world struct {
 	api      *client.Client
 	master   *http.Client
 	dir      string
-	hung     bool // the daemon
-	down     bool // the daemon
+	hung     bool   // the daemon
+	down     bool   // the daemon
+	stranger string // id of its container
 
 	keeper *exec.Cmd
 	output mqtttest.Output
@@ -95,6 +96,7 @@ func newWorld(t *testing.T, off []string) *world {
 	for image := range w.offered {
 		w.offer(image, 0)
 	}
+	w.addStranger()
 	w.write("etc/baetyl/conf.yml", "mode: docker\nserver: {address: 'unix://var/run/baetyl.sock'}\ngrace: 3s\n"+
 		"logger: {path: master.log, level: info}\nupdate: {healthy: 2s, deadline: 2m}\n")
 	w.write("var/db/baetyl/application.yml", w.versions[0].text(w.registry.Host()))
