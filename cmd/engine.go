@@ -74,8 +74,8 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 	return o
 }
 
-// advice is what is to be said of the configuration, what this host does not give to the services of an application that has been checked, or what docker
-// refuses, and what could be dropped.
+// advice is what is to be said of the configuration, what this host does not give to the services of an application
+// that has been checked, or what docker refuses, and what could be dropped.
 func advice(dir, config string) []string {
 	cfg, err := master.LoadConfig(config)
 	if err != nil {

@@ -1,7 +1,7 @@
 'use strict';
 // TLS on Node 8 and 10. The HTTP/2 server of Node 8 loses what a client sends together with the end of its TLS
-// handshake: one connection in six hangs. Both take TLS 1.0, and grpc-js has no option against it. So there a TLS server
-// in the same process passes connections on to the gRPC server. Node 12 and later do not need this.
+// handshake: one connection in six hangs. Both take TLS 1.0, and grpc-js has no option against it. So there a TLS
+// server in the same process passes connections on to the gRPC server. Node 12 and later do not need this.
 //
 //   client --TLS--> here --unix socket in a private directory--> gRPC server
 

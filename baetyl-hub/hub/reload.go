@@ -9,8 +9,8 @@ import (
 )
 
 // Reload applies principals, static routes, certificates and log level of a new configuration: all of them, or none and
-// an error. It closes only connections of users that are removed or changed. Other keys take effect at the next start. It is called
-// from one goroutine at a time.
+// an error. It closes only connections of users that are removed or changed. Other keys take effect at the next start.
+// It is called from one goroutine at a time.
 func (h *Hub) Reload(cfg config.Config) error {
 	users, err := auth.New(cfg.Principals, cfg.Limits())
 	if err != nil {

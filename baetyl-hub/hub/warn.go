@@ -20,8 +20,9 @@ func (h *Hub) warnOfPasswords(ctx context.Context) error {
 			for _, u := range users {
 				if ctx.Err() == nil && !warned[u.Name] && u.MayAnything() && u.HasExamplePassword() {
 					warned[u.Name] = true
-					h.log.Warnf("principal %s has a password out of the documents of Baetyl, which everybody knows, and other hosts "+
-						"can reach %s: set another principals[].password, or listen on 127.0.0.1", u.Name, strings.Join(h.exposed(), ", "))
+					const text = "principal %s has a password out of the documents of Baetyl, which everybody knows, and other " +
+						"hosts can reach %s: set another principals[].password, or listen on 127.0.0.1"
+					h.log.Warnf(text, u.Name, strings.Join(h.exposed(), ", "))
 				}
 			}
 		}

@@ -68,7 +68,8 @@ func testTLS(t *testing.T, target Target) {
 	})
 	t.Run("TLS before 1.2", func(t *testing.T) {
 		r := start(t, server+"}", &tls.Config{})
-		_, err := tls.Dial("tcp", r.Addr, &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+		old := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+		_, err := tls.Dial("tcp", r.Addr, old)
 		assert.Error(t, err)
 		stop(t, r)
 	})

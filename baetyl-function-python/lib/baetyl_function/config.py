@@ -19,8 +19,8 @@ ADDRESS_VARIABLES = ('BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTAN
 PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE'
 
 Config = namedtuple('Config', 'file name server functions logger')
-# workers and concurrent may be None: the library's default, no limit. timeout is in seconds. own: the address is that of
-# the file, not of the environment.
+# workers and concurrent may be None: the library's default, no limit. timeout is in seconds. own: the address is that
+# of the file, not of the environment.
 Server = namedtuple('Server', 'address own pipe workers concurrent message_length ca key cert insecure timeout')
 Function = namedtuple('Function', 'name handler codedir path')  # path is the key path, for errors
 Logger = namedtuple('Logger', 'path level format age_days size_bytes backups')

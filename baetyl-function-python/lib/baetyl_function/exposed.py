@@ -3,7 +3,8 @@ from __future__ import absolute_import
 
 import re
 
-_LOCAL = re.compile(r'^(unix:.*|(localhost\.?|127(\.[0-9]+){3}|\[::1(%.*)?\]|\[::ffff:127(\.[0-9]+){3}\]):[0-9]+)$', re.I)
+_LOCAL = re.compile(r'^(unix:.*|(localhost\.?|127(\.[0-9]+){3}|\[::1(%.*)?\]|\[::ffff:127(\.[0-9]+){3}\]):[0-9]+)$',
+                    re.I)
 
 
 def say(logger, server):
