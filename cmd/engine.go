@@ -74,13 +74,13 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 }
 
 // advice is what services of an application that has been checked cannot have: in this mode, or on this host; what this
-// host does not give to any, and what could be dropped.
+// host does not give to any, what could be dropped, and what is to be said of the configuration.
 func advice(cfg master.Config, dir string) ([]string, error) {
 	e, err := newEngine(cfg, dir, nil, keeper.State{}, log.Discard())
 	if err != nil {
 		return nil, err
 	}
-	out := master.Warnings(dir, e)
+	out := append(cfg.Advice(), master.Warnings(dir, e)...)
 	a, _, _ := application.Choose(file.OS, dir) // has been checked
 	if cfg.Mode == masterapi.ModeDocker {
 		return append(out, rules.Advice(a, cfg.Docker.Hardened)...), nil

@@ -99,6 +99,14 @@ type Update struct {
 	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"`
 }
 
+// Advice names what the master does as the file says, and a person should know.
+func (c Config) Advice() []string {
+	if warning, _ := c.Server.Exposed(); warning != "" {
+		return []string{warning}
+	}
+	return nil
+}
+
 // LoadConfig reads the configuration at path; a missing file means the defaults. It changes nothing.
 func LoadConfig(path string, opts ...conf.Option) (Config, error) {
 	var c Config

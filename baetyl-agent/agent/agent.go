@@ -44,6 +44,10 @@ func Main(ctx baetyl.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: remote.http: %w", baetyl.ConfigFile, err)
 	}
+	if cfg.Remote.HTTP.Insecure {
+		ctx.Log().Warnf("remote.http.insecure: the certificates of the cloud and of packages' servers are not verified, " +
+			"so that anybody can stand in their place")
+	}
 	master, err := ctx.Master()
 	if err != nil {
 		return err

@@ -165,15 +165,14 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s.function.name: function (%s) not found; functions has %s", at, r.Function.Name, list)
 		}
 	}
-	for _, a := range []struct{ key, address string }{
-		{"server.address", c.Server.Address},
-		{"metrics.address", c.Metrics.Address},
-	} {
-		if a.address == "" {
-			continue
+	if c.Server.Address != "" {
+		if err := c.Server.Validate(); err != nil {
+			return fmt.Errorf("server.%w", err)
 		}
-		if err := addr.CheckListen(a.address); err != nil {
-			return fmt.Errorf("%s: %w", a.key, err)
+	}
+	if c.Metrics.Address != "" {
+		if err := addr.CheckListen(c.Metrics.Address); err != nil {
+			return fmt.Errorf("metrics.address: %w", err)
 		}
 	}
 	return nil

@@ -33,7 +33,7 @@ func Main(ctx baetyl.Context) error {
 	g.Add("functions", run.Together(m.functions))
 	g.Add("rules", run.Together(m.rules))
 	if cfg.Server.Address != "" {
-		if err := m.open(&g, cfg.Server); err != nil {
+		if err := m.open(&g, cfg.Server, ctx.Log()); err != nil {
 			return err
 		}
 	}

@@ -44,7 +44,7 @@ function part(name) {
 
 function main() {
   const file = configFile(process.argv.slice(2));
-  const [config, logs, functions, calls] = ['config', 'log', 'functions', 'calls'].map(part);
+  const [config, logs, functions, calls, exposed] = ['config', 'log', 'functions', 'calls', 'exposed'].map(part);
 
   let c;
   let handlers;
@@ -83,6 +83,7 @@ function main() {
     if (e) fail(`${file}: ${e.message}`);
     process.on('uncaughtException', (error) => running.stray(error));
     process.on('unhandledRejection', (error) => running.stray(error));
+    exposed.say(log, c.server);
     log.info(`functions ${Array.from(handlers.keys()).sort().join(', ')} at ${c.server.address}`);
   });
 }

@@ -139,13 +139,17 @@ function readServer(s, env) {
   const message2 = workers.section('message');
   const length2 = message2.section('length');
   workers.take('max', positive); // threads of the Python runtimes; here there is one
+  const given = from(env, ADDRESS_VARIABLES);
+  const address = s.take('address', text);
   const result = {
-    address: target(s, from(env, ADDRESS_VARIABLES, s.take('address', text))),
+    address: target(s, given || address),
+    own: !given, // the address is that of the file, not of the environment
     concurrent: concurrent.take('max', positive, concurrent2.take('max', positive)),
     messageLength: length.take('max', limit, length2.take('max', limit, 4 << 20)),
     ca: s.take('ca', text, message2.take('ca', text)),
     key: s.take('key', text, message2.take('key', text)),
     cert: s.take('cert', text, message2.take('cert', text)),
+    insecure: s.take('insecure', boolean, false),
     timeout: s.take('timeout', duration, 5000),
   };
   [length, length2, concurrent, concurrent2, message, message2, workers, s].forEach((section) => section.done());
@@ -263,6 +267,11 @@ function positive(value) {
     else if (Number.isInteger(value) && value > 1) hint = '; the largest is 4294967295';
     throw new Error(`expected a whole number of at least 1, found '${value}'${hint}`);
   }
+  return value;
+}
+
+function boolean(value) {
+  if (typeof value !== 'boolean') throw new Error(`'${value}' is neither true nor false`);
   return value;
 }
 

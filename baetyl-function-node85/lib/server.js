@@ -39,9 +39,11 @@ class Server {
     const opened = (e) => done(e && new Error(`server.address: listen on ${address}: ${e.message}; is it in use?`));
     let credentials = grpc.ServerCredentials.createInsecure();
     let pem;
+    let front;
     try {
       pem = this.certificates();
-      if (pem && !legacy.needed) {
+      front = pem && legacy.needed && !address.startsWith('unix:');
+      if (pem && !front) {
         const pair = { private_key: pem.key, cert_chain: pem.cert };
         credentials = grpc.ServerCredentials.createSsl(pem.ca, [pair], Boolean(pem.ca));
       }
@@ -49,7 +51,6 @@ class Server {
       done(e);
       return;
     }
-    const front = pem && legacy.needed;
     const inner = front ? legacy.privateAddress() : address;
     this.server.bindAsync(inner, credentials, (e) => {
       if (!e) this.server.start();

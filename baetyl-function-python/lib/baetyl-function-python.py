@@ -26,7 +26,7 @@ def main():
     parser.add_argument('--worker', nargs=2, help=argparse.SUPPRESS)  # group and address, see workers.py
     args = parser.parse_args()
     try:
-        from baetyl_function import calls, config, functions, log, workers
+        from baetyl_function import calls, config, exposed, functions, log, workers
     except ImportError as e:
         sys.exit(not_prepared(e))
     try:
@@ -64,6 +64,8 @@ def main():
             raise functions.LoadError('a worker could not start; the reason is above')
         stop.on_signals()
         server.listen(settings)
+        if not args.worker:
+            exposed.say(logger, settings)
         logger.info('functions %s at %s', ', '.join(sorted(handlers)), address)
         status, reason = stop.wait()
         if reason:

@@ -9,7 +9,6 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
 	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
-	"github.com/baetyl/baetyl/utils/addr"
 )
 
 // config is the module's part of service.yml.
@@ -48,8 +47,8 @@ func (c *config) Validate() error {
 	if c.Server.Address == "" { // the environment gives it
 		return nil
 	}
-	if err := addr.CheckListen(c.Server.Address); err != nil {
-		return fmt.Errorf("server.address: %w", err)
+	if err := c.Server.Validate(); err != nil {
+		return fmt.Errorf("server.%w", err)
 	}
 	return nil
 }

@@ -12,7 +12,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/bcrypt"
@@ -118,6 +120,15 @@ func (b *Book) Login(username, password string, cert *x509.Certificate) (*User, 
 		return nil, ErrRefused
 	}
 	return u, nil
+}
+
+// All returns the principals, sorted by name.
+func (b *Book) All() []*User {
+	out := make([]*User, 0, len(b.users))
+	for _, name := range slices.Sorted(maps.Keys(b.users)) {
+		out = append(out, b.users[name])
+	}
+	return out
 }
 
 // User returns the principal of that name, nil if there is none. It checks no password.

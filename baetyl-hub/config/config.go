@@ -22,7 +22,7 @@ import (
 // Config is the whole configuration of the hub.
 type Config struct {
 	Listen        []string         `yaml:"listen" json:"listen" validate:"nonzero"`
-	Certificate   cert.Config      `yaml:"certificate" json:"certificate"`
+	Certificate   Certificate      `yaml:"certificate" json:"certificate"`
 	Principals    []auth.Principal `yaml:"principals" json:"principals"`
 	Subscriptions []Route          `yaml:"subscriptions" json:"subscriptions"`
 	Message       Message          `yaml:"message" json:"message"`
@@ -34,6 +34,14 @@ type Config struct {
 	Status        Status           `yaml:"status" json:"status"`
 	Shutdown      Shutdown         `yaml:"shutdown" json:"shutdown"`
 	Logger        log.Config       `yaml:"logger" json:"logger"`
+}
+
+// Certificate is that of the listeners with TLS, and which ones of clients it takes. Unlike other servers the hub only
+// asks for a certificate where CA is set: accounts log in without one, as documented.
+type Certificate struct {
+	cert.Config `yaml:",inline" json:",inline"`
+	// ssl and wss: who presents no certificate of CA is refused, accounts too
+	Require bool `yaml:"require" json:"require"`
 }
 
 // Route copies messages of a source filter to a target topic.
@@ -172,6 +180,15 @@ type Shutdown struct {
 	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10m" validate:"min=1ms"`
 }
 
+// Warnings names keys that have no effect.
+func (c *Config) Warnings() []string {
+	if c.Certificate.CA != "" && c.Certificate.Cert == "" {
+		return []string{"certificate.ca: has no effect without certificate.cert and certificate.key; " +
+			"set them, or leave it out"}
+	}
+	return nil
+}
+
 // Limits returns the limits of topics and filters.
 func (c *Config) Limits() topic.Limits {
 	return topic.Limits{Length: c.Message.Topic.Length, Levels: c.Message.Topic.Levels}
@@ -179,20 +196,28 @@ func (c *Config) Limits() topic.Limits {
 
 // Validate implements conf.Validator.
 func (c *Config) Validate() error {
+	secured := false
 	for i, a := range c.Listen {
 		secure, err := listener.Check(a)
 		if err != nil {
 			return fmt.Errorf("listen[%d]: %w", i, err)
 		}
+		secured = secured || secure
 		if secure && (c.Certificate.Cert == "" || c.Certificate.Key == "") {
 			return fmt.Errorf("listen[%d]: %s needs certificate.cert and certificate.key; set both", i, a)
 		}
 	}
+	// A ca without a certificate has no effect, and was accepted before: Warnings names it.
+	pair := cert.Config{Cert: c.Certificate.Cert, Key: c.Certificate.Key}
+	if err := pair.CheckServer(); err != nil {
+		return fmt.Errorf("certificate.%w", err)
+	}
 	switch {
-	case c.Certificate.Cert == "" && c.Certificate.Key != "":
-		return errors.New("certificate.cert: is empty, but certificate.key is set; cert and key must be set together")
-	case c.Certificate.Key == "" && c.Certificate.Cert != "":
-		return errors.New("certificate.key: is empty, but certificate.cert is set; cert and key must be set together")
+	case !c.Certificate.Require:
+	case c.Certificate.CA == "":
+		return errors.New("certificate.require: needs certificate.ca, which says whose certificates are taken; set both")
+	case !secured:
+		return errors.New("certificate.require: is set, but no address in listen has TLS; add one with ssl:// or wss://")
 	}
 	if c.Metrics.Address != "" {
 		if err := addr.CheckListen(c.Metrics.Address); err != nil {

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -215,6 +216,33 @@ func TestCertificatePrincipals(t *testing.T) {
 	_, err = b.tryTLS(t, 0,
 		&tls.Config{RootCAs: ours.pool(), MaxVersion: tls.VersionTLS11, MinVersion: tls.VersionTLS10}, hello("x", true))
 	require.Error(t, err)
+}
+
+// With certificate.require nobody gets past the handshake of ssl and wss without a certificate of the CA; accounts need
+// their password beside it, and log in without one over tcp.
+func TestCertificateIsRequired(t *testing.T) {
+	t.Parallel()
+	ours, theirs := newAuthority(t, "ours"), newAuthority(t, "theirs")
+	text := secure(ours, writePEM(t, filepath.Join(t.TempDir(), "ca.pem"), "CERTIFICATE", ours.cert.Raw))
+	b := start(t, strings.Replace(text, "certificate: {", "certificate: {require: true, ", 1))
+	device, stranger := ours.issue("device-1", 77), theirs.issue("device-1", 77)
+	for listener := range 2 {
+		with := &tls.Config{RootCAs: ours.pool(), Certificates: []tls.Certificate{device}}
+		for i, c := range []*packet.Connect{principal("any"), principal("bound"), hello("x", true), principal("test")} {
+			c.ClientID = fmt.Sprint(listener, i) // the hub may not know yet that the one before is gone
+			code, err := b.tryTLS(t, listener, with, c)
+			require.NoError(t, err)
+			require.Equal(t, c.Username == "test" && c.Password == "", code == packet.BadUsernameOrPassword)
+		}
+		_, err := b.tryTLS(t, listener, &tls.Config{RootCAs: ours.pool()}, hello("x", true))
+		require.ErrorContains(t, err, "certificate required")
+		force := func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stranger, nil }
+		_, err = b.tryTLS(t, listener, &tls.Config{RootCAs: ours.pool(), GetClientCertificate: force}, hello("x", true))
+		require.Error(t, err)
+	}
+	p := b.dialAt(2)
+	p.send(hello("x", true))
+	p.expect(&packet.Connack{})
 }
 
 // Without a configured CA the hub trusts no certificate, not even those of authorities that the system trusts.

@@ -54,7 +54,11 @@ func TestHubDocument(t *testing.T) {
 		}
 		for i := range v.NumField() {
 			f := v.Field(i)
-			key := strings.TrimPrefix(path+"."+f.Tag.Get("yaml"), ".")
+			name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+			key := strings.TrimPrefix(path+"."+name, ".")
+			if options == "inline" {
+				key = path
+			}
 			if key == "logger" {
 				continue // docs/configuration.md
 			}

@@ -36,6 +36,7 @@ type Hub struct {
 	listeners *listener.Set
 	tls       atomic.Pointer[tls.Config] // of new connections; nil: no certificate is configured
 	started   time.Time
+	passwords chan []*auth.User // one slot: for warnOfPasswords, of the newest configuration
 }
 
 // Open opens the store, loads sessions and messages, and opens the listeners. Connections are accepted in Run.
@@ -57,7 +58,12 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{cfg: cfg, log: l, store: st, router: router.New(st), started: time.Now()}
+	h := &Hub{cfg: cfg, log: l, store: st, router: router.New(st), started: time.Now(),
+		passwords: make(chan []*auth.User, 1)}
+	h.expect(users)
+	for _, w := range cfg.Warnings() {
+		l.Warnf("%s", w)
+	}
 	h.router.SetStatic(cfg.Routes())
 	h.sessions = session.New(options(&cfg, l), st, h.router, users)
 	if err := h.open(); err != nil {
@@ -76,11 +82,11 @@ func (h *Hub) open() error {
 		Handshake: h.cfg.Connection.Connect.Timeout, Origins: h.cfg.Connection.Origins, Log: h.log,
 		Store: listen.Inherited(),
 	}
-	if h.cfg.Certificate.Cert != "" {
-		secure, err := cert.Server(h.cfg.Certificate)
-		if err != nil {
-			return fmt.Errorf("certificate: %w", err)
-		}
+	secure, err := secrets(h.cfg.Certificate)
+	if err != nil {
+		return err
+	}
+	if secure != nil {
 		h.tls.Store(secure)
 		o.TLS = &tls.Config{
 			MinVersion: tls.VersionTLS12,
@@ -89,9 +95,23 @@ func (h *Hub) open() error {
 			},
 		}
 	}
-	var err error
 	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.sessions.Serve)
 	return err
+}
+
+// secrets returns the TLS settings of listeners, nil without a certificate.
+func secrets(c config.Certificate) (*tls.Config, error) {
+	if c.Cert == "" {
+		return nil, nil
+	}
+	secure, err := cert.Server(c.Config)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	if c.CA != "" && !c.Require {
+		secure.ClientAuth = tls.VerifyClientCertIfGiven
+	}
+	return secure, nil
 }
 
 // Addrs returns the bound addresses, one for each port, in the order of `listen`.
@@ -111,6 +131,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		return h.closeSessions()
 	})
 	g.Add("wills", h.sessions.RunWills)
+	g.Add("passwords", h.warnOfPasswords)
 	if h.cfg.Metrics.Address != "" {
 		m := metrics.Server{Address: h.cfg.Metrics.Address, Numbers: collector{h}, Ready: h.ready, Log: h.log}
 		g.Add("metrics", m.Run)

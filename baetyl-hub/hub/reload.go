@@ -1,29 +1,26 @@
 package hub
 
 import (
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"reflect"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/config"
-	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // Reload applies principals, static routes, certificates and log level of a new configuration: all of them, or none and
 // an error. It closes only connections of users that are removed or changed. Other keys take effect at the next start.
+// It is called from one goroutine at a time.
 func (h *Hub) Reload(cfg config.Config) error {
 	users, err := auth.New(cfg.Principals, cfg.Limits())
 	if err != nil {
 		return err
 	}
-	var secure *tls.Config
-	if cfg.Certificate.Cert != "" {
-		if secure, err = cert.Server(cfg.Certificate); err != nil {
-			return fmt.Errorf("certificate: %w", err)
-		}
-	} else if h.tls.Load() != nil {
+	secure, err := secrets(cfg.Certificate)
+	if err != nil {
+		return err
+	}
+	if secure == nil && h.tls.Load() != nil {
 		return errors.New("certificate: can't be removed while the hub runs; restart it")
 	}
 	if !reflect.DeepEqual(cfg.Limits(), h.cfg.Limits()) {
@@ -36,5 +33,6 @@ func (h *Hub) Reload(cfg config.Config) error {
 		l.SetLevel(cfg.Logger.Level)
 	}
 	h.log.Infof("configuration reloaded")
+	h.expect(users)
 	return nil
 }

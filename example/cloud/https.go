@@ -29,11 +29,10 @@ var packageName = regexp.MustCompile(`^[0-9a-f]{64}\.zip$`)
 
 // https serves reports and packages until ctx ends. Who has no certificate of the CA does not get past the handshake.
 func (v *server) https(ctx context.Context) error {
-	settings, err := cert.Server(v.config.Certificate)
+	settings, err := cert.Server(v.config.Certificate.Config)
 	if err != nil {
 		return err
 	}
-	settings.ClientAuth = tls.RequireAndVerifyClientCert
 	l, err := tls.Listen("tcp", ":"+strconv.Itoa(v.HTTPS), settings) // HTTP/1.1: programs here are built without HTTP/2
 	if err != nil {
 		return err

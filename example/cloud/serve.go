@@ -83,7 +83,7 @@ func (s *store) hubConfig() (config.Config, error) {
 		return c, err
 	}
 	c.Listen = []string{"ssl://:" + strconv.Itoa(s.MQTT)}
-	c.Certificate = cert.Config{CA: s.path("ca.pem"), Cert: s.path("server.pem"), Key: s.path("server.key")}
+	c.Certificate.Config = cert.Config{CA: s.path("ca.pem"), Cert: s.path("server.pem"), Key: s.path("server.key")}
 	c.Storage.Dir, c.Metrics.Address, c.Sys.Interval, c.Shutdown.Timeout = s.path("hub"), "", 0, 5*time.Second
 	c.Message.Length.Max = cloud.MaxEvent + 1024
 	var err error

@@ -4,8 +4,6 @@ package functiontest
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,7 +20,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
@@ -91,7 +88,7 @@ func Suite(t *testing.T, target Target) {
 	for name, test := range map[string]func(*testing.T, Target){
 		"values": testValues, "message": testMessage, "errors": testErrors, "limits": testLimits, "deadline": testDeadline,
 		"stop": testStop, "isolation": testIsolation, "bad configuration": testBadConfig, "configuration": testConfig,
-		"tls": testTLS, "log": testLog, "process": testProcess,
+		"tls": testTLS, "plain": testPlain, "log": testLog, "process": testProcess,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, target) })
 	}
@@ -464,48 +461,6 @@ func testStrangers(t *testing.T, target Target) {
 	code, out := Fail(t, o)
 	assert.Equal(t, 1, code)
 	assert.Contains(t, out, "server.address: listen on "+r.Addr)
-}
-
-func testTLS(t *testing.T, target Target) {
-	ca := newCA(t)
-	files := map[string]string{"ca.pem": ca.pem}
-	files["server.pem"], files["server.key"] = ca.issue(t, "server")
-	clientCert, clientKey := ca.issue(t, "client")
-	pair, err := tls.X509KeyPair([]byte(clientCert), []byte(clientKey))
-	require.NoError(t, err)
-	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM([]byte(ca.pem)))
-	start := func(t *testing.T, config string, client *tls.Config) *Runtime {
-		o := target.Options(config)
-		for name, content := range files {
-			o.Files["etc/baetyl/"+name] = content
-		}
-		client.RootCAs, client.ServerName = pool, "127.0.0.1"
-		o.TLS = credentials.NewTLS(client)
-		return Start(t, o)
-	}
-	server := "server: {key: etc/baetyl/server.key, cert: etc/baetyl/server.pem"
-	t.Run("server certificate", func(t *testing.T) {
-		r := start(t, server+"}", &tls.Config{})
-		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
-		for range 40 { // each with its own handshake
-			other := tls.Config{RootCAs: pool}
-			r.dial(t, credentials.NewTLS(&other))
-			assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
-		}
-		stop(t, r)
-	})
-	t.Run("both certificates", func(t *testing.T) {
-		r := start(t, server+", ca: etc/baetyl/ca.pem}", &tls.Config{Certificates: []tls.Certificate{pair}})
-		assert.JSONEq(t, `{"id":1}`, r.MustCall(t, "echo", `{"id":1}`))
-		stop(t, r)
-	})
-	t.Run("client certificate missing", func(t *testing.T) {
-		r := start(t, server+", ca: etc/baetyl/ca.pem}", &tls.Config{})
-		_, err := r.Call(t, "echo", `{"id":1}`)
-		assert.Equal(t, codes.Unavailable, status.Code(err), "%v", err)
-		stop(t, r)
-	})
 }
 
 // stop ends an instance as the master does: what it has put into the temporary directory goes.

@@ -181,7 +181,7 @@ func TestServerConfigIsValidated(t *testing.T) {
 	require.ErrorContains(
 		t,
 		http.ServerConfig{Address: "unix://x", Config: cert.Config{Cert: "c", Key: "k"}}.Validate(),
-		"is for tcp:// and https:// addresses only",
+		"is a unix socket, which has no TLS, but cert, key is set",
 	)
 }
 

@@ -30,38 +30,6 @@ const (
 	watchInterval = 2 * time.Second  // between two looks at the file of a unix socket
 )
 
-// ServerConfig is the `server` section of a configuration.
-type ServerConfig struct {
-	// unix://path, tcp://host:port, or https://host:port
-	Address string `yaml:"address" json:"address"`
-	// for one request, handler included; 0 in code means the default
-	Timeout     time.Duration `yaml:"timeout" json:"timeout" default:"5m" validate:"min=1"`
-	cert.Config `yaml:",inline" json:",inline"`
-}
-
-// Validate checks the address and which certificate keys go together; it touches no file. The error starts with the
-// key's name.
-func (c ServerConfig) Validate() error {
-	a, err := addr.Listen(c.Address, addr.Server...)
-	switch {
-	case err != nil:
-		return fmt.Errorf("address: %w", err)
-	case c.secure() && c.Cert == "":
-		return errors.New("cert: is empty, but key is set; cert and key must be set together")
-	case c.secure() && c.Key == "":
-		return errors.New("key: is empty, but cert is set; cert and key must be set together")
-	case a.Scheme == "https" && !c.secure():
-		return fmt.Errorf("address: %q needs the keys cert and key; set them or write tcp://", c.Address)
-	case a.Scheme == "unix" && c.secure():
-		return errors.New("cert: is for tcp:// and https:// addresses only; leave out cert and key, or change the address")
-	case c.CA != "" && !c.secure():
-		return errors.New("ca: needs the keys cert and key beside it; set them or leave ca out")
-	}
-	return nil
-}
-
-func (c ServerConfig) secure() bool { return c.Cert != "" || c.Key != "" }
-
 // Keeper holds listeners while there is no server. keeper.Client implements it.
 type Keeper interface {
 	// Keep holds the open file f under a name, which replaces what it holds there; nil closes that. f stays the caller's.
@@ -130,7 +98,7 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return err
 	}
-	if s.cfg.secure() {
+	if s.cfg.Cert != "" {
 		if s.secure, err = cert.Server(s.cfg.Config); err != nil {
 			return err
 		}
@@ -139,6 +107,11 @@ func (s *Server) Listen() error {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Address, err)
 	}
 	s.addr = s.sockets[len(s.sockets)-1].Addr()
+	if warning, info := s.cfg.Exposed(); warning != "" {
+		s.opts.Log.Warnf("%s", warning)
+	} else if info != "" {
+		s.opts.Log.Infof("%s", info)
+	}
 	return nil
 }
 

@@ -22,12 +22,17 @@ const (
 
 // Environment variables of a service instance.
 const (
-	EnvHostID          = "BAETYL_HOST_ID"                  // fingerprint of the host
-	EnvHostOS          = "BAETYL_HOST_OS"                  // GOOS of the master
-	EnvHostSN          = "BAETYL_HOST_SN"                  // serial number of the device, if snfile names its file
-	EnvAPIAddress      = "BAETYL_MASTER_API_ADDRESS"       // unix://… or tcp://… as the instance sees it
-	EnvAPIVersion      = "BAETYL_MASTER_API_VERSION"       // v1
-	EnvAPISocket       = "BAETYL_MASTER_API_SOCKET"        // path of the socket on the host, unix only
+	EnvHostID     = "BAETYL_HOST_ID"            // fingerprint of the host
+	EnvHostOS     = "BAETYL_HOST_OS"            // GOOS of the master
+	EnvHostSN     = "BAETYL_HOST_SN"            // serial number of the device, if snfile names its file
+	EnvAPIAddress = "BAETYL_MASTER_API_ADDRESS" // unix://… or tcp://… as the instance sees it
+	EnvAPIVersion = "BAETYL_MASTER_API_VERSION" // v1
+	EnvAPISocket  = "BAETYL_MASTER_API_SOCKET"  // path of the socket on the host, unix only
+	// PEM files for an API over TLS, which the application sets, as paths in the service: the authority of the API's
+	// certificate, where the system does not know it, and what the service presents where server.ca is set
+	EnvAPICA           = "BAETYL_MASTER_API_CA"
+	EnvAPICert         = "BAETYL_MASTER_API_CERT"
+	EnvAPIKey          = "BAETYL_MASTER_API_KEY"
 	EnvServiceMode     = "BAETYL_SERVICE_MODE"             // docker or native
 	EnvServiceName     = "BAETYL_SERVICE_NAME"             //
 	EnvServiceToken    = "BAETYL_SERVICE_TOKEN"            // absent from dynamic instances
@@ -39,14 +44,14 @@ const (
 	EnvRunDir = "BAETYL_SERVICE_RUN_DIR"
 )
 
-// systemVars are those that the master alone sets, or nobody.
+// systemVars are those that the master alone sets, or nobody, or the application, since they say whom to trust.
 var systemVars = []string{
 	EnvHostID, EnvHostOS, EnvHostSN, EnvAPIAddress, EnvAPIVersion, EnvAPISocket, EnvServiceMode, EnvServiceName,
-	EnvServiceToken, EnvInstanceName, EnvRunDir,
+	EnvServiceToken, EnvInstanceName, EnvRunDir, EnvAPICA, EnvAPICert, EnvAPIKey,
 }
 
-// IsSystem tells whether name, of today or of before 0.1.5, is a variable that the master alone sets. In the request of
-// a start it has no effect, also where the master has no value for it.
+// IsSystem tells whether name, of today or of before 0.1.5, is a variable that the master or the application alone
+// sets. In the request of a start it has no effect, also where it has no value.
 func IsSystem(name string) bool {
 	return slices.ContainsFunc(systemVars, func(v string) bool {
 		return v == name || slices.Contains(Legacy[v], name)

@@ -126,6 +126,20 @@ func (c ClientInfo) Check() error {
 	return nil
 }
 
+// warning names a key that leaves the connection open to others, empty: none does. The section has been checked.
+func (c ClientInfo) warning() string {
+	e, err := endpoint(c.Address)
+	switch {
+	case err != nil:
+	case e.Secure() && c.Insecure:
+		return "insecure: true: the certificate of the peer is not verified, so that anybody can stand in its place"
+	case !e.Secure() && !c.certificates().Empty():
+		return fmt.Sprintf("ca, cert, key and insecure have no effect: %s:// has no TLS; "+
+			"write an address with ssl:// or wss://, or leave them out", e.Scheme)
+	}
+	return ""
+}
+
 func (c ClientInfo) certificates() cert.Config {
 	return cert.Config{CA: c.CA, Key: c.Key, Cert: c.Cert, Insecure: c.Insecure}
 }

@@ -91,6 +91,9 @@ func NewDispatcher(cfg ClientInfo, opts ...Option) (*Dispatcher, error) {
 		}
 	}
 	d.log = d.log.WithField(log.KeyClient, cfg.ClientID).WithField(log.KeyAddress, cfg.Address)
+	if w := cfg.warning(); w != "" {
+		d.log.Warnf("%s", w)
+	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.out, d.in = newOutbox(cfg.MaxInflight, d.poison, d.probe), newInbox(cfg.CleanSession)
 	return d, nil

@@ -25,6 +25,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // authority makes certificates for a test.
@@ -111,10 +112,12 @@ func TestSchemes(t *testing.T) {
 	other := newAuthority(t)
 	other.make("other", other.cert)
 	ca := a.path("ca", "crt")
-	secrets, err := cert.Server(cert.Config{CA: ca, Cert: a.path("server", "crt"), Key: a.path("server", "key")})
+	pair := cert.Config{Cert: a.path("server", "crt"), Key: a.path("server", "key")}
+	secrets, err := cert.Server(pair)
 	require.NoError(t, err)
-	mutual := secrets.Clone()
-	mutual.ClientAuth = tls.RequireAndVerifyClientCert
+	pair.CA = ca
+	mutual, err := cert.Server(pair)
+	require.NoError(t, err)
 	plain := serve(t, "tcp://127.0.0.1:0", nil)
 	secure := serve(t, "tls://127.0.0.1:0", secrets)
 	two := serve(t, "tls://127.0.0.1:0", mutual)
@@ -174,6 +177,29 @@ func TestTimeouts(t *testing.T) {
 			nil,
 		)
 		require.ErrorContains(t, err, what, scheme)
+	}
+}
+
+// Keys that leave a connection open to others are said once: that nothing is verified, and that there is no TLS.
+func TestOpenConnectionsAreSaid(t *testing.T) {
+	ca := newAuthority(t).path("ca", "crt")
+	for _, c := range []struct {
+		cfg  mqtt.ClientInfo
+		want string
+	}{
+		{mqtt.ClientInfo{Address: "ssl://h", CA: ca}, ""},
+		{mqtt.ClientInfo{Address: "tcp://h"}, ""},
+		{mqtt.ClientInfo{Address: "wss://h", Insecure: true}, "the certificate of the peer is not verified"},
+		{mqtt.ClientInfo{Address: "mqtt://h", CA: ca}, "have no effect: mqtt:// has no TLS"},
+		{mqtt.ClientInfo{Address: "ws://h", Insecure: true}, "have no effect: ws:// has no TLS"},
+	} {
+		var text strings.Builder
+		c.cfg.ClientID = "c"
+		d, err := mqtt.NewDispatcher(c.cfg, mqtt.WithLogger(log.NewTo(&text, log.Config{})))
+		require.NoError(t, err)
+		require.NoError(t, d.Close())
+		require.Equal(t, c.want != "", strings.Contains(text.String(), "level=warning"), text.String())
+		require.Contains(t, text.String(), c.want)
 	}
 }
 

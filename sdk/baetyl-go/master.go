@@ -6,10 +6,12 @@ import (
 	"fmt"
 	nethttp "net/http"
 	"os"
+	"strings"
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -34,7 +36,9 @@ func NewMaster() (*Master, error) {
 		return nil, ErrNoMaster
 	}
 	service, token := masterapi.Getenv(masterapi.EnvServiceName), masterapi.Getenv(masterapi.EnvServiceToken)
-	c, err := http.NewClient(http.ClientConfig{Address: address, Username: service, Password: conf.Secret(token)})
+	c, err := http.NewClient(http.ClientConfig{
+		Address: address, Username: service, Password: conf.Secret(token), Config: certificates(address),
+	})
 	if err != nil {
 		return nil, fmt.Errorf("environment variable %s: %w", masterapi.EnvAPIAddress, err)
 	}
@@ -58,6 +62,16 @@ func (m *Master) explain(route masterapi.Route, err error) error {
 			"write %s at service %s in application.yml", err, app.Line(app.With(nil, route.Right, "")), m.service)
 	}
 	return err
+}
+
+// certificates are those for an API with TLS. Others have none: a tcp address with certificates would mean TLS.
+func certificates(address string) cert.Config {
+	if !strings.HasPrefix(address, "https://") {
+		return cert.Config{}
+	}
+	return cert.Config{
+		CA: os.Getenv(masterapi.EnvAPICA), Cert: os.Getenv(masterapi.EnvAPICert), Key: os.Getenv(masterapi.EnvAPIKey),
+	}
 }
 
 // Inspect returns the report of the system.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	nethttp "net/http"
 	"os"
 	"os/exec"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -282,6 +284,42 @@ func TestWithoutMaster(t *testing.T) {
 	for _, call := range []string{"port", "inspect", "start", "stop", "report", "update"} {
 		require.Contains(t, report[call], "BAETYL_MASTER_API_ADDRESS is not set", call)
 	}
+}
+
+// An API with TLS is verified by its name and authority, and gets the certificate of the service.
+func TestMasterOverTLS(t *testing.T) {
+	c := certtest.New(t)
+	s := http.NewServer(http.ServerConfig{Address: "tcp://0.0.0.0:0", Config: c.Server},
+		nethttp.HandlerFunc(func(w nethttp.ResponseWriter, _ *nethttp.Request) {
+			http.WriteJSON(w, 200, masterapi.PortAvailable{Port: "1"})
+		}))
+	require.NoError(t, s.Listen())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-ended) })
+	_, port, err := net.SplitHostPort(s.Addr().String())
+	require.NoError(t, err)
+	ask := func(scheme, host string, env ...string) error {
+		t.Setenv(masterapi.EnvAPIAddress, scheme+"://"+host+":"+port)
+		for i, name := range []string{masterapi.EnvAPICA, masterapi.EnvAPICert, masterapi.EnvAPIKey} {
+			t.Setenv(name, append(env, "", "", "")[i])
+		}
+		m, err := baetyl.NewMaster()
+		if err != nil {
+			return err
+		}
+		_, err = m.AvailablePort(t.Context())
+		return err
+	}
+	all := []string{c.Client.CA, c.Client.Cert, c.Client.Key}
+	require.NoError(t, ask("https", "127.0.0.1", all...))
+	require.ErrorContains(t, ask("https", "127.0.0.1", all[0]), "certificate required")
+	require.ErrorContains(t, ask("https", "127.0.0.1", "", all[1], all[2]), "unknown authority")
+	require.ErrorContains(t, ask("https", "127.0.0.2", all...), "x509")
+	require.ErrorContains(t, ask("https", "127.0.0.1", "nowhere.pem"), "nowhere.pem")
+	require.ErrorContains(t, ask("https", "127.0.0.1", all[:2]...), "set together")
+	require.Error(t, ask("tcp", "127.0.0.1", all...), "a plain address stays plain")
 }
 
 func TestMaster(t *testing.T) {

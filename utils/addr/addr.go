@@ -58,6 +58,23 @@ func (a Address) Secure() bool { return known[a.Scheme].secure }
 // Web tells whether the scheme means a websocket.
 func (a Address) Web() bool { return known[a.Scheme].web }
 
+// Local tells whether what listens there can be reached from this host alone.
+func (a Address) Local() bool { return a.Scheme == "unix" || Loopback(a.Host) }
+
+// Loopback tells whether what listens at host:port can be reached from this host alone: host is localhost, or an IP
+// address of the loopback interface. No name is looked up: any other one, and an empty host, may mean more.
+func Loopback(hostPort string) bool {
+	host, _, err := net.SplitHostPort(hostPort)
+	if err != nil {
+		return false
+	}
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}
+
 // String returns the address as it may stand in a file.
 func (a Address) String() string {
 	if a.Scheme == "unix" {

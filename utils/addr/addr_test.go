@@ -99,6 +99,21 @@ func TestListen(t *testing.T) {
 	require.Error(t, addr.CheckListen("h:1/metrics"))
 }
 
+func TestLoopback(t *testing.T) {
+	for text, want := range map[string]bool{
+		"tcp://127.0.0.1:1": true, "tcp://127.9.8.7:1": true, "ssl://[::1]:1": true, "ws://[::1%25lo]:1/x": true,
+		"tcp://[::ffff:127.0.0.1]:1": true, "tcp://LocalHost:1": true, "tcp://localhost.:1": true, "unix:///a": true,
+		"tcp://:1": false, "tcp://0.0.0.0:1": false, "tcp://[::]:1": false, "tcp://192.168.1.2:1": false,
+		"tcp://[::ffff:10.0.0.1]:1": false, "tcp://localhost.example.com:1": false, "tcp://mylocalhost:1": false,
+		"tcp://127.0.0.1.example.com:1": false, "tcp://[fe80::1%25eth0]:1": false, "wss://device:1": false,
+	} {
+		a, err := addr.Listen(text, all...)
+		require.NoError(t, err)
+		require.Equal(t, want, a.Local(), text)
+	}
+	require.False(t, addr.Loopback("127.0.0.1"), "without a port it is no address")
+}
+
 // What is accepted can be given to package net, and is the same when it is written and read again.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{"tcp://127.0.0.1:1", "tcp://%zz", "ws://]", "wss://[fe80::1%25eth0]:1/x?y", "unix://a",

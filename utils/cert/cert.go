@@ -14,17 +14,18 @@ import (
 // directory.
 type Config struct {
 	// PEM file of the authorities that the other side's certificate must come from
-	CA       string `yaml:"ca" json:"ca"`
-	Key      string `yaml:"key" json:"key"`           // PEM file of the private key
-	Cert     string `yaml:"cert" json:"cert"`         // PEM file of the certificate, with its chain
-	Insecure bool   `yaml:"insecure" json:"insecure"` // client only: do not verify the server
+	CA   string `yaml:"ca" json:"ca"`
+	Key  string `yaml:"key" json:"key"`   // PEM file of the private key
+	Cert string `yaml:"cert" json:"cert"` // PEM file of the certificate, with its chain
+	// of a client: do not verify the server. Of a server: plain tcp is meant, also where other hosts can reach it
+	Insecure bool `yaml:"insecure" json:"insecure"`
 }
 
 // Empty tells whether nothing is configured.
 func (c Config) Empty() bool { return c.CA == "" && c.Key == "" && c.Cert == "" && !c.Insecure }
 
-// Server returns the settings of a server: key and cert are needed. With CA a client may present a certificate, which
-// must then come from CA; without CA none is asked for.
+// Server returns the settings of a server: key and cert are needed. With CA a client must present a certificate that
+// comes from CA; without CA none is asked for.
 func Server(c Config) (*tls.Config, error) {
 	if c.Key == "" || c.Cert == "" {
 		return nil, errors.New("a TLS server needs both cert and key")
@@ -37,7 +38,7 @@ func Server(c Config) (*tls.Config, error) {
 		if out.ClientCAs, err = pool(c.CA); err != nil {
 			return nil, err
 		}
-		out.ClientAuth = tls.VerifyClientCertIfGiven
+		out.ClientAuth = tls.RequireAndVerifyClientCert
 	}
 	return out, nil
 }

@@ -59,11 +59,67 @@ func TestIssue(t *testing.T) {
 	}
 }
 
+// A server with a CA takes only those whose certificate comes from it; without one it asks nobody. No server takes a
+// version of TLS before 1.2.
+func TestServer(t *testing.T) {
+	base := filepath.Join(t.TempDir(), "x")
+	ca, err := cert.Issue(cert.Authority("ca"), nil, nil)
+	require.NoError(t, err)
+	pair, err := cert.Issue(cert.ForServer("x", "localhost"), nil, ca)
+	require.NoError(t, err)
+	require.NoError(t, errors.Join(cert.WriteCertificate(base+".ca", ca.Leaf), cert.Write(base, pair)))
+	c := cert.Config{Cert: base + ".pem", Key: base + ".key"}
+	require.NoError(t, handshake(t, c, cert.Config{CA: base + ".ca"}, "localhost"))
+	c.CA = base + ".ca"
+	require.ErrorContains(t, handshake(t, c, cert.Config{CA: base + ".ca"}, "localhost"), "provide a certificate")
+	for _, c := range []cert.Config{c, {Cert: c.Cert, Key: c.Key}} {
+		s, err := cert.Server(c)
+		require.NoError(t, err)
+		require.EqualValues(t, tls.VersionTLS12, s.MinVersion)
+	}
+	for want, c := range map[string]cert.Config{
+		"":                          {CA: "a", Cert: "b", Key: "c"},
+		"cert: is empty, but key":   {CA: "a", Key: "c"},
+		"key: is empty, but cert":   {Cert: "b"},
+		"ca: needs the keys cert a": {CA: "a", Insecure: true},
+	} {
+		if err := c.CheckServer(); want == "" {
+			require.NoError(t, err)
+		} else {
+			require.ErrorContains(t, err, want)
+		}
+	}
+}
+
+// Plain tcp that other hosts can reach is named, as a warning until the file says that it is meant.
+func TestExposed(t *testing.T) {
+	pair := cert.Config{Cert: "b", Key: "c"}
+	meant := cert.Config{Insecure: true}
+	for _, c := range []struct {
+		cert.Config
+		host, warning, info string
+	}{
+		{cert.Config{}, "127.0.0.1:1", "", ""},
+		{meant, "localhost:1", "", ""},
+		{cert.Config{}, "0.0.0.0:1", "server.address: other hosts can reach 0.0.0.0:1", ""},
+		{cert.Config{}, ":1", "server.insecure: true", ""},
+		{cert.Config{}, "device:1", "set server.cert and server.key", ""},
+		{meant, "[::]:1", "", "as server.insecure says"},
+		{pair, "0.0.0.0:1", "", ""},
+		{cert.Config{Cert: "b", Key: "c", Insecure: true}, "0.0.0.0:1", "server.insecure: has no effect", ""},
+	} {
+		warning, info := c.Exposed(c.host)
+		require.Equal(t, c.warning == "", warning == "", c.host)
+		require.Equal(t, c.info == "", info == "", c.host)
+		require.Contains(t, warning, c.warning)
+		require.Contains(t, info, c.info)
+	}
+}
+
 // handshake returns why a TLS connection between the two fails, or nil.
 func handshake(t *testing.T, server, client cert.Config, host string) error {
 	s, err := cert.Server(server)
 	require.NoError(t, err)
-	s.ClientAuth = tls.RequireAndVerifyClientCert
 	c, err := cert.Client(client)
 	require.NoError(t, err)
 	c.ServerName = host

@@ -22,8 +22,9 @@ ADDRESS_VARIABLES = ('BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTAN
 PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE'
 
 Config = namedtuple('Config', 'file name server functions logger')
-# workers and concurrent may be None: the library's default, no limit. timeout is in seconds.
-Server = namedtuple('Server', 'address pipe workers concurrent message_length ca key cert timeout')
+# workers and concurrent may be None: the library's default, no limit. timeout is in seconds. own: the address is that
+# of the file, not of the environment.
+Server = namedtuple('Server', 'address own pipe workers concurrent message_length ca key cert insecure timeout')
 Function = namedtuple('Function', 'name handler codedir path')  # path is the key path, for errors
 Logger = namedtuple('Logger', 'path level format age_days size_bytes backups')
 
@@ -141,10 +142,10 @@ def _server(s, environ):
     concurrent2, message2 = workers.section('concurrent'), workers.section('message')
     length2 = message2.section('length')
     limit = length.take('max', _limit, length2.take('max', _limit, 4 << 20))
-    address = s.take('address', _text)
-    address = _from(environ, ADDRESS_VARIABLES) or address
+    address, given = s.take('address', _text), _from(environ, ADDRESS_VARIABLES)
     result = Server(
-        address=_target(s, address),
+        address=_target(s, given or address),
+        own=not given,
         pipe=environ.get(PIPE_VARIABLE) == '1',
         workers=workers.take('max', _positive),
         concurrent=concurrent.take('max', _positive, concurrent2.take('max', _positive)),
@@ -152,6 +153,7 @@ def _server(s, environ):
         ca=s.take('ca', _text, message2.take('ca', _text)),
         key=s.take('key', _text, message2.take('key', _text)),
         cert=s.take('cert', _text, message2.take('cert', _text)),
+        insecure=s.take('insecure', _boolean, False),
         timeout=s.take('timeout', duration, 5.0))
     for section in (length, length2, concurrent, concurrent2, message, message2, workers, s):
         section.done()
@@ -267,6 +269,12 @@ def _positive(value):
         if isinstance(value, _integer) and value > 1:
             hint = '; the largest is 4294967295'
         raise ValueError("expected a whole number of at least 1, found '%s'%s" % (value, hint))
+    return value
+
+
+def _boolean(value):
+    if not isinstance(value, bool):
+        raise ValueError("'%s' is neither true nor false" % (value,))
     return value
 
 

@@ -63,8 +63,9 @@ func Serve(ctx baetyl.Context, call Call, changes ...func(*ServerConfig)) error 
 	for _, change := range changes {
 		change(&cfg.Server)
 	}
-	if a := masterapi.Getenv(masterapi.EnvInstanceAddress); a != "" {
-		cfg.Server.Address = a
+	manager := masterapi.Getenv(masterapi.EnvInstanceAddress)
+	if manager != "" {
+		cfg.Server.Address = manager
 	}
 	if cfg.Server.Address == "" {
 		return errors.New("serve function calls: no address: the function manager sets " + masterapi.EnvInstanceAddress +
@@ -73,6 +74,9 @@ func Serve(ctx baetyl.Context, call Call, changes ...func(*ServerConfig)) error 
 	s := NewServer(cfg.Server, call)
 	if err := s.Listen(); err != nil {
 		return err
+	}
+	if manager == "" { // otherwise the address is not this file's
+		cfg.Server.Announce(ctx.Log())
 	}
 	ctx.Log().Infof("function runtime listens on %s", s.Addr())
 	return s.Serve(ctx.Done())

@@ -2,6 +2,7 @@ package function
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"net"
 	"runtime/debug"
@@ -15,7 +16,9 @@ import (
 	"google.golang.org/grpc/status"
 
 	protocol "github.com/baetyl/baetyl/protocol/function"
+	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // ServerConfig is the `server` section of a function runtime.
@@ -34,9 +37,33 @@ type ServerConfig struct {
 	// functions[].instance.concurrency says otherwise. It is for code that is made for it; 0 means 1.
 	Announced int `yaml:"-" json:"-"`
 
-	CA   string `yaml:"ca" json:"ca"`     // PEM file of the authorities of clients; a client may present a certificate
-	Key  string `yaml:"key" json:"key"`   // PEM file; with cert it turns TLS on
-	Cert string `yaml:"cert" json:"cert"` // PEM file
+	// PEM file of the authorities of clients: a client must present a certificate; needs key and cert
+	CA       string `yaml:"ca" json:"ca"`
+	Key      string `yaml:"key" json:"key"`           // PEM file; with cert it turns TLS on
+	Cert     string `yaml:"cert" json:"cert"`         // PEM file
+	Insecure bool   `yaml:"insecure" json:"insecure"` // plain tcp is meant, also where other hosts can reach it
+}
+
+// Validate checks the address and which certificate keys go together; it touches no file. The error starts with the
+// key's name.
+func (c ServerConfig) Validate() error {
+	if err := addr.CheckListen(c.Address); err != nil {
+		return fmt.Errorf("address: %w", err)
+	}
+	return c.certificates().CheckServer()
+}
+
+// Announce logs, once, what is to be said of the address and its certificate keys, as when others can read along.
+func (c ServerConfig) Announce(l log.Logger) {
+	if warning, info := c.certificates().Exposed(c.Address); warning != "" {
+		l.Warnf("%s", warning)
+	} else if info != "" {
+		l.Infof("%s", info)
+	}
+}
+
+func (c ServerConfig) certificates() cert.Config {
+	return cert.Config{CA: c.CA, Key: c.Key, Cert: c.Cert, Insecure: c.Insecure}
 }
 
 const (
@@ -52,6 +79,7 @@ type Server struct {
 	cfg      ServerConfig
 	call     Call
 	listener net.Listener
+	secure   *tls.Config   // nil: none
 	workers  chan struct{} // one element for each running call; full: calls wait
 }
 
@@ -70,8 +98,16 @@ func NewServer(cfg ServerConfig, call Call) *Server {
 	return s
 }
 
-// Listen opens the address.
+// Listen reads the certificates and opens the address.
 func (s *Server) Listen() error {
+	c := s.cfg.certificates()
+	err := c.CheckServer()
+	if err == nil && c.Cert != "" {
+		s.secure, err = cert.Server(c)
+	}
+	if err != nil {
+		return fmt.Errorf("listen for function calls: server.%w", err)
+	}
 	l, err := net.Listen("tcp", s.cfg.Address)
 	if err != nil {
 		return fmt.Errorf("listen for function calls: %w", err)
@@ -93,12 +129,8 @@ func (s *Server) Serve(ctx context.Context) error {
 	if s.cfg.Concurrent.Max > 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(s.cfg.Concurrent.Max))
 	}
-	if s.secured() {
-		tls, err := cert.Server(cert.Config{CA: s.cfg.CA, Key: s.cfg.Key, Cert: s.cfg.Cert})
-		if err != nil {
-			return fmt.Errorf("serve function calls: %w", err)
-		}
-		opts = append(opts, grpc.Creds(credentials.NewTLS(tls)))
+	if s.secure != nil {
+		opts = append(opts, grpc.Creds(credentials.NewTLS(s.secure)))
 	}
 	g := grpc.NewServer(opts...)
 	protocol.RegisterFunctionServer(g, s)
@@ -107,7 +139,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer end()
 	m := &mux{Listener: s.listener, server: s, grpc: make(chan net.Conn), ctx: ctx, kill: kill}
 	listener := s.listener
-	if !s.secured() {
+	if s.secure == nil {
 		listener = grpcListener{m}
 		m.work.Go(m.accept)
 	}
@@ -130,8 +162,6 @@ func (s *Server) Serve(ctx context.Context) error {
 	}
 	return nil
 }
-
-func (s *Server) secured() bool { return s.cfg.Key != "" || s.cfg.Cert != "" || s.cfg.CA != "" }
 
 // Call implements the service.
 func (s *Server) Call(ctx context.Context, m *Message) (out *Message, err error) {
