@@ -16,7 +16,6 @@ import (
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/addr"
-	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
@@ -165,37 +164,14 @@ func ModeLeft(workdir string) string {
 
 // Check validates the configuration and the application of the master in workdir and touches nothing.
 func Check(workdir, config string) error {
-	config = inDir(workdir, config)
-	c, err := LoadConfig(config)
-	if err == nil {
-		err = c.checkCertificates(config, workdir)
-	}
-	if err != nil {
+	if _, err := LoadConfig(inDir(workdir, config)); err != nil {
 		return err
 	}
-	_, err = app.Load(filepath.Join(workdir, application.File))
+	_, err := app.Load(filepath.Join(workdir, application.File))
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
 	return err
-}
-
-// checkCertificates reads the certificates of the API, as the start does. That whoever checks may not read them is no
-// error.
-func (c Config) checkCertificates(file, workdir string) error {
-	s := c.Server.Config
-	if s.Cert == "" {
-		return nil
-	}
-	for _, path := range []*string{&s.CA, &s.Cert, &s.Key} {
-		if *path != "" {
-			*path = inDir(workdir, *path)
-		}
-	}
-	if _, err := cert.Server(s); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return fmt.Errorf("%s: server: %w", file, err)
-	}
-	return nil
 }
 
 func inDir(dir, path string) string {
