@@ -2,7 +2,6 @@ package cmd_test
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
@@ -37,27 +35,4 @@ func TestPlainAPI(t *testing.T) {
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, cmd.Wait())
 	}
-}
-
-// Certificates that the API could not start with fail in check.
-func TestCheckReadsCertificates(t *testing.T) {
-	d := newDevice(t, application)
-	const conf = "mode: native\nserver: {address: 'tcp://0.0.0.0:1', cert: etc/a.pem, key: etc/a.key, ca: etc/ca.pem}\n"
-	d.write(t, "etc/baetyl/conf.yml", conf, 0o644)
-	out, code := d.run("check")
-	require.Equal(t, 1, code)
-	require.Contains(t, out, "conf.yml: server: load cert "+d.path("etc/a.pem"))
-	c := certtest.New(t).Server
-	for name, path := range map[string]string{"a.pem": c.Cert, "a.key": c.Key, "ca.pem": c.CA} {
-		data, err := os.ReadFile(path)
-		require.NoError(t, err)
-		d.write(t, "etc/"+name, string(data), 0o600)
-	}
-	out, code = d.run("check")
-	require.Zero(t, code, out)
-	require.NotContains(t, out, "server.")
-	d.write(t, "etc/ca.pem", "", 0o644)
-	out, code = d.run("check")
-	require.Equal(t, 1, code)
-	require.Contains(t, out, "no certificate in PEM form found")
 }

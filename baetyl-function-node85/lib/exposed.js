@@ -14,8 +14,8 @@ function say(log, server) {
     log.info(`other hosts can reach ${server.address}, which is plain tcp, as server.insecure says`);
   } else {
     log.warn(`server.address: other hosts can reach ${server.address}, which is plain tcp: who reads along has all `
-      + 'that is sent; set server.cert and server.key, listen on 127.0.0.1, or say with server.insecure: true that it is '
-      + 'meant');
+      + 'that is sent; set server.cert and server.key, listen on 127.0.0.1, or say with server.insecure: true that it '
+      + 'is meant');
   }
 }
 

@@ -116,7 +116,8 @@ func TestChangesFillNoLog(t *testing.T) {
 	r := newRig(t)
 	s := serveSockets(t, r, "")
 	defer s.stop()
-	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "all", Password: conf.Secret(r.tokens["all"])})
+	token := conf.Secret(r.tokens["all"])
+	c, err := http.NewClient(http.ClientConfig{Address: s.service, Username: "all", Password: token})
 	require.NoError(t, err)
 	defer c.Close()
 	for n := range 150 {

@@ -82,8 +82,8 @@ func hides(s app.Service) (out []string) {
 	return out
 }
 
-// asRoot are what the master reads and writes as root, relative to its working directory, in docker mode. What it starts
-// with is a matter of ofMaster.
+// asRoot are what the master reads and writes as root, relative to its working directory, in docker mode. What it
+// starts with is a matter of ofMaster.
 var asRoot = []string{"var/db/baetyl/application.yml", "var/log/baetyl/services"}
 
 // mastersOwn returns the path of a volume that a service writes and that has files of the master in it; empty: there is
