@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -169,4 +170,16 @@ volumes:
 	require.NotContains(t, stderr.String(), "service fine")
 	require.NotContains(t, stderr.String(), "service backoff cannot start")
 	require.Equal(t, before, tree(t, d.dir), "check changes nothing")
+}
+// A file that is none that can be read whole is refused at once: nobody waits for the other end of a pipe.
+func TestCheckOfAPipe(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{"var/db/baetyl/application.yml", "etc/baetyl/conf.yml"} {
+		d := newDevice(t, "services: []\n")
+		require.NoError(t, os.Remove(d.path(file)))
+		require.NoError(t, syscall.Mkfifo(d.path(file), 0o600))
+		out, status := d.run("check")
+		require.Equal(t, 1, status, out)
+		require.Contains(t, out, filepath.Base(file))
+	}
 }
