@@ -46,7 +46,7 @@ func TestCrashWithABrokenApplication(t *testing.T) {
 		}, []string{"load application: ", "is a folder", "the last good application"}},
 		"empty": {func(t *testing.T, d *device) {
 			d.write(t, file, "", 0o644)
-		}, []string{"has no content", "the last good application"}},
+		}, []string{"is empty", "the last good application"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

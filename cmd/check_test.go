@@ -171,6 +171,7 @@ volumes:
 	require.NotContains(t, stderr.String(), "service backoff cannot start")
 	require.Equal(t, before, tree(t, d.dir), "check changes nothing")
 }
+
 // A file that is none that can be read whole is refused at once: nobody waits for the other end of a pipe.
 func TestCheckOfAPipe(t *testing.T) {
 	t.Parallel()

@@ -127,7 +127,7 @@ services:
   - name: loop
     image: pkg
     replica: 2
-    api: [inspect, start]
+    api: [inspect, {start: [loop]}]
     mounts: [{name: pkg, path: lib/baetyl/pkg, readonly: true}, {name: out, path: out}]
   - name: child
     image: pkg

@@ -446,7 +446,7 @@ services:
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/link.yml"}, 422, "is not below var/db/baetyl"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/pipe"}, 422, "is not a file"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/v2.yml", SHA256: "00"}, 422, "sha256: the candidate has "},
-			{masterapi.UpdateRequest{Path: "var/db/baetyl/empty.yml"}, 422, "empty.yml: has no content"},
+			{masterapi.UpdateRequest{Path: "var/db/baetyl/empty.yml"}, 422, "empty.yml: is empty"},
 			{masterapi.UpdateRequest{Path: "var/db/baetyl/alone.yml"}, 422, "alone.yml: it has no service probe, which asks"},
 			{masterapi.UpdateRequest{Type: "MST", Path: "var/db/baetyl/bad.yml"}, 422, "does not know its own program"},
 			{masterapi.UpdateRequest{Type: "XYZ", Path: "var/db/baetyl/bad.yml"}, 422, `type "XYZ"`},

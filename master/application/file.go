@@ -26,11 +26,11 @@ func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
 		return &app.Config{}, nil, nil
 	case missing:
 		err = fmt.Errorf("%s: %s %w; mend the link, or remove it", path, link, conf.ErrDangling)
-	case err == nil && info.IsDir():
-		err = fmt.Errorf("%s: is a folder; put a file in its place", path)
-	case err == nil && !info.Mode().IsRegular():
-		err = fmt.Errorf("%s: is not a file but %s; put a file in its place", path, info.Mode())
 	case err == nil:
+		if err = conf.Regular(info); err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+			break
+		}
 		data, err = d.Or().ReadHead(path, conf.MaxSize+1)
 	}
 	if err == nil && len(data) > conf.MaxSize {
@@ -51,6 +51,9 @@ func linkToNothing(d file.Disk, path string) string {
 		info, err := d.Or().Lstat(at)
 		switch {
 		case err == nil && info.Mode()&fs.ModeSymlink != 0:
+			if _, err := d.Or().Stat(at); err == nil {
+				return ""
+			}
 			return at
 		case err == nil, at == filepath.Dir(at):
 			return ""

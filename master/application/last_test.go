@@ -74,9 +74,9 @@ func TestLastGoodApplication(t *testing.T) {
 		"shorter by a service": {put("version: v1\nservices:\n  - {name: a, image: i, replica: 1, args: [first, second]}\n"), ""},
 		"without a line break": {put(good[:len(good)-1]), ""},
 		"comments":             {put("# services:\n#  - {name: a}\n"), ""},
-		"no byte":              {put(""), "has no content, as a file that was lost"},
-		"zero bytes":           {put(string(make([]byte, 4096))), "has no content"},
-		"white space":          {put("\n\n  \n"), "has no content"},
+		"no byte":              {put(""), "is empty; put the file back"},
+		"zero bytes":           {put(string(make([]byte, 4096))), "there are only zero bytes"},
+		"white space":          {put("\n\n  \n"), "is empty"},
 		"cut off in a bracket": {put(good[:50]), "not YAML"},
 		"cut off in a path":    {put(good[:len(good)-10]), "is cut off after"},
 		"cut off in a key":     {put("version: v1\nserv"), "not YAML"},
@@ -89,7 +89,7 @@ func TestLastGoodApplication(t *testing.T) {
 		"link to another link": {in(func(path string) error {
 			return errors.Join(os.Symlink("nothing", path+".link"), os.Symlink("application.yml.link", path))
 		}), "application.yml is a link to nothing"},
-		"pipe":      {in(func(path string) error { return syscall.Mkfifo(path, 0o644) }), "is not a file but p"},
+		"pipe":      {in(func(path string) error { return syscall.Mkfifo(path, 0o644) }), "is a FIFO"},
 		"folder":    {in(func(path string) error { return os.Mkdir(path, 0o755) }), "is a folder"},
 		"too large": {put(string(bytes.Repeat([]byte("#"), 5<<20))), "larger than"},
 	} {

@@ -65,7 +65,7 @@ func ReadFile(path string) ([]byte, error) {
 func open(path string) (*os.File, error) {
 	info, err := os.Stat(path) // before it is opened, which may do something to a device
 	if err == nil {
-		err = regular(info)
+		err = Regular(info)
 	}
 	if err != nil {
 		return nil, cause(path, err)
@@ -76,7 +76,7 @@ func open(path string) (*os.File, error) {
 	}
 	info, err = f.Stat()
 	if err == nil {
-		err = regular(info) // again: it may be another one by now
+		err = Regular(info) // again: it may be another one by now
 	}
 	if err != nil {
 		f.Close()
@@ -96,7 +96,8 @@ func readAll(f *os.File, most int64, why string) ([]byte, error) {
 	return data, nil
 }
 
-func regular(info fs.FileInfo) error {
+// Regular tells why a file of that kind is not read: ErrNotRegular, with what it is.
+func Regular(info fs.FileInfo) error {
 	what := "a device"
 	switch mode := info.Mode(); {
 	case mode.IsRegular():
