@@ -24,19 +24,28 @@ func (k *supervisor) masterEnded(m *master, status syscall.WaitStatus) {
 	if m.plain {
 		heard = m.trial.heard
 	}
-	go func() { // ends after lastWords
-		limit := time.After(lastWords)
-		for _, c := range []<-chan struct{}{read, heard} {
-			select {
-			case <-c:
-			case <-limit:
-			}
-		}
-		k.post(func() { k.gone(m, status) })
-	}()
+	var shown []<-chan struct{} // what it has written, before a last line of this process says how it ended
 	for _, r := range m.readers {
 		if r != nil {
+			shown = append(shown, r.done)
 			time.AfterFunc(outputTimeout, func() { r.halt(); _ = r.pipe.Close() })
+		}
+	}
+	go func() { // ends after outputTimeout
+		await(lastWords, read, heard)
+		await(outputTimeout, shown...)
+		k.post(func() { k.gone(m, status) })
+	}()
+}
+
+// await waits until all are closed, at most d in all.
+func await(d time.Duration, all ...<-chan struct{}) {
+	limit := time.After(d)
+	for _, c := range all {
+		select {
+		case <-c:
+		case <-limit:
+			return
 		}
 	}
 }

@@ -118,7 +118,8 @@ func runMaster(dir string) int {
 	does := strings.TrimSpace(string(text))
 	if status, ok := strings.CutPrefix(does, "exit "); ok {
 		n, _ := strconv.Atoi(status)
-		fmt.Fprintln(os.Stderr, "cannot start")
+		// A pipe full of lines is still to be read when the process has ended.
+		fmt.Fprint(os.Stderr, strings.Repeat("a line of a master\n", 3000), "cannot start\n")
 		return n
 	}
 	c, err := keeper.Dial()

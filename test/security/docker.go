@@ -44,7 +44,9 @@ func (f *facts) inspectContainer(id string) error {
 			CapAdd, CapDrop            []string
 			SecurityOpt                []string
 			PidMode, IpcMode           string
-			PortBindings               map[string][]struct{ HostIp string }
+			PortBindings               map[string][]struct {
+				IP string `json:"HostIp"`
+			}
 		}
 		NetworkSettings struct{ Networks map[string]any }
 	}
@@ -63,7 +65,7 @@ func (f *facts) inspectContainer(id string) error {
 	}
 	for p, hosts := range c.HostConfig.PortBindings {
 		for _, host := range hosts {
-			f.Container.Ports = append(f.Container.Ports, hostName(host.HostIp)+": "+p)
+			f.Container.Ports = append(f.Container.Ports, hostName(host.IP)+": "+p)
 		}
 	}
 	slices.Sort(f.Container.Networks)

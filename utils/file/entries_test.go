@@ -187,7 +187,7 @@ func TestUnzipModes(t *testing.T) {
 		raw{name: "own", maker: unix, attrs: mode(syscall.S_IFREG | 0o600)},
 		raw{name: "none", maker: unix},
 		raw{name: "win", maker: windows},
-		raw{name: "closed/", maker: unix, attrs: mode(syscall.S_IFDIR | 0o000)},
+		raw{name: "closed/", maker: unix, attrs: mode(syscall.S_IFDIR)},
 	), dir, ample))
 	for name, want := range map[string]fs.FileMode{
 		"bin": fs.ModeDir | 0o755, "bin/run": 0o755, "all": 0o644, "own": 0o600, "none": 0o644, "win": 0o644,
