@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,15 +19,17 @@ import (
 	"github.com/baetyl/baetyl/protocol/app"
 )
 
+// freshID is that of no installation that there was. A folder of a test may have the number of one that is gone, whose
+// groups are not, when a test was killed.
+func freshID() string { return fmt.Sprintf("%012x", rand.Uint64()>>16) }
+
 // tree is that of this machine, for an installation of the test's own.
 func tree(t *testing.T) *cgroup.Tree {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Skip("needs root")
 	}
-	id, err := cgroup.ID(t.TempDir())
-	require.NoError(t, err)
-	tr, err := cgroup.Find(id)
+	tr, err := cgroup.Find(freshID())
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		for _, g := range tr.Left() {

@@ -250,9 +250,7 @@ func TestRealV2(t *testing.T) {
 				}
 				return os.WriteFile(path, []byte(text), 0)
 			}
-			id, err := cgroup.ID(f.proc)
-			require.NoError(t, err)
-			tr, err := cgroup.Host{Proc: f.proc, Write: write}.Find(id)
+			tr, err := cgroup.Host{Proc: f.proc, Write: write}.Find(freshID())
 			require.NoError(t, err)
 			g, _, err := tr.Make("a", "a", app.Resources{})
 			require.NoError(t, err)
