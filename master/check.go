@@ -37,6 +37,12 @@ func Check(workdir, config string) error {
 		return err
 	}
 	_, _, err = application.Choose(file.OS, workdir)
+	if errors.Is(err, fs.ErrPermission) { // what would run instead is not known either
+		_, _, err = application.Read(file.OS, filepath.Join(workdir, application.File))
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("%w; check as the user that runs the master", err)
+		}
+	}
 	return err
 }
 
