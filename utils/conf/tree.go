@@ -105,8 +105,8 @@ func comparable(key any) bool {
 	return true
 }
 
-// secondDocument returns the number of the line at which a second YAML document with content begins, and the marker that
-// makes it one; 0 if none does.
+// secondDocument returns the number of the line at which a second YAML document with content begins, and the marker
+// that makes it one; 0 if none does.
 func secondDocument(data []byte) (line int, marker string) {
 	content, ended, begin := false, false, 0
 	for i, line := range bytes.Split(data, []byte("\n")) {
@@ -177,8 +177,8 @@ var remedies = []struct{ part, remedy string }{
 		"and that quotes and brackets above it are closed"},
 	{"expected '-' indicator", "check that this line is indented as those beside it"},
 	{"did not find expected ','", "close the bracket that is open above"},
-	{"expected <document start>", "this line does not belong to what stands above it: indent both alike, and leave out a {} " +
-		"above it"},
+	{"expected <document start>", "this line does not belong to what stands above it: indent both alike, " +
+		"and leave out a {} above it"},
 	{"unexpected end of stream", "close the quote that is open above"},
 	{"map merge requires", "write after << an alias of a mapping"},
 	{"excessive aliasing", "write the values in the place of the aliases"},

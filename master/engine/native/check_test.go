@@ -114,7 +114,9 @@ func TestCheckOfTheMastersFiles(t *testing.T) {
 	h := ownHost(t)
 	h.write(t, "var/db/baetyl/application.yml", "{}", 0o600)
 	h.write(t, "var/log/baetyl/services/x.log", "", 0o640)
-	for _, path := range []string{"var/db/baetyl/application.yml", "var/log/baetyl", "var/log/baetyl/services/x.log", "bin"} {
+	for _, path := range []string{
+		"var/db/baetyl/application.yml", "var/log/baetyl", "var/log/baetyl/services/x.log", "bin",
+	} {
 		s := with(h.service(t, "svc", "exit 0"), "v", path, "x", false)
 		said := h.Check(s)
 		require.ErrorContains(t, said, "it has files of the master, or is one of them", path)
