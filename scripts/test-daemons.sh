@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 code=0
 for daemon in "$@"; do
-	without='^$' packages='./internal/dockertest ./master/engine/docker'
+	without='^$' packages='./internal/dockertest ./master/engine/docker' required=
 	case $daemon in
 	newest) program=$(scripts/dockerd-newest.sh) ;;
 	podman)
@@ -21,10 +21,11 @@ for daemon in "$@"; do
 		without="$without|TestPull|TestPullToFullDisk|TestDaemonKilledWithoutLiveRestore|TestOutputOverKills"
 		without="$without|TestStartThatOutlivesItsCaller)\$"
 		;;
-	*) program=$daemon ;;
+	*) program=$daemon required=${CI:-} ;;
 	esac
 	step "the docker engine on $program"
 	# shellcheck disable=SC2086
-	BAETYL_DOCKERD=$program go test -count=1 -timeout 30m -run "${RUN:-.}" -skip "$without" $packages || code=1
+	# In CI a part that is missing fails, as a storage driver that another daemon has not.
+	BAETYL_DOCKERD=$program CI=$required go test -count=1 -timeout 30m -run "${RUN:-.}" -skip "$without" $packages || code=1
 done
 exit $code

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/versions"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/dockertest"
@@ -33,12 +34,16 @@ func behind(t *testing.T) (*dockertest.P, *bench) {
 // services are started, adopted, seen to end, and stopped as before.
 func TestDaemonOfAnotherVersion(t *testing.T) {
 	p, b := behind(t)
+	oldest := oldestVersion(t, b)
 	kept := b.start(t, service("t-kept", "run"))
 	enginetest.Output(t, kept, "up")
 	for n, v := range []dockertest.ProxyOptions{
 		{Max: "1.30"}, {Min: "1.31", Max: "1.40"}, {Min: "1.41", Max: "1.51"}, {Min: "1.24", Max: "1.24"},
 		{Min: "1.52", Max: "1.60"}, {},
 	} {
+		if v.Max != "" && versions.LessThan(v.Max, oldest) {
+			continue
+		}
 		p.Set(v)
 		if v.Min == "1.52" { // newer than the library: it is said, and taken for no outage
 			_, err := b.Open(t.Context(), service("t-new", "run"))
@@ -81,8 +86,19 @@ func TestVersionChangesDuringAStart(t *testing.T) {
 		}
 		started <- err
 	}()
-	p.Set(dockertest.ProxyOptions{Max: "1.35"})
+	older := "1.35"
+	if oldest := oldestVersion(t, b); versions.LessThan(older, oldest) {
+		older = oldest
+	}
+	p.Set(dockertest.ProxyOptions{Max: older})
 	require.NoError(t, <-started)
+}
+
+// oldestVersion is the oldest one that the daemon behind the proxy speaks.
+func oldestVersion(t *testing.T, b *bench) string {
+	v, err := b.api.ServerVersion(t.Context())
+	require.NoError(t, err)
+	return v.MinAPIVersion
 }
 
 // of chooses requests by the end of their path.

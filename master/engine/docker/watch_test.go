@@ -213,7 +213,8 @@ func TestPruneBetweenLives(t *testing.T) {
 		},
 	} {
 		clean()
-		dockertest.Image(t, d.Host(), testImage, "testdata/actor") // images are another test's matter
+		dockertest.Image(t, d.Host(), testImage, "testdata/actor")
+		b.Use(engine.Images{}, false) // images are another test's matter
 		i, err := box.Start(ctx, engine.Spec{Name: "t-prune"})
 		require.NoError(t, err, name)
 		require.Contains(t, b.inspect(t, i).NetworkSettings.Networks, "t-prune", name)
