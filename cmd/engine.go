@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"os"
+	"slices"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
@@ -80,7 +81,7 @@ func advice(cfg master.Config, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := append(cfg.Advice(), master.Warnings(dir, e)...)
+	out := slices.Concat(cfg.Advice(), cfg.Unwritable(dir), master.Warnings(dir, e))
 	a, _, _ := application.Choose(file.OS, dir) // has been checked
 	if cfg.Mode == masterapi.ModeDocker {
 		return append(out, rules.Advice(a, cfg.Docker.Hardened)...), nil

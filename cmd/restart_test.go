@@ -105,7 +105,7 @@ func TestRestart(t *testing.T) {
 	d.write(t, "etc/baetyl/conf.yml", "mode: nativ\n", 0o644)
 	out, code := d.run("restart")
 	require.Equal(t, 1, code)
-	require.Contains(t, out, "baetyl: restart: refused: the next master would not start: ")
+	require.Contains(t, out, "baetyl: restart: refused: check of the next master: ")
 	require.Contains(t, out, `conf.yml: mode: must be docker or native; found "nativ"`)
 	require.Equal(t, master, otherMaster(t, c.Process.Pid, 0))
 

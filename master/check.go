@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -37,7 +38,35 @@ func Check(workdir, config string) error {
 		return err
 	}
 	_, _, err = application.Choose(file.OS, workdir)
+	if errors.Is(err, fs.ErrPermission) { // what would run instead is not known either
+		_, _, err = application.Read(file.OS, filepath.Join(workdir, application.File))
+		if errors.Is(err, fs.ErrPermission) {
+			return fmt.Errorf("%w; check as the user that runs the master", err)
+		}
+	}
 	return err
+}
+
+// Unwritable names the folders that a master has to write to and this user may not: none can start as this user.
+func (c Config) Unwritable(workdir string) (out []string) {
+	admin := filepath.Join(workdir, masterapi.AdminSocket)
+	for _, path := range []string{c.Socket(workdir), admin, filepath.Join(workdir, application.File)} {
+		if path == "" {
+			continue
+		}
+		at := filepath.Dir(path)
+		for _, err := os.Stat(at); errors.Is(err, fs.ErrNotExist) && at != filepath.Dir(at); _, err = os.Stat(at) {
+			at = filepath.Dir(at)
+		}
+		text := fmt.Sprintf("uid %d may not write to %s: a master of this user cannot start; start it as one that may, and "+
+			"check as that one", os.Geteuid(), at)
+		// By the effective user, and what the server of a network file system says of it.
+		if errors.Is(unix.Faccessat(unix.AT_FDCWD, at, unix.W_OK|unix.X_OK, unix.AT_EACCESS), unix.EACCES) &&
+			!slices.Contains(out, text) {
+			out = append(out, text)
+		}
+	}
+	return out
 }
 
 // Warnings names what services of the application in workdir, which Check has read, ask for and cannot have. e is an

@@ -117,7 +117,7 @@ func (m *Master) Restart(who string) error {
 		err = Check(m.opts.Workdir, m.opts.Config)
 	}
 	if err != nil {
-		return fmt.Errorf("%w: the next master would not start: %w", masterapi.ErrRefused, err)
+		return fmt.Errorf("%w: check of the next master: %w", masterapi.ErrRefused, err)
 	}
 	to, err := LoadConfig(m.opts.Config)
 	if err == nil && to.Mode != m.cfg.Mode {

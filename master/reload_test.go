@@ -178,7 +178,7 @@ func TestRestart(t *testing.T) {
 	require.NoError(t, r.Restart("me"))
 	r.write(t, master.ConfigFile, "mode: nativ\n")
 	require.ErrorIs(t, r.Restart("me"), masterapi.ErrRefused)
-	require.ErrorContains(t, r.Restart("me"), "the next master would not start: ")
+	require.ErrorContains(t, r.Restart("me"), "check of the next master: ")
 	r.write(t, master.ConfigFile, strings.Replace(plain, "native", "docker", 1))
 	require.ErrorIs(t, r.Restart("me"), masterapi.ErrRefused)
 	require.ErrorContains(t, r.Restart("me"), "mode has changed from native to docker")

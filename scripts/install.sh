@@ -8,6 +8,8 @@ cd "$(dirname "$0")/.."
 prefix=$1 example=$2
 shift 2
 installer=.build/installer
+# Whoever installs may let others write what he makes; nobody else writes what root runs.
+umask go-w
 
 step "installing into $prefix"
 mkdir -p "$prefix/bin" "$prefix/var/db/baetyl"

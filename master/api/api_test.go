@@ -296,6 +296,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 
 		{nil, 200, "", "", put, startAs("f.x.1"), `{"BAETYL_K":"V","OPENEDGE_EMPTY":"","BAETYL_NULL":null}`},
 		{nil, 200, "", "", put, startAs("f.x.2"), `null`},
+		{nil, 400, "bad_request", "environment variable", put, start, `{"BAETYL_A\nLD_PRELOAD":"1"}`},
 		{nil, 400, "bad_request", "cannot unmarshal number", put, start, `{"K":1}`},
 		{nil, 400, "bad_request", "environment variable", put, start, `{"A=B":"1"}`},
 		{nil, 400, "bad_request", "environment variable", put, start, `{"BAETYL_A":"\u0000"}`},

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -118,6 +119,8 @@ func (b Binary) ask(ctx context.Context, args ...string) (string, error) {
 	switch {
 	case ctx.Err() != nil:
 		return "", errors.New("no answer in time")
+	case errors.Is(err, syscall.ENOEXEC):
+		return "", fmt.Errorf("%w; name a baetyl for %s/%s", err, runtime.GOOS, runtime.GOARCH)
 	case err != nil:
 		return "", fmt.Errorf("%w: %s", err, out)
 	}

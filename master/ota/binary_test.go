@@ -3,12 +3,21 @@ package ota_test
 import (
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/ota"
 )
+
+// A file that is no program is told from a program that fails.
+func TestCandidateIsNoProgram(t *testing.T) {
+	b := ota.Binary{Path: filepath.Join(t.TempDir(), "baetyl")}
+	require.NoError(t, os.WriteFile(b.Candidate(), []byte("version: v1\n"), 0o755))
+	want := "exec format error; name a baetyl for " + runtime.GOOS + "/" + runtime.GOARCH
+	require.ErrorContains(t, b.Check(t.Context(), "/", "conf.yml"), want)
+}
 
 // A candidate says whether it has a keeper; one that says nothing at all is none.
 func TestHasKeeper(t *testing.T) {

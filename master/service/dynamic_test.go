@@ -119,7 +119,7 @@ func TestWhatNobodyMayStart(t *testing.T) {
 			"baetyl_x":     "accept_env: [baetyl_x]",
 			"LEVEL":        "accept_env: [LEVEL]",
 			"A B":          `accepts no variable "A B" in a request; rename it, for example to BAETYL_…`,
-			"\x1b[31m":     `accepts no variable "\x1b[31m"`,
+			"A\u00a0B":     `accepts no variable "A\u00a0B"`,
 			"*":            `accepts no variable "*"`,
 			"PYTHONPATH":   "at service f in application.yml",
 			"NODE_OPTIONS": "at service f in application.yml",
@@ -127,6 +127,11 @@ func TestWhatNobodyMayStart(t *testing.T) {
 			err := b.StartInstance(t.Context(), "f", "f.x", map[string]string{name: "secret", "BAETYL_X": "secret"}, nil)
 			require.ErrorIs(t, err, service.ErrForbidden, name)
 			require.ErrorContains(t, err, want)
+			require.NotContains(t, err.Error(), "secret")
+		}
+		for _, name := range []string{"\x1b[31m", "BAETYL_A\nLD_PRELOAD", "BAETYL_\u0085"} {
+			err := b.StartInstance(t.Context(), "f", "f.x", map[string]string{name: "secret"}, nil)
+			require.ErrorIs(t, err, service.ErrInvalid, name)
 			require.NotContains(t, err.Error(), "secret")
 		}
 		err := b.StartInstance(t.Context(), "g", "g.x", map[string]string{"B": "", "LEVEL": "", "A": ""}, nil)

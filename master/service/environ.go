@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -46,7 +47,7 @@ func isToken(name string) bool {
 func checkDynamic(s app.Service, vars map[string]string) error {
 	var refused []string
 	for k, v := range vars {
-		if k == "" || strings.ContainsAny(k, "=\x00") || strings.Contains(v, "\x00") {
+		if k == "" || strings.Contains(k, "=") || strings.ContainsFunc(k, unicode.IsControl) || strings.Contains(v, "\x00") {
 			return fmt.Errorf("%w: %s is not a name and value of an environment variable", ErrInvalid, quoted(k))
 		}
 		if !s.Accepts(k) {

@@ -250,11 +250,11 @@ func (f files) open(path, inside string) (in file.File, name string, err error) 
 	}
 	real, err := filepath.EvalSymlinks(path)
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("find %s: %w", path, err)
 	}
 	below, err := filepath.Rel(dir, real)
 	if err != nil || !filepath.IsLocal(below) {
-		return nil, "", fmt.Errorf("%s is not below %s", path, dataDir)
+		return nil, "", fmt.Errorf("%s is not below %s; copy it there", path, dataDir)
 	}
 	root, err := f.disk.Root(dir)
 	if err != nil {

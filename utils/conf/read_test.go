@@ -92,3 +92,34 @@ func TestEmptyFiles(t *testing.T) {
 		"f: from line 3 on there are only zero bytes, as after a power cut; put the file back from a copy")
 	require.NotErrorIs(t, err, conf.ErrEmpty)
 }
+
+// Nothing of a file is left unread: YAML ends a document at more places than at ---.
+func TestWhatStandsBehindTheDocument(t *testing.T) {
+	type document struct {
+		A string         `yaml:"a"`
+		B string         `yaml:"b"`
+		C map[string]any `yaml:"c"`
+	}
+	for text, want := range map[string]string{
+		"a: 1\n---\nb: 2":              "f: line 2: a second document begins",
+		"a: 1\n...\nb: 2":              "f: line 3: a second document begins",
+		"a: 1\n... # end\n\n# x\nb: 2": "f: line 5: a second document begins",
+		"a: 1\r\n...\r\nb: 2\r\n":      "f: line 3: a second document begins",
+		"a: 1\n...\n---\nb: 2":         "f: line 3: a second document begins",
+		" a: 1\nb: 2":                  `f: not YAML: line 2 (at "b"): did not find expected <document start>; this line does`,
+		"{}\na: 1":                     `f: not YAML: line 2 (at "a"): did not find expected <document start>`,
+		"{a: 1}\nb: 2":                 `f: not YAML: line 2 (at "b"): did not find expected <document start>`,
+		"{a: 1} b: 2":                  "f: not YAML: line 1",
+		"a: 1\n...\n{":                 "f: line 3: a second document begins",
+		"[]":                           "f: top level is not a mapping",
+		"- ":                           "f: top level is not a mapping",
+	} {
+		require.ErrorContains(t, conf.Parse("f", []byte(text), new(document)), want, text)
+	}
+	for _, text := range []string{
+		"a: 1\n...\n", "a: 1\n---\n", "---\na: 1\n...\n---\n# x\n...\n", "{a: 1}\n# x\n", "{}", "~", "null # x",
+		"c:\n  d: |\n    ...\n    e: f\n", "c:\n  d: '\n    ... x\n    ...\n    '\n", "a: ...\nb: --- x", "%YAML 1.1\n---\na: 1\n",
+	} {
+		require.NoError(t, conf.Parse("f", []byte(text), new(document)), text)
+	}
+}

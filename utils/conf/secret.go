@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"runtime"
 	"strings"
+	"unicode/utf8"
 
 	"gopkg.in/yaml.v2"
 )
@@ -17,7 +18,7 @@ import (
 // file it is the text, or a mapping of one key that says where it stands:
 //
 //	password: {file: password.txt}        file, at most MaxSecret bytes; a relative path starts at the folder of the file
-//	                                      that names it; one line end at the end does not count
+//	                                      that names it; one line end at the end does not count, nor a byte order mark
 //	password: {env: HUB_PASSWORD}         environment variable
 //	password: {credential: hub-password}  file of that name in $CREDENTIALS_DIRECTORY, as systemd gives credentials
 //
@@ -152,6 +153,13 @@ func (l *loader) secret(kind, name, at string) (string, error) {
 		}
 	}
 	text, mode, err := readSecret(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		remedy := "write the secret into it, or correct the path"
+		if kind == "credential" {
+			remedy = "name it with LoadCredential= in the unit of systemd"
+		}
+		err = fmt.Errorf("%w; %s", err, remedy)
+	}
 	if err != nil {
 		return "", errors.New(name + ": " + err.Error()) // not wrapped: a missing secret is no missing configuration
 	}
@@ -175,12 +183,16 @@ func readSecret(path string) (string, fs.FileMode, error) {
 	if err != nil {
 		return "", 0, cause(path, err)
 	}
+	data = bytes.TrimPrefix(data, []byte("\ufeff"))
 	text, cut := strings.CutSuffix(string(data), "\r\n")
 	if !cut {
 		text = strings.TrimSuffix(text, "\n")
 	}
-	if len(bytes.Trim(data, "\x00\r\n")) == 0 {
+	switch {
+	case len(bytes.Trim(data, "\x00\r\n")) == 0:
 		return "", 0, errors.New("is empty; write the secret into it")
+	case !utf8.ValidString(text) || strings.ContainsRune(text, 0): // as no text in a configuration is
+		return "", 0, errors.New("is not text in UTF-8; save it as that")
 	}
 	return text, info.Mode(), nil
 }

@@ -51,7 +51,7 @@ func secrets(t *testing.T, text string, files map[string]string) (out accounts, 
 }
 
 func TestSecretsByReference(t *testing.T) {
-	files := map[string]string{"pw": "hunter2\n", "windows": "two\r\n", "two": "a\n\n", "open": "x"}
+	files := map[string]string{"pw": "hunter2\n", "windows": "\ufefftwo\r\n", "two": "a\n\n", "open": "x"}
 	out, warnings, err := secrets(t, `password: {file: pw}
 list:
 - {password: plain}
@@ -83,9 +83,13 @@ pointer: {password: {file: open}}
 func TestWrongSecrets(t *testing.T) {
 	files := map[string]string{
 		"pw": "hunter2", "empty": "", "blank": "\n", "zeros": "\x00\x00", "huge": strings.Repeat("h", 64<<10+1),
+		"windows": "\xff\xfeh\x00i\x00", "zero": "hunter2\x00", "mark": "\ufeff\r\n",
 	}
 	for text, want := range map[string]string{
-		"password: {file: none}":                  "password.file: DIR/etc/none: open: no such file or directory",
+		"password: {file: none}":                  "password.file: DIR/etc/none: open: no such file or directory; write the secret into it",
+		"password: {file: windows}":               "password.file: DIR/etc/windows: is not text in UTF-8; save it as that",
+		"password: {file: zero}":                  "password.file: DIR/etc/zero: is not text in UTF-8",
+		"password: {file: mark}":                  "password.file: DIR/etc/mark: is empty; ",
 		"password: {file: empty}":                 "password.file: DIR/etc/empty: is empty; write the secret into it",
 		"password: {file: blank}":                 "password.file: DIR/etc/blank: is empty; ",
 		"password: {file: zeros}":                 "password.file: DIR/etc/zeros: is empty; ",
@@ -101,7 +105,7 @@ func TestWrongSecrets(t *testing.T) {
 		"password: {env: UNSET}":                  "password.env: environment variable UNSET is not set; ",
 		"password: {env: NONE}":                   "password.env: environment variable NONE is empty; set it",
 		"password: {credential: ../pw}":           `password.credential: "../pw" is no name of a file in $CREDENTIALS_DIRECTORY`,
-		"password: {credential: none}":            "password.credential: DIR/etc/none: open: no such file",
+		"password: {credential: none}":            "password.credential: DIR/etc/none: open: no such file or directory; name it with Load",
 		"list: [{}, {password: {file: none}}]":    "list[1].password.file: DIR/etc/none",
 		"names: {a: {password: {file: none}}}":    "names.a.password.file: DIR/etc/none",
 		"password: {file: pw}\nlist: [{pass: x}]": `list[0].pass: unknown key`,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"slices"
 	"strconv"
@@ -25,13 +26,16 @@ func parseTree(data []byte) (yaml.MapSlice, error) {
 		}
 		return nil, syntaxError(data, strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	// A list of mappings fits into a MapSlice too.
-	if slices.ContainsFunc(tree, func(i yaml.MapItem) bool { return i.Key == nil }) {
+	// A list of mappings, or of nothing, fits into a MapSlice too.
+	if slices.ContainsFunc(tree, func(i yaml.MapItem) bool { return i.Key == nil }) || len(tree) == 0 && isList(data) {
 		return nil, errNoMapping
 	}
-	if line := secondDocument(data); line > 0 {
+	if line, marker := secondDocument(data); line > 0 {
 		return nil, fmt.Errorf("line %d: a second document begins; a configuration is one document: "+
-			"remove the --- or split the file", line)
+			"remove the %s or split the file", line, marker)
+	}
+	if err := behind(data); err != nil {
+		return nil, err
 	}
 	if bytes.Contains(data, []byte("<<")) {
 		var merged map[any]any
@@ -51,6 +55,11 @@ func decode(data []byte, out any) (err error) {
 		}
 	}()
 	return yaml.Unmarshal(data, out)
+}
+
+func isList(data []byte) bool {
+	var list []any
+	return decode(data, &list) == nil && list != nil
 }
 
 // addMerged adds to tree what merged, the same file as yaml.v2 decodes it, has beside it: a MapSlice lacks the keys
@@ -96,33 +105,69 @@ func comparable(key any) bool {
 	return true
 }
 
-// secondDocument returns the number of the line at which a second YAML document with content begins; 0 if none does.
-func secondDocument(data []byte) int {
-	content, marker := false, 0
+// secondDocument returns the number of the line at which a second YAML document with content begins, and the marker
+// that makes it one; 0 if none does.
+func secondDocument(data []byte) (line int, marker string) {
+	content, ended, begin := false, false, 0
 	for i, line := range bytes.Split(data, []byte("\n")) {
 		text := bytes.TrimSpace(line)
 		switch {
-		case bytes.HasPrefix(line, []byte("---")) && (len(text) == 3 || bytes.ContainsAny(line[3:4], " \t\r")):
-			if content && marker == 0 {
-				marker = i + 1
+		case marks(line, "---"):
+			if content && begin == 0 {
+				begin = i + 1
 			}
 			if len(text) > 3 && bytes.TrimSpace(text[3:])[0] != '#' {
 				if content {
-					return marker
+					return begin, "---"
 				}
 				content = true
 			}
-		case len(text) == 0 || text[0] == '#' || text[0] == '%' || bytes.Equal(text, []byte("...")):
+		case marks(line, "..."):
+			ended = content
 			continue
+		case len(text) == 0 || text[0] == '#' || text[0] == '%':
+			continue
+		case ended && begin == 0: // a document needs no --- behind a ...
+			return i + 1, "..."
 		default:
 			content = true
 		}
-		if marker > 0 && content && i+1 > marker {
-			return marker
+		if begin > 0 && content && i+1 > begin {
+			return begin, "---"
 		}
 	}
-	return 0
+	return 0, ""
 }
+
+// marks tells whether line is a marker of documents, --- or ..., alone or with something behind it.
+func marks(line []byte, marker string) bool {
+	rest, ok := bytes.CutPrefix(line, []byte(marker))
+	return ok && (len(rest) == 0 || bytes.IndexByte([]byte(" \t\r"), rest[0]) >= 0)
+}
+
+// behind says what stands behind the first document of data and is none: yaml.Unmarshal leaves it unread. So a first
+// line with a blank before it, or {} above the rest, would lose all that follows.
+func behind(data []byte) (err error) {
+	defer func() { // as in decode
+		if r := recover(); r != nil {
+			err = syntaxError(data, fmt.Sprint(r))
+		}
+	}()
+	d := yaml.NewDecoder(bytes.NewReader(data))
+	for err == nil {
+		err = d.Decode(new(unread))
+	}
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return syntaxError(data, strings.TrimPrefix(err.Error(), "yaml: "))
+}
+
+// unread takes any YAML, and keeps nothing of it.
+type unread struct{}
+
+// UnmarshalYAML reads nothing.
+func (*unread) UnmarshalYAML(func(any) error) error { return nil }
 
 // remedies are what to do about errors of yaml.v2, by a part of their text.
 var remedies = []struct{ part, remedy string }{
@@ -132,6 +177,8 @@ var remedies = []struct{ part, remedy string }{
 		"and that quotes and brackets above it are closed"},
 	{"expected '-' indicator", "check that this line is indented as those beside it"},
 	{"did not find expected ','", "close the bracket that is open above"},
+	{"expected <document start>", "this line does not belong to what stands above it: indent both alike, " +
+		"and leave out a {} above it"},
 	{"unexpected end of stream", "close the quote that is open above"},
 	{"map merge requires", "write after << an alias of a mapping"},
 	{"excessive aliasing", "write the values in the place of the aliases"},

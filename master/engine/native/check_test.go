@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/native"
@@ -28,6 +29,10 @@ func TestCheckSaysWhatTheStartSays(t *testing.T) {
 		}, ""},
 		"missing package": {func(_ *testing.T, _ *host, s *engine.Service) { s.Image = "none" },
 			"open lib/baetyl/none/package.yml: no such file or directory; mount the volume"},
+		"pipe for a package": {func(t *testing.T, h *host, _ *engine.Service) {
+			require.NoError(t, os.Remove(h.path("var/db/baetyl/pkg-svc/package.yml")))
+			require.NoError(t, unix.Mkfifo(h.path("var/db/baetyl/pkg-svc/package.yml"), 0o600))
+		}, "lib/baetyl/pkg/package.yml: is not a file"},
 		"carriage return": {func(t *testing.T, h *host, _ *engine.Service) {
 			h.write(t, run, "#!/bin/sh\r\n", 0o755)
 		}, "ends with a carriage return"},
@@ -102,6 +107,29 @@ func TestCheckOfTheMastersFolder(t *testing.T) {
 	require.ErrorContains(t, h.Check(s), "it holds the volumes of all services")
 	s.User = "root"
 	require.NoError(t, h.Check(s))
+}
+
+// What the master reads and writes as root is given to no service: check and an update say so before the start does.
+func TestCheckOfTheMastersFiles(t *testing.T) {
+	h := ownHost(t)
+	h.write(t, "var/db/baetyl/application.yml", "{}", 0o600)
+	h.write(t, "var/log/baetyl/services/x.log", "", 0o640)
+	for _, path := range []string{
+		"var/db/baetyl/application.yml", "var/log/baetyl", "var/log/baetyl/services/x.log", "bin",
+	} {
+		s := with(h.service(t, "svc", "exit 0"), "v", path, "x", false)
+		said := h.Check(s)
+		require.ErrorContains(t, said, "it has files of the master, or is one of them", path)
+		require.EqualError(t, h.Prepare(t.Context(), s), said.Error(), path)
+		_, err := h.Open(t.Context(), s)
+		require.EqualError(t, err, said.Error(), path)
+		s.User = "root"
+		require.NoError(t, h.Check(s), path)
+	}
+	s := with(h.service(t, "svc", "exit 0"), "v", "var/db/baetyl/application.yml", "x", true)
+	require.NoError(t, h.Check(s))
+	s.Uses = map[string]engine.Use{"v": {Owner: engine.Member{Service: "other"}}}
+	require.ErrorContains(t, h.Check(s), "to other: it has files of the master")
 }
 
 // A user that this host does not have is no user of a service, and nothing is recorded to find that out.

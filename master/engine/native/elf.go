@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 const (
 	elfClass, elfData, elfType, elfMachine = 4, 5, 16, 18
 	typeExec, typeDyn                      = 2, 3
-	partInterp                             = 3
+	partLoad, partInterp                   = 1, 3
 	maxParts                               = 1000
 	maxLoader                              = 4096 // bytes of a path
 )
@@ -45,7 +46,7 @@ type header struct {
 
 var errCut = errors.New("is cut off: it was not copied, or not unpacked, whole")
 
-// readELF reads it. It reads no more than the kernel does: a program may lack the rest.
+// readELF reads it, and looks whether what the kernel loads is there: a program may lack the rest.
 func readELF(r io.ReaderAt) (h header, err error) {
 	head := make([]byte, 64)
 	n, _ := r.ReadAt(head, 0) // an error is that of the end
@@ -77,22 +78,23 @@ func readELF(r io.ReaderAt) (h header, err error) {
 		if _, err := r.ReadAt(part, at+i*size); err != nil {
 			return h, errCut
 		}
-		if h.order.Uint32(part) != partInterp {
-			continue
-		}
 		place, length := int64(h.order.Uint32(part[4:])), int64(h.order.Uint32(part[16:]))
 		if h.wide {
 			place, length = int64(h.order.Uint64(part[8:])), int64(h.order.Uint64(part[32:]))
 		}
-		if length < 2 || length > maxLoader || place < 0 {
-			return h, nil
+		switch kind := h.order.Uint32(part); {
+		case place < 0 || length < 0 || place > math.MaxInt64-length: // the kernel's again
+		case kind == partLoad && length > 0: // the kernel starts what lacks the end of it, and SIGBUS ends that
+			if _, err := r.ReadAt(make([]byte, 1), place+length-1); err != nil {
+				return h, errCut
+			}
+		case kind == partInterp && h.loader == "" && length >= 2 && length <= maxLoader:
+			name := make([]byte, length)
+			if _, err := r.ReadAt(name, place); err != nil {
+				return h, errCut
+			}
+			h.loader = string(name[:length-1]) // a zero byte ends it
 		}
-		name := make([]byte, length)
-		if _, err := r.ReadAt(name, place); err != nil {
-			return h, errCut
-		}
-		h.loader = string(name[:length-1]) // a zero byte ends it
-		return h, nil
 	}
 	return h, nil
 }

@@ -180,6 +180,9 @@ func (e *Engine) Check(s engine.Service) error {
 			return err
 		}
 	}
+	if err := e.checkGive(s, links); err != nil {
+		return err
+	}
 	prog, err := findEntry(links, s.Image, false)
 	if err != nil {
 		return err

@@ -124,7 +124,7 @@ func checkRegular(f *os.File) error {
 func readManifest(root *os.Root, file string) (m manifest, err error) {
 	f, err := openFile(root, "package.yml")
 	if err != nil {
-		return m, err
+		return m, fmt.Errorf("%s: %w", file, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))

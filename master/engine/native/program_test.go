@@ -51,6 +51,8 @@ func TestPrograms(t *testing.T) {
 	if machine() == 0 {
 		t.Skip("the heads of programs are those of 64 bit processors")
 	}
+	self, err := os.ReadFile("/proc/self/exe")
+	require.NoError(t, err)
 	for name, c := range map[string]struct{ content, want string }{
 		"script":              {"#!/bin/sh\nexit 0\n", ""},
 		"script with options": {"#! /bin/sh -e\n", ""},
@@ -84,6 +86,7 @@ func TestPrograms(t *testing.T) {
 		"cut off":            {"\x7fELF\x02\x01", "is cut off"},
 		"cut off in parts":   {string(program(asIs, "")[:100]), "is cut off"},
 		"cut off in loader":  {string(program(asIs, "/bin/sh")[:124]), "is cut off"},
+		"half of it":         {string(self[:len(self)/2]), "is cut off"},
 		"no order of bytes":  {"\x7fELF\x02\x07" + strings.Repeat("\x00", 64), "has no order of bytes"},
 		"other processor":    {string(program(func(h *elf.Header64) { h.Machine = uint16(elf.EM_S390) }, "")), "is for another processor, s390"},
 		"unknown processor":  {string(program(func(h *elf.Header64) { h.Machine = 4711 }, "")), "is for another processor, number 4711"},

@@ -107,15 +107,7 @@ func (e *Engine) give(s engine.Service, links []link, a *account) (warnings []st
 		if l.volume == "" {
 			continue
 		}
-		use, ok := s.Uses[l.volume]
-		me := []engine.Member{{Service: s.Name, User: s.User}}
-		switch { // without an application around it, a service is alone
-		case !ok && l.readonly:
-			use.Readers = me
-		case !ok:
-			use.Writers = me
-		}
-		settled, err := users.Settle(l.source, use)
+		settled, err := users.Settle(l.source, useOf(s, l))
 		if err != nil {
 			return warnings, fmt.Errorf("%s: %w", l.what, err)
 		}
@@ -128,4 +120,33 @@ func (e *Engine) give(s engine.Service, links []link, a *account) (warnings []st
 		}
 	}
 	return warnings, nil
+}
+
+// checkGive says why give would refuse a volume of s.
+func (e *Engine) checkGive(s engine.Service, links []link) error {
+	if e.opts.Users == nil || e.abilities().Users != nil {
+		return nil
+	}
+	for _, l := range links {
+		if l.volume == "" {
+			continue
+		}
+		if err := user.CheckVolume(user.Options{Workdir: e.opts.Workdir}, l.source, useOf(s, l)); err != nil {
+			return fmt.Errorf("%s: %w", l.what, err)
+		}
+	}
+	return nil
+}
+
+// useOf is who uses the volume of l, which s mounts. Without an application around it, a service is alone.
+func useOf(s engine.Service, l link) engine.Use {
+	use, ok := s.Uses[l.volume]
+	me := []engine.Member{{Service: s.Name, User: s.User}}
+	switch {
+	case !ok && l.readonly:
+		use.Readers = me
+	case !ok:
+		use.Writers = me
+	}
+	return use
 }

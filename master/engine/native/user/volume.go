@@ -56,17 +56,8 @@ const dataDir = "var/db/baetyl"
 // has changed. A folder with files of the master stays as it is; to write into one that is not the data of all services
 // is an error, but for root, and so is to write or own what lies in such a folder.
 func (r *Registry) Settle(path string, u engine.Use) (Settled, error) {
-	if dir := r.masters(path); dir != "" {
-		return Settled{}, r.writeMasters(path, dir, u.Writers)
-	}
-	if dir := r.inMasters(path); dir != "" {
-		takers := u.Writers
-		if u.Owner != (engine.Member{}) {
-			takers = append(slices.Clone(takers), u.Owner)
-		}
-		if err := r.writeMasters(path, dir, takers); err != nil {
-			return Settled{}, err
-		}
+	if err := r.settles(path, u); err != nil || r.masters(path) != "" {
+		return Settled{}, err
 	}
 	o, err := r.owner(path, u)
 	if err != nil {
@@ -77,13 +68,41 @@ func (r *Registry) Settle(path string, u engine.Use) (Settled, error) {
 	return out, err
 }
 
+// CheckVolume says why Settle would refuse a volume. It opens and changes nothing.
+func CheckVolume(o Options, path string, u engine.Use) error {
+	workdir, err := filepath.EvalSymlinks(o.Workdir)
+	if err != nil {
+		return fmt.Errorf("find working directory: %w", err)
+	}
+	return (&Registry{opts: o, workdir: workdir}).settles(path, u)
+}
+
+// settles says why a volume is given to nobody.
+func (r *Registry) settles(path string, u engine.Use) error {
+	if dir := r.masters(path); dir != "" {
+		return r.writeMasters(path, dir, u.Writers)
+	}
+	dir := r.inMasters(path)
+	if dir == "" {
+		return nil
+	}
+	takers := u.Writers
+	if u.Owner != (engine.Member{}) {
+		takers = append(slices.Clone(takers), u.Owner)
+	}
+	return r.writeMasters(path, dir, takers)
+}
+
 // writeMasters judges that writers write into path, which has the master's folder dir.
 func (r *Registry) writeMasters(path, dir string, writers []engine.Member) error {
 	if within(filepath.Join(r.workdir, dataDir), path) {
 		return nil // the agent; the engine sees to it
 	}
 	for _, w := range writers {
-		id, err := r.ID(w)
+		id, err := ID{UID: -1}, error(nil) // a number of its own, whichever that is
+		if w.User != "" {
+			id, err = r.Named(w.User)
+		}
 		if err == nil && id.UID != 0 {
 			const text = "it has files of the master, or is one of them (%s); take a folder of its own in var/db/baetyl, " +
 				"mount it readonly, or write user: root"
