@@ -32,7 +32,7 @@ stage() {
 unit() {
 	# Most packages wait for processes, containers and deadlines: three side by side keep two cores busy.
 	# shellcheck disable=SC2046,SC2086
-	CGO_ENABLED=1 go test -race -p 3 ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
+	CGO_ENABLED=1 go test -race -p 3 -timeout 30m ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
 }
 
 case $size in
