@@ -39,7 +39,8 @@ case $size in
 everyday | ci) ;;
 all)
 	export UPDATE_FAULTS=1 HUB_FAULTS=1 AGENT_FAULTS=1 BAETYL_TEST_ALL=1 ROLLOUT_ALL=1
-	GOTESTFLAG="-count=1 ${GOTESTFLAG:-}" # a run that may be cached keeps the name of each file that it opens: gigabytes here
+	# A run that may be cached keeps the name of each file that it opens: gigabytes here.
+	GOTESTFLAG="-count=1 ${GOTESTFLAG:-}"
 	;;
 *)
 	echo 'usage: test.sh everyday | ci | all' >&2
