@@ -118,6 +118,9 @@ func (i *instance) inspect(left time.Time, n int) (end, error) {
 	if !i.engine.watcher.watches(i.id) { // this engine has ended it
 		return e, nil
 	}
+	if e.state != nil && e.state.ExitCode == killed && !e.state.OOMKilled {
+		e.state = i.settled(ctx, e.state)
+	}
 	l, err := i.engine.lifeOf(ctx, i.id, i.began)
 	if err != nil {
 		err = i.engine.judge(i.ctx, err)
@@ -130,6 +133,32 @@ func (i *instance) inspect(left time.Time, n int) (end, error) {
 	}
 	e.interrupted, e.stopped = l.interrupted(e.state, left), l.stopped
 	return e, nil
+}
+
+// oomLimit is how long after the end of a container its daemon may learn that the kernel killed it for its memory: that
+// is another event of containerd, and no order is promised.
+const oomLimit = 500 * time.Millisecond
+
+// settled is the state s of a container that was killed when its daemon has learned why, or after oomLimit.
+func (i *instance) settled(ctx context.Context, s *container.State) *container.State {
+	ctx, cancel := context.WithTimeout(ctx, oomLimit)
+	defer cancel()
+	tick := time.NewTicker(oomLimit / 10)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return s
+		case <-tick.C:
+		}
+		c, err := i.engine.api.ContainerInspect(ctx, i.id)
+		switch {
+		case err != nil || c.State.Running:
+			return s
+		case c.State.OOMKilled:
+			return c.State
+		}
+	}
 }
 
 // startsAgain tells whether somebody else who has stopped the container starts it again at once, as `docker restart`
