@@ -24,8 +24,10 @@ type claim struct {
 	Path string `json:"path"` // working directory, without links
 }
 
-// claim records that this installation has the range. Each start looks again, since an installation may have been
-// copied, moved or restored meanwhile. A read-only system keeps what it was made with; that counts all the same.
+// claim records that this installation has the range, there and in its list. Each start looks again, since an
+// installation may have been copied, moved or restored meanwhile. A read-only system keeps what it was made with; that
+// counts all the same. Both are written before another installation looks: a claim without a list is of one that is
+// gone.
 func (r *Registry) claim() error {
 	dir := r.opts.HostDir
 	unlock := func() {}
@@ -48,13 +50,14 @@ func (r *Registry) claim() error {
 	if readOnly {
 		r.opts.Log.Warnf("which users services have can't be recorded on this host, its file system is read-only; " +
 			"a second installation here needs another native.users")
-		return nil
+	} else {
+		f := r.claimFile(filepath.Join(dir, r.opts.Users.String()))
+		if err := f.Save(claim{Path: r.workdir}); err != nil {
+			return fmt.Errorf("claim native.users: %w", err)
+		}
 	}
-	f := r.claimFile(filepath.Join(dir, r.opts.Users.String()))
-	if err := f.Save(claim{Path: r.workdir}); err != nil {
-		return fmt.Errorf("claim native.users: %w", err)
-	}
-	return nil
+	r.adapt()
+	return r.file.Save(r.known)
 }
 
 // choose makes sure that the range is free. Without one in the configuration it takes that of the last start, or the

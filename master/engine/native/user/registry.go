@@ -98,10 +98,6 @@ func Open(o Options) (*Registry, error) {
 	if err := r.claim(); err != nil {
 		return nil, err
 	}
-	r.adapt()
-	if err := r.file.Save(r.known); err != nil {
-		return nil, err
-	}
 	return r, nil
 }
 

@@ -6,8 +6,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -259,5 +261,35 @@ func TestNamed(t *testing.T) {
 	} {
 		_, err := r.Named(text)
 		require.ErrorContains(t, err, want, text)
+	}
+}
+
+// Installations that start at the same moment get ranges of their own: none takes the claim of one whose list is not
+// written yet for one of nobody.
+func TestClaimsAtOnce(t *testing.T) {
+	for range 10 {
+		b := newBench(t)
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		seen := map[int]string{}
+		for n := range 12 {
+			name := fmt.Sprint("at-once", n)
+			require.NoError(t, os.Mkdir(filepath.Join(b.dir, name), 0o755))
+			wg.Go(func() {
+				r, err := user.Open(user.Options{
+					Workdir: filepath.Join(b.dir, name), HostDir: b.host, Admins: "daemon", Log: log.Discard(),
+				})
+				if !assert.NoError(t, err) {
+					return
+				}
+				id, err := r.Service("same")
+				assert.NoError(t, err)
+				mu.Lock()
+				defer mu.Unlock()
+				assert.Empty(t, seen[id.UID], "%s has the user of another installation", name)
+				seen[id.UID] = name
+			})
+		}
+		wg.Wait()
 	}
 }
