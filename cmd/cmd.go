@@ -74,15 +74,11 @@ func Execute(args []string, stdout, stderr io.Writer) int {
 			}
 			var warnings []string
 			say := func(text string) { warnings = append(warnings, text) }
-			err := master.Check(dir, path)
+			cfg, err := master.Check(dir, path, conf.Warn(say))
 			if isCandidate() && (errors.Is(err, conf.ErrEmpty) || errors.Is(err, conf.ErrDangling)) {
 				say(err.Error()) // the master that runs may be one that took it for an empty application
 				err = nil
 			}
-			if err != nil {
-				return err
-			}
-			cfg, err := master.LoadConfig(path, conf.Warn(say))
 			if err != nil {
 				return err
 			}

@@ -81,8 +81,8 @@ func advice(cfg master.Config, dir string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := slices.Concat(cfg.Advice(), cfg.Unwritable(dir), master.Warnings(dir, e))
 	a, _, _ := application.Choose(file.OS, dir) // has been checked
+	out := slices.Concat(cfg.Advice(), cfg.Unwritable(dir), master.Warnings(a, e))
 	if cfg.Mode == masterapi.ModeDocker {
 		return append(out, rules.Advice(a, cfg.Docker.Hardened)...), nil
 	}

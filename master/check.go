@@ -14,6 +14,7 @@ import (
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/rules"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/cert"
@@ -27,24 +28,25 @@ import (
 
 // Check says why no master can start in workdir, with the configuration at a path that may be relative to it, or has an
 // application that it cannot read. It touches nothing. What changes by itself is none of its business, as a port that
-// the running application has, or a certificate that ends soon: a running master asks the next one by it.
-func Check(workdir, config string) error {
-	c, err := LoadConfig(inDir(workdir, config))
+// the running application has, or a certificate that ends soon: a running master asks the next one by it. The
+// configuration is returned also with an error of the application.
+func Check(workdir, config string, opts ...conf.Option) (Config, error) {
+	c, err := LoadConfig(inDir(workdir, config), opts...)
 	if err != nil {
-		return err
+		return c, err
 	}
 	// Whoever checks may be another user than the one that runs the master.
 	if err := c.startable(workdir); err != nil && !errors.Is(err, fs.ErrPermission) {
-		return err
+		return c, err
 	}
 	_, _, err = application.Choose(file.OS, workdir)
 	if errors.Is(err, fs.ErrPermission) { // what would run instead is not known either
 		_, _, err = application.Read(file.OS, filepath.Join(workdir, application.File))
 		if errors.Is(err, fs.ErrPermission) {
-			return fmt.Errorf("%w; check as the user that runs the master", err)
+			return c, fmt.Errorf("%w; check as the user that runs the master", err)
 		}
 	}
-	return err
+	return c, err
 }
 
 // Unwritable names the folders that a master has to write to and this user may not: none can start as this user.
@@ -69,11 +71,9 @@ func (c Config) Unwritable(workdir string) (out []string) {
 	return out
 }
 
-// Warnings names what services of the application in workdir, which Check has read, ask for and cannot have. e is an
-// engine that runs nothing.
-func Warnings(workdir string, e engine.Engine) (out []string) {
-	a, _, _ := application.Choose(file.OS, workdir)
-	out = rules.Check(a, e.Name())
+// Warnings names what services of an application ask for and cannot have. e is an engine that runs nothing.
+func Warnings(a *app.Config, e engine.Engine) []string {
+	out := rules.Check(a, e.Name())
 	for _, s := range a.Services {
 		if err := e.Check(application.ServiceOf(a, s)); err != nil {
 			out = append(out, fmt.Sprintf("service %s cannot start: %s", s.Name, err))

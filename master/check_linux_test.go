@@ -22,7 +22,7 @@ func TestCheckAsAnotherUser(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(filepath.Dir(dir), 0o755))
 	check := func() (err error) {
-		asNobody(t, func() { err = master.Check(dir, "conf.yml") })
+		asNobody(t, func() { err = checked(dir, "conf.yml") })
 		return err
 	}
 	cfg := func() (out []string) {

@@ -13,6 +13,12 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
+// checked is the error of a check.
+func checked(workdir, config string) error {
+	_, err := master.Check(workdir, config)
+	return err
+}
+
 // Check and the start say the same about what keeps a master from starting, and nothing about what does not.
 func TestCheckIsTheStart(t *testing.T) {
 	mkdir := func(path string) error { return os.MkdirAll(path, 0o755) }
@@ -52,7 +58,7 @@ func TestCheckIsTheStart(t *testing.T) {
 			}
 			require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 			require.NoError(t, c.change(dir))
-			said := master.Check(dir, path)
+			said := checked(dir, path)
 			cfg, err := master.LoadConfig(path)
 			require.NoError(t, err)
 			_, err = master.New(cfg, enginetest.NewFake(), master.Options{Workdir: dir, Config: path, Log: log.Discard()})

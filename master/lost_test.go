@@ -20,7 +20,7 @@ func TestCheckTellsMissingFromLost(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, application.File)
 	require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o700))
-	require.NoError(t, master.Check(dir, master.ConfigFile))
+	require.NoError(t, checked(dir, master.ConfigFile))
 	for name, make := range map[string]func() error{
 		"is empty":                  func() error { return os.WriteFile(file, nil, 0o600) },
 		"only zero bytes":           func() error { return os.WriteFile(file, []byte("\x00\x00"), 0o600) },
@@ -33,7 +33,7 @@ func TestCheckTellsMissingFromLost(t *testing.T) {
 		"from line 2 on there are ": func() error { return os.WriteFile(file, []byte("version: a\n\x00\x00"), 0o600) },
 	} {
 		require.NoError(t, make())
-		require.ErrorContains(t, master.Check(dir, master.ConfigFile), name)
+		require.ErrorContains(t, checked(dir, master.ConfigFile), name)
 		require.NoError(t, os.Remove(file))
 	}
 
@@ -45,5 +45,5 @@ func TestCheckTellsMissingFromLost(t *testing.T) {
 	require.Equal(t, "docker", c.Mode)
 	require.Len(t, warnings, 1)
 	require.Contains(t, warnings[0], config+": is a link to nothing, gone.yml; ")
-	require.NoError(t, master.Check(dir, config))
+	require.NoError(t, checked(dir, config))
 }

@@ -550,12 +550,12 @@ func TestWrongConfigurations(t *testing.T) {
 
 func TestCheckTouchesNothing(t *testing.T) {
 	d := newDevice(t)
-	require.NoError(t, master.Check(d.dir, master.ConfigFile))
+	require.NoError(t, checked(d.dir, master.ConfigFile))
 	entries, err := os.ReadDir(d.dir)
 	require.NoError(t, err)
 	require.Empty(t, entries)
 	d.write(t, application.File, "services: [{nam: x}]\n")
-	require.ErrorContains(t, master.Check(d.dir, master.ConfigFile), "application.yml: services[0].nam: unknown key")
+	require.ErrorContains(t, checked(d.dir, master.ConfigFile), "application.yml: services[0].nam: unknown key")
 	d.write(t, master.ConfigFile, "mode: x\n")
-	require.ErrorContains(t, master.Check(d.dir, master.ConfigFile), "conf.yml: mode")
+	require.ErrorContains(t, checked(d.dir, master.ConfigFile), "conf.yml: mode")
 }

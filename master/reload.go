@@ -113,14 +113,14 @@ func (m *Master) Restart(who string) error {
 		return fmt.Errorf(text, masterapi.ErrRefused)
 	}
 	err := CheckNamed(m.opts.Workdir, m.opts.Config)
+	var to Config
 	if err == nil {
-		err = Check(m.opts.Workdir, m.opts.Config)
+		to, err = Check(m.opts.Workdir, m.opts.Config)
 	}
 	if err != nil {
 		return fmt.Errorf("%w: check of the next master: %w", masterapi.ErrRefused, err)
 	}
-	to, err := LoadConfig(m.opts.Config)
-	if err == nil && to.Mode != m.cfg.Mode {
+	if to.Mode != m.cfg.Mode {
 		const text = "%w: mode has changed from %s to %s, which ends all services: stop and start everything instead"
 		return fmt.Errorf(text, masterapi.ErrRefused, m.cfg.Mode, to.Mode)
 	}

@@ -5,6 +5,7 @@ package functiontest
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"os"
 	"strings"
 	"testing"
 
@@ -13,17 +14,24 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
+
+	"github.com/baetyl/baetyl/internal/certtest"
 )
 
 func testTLS(t *testing.T, target Target) {
-	ca := newCA(t)
-	files := map[string]string{"ca.pem": ca.pem}
-	files["server.pem"], files["server.key"] = ca.issue(t, "server")
-	clientCert, clientKey := ca.issue(t, "client")
-	pair, err := tls.X509KeyPair([]byte(clientCert), []byte(clientKey))
+	set := certtest.New(t)
+	files := map[string]string{}
+	for name, path := range map[string]string{
+		"ca.pem": set.Server.CA, "server.pem": set.Server.Cert, "server.key": set.Server.Key,
+	} {
+		data, err := os.ReadFile(path)
+		require.NoError(t, err)
+		files[name] = string(data)
+	}
+	pair, err := tls.LoadX509KeyPair(set.Client.Cert, set.Client.Key)
 	require.NoError(t, err)
 	pool := x509.NewCertPool()
-	require.True(t, pool.AppendCertsFromPEM([]byte(ca.pem)))
+	require.True(t, pool.AppendCertsFromPEM([]byte(files["ca.pem"])))
 	start := func(t *testing.T, config string, client *tls.Config) *Runtime {
 		o := target.Options(config)
 		for name, content := range files {
@@ -56,8 +64,8 @@ func testTLS(t *testing.T, target Target) {
 		stop(t, r)
 	})
 	t.Run("client certificate of another authority", func(t *testing.T) {
-		cert, key := newCA(t).issue(t, "client")
-		other, err := tls.X509KeyPair([]byte(cert), []byte(key))
+		foreign := certtest.New(t).Client
+		other, err := tls.LoadX509KeyPair(foreign.Cert, foreign.Key)
 		require.NoError(t, err)
 		r := start(t, server+", ca: etc/baetyl/ca.pem}", &tls.Config{
 			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &other, nil },

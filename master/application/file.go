@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/utils/conf"
@@ -19,7 +18,7 @@ func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
 	missing := errors.Is(err, fs.ErrNotExist)
 	link := ""
 	if missing {
-		link = linkToNothing(d, path)
+		link = conf.Dangling(d.Or(), path)
 	}
 	switch {
 	case missing && link == "":
@@ -43,22 +42,6 @@ func Read(d file.Disk, path string) (c *app.Config, data []byte, err error) {
 		return nil, nil, fmt.Errorf("load application: %w", err)
 	}
 	return c, data, nil
-}
-
-// linkToNothing returns the link on the way to path, where nothing is, that leads to nothing; empty: there is none.
-func linkToNothing(d file.Disk, path string) string {
-	for at := path; ; at = filepath.Dir(at) {
-		info, err := d.Or().Lstat(at)
-		switch {
-		case err == nil && info.Mode()&fs.ModeSymlink != 0:
-			if _, err := d.Or().Stat(at); err == nil {
-				return ""
-			}
-			return at
-		case err == nil, at == filepath.Dir(at):
-			return ""
-		}
-	}
 }
 
 // isCutOff tells whether data, which c was read from, is the beginning of last and no more, so that what is left means

@@ -22,16 +22,21 @@ func cores(s app.Service, _ *app.Config) (out []string) {
 		return out
 	}
 	for _, part := range strings.Split(cpu.SetCPUs, ",") {
-		a, b, ranged := strings.Cut(part, "-")
-		if !ranged {
-			b = a
-		}
-		first, err1 := strconv.Atoi(a)
-		last, err2 := strconv.Atoi(b)
-		if err1 != nil || err2 != nil || first > last || last > maxCore {
+		if _, _, ok := parseCores(part); !ok {
 			out = append(out, fmt.Sprintf("resources.cpu.setcpus: docker refuses %q; write cores from 0 to %d, the lower first",
 				part, maxCore))
 		}
 	}
 	return out
+}
+
+// parseCores reads a part of a list of cores, 3 or 0-2.
+func parseCores(part string) (first, last int, ok bool) {
+	a, b, ranged := strings.Cut(part, "-")
+	if !ranged {
+		b = a
+	}
+	first, err1 := strconv.Atoi(a)
+	last, err2 := strconv.Atoi(b)
+	return first, last, err1 == nil && err2 == nil && first <= last && last <= maxCore
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/conf"
@@ -96,13 +97,8 @@ func coreTime(s app.Service, _ *app.Config) []string {
 func countCores(list string) int {
 	named := map[int]bool{}
 	for _, part := range strings.Split(list, ",") {
-		a, b, ranged := strings.Cut(part, "-")
-		if !ranged {
-			b = a
-		}
-		first, err1 := strconv.Atoi(a)
-		last, err2 := strconv.Atoi(b)
-		if err1 != nil || err2 != nil || first > last || last > maxCore {
+		first, last, ok := parseCores(part)
+		if !ok {
 			return 0
 		}
 		for c := first; c <= last; c++ {
@@ -140,7 +136,7 @@ func ofMaster(c *app.Config) (out []string) {
 			continue
 		}
 		for _, m := range masters {
-			if !within(path, m.path) && !(within(m.path, path) && path != ".") {
+			if !folder.Within(path, m.path) && !(folder.Within(m.path, path) && path != ".") {
 				continue
 			}
 			for _, s := range c.Services {
@@ -155,9 +151,6 @@ func ofMaster(c *app.Config) (out []string) {
 	}
 	return out
 }
-
-// within tells whether path is dir or lies in it; both are clean.
-func within(path, dir string) bool { return path == dir || strings.HasPrefix(path, dir+"/") }
 
 // ofMode returns the rules of single services for a mode.
 func ofMode(mode string) []rule {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/distribution/reference"
 
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -98,9 +99,7 @@ func mastersOwn(s app.Service, c *app.Config) string {
 			if v.Name != m.Name || m.ReadOnly || v.Managed() || err != nil {
 				continue
 			}
-			if path == "." || slices.ContainsFunc(asRoot, func(own string) bool {
-				return strings.HasPrefix(own+"/", path+"/")
-			}) {
+			if path == "." || slices.ContainsFunc(asRoot, func(own string) bool { return folder.Within(own, path) }) {
 				return path
 			}
 		}

@@ -48,9 +48,17 @@ func (c ServerConfig) set() (keys []string) {
 
 // Exposed is cert.Config.Exposed of the address, which has been validated.
 func (c ServerConfig) Exposed() (warning, info string) {
+	if host := c.host(); host != "" {
+		return c.Config.Exposed(host)
+	}
+	return "", ""
+}
+
+// host is where the server listens, as host:port; empty: at a unix socket.
+func (c ServerConfig) host() string {
 	a, err := addr.Listen(c.Address, addr.Server...)
 	if err != nil || a.Scheme == "unix" {
-		return "", ""
+		return ""
 	}
-	return c.Config.Exposed(a.Host)
+	return a.Host
 }

@@ -107,10 +107,8 @@ func (s *Server) Listen() error {
 		return fmt.Errorf("listen on %s: %w", s.cfg.Address, err)
 	}
 	s.addr = s.sockets[len(s.sockets)-1].Addr()
-	if warning, info := s.cfg.Exposed(); warning != "" {
-		s.opts.Log.Warnf("%s", warning)
-	} else if info != "" {
-		s.opts.Log.Infof("%s", info)
+	if host := s.cfg.host(); host != "" {
+		s.cfg.Announce(host, s.opts.Log)
 	}
 	return nil
 }

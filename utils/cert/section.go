@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // CheckServer returns why the keys of a server contradict each other, or nil. It opens no file. The error starts with
@@ -19,6 +20,15 @@ func (c Config) CheckServer() error {
 		return errors.New("ca: needs the keys cert and key beside it; set them or leave ca out")
 	}
 	return nil
+}
+
+// Announce logs what Exposed returns, once for each server.
+func (c Config) Announce(host string, l log.Logger) {
+	if warning, info := c.Exposed(host); warning != "" {
+		l.Warnf("%s", warning)
+	} else if info != "" {
+		l.Infof("%s", info)
+	}
 }
 
 // Exposed returns what is to be said of the section `server` when it is read, or nothing: as a warning, or, where the

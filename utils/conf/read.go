@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/baetyl/baetyl/utils/file"
 )
 
 // MaxSize is the largest file, in bytes, that Load reads; a larger one is refused unread.
@@ -132,7 +134,11 @@ func cause(path string, err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%s: %w; let the user that runs this program read it", op, pe.Err)
 	case errors.Is(err, fs.ErrNotExist):
-		if link, to := dangling(path); link != "" {
+		if link := Dangling(file.OS, path); link != "" {
+			to, err := os.Readlink(link)
+			if err != nil {
+				break
+			}
 			if link != path {
 				link += " "
 			} else {
@@ -144,22 +150,18 @@ func cause(path string, err error) error {
 	return fmt.Errorf("%s: %w", op, pe.Err)
 }
 
-// dangling returns the link in path that leads to nothing, and what it names; empty if there is none.
-func dangling(path string) (link, to string) {
-	for {
-		if info, err := os.Lstat(path); err == nil {
-			if _, err := os.Stat(path); err == nil || info.Mode()&fs.ModeSymlink == 0 {
-				return "", ""
+// Dangling returns the link on the way to path, where nothing is, that leads to nothing; empty: there is none.
+func Dangling(d file.Disk, path string) string {
+	for at := path; ; at = filepath.Dir(at) {
+		info, err := d.Lstat(at)
+		switch {
+		case err == nil && info.Mode()&fs.ModeSymlink != 0:
+			if _, err := d.Stat(at); err == nil {
+				return ""
 			}
-			if to, err = os.Readlink(path); err != nil {
-				return "", ""
-			}
-			return path, to
+			return at
+		case err == nil, at == filepath.Dir(at):
+			return ""
 		}
-		up := filepath.Dir(path)
-		if up == path {
-			return "", ""
-		}
-		path = up
 	}
 }

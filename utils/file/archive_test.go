@@ -31,6 +31,12 @@ func archive(t testing.TB, entries ...zipped) string {
 		_, err = f.Write([]byte(e.data))
 		require.NoError(t, err)
 	}
+	return saved(t, w, &buf)
+}
+
+// saved writes the archive that w has in buf to a file.
+func saved(t testing.TB, w *zip.Writer, buf *bytes.Buffer) string {
+	t.Helper()
 	require.NoError(t, w.Close())
 	path := filepath.Join(t.TempDir(), "a.zip")
 	require.NoError(t, os.WriteFile(path, buf.Bytes(), 0o600))

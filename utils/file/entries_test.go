@@ -57,10 +57,7 @@ func rawArchive(t testing.TB, entries ...raw) string {
 		_, err = f.Write([]byte(e.data))
 		require.NoError(t, err)
 	}
-	require.NoError(t, w.Close())
-	path := filepath.Join(t.TempDir(), "a.zip")
-	require.NoError(t, os.WriteFile(path, buf.Bytes(), 0o600))
-	return path
+	return saved(t, w, &buf)
 }
 
 // found is what lies below dir: folders end with a slash, links say where they lead.

@@ -33,10 +33,8 @@ func (s *sandbox) surroundings(ctx context.Context) ([]mountPoint, error) {
 	return m, s.engine.makeVolumes(ctx, s.service)
 }
 
-// mounts finds the sources of a service's mounts by find: folder.Source, which makes missing folders, or folder.Find.
-func mounts(
-	workdir string, s engine.Service, find func(workdir, path string, readonly bool) (string, error),
-) ([]mountPoint, error) {
+// mounts finds the sources of a service's mounts.
+func mounts(workdir string, s engine.Service, find folder.Finder) ([]mountPoint, error) {
 	var out []mountPoint
 	for _, m := range s.Mounts {
 		what := fmt.Sprintf("mount %s of volume %s", m.Path, m.Name)

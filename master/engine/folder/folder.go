@@ -29,6 +29,9 @@ const Data = "var/db/baetyl"
 // write below these folders only, so none can make such a link. An inner one stands after the outer ones.
 var roots = []string{"", "etc", "var", "var/db", Data, "var/log"}
 
+// Finder is Source or Find.
+type Finder func(workdir, path string, readonly bool) (string, error)
+
 // Source returns the absolute path, without links, of path, which is relative to workdir. A missing folder is created
 // unless readonly is set, or path means a file of the host (outside).
 func Source(workdir, path string, readonly bool) (string, error) {

@@ -46,7 +46,8 @@ type header struct {
 
 var errCut = errors.New("is cut off: it was not copied, or not unpacked, whole")
 
-// readELF reads it, and looks whether what the kernel loads is there: a program may lack the rest.
+// readELF reads it, and looks whether what the kernel loads is there: a program may lack the rest, as its sections,
+// without which debug/elf takes it for damaged.
 func readELF(r io.ReaderAt) (h header, err error) {
 	head := make([]byte, 64)
 	n, _ := r.ReadAt(head, 0) // an error is that of the end

@@ -24,11 +24,8 @@ type link struct {
 	what     string // for messages
 }
 
-// finder returns where the content of a volume is: folder.Source, which makes missing folders, or folder.Find.
-type finder func(workdir, path string, readonly bool) (string, error)
-
 // links finds the source of each mount.
-func (e *Engine) links(s engine.Service, find finder) ([]link, error) {
+func (e *Engine) links(s engine.Service, find folder.Finder) ([]link, error) {
 	var out []link
 	if e.opts.Socket != "" {
 		out = append(out, link{target: socketPath, source: e.socket(), what: "socket of the API"})
@@ -69,7 +66,7 @@ func (e *Engine) socket() string {
 }
 
 // source returns where the content of v is. A volume without a path is a folder of the master's data.
-func source(workdir string, v app.Volume, readonly bool, find finder) (string, error) {
+func source(workdir string, v app.Volume, readonly bool, find folder.Finder) (string, error) {
 	if !v.Managed() {
 		return find(workdir, v.Path, readonly)
 	}

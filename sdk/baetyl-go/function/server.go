@@ -54,13 +54,7 @@ func (c ServerConfig) Validate() error {
 }
 
 // Announce logs, once, what is to be said of the address and its certificate keys, as when others can read along.
-func (c ServerConfig) Announce(l log.Logger) {
-	if warning, info := c.certificates().Exposed(c.Address); warning != "" {
-		l.Warnf("%s", warning)
-	} else if info != "" {
-		l.Infof("%s", info)
-	}
-}
+func (c ServerConfig) Announce(l log.Logger) { c.certificates().Announce(c.Address, l) }
 
 func (c ServerConfig) certificates() cert.Config {
 	return cert.Config{CA: c.CA, Key: c.Key, Cert: c.Cert, Insecure: c.Insecure}
