@@ -18,12 +18,13 @@ for daemon in "$@"; do
 		# What podman cannot, or does otherwise: docs/master.md, "Podman".
 		without='^(TestMemoryEaterIsKilled|TestMemoryEatingChildIsKilled'                      # it notes no OOM
 		without="$without|TestContainerKeys|TestHardened"                                      # ranges of ports; reports of cap_drop
-		without="$without|TestStopSignalOfTheImage|TestWhatNoInstanceKnows"                    # commit of a container
+		without="$without|TestStopSignalOfTheImage"                                            # its commit has no STOPSIGNAL
 		without="$without|TestEndOfTheDaemonIsNoneOfTheService|TestDaemonKilledWithoutLiveRestore" # its containers outlive it
 		without="$without|TestOutputOfWhatEndsAtOnce"                                          # it drops output beyond max-size
 		without="$without|TestLeftoverThatCannotBeRemoved|TestInstanceThatCannotBeRemoved"     # it forgets such a container
 		without="$without|TestEndWithWhatCannotBeRemoved"                                      # the same
 		without="$without|TestUpdateIsPutRight"                                                # update of a container
+		without="$without|TestRestartedByOthers"                                               # not each stop is an event
 		without="$without|TestSurroundingsOfEachStart"                                         # size of a volume of tmpfs
 		without="$without|TestPruneBetweenLives)\$"                                            # prune of images, in the test itself
 		;;

@@ -180,7 +180,7 @@ func TestStopSignalOfTheImage(t *testing.T) {
 	conf := &container.Config{Image: testImage, StopSignal: "SIGINT"}
 	c, err := b.api.ContainerCreate(t.Context(), conf, nil, nil, nil, "")
 	require.NoError(t, err)
-	_, err = b.api.ContainerCommit(t.Context(), c.ID, container.CommitOptions{Reference: name, Config: &container.Config{}})
+	_, err = b.api.ContainerCommit(t.Context(), c.ID, container.CommitOptions{Reference: name})
 	require.NoError(t, err)
 	require.NoError(t, b.api.ContainerRemove(t.Context(), c.ID, container.RemoveOptions{}))
 	s := service("t-int", "int")
