@@ -16,23 +16,25 @@ for daemon in "$@"; do
 		program=podman
 		packages=./master/engine/docker
 		# What podman cannot, or does otherwise: docs/master.md, "Podman".
-		without='^(TestMemoryEaterIsKilled|TestMemoryEatingChildIsKilled'                      # it notes no OOM
-		without="$without|TestContainerKeys|TestHardened"                                      # ranges of ports; reports of cap_drop
-		without="$without|TestStopSignalOfTheImage"                                            # its commit has no STOPSIGNAL
-		without="$without|TestEndOfTheDaemonIsNoneOfTheService|TestDaemonKilledWithoutLiveRestore" # its containers outlive it
-		without="$without|TestOutputOfWhatEndsAtOnce"                                          # it drops output beyond max-size
-		without="$without|TestLeftoverThatCannotBeRemoved|TestInstanceThatCannotBeRemoved"     # it forgets such a container
-		without="$without|TestEndWithWhatCannotBeRemoved"                                      # the same
-		without="$without|TestUpdateIsPutRight"                                                # update of a container
-		without="$without|TestRestartedByOthers"                                               # not each stop is an event
-		without="$without|TestSurroundingsOfEachStart"                                         # size of a volume of tmpfs
-		without="$without|TestPruneBetweenLives)\$"                                            # prune of images, in the test itself
+		without='^(TestMemoryEaterIsKilled|TestMemoryEatingChildIsKilled' # it notes no OOM
+		without="$without|TestContainerKeys|TestHardened" # ranges of ports; reports of cap_drop
+		without="$without|TestStopSignalOfTheImage" # its commit has no STOPSIGNAL
+		without="$without|TestEndOfTheDaemonIsNoneOfTheService" # its containers outlive it
+		without="$without|TestDaemonKilledWithoutLiveRestore" # the same
+		without="$without|TestOutputOfWhatEndsAtOnce" # it drops output beyond max-size
+		without="$without|TestLeftoverThatCannotBeRemoved" # it forgets such a container
+		without="$without|TestInstanceThatCannotBeRemoved|TestEndWithWhatCannotBeRemoved" # the same
+		without="$without|TestUpdateIsPutRight" # update of a container
+		without="$without|TestRestartedByOthers" # not each stop is an event
+		without="$without|TestSurroundingsOfEachStart" # size of a volume of tmpfs
+		without="$without|TestPruneBetweenLives)\$" # prune of images, in the test itself
 		;;
 	*) program=$daemon required=${CI:-} ;;
 	esac
 	step "the docker engine on $program"
 	# shellcheck disable=SC2086
 	# In CI a part that is missing fails, as a storage driver that another daemon has not.
-	BAETYL_DOCKERD=$program CI=$required go test -count=1 -timeout 30m -run "${RUN:-.}" -skip "$without" $packages || code=1
+	BAETYL_DOCKERD=$program CI=$required go test -count=1 -timeout 30m -run "${RUN:-.}" -skip "$without" \
+		$packages || code=1
 done
 exit $code
