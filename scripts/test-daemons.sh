@@ -26,7 +26,6 @@ for daemon in "$@"; do
 		without="$without|TestInstanceThatCannotBeRemoved|TestEndWithWhatCannotBeRemoved" # the same
 		without="$without|TestUpdateIsPutRight" # update of a container
 		without="$without|TestRestartedByOthers" # not each stop is an event
-		without="$without|TestSurroundingsOfEachStart" # size of a volume of tmpfs
 		without="$without|TestPruneBetweenLives)\$" # prune of images, in the test itself
 		;;
 	*) program=$daemon required=${CI:-} ;;

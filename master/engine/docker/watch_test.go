@@ -161,7 +161,7 @@ func TestSurroundingsOfEachStart(t *testing.T) {
 		Subnet: app.Texts{"10.213.7.0/24"}, Gateway: app.Texts{"10.213.7.9"}, Internal: true, IPv6: true,
 	}, app.Alias{IPv4Address: "10.213.7.77"})
 	s.Mounts = []app.Mount{{Name: "t-around", Path: "/data"}, {Name: "folder", Path: "/folder"}}
-	options := map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+	options := map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "nodev"}
 	s.Volumes = map[string]app.Volume{
 		"t-around": {Name: "t-around", Driver: "local", DriverOpts: options}, "folder": {Name: "folder", Path: "made/folder"},
 	}
