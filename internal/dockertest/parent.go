@@ -173,7 +173,10 @@ func (p *parent) run(args, env []string) error {
 	if p.pid != 0 {
 		return errors.New("the daemon runs already")
 	}
-	child, err := os.StartProcess(args[0], args, &os.ProcAttr{Env: env, Files: []*os.File{null, log, log}})
+	child, err := os.StartProcess(args[0], args, &os.ProcAttr{
+		Dir: p.dir, // podman leaves files there
+		Env: env, Files: []*os.File{null, log, log},
+	})
 	if err != nil {
 		return err
 	}
