@@ -193,8 +193,8 @@ disk-full: ## fill the hub's disk, a small ext4, and see what it does (needs roo
 	$(GO) test -count=1 -v -run '^TestFullDisk$$' ./baetyl-hub/hub
 
 .PHONY: test-daemons
-test-daemons: ## the docker engine on docker 20.10 and the newest docker (DAEMONS="dockerd newest podman")
-	@scripts/test-daemons.sh $(or $(DAEMONS),dockerd newest)
+test-daemons: ## the docker engine on docker 20.10, the newest docker and podman (DAEMONS="dockerd newest podman")
+	@scripts/test-daemons.sh $(or $(DAEMONS),dockerd newest podman)
 
 .PHONY: disorder
 disorder: ## everything that happens to containers and their daemon, in random order (TIME=1m SEED= WITHOUT=ids,prune,…)

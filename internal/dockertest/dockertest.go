@@ -44,6 +44,13 @@ default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
 network_backend = "netavark"
 `
 
+// podmanRegistries has it speak without TLS to registries of tests, as dockerd does to those of the loopback.
+const podmanRegistries = `
+[[registry]]
+location = "127.0.0.1"
+insecure = true
+`
+
 // startTimeout bounds the time until a daemon answers: a busy machine takes long.
 const startTimeout = 2 * time.Minute
 
@@ -132,7 +139,9 @@ func open(o Options) (*D, error) {
 			return nil, err
 		}
 	}
-	for name, text := range map[string]string{"daemon.json": "{}", "containers.conf": podmanConf} {
+	for name, text := range map[string]string{
+		"daemon.json": "{}", "containers.conf": podmanConf, "registries.conf": podmanRegistries,
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return nil, err
 		}
@@ -178,7 +187,10 @@ func find(name string) (string, error) {
 // env is that of the daemon. The containerd and runc beside it come first.
 func (d *D) env() []string {
 	path := filepath.Dir(d.program) + ":" + os.Getenv("PATH") + ":/usr/sbin:/sbin"
-	env := []string{"PATH=" + path, "HOME=" + d.dir, "CONTAINERS_CONF=" + filepath.Join(d.dir, "containers.conf")}
+	env := []string{
+		"PATH=" + path, "HOME=" + d.dir, "CONTAINERS_CONF=" + filepath.Join(d.dir, "containers.conf"),
+		"CONTAINERS_REGISTRIES_CONF=" + filepath.Join(d.dir, "registries.conf"),
+	}
 	if tmp := os.Getenv("TMPDIR"); tmp != "" {
 		env = append(env, "TMPDIR="+tmp)
 	}

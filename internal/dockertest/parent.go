@@ -99,8 +99,8 @@ func (p *parent) prepare(disk string) error {
 	if err := unix.Mount("", "/", "", unix.MS_SLAVE|unix.MS_REC, ""); err != nil {
 		return fmt.Errorf("leave the mounts of the machine: %w", err)
 	}
-	// Sockets of shims, plugins, and settings of the machine's daemon.
-	for _, dir := range []string{"/run/containerd", "/run/docker", "/etc/docker"} {
+	// Sockets of shims, plugins, the names that podman's networks know, and settings of the machine's daemon.
+	for _, dir := range []string{"/run/containerd", "/run/docker", "/run/containers", "/etc/docker"} {
 		if _, err := os.Stat(dir); err != nil {
 			if dir == "/etc/docker" {
 				continue
@@ -173,7 +173,10 @@ func (p *parent) run(args, env []string) error {
 	if p.pid != 0 {
 		return errors.New("the daemon runs already")
 	}
-	child, err := os.StartProcess(args[0], args, &os.ProcAttr{Env: env, Files: []*os.File{null, log, log}})
+	child, err := os.StartProcess(args[0], args, &os.ProcAttr{
+		Dir: p.dir, // podman leaves files there
+		Env: env, Files: []*os.File{null, log, log},
+	})
 	if err != nil {
 		return err
 	}

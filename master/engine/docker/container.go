@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -178,7 +179,7 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 			}
 			return c.ID, nil
 		}
-		if !errdefs.IsConflict(err) || n > 0 && time.Now().After(until) {
+		if !nameTaken(err) || n > 0 && time.Now().After(until) {
 			return "", fmt.Errorf("create container: %w", err)
 		}
 		if err := e.makeRoom(ctx, name, p.Config.Labels[labelMaster]); err != nil {
@@ -193,6 +194,11 @@ func (e *Engine) create(ctx context.Context, name string, p plan) (string, error
 		case <-time.After(engine.Again.Delay(n, 0)):
 		}
 	}
+}
+
+// nameTaken tells whether a container was not created for its name. Podman says so with status 500.
+func nameTaken(err error) bool {
+	return errdefs.IsConflict(err) || errdefs.IsInternal(err) && strings.Contains(err.Error(), "name is already in use")
 }
 
 // connect connects the further networks and starts the container.

@@ -26,7 +26,7 @@ func (i *instance) wait() {
 		i.read(reading)
 	}()
 	e := i.awaitEnd()
-	i.exit = exitOf(e.state, e.err, i.began, time.Now())
+	i.exit = exitOf(e, i.began, time.Now())
 	if e.interrupted {
 		i.exit.Interrupted, i.exit.Err = true, fmt.Errorf("the docker daemon ended, and the container with it: %w",
 			cmp.Or(i.exit.Err, errNoFailure))
@@ -62,6 +62,7 @@ type end struct {
 	err         error            // why not
 	interrupted bool             // engine.Exit.Interrupted
 	stopped     bool             // by somebody, who may start it again
+	unasked     bool             // its daemon saw it, and nobody has asked that daemon for it
 }
 
 // awaitEnd returns when the container runs no more. A daemon that does not answer is asked again until it does.
@@ -132,11 +133,13 @@ func (i *instance) inspect(left time.Time, n int) (end, error) {
 		return e, nil
 	}
 	e.interrupted, e.stopped = l.interrupted(e.state, left), l.stopped
+	e.unasked = l.died && !l.stopped
 	return e, nil
 }
 
 // oomLimit is how long after the end of a container its daemon may learn that the kernel killed it for its memory: that
-// is another event of containerd, and no order is promised.
+// is another event of containerd, and no order is promised. With cgroup v1 the event is lost when the container's cgroup
+// is removed first.
 const oomLimit = 500 * time.Millisecond
 
 // settled is the state s of a container that was killed when its daemon has learned why, or after oomLimit.
@@ -187,9 +190,10 @@ func (i *instance) startsAgain() bool {
 // killed is the exit code after SIGKILL.
 const killed = 128 + 9
 
-// exitOf tells how a container has ended. The daemon says OOMKilled also when the kernel has killed a child.
-func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
-	out := engine.Exit{Err: err, Ran: now.Sub(began)}
+// exitOf tells how a container has ended. The daemon says OOMKilled also when the kernel has killed a child, and not
+// always when it should (oomLimit).
+func exitOf(e end, began, now time.Time) engine.Exit {
+	out, s := engine.Exit{Err: e.err, Ran: now.Sub(began)}, e.state
 	if s == nil {
 		return out
 	}
@@ -206,6 +210,9 @@ func exitOf(s *container.State, err error, began, now time.Time) engine.Exit {
 		out.Err = fmt.Errorf(text, s.ExitCode, outOfMemory)
 	case s.ExitCode != 0 && s.Error != "":
 		out.Err = fmt.Errorf("container exit code: %d: %s", s.ExitCode, s.Error)
+	case s.ExitCode == killed && e.unasked && !e.interrupted:
+		const text = "container exit code: %d, killed, perhaps by the kernel: %s"
+		out.Err = fmt.Errorf(text, s.ExitCode, outOfMemory)
 	case s.ExitCode != 0:
 		out.Err = fmt.Errorf("container exit code: %d", s.ExitCode)
 	}

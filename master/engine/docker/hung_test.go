@@ -66,7 +66,7 @@ func TestStartThatOutlivesItsCaller(t *testing.T) {
 		Filters: filters.NewArgs(filters.Arg("label", "baetyl.handle=h2")),
 	})
 	var actions []string
-	for !slices.Contains(actions, "destroy") {
+	for !slices.Contains(actions, "destroy") && !slices.Contains(actions, "remove") { // podman's word
 		select {
 		case e := <-said:
 			actions = append(actions, string(e.Action))

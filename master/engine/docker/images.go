@@ -127,12 +127,16 @@ func (e *Engine) pullAgain(ctx context.Context, was engine.Image, policy string)
 	return i, err
 }
 
+// notThereWords are those of registries and of daemons; the last of podman, where the registry has none.
+var notThereWords = []string{
+	"manifest unknown", "unknown blob", "blob unknown", "not found", "HTTP 404", "StatusCode: 404",
+}
+
 // notThere tells whether a registry says that it has no such image. A daemon gives its words on as text. One that has
 // kept the manifest misses the blob.
 func notThere(err error) bool {
 	return errors.Is(err, errOther) || errdefs.IsNotFound(err) ||
-		slices.ContainsFunc([]string{"manifest unknown", "unknown blob", "blob unknown", "not found", "HTTP 404"},
-			func(words string) bool { return strings.Contains(err.Error(), words) })
+		slices.ContainsFunc(notThereWords, func(words string) bool { return strings.Contains(err.Error(), words) })
 }
 
 // adopts tells whether a container may go on that was made of the image with that id.

@@ -51,7 +51,9 @@ func TestWhatNoInstanceKnows(t *testing.T) {
 	stranger := b.run(t, "t-stranger", &container.Config{
 		Image: testImage, Cmd: []string{"run"}, Labels: labels("baetyl.master", "another"),
 	})
-	clone, err := b.api.ContainerCommit(t.Context(), id, container.CommitOptions{Reference: "baetyl-engine-test-clone"})
+	clone, err := b.api.ContainerCommit(t.Context(), id, container.CommitOptions{
+		Reference: "baetyl-engine-test-clone", Config: &container.Config{}, // podman wants one
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		_, _ = b.api.ImageRemove(context.Background(), clone.ID, image.RemoveOptions{Force: true})

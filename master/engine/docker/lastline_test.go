@@ -21,7 +21,7 @@ import (
 // Rotated files are read when they are compressed too, so that no line of theirs is written again.
 func TestPlaceAfterCompression(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "svc.log")
-	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 1e6, time.UTC) // whole seconds are podman's
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
 	for n := range 200_000 { // more than is held at once

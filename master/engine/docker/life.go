@@ -18,6 +18,7 @@ const (
 	lifeTries   = 3                // while the daemon answers, but not that in time
 	eventsKept  = 64               // by every daemon, at least (the newest keep 256); older ones are forgotten
 	restartTime = time.Minute      // after an outage, within which the daemon ends what it does not keep
+	recallTime  = 3 * time.Second  // for a daemon that reads its events from a file, as podman does
 )
 
 // life is what the present daemon, which forgets at its end, remembers of a container.
@@ -30,7 +31,9 @@ type life struct {
 	keeps     bool // its containers run on when it ends (live-restore)
 }
 
-// lifeOf asks the daemon about a container that began at that time. One that is ending does not answer.
+// lifeOf asks the daemon about a container that began at that time. One that is ending does not answer. One that says
+// nothing of the end is given time: podman reads its events from a file, and ends that at once when all that was asked
+// for is past. What it has read until then is what comes first.
 func (e *Engine) lifeOf(ctx context.Context, id string, began time.Time) (life, error) {
 	ctx, cancel := context.WithTimeout(ctx, lifeTimeout)
 	defer cancel()
@@ -47,16 +50,28 @@ func (e *Engine) lifeOf(ctx context.Context, id string, began time.Time) (life, 
 	if err != nil {
 		now = time.Now()
 	}
-	said, failed := api.Events(ctx, events.ListOptions{Since: stamp(began.Add(-time.Second)), Until: stamp(now)})
-	l := life{keeps: info.LiveRestoreEnabled}
+	since := began.Add(-time.Second)
+	l, err := recall(ctx, api, id, since, now, false)
+	if err == nil && !l.ended() {
+		l, err = recall(ctx, api, id, since, now.Add(recallTime), true)
+	}
+	l.keeps = info.LiveRestoreEnabled
+	return l, err
+}
+
+// recall reads the events of a time: all of them, or those to the end of the container.
+func recall(ctx context.Context, api *transport, id string, since, until time.Time, toEnd bool) (l life, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	said, failed := api.Events(ctx, events.ListOptions{Since: stamp(since), Until: stamp(until)})
 	for n := 0; ; n++ {
 		select {
 		case m := <-said:
 			if m.Type == events.ContainerEventType && m.Actor.ID == id {
-				l.started = l.started || m.Action == events.ActionStart
-				l.died = l.died || m.Action == events.ActionDie
-				l.stopped = l.stopped || stops(m)
-				l.destroyed = l.destroyed || m.Action == events.ActionDestroy
+				l.heard(m)
+			}
+			if l.whole = n+1 < eventsKept; toEnd && l.ended() {
+				return l, nil
 			}
 		case err := <-failed:
 			if !errors.Is(err, io.EOF) {
@@ -67,6 +82,17 @@ func (e *Engine) lifeOf(ctx context.Context, id string, began time.Time) (life, 
 		}
 	}
 }
+
+// heard takes an event of the container. The end of one is destroy for docker, and remove for podman.
+func (l *life) heard(m events.Message) {
+	l.started = l.started || m.Action == events.ActionStart
+	l.died = l.died || m.Action == events.ActionDie
+	l.stopped = l.stopped || stops(m)
+	l.destroyed = l.destroyed || m.Action == events.ActionDestroy || m.Action == events.ActionRemove
+}
+
+// ended tells whether the daemon remembers the end.
+func (l life) ended() bool { return l.died || l.destroyed }
 
 // interrupted tells whether the daemon's own end ended the container, or lost it (s is nil). left is when this engine
 // was without an answer of the daemon last while the container ran; zero: it saw the end, or nothing. A daemon that

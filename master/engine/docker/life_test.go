@@ -3,6 +3,11 @@
 package docker
 
 import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,5 +49,57 @@ func TestInterrupted(t *testing.T) {
 		"unknown, forgotten":                          {life{}, nil, never, false},
 	} {
 		t.Run(name, func(t *testing.T) { require.Equal(t, c.want, c.l.interrupted(c.s, c.left)) })
+	}
+}
+
+// A container that was killed, and that nobody has asked its daemon to kill, shows that memory may be the reason: the
+// daemon does not always know. It is not exported, but a daemon that has lost the event cannot be had when it is needed.
+func TestKilledWithoutAReason(t *testing.T) {
+	for text, e := range map[string]end{
+		"container exit code: 137, killed by the kernel: out of memory (OOM), see resources.memory.limit": {
+			state: &container.State{ExitCode: 137, OOMKilled: true}, unasked: true},
+		"container exit code: 137, killed, perhaps by the kernel: out of memory (OOM), see resources.memory.limit": {
+			state: &container.State{ExitCode: 137}, unasked: true},
+		"container exit code: 137": {state: &container.State{ExitCode: 137}},
+		"container exit code: 1":   {state: &container.State{ExitCode: 1}, unasked: true},
+	} {
+		require.EqualError(t, exitOf(e, time.Now(), time.Now()).Err, text)
+	}
+}
+
+// A daemon that has not read its events when all that was asked for is past, as podman, is given time. One that knows
+// nothing of the end after that has not seen it.
+func TestEventsThatAreReadLate(t *testing.T) {
+	for action, want := range map[string]life{
+		"die": {whole: true, started: true, died: true}, "remove": {whole: true, started: true, destroyed: true},
+		"pause": {whole: true, started: true},
+	} {
+		t.Run(action, func(t *testing.T) {
+			asked := 0
+			daemon := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch {
+				case strings.HasSuffix(r.URL.Path, "/info"):
+					fmt.Fprintf(w, `{"SystemTime":%q}`, time.Now().Format(time.RFC3339Nano))
+				case strings.HasSuffix(r.URL.Path, "/events"):
+					asked++
+					until, err := strconv.ParseFloat(r.URL.Query().Get("until"), 64)
+					if err != nil || until < float64(time.Now().Unix())+1 {
+						return
+					}
+					for _, a := range []string{"start", action} {
+						fmt.Fprintf(w, `{"Type":"container","Action":%q,"Actor":{"ID":"x"}}`, a)
+					}
+				}
+			}))
+			defer daemon.Close()
+			t.Setenv("DOCKER_HOST", "tcp://"+daemon.Listener.Addr().String())
+			api, err := newTransport()
+			require.NoError(t, err)
+			defer api.Close()
+			l, err := (&Engine{api: api}).lifeOf(t.Context(), "x", time.Now())
+			require.NoError(t, err)
+			require.Equal(t, want, l)
+			require.Equal(t, 2, asked)
+		})
 	}
 }

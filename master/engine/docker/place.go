@@ -11,11 +11,11 @@ import (
 )
 
 // place is how far the output of an instance is in the file of its service. What the daemon gives is in order within a
-// stream and has times in nanoseconds; the file has milliseconds. So the daemon is asked from the millisecond of the
-// last line on, and what the file has of that millisecond is passed over. Where the last line does not come first, as
-// after a clock that was set back before it, the daemon's lines are read twice, at first to find where it comes last.
-// So they are when one comes that is older than the last one: the clock was set back, or the daemon has rotated its
-// files and sends lines again (20.10 does, to who follows).
+// stream and has times in nanoseconds (podman: in seconds); the file has milliseconds. So the daemon is asked from the
+// millisecond of the last line on, and what the file has of that millisecond is passed over. Where the last line does
+// not come first, as after a clock that was set back before it, the daemon's lines are read twice, at first to find
+// where it comes last. So they are when one comes that is older than the last one: the clock was set back, or the
+// daemon has rotated its files and sends lines again (20.10 does, to who follows).
 type place struct {
 	streams [2]progress   // stdout, stderr
 	back    time.Duration // that the clock was set back since the last line, or more; 0: not
@@ -111,7 +111,11 @@ func (p *place) linesSince(began time.Time) []string {
 	}
 	var out []string
 	for _, s := range []progress{first, second} {
-		if !s.at.Before(began.Truncate(time.Millisecond)) {
+		unit := time.Millisecond
+		if whole(s.at) {
+			unit = time.Second
+		}
+		if !s.at.Before(began.Truncate(unit)) {
 			out = append(out, s.lines...)
 		}
 	}
@@ -169,10 +173,13 @@ func (p *place) take(stream int, at time.Time, text string) bool {
 	return true
 }
 
-// again tells whether a line may be one that was read already.
+// again tells whether a line may be one that was read already. Where times are whole seconds, many lines have the same.
 func (s *progress) again(at time.Time, text string) bool {
-	return at.Before(s.exact) || at.Equal(s.exact) && s.lines[len(s.lines)-1] == text
+	return at.Before(s.exact) || at.Equal(s.exact) && !whole(at) && s.lines[len(s.lines)-1] == text
 }
+
+// whole tells whether a time is one of whole seconds, as podman gives lines. One of nanoseconds hardly ever is.
+func whole(at time.Time) bool { return at.Nanosecond() == 0 }
 
 // pass tells whether the next line of that millisecond in the file is text. A master that was killed while it wrote has
 // left half of the line there, before the whole one or without it.

@@ -104,6 +104,29 @@ func daemonOf(t *testing.T, all []said, each bool) func(since string, follow boo
 	}
 }
 
+// Times of whole seconds, as podman gives them: lines that are alike follow each other, and each is there, with one
+// request.
+func TestPlaceOfWholeSeconds(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var all []said
+	for n := range 30 {
+		all = append(all, said{0, began.Add(time.Duration(n/10) * time.Second), []string{"same", "same", "other"}[n%3]})
+	}
+	ask, asked := daemonOf(t, all, true), 0
+	var got []said
+	p := &place{}
+	err := p.read(func(since string, follow bool) (io.ReadCloser, error) {
+		asked++
+		return ask(since, follow)
+	}, func(stream int, at time.Time, text string) { got = append(got, said{stream, at, text}) })
+	require.NoError(t, err)
+	require.Equal(t, all, got)
+	require.Equal(t, 1, asked)
+	last := began.Add(2 * time.Second)
+	require.Len(t, p.linesSince(last.Add(500*time.Millisecond)), 10, "the container may be younger than its lines")
+	require.Empty(t, p.linesSince(last.Add(time.Second)))
+}
+
 // The clock is set back while masters come and go: each line is there once all the same, and in order.
 func TestPlaceOverAClockThatIsSetBack(t *testing.T) {
 	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)

@@ -131,9 +131,21 @@ func (r *pruning) networks(ctx context.Context, named engine.Named) {
 		r.remove(ctx, i, func(ctx context.Context) error {
 			r.setup.Lock() // not while networks are made for a container
 			defer r.setup.Unlock()
-			return r.api.NetworkRemove(ctx, n.ID)
+			return r.removeNetwork(ctx, n.ID)
 		})
 	}
+}
+
+// removeNetwork removes a network that no container is in. Podman does not refuse the others when it is asked by id.
+func (r *pruning) removeNetwork(ctx context.Context, id string) error {
+	have, err := r.api.NetworkInspect(ctx, id, network.InspectOptions{})
+	if err != nil {
+		return err
+	}
+	for _, c := range have.Containers {
+		return fmt.Errorf("network %s has active endpoints: container %s is in it", have.Name, c.Name)
+	}
+	return r.api.NetworkRemove(ctx, id)
 }
 
 func (r *pruning) volumes(ctx context.Context, named engine.Named) {

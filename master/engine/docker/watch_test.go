@@ -63,12 +63,11 @@ func inNetwork(s engine.Service, name string, n app.Network, a app.Alias) engine
 	return s
 }
 
-// What others do to a container is seen, and put right: renamed, paused, its policy and its limits, its network.
+// What others do to a container is seen, and put right: renamed, paused, its network.
 func TestDriftIsPutRight(t *testing.T) {
 	b := newBench(t).watched(t)
 	t.Cleanup(func() { _ = b.api.NetworkRemove(context.Background(), "t-drift-net") })
 	s := inNetwork(service("t-drift", "run"), "t-drift-net", app.Network{}, app.Alias{Aliases: []string{"t-drift-alias"}})
-	s.Resources.Memory.Limit = conf.Size(64 << 20)
 	i := b.start(t, s)
 	enginetest.Output(t, i, "up")
 	id := i.Record().Container.ID
@@ -77,16 +76,6 @@ func TestDriftIsPutRight(t *testing.T) {
 	require.NoError(t, b.api.ContainerRename(ctx, id, "t-drift-other"))
 	warned(t, i, "renamed to t-drift-other by another docker client; renamed back")
 	require.Equal(t, "/t-drift", b.inspect(t, i).Name)
-
-	_, err := b.api.ContainerUpdate(ctx, id, container.UpdateConfig{
-		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
-		Resources:     container.Resources{Memory: 32 << 20},
-	})
-	require.NoError(t, err)
-	warned(t, i, "restart policy always by another docker client; set back")
-	warned(t, i, "memory 33554432, not 67108864; set back")
-	require.EqualValues(t, 64<<20, b.inspect(t, i).HostConfig.Memory)
-	require.EqualValues(t, "no", b.inspect(t, i).HostConfig.RestartPolicy.Name)
 
 	require.NoError(t, b.api.NetworkDisconnect(ctx, "t-drift-net", id, true))
 	warned(t, i, "not connected to network t-drift-net any more; connected again")
@@ -100,6 +89,24 @@ func TestDriftIsPutRight(t *testing.T) {
 	warned(t, i, "paused by another docker client; continued")
 	require.False(t, b.inspect(t, i).State.Paused)
 	require.Contains(t, b.log.String(), "renamed back")
+}
+
+// So are its policy and its limits.
+func TestUpdateIsPutRight(t *testing.T) {
+	b := newBench(t).watched(t)
+	s := service("t-update", "run")
+	s.Resources.Memory.Limit = conf.Size(64 << 20)
+	i := b.start(t, s)
+	enginetest.Output(t, i, "up")
+	_, err := b.api.ContainerUpdate(t.Context(), i.Record().Container.ID, container.UpdateConfig{
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
+		Resources:     container.Resources{Memory: 32 << 20},
+	})
+	require.NoError(t, err)
+	warned(t, i, "restart policy always by another docker client; set back")
+	warned(t, i, "memory 33554432, not 67108864; set back")
+	require.EqualValues(t, 64<<20, b.inspect(t, i).HostConfig.Memory)
+	require.EqualValues(t, "no", b.inspect(t, i).HostConfig.RestartPolicy.Name)
 }
 
 // A network that was removed under a container is made again, and the container is connected to it.
@@ -154,7 +161,7 @@ func TestSurroundingsOfEachStart(t *testing.T) {
 		Subnet: app.Texts{"10.213.7.0/24"}, Gateway: app.Texts{"10.213.7.9"}, Internal: true, IPv6: true,
 	}, app.Alias{IPv4Address: "10.213.7.77"})
 	s.Mounts = []app.Mount{{Name: "t-around", Path: "/data"}, {Name: "folder", Path: "/folder"}}
-	options := map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+	options := map[string]string{"type": "tmpfs", "device": "tmpfs", "o": "nodev"}
 	s.Volumes = map[string]app.Volume{
 		"t-around": {Name: "t-around", Driver: "local", DriverOpts: options}, "folder": {Name: "folder", Path: "made/folder"},
 	}
