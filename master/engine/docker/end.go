@@ -138,8 +138,8 @@ func (i *instance) inspect(left time.Time, n int) (end, error) {
 }
 
 // oomLimit is how long after the end of a container its daemon may learn that the kernel killed it for its memory: that
-// is another event of containerd, and no order is promised. With cgroup v1 the event is lost when the container's cgroup
-// is removed first.
+// is another event of containerd, and no order is promised. With cgroup v1 the event is lost when the container's
+// cgroup is removed first.
 const oomLimit = 500 * time.Millisecond
 
 // settled is the state s of a container that was killed when its daemon has learned why, or after oomLimit.

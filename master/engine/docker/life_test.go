@@ -53,7 +53,8 @@ func TestInterrupted(t *testing.T) {
 }
 
 // A container that was killed, and that nobody has asked its daemon to kill, shows that memory may be the reason: the
-// daemon does not always know. It is not exported, but a daemon that has lost the event cannot be had when it is needed.
+// daemon does not always know. It is not exported, but a daemon that has lost the event cannot be had when it is
+// needed.
 func TestKilledWithoutAReason(t *testing.T) {
 	for text, e := range map[string]end{
 		"container exit code: 137, killed by the kernel: out of memory (OOM), see resources.memory.limit": {
