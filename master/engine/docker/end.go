@@ -144,24 +144,11 @@ const oomLimit = 500 * time.Millisecond
 
 // settled is the state s of a container that was killed when its daemon has learned why, or after oomLimit.
 func (i *instance) settled(ctx context.Context, s *container.State) *container.State {
-	ctx, cancel := context.WithTimeout(ctx, oomLimit)
-	defer cancel()
-	tick := time.NewTicker(oomLimit / 10)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return s
-		case <-tick.C:
-		}
-		c, err := i.engine.api.ContainerInspect(ctx, i.id)
-		switch {
-		case err != nil || c.State.Running:
-			return s
-		case c.State.OOMKilled:
-			return c.State
-		}
+	found := i.inspectUntil(ctx, oomLimit, oomLimit/10, func(s *container.State) bool { return s.Running || s.OOMKilled })
+	if found == nil || found.Running {
+		return s
 	}
+	return found
 }
 
 // startsAgain tells whether somebody else who has stopped the container starts it again at once, as `docker restart`
@@ -170,19 +157,31 @@ func (i *instance) startsAgain() bool {
 	if !i.engine.watcher.watches(i.id) { // this engine has stopped it
 		return false
 	}
-	ctx, cancel := context.WithTimeout(i.ctx, restartLimit)
+	running := func(s *container.State) bool { return s.Running }
+	return i.inspectUntil(i.ctx, restartLimit, engine.Again.Min, running) != nil
+}
+
+// inspectUntil asks for the state of the container at an interval until it is the wanted one; nil: it is not within
+// limit, or the daemon has answered with an error.
+func (i *instance) inspectUntil(
+	ctx context.Context, limit, interval time.Duration, wanted func(*container.State) bool,
+) *container.State {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	tick := time.NewTicker(engine.Again.Min)
+	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return nil
 		case <-tick.C:
 		}
 		c, err := i.engine.api.ContainerInspect(ctx, i.id)
-		if err != nil || c.State.Running {
-			return err == nil
+		switch {
+		case err != nil:
+			return nil
+		case wanted(c.State):
+			return c.State
 		}
 	}
 }
