@@ -215,7 +215,7 @@ func (d *device) awaitProgram(t *testing.T, version string) {
 		var in masterapi.Inspect
 		err := d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &in)
 		return err == nil && in.Software.BinVersion == version
-	}, 20*time.Second, 20*time.Millisecond, "master %s does not serve", version)
+	}, time.Minute, 20*time.Millisecond, "master %s does not serve", version)
 }
 
 // The old or the new master is killed at each point of an update, alone or with its keeper. One of them serves
@@ -256,7 +256,7 @@ func masterKilledAt(t *testing.T, variable, point, want string) {
 	services := d.await(t, 3)
 	_ = s.put(toMaster(path, "t1")) // killed, perhaps before it has answered
 	if point == "staged" {          // not accepted yet: there is no trace of it
-		require.Eventually(t, s.killed, 10*time.Second, 10*time.Millisecond, "not killed")
+		require.Eventually(t, s.killed, time.Minute, 10*time.Millisecond, "not killed")
 		d.awaitIdle(t, "v1", want)
 		require.NoFileExists(t, d.path(masterapi.OTALog))
 	} else {

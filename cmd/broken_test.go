@@ -23,7 +23,7 @@ func (d *device) inspect(t *testing.T, what string, done func(masterapi.Inspect)
 	require.Eventually(t, func() bool {
 		in = masterapi.Inspect{}
 		return c.Get(context.Background(), masterapi.PathInspect, &in) == nil && done(in)
-	}, 20*time.Second, 20*time.Millisecond, "%s", what)
+	}, time.Minute, 20*time.Millisecond, "%s", what)
 	return in
 }
 
@@ -92,7 +92,7 @@ func TestCrashWithABrokenApplication(t *testing.T) {
 			request := masterapi.UpdateRequest{Path: "var/db/baetyl/app/next", Trace: "t1"}
 			require.Eventually(t, func() bool {
 				return d.client(t, "loop").Put(context.Background(), masterapi.PathUpdate, request, nil) == nil
-			}, 20*time.Second, 20*time.Millisecond, "the update is not accepted")
+			}, time.Minute, 20*time.Millisecond, "the update is not accepted")
 			require.Equal(t, masterapi.StepUpdated, d.awaitFinal(t, "t1").Step)
 			d.inspect(t, "v2 does not run", func(in masterapi.Inspect) bool {
 				return in.Error == "" && in.Software.ConfVersion == "v2"

@@ -173,7 +173,7 @@ func (d *device) client(t *testing.T, service string) *http.Client {
 		var err error
 		token, err = os.ReadFile(d.path("var/db/baetyl/out/token-" + service))
 		return err == nil && len(token) > 0
-	}, 20*time.Second, 10*time.Millisecond, "service %s does not write its token", service)
+	}, time.Minute, 10*time.Millisecond, "service %s does not write its token", service)
 	c, err := http.NewClient(http.ClientConfig{
 		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: service,
 		Password: conf.Secret(strings.TrimSpace(string(token))),
@@ -243,7 +243,7 @@ func TestDockerDaemonAway(t *testing.T) {
 		return strings.Count(string(data), text)
 	}
 	require.Eventually(t, func() bool { return logged("start: docker daemon does not answer") == 2 },
-		20*time.Second, 10*time.Millisecond, "both services show why they do not start")
+		time.Minute, 10*time.Millisecond, "both services show why they do not start")
 	require.Equal(t, 1, logged("services start when the docker daemon answers"))
 	require.NoError(t, c.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, c.Wait(), out.String())

@@ -54,7 +54,7 @@ func TestKilledMaster(t *testing.T) {
 			otherMaster(t, c.Process.Pid, master)
 			var i masterapi.Inspect
 			require.Eventually(t, func() bool { return api.Get(context.Background(), masterapi.PathInspect, &i) == nil },
-				20*time.Second, 20*time.Millisecond, "the API does not answer")
+				time.Minute, 20*time.Millisecond, "the API does not answer")
 			require.Equal(t, before, d.processes())
 			for _, s := range i.Services {
 				for _, v := range s.Instances {
@@ -107,7 +107,7 @@ func TestServiceEndsWithoutMaster(t *testing.T) {
 			}
 		}
 		return len(now) == copies && !slices.Contains(now, strconv.Itoa(victim))
-	}, 20*time.Second, 20*time.Millisecond, "loop.i1 is not started again")
+	}, time.Minute, 20*time.Millisecond, "loop.i1 is not started again")
 }
 
 // pidOf is the process of an instance.
@@ -139,7 +139,7 @@ func TestKilledKeeper(t *testing.T) {
 		require.Eventually(t, func() bool {
 			now := d.processes()
 			return len(now) == copies && disjoint(now, before)
-		}, 20*time.Second, 20*time.Millisecond, "before %v, now %v", before, d.processes())
+		}, time.Minute, 20*time.Millisecond, "before %v, now %v", before, d.processes())
 		d.answers(t)
 		before = d.processes()
 		if round == 0 { // ps shows who is who
@@ -150,7 +150,7 @@ func TestKilledKeeper(t *testing.T) {
 		require.NoError(t, c.Process.Kill())
 		_ = c.Wait()
 		require.Eventually(t, func() bool { return len(commandLine(master)) == 0 && len(d.processes()) <= 1 },
-			10*time.Second, 20*time.Millisecond, "master %d or services %v run on", master, d.processes())
+			time.Minute, 20*time.Millisecond, "master %d or services %v run on", master, d.processes())
 		if round == 1 { // the record is lost too
 			require.NoError(t, os.Remove(d.path("var/run/baetyl/instances.json")))
 		}

@@ -30,7 +30,7 @@ func TestPlainAPI(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return strings.Contains(said.String(), c.warning) && strings.Contains(said.String(), c.info) &&
 				strings.Contains(said.String(), "master started")
-		}, 20*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 		require.Equal(t, 1, strings.Count(said.String(), "other hosts can reach"))
 		require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 		require.NoError(t, cmd.Wait())

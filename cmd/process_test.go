@@ -83,7 +83,7 @@ func otherMaster(t *testing.T, keeper, before int) (pid int) {
 
 func (d *device) await(t *testing.T, n int) []string {
 	t.Helper()
-	require.Eventually(t, func() bool { return len(d.processes()) == n }, 20*time.Second, 50*time.Millisecond,
+	require.Eventually(t, func() bool { return len(d.processes()) == n }, time.Minute, 50*time.Millisecond,
 		"expected %d processes of services, there are %v", n, d.processes())
 	return d.processes()
 }
@@ -94,5 +94,5 @@ func (d *device) answers(t *testing.T) {
 	require.Eventually(t, func() bool {
 		var i masterapi.Inspect
 		return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &i) == nil && len(i.Services) == 2
-	}, 20*time.Second, 20*time.Millisecond, "the API does not answer")
+	}, time.Minute, 20*time.Millisecond, "the API does not answer")
 }

@@ -76,7 +76,7 @@ func (d *device) instances(t *testing.T) map[string]int {
 			}
 		}
 		return len(pids) == 3
-	}, 20*time.Second, 20*time.Millisecond, "not all instances run")
+	}, time.Minute, 20*time.Millisecond, "not all instances run")
 	return pids
 }
 
@@ -142,7 +142,7 @@ func TestSocketsOfAKilledMaster(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, err := os.Stat(socket)
 			return err == nil
-		}, 5*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 	}
 	out, code := d.run("restart")
 	require.Zero(t, code, out)
@@ -161,7 +161,7 @@ func TestReload(t *testing.T) {
 	require.Eventually(t, func() bool {
 		data, err := os.ReadFile(d.path("var/log/x.log"))
 		return err == nil && len(data) > 0
-	}, 10*time.Second, 10*time.Millisecond, "the new log file is not there")
+	}, time.Minute, 10*time.Millisecond, "the new log file is not there")
 
 	d.configure(t, "grace: zzz")
 	out, code = d.run("reload")
@@ -173,7 +173,7 @@ func TestReload(t *testing.T) {
 	require.NoError(t, c.Process.Signal(syscall.SIGHUP))
 	require.Eventually(t, func() bool {
 		return strings.Contains(log.String(), "configuration read again: in effect: grace, logger.level, logger.path")
-	}, 10*time.Second, 10*time.Millisecond, "SIGHUP is not heard")
+	}, time.Minute, 10*time.Millisecond, "SIGHUP is not heard")
 }
 
 // In native mode there is nothing to prune, and that is said.

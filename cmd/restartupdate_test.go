@@ -50,7 +50,7 @@ func TestRestartDuringAnUpdate(t *testing.T) {
 			d.awaitIdle(t, application, program)
 			require.Eventually(t, func() bool {
 				return slices.Equal(d.workers(), []string{application, application})
-			}, 20*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
+			}, time.Minute, 20*time.Millisecond, "workers: %v", d.workers())
 			require.Equal(t, untouched, d.unchanged(), "a service that the update does not change runs on")
 			d.awaitFinal(t, "t1") // still the only one
 			t.Logf("outcome: %s", step)

@@ -148,7 +148,7 @@ func (d *device) awaitFinal(t *testing.T, trace string) masterapi.OTARecord {
 			}
 		}
 		return len(final) > 0
-	}, 30*time.Second, 10*time.Millisecond, "update %s does not end", trace)
+	}, 2*time.Minute, 10*time.Millisecond, "update %s does not end", trace)
 	require.Len(t, final, 1)
 	return final[0]
 }
@@ -162,7 +162,7 @@ func (d *device) awaitIdle(t *testing.T, application, program string) masterapi.
 		_, err := os.Stat(d.path("var/db/baetyl/update.json"))
 		return d.client(t, "loop").Get(context.Background(), masterapi.PathInspect, &in) == nil && os.IsNotExist(err) &&
 			in.Software.ConfVersion == application && in.Software.BinVersion == program
-	}, 30*time.Second, 20*time.Millisecond, "application %s on master %s does not run", application, program)
+	}, 2*time.Minute, 20*time.Millisecond, "application %s on master %s does not run", application, program)
 	require.NoFileExists(t, d.path("var/db/baetyl/application.yml.old"))
 	require.NoFileExists(t, d.path("bin/baetyl.new"))
 	return in

@@ -156,7 +156,7 @@ func killedAt(t *testing.T, d *device, point, kind, want string) {
 	require.True(t, s.killed(), "the point was not passed")
 	require.Equal(t, want == masterapi.StepRolledBack, in.Error != "", in.Error)
 	require.Eventually(t, func() bool { return slices.Equal(d.workers(), []string{version, version}) },
-		10*time.Second, 20*time.Millisecond, "workers: %v", d.workers())
+		time.Minute, 20*time.Millisecond, "workers: %v", d.workers())
 	d.await(t, 3)
 	d.awaitFinal(t, "t1")
 	require.Equal(t, untouched, d.unchanged(), "a service that the update does not change runs on")

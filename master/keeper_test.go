@@ -67,7 +67,7 @@ func TestLeaveAndStop(t *testing.T) {
 	<-k.alive
 	d.client(t)
 	require.Eventually(t, func() bool { _, err := os.Stat(d.path("var/run/baetyl/instances.json")); return err == nil },
-		10*time.Second, time.Millisecond, "service probe is not recorded")
+		time.Minute, time.Millisecond, "service probe is not recorded")
 	require.NoError(t, end(master.Ending{Why: "baetyl restart", Leave: true}))
 	require.Equal(t, []string{"leave: baetyl restart"}, k.said)
 	require.Equal(t, []string{"probe"}, d.fake.Running())
@@ -108,7 +108,7 @@ func TestFailureLeaves(t *testing.T) {
 	broken := brokenAPI{fail: make(chan error)}
 	done := make(chan error, 1)
 	go func() { done <- m.Run(t.Context(), broken) }()
-	require.Eventually(t, func() bool { return len(d.fake.Running()) == 1 }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == 1 }, time.Minute, time.Millisecond,
 		"service probe was not started")
 	broken.fail <- errors.New("boom")
 	require.ErrorContains(t, <-done, "boom")

@@ -146,7 +146,7 @@ volumes: [{name: v, path: var/db/baetyl/v, meta: {version: v2}}]
 `)
 	d.boot(t)
 	c := d.client(t)
-	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, time.Minute, time.Millisecond,
 		"service idle is missing")
 	got := inspect(t, c)
 	require.Empty(t, got.Error)
@@ -185,7 +185,7 @@ func TestInstancesThroughTheAPI(t *testing.T) {
 	d.write(t, application.File, strings.Replace(probe, "}]", "}, {name: f, image: i}]", 1))
 	d.boot(t)
 	c := d.client(t)
-	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return len(inspect(t, c).Services) == 2 }, time.Minute, time.Millisecond,
 		"service f is missing")
 	ctx := t.Context()
 
@@ -268,13 +268,13 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 			d.write(t, application.File, text)
 			m := d.boot(t)
 			require.Eventually(t, func() bool { return strings.Contains(m.Inspect().Error, "application.yml") },
-				10*time.Second, time.Millisecond, "inspect does not name the file")
+				time.Minute, time.Millisecond, "inspect does not name the file")
 			requireStatus(t, d.clientAs(t, "a", "b").Get(t.Context(), masterapi.PathInspect, nil), 401, "unauthorized")
 
 			d.write(t, "var/db/baetyl/next/application.yml", probe)
 			require.Eventually(t, func() bool {
 				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}, "") == nil
-			}, 10*time.Second, time.Millisecond, "the update is not taken")
+			}, time.Minute, time.Millisecond, "the update is not taken")
 			c := d.client(t)
 			require.Eventually(t, func() bool { return inspect(t, c).Error == "" }, 10*time.Second,
 				time.Millisecond, "the error stays")
@@ -285,7 +285,7 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 func TestMissingApplicationIsAnEmptyOne(t *testing.T) {
 	d := newDevice(t)
 	m := d.boot(t)
-	require.Eventually(t, func() bool { return m.Inspect().Hardware.Host != nil }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return m.Inspect().Hardware.Host != nil }, time.Minute, time.Millisecond,
 		"the master did not come up")
 	require.Empty(t, m.Inspect().Error)
 	d.stop()
@@ -302,7 +302,7 @@ func TestServiceThatCannotStartHoldsUpNoOther(t *testing.T) {
 		s := inspect(t, c).Services
 		return len(s) == 2 && s[0].Instances[0].Status == masterapi.StatusFailed &&
 			strings.Contains(s[0].Error, "no such package")
-	}, 10*time.Second, time.Millisecond, "the failure is not shown")
+	}, time.Minute, time.Millisecond, "the failure is not shown")
 }
 
 func TestSecondMasterIsRefused(t *testing.T) {
@@ -335,7 +335,7 @@ services:
 		d.write(t, application.File, v1)
 		d.boot(t)
 		c := d.client(t)
-		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond,
+		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, time.Minute, time.Millisecond,
 			"not booted")
 		return d, c
 	}
@@ -345,7 +345,7 @@ services:
 			err = c.Put(t.Context(), masterapi.PathUpdate, r, nil)
 			var e *http.Error
 			return !errors.As(err, &e) || e.Status != 409
-		}, 10*time.Second, time.Millisecond, "still busy")
+		}, time.Minute, time.Millisecond, "still busy")
 		return err
 	}
 
@@ -362,7 +362,7 @@ services:
 		require.Eventually(t, func() bool {
 			_, err := os.Stat(d.path(application.File + ".old"))
 			return os.IsNotExist(err)
-		}, 10*time.Second, time.Millisecond, "the backup stays")
+		}, time.Minute, time.Millisecond, "the backup stays")
 	})
 	t.Run("a service that cannot start puts the old application back", func(t *testing.T) {
 		d, c := boot(t)
@@ -387,7 +387,7 @@ services:
 			time.Millisecond, "no error is shown")
 		require.Equal(t, []string{"probe", "removed"}, d.fake.Running())
 		d.fake.FailStart("changed", nil)
-		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, 10*time.Second, time.Millisecond,
+		require.Eventually(t, func() bool { return len(d.fake.Running()) == 3 }, time.Minute, time.Millisecond,
 			"it is not tried again")
 	})
 	t.Run("a service that could not start is found before anything is stopped", func(t *testing.T) {
@@ -396,7 +396,7 @@ services:
 		d.fake.FailOpen("new", errors.New("no such image"))
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
 		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "no such image") },
-			10*time.Second, time.Millisecond, "no error is shown")
+			time.Minute, time.Millisecond, "no error is shown")
 		require.Equal(t, 1, d.fake.Starts("changed"))
 	})
 	t.Run("one at a time", func(t *testing.T) {
@@ -481,7 +481,7 @@ func TestBootAfterAnUnfinishedUpdate(t *testing.T) {
 				i := m.Inspect()
 				return os.IsNotExist(err) && i.Software.ConfVersion == c.version && strings.Contains(i.Error, c.failure) &&
 					(c.failure != "") == (i.Error != "")
-			}, 10*time.Second, time.Millisecond, "not as wanted")
+			}, time.Minute, time.Millisecond, "not as wanted")
 		})
 	}
 }

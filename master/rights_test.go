@@ -95,7 +95,7 @@ services:
   - {name: lost, image: x, replica: 1, api: [start: [gone]]}
 `)
 	d.boot(t) // also with a name of nobody: a version before may have accepted it
-	require.Eventually(t, func() bool { return len(d.fake.Running()) == 4 }, 20*time.Second, time.Millisecond, "no boot")
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == 4 }, time.Minute, time.Millisecond, "no boot")
 	put := func(caller, service, instance, action string, vars map[string]string) error {
 		c := d.clientAs(t, caller, d.fake.Env(caller)[masterapi.EnvServiceToken])
 		return c.Put(t.Context(), masterapi.PathInstance(service, instance, action), vars, nil)
@@ -154,13 +154,13 @@ func TestRightForNoService(t *testing.T) {
 	d.write(t, "var/db/baetyl/new/application.yml",
 		"services: [{name: probe, image: x, replica: 1, api: [update, {stop: [gone]}]}]\n")
 	d.boot(t)
-	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, 20*time.Second, time.Millisecond, "no boot")
+	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, time.Minute, time.Millisecond, "no boot")
 	c := d.clientAs(t, "probe", d.fake.Env("probe")[masterapi.EnvServiceToken])
 	var err error
 	require.Eventually(t, func() bool { // the start of the application may still run
 		err = c.Put(t.Context(), masterapi.PathUpdate, masterapi.UpdateRequest{Path: "var/db/baetyl/new"}, nil)
 		var refused *http.Error
 		return errors.As(err, &refused) && refused.Status != 409
-	}, 20*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 	requireStatus(t, err, 422, `services[0] (probe).api[1].stop[0]: there is no service "gone"; add it to services`)
 }

@@ -36,7 +36,7 @@ func TestAPIOverTLS(t *testing.T) {
 	d.write(t, application.File, probe)
 	d.server = fmt.Sprintf("{address: 'tcp://%s', cert: '%s', key: '%s'}", address, d.path("cert.pem"), d.path("key.pem"))
 	d.boot(t)
-	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return d.fake.Env("probe") != nil }, time.Minute, time.Millisecond,
 		"service probe was not started")
 	env := d.fake.Env("probe")
 	require.Equal(t, "https://"+address, env[masterapi.EnvAPIAddress])

@@ -35,7 +35,7 @@ func bootVersions(t *testing.T) (*device, *master.Master) {
 	}
 	d.write(t, application.File, versioned("v1"))
 	m := d.boot(t)
-	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == 2 }, time.Minute, time.Millisecond,
 		"not booted")
 	return d, m
 }
@@ -43,7 +43,7 @@ func bootVersions(t *testing.T) (*device, *master.Master) {
 // accepted asks until the master is no longer busy.
 func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
 	t.Helper()
-	require.Eventually(t, func() bool { return m.Update(r, "") == nil }, 10*time.Second, time.Millisecond,
+	require.Eventually(t, func() bool { return m.Update(r, "") == nil }, time.Minute, time.Millisecond,
 		"the update is not taken")
 }
 
@@ -66,7 +66,7 @@ func (d *device) ended(t *testing.T) (records []masterapi.OTARecord) {
 	require.Eventually(t, func() bool {
 		records = d.records(t)
 		return len(records) > 0 && masterapi.Final(records[len(records)-1].Step)
-	}, 10*time.Second, time.Millisecond, "the update does not end")
+	}, time.Minute, time.Millisecond, "the update does not end")
 	return records
 }
 
@@ -86,7 +86,7 @@ func TestUpdateHasToStayUp(t *testing.T) {
 			d.fake.End("worker", errors.New("boom"))
 		}
 		return strings.Contains(m.Inspect().Error, "boom")
-	}, 10*time.Second, time.Millisecond, "it counts as done")
+	}, time.Minute, time.Millisecond, "it counts as done")
 	records := d.ended(t)
 	require.Equal(t, []string{"UPDATING", "ROLLINGBACK", "ROLLEDBACK"}, stepsOf(records))
 	require.Equal(t, m.Inspect().Error, records[2].Error)
@@ -137,7 +137,7 @@ func TestOneUpdateAtATime(t *testing.T) {
 			}
 			wg.Wait()
 			return taken > 0
-		}, 10*time.Second, time.Millisecond, "none is taken")
+		}, time.Minute, time.Millisecond, "none is taken")
 		require.Equal(t, 1, taken)
 		d.ended(t)
 		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, 10*time.Second,

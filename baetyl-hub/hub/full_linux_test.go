@@ -124,7 +124,7 @@ func TestFullDisk(t *testing.T) {
 			require.NoError(t, os.Remove(ballast))
 			require.Eventually(t, func() bool {
 				return publish(publisher(t, addrs[0])) == nil
-			}, 20*time.Second, 10*time.Millisecond, "no message is taken although there is space again")
+			}, time.Minute, 10*time.Millisecond, "no message is taken although there is space again")
 
 			got := map[string]bool{}
 			received := make(chan *packet.Message, 10000)

@@ -39,7 +39,7 @@ func TestMetricsAndHealth(t *testing.T) {
 	start(t, strings.Replace(open, "address: ''", "address: '"+metrics+"'", 1))
 	var last error
 	require.Eventually(t, func() bool { _, last = http.Get("http://" + metrics + "/healthz"); return last == nil },
-		20*time.Second, time.Millisecond, "%v", last)
+		time.Minute, time.Millisecond, "%v", last)
 	require.Equal(t, "ok\n", get(t, "http://"+metrics+"/readyz"))
 	text := get(t, "http://"+metrics+"/metrics")
 	require.Contains(t, text, "baetyl_hub_connections 0")

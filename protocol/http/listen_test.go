@@ -189,7 +189,7 @@ func TestARemovedSocketComesBack(t *testing.T) {
 		require.Eventually(t, func() bool {
 			_, err := ask(t, "unix://"+path)
 			return err == nil
-		}, 5*time.Second, 10*time.Millisecond)
+		}, time.Minute, 10*time.Millisecond)
 		answer, err := ask(t, "unix://"+mounted)
 		require.NoError(t, err)
 		require.Equal(t, "1", answer)

@@ -30,7 +30,7 @@ func (b *bench) run(t *testing.T, name string, c *container.Config) string {
 
 func (b *bench) requireGone(t *testing.T, id, what string) {
 	t.Helper()
-	require.Eventually(t, b.isGone(id), 40*time.Second, 50*time.Millisecond, what)
+	require.Eventually(t, b.isGone(id), time.Minute, 50*time.Millisecond, what)
 }
 
 // What this master has made and no instance knows is found and removed; what only looks so is left alone.

@@ -85,7 +85,7 @@ func TestOutputIsLive(t *testing.T) {
 	require.Eventually(t, func() bool {
 		data, _ = os.ReadFile(filepath.Join(b.dir, "var/log/baetyl/services/t-count.log"))
 		return line.Match(data)
-	}, 20*time.Second, 20*time.Millisecond, "the file has %q", data)
+	}, time.Minute, 20*time.Millisecond, "the file has %q", data)
 	requireRunning(t, i, "instance has ended")
 }
 
@@ -232,7 +232,7 @@ func TestDaemonKilled(t *testing.T) {
 	require.Eventually(t, func() bool {
 		last := i.Output()
 		return len(last) > 0 && len(last[len(last)-1]) >= len("n=60") // three seconds of output
-	}, 20*time.Second, 20*time.Millisecond, "output does not go on: %q", i.Output())
+	}, time.Minute, 20*time.Millisecond, "output does not go on: %q", i.Output())
 	requireRunning(t, i, "the daemon's end was taken for that of the service")
 	require.Equal(t, 1, strings.Count(b.log.String(), "services start when the docker daemon answers"))
 

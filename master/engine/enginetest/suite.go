@@ -178,5 +178,5 @@ func Output(t *testing.T, i engine.Instance, line string) {
 			}
 		}
 		return false
-	}, 20*time.Second, 5*time.Millisecond, "line %q is missing in %q", line, strings.Join(i.Output(), "|"))
+	}, time.Minute, 5*time.Millisecond, "line %q is missing in %q", line, strings.Join(i.Output(), "|"))
 }

@@ -158,7 +158,7 @@ func TestAdoptWhatHasEnded(t *testing.T) {
 	before := i.Record()
 	h.successor(t)
 	require.NoError(t, os.WriteFile(h.private("svc")+"/go", nil, 0o644))
-	require.Eventually(t, func() bool { return !alive(before.Process.ID) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return !alive(before.Process.ID) }, time.Minute, 10*time.Millisecond)
 	h.successor(t)
 	box, err := h.Open(t.Context(), s)
 	require.NoError(t, err)

@@ -41,7 +41,7 @@ func frozen(t *testing.T, h *host, rel string) (freeze, thaw func()) {
 	thaw = func() { _ = run("fsfreeze", "-u", at) }
 	t.Cleanup(func() {
 		thaw()
-		require.Eventually(t, func() bool { return run("umount", at) == nil }, 10*time.Second, 20*time.Millisecond)
+		require.Eventually(t, func() bool { return run("umount", at) == nil }, time.Minute, 20*time.Millisecond)
 	})
 	return func() {
 		if err := run("fsfreeze", "-f", at); err != nil {
@@ -68,7 +68,7 @@ func TestStopOfWhatCannotBeKilled(t *testing.T) {
 			freeze()
 			fifo := h.path("var/run/baetyl/services/svc/go")
 			require.NoError(t, os.WriteFile(fifo, []byte("\n"), 0))
-			require.Eventually(t, func() bool { return waitsForDisk(h.dir) }, 10*time.Second, 10*time.Millisecond)
+			require.Eventually(t, func() bool { return waitsForDisk(h.dir) }, time.Minute, 10*time.Millisecond)
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 			defer cancel()
 			stopped := make(chan struct{})
@@ -119,7 +119,7 @@ func TestStartInAFolderThatHangs(t *testing.T) {
 		}
 		return false
 	}
-	require.Eventually(t, shim, 20*time.Second, 10*time.Millisecond, "the shim has not been executed")
+	require.Eventually(t, shim, time.Minute, 10*time.Millisecond, "the shim has not been executed")
 	other := make(chan error, 1)
 	go func() {
 		second := h.service(t, "other", "exec sleep 1000")

@@ -81,7 +81,7 @@ func TestTroubleIsTold(t *testing.T) {
 	var told mqtttest.Output
 	f := output.Open(dir, "hub", log.Config{}, log.NewTo(&told, log.Config{}))
 	f.Line(at, "hub", logfile.Stdout, "x")
-	require.Eventually(t, func() bool { return f.Trouble() != nil }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return f.Trouble() != nil }, time.Minute, time.Millisecond)
 	output.Settle(f)
 	require.NoError(t, os.Remove(filepath.Join(dir, output.File("hub"))))
 	require.Eventually(t, func() bool { return strings.Contains(told.String(), "is written again") }, 5*time.Second,

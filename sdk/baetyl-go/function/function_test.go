@@ -221,7 +221,7 @@ func TestServerEndsWithinBounds(t *testing.T) {
 				conn.Close()
 			}
 			return err != nil
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		close(finish)
 		require.NoError(t, <-result, "a running call is finished")
 		require.NoError(t, <-stopped)

@@ -72,7 +72,7 @@ func run(t *testing.T, g *cgroup.Group, script string) {
 
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, 20*time.Second, 10*time.Millisecond, what)
+	require.Eventually(t, ok, time.Minute, 10*time.Millisecond, what)
 }
 
 // Processes in sessions of their own, stopped ones and those that ignore signals all end.

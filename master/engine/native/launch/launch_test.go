@@ -209,10 +209,10 @@ func TestProgramEndsWithItsKeeper(t *testing.T) {
 	n, err := out.Read(line)
 	require.NoError(t, err)
 	pid := strings.TrimSpace(string(line[:n]))
-	require.Eventually(t, func() bool { return status(pid)["Name"] == "victim" }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return status(pid)["Name"] == "victim" }, time.Minute, time.Millisecond)
 	require.NoError(t, keeper.Process.Kill())
 	require.Error(t, keeper.Wait())
-	require.Eventually(t, func() bool { return ended(pid) }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return ended(pid) }, time.Minute, time.Millisecond)
 
 	s.Keeper++ // any process that is not the parent
 	_, text := refused(t, s)
