@@ -1,6 +1,6 @@
 #!/bin/sh
 # Measures baetyl-hub beside other brokers in one run: make bench [ROWS=<pattern>] [BROKERS=<pattern>] [TIME=3s]
-# [ROUNDS=1]. The peers come from apt (mosquitto) and the Go module proxy (nats-server, mochi-mqtt), into
+# [ROUNDS=1]. The peers come from apt (mosquitto), as Go modules (nats-server, mochi-mqtt) and by Maven (artemis), into
 # output/cache/bench. A name hub@REV in BROKERS makes the hub of that commit a peer: BROKERS='hub|hub@HEAD~1' measures
 # nothing but this hub and the one before.
 set -eu
@@ -21,6 +21,23 @@ if [ ! -x "$dir/mochi" ]; then
 		mv "$dir/cmd" "$dir/mochi"
 	else
 		note 'mochi-mqtt could not be fetched: its column stays empty'
+	fi
+fi
+# artemis is ActiveMQ Artemis, the durable peer.
+artemis=2.40.0
+artemis_ready() { [ -x "$dir/artemis/bin/artemis" ] && [ "$(cat "$dir/artemis/version")" = "$artemis" ]; }
+if want 'Java' default-jre-headless 'the column of artemis stays empty' command -v java && ! artemis_ready &&
+	want 'Maven' maven 'the column of artemis stays empty' command -v mvn; then
+	step 'fetching artemis'
+	rm -rf "$dir/artemis"
+	if mvn -q -B dependency:copy -Dartifact="org.apache.activemq:apache-artemis:$artemis:tar.gz:bin" \
+		-DoutputDirectory="$dir" >/dev/null &&
+		tar -C "$dir" -xzf "$dir/apache-artemis-$artemis-bin.tar.gz"; then
+		mv "$dir/apache-artemis-$artemis" "$dir/artemis"
+		rm "$dir/apache-artemis-$artemis-bin.tar.gz"
+		echo "$artemis" >"$dir/artemis/version"
+	else
+		note 'artemis could not be fetched: its column stays empty'
 	fi
 fi
 step 'building the hub and the load generator'

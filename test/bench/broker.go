@@ -18,9 +18,11 @@ type broker struct {
 	user    string // to log in with; "": none is needed
 	address string
 	setup   func(dir string, port int) (command []string, err error)
-	limit   bool // the bare relay, which shows what the machine and the load generator can do; see row.pair
+	warm    time.Duration // of load before it is measured: what Java needs until it has compiled itself
+	limit   bool          // the bare relay, which shows what the machine and the load generator can do; see row.pair
 
 	cmd *exec.Cmd
+	env []string // more for the process
 }
 
 // brokers lists this hub first, then the hubs of other revisions, which scripts/bench.sh has built into cache as
@@ -49,11 +51,15 @@ mqtt { listen: "127.0.0.1:%d", max_ack_pending: 65535 }
 			tcp := fmt.Sprintf("127.0.0.1:%d", port)
 			return []string{filepath.Join(cache, "mochi"), "-tcp", tcp, "-ws", "127.0.0.1:0", "-info", "127.0.0.1:0"}, nil
 		}},
-		{name: "bare relay", limit: true, setup: func(_ string, port int) ([]string, error) {
-			self, err := os.Executable()
-			return []string{self, "-relay", fmt.Sprintf("127.0.0.1:%d", port)}, err
-		}},
+		{name: "artemis, durable", warm: 10 * time.Second, setup: artemis(filepath.Join(cache, "artemis"))},
+		{name: "bare relay", limit: true, setup: bareRelay},
 	}...), nil
+}
+
+// bareRelay is this program; see relay.
+func bareRelay(_ string, port int) ([]string, error) {
+	self, err := os.Executable()
+	return []string{self, "-relay", fmt.Sprintf("127.0.0.1:%d", port)}, err
 }
 
 // hub is the program of that name in cache, with a configuration that every revision reads.
@@ -110,7 +116,7 @@ func (b *broker) start() error {
 		return err
 	}
 	b.cmd = exec.Command(command[0], command[1:]...)
-	b.cmd.Dir = dir
+	b.cmd.Dir, b.cmd.Env = dir, append(os.Environ(), b.env...)
 	out, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		return err
@@ -119,13 +125,18 @@ func (b *broker) start() error {
 	if err := b.cmd.Start(); err != nil {
 		return err
 	}
-	return until(10*time.Second, func() bool {
+	err = until(time.Minute, func() bool { // which artemis needs
 		c, err := dial(b.address, "probe", true, b.user)
 		if err == nil {
 			c.close()
 		}
 		return err == nil
 	})
+	if err != nil || b.warm == 0 {
+		return err
+	}
+	_, err = load{pubs: 1, subs: 1, size: 64, qos: 1, window: 100}.run(b, b.warm)
+	return err
 }
 
 func (b *broker) stop() {

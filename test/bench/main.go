@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"sort"
 	"time"
 )
@@ -21,6 +22,7 @@ func main() {
 	site := flag.String("functions", "", "folder of an installed baetyl: compare functions, not brokers")
 	images := flag.String("images", "", "with -functions: run them in containers of the images that begin so")
 	examples := flag.String("starts", "", "NAME=PREFIX of installed examples: compare how long they take to start")
+	profiles := flag.Bool("profile", false, "say where the processor time of hubs goes; they must be built for it")
 	relayAt := flag.String("relay", "", "address: be the bare relay, not the benchmark")
 	flag.Parse()
 	if *relayAt != "" {
@@ -53,6 +55,18 @@ func main() {
 			list = append(list, b)
 		}
 	}
+	if len(list) == 0 {
+		fmt.Fprintf(os.Stderr, "no broker matches %s\n", *with)
+		os.Exit(1)
+	}
+	chosen := slices.DeleteFunc(rows(), func(r row) bool { return !rowFilter.MatchString(r.name) })
+	if *profiles {
+		if err := profileRows(list, chosen, *d); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	machine(*d)
 	fmt.Print("| row | unit |")
 	for _, b := range list {
@@ -64,10 +78,8 @@ func main() {
 	}
 	fmt.Println("---|")
 	failed := false
-	for _, r := range rows() {
-		if rowFilter.MatchString(r.name) {
-			failed = !measureRow(list, r, *d, *rounds) || failed
-		}
+	for _, r := range chosen {
+		failed = !measureRow(list, r, *d, *rounds) || failed
 	}
 	if failed {
 		os.Exit(1)

@@ -43,6 +43,8 @@ func rows() []row {
 		flow("QoS 1, window 500, durable", load{pubs: 1, subs: 1, size: 64, qos: 1, window: 500}),
 		flow("QoS 1, 50 → 50 pairwise, window 20, durable",
 			load{pubs: 50, subs: 50, pairs: true, size: 64, qos: 1, window: 20}),
+		{name: "QoS 1, window 1, of one sync and one round trip", unit: "of the limit", own: true, run: nearLimit(1)},
+		{name: "QoS 1, window 20, of sync, round trip and 20 messages", unit: "of the limit", own: true, run: nearLimit(20)},
 		{name: "latency at 500 msg/s, QoS 0, p50", unit: "µs", small: true, pair: true, run: latency(0, 0.5)},
 		{name: "latency at 500 msg/s, QoS 0, p99", unit: "µs", small: true, pair: true, run: latency(0, 0.99)},
 		{name: "latency at 500 msg/s, QoS 1 durable, p50", unit: "µs", small: true, run: latency(1, 0.5)},
@@ -175,96 +177,6 @@ func latency(qos packet.QOS, quantile float64) func(*broker, time.Duration) (flo
 		sort.Float64s(times)
 		return times[int(float64(len(times)-1)*quantile)], nil
 	}
-}
-
-const many = 100000
-
-func retained(b *broker, _ time.Duration) (float64, error) {
-	c, err := dial(b.address, "retainer", true, b.user)
-	if err != nil {
-		return 0, err
-	}
-	defer c.close()
-	p := &publisher{client: c}
-	go func() {
-		for {
-			if _, err := c.read(); err != nil {
-				return
-			}
-			p.acked.Add(1)
-		}
-	}()
-	var buf []byte
-	for i := range many {
-		for int64(i)-p.acked.Load() > 1000 {
-			time.Sleep(100 * time.Microsecond)
-		}
-		x := packet.NewPublish()
-		x.ID = packet.ID(i%60000 + 1)
-		x.Message = packet.Message{
-			Topic:   fmt.Sprintf("retained/%d/%d", i%317, i),
-			Payload: make([]byte, 64),
-			QOS:     1,
-			Retain:  true,
-		}
-		n := len(buf)
-		buf = append(buf, make([]byte, x.Len())...)
-		if _, err := x.Encode(buf[n:]); err != nil {
-			return 0, err
-		}
-		if len(buf) > 16<<10 || i == many-1 {
-			if err := c.send(buf); err != nil {
-				return 0, err
-			}
-			buf = buf[:0]
-		}
-	}
-	if err := until(30*time.Second, func() bool { return p.acked.Load() >= many }); err != nil {
-		return 0, fmt.Errorf("retain: %d of %d acknowledged", p.acked.Load(), many)
-	}
-	start := time.Now()
-	r, err := newReceiver(b.address, "retained-reader", "retained/#", 1, true, b.user)
-	if err != nil {
-		return 0, err
-	}
-	defer r.close()
-	go r.run(nil)
-	if err := until(30*time.Second, func() bool { return r.count.Load() >= many }); err != nil {
-		return 0, fmt.Errorf("%d of %d arrived", r.count.Load(), many)
-	}
-	return many / time.Since(start).Seconds(), nil
-}
-
-func drain(b *broker, _ time.Duration) (float64, error) {
-	r, err := newReceiver(b.address, "drainer", "drain", 1, false, b.user)
-	if err != nil {
-		return 0, err
-	}
-	var ready sync.WaitGroup
-	ready.Add(1)
-	go r.run(&ready)
-	ready.Wait()
-	_ = r.send([]byte{0xe0, 0})
-	r.close()
-	c, err := dial(b.address, "filler", true, b.user)
-	if err != nil {
-		return 0, err
-	}
-	defer c.close()
-	p := &publisher{client: c, topic: "drain", qos: 1, payload: make([]byte, 64)}
-	p.window(500, many, make(chan struct{}))
-	start := time.Now()
-	c2, err := dial(b.address, "drainer", false, b.user)
-	if err != nil {
-		return 0, err
-	}
-	r2 := &receiver{client: c2}
-	defer r2.close()
-	go r2.run(nil)
-	if err := until(30*time.Second, func() bool { return r2.count.Load() >= many }); err != nil {
-		return 0, fmt.Errorf("%d of %d arrived", r2.count.Load(), many)
-	}
-	return many / time.Since(start).Seconds(), nil
 }
 
 func manyFilters(b *broker, d time.Duration) (float64, error) {

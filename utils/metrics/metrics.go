@@ -1,6 +1,6 @@
 // Package metrics serves the numbers of a module to Prometheus, and tells whether the module lives and is ready.
 //
-//	GET /metrics ─► Server ─► the module's prometheus.Collector
+//	GET /metrics ─► Server ─► the module's prometheus.Collector, and go_* and process_* of its process
 //	GET /healthz ─► 200: the process lives
 //	GET /readyz ──► 200, or 503 with the reason
 //
@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/baetyl/baetyl/utils/backoff"
@@ -76,7 +77,8 @@ func (s *Server) Run(ctx context.Context) error {
 
 func (s *Server) handler() http.Handler {
 	registry := prometheus.NewRegistry()
-	registry.MustRegister(s.Numbers)
+	registry.MustRegister(s.Numbers, collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })

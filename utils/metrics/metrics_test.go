@@ -57,6 +57,8 @@ func TestAddressInUse(t *testing.T) {
 	status, page := get(t, url+"/metrics")
 	require.Equal(t, 200, status)
 	require.Contains(t, page, "n 7\n")
+	require.Contains(t, page, "\ngo_goroutines ")
+	require.Contains(t, page, "\nprocess_open_fds ")
 	status, _ = get(t, url+"/healthz")
 	require.Equal(t, 200, status)
 	ready <- nil
