@@ -120,9 +120,9 @@ test-all: ## without a limit: the same, every disk fault, every Python and Node,
 	@MAKE="$(MAKE)" scripts/test.sh all
 
 .PHONY: test-vm
-test-vm: ## on a machine in emulation: systemd, cgroup v2, reboot, power cut (VM=<pattern> some, SHORT=1 the most important)
+test-vm: ## on a machine in emulation: systemd, cgroup v2, reboot, power cuts (VM=<pattern> some, SHORT=1 the most important, CUTS=20)
 	@test/vm/build.sh
-	$(GO) test -tags vm -count=1 -timeout 3h -v $(if $(SHORT),-short) $(if $(VM),-run '$(VM)') ./test/vm
+	VM_CUTS=$(CUTS) $(GO) test -tags vm -count=1 -timeout 3h -v $(if $(SHORT),-short) $(if $(VM),-run '$(VM)') ./test/vm
 
 .PHONY: race
 race: ## unit, golden and architecture tests with the race detector
@@ -145,8 +145,12 @@ fuzz: ## every fuzz test for FUZZTIME (default 10s) each
 	@scripts/fuzz.sh $(FUZZTIME)
 
 .PHONY: bench
-bench: ## the hub beside mosquitto, nats-server and mochi-mqtt (ROWS=<pattern> BROKERS=<pattern> TIME=3s ROUNDS=1)
+bench: ## the hub beside mosquitto, nats-server, mochi-mqtt and ActiveMQ Artemis (ROWS=<pattern> BROKERS=<pattern> TIME=3s ROUNDS=1)
 	@scripts/bench.sh
+
+.PHONY: profile
+profile: ## where the hub's processor time goes in rows of the benchmark (ROWS=<pattern> BROKERS='hub|hub@REV' TIME=10s)
+	@scripts/profile.sh
 
 .PHONY: bench-functions
 bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3s MODE=docker)
@@ -167,6 +171,19 @@ init-bytes: ## what each program costs before main: bytes of initialisers, size 
 .PHONY: crash
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
 	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
+
+.PHONY: soak
+soak: ## hub and functions under the load of a site: do memory, descriptors or goroutines grow (TIME=1h; 1m at least)
+	SOAK_TIME=$(or $(TIME),1h) $(GO) test -count=1 -timeout 24h -v -run '^TestSoak$$' ./test/soak
+
+.PHONY: sim
+sim: ## hub, clients and a disk that forgets, from seeds: SEEDS=200 FROM=1, or one with its trace: SEED=
+	$(if $(SEED),SIM_REPLAY=$(SEED) $(GO) test -count=1 -v -run '^TestReplay$$' ./baetyl-hub/sim,SIM_SEEDS=$(or \
+	$(SEEDS),200) SIM_FROM=$(or $(FROM),1) $(GO) test -count=1 -timeout 5h -run '^TestSeeds$$' ./baetyl-hub/sim)
+
+.PHONY: sim-bugs
+sim-bugs: ## plant the bugs of docs/simulation.md, each of which a seed must find
+	SIM_BUGS=1 $(GO) test -count=1 -timeout 1h -v -run '^TestBugs$$' ./baetyl-hub/sim
 
 .PHONY: remote-crash
 remote-crash: ## kill bridge, hub and far broker under load and count what is missing (KILLS=90)

@@ -70,7 +70,10 @@ if [ "$size" = all ]; then
 	stage 'ten minutes of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=10m
 	stage 'the docker engine on other daemons' "${MAKE:-make}" --no-print-directory test-daemons
 	stage 'a real machine' "${MAKE:-make}" --no-print-directory test-vm
+	stage 'an hour of load' "${MAKE:-make}" --no-print-directory soak
 	stage 'fuzz tests, a minute each' scripts/fuzz.sh 60s
+	stage 'the hub from 10,000 seeds' "${MAKE:-make}" --no-print-directory sim SEEDS=10000
+	stage 'bugs that the seeds must find' "${MAKE:-make}" --no-print-directory sim-bugs
 	for target in crash remote-crash outage function-crash agent-crash disk-full slow-reader; do
 		stage "make $target" "${MAKE:-make}" --no-print-directory "$target"
 	done

@@ -10,8 +10,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
-	"github.com/baetyl/baetyl/baetyl-hub/router"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
@@ -278,11 +278,11 @@ func (c *Config) checkRoutes() error {
 	return nil
 }
 
-// Routes returns the static routes for the router.
-func (c *Config) Routes() []router.StaticRoute {
-	out := make([]router.StaticRoute, len(c.Subscriptions))
+// Routes returns the static routes for the core.
+func (c *Config) Routes() []core.StaticRoute {
+	out := make([]core.StaticRoute, len(c.Subscriptions))
 	for i, r := range c.Subscriptions {
-		out[i] = router.StaticRoute{
+		out[i] = core.StaticRoute{
 			Source:    r.Source.Topic,
 			SourceQOS: packet.QOS(r.Source.QOS),
 			Target:    r.Target.Topic,

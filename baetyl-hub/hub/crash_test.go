@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -62,190 +62,33 @@ func serve(dir, address string) error {
 	return h.Run(ctx)
 }
 
-// peer is a client with a session that outlives its connections, as in the standard: it sends messages again until they
-// are acknowledged, and counts a repeated QoS 2 message once.
-type peer struct {
-	t       *testing.T
-	id      string
-	address string
-	filter  string     // subscribed to; "": a publisher
-	qos     packet.QOS // of its publications
-	window  int
-
-	mu       sync.Mutex
-	next     int
-	nextID   packet.ID
-	inFlight map[packet.ID]string // published, not acknowledged
-	released map[packet.ID]bool   // PUBREC came, PUBCOMP not
-	acked    map[string]bool      // acknowledged by the hub
-	receipts map[packet.ID]bool   // QoS 2 messages received, not released
-	seen     map[string]int       // messages received
+// killFlow is the messages of one publisher, with the numbers 1, 2, 3 …
+type killFlow struct {
+	peer  *mqtttest.Peer
+	topic string
+	qos   packet.QOS
+	next  int
+	acked atomic.Int64
 }
 
-func newPeer(t *testing.T, id, address string) *peer {
-	return &peer{
-		t:        t,
-		id:       id,
-		address:  address,
-		window:   100,
-		inFlight: map[packet.ID]string{},
-		released: map[packet.ID]bool{},
-		acked:    map[string]bool{},
-		receipts: map[packet.ID]bool{},
-		seen:     map[string]int{},
-	}
-}
-
-// run keeps the peer connected until ctx ends.
-func (p *peer) run(ctx context.Context) {
-	for ctx.Err() == nil {
-		conn, err := net.Dial("tcp", p.address)
-		if err != nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(5 * time.Millisecond):
-			}
-			continue
-		}
-		stop := context.AfterFunc(ctx, func() { conn.Close() })
-		p.session(ctx, conn)
-		stop()
-		conn.Close()
-	}
-}
-
-func (p *peer) send(s *packet.Stream, pkts ...packet.Generic) error {
-	for _, x := range pkts {
-		if err := s.Write(x, true); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (p *peer) session(ctx context.Context, conn net.Conn) {
-	s := packet.NewStream(conn, conn)
-	s.SetMaxWriteDelay(time.Hour)
-	c := packet.NewConnect()
-	c.ClientID, c.CleanSession, c.Username, c.Password = p.id, false, "test", "hahaha"
-	if p.send(s, c) != nil || s.Flush() != nil {
-		return
-	}
-	first, err := s.Read()
-	if err != nil {
-		return
-	}
-	if ack, ok := first.(*packet.Connack); !ok || ack.ReturnCode != 0 {
-		p.t.Errorf("%s: connect: %v", p.id, first)
-		return
-	}
-	if p.filter != "" {
-		sub := packet.NewSubscribe()
-		sub.ID, sub.Subscriptions = 1, []packet.Subscription{{Topic: p.filter, QOS: 2}}
-		if p.send(s, sub) != nil {
+func (f *killFlow) publish(ctx context.Context) {
+	for {
+		m := packet.Message{Topic: f.topic, QOS: f.qos, Payload: mqtttest.Number(f.next + 1)}
+		if f.peer.Publish(ctx, m) != nil {
 			return
 		}
-	}
-	p.mu.Lock()
-	for id, payload := range p.inFlight {
-		if p.released[id] {
-			rel := packet.NewPubrel()
-			rel.ID = id
-			_ = p.send(s, rel)
-		} else {
-			_ = p.send(s, p.publish(id, payload, true))
-		}
-	}
-	p.mu.Unlock()
-	for ctx.Err() == nil {
-		if p.filter == "" {
-			p.mu.Lock()
-			for len(p.inFlight) < p.window {
-				p.next++
-				p.nextID = p.nextID%60000 + 1
-				for p.inFlight[p.nextID] != "" {
-					p.nextID = p.nextID%60000 + 1
-				}
-				p.inFlight[p.nextID] = fmt.Sprintf("%s-%d", p.id, p.next)
-				if p.send(s, p.publish(p.nextID, p.inFlight[p.nextID], false)) != nil {
-					break
-				}
-			}
-			p.mu.Unlock()
-		}
-		if s.Flush() != nil {
-			return
-		}
-		x, err := s.Read()
-		if err != nil {
-			return
-		}
-		if p.send(s, p.receive(x)...) != nil {
-			return
-		}
+		f.next++
 	}
 }
 
-func (p *peer) publish(id packet.ID, payload string, dup bool) *packet.Publish {
-	x := packet.NewPublish()
-	x.ID, x.Dup = id, dup
-	x.Message = packet.Message{Topic: "crash/" + p.id, Payload: []byte(payload), QOS: p.qos}
-	return x
+// killSession gets all of them.
+type killSession struct {
+	mqtttest.Numbered
+	peer *mqtttest.Peer
 }
 
-func (p *peer) receive(x packet.Generic) []packet.Generic {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	switch x := x.(type) {
-	case *packet.Puback:
-		if payload := p.inFlight[x.ID]; payload != "" {
-			p.acked[payload] = true
-			delete(p.inFlight, x.ID)
-		}
-	case *packet.Pubrec:
-		if payload := p.inFlight[x.ID]; payload != "" {
-			p.acked[payload] = true
-			p.released[x.ID] = true
-		}
-		rel := packet.NewPubrel()
-		rel.ID = x.ID
-		return []packet.Generic{rel}
-	case *packet.Pubcomp:
-		delete(p.inFlight, x.ID)
-		delete(p.released, x.ID)
-	case *packet.Publish:
-		switch x.Message.QOS {
-		case 1:
-			p.seen[string(x.Message.Payload)]++
-			ack := packet.NewPuback()
-			ack.ID = x.ID
-			return []packet.Generic{ack}
-		case 2:
-			if !p.receipts[x.ID] {
-				p.receipts[x.ID] = true
-				p.seen[string(x.Message.Payload)]++
-			}
-			rec := packet.NewPubrec()
-			rec.ID = x.ID
-			return []packet.Generic{rec}
-		}
-	case *packet.Pubrel:
-		delete(p.receipts, x.ID)
-		comp := packet.NewPubcomp()
-		comp.ID = x.ID
-		return []packet.Generic{comp}
-	}
-	return nil
-}
-
-func (p *peer) count() (acked int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.acked)
-}
-
-// TestKill kills the hub under load several times: no acknowledged message is missing, and no QoS 2 message comes
-// twice. HUB_KILLS is the number of kills (make crash: 200).
+// TestKill kills the hub under load several times: no acknowledged message is missing, the order is kept, and no QoS 2
+// message comes twice. HUB_KILLS is the number of kills (make crash: 200).
 func TestKill(t *testing.T) {
 	kills := 5
 	if v := os.Getenv("HUB_KILLS"); v != "" {
@@ -255,11 +98,25 @@ func TestKill(t *testing.T) {
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", mqtttest.FreePort(t))
 	dir := t.TempDir()
-
-	pub1, pub2 := newPeer(t, "pub1", address), newPeer(t, "pub2", address)
-	pub1.qos, pub2.qos = 1, 2
-	sub, away := newPeer(t, "sub", address), newPeer(t, "away", address)
-	sub.filter, away.filter = "crash/#", "crash/+"
+	peer := func(id string) *mqtttest.Peer {
+		return &mqtttest.Peer{ID: id, Address: address, Username: "test", Password: "hahaha", Window: 100}
+	}
+	var flows []*killFlow
+	for qos := packet.QOS(1); qos <= 2; qos++ {
+		f := &killFlow{peer: peer(fmt.Sprintf("pub%d", qos)), topic: fmt.Sprintf("crash/pub%d", qos), qos: qos}
+		f.peer.OnAck = func(*packet.Message) { f.acked.Add(1) }
+		flows = append(flows, f)
+	}
+	acked := func() int64 { return flows[0].acked.Load() + flows[1].acked.Load() }
+	var known atomic.Int64
+	session := func(id, filter string) *killSession {
+		s := &killSession{peer: peer(id)}
+		s.peer.Filters = []packet.Subscription{{Topic: filter, QOS: 2}}
+		s.peer.OnMessage = s.Receive
+		s.peer.OnReady = func(bool) { known.Add(1) }
+		return s
+	}
+	sub, away := session("sub", "crash/#"), session("away", "crash/+")
 	r := rand.New(rand.NewSource(1))
 
 	start := func() *exec.Cmd {
@@ -269,11 +126,18 @@ func TestKill(t *testing.T) {
 		require.NoError(t, cmd.Start())
 		return cmd
 	}
-	runFor := func(stop func() bool, peers ...*peer) {
+	// runFor connects publishers, which send what is new only if more is set, and sessions, until stop.
+	runFor := func(stop func() bool, more bool, sessions ...*killSession) {
 		ctx, cancel := context.WithCancel(context.Background())
 		var wg sync.WaitGroup
-		for _, p := range peers {
-			wg.Go(func() { p.run(ctx) })
+		for _, s := range sessions {
+			wg.Go(func() { s.peer.Run(ctx) })
+		}
+		for _, f := range flows {
+			wg.Go(func() { f.peer.Run(ctx) })
+			if more {
+				wg.Go(func() { f.publish(ctx) })
+			}
 		}
 		defer wg.Wait()
 		defer cancel()
@@ -288,16 +152,13 @@ func TestKill(t *testing.T) {
 	}
 	// Subscriptions first: what is published before them need not come.
 	cmd := start()
-	subscribed := func() bool { return seenAny(sub) && seenAny(away) }
-	probe := newPeer(t, "probe", address)
-	probe.qos, probe.window = 1, 1
-	runFor(subscribed, sub, away, probe)
+	runFor(func() bool { return known.Load() >= 2 }, false, sub, away)
 
 	for i := range kills {
-		before := pub1.count() + pub2.count()
-		want := 200 + r.Intn(3000)
+		before := acked()
+		want := 200 + int64(r.Intn(3000))
 		runFor(func() bool {
-			if pub1.count()+pub2.count() < before+want {
+			if acked() < before+want {
 				return false
 			}
 			require.NoError(t, cmd.Process.Kill())
@@ -306,44 +167,31 @@ func TestKill(t *testing.T) {
 				t.Errorf("hub ended by itself before it was killed: %v", err)
 			}
 			return true
-		}, pub1, pub2, sub)
+		}, true, sub)
 		if t.Failed() {
 			t.Fatalf("in round %d", i)
 		}
 		cmd = start()
 	}
-	complete := func(s *peer) bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, p := range []*peer{pub1, pub2} {
-			for payload := range p.acked {
-				if s.seen[payload] == 0 {
-					return false
-				}
+	complete := func(s *killSession) bool {
+		for _, f := range flows {
+			if f.peer.InFlight() > 0 || s.Newest(f.topic) < f.next {
+				return false
 			}
 		}
 		return true
 	}
-	runFor(func() bool { return complete(sub) && complete(away) }, sub, away)
+	runFor(func() bool { return complete(sub) && complete(away) }, false, sub, away)
 	twice := 0
-	for _, s := range []*peer{sub, away} {
-		for payload, n := range s.seen {
-			if n > 1 && payload[:4] == "pub2" {
-				t.Errorf("%s got the QoS 2 message %s %d times", s.id, payload, n)
-			}
-			if n > 1 {
-				twice++
-			}
+	for _, s := range []*killSession{sub, away} {
+		if wrong := s.Wrong(); len(wrong) > 0 {
+			t.Errorf("%s: %q", s.peer.ID, wrong)
 		}
+		_, repeated := s.Count()
+		twice += repeated
 	}
 	t.Logf("%d kills, %d acknowledged at QoS 1, %d at QoS 2, %d deliveries at QoS 1 repeated",
-		kills, pub1.count(), pub2.count(), twice)
+		kills, flows[0].acked.Load(), flows[1].acked.Load(), twice)
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait())
-}
-
-func seenAny(p *peer) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.seen) > 0
 }

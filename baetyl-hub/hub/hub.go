@@ -1,6 +1,6 @@
 // Package hub is the broker: it connects the parts of baetyl-hub.
 //
-//	listener ─► session ─► router ─► store
+//	listener ─► conn ─► core ─► store
 package hub
 
 import (
@@ -14,9 +14,9 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/baetyl-hub/conn"
+	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
-	"github.com/baetyl/baetyl/baetyl-hub/router"
-	"github.com/baetyl/baetyl/baetyl-hub/session"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
 	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/file"
@@ -31,8 +31,7 @@ type Hub struct {
 	cfg       config.Config
 	log       log.Logger
 	store     *store.Store
-	router    *router.Router
-	sessions  *session.Registry
+	server    *conn.Server
 	listeners *listener.Set
 	tls       atomic.Pointer[tls.Config] // of new connections; nil: no certificate is configured
 	started   time.Time
@@ -49,7 +48,6 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 		Dir:       cfg.Storage.Dir,
 		Sync:      cfg.Storage.Sync,
 		Interval:  cfg.Storage.Interval,
-		BatchOps:  cfg.Message.Ingress.QOS1.Batch.Max,
 		MaxBytes:  int64(cfg.Storage.Max),
 		MinFree:   uint64(cfg.Storage.Free),
 		FreeSpace: file.Free,
@@ -58,26 +56,30 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Hub{cfg: cfg, log: l, store: st, router: router.New(st), started: time.Now(),
-		passwords: make(chan []*auth.User, 1)}
+	h := &Hub{cfg: cfg, log: l, store: st, started: time.Now(), passwords: make(chan []*auth.User, 1)}
 	h.expect(users)
 	for _, w := range cfg.Warnings() {
 		l.Warnf("%s", w)
 	}
-	h.router.SetStatic(cfg.Routes())
-	h.sessions = session.New(options(&cfg, l), st, h.router, users)
-	if err := h.open(); err != nil {
+	if err := h.open(users); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return h, nil
 }
 
-func (h *Hub) open() error {
-	visitor, finish := h.sessions.Visitor()
-	if err := h.store.Load(visitor); err != nil {
+func (h *Hub) open(users *auth.Book) error {
+	k := core.New(coreOptions(&h.cfg, h.log), users)
+	k.At(h.started)
+	k.SetRoutes(h.cfg.Routes())
+	err := h.store.Load(store.Visitor{
+		Session:  func(x store.Session) { k.LoadSession(core.StoredSession(x)) },
+		Retained: k.LoadRetained, Will: k.LoadWill, Number: k.LoadNumber,
+	})
+	if err != nil {
 		return err
 	}
-	finish()
+	k.Loaded()
+	h.server = conn.New(connOptions(&h.cfg, h.log), k, h.store, users)
 	o := listener.Options{
 		Handshake: h.cfg.Connection.Connect.Timeout, Origins: h.cfg.Connection.Origins, Log: h.log,
 		Store: listen.Inherited(),
@@ -95,7 +97,7 @@ func (h *Hub) open() error {
 			},
 		}
 	}
-	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.sessions.Serve)
+	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.server.Serve)
 	return err
 }
 
@@ -122,15 +124,15 @@ func (h *Hub) Addrs() []net.Addr { return h.listeners.Addrs() }
 func (h *Hub) Run(ctx context.Context) error {
 	var g run.Group
 	g.Add("store", func(ctx context.Context) error {
-		return errors.Join(h.store.Run(ctx, h.router.Flush), h.store.Close())
+		return errors.Join(h.store.Run(ctx), h.store.Close())
 	})
+	g.Add("batches", h.server.Run)
 	cleanup := h.cfg.Message.Ingress.QOS1.Cleanup
 	g.Add("expiry", func(ctx context.Context) error { return h.store.RunExpiry(ctx, cleanup.Retention, cleanup.Interval) })
-	g.Add("sessions", func(ctx context.Context) error {
+	g.Add("connections", func(ctx context.Context) error {
 		<-ctx.Done()
-		return h.closeSessions()
+		return h.closeConnections()
 	})
-	g.Add("wills", h.sessions.RunWills)
 	g.Add("passwords", h.warnOfPasswords)
 	if h.cfg.Metrics.Address != "" {
 		m := metrics.Server{Address: h.cfg.Metrics.Address, Numbers: collector{h}, Ready: h.ready, Log: h.log}
@@ -146,12 +148,12 @@ func (h *Hub) Run(ctx context.Context) error {
 	return g.Run(ctx)
 }
 
-// closeSessions closes all connections. It returns an error if that takes longer than shutdown.timeout.
-func (h *Hub) closeSessions() error {
+// closeConnections closes all connections. It returns an error if that takes longer than shutdown.timeout.
+func (h *Hub) closeConnections() error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		h.sessions.Close()
+		h.server.Close()
 	}()
 	select {
 	case <-done:
@@ -161,14 +163,20 @@ func (h *Hub) closeSessions() error {
 	}
 }
 
-func options(c *config.Config, l log.Logger) session.Options {
-	return session.Options{
+func coreOptions(c *config.Config, l log.Logger) core.Options {
+	return core.Options{
 		Log: l, Topic: c.Limits(), ClientIDMax: c.Session.ClientID.Length, PacketMax: c.Message.Length.Max.Int(),
-		ConnectTimeout: c.Connection.Connect.Timeout, WriteTimeout: c.Connection.Write.Timeout,
 		ConnectionsMax: c.Connection.Max, SubscriptionsMax: c.Session.Subscriptions.Max,
 		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
 		EgressBytes: c.Message.Egress.QOS0.Buffer.Bytes.Int(), Window: c.Message.Egress.QOS1.Buffer.Size,
 		QueueMax: c.Session.Queue.Max, FetchMax: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
 		WillDelay: c.Session.Will.Delay,
+	}
+}
+
+func connOptions(c *config.Config, l log.Logger) conn.Options {
+	return conn.Options{
+		Log: l, PacketMax: c.Message.Length.Max.Int(),
+		ConnectTimeout: c.Connection.Connect.Timeout, WriteTimeout: c.Connection.Write.Timeout,
 	}
 }

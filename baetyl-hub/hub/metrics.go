@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/run"
 )
@@ -46,7 +47,8 @@ func (h *Hub) announce(ctx context.Context) error {
 func (h *Hub) announceOnce() {
 	for _, x := range h.Stats() {
 		if x.Sys != "" {
-			h.router.Announce(topic.SysPrefix+"broker/"+x.Sys, []byte(strconv.FormatInt(x.Value, 10)))
+			value := []byte(strconv.FormatInt(x.Value, 10))
+			h.server.Do(func(k *core.Core) { k.Announce(topic.SysPrefix+"broker/"+x.Sys, value) })
 		}
 	}
 }

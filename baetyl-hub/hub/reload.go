@@ -6,6 +6,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/baetyl-hub/core"
 )
 
 // Reload applies principals, static routes, certificates and log level of a new configuration: all of them, or none and
@@ -27,8 +28,9 @@ func (h *Hub) Reload(cfg config.Config) error {
 		return errors.New("message.topic: can't be changed while the hub runs; restart it")
 	}
 	h.tls.Store(secure)
-	h.router.SetStatic(cfg.Routes())
-	h.sessions.SetUsers(users)
+	routes := cfg.Routes()
+	h.server.Do(func(k *core.Core) { k.SetRoutes(routes) })
+	h.server.SetUsers(users)
 	if l, ok := h.log.(interface{ SetLevel(string) }); ok {
 		l.SetLevel(cfg.Logger.Level)
 	}

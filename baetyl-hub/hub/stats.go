@@ -19,37 +19,37 @@ type Stat struct {
 
 // Stats returns the current values.
 func (h *Hub) Stats() []Stat {
-	c, r, s := h.sessions.Stats(), h.router.Stats(), h.store.Stats()
-	sessions, connected := int64(h.sessions.Sessions()), c.Connections.Load()
+	c, s := h.server.Stats(), h.store.Stats()
 	count := func(name, sys, help string, v uint64) Stat { return Stat{name, help, true, sys, int64(v)} }
 	state := func(name, sys, help string, v int64) Stat { return Stat{name, help, false, sys, v} }
 	return []Stat{
 		state("uptime_seconds", "uptime", "seconds since the start", int64(time.Since(h.started)/time.Second)),
-		state("connections", "clients/connected", "connected clients", connected),
-		state("sessions", "clients/total", "sessions, connected or not", sessions),
-		state("sessions_away", "clients/disconnected", "sessions without connection", max(0, sessions-connected)),
-		count("connections_rejected", "", "connections over connection.max", c.Rejected.Load()),
-		count("logins_refused", "", "CONNECT with unknown user, wrong password or unsuitable certificate", c.Refused.Load()),
-		count("forbidden", "", "publications and subscriptions without permission", c.Forbidden.Load()),
-		state("subscriptions", "subscriptions/count", "subscriptions", r.Subscriptions.Load()),
-		state("retained", "retained messages/count", "retained messages", r.Retained.Load()),
-		count("publish_received", "publish/messages/received", "PUBLISH packets from clients", c.Received.Load()),
-		count("publish_sent", "publish/messages/sent", "PUBLISH packets to clients", c.Sent.Load()+c.Passed.Load()),
-		count("publish_repeated", "", "of those, repetitions of unacknowledged ones", c.Repeated.Load()),
-		count("publish_refused", "", "publications that could not be stored", r.Refused.Load()),
+		state("connections", "clients/connected", "connected clients", int64(c.Connections)),
+		state("sessions", "clients/total", "sessions, connected or not", int64(c.Sessions)),
+		state("sessions_away", "clients/disconnected", "sessions without connection",
+			int64(max(0, c.Sessions-c.Connections))),
+		count("connections_rejected", "", "connections over connection.max", c.Rejected),
+		count("logins_refused", "", "CONNECT with unknown user, wrong password or unsuitable certificate", c.Refused),
+		count("forbidden", "", "publications and subscriptions without permission", c.Forbidden),
+		state("subscriptions", "subscriptions/count", "subscriptions", int64(c.Subscriptions)),
+		state("retained", "retained messages/count", "retained messages", int64(c.Retained)),
+		count("publish_received", "publish/messages/received", "PUBLISH packets from clients", c.Received),
+		count("publish_sent", "publish/messages/sent", "PUBLISH packets to clients", c.Sent+c.Passed),
+		count("publish_repeated", "", "of those, repetitions of unacknowledged ones", c.Repeated),
+		count("publish_refused", "", "publications that could not be stored", c.Unstored),
 		count("dropped", "publish/messages/dropped", "messages dropped for any reason",
-			c.Dropped.Load()+c.QueueFull.Load()+s.Expired.Load()),
+			c.Dropped+c.QueueFull+s.Expired),
 		count("dropped_slow_reader", "", "QoS 0 messages that a slow reader did not get (message.egress.qos0.buffer)",
-			c.Dropped.Load()),
-		count("dropped_queue_full", "", "QoS 1 and 2 messages over session.queue.max", c.QueueFull.Load()),
-		count("dropped_expired", "", "stored messages over message.ingress.qos1.cleanup.retention", s.Expired.Load()),
-		state("stored_messages", "store/messages/count", "messages on disk", s.Messages.Load()),
-		state("stored_bytes", "store/messages/bytes", "their size in bytes", s.Bytes.Load()),
-		count("store_batches", "", "transactions written", s.Batches.Load()),
-		count("store_syncs", "", "of those, with fsync", s.Syncs.Load()),
-		count("store_errors", "", "transactions that could not be written", s.Errors.Load()),
+			c.Dropped),
+		count("dropped_queue_full", "", "QoS 1 and 2 messages over session.queue.max", c.QueueFull),
+		count("dropped_expired", "", "stored messages over message.ingress.qos1.cleanup.retention", s.Expired),
+		state("stored_messages", "store/messages/count", "messages on disk", s.Messages),
+		state("stored_bytes", "store/messages/bytes", "their size in bytes", s.Bytes),
+		count("store_batches", "", "transactions written", s.Batches),
+		count("store_syncs", "", "of those, with fsync", s.Syncs),
+		count("store_errors", "", "transactions that could not be written", s.Errors),
 		count("store_refused", "", "messages refused because the store is full (storage.max, storage.free)",
-			s.Refused.Load()),
+			c.Full),
 	}
 }
 

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
+	"math"
+	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/syndtr/goleveldb/leveldb/util"
 )
 
 // clock counts the running time of the hub, over its restarts. It measures the age of messages: if the wall clock of a
@@ -15,34 +15,64 @@ type clock struct {
 	start time.Time     // monotonic
 }
 
-func (c *clock) load(value []byte) {
-	n, _ := binary.Uvarint(value)
-	c.base, c.start = time.Duration(n), time.Now()
-}
+func (c *clock) load(running time.Duration) { c.base, c.start = running, time.Now() }
 
 func (c *clock) now() time.Duration { return c.base + time.Since(c.start) }
 
-// freeGuard checks the free space of the file system, at most once a second.
-type freeGuard struct {
+// room is what messages may still take.
+type room struct {
+	stored atomic.Int64 // Stats.Bytes
+
+	scarce atomic.Bool // the file system has little room: no spares, and small segments, which are removed sooner
+
+	mu    sync.Mutex // guards the fields below
 	asked time.Time
-	ok    bool
+	free  int64 // bytes of the file system above Options.MinFree; it may be negative
 }
 
-func (g *freeGuard) enough(o Options) bool {
-	if o.FreeSpace == nil || o.MinFree == 0 {
-		return true
+// Room returns the bytes that messages may still take: what is left of Options.MaxBytes, and of the file system above
+// Options.MinFree, which is asked once a second. math.MaxInt64 means no limit. Messages count with their segment: they
+// all do as long as a session needs one of them. It may be called from any goroutine.
+func (s *Store) Room() int64 {
+	left := int64(math.MaxInt64)
+	if s.o.MaxBytes > 0 {
+		left = max(0, s.o.MaxBytes-s.room.stored.Load())
 	}
-	if time.Since(g.asked) >= time.Second {
-		free, err := o.FreeSpace(o.Dir)
-		g.ok = err != nil || free >= o.MinFree // if it is unknown, a write fails when the disk is full
-		g.asked = time.Now()
+	if s.o.FreeSpace == nil {
+		return left
 	}
-	return g.ok
+	r := &s.room
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.asked.IsZero() || time.Since(r.asked) >= time.Second {
+		r.free = math.MaxInt64 // if it is unknown, a write fails when the disk is full
+		if free, err := s.o.FreeSpace(s.o.Dir); err == nil {
+			r.free = int64(min(free, math.MaxInt64)) - int64(s.o.MinFree)
+		}
+		r.asked = time.Now()
+		if scarce := r.free < 8*s.o.SegmentSize; r.scarce.Swap(scarce) != scarce && scarce {
+			s.wakeUp()
+		}
+	}
+	if s.o.MinFree == 0 {
+		return left
+	}
+	return max(0, min(left, r.free))
+}
+
+// limit returns the size of a segment, in bytes.
+func (s *Store) limit() int64 {
+	if s.room.scarce.Load() {
+		return min(s.o.SegmentSize, scarceSize)
+	}
+	return s.o.SegmentSize
 }
 
 // RunExpiry removes messages older than retention, in running time of the hub, every interval until ctx ends: see
-// `message.ingress.qos1.cleanup`. It also removes those that a session still needs. Stats.Expired counts them.
+// `message.ingress.qos1.cleanup`. It also removes those that a session still needs. Read leaves them out as soon as
+// they are too old; Stats.Expired counts them when their segment goes, at most a tenth of retention later.
 func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration) error {
+	s.retention.Store(int64(retention))
 	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {
@@ -50,65 +80,116 @@ func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			e := &expiry{ctx: ctx, s: s, retention: retention, done: make(chan struct{})}
-			if s.Append(e) {
-				<-e.done
-			}
+			s.expire(retention)
 		}
 	}
 }
 
-// expiry removes at most expiryStep messages in a batch and queues itself again while there are more.
-type expiry struct {
-	ctx       context.Context
-	s         *Store
-	retention time.Duration
-	done      chan struct{} // closed when all old messages are removed
-
-	next    uint64 // number after the last one that was checked
-	removed uint64
-	more    bool
-}
-
-const expiryStep = 1000
-
-// Write implements Op.
-func (e *expiry) Write(tx *Tx) error {
-	s := e.s
-	tx.putClock()
-	// It begins where the last one ended: goleveldb keeps markers of deleted records for a while, and passing them is
-	// slow.
-	r := util.BytesPrefix([]byte{kindMessage})
-	r.Start = key8(kindMessage, s.oldest)
-	it := s.db.Load().NewIterator(r, nil)
-	defer it.Release()
-	e.next, e.removed = s.oldest, 0
-	n := 0
-	for now := s.clock.now(); n < expiryStep && it.Next(); n++ {
-		stored, size := binary.Uvarint(it.Value())
-		if size > 0 && now-time.Duration(stored)*time.Second <= e.retention {
-			break
-		}
-		seq := binary.BigEndian.Uint64(it.Key()[1:])
-		e.next = seq + 1
-		if s.needs.get(seq) == 0 {
-			continue // released in this batch
-		}
-		tx.remove(seq)
-		e.removed++
-	}
-	e.more = n == expiryStep
-	return it.Error()
-}
-
-// Committed implements Op.
-func (e *expiry) Committed(err error) {
-	if err == nil {
-		e.s.oldest = e.next
-		e.s.stats.Expired.Add(e.removed)
-		if e.more && e.ctx.Err() == nil && e.s.Append(e) {
-			return
+func (s *Store) expire(retention time.Duration) {
+	now := s.clock.now()
+	s.writing.Lock()
+	if a := s.active; a != nil && a.at > headerSize && now-a.g.oldest > retention/10 {
+		if err := s.seal(); err != nil {
+			s.failedWrite(err)
 		}
 	}
-	close(e.done)
+	s.writing.Unlock()
+
+	s.putClock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := &s.index
+	var live map[*segment]int64
+	for _, g := range x.segments {
+		if !g.sealed || g.needs == 0 || now-g.newest <= retention {
+			continue
+		}
+		if live == nil {
+			live = x.live(func(sum, n int64) int64 { return max(sum, n) })
+		}
+		s.expired.Add(uint64(live[g]))
+		x.leave(g)
+	}
+	if live != nil {
+		s.room.stored.Store(x.bytes)
+		s.wakeUp()
+	}
+}
+
+// tooOld tells whether a message that was stored then is left out by Read.
+func (s *Store) tooOld(stored time.Duration) bool {
+	retention := time.Duration(s.retention.Load())
+	return retention > 0 && s.clock.now()-stored > retention
+}
+
+// Run does in the background what need not be done before Write returns, until ctx ends.
+func (s *Store) Run(ctx context.Context) error {
+	var tick <-chan time.Time
+	if s.o.Sync == SyncInterval {
+		t := time.NewTicker(s.o.Interval)
+		defer t.Stop()
+		tick = t.C
+	}
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick:
+			s.syncIdle()
+			continue
+		case <-s.work:
+		case <-again.C:
+		}
+		again.Reset(time.Hour)
+		if s.maintain(ctx) {
+			again.Reset(againInterval)
+		}
+	}
+}
+
+// againInterval is the time after which Run tries again what has failed, and between two considerations of what is to
+// be compacted.
+const againInterval = time.Second
+
+// syncIdle syncs what was written since the last sync, if no batch has come that would do it.
+func (s *Store) syncIdle() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.active == nil || !s.active.dirty || time.Since(s.synced) < s.o.Interval {
+		return
+	}
+	if err := s.sync(); err != nil {
+		s.failedWrite(err)
+	}
+}
+
+// maintain writes a checkpoint if it is due, and removes and compacts segments. It tells whether to do it again soon.
+func (s *Store) maintain(ctx context.Context) (again bool) {
+	s.mu.Lock()
+	due := s.index.due()
+	s.mu.Unlock()
+	var err error
+	if due {
+		err = s.checkpoint()
+	}
+	s.removeUnneeded()
+	if s.room.scarce.Load() {
+		s.removeSpares()
+	}
+	return s.compactAll(ctx) || err != nil
+}
+
+// due tells whether a checkpoint is worth its cost: there is much to write, or a segment could be removed after it.
+func (x *index) due() bool {
+	if x.changes.size > checkpointSize {
+		return true
+	}
+	for _, g := range x.segments {
+		if g.sealed && !x.safe.covers(g) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,15 +1,16 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"time"
 
 	"github.com/256dpi/gomqtt/packet"
-	"github.com/syndtr/goleveldb/leveldb"
-	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
 	"github.com/syndtr/goleveldb/leveldb/util"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
 
 // Session is the stored part of a session.
@@ -18,206 +19,191 @@ type Session struct {
 	Client   string
 	User     string
 	Filters  map[string]packet.QOS
-	Acked    []byte // as given to PutAcked; nil if never
-	Received []packet.ID
+	Acked    []byte      // as given to Batch.Acked; nil: never
+	Received []packet.ID // of QoS 2 messages that are not released yet
+	Tail     uint64      // position after the newest stored message
 }
 
-// Visitor receives the content of a store at start: sessions in any order, then retained messages, then wills, then
-// messages. All functions must be set unless the store is empty.
+// Visitor receives the content of a store at start: sessions in any order, then retained messages, then wills, then the
+// highest number that a session ever had. Messages that wait are left where they are: see Read. All functions must be
+// set, except those for which the store has nothing.
 type Visitor struct {
 	Session  func(Session)
-	Retained func(packet.Message)
-	Will     func(client string, will packet.Message)
-	// Message is called for each message in the order of their numbers. needed is the number of its targets that still
-	// need it: Release must be called so many times. A message with 0 is removed.
-	Message func(seq uint64, rec *Record) (needed int)
+	Retained func(record.Message)
+	Will     func(client string, m record.Message)
+	Number   func(highest uint64)
 }
 
-// Load gives the content to v. Call it once, before Run. It removes records that can't be decoded and logs their
-// number.
+// Load gives the content to v, which must not call the store. Call it once, before Run and the first Write. It leaves
+// out records that can't be decoded and logs their number.
 func (s *Store) Load(v Visitor) error {
+	s.database.Lock()
+	defer s.database.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	damaged := 0
-	drop := func(key []byte) {
-		damaged++
-		s.tx.batch.Delete(key)
-	}
-	s.tx.reset()
 	sessions := map[uint64]*Session{}
-	if err := s.scan(kindSession, func(key, value []byte) {
-		r := &reader{b: value}
-		x := &Session{Client: string(r.bytes()), User: string(r.bytes()), Filters: map[string]packet.QOS{}}
-		if r.err != nil || len(key) != 9 {
-			drop(key)
-			return
+	if err := s.each(kindSession, func(key, value []byte) {
+		n, rest, ok := sessionOf(key)
+		if !ok || s.index.sessions[n] == nil || !loadPart(sessions, n, rest, value) {
+			damaged++
+			s.index.changes.remove(key)
 		}
-		x.Number = binary.BigEndian.Uint64(key[1:])
-		sessions[x.Number] = x
 	}); err != nil {
 		return err
 	}
-	// Parts of an unknown session are left over from a damaged store.
-	part := func(kind byte, take func(x *Session, rest, value []byte) bool) error {
-		return s.scan(kind, func(key, value []byte) {
-			if len(key) >= 9 {
-				if x := sessions[binary.BigEndian.Uint64(key[1:9])]; x != nil && take(x, key[9:], value) {
-					return
-				}
+	for _, n := range slices.Sorted(maps.Keys(sessions)) {
+		x := sessions[n]
+		if at := s.index.sessions[n]; at != nil {
+			x.Tail = at.tail
+			if at.acked != nil {
+				x.Acked = append([]byte{}, at.acked...)
 			}
-			drop(key)
+			v.Session(*x)
+		}
+	}
+	text := func(kind byte, take func(text string, m record.Message)) error {
+		return s.each(kind, func(key, value []byte) {
+			m, err := record.DecodeMessage(value)
+			if err != nil || m.Topic == "" {
+				damaged++
+				s.index.changes.remove(key)
+				return
+			}
+			take(string(key[1:]), *m)
 		})
 	}
-	if err := part(kindFilter, func(x *Session, rest, value []byte) bool {
+	if err := text(kindRetained, func(_ string, m record.Message) { v.Retained(m) }); err != nil {
+		return err
+	}
+	if err := text(kindWill, func(client string, m record.Message) { v.Will(client, m) }); err != nil {
+		return err
+	}
+	if v.Number != nil {
+		v.Number(s.index.highest)
+	}
+	if damaged > 0 {
+		s.log.WithField("records", damaged).Warnf("the state of store %s had damaged records, they were removed", s.o.Dir)
+	}
+	return nil
+}
+
+// loadPart brings a record of a session into sessions.
+func loadPart(sessions map[uint64]*Session, n uint64, rest, value []byte) (ok bool) {
+	x := sessions[n]
+	if x == nil {
+		x = &Session{Number: n, Filters: map[string]packet.QOS{}}
+		sessions[n] = x
+	}
+	if len(rest) == 0 {
+		var err error
+		x.Client, x.User, err = decodeSession(value)
+		return err == nil
+	}
+	switch rest[0] {
+	case kindFilter:
 		if len(value) != 1 || value[0] > 2 {
 			return false
 		}
-		x.Filters[string(rest)] = packet.QOS(value[0])
-		return true
-	}); err != nil {
-		return err
-	}
-	if err := part(kindAcked, func(x *Session, _, value []byte) bool {
-		x.Acked = append([]byte{}, value...)
-		return true
-	}); err != nil {
-		return err
-	}
-	if err := part(kindReceived, func(x *Session, rest, _ []byte) bool {
-		if len(rest) != 2 {
+		x.Filters[string(rest[1:])] = packet.QOS(value[0])
+	case kindReceived:
+		if len(rest) != 3 {
 			return false
 		}
-		x.Received = append(x.Received, packet.ID(binary.BigEndian.Uint16(rest)))
-		return true
-	}); err != nil {
-		return err
+		x.Received = append(x.Received, packet.ID(binary.BigEndian.Uint16(rest[1:])))
 	}
-	for _, x := range sessions {
-		v.Session(*x)
-	}
-	if err := s.loadTexts(v, drop); err != nil {
-		return err
-	}
-	if err := s.loadMessages(v, drop); err != nil {
-		return err
-	}
-	if damaged > 0 {
-		s.o.Log.WithField("records", damaged).Warnf("store %s had damaged records, they were removed", s.dir)
-	}
-	s.write(&s.tx, true)
-	return s.tx.fail
+	return true
 }
 
-func (s *Store) loadTexts(v Visitor, drop func([]byte)) error {
-	if err := s.scan(kindRetained, func(key, value []byte) {
-		r := &reader{b: value}
-		if m := r.message(); r.err == nil && m.Topic != "" {
-			v.Retained(m)
-			return
+// each calls f for each record of a kind, as it is after the changes that are not in the database yet.
+func (s *Store) each(kind byte, f func(key, value []byte)) error {
+	var added [][2][]byte // f may change the changes
+	s.index.changes.each(func(key []byte, x *change) {
+		if key[0] == kind && !x.removed {
+			added = append(added, [2][]byte{key, x.value})
 		}
-		drop(key)
-	}); err != nil {
-		return err
-	}
-	return s.scan(kindWill, func(key, value []byte) {
-		r := &reader{b: value}
-		if m := r.message(); r.err == nil && m.Topic != "" {
-			v.Will(string(key[1:]), m)
-			return
-		}
-		drop(key)
 	})
-}
-
-func (s *Store) loadMessages(v Visitor, drop func([]byte)) error {
-	return s.scan(kindMessage, func(key, value []byte) {
-		rec, err := decodeRecord(value, s.clock.now())
-		if err != nil || len(key) != 9 {
-			drop(key)
-			return
-		}
-		seq, size := binary.BigEndian.Uint64(key[1:]), len(key)+len(value)
-		s.seq = seq
-		n := v.Message(seq, &rec)
-		if n == 0 {
-			s.tx.batch.Delete(key)
-			return
-		}
-		s.needs.set(seq, uint32(n))
-		s.needs.setSize(seq, size)
-		s.stats.Messages.Add(1)
-		s.stats.Bytes.Add(int64(size))
-	})
-}
-
-func (s *Store) scan(kind byte, fn func(key, value []byte)) error {
-	it := s.db.Load().NewIterator(util.BytesPrefix([]byte{kind}), nil)
+	it := s.db.NewIterator(util.BytesPrefix([]byte{kind}), nil)
 	defer it.Release()
 	for it.Next() {
-		fn(it.Key(), it.Value())
+		if !s.index.changes.hides(it.Key()) {
+			f(it.Key(), it.Value())
+		}
 	}
 	if err := it.Error(); err != nil {
-		return fmt.Errorf("read store: %w", err)
+		return fmt.Errorf("read state: %w", err)
+	}
+	for _, x := range added {
+		f(x[0], x[1])
 	}
 	return nil
 }
 
-// Messages returns the messages of the given numbers, which must rise; nil for one that is gone or damaged. After an
-// error the caller should try again later. It may be called from any goroutine.
-func (s *Store) Messages(seqs []uint64) ([]*packet.Message, error) {
-	out := make([]*packet.Message, len(seqs))
-	if len(seqs) == 0 {
-		return out, nil
+// stateIndex is what the state has of the index.
+type stateIndex struct {
+	common
+	running  time.Duration
+	segments map[uint64]*segment
+	spans    []storedSpan // of each session in order
+}
+
+type storedSpan struct {
+	session, segment uint64
+	span
+}
+
+// readState reads what recover needs, and makes the sessions of the index.
+func (s *Store) readState() (*stateIndex, error) {
+	in := &stateIndex{segments: map[uint64]*segment{}}
+	x := &s.index
+	if err := s.each(kindCommon, func(_, value []byte) {
+		if in.common.load(value) != nil {
+			x.damaged++
+			in.common = common{}
+		}
+	}); err != nil {
+		return nil, err
 	}
-	it := s.db.Load().NewIterator(
-		&util.Range{Start: key8(kindMessage, seqs[0]), Limit: key8(kindMessage, seqs[len(seqs)-1]+1)}, nil)
-	defer it.Release()
-	ok := it.First()
-	for i, seq := range seqs {
-		want := key8(kindMessage, seq)
-		for n := 0; ok && bytes.Compare(it.Key(), want) < 0; n++ {
-			if n < strides {
-				ok = it.Next()
-			} else {
-				ok = it.Seek(want)
+	if err := s.each(kindClock, func(_, value []byte) {
+		v := values{b: value}
+		in.running = time.Duration(v.next())
+	}); err != nil {
+		return nil, err
+	}
+	if err := s.each(kindSegment, func(key, value []byte) {
+		g := &segment{}
+		if len(key) == 9 && g.load(value) == nil {
+			g.number = binary.BigEndian.Uint64(key[1:])
+			in.segments[g.number] = g
+		}
+	}); err != nil {
+		return nil, err
+	}
+	// The record of a session comes before its parts. Parts without it are left over from a damaged state.
+	err := s.each(kindSession, func(key, value []byte) {
+		n, rest, ok := sessionOf(key)
+		if ok && len(rest) == 0 {
+			if _, _, err := decodeSession(value); err == nil {
+				x.session(n)
+				return
 			}
 		}
-		if ok && bytes.Equal(it.Key(), want) {
-			out[i] = messageOf(it.Value())
-		}
-	}
-	if ldberrors.IsCorrupted(it.Error()) {
-		return s.undamaged(seqs)
-	}
-	if err := it.Error(); err != nil {
-		return nil, fmt.Errorf("read store: %w", err)
-	}
-	return out, nil
-}
-
-// strides is how many messages an iterator passes one by one before it seeks.
-const strides = 16
-
-// undamaged does the same as Messages, one by one: an iterator ends at a damaged block.
-func (s *Store) undamaged(seqs []uint64) ([]*packet.Message, error) {
-	out := make([]*packet.Message, len(seqs))
-	for i, seq := range seqs {
-		v, err := s.db.Load().Get(key8(kindMessage, seq), nil)
+		owner := x.sessions[n]
 		switch {
-		case errors.Is(err, leveldb.ErrNotFound), ldberrors.IsCorrupted(err):
-		case err != nil:
-			return nil, fmt.Errorf("read store: %w", err)
-		default:
-			out[i] = messageOf(v)
+		case !ok || len(rest) == 0 || owner == nil:
+			x.damaged++
+			x.changes.remove(key)
+		case rest[0] == kindAcked:
+			if owner.load(value) != nil {
+				x.damaged++
+				owner.acked = nil
+			}
+		case rest[0] == kindSpan && len(rest) == 9:
+			k := storedSpan{session: n, segment: binary.BigEndian.Uint64(rest[1:])}
+			if k.span.load(value) == nil {
+				in.spans = append(in.spans, k)
+			}
 		}
-	}
-	return out, nil
-}
-
-// messageOf decodes the message of a record, nil if it is damaged.
-func messageOf(record []byte) *packet.Message {
-	r := &reader{b: record}
-	r.number() // when it was stored
-	if m := r.message(); r.err == nil {
-		return &m
-	}
-	return nil
+	})
+	return in, err
 }

@@ -1,39 +1,36 @@
-// Package store keeps what must survive the hub: messages, sessions, retained messages and wills, in one goleveldb
-// database.
+// Package store keeps what must survive the hub, in two places below one folder:
 //
-//	many goroutines ──Append(ops)─► queue ─► Run: all that is queued becomes one batch
-//	                                           op.Write(tx) …       fills the transactions of the batch
-//	                                           write, one fsync     meanwhile the next batch is queued
-//	                                           op.Committed(err) …
-//	                                           flush()
+//	log/    segments, files in which every batch of records is written first: one write and one sync for each batch.
+//	        Messages that wait for a session lie here only.
+//	state/  a small goleveldb database: sessions, subscriptions, received ids, retained messages, wills, how far
+//	        sessions have acknowledged, and in which segments their messages lie. It is a checkpoint of the log.
+//
+//	core ──record.Batch──► Write ──frame──► log ──► index (memory) ──checkpoint──► state
+//	core ◄──record.Entry── Read ◄─────────── log
 //
 // The store promises:
-//   - After Committed(nil) an op is on stable storage (sync: always).
-//   - After a crash an op is there completely or not at all.
-//   - Ops are written, and their results reported, in the order of Append.
-//   - If an op gets an error, the store undoes it before it stores the next one. Two things stay: the acknowledgements
-//     of sessions, and the deletion of messages.
+//   - When Write returns nil, the batch is on stable storage (sync: always), and after a crash all of it is there.
+//   - A batch is there completely or not at all.
+//   - If Write returns an error, nothing of the batch counts, also after a restart, once a later Write has succeeded.
+//     If the hub ends before that, the batch may be there, as after any crash.
 //
-// There is no timer: a batch is what was queued while the previous one was written. Write and Committed run on one
-// goroutine, so that ops may share state without a lock.
-//
-// A message is stored once, with the list of the sessions that need it. The store counts them in memory. When the last
-// one releases the message, the next batch deletes it. The store knows nothing of topics, clients or connections.
+// In memory there is nothing for each message: a session has a span for each segment in which messages wait for it. A
+// segment that no session needs is written over by a later one. Run does in the background what need not be done
+// before Write returns: checkpoints, the removal of segments, and compaction, which takes the few messages that are
+// still needed out of an old segment.
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/syndtr/goleveldb/leveldb"
-	ldberrors "github.com/syndtr/goleveldb/leveldb/errors"
-	"github.com/syndtr/goleveldb/leveldb/filter"
-	"github.com/syndtr/goleveldb/leveldb/opt"
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"github.com/baetyl/baetyl/baetyl-hub/store/journal"
@@ -43,297 +40,243 @@ import (
 
 // When a batch is synced to the disk: values of Options.Sync.
 const (
-	SyncAlways   = "always"   // before Committed: survives a power loss
+	SyncAlways   = "always"   // before Write returns: survives a power loss
 	SyncInterval = "interval" // every Options.Interval: survives kill -9; a power loss costs the last interval
 	SyncNone     = "none"     // when the operating system does it: survives kill -9
 )
 
 // Options of a store.
 type Options struct {
-	Dir       string        // folder of the database, made 0700
-	Sync      string        // SyncAlways when empty
-	Interval  time.Duration // of SyncInterval; 0 means 1s
-	BatchOps  int           // ops in one transaction, at most; a batch may need several, with one sync; 0 means 1000
-	MaxBytes  int64         // of stored messages; 0 means no limit
-	Log       log.Logger
-	FreeSpace func(dir string) (uint64, error) // bytes free on the file system; nil: not watched
-	MinFree   uint64                           // bytes that must stay free; below, messages are refused
+	Dir         string        // folder of the store, made 0700
+	Sync        string        // SyncAlways when empty
+	Interval    time.Duration // of SyncInterval; 0 means 1s
+	MaxBytes    int64         // of stored messages: see Room; 0 means no limit
+	MinFree     uint64        // bytes that must stay free on the file system: see Room
+	FreeSpace   func(dir string) (uint64, error)
+	SegmentSize int64 // bytes of a segment of the log; 0 means 16 MiB, and at most an eighth of MaxBytes
+	Log         log.Logger
 
-	// For tests: opens the files of the database, also after a failed write; nil: the folder hub.db in Dir.
-	Storage     func() (storage.Storage, error)
-	WriteBuffer int // bytes that goleveldb keeps in memory and in a journal before it writes a table; 0 means 8 MiB
+	// For tests: the disk of the log, and the files of the state, which are opened again after a failed write.
+	Disk    file.Disk                       // file.OS if it is not set
+	Storage func() (storage.Storage, error) // nil: the folder state in Dir
+	Mark    func() uint64                   // of segments, each another one but 0; nil: random
 }
 
-// Op is one change. The store calls Write once and then Committed once, from the goroutine of Run.
-type Op interface {
-	// Write adds the change to the batch. If it returns an error, only this op is refused; it must have added nothing.
-	Write(tx *Tx) error
-	// Committed is called with nil when the change is stored, else with the reason. It must not block.
-	Committed(err error)
-}
-
-var (
-	// ErrFull refuses a message because Options.MaxBytes or Options.MinFree is reached.
-	ErrFull = errors.New("the store is full (storage.max, storage.free)")
-	// ErrClosed refuses an op after the end of Run.
-	ErrClosed = errors.New("the store is closed")
+// sizes, in bytes
+const (
+	segmentSize    = 16 << 20 // default of Options.SegmentSize
+	minSegmentSize = 4 << 10
+	scarceSize     = 1 << 20 // of a segment while there is little room
+	stateBuffer    = 1 << 20 // of goleveldb, in memory and in a journal
+	stateCache     = 1 << 20 // of goleveldb
 )
 
-// Store is an open database. Append and Messages may be called from any goroutine.
+// Store is an open store. Write is called from one goroutine at a time; the other methods say who may call them.
 type Store struct {
 	o     Options
-	dir   string // of the database
-	db    atomic.Pointer[leveldb.DB]
-	files storage.Storage // of db; used like the fields below
-	stats Stats
+	dir   string // of the log
+	log   log.Logger
+	clock clock
 
-	broken atomic.Bool    // the last write failed: reopen before the next one
-	undo   *leveldb.Batch // written first after reopening: see Tx.inverse; nil: none; used like the fields below
+	// Locks are taken in this order.
+	database sync.Mutex // held while the state is written, opened or closed
+	writing  sync.Mutex // held while the log is written
+	mu       sync.Mutex // guards the index; never held while the disk is used
+	spareMu  sync.Mutex // guards the names of spares
 
-	// Used by the goroutine of Run only, and by Load before it.
-	seq    uint64 // of the newest message
-	oldest uint64 // no message has a lower number
-	needs  needs
-	clock  clock
-	tx     Tx
+	// Guarded by database.
+	db     *leveldb.DB
+	files  storage.Storage // of db
+	frozen *checkpoint     // to be written again; nil: none
+	failed bool            // the last checkpoint failed, which the log says once
+
+	// Guarded by writing.
+	active *active // nil: the next Write begins a segment
+	before ending  // of the last segment, for the header of the next one
+	last   uint64  // number of the last segment
+	buf    []byte  // of frames
 	synced time.Time
-	free   freeGuard
-
-	mu     sync.Mutex // guards the fields below
-	wake   sync.Cond
-	queue  []Op
-	spare  []Op
+	broken atomic.Bool // the last write failed
 	closed bool
+
+	// Guarded by mu.
+	index index
+	moved sync.Cond // a segment is no longer moving or read
+
+	// Of the goroutine of Run.
+	considered time.Time // when compactAll looked for segments
+	uncompact  bool      // the last compaction failed, which the log says once
+
+	spares    []string
+	spareName int
+
+	room      room
+	retention atomic.Int64 // of messages, in nanoseconds; 0: no limit
+	expired   atomic.Uint64
+	batches   atomic.Uint64
+	syncs     atomic.Uint64
+	errors    atomic.Uint64
+	work      chan struct{} // Run has something to do; holds one, more are the same
+	buffers   sync.Pool     // of *[]byte, to read
 }
 
-// Stats counts since the start. Fields are read with Load from any goroutine.
+// Stats are counters since the start, and what is stored now.
 type Stats struct {
-	Batches  atomic.Uint64 // transactions written
-	Syncs    atomic.Uint64 // of those, with an fsync
-	Messages atomic.Int64  // stored now
-	Bytes    atomic.Int64  // of stored messages now, keys and values
-	Errors   atomic.Uint64 // transactions that could not be written
-	Refused  atomic.Uint64 // messages refused with ErrFull
-	Expired  atomic.Uint64 // messages removed by RunExpiry
+	Batches  uint64 // written
+	Syncs    uint64 // of the log
+	Messages int64  // that a session needs: exact for one session, else at least those of the slowest one in each segment
+	Bytes    int64  // of messages in segments that a session needs: see Room
+	Errors   uint64 // batches that could not be written
+	Expired  uint64 // messages removed by RunExpiry
 }
 
-// Open opens the database in o.Dir, or makes it. If a power loss has damaged the end of a journal, Open drops it and
-// logs a warning. It repairs a damaged database as far as it can be read. Call Load once after Open, then Run.
+// Open opens the store in o.Dir, or makes it. It reads a store that a hub before 1.0.0-rc.1 wrote, once. If a power
+// loss has damaged the end of the log, Open drops it and logs a warning. Call Load once after Open.
 func Open(o Options) (*Store, error) {
-	if o.BatchOps <= 0 {
-		o.BatchOps = 1000
+	o = o.withDefaults()
+	if err := migrate(o); err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 	}
+	s, err := open(o)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
+	}
+	return s, nil
+}
+
+func (o Options) withDefaults() Options {
 	if o.Interval <= 0 {
 		o.Interval = time.Second
 	}
 	if o.Log == nil {
 		o.Log = log.Discard()
 	}
-	if o.WriteBuffer <= 0 {
-		o.WriteBuffer = writeBuffer
+	o.Disk = o.Disk.Or()
+	if o.Mark == nil {
+		o.Mark = func() uint64 { return rand.Uint64() | 1 }
 	}
-	dir := filepath.Join(o.Dir, "hub.db")
-	if o.Storage == nil {
-		if err := makeDir(dir, file.SyncDir); err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
+	if o.SegmentSize <= 0 {
+		o.SegmentSize = segmentSize
+		if o.MaxBytes > 0 {
+			o.SegmentSize = min(o.SegmentSize, max(o.MaxBytes/8, minSegmentSize))
 		}
-		o.Storage = func() (storage.Storage, error) { return journal.Open(dir, int64(o.WriteBuffer), o.Log) }
 	}
-	s := &Store{o: o, dir: dir, needs: needs{pages: map[uint64]*page{}}}
-	s.wake.L = &s.mu
-	s.tx.s, s.tx.batch = s, new(leveldb.Batch)
-	if err := s.open(); err != nil {
+	return o
+}
+
+func open(o Options) (_ *Store, err error) {
+	s := &Store{
+		o: o, dir: filepath.Join(o.Dir, "log"), log: o.Log, work: make(chan struct{}, 1), index: newIndex(),
+		buffers: sync.Pool{New: func() any { return new([]byte) }},
+	}
+	s.moved.L = &s.mu
+	if err := makeDir(o.Disk, s.dir); err != nil {
 		return nil, err
 	}
-	running, err := s.db.Load().Get(keyClock, nil)
-	if err != nil && !errors.Is(err, leveldb.ErrNotFound) {
-		return nil, errors.Join(fmt.Errorf("open store %s: %w", s.dir, err), s.Close())
+	if o.Storage == nil {
+		dir := filepath.Join(o.Dir, "state")
+		if err := makeDir(o.Disk, dir); err != nil {
+			return nil, err
+		}
+		s.o.Storage = func() (storage.Storage, error) { return journal.Open(dir, stateBuffer, o.Log) }
 	}
-	s.clock.load(running)
+	if err := s.openState(); err != nil {
+		return nil, err
+	}
+	if err := s.recover(); err != nil {
+		return nil, errors.Join(err, s.closeState())
+	}
+	s.wakeUp()
 	return s, nil
 }
 
-// writeBuffer is the default of Options.WriteBuffer, in bytes.
-const writeBuffer = 8 << 20
-
-func (s *Store) open() error {
-	options := &opt.Options{
-		Filter:      filter.NewBloomFilter(10),
-		WriteBuffer: s.o.WriteBuffer,
-		// Write large batches like all others: goleveldb's special case for them keeps locks for ever if the disk fails.
-		DisableLargeBatchTransaction: true,
-		// Block cache and open files sized for small machines.
-		BlockCacheCapacity:     4 << 20,
-		OpenFilesCacheCapacity: 64,
+// makeDir makes a folder whose name survives a power loss, also if a hub that was killed before its sync made it.
+func makeDir(d file.Disk, dir string) error {
+	if err := d.MakeDir(dir, 0o700); err != nil {
+		return err
 	}
-	files, err := s.o.Storage()
-	if err != nil {
-		return fmt.Errorf("open store %s: %w", s.dir, err)
-	}
-	files = &ordered{Storage: files}
-	db, err := leveldb.Open(files, options)
-	if ldberrors.IsCorrupted(err) {
-		s.o.Log.WithError(err).Warnf("store %s is damaged, repairing it", s.dir)
-		db, err = leveldb.Recover(files, options)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("open store %s: %w", s.dir, err), files.Close())
-	}
-	s.db.Store(db)
-	s.files = files
-	return nil
+	return d.SyncDir(filepath.Dir(dir))
 }
-
-// Stats returns the counters.
-func (s *Store) Stats() *Stats { return &s.stats }
 
 // Writable tells whether the last write succeeded. It may be called from any goroutine.
 func (s *Store) Writable() bool { return !s.broken.Load() }
 
-// Append queues ops, one directly after the other. It does not block, so the caller must limit the number of its queued
-// ops. After the end of Run it returns false, and neither Write nor Committed of the ops is called.
-func (s *Store) Append(ops ...Op) bool {
+// Stats returns the counters. It may be called from any goroutine.
+func (s *Store) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	st := Stats{
+		Batches: s.batches.Load(), Syncs: s.syncs.Load(), Errors: s.errors.Load(), Expired: s.expired.Load(),
+		Bytes: s.index.bytes,
+	}
+	for _, most := range s.index.live(func(sum, n int64) int64 { return max(sum, n) }) {
+		st.Messages += most
+	}
+	return st
+}
+
+// Close writes a last checkpoint and closes the files. Call it after the last Write, and after Run returned.
+func (s *Store) Close() error {
+	s.writing.Lock()
+	var err error
+	if s.active != nil {
+		err = s.seal()
+	}
+	s.closed = true
+	s.writing.Unlock()
+	err = errors.Join(err, s.checkpoint())
+	s.removeUnneeded()
+	if err = errors.Join(err, s.closeState()); err != nil {
+		return fmt.Errorf("close store %s: %w", s.o.Dir, err)
+	}
+	return nil
+}
+
+func (s *Store) wakeUp() {
+	select {
+	case s.work <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Store) path(number uint64) string { return filepath.Join(s.dir, segmentName(number)) }
+
+// takeSpare returns the path of a file to write over, "" if there is none.
+func (s *Store) takeSpare() string {
+	s.spareMu.Lock()
+	defer s.spareMu.Unlock()
+	n := len(s.spares)
+	if n == 0 {
+		return ""
+	}
+	name := s.spares[n-1]
+	s.spares = s.spares[:n-1]
+	return name
+}
+
+// removeSpares gives the room of all spares back.
+func (s *Store) removeSpares() {
+	s.spareMu.Lock()
+	defer s.spareMu.Unlock()
+	for _, path := range s.spares {
+		_ = s.o.Disk.Remove(path) // what stays is a spare again after the next start
+	}
+	s.spares = nil
+}
+
+// giveSpare keeps the file at path as a spare if one is missing, and tells whether it did.
+func (s *Store) giveSpare(path string, size int64) bool {
+	s.spareMu.Lock()
+	defer s.spareMu.Unlock()
+	fits := size >= min(growth, s.o.SegmentSize) && size <= 2*s.o.SegmentSize
+	if !fits || s.room.scarce.Load() || len(s.spares) >= spareFiles {
 		return false
 	}
-	if len(s.queue) == 0 {
-		s.wake.Signal()
+	s.spareName++
+	name := filepath.Join(s.dir, fmt.Sprintf("%d%s", s.spareName, spareSuffix))
+	if slices.Contains(s.spares, name) || s.o.Disk.Rename(path, name) != nil {
+		return false
 	}
-	s.queue = append(s.queue, ops...)
+	s.spares = append(s.spares, name)
 	return true
-}
-
-// Run commits ops until ctx ends. It then still commits the queued ops and those that they cause, so that a stop of the
-// hub loses no acknowledgement. All other sources of ops must have ended before. Run calls flush after the Committed
-// calls of each batch.
-func (s *Store) Run(ctx context.Context, flush func()) error {
-	ending := false // guarded by s.mu
-	stop := context.AfterFunc(ctx, func() {
-		s.mu.Lock()
-		ending = true
-		s.wake.Signal()
-		s.mu.Unlock()
-	})
-	defer stop()
-	for {
-		s.mu.Lock()
-		for len(s.queue) == 0 && !ending {
-			s.wake.Wait()
-		}
-		if len(s.queue) == 0 {
-			s.closed = true
-			s.mu.Unlock()
-			return nil
-		}
-		ops := s.queue
-		s.queue, s.spare = s.spare[:0], nil
-		s.mu.Unlock()
-		s.commit(ops)
-		flush()
-		clear(ops)
-		s.spare = ops[:0]
-	}
-}
-
-// Close closes the database. Call it after Run returned.
-func (s *Store) Close() error { return errors.Join(s.db.Load().Close(), s.files.Close()) }
-
-func (s *Store) commit(ops []Op) {
-	tx := &s.tx
-	tx.reset()
-	if s.broken.Load() {
-		tx.fail = s.reopen()
-	}
-	refused := tx.refused[:0]
-	for i, op := range ops {
-		if i > 0 && i%s.o.BatchOps == 0 {
-			s.write(tx, false)
-		}
-		err := tx.fail
-		if err == nil {
-			err = op.Write(tx)
-		}
-		if err != nil {
-			refused = append(refused, refusal{i, err})
-		}
-	}
-	tx.refused = refused
-	s.write(tx, true)
-	tx.forget()
-	next := 0
-	for i, op := range ops {
-		if next < len(refused) && refused[next].i == i {
-			op.Committed(refused[next].err)
-			next++
-			continue
-		}
-		op.Committed(tx.fail)
-	}
-}
-
-// write writes a transaction. If last is set it is the last one of its batch: then the batch is synced if it has to be.
-// An error is in tx.fail, for all ops of the batch.
-func (s *Store) write(tx *Tx, last bool) {
-	if tx.fail != nil {
-		return
-	}
-	if tx.batch.Len() == 0 {
-		if !last || !tx.begun {
-			return
-		}
-		tx.putClock() // goleveldb does not sync a transaction without content
-	}
-	if !last {
-		tx.remember()
-	}
-	sync := last && s.due(tx)
-	if err := s.db.Load().Write(tx.batch, &opt.WriteOptions{Sync: sync}); err != nil {
-		tx.undo()
-		s.undo = tx.inverse()
-		tx.fail = fmt.Errorf("write store: %w", err)
-		s.broken.Store(true)
-		s.stats.Errors.Add(1)
-		s.o.Log.WithError(err).Errorf("write to store %s failed, refusing messages until a write succeeds", s.dir)
-		return
-	}
-	tx.another()
-	s.stats.Batches.Add(1)
-	if sync {
-		s.stats.Syncs.Add(1)
-		s.synced = time.Now()
-	}
-	if last {
-		s.stats.Messages.Add(tx.messages)
-		s.stats.Bytes.Add(tx.bytes)
-	}
-}
-
-// due tells whether a batch has to be synced before Committed of its ops is called.
-func (s *Store) due(tx *Tx) bool {
-	switch s.o.Sync {
-	case SyncAlways, "":
-		return tx.sync
-	case SyncInterval:
-		return time.Since(s.synced) >= s.o.Interval
-	}
-	return false
-}
-
-// reopen recovers from a failed write, for example on a full disk: goleveldb refuses all writes after it.
-func (s *Store) reopen() error {
-	if err := s.Close(); err != nil && !errors.Is(err, leveldb.ErrClosed) && !errors.Is(err, storage.ErrClosed) {
-		s.o.Log.WithError(err).Warnf("close store %s failed, opening it again", s.dir)
-	}
-	if err := s.open(); err != nil {
-		return err
-	}
-	if err := s.db.Load().Write(s.undo, &opt.WriteOptions{Sync: s.o.Sync != SyncNone}); err != nil {
-		return fmt.Errorf("write store: %w", err)
-	}
-	s.undo = nil
-	s.broken.Store(false)
-	s.o.Log.Infof("store %s can be written again", s.dir)
-	return nil
 }

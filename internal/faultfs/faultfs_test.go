@@ -100,7 +100,7 @@ func TestModel(t *testing.T) {
 				require.NoError(t, d.SyncDir(dir))
 				write(t, d, dir+"/f", "56", os.O_APPEND)
 			},
-			cut: files{"f": "1234"}, names: files{"f": "123456"}, data: files{"f": "1234"}, torn: files{"f": "123\x00\x00\x00"},
+			cut: files{"f": "1234"}, names: files{"f": "123456"}, data: files{"f": "1234"}, torn: files{"f": "1234\x00\x00"},
 		},
 		"rename": {
 			before: files{"a": "1"},

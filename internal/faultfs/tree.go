@@ -109,7 +109,11 @@ func (n *node) left(path string, k Kind) []byte {
 		return n.data
 	}
 	if k == CutTorn {
-		clear(now[len(now)/2:])
+		for i := len(now) / 2; i < len(now); i++ {
+			if i >= len(n.data) || now[i] != n.data[i] { // what was synced and is not written again stays
+				now[i] = 0
+			}
+		}
 	}
 	return now
 }

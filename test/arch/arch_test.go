@@ -304,7 +304,7 @@ func TestTheRulesBite(t *testing.T) {
 		{"master/engine/enginetest", "master/engine/native", false},
 		{"cmd", "master/engine/docker", true},
 		{"sdk/baetyl-go", "master", false},
-		{"baetyl-hub", "baetyl-hub/router", true},
+		{"baetyl-hub", "baetyl-hub/core", true},
 		{"baetyl-hub", "baetyl-timer", false},
 		{"baetyl-timer", "sdk/baetyl-go", true},
 		{"baetyl-timer/timer", "sdk/baetyl-go/function", false},

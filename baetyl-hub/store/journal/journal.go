@@ -188,7 +188,7 @@ func (j *journal) start(from, to string) error {
 	if err := j.write(); err != nil {
 		return err
 	}
-	if err := datasync(j.f); err != nil {
+	if err := file.Datasync(j.f); err != nil {
 		return err
 	}
 	if from != to {
@@ -223,7 +223,7 @@ func (j *journal) write() error {
 }
 
 // Sync implements storage.Syncer.
-func (j *journal) Sync() error { return datasync(j.f) }
+func (j *journal) Sync() error { return file.Datasync(j.f) }
 
 // Close implements io.Closer.
 func (j *journal) Close() error { return j.f.Close() }

@@ -1,0 +1,295 @@
+package conn
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-hub/core"
+)
+
+// connection is one network connection. The goroutine of Serve reads it, closes it, and owns the fields without other
+// comment.
+//
+//	      Send of the core           all is written
+//	idle ──────────────────► sending ──────────────► idle     broken: a write has failed, or it is closed
+//	                            └── write fails ───► broken
+type connection struct {
+	s         *Server
+	conn      net.Conn
+	client    *core.Client
+	in        reader
+	keepAlive time.Duration // the client must send something within this time; 0: no limit
+	last      time.Time     // when it has sent something
+	timed     bool          // a read deadline is set
+	idle      bool          // it is for a client that has sent nothing for idleAfter
+	stopped   atomic.Bool   // it has to end: what is sent has finalFlush from then on
+
+	put   func(fd uintptr) // of the one who sends, as the next
+	taken int              // bytes of sending that put has written
+
+	// guarded by s.mu
+	sending []byte        // what is being written; nil: nothing
+	broken  bool          // nothing is written any more
+	failed  error         // of a write
+	paused  chan struct{} // the reader waits for its close; nil: it does not
+	drained chan struct{} // as paused, for the end of what is being written
+}
+
+// finalFlush is how long a connection that ends may take to write what the core has sent. A slow reader must not delay
+// a takeover or the hub's end for long.
+const finalFlush = time.Second
+
+// idleAfter is how long a client must send nothing until it counts as idle. Its goroutine has a large stack until then.
+// A variable for tests.
+var idleAfter = 10 * time.Second
+
+var errIdle = errors.New("idle")
+
+// Serve takes a connection, which goes on until it ends or Close. cert is the client's verified certificate, nil if it
+// has none.
+func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
+	c := &connection{s: s, conn: conn, in: reader{conn: conn, limit: s.o.PacketMax}}
+	c.client = core.NewClient(c, s.o.Log, conn.RemoteAddr())
+	s.lock()
+	accepted := s.core.Open(c.client)
+	if accepted {
+		s.open++
+	}
+	s.carry(s.unlock(0))
+	if !accepted {
+		_ = conn.Close()
+		return
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok { // not TLS and WebSocket, whose bytes are not those of MQTT
+		c.in.direct, _ = tcp.SyscallConn()
+		c.in.get = c.in.fill
+	}
+	if err := c.connect(cert); err != nil {
+		c.end(err)
+		return
+	}
+	if c.in.direct != nil {
+		c.last = time.Now()
+		c.setDeadline(idleAfter)
+		c.in.shy = len(c.in.unread()) == 0
+	} else {
+		_ = conn.SetReadDeadline(time.Time{})
+	}
+	go c.serve()
+}
+
+// serve gives the core what the client sends, until the connection ends. It runs on a new goroutine, whose stack is
+// small, and after a while without packets on another one: those who send nothing are many.
+func (c *connection) serve() {
+	for {
+		for len(c.in.unread()) > 0 && c.receive() {
+		}
+		err := c.await()
+		if errors.Is(err, errIdle) {
+			go c.serve()
+			return
+		}
+		if err != nil {
+			c.end(err)
+			return
+		}
+	}
+}
+
+// await reads more of the stream.
+//
+// A deadline for each read would take time of busy clients. So one is set in advance, and when it comes it is seen what
+// the client has sent meanwhile. A WebSocket does not survive a deadline: there it is set for each read.
+func (c *connection) await() error {
+	for {
+		if c.in.direct == nil && c.keepAlive > 0 {
+			_ = c.conn.SetReadDeadline(time.Now().Add(c.keepAlive)) // [MQTT-3.1.2-24]
+		} else if c.in.direct != nil && !c.timed {
+			c.setDeadline(idleAfter)
+		}
+		if c.stopped.Load() { // after SetReadDeadline: see stop
+			return net.ErrClosed
+		}
+		err := c.in.read()
+		switch {
+		case err == nil:
+			c.last = time.Now()
+			c.timed, c.idle = c.timed && !c.idle, false
+			return nil
+		case c.in.direct == nil || !errors.Is(err, os.ErrDeadlineExceeded):
+			return err
+		}
+		quiet := time.Since(c.last)
+		switch {
+		case c.keepAlive > 0 && quiet >= c.keepAlive:
+			return err // [MQTT-3.1.2-24]
+		case quiet < idleAfter:
+			c.setDeadline(idleAfter)
+		default:
+			c.idle = true
+			c.setDeadline(c.keepAlive)
+			if c.in.shy = len(c.in.unread()) == 0; c.in.shy {
+				return errIdle
+			}
+		}
+	}
+}
+
+// setDeadline lets read end when the client has sent nothing for d, or for the keep alive time if that is less. 0 is
+// for ever.
+func (c *connection) setDeadline(d time.Duration) {
+	if c.keepAlive > 0 {
+		d = min(d, c.keepAlive)
+	}
+	at := time.Time{}
+	if d > 0 {
+		at = c.last.Add(d)
+	}
+	c.timed = true
+	_ = c.conn.SetReadDeadline(at)
+}
+
+// receive gives the core what is read. If the core does not want more for now, it waits, and the result is true: there
+// may be more to give.
+func (c *connection) receive() bool {
+	s := c.s
+	s.lock()
+	c.in.take(s.core.Receive(c.client, c.in.unread()))
+	paused := c.pause()
+	s.carry(s.unlock(alone))
+	if paused == nil {
+		return false
+	}
+	<-paused
+	return true
+}
+
+// pause returns a channel that is closed when the client may go on, nil if it may now. It runs with s.mu held, and
+// unlock follows.
+func (c *connection) pause() chan struct{} {
+	if c.broken || !c.client.Paused() {
+		return nil
+	}
+	c.paused = make(chan struct{})
+	return c.paused
+}
+
+// resume lets the reader go on. It runs with s.mu held.
+func (c *connection) resume() {
+	if c.paused != nil {
+		close(c.paused)
+		c.paused = nil
+	}
+}
+
+// drain wakes the reader if it waits for the end of what was being written. It runs with s.mu held.
+func (c *connection) drain() {
+	if c.drained != nil && c.sending == nil {
+		close(c.drained)
+		c.drained = nil
+	}
+}
+
+// stop makes the reader end the connection; what is sent has finalFlush. It does not wait.
+func (c *connection) stop() {
+	if c.stopped.Swap(true) {
+		return
+	}
+	now := time.Now()
+	_ = c.conn.SetWriteDeadline(now.Add(finalFlush))
+	_ = c.conn.SetReadDeadline(now)
+}
+
+// end closes the connection when all is written that the core has sent, or after finalFlush.
+func (c *connection) end(err error) {
+	s := c.s
+	c.stop()
+	s.mu.Lock()
+	for c.sending != nil {
+		c.drained = make(chan struct{})
+		drained := c.drained
+		s.mu.Unlock()
+		<-drained
+		s.mu.Lock()
+	}
+	if c.failed != nil {
+		err = fmt.Errorf("write: %w", c.failed)
+	}
+	abort := c.failed != nil
+	c.broken = true
+	s.mu.Unlock()
+	c.close(abort)
+	c.in.release()
+	s.lock()
+	s.core.Closed(c.client, err)
+	s.open--
+	s.left.Broadcast()
+	s.carry(s.unlock(0))
+}
+
+// close closes the socket. TLS would first say goodbye, and wait for seconds if the socket is full: it can't if abort
+// is set.
+func (c *connection) close(abort bool) {
+	conn := c.conn
+	for abort {
+		below, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = below.NetConn()
+	}
+	_ = conn.Close()
+}
+
+// writeNow writes what the socket takes without waiting, and returns the number of bytes. An error is met again by
+// write.
+func (c *connection) writeNow(data []byte) int {
+	if c.in.direct == nil || c.stopped.Load() {
+		return 0
+	}
+	if c.put == nil {
+		c.put = func(fd uintptr) { c.taken, _ = syscall.Write(int(fd), c.sending) }
+	}
+	c.taken = 0
+	_ = c.in.direct.Control(c.put)
+	return max(c.taken, 0)
+}
+
+// write is a goroutine that writes data, the rest of sending, and what the core sends meanwhile.
+func (c *connection) write(data []byte) {
+	s := c.s
+	for data != nil {
+		if !c.stopped.Load() {
+			_ = c.conn.SetWriteDeadline(time.Now().Add(s.o.WriteTimeout))
+			if c.stopped.Load() { // stop may have set its deadline before
+				_ = c.conn.SetWriteDeadline(time.Now().Add(finalFlush))
+			}
+		}
+		if _, err := c.conn.Write(data); err != nil {
+			s.lock()
+			c.fail(err)
+			s.startWriters(s.unlock(0))
+			c.stop()
+			return
+		}
+		fx := s.report(c)
+		if fx == nil {
+			return // another writer follows if there is more
+		}
+		data = fx.takeSend(c)
+		s.startWriters(fx)
+	}
+}
+
+// fail ends what is being written, after an error. It runs with s.mu held.
+func (c *connection) fail(err error) {
+	c.sending, c.broken, c.failed = nil, true, err
+	c.drain()
+	c.resume()
+}

@@ -1,0 +1,280 @@
+package core
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Client is one connection, from Open to Closed.
+type Client struct {
+	Handle any // the caller's
+
+	log   log.Logger
+	from  fmt.Stringer // the other end, for the log
+	id    string       // of CONNECT
+	user  *auth.User
+	s     *Session // nil before CONNACK, and when the connection is no longer the session's
+	will  *record.Message
+	ended bool            // nothing is read or sent any more
+	retry *packet.Connect // waits until another connection of the same client has its session
+
+	out     []byte // waits to be sent
+	other   []byte // the other buffer, when the socket does not have it
+	qos0    int    // QoS 0 messages in out
+	listed  bool   // in Core.pending
+	sending bool   // the socket has bytes that it has not taken yet
+	since   time.Time
+
+	routes   map[string]*Route // of topics that it may publish to
+	unstored int               // messages that are received and not stored yet
+	refused  bool              // one of them had no room, so those after it are refused too
+	blocked  bool              // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
+	full     *Client           // waits until this congested receiver has been written to
+	until    time.Time         // but not longer
+	draining bool              // a timer for it runs
+	stalled  bool              // was told that it is paused
+	waiting  []*Client         // whose full is this one
+	most     int               // Options.Ingress
+}
+
+var (
+	errDisconnect = errors.New("client disconnected")
+	errViolation  = errors.New("protocol violation")
+	errForbidden  = errors.New("not permitted")
+	errStopping   = errors.New("hub is stopping")
+	errTakenOver  = errors.New("another connection has taken over the session")
+	errReloaded   = errors.New("the user was removed or changed")
+	errSlow       = errors.New("the client does not read what it gets")
+)
+
+// NewClient returns a connection for Open. l gets what happens to it, with the address from.
+func NewClient(handle any, l log.Logger, from fmt.Stringer) *Client {
+	return &Client{Handle: handle, log: l, from: from}
+}
+
+// entry returns the log with the fields of the connection, which are not kept: many connections say nothing for hours.
+func (cl *Client) entry() log.Logger {
+	l := cl.log.WithField(log.KeyAddress, cl.from.String())
+	if cl.id != "" {
+		l = l.WithField(log.KeyClient, cl.id)
+	}
+	return l
+}
+
+// Paused tells whether Receive must wait for Resume.
+func (cl *Client) Paused() bool {
+	return !cl.ended && (cl.blocked || cl.full != nil || cl.unstored >= cl.most)
+}
+
+// Open takes a new connection. If the result is false, there are too many, or the hub stops: close it and forget it.
+func (c *Core) Open(cl *Client) bool {
+	if c.stopping || len(c.clients) >= c.o.ConnectionsMax {
+		c.stats.Rejected++
+		return false
+	}
+	cl.most = c.o.Ingress
+	c.clients[cl] = struct{}{}
+	return true
+}
+
+// Closed tells that a connection has ended, and why. It comes once for each connection of Open, as its last event.
+func (c *Core) Closed(cl *Client, err error) {
+	c.end(cl, err)
+	delete(c.clients, cl)
+	cl.out, cl.other, cl.routes = nil, nil, nil
+}
+
+// end ends a connection: its session is free, its will is published unless the client sent DISCONNECT or the hub stops.
+// What waits to be sent is still sent.
+func (c *Core) end(cl *Client, err error) {
+	if cl.ended {
+		return
+	}
+	cl.ended = true
+	entry := cl.entry().WithError(err)
+	switch {
+	case errors.Is(err, errDisconnect), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+		entry.Debugf("connection ended")
+	default:
+		entry.Infof("connection closed")
+	}
+	if s := cl.s; s != nil {
+		c.endWill(s.id, cl.will, errors.Is(err, errDisconnect))
+		c.detach(s)
+	}
+	c.release(cl)
+	c.resume(cl)
+	c.fx.Close = append(c.fx.Close, cl)
+}
+
+// release lets publishers go on that wait for cl.
+func (c *Core) release(cl *Client) {
+	for i, p := range cl.waiting {
+		cl.waiting[i] = nil
+		if p.full == cl {
+			p.full = nil
+			c.resume(p)
+		}
+	}
+	cl.waiting = cl.waiting[:0]
+}
+
+// resume lets a client go on, if it was told to wait and has no reason any more.
+func (c *Core) resume(cl *Client) {
+	if cl.stalled && !cl.Paused() {
+		cl.stalled = false
+		c.fx.Resume = append(c.fx.Resume, cl)
+	}
+}
+
+// keep is the size in bytes of the largest buffer that an idle connection keeps.
+const keep = 4 << 10
+
+// Sizes in bytes, and number, of the larger buffers that are kept for connections that write much.
+const (
+	largeBuffer = 64 << 10
+	mostBuffers = 16
+)
+
+// grown makes sure that n bytes fit into out: connections that write much share large buffers.
+func (c *Core) grow(cl *Client, n int) {
+	need := len(cl.out) + n
+	if need <= cap(cl.out) || need <= keep || need > largeBuffer {
+		return
+	}
+	var b []byte
+	if last := len(c.buffers) - 1; last >= 0 {
+		b, c.buffers = c.buffers[last], c.buffers[:last]
+	} else {
+		b = make([]byte, 0, largeBuffer)
+	}
+	cl.out = append(b, cl.out...)
+}
+
+// giveBack keeps a large buffer for other connections.
+func (c *Core) giveBack(b []byte) {
+	if cap(b) >= largeBuffer && cap(b) <= 4*largeBuffer && len(c.buffers) < mostBuffers {
+		c.buffers = append(c.buffers, b[:0])
+	}
+}
+
+// list notes that cl has bytes for a Send.
+func (c *Core) list(cl *Client) {
+	if !cl.listed && !cl.sending {
+		cl.listed = true
+		c.pending = append(c.pending, cl)
+	}
+}
+
+// Written tells that the socket has taken data, the bytes of the last Send.
+func (c *Core) Written(cl *Client, data []byte) {
+	cl.sending = false
+	c.release(cl)
+	switch {
+	case len(cl.out) > 0 && cap(data) <= 4*largeBuffer:
+		cl.other = data[:0]
+		c.list(cl)
+		return
+	case len(cl.out) > 0:
+		c.list(cl)
+		return
+	case cap(data) > keep:
+		c.giveBack(data)
+	default:
+		cl.other = data[:0]
+	}
+	if cap(cl.out) > keep {
+		c.giveBack(cl.out)
+		cl.out = nil
+	}
+}
+
+// added checks the limit after bytes were added to out.
+func (c *Core) added(cl *Client) {
+	if len(cl.out) > c.o.hardLimit() {
+		cl.out = nil
+		c.end(cl, errSlow)
+		return
+	}
+	c.list(cl)
+}
+
+// sendQOS0 adds n QoS 0 packets, or drops them if too much waits. It tells whether the connection is congested.
+func (c *Core) sendQOS0(cl *Client, frames []byte, n int) (congested bool) {
+	if cl.ended {
+		return false
+	}
+	if cl.qos0+n > c.o.EgressQOS0 || len(cl.out)+len(frames) > c.o.EgressBytes {
+		c.stats.Dropped += uint64(n)
+		return true
+	}
+	cl.qos0 += n
+	c.grow(cl, len(frames))
+	cl.out = append(cl.out, frames...)
+	c.list(cl)
+	return c.congested(cl)
+}
+
+// congested tells whether more than half of what QoS 0 messages may fill is filled.
+func (c *Core) congested(cl *Client) bool {
+	return cl.qos0 > c.o.EgressQOS0/2 || len(cl.out) > c.o.EgressBytes/2
+}
+
+// send adds a packet.
+func (c *Core) send(cl *Client, p packet.Generic) {
+	if cl.ended {
+		return
+	}
+	n, size := len(cl.out), p.Len()
+	cl.out = append(cl.out, make([]byte, size)...)
+	if _, err := p.Encode(cl.out[n:]); err != nil {
+		panic("encode an answer: " + err.Error())
+	}
+	c.added(cl)
+}
+
+// sendID adds a packet that is nothing but its id: PUBACK, PUBREC, PUBREL, PUBCOMP, UNSUBACK.
+func (c *Core) sendID(cl *Client, kind packet.Type, id packet.ID) {
+	if cl.ended {
+		return
+	}
+	first := byte(kind) << 4
+	if kind == packet.PUBREL {
+		first |= 2 // [MQTT-3.6.1-1]
+	}
+	c.grow(cl, 4)
+	cl.out = append(cl.out, first, 2, byte(id>>8), byte(id))
+	c.added(cl)
+}
+
+// sendPublish adds a PUBLISH packet of m.
+func (c *Core) sendPublish(cl *Client, m *record.Message, qos packet.QOS, id packet.ID, dup, retain bool) {
+	c.grow(cl, len(m.Topic)+len(m.Payload)+9)
+	cl.out = appendPublish(cl.out, m, qos, id, dup, retain)
+	c.added(cl)
+}
+
+// appendPublish appends the PUBLISH packet of m.
+func appendPublish(b []byte, m *record.Message, qos packet.QOS, id packet.ID, dup, retain bool) []byte {
+	p := packet.Publish{ID: id, Dup: dup}
+	p.Message = packet.Message{Topic: m.Topic, Payload: m.Payload, QOS: qos, Retain: retain}
+	n, size := len(b), p.Len()
+	if free := cap(b) - n; free >= size {
+		b = b[:n+size]
+	} else {
+		b = append(b, make([]byte, size)...)
+	}
+	if _, err := p.Encode(b[n:]); err != nil {
+		panic("encode a message that was accepted: " + err.Error())
+	}
+	return b
+}

@@ -1,0 +1,244 @@
+package core
+
+import (
+	"fmt"
+	"regexp"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+)
+
+// Refusal is the reason why a CONNECT is refused, with the code for CONNACK.
+type Refusal struct {
+	Code   packet.ConnackCode
+	Text   string
+	Client string // client id of a CONNECT that did not get to Connect, for the log
+}
+
+func (r Refusal) Error() string { return "refuse CONNECT: " + r.Text }
+
+var idCharacters = regexp.MustCompile(`^[0-9A-Za-z_-]*$`)
+
+func (o *Options) clientID(id string) bool {
+	return len(id) <= o.ClientIDMax && idCharacters.MatchString(id)
+}
+
+// Refuse answers a CONNECT that the caller can't take, and ends the connection.
+func (c *Core) Refuse(cl *Client, r Refusal) {
+	if r.Code == packet.BadUsernameOrPassword {
+		c.stats.Refused++
+	}
+	if r.Client != "" {
+		cl.id = r.Client
+	}
+	ack := packet.NewConnack()
+	ack.ReturnCode = r.Code // session present is 0 with any error [MQTT-3.2.2-4]
+	c.send(cl, ack)
+	c.end(cl, r)
+}
+
+// Connect takes the first packet of a connection, whose login the caller has checked: user is who it is. The answer may
+// have to wait for the store.
+func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
+	cl.id = p.ClientID
+	if r, ok := c.admit(p, user); !ok {
+		c.Refuse(cl, r)
+		return
+	}
+	cl.user = user
+	if w := p.Will; w != nil {
+		cl.will = &record.Message{Topic: w.Topic, Payload: w.Payload, QOS: w.QOS, Retain: w.Retain}
+	}
+	cl.blocked, cl.stalled = true, true
+	c.take(cl, p)
+}
+
+// admit checks what the user may do.
+func (c *Core) admit(p *packet.Connect, user *auth.User) (r Refusal, ok bool) {
+	switch {
+	case c.stopping:
+		return Refusal{Code: packet.ServerUnavailable, Text: errStopping.Error()}, false
+	case !user.MayAnything():
+		return Refusal{Code: packet.NotAuthorized, Text: "the user has no permissions"}, false
+	case !c.o.clientID(p.ClientID):
+		const text = "the client id is too long or has characters other than 0-9 A-Z a-z _ -"
+		return Refusal{Code: packet.IdentifierRejected, Text: text}, false
+	case !user.Equal(c.users.User(user.Name)):
+		const text = "the configuration was reloaded meanwhile; connect again"
+		return Refusal{Code: packet.ServerUnavailable, Text: text}, false
+	case p.Will == nil:
+		return r, true
+	}
+	if err := c.o.Topic.CheckName(p.Will.Topic); err != nil {
+		return Refusal{Code: packet.NotAuthorized, Text: "will: " + err.Error()}, false
+	}
+	if !user.MayPublish(p.Will.Topic) {
+		return Refusal{Code: packet.NotAuthorized, Text: "will topic is not permitted"}, false
+	}
+	return r, true
+}
+
+// take gives a connection the session of its client id, and takes it from another connection. [MQTT-3.1.4-2]
+func (c *Core) take(cl *Client, p *packet.Connect) {
+	id := p.ClientID
+	if waiters, busy := c.changing[id]; busy && id != "" {
+		c.changing[id] = append(waiters, cl)
+		cl.retry = p
+		return
+	}
+	if !cl.user.Equal(c.users.User(cl.user.Name)) { // while it waited
+		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: errReloaded.Error()})
+		return
+	}
+	var old *Session
+	if id != "" {
+		old = c.sessions[id]
+	}
+	if old != nil && old.user != cl.user.Name && (old.client != nil || c.users.User(old.user) != nil) {
+		c.Refuse(cl, Refusal{Code: packet.IdentifierRejected, Text: "client id belongs to another user"})
+		return
+	}
+	if old != nil && old.client != nil {
+		c.end(old.client, errTakenOver)
+		old = c.sessions[id] // a transient session has ended
+	}
+	// A clean session discards what was; so does another user, if the old one is no longer in the configuration.
+	// [MQTT-3.1.2-6]
+	discard := old
+	s := &Session{id: id, user: cl.user.Name, q: queue{rings: &c.rings}}
+	if old != nil && old.user == cl.user.Name && !p.CleanSession {
+		s, discard = old, nil
+	}
+	if s != old && !p.CleanSession && id != "" {
+		c.number++
+		s.number = c.number
+	}
+	if id == "" {
+		c.anonymous++
+		s.id = fmt.Sprintf("$%d", c.anonymous) // no client id starts with $
+	}
+	c.admitted(cl, p, s, discard, s == old)
+}
+
+// admitted stores what the new connection of a session changes, and then answers CONNECT.
+func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, present bool) {
+	stale, had := c.wills[s.id]
+	delete(c.wills, s.id) // the client is back: its will from before the restart is not published
+	gone := c.recheck(s)
+	write := func(b *record.Batch) {
+		if discard != nil {
+			b.DeleteSession(discard.number)
+		}
+		if !present && s.number != 0 {
+			b.PutSession(s.number, s.id, s.user)
+		}
+		if cl.will != nil {
+			b.PutWill(s.id, cl.will)
+		} else if had {
+			b.DeleteWill(s.id)
+		}
+		for _, f := range gone {
+			b.DeleteFilter(s.number, f)
+		}
+	}
+	finish := func(err error) {
+		if err != nil {
+			if had {
+				c.putBack(s.id, &stale)
+			}
+			s.inactive = s.inactive || len(gone) > 0
+			cl.will = nil
+			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
+		} else {
+			for _, f := range gone {
+				delete(s.subs, f)
+			}
+			c.connected(cl, p, s, discard, present)
+		}
+		c.unblock(cl)
+		c.next(s.id)
+	}
+	if discard == nil && (present || s.number == 0) && cl.will == nil && !had && len(gone) == 0 {
+		finish(nil)
+		return
+	}
+	c.changing[s.id] = nil
+	c.later(write, finish)
+}
+
+// next lets the connections go on whose CONNECT waits for the end of a change of their session.
+func (c *Core) next(id string) {
+	waiters := c.changing[id]
+	delete(c.changing, id)
+	for _, cl := range waiters {
+		p := cl.retry
+		if cl.retry = nil; !cl.ended {
+			c.take(cl, p)
+		}
+	}
+}
+
+// connected answers CONNECT, and lets the messages flow. If the connection has ended meanwhile, the session stays, and
+// the will is published.
+func (c *Core) connected(cl *Client, p *packet.Connect, s, discard *Session, present bool) {
+	if discard != nil {
+		c.discard(discard)
+	}
+	c.sessions[s.id] = s
+	if cl.ended || !cl.user.Equal(c.users.User(cl.user.Name)) {
+		c.abandoned(cl, s)
+		return
+	}
+	ack := packet.NewConnack()
+	ack.SessionPresent = present && p.Version == packet.Version311 // [MQTT-3.2.2-2]; reserved in MQTT 3.1
+	c.send(cl, ack)                                                // the first packet that the client gets [MQTT-3.2.0-1]
+	cl.entry().Debugf("client connected")
+	c.attach(s, cl)
+}
+
+// abandoned ends a connection that has a session, but not for long enough to get CONNACK.
+func (c *Core) abandoned(cl *Client, s *Session) {
+	c.endWill(s.id, cl.will, false)
+	if s.number == 0 {
+		s.dead = true
+		delete(c.sessions, s.id)
+	}
+	if !cl.ended {
+		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: errReloaded.Error()})
+	}
+}
+
+// discard forgets a session that the store has deleted.
+func (c *Core) discard(s *Session) {
+	s.dead = true
+	for f := range s.subs {
+		c.expel(s, f)
+	}
+	if c.sessions[s.id] == s {
+		delete(c.sessions, s.id)
+	}
+	s.q, s.inbound = queue{}, nil
+}
+
+// recheck compares the subscriptions of an existing session with what its user may do now: the configuration may have
+// changed. It returns those that are no longer permitted, and makes the others active.
+func (c *Core) recheck(s *Session) (gone []string) {
+	for f, qos := range s.subs {
+		if !c.permits(s, f) {
+			gone = append(gone, f)
+			c.expel(s, f)
+		} else if s.inactive {
+			c.enroll(s, f, qos, false)
+		}
+	}
+	s.inactive = false
+	return gone
+}
+
+// unblock lets a connection go on after a change is stored, or is not.
+func (c *Core) unblock(cl *Client) {
+	cl.blocked = false
+	c.resume(cl)
+}

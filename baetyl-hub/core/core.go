@@ -1,0 +1,155 @@
+// Package core decides what the hub does: who gets a message, when it is safe, what a session still has to get. It
+// takes events and returns effects, and has no socket, disk, clock, lock or goroutine of its own.
+//
+//	            events                                    effects
+//	Open, Connect, Receive, Written, Closed ──►┌──────┐──► Send, Close, Resume   carried out by package conn
+//	Stored, Read, Room ───────────────────────►│ Core │──► Batch, Load           carried out by the store
+//	At, Tick, SetUsers, SetRoutes, Stop ──────►└──────┘
+//
+// The way of one QoS 1 message through it:
+//
+//	Receive ─► publish: permitted? route ─► Batch: record, positions of the sessions that need it
+//	Stored  ─► PUBACK to the publisher ─► queue of each session ─► pump: PUBLISH as the window allows
+//	Receive ─► acknowledge: head of the queue moves on ─► Batch: cursor of the session
+//
+// The package promises:
+//   - PUBACK, PUBREC, PUBCOMP, SUBACK and CONNACK follow when what they acknowledge is stored.
+//   - Messages of one publisher keep their order.
+//   - A session gets one copy of a message, however many of its filters match.
+//   - A session has one connection at a time; a new one takes it over.
+//   - A slow reader loses QoS 0 messages (counted). Its QoS 1 and 2 messages wait on the disk.
+//
+// Methods of Core are not safe for concurrent use: package conn calls them under one lock.
+package core
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Options of a Core. All must be set; package config has the defaults.
+type Options struct {
+	Log              log.Logger
+	Topic            topic.Limits
+	ClientIDMax      int           // characters
+	PacketMax        int           // bytes of a received packet
+	ConnectionsMax   int           // those before CONNECT included
+	SubscriptionsMax int           // per session
+	Ingress          int           // messages per client that are received and not yet stored
+	EgressQOS0       int           // QoS 0 messages per client that wait to be written; more are dropped
+	EgressBytes      int           // the same in bytes
+	Window           int           // messages per client that are sent and not yet acknowledged
+	QueueMax         int           // QoS 1 and 2 messages per session that wait; more are dropped, counted
+	FetchMax         int           // messages read at a time from the store for a session that catches up
+	Retry            time.Duration // after which an unacknowledged message is sent again; 0: only after a reconnect
+	WillDelay        time.Duration // after the start until wills of clients that have not come back are published
+}
+
+// hardLimit is the number of bytes that may wait to be written to one connection: besides those that QoS 0 may fill,
+// room for a full window and for the answers to the client. More close the connection.
+func (o *Options) hardLimit() int {
+	n := uint64(o.EgressBytes) + uint64(o.Window+1)*uint64(o.PacketMax) + 1<<20
+	return int(min(n, math.MaxInt)) // it may be more than an int of 32 bits holds
+}
+
+// Stats are numbers since the start, or of now.
+type Stats struct {
+	Connections   int    // now
+	Sessions      int    // now, connected or not
+	Subscriptions int    // now
+	Retained      int    // retained messages now
+	Received      uint64 // PUBLISH packets from clients
+	Sent          uint64 // PUBLISH packets of QoS 1 and 2 to clients
+	Passed        uint64 // PUBLISH packets of QoS 0 to clients, dropped ones included
+	Repeated      uint64 // of Sent, repetitions after Options.Retry
+	Dropped       uint64 // QoS 0 messages that a slow reader did not get
+	QueueFull     uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
+	Refused       uint64 // logins
+	Forbidden     uint64 // publications and subscriptions without permission
+	Rejected      uint64 // connections over Options.ConnectionsMax
+	Unstored      uint64 // publications that could not be stored
+	Full          uint64 // of those, because the store is full
+}
+
+// ErrFull refuses a message because no room is left for it.
+var ErrFull = errors.New("the store is full (storage.max, storage.free)")
+
+// Core holds the sessions, connections, subscriptions and retained messages of a hub.
+type Core struct {
+	o     Options
+	users *auth.Book
+	now   time.Time
+	stats Stats
+
+	fx      Effects
+	pending []*Client // have bytes that no Send has yet
+
+	batch   *Batch // is being filled
+	writing *Batch // is being stored; nil: none
+	spare   *Batch
+	dirty   []*Session // whose progress goes into the next batch
+	urgent  bool       // dirty is reason enough to write one
+	delayed bool       // a timer will set urgent
+	room    int64      // bytes that the store may still take
+
+	clients   map[*Client]struct{}
+	sessions  map[string]*Session
+	changing  map[string][]*Client // ids of clients with a change that is being stored, and who waits for its end
+	number    uint64               // of the newest durable session
+	anonymous uint64               // clients without id so far
+	stopping  bool
+
+	subs    topic.Tree[branch]
+	static  []StaticRoute
+	version uint64 // counts changes of subs and static
+
+	retained topic.Tree[record.Message]
+	renewing map[string]*renewal // topics whose retained message is being stored
+
+	wills  map[string]record.Message // of clients that were connected when the hub ended last time
+	owed   map[string]record.Message // of clients, which could not be stored yet
+	timers timers
+
+	targets []record.Target // scratch
+	unused  []*publication
+	buffers [][]byte // large write buffers that nobody uses
+	rings   rings
+}
+
+// New returns a Core without sessions. It refuses all that must be stored until Room has been called.
+func New(o Options, users *auth.Book) *Core {
+	return &Core{
+		o: o, users: users,
+		batch: &Batch{}, spare: &Batch{},
+		clients:  map[*Client]struct{}{},
+		sessions: map[string]*Session{},
+		changing: map[string][]*Client{},
+		renewing: map[string]*renewal{},
+		wills:    map[string]record.Message{},
+		owed:     map[string]record.Message{},
+	}
+}
+
+// At tells the time. It comes before each event.
+func (c *Core) At(now time.Time) { c.now = now }
+
+// Stats returns the current numbers.
+func (c *Core) Stats() Stats {
+	s := c.stats
+	s.Connections, s.Sessions, s.Retained = len(c.clients), len(c.sessions), c.retained.Len()
+	return s
+}
+
+// Stop closes all connections and refuses new ones. Wills stay in the store for the next start.
+func (c *Core) Stop() {
+	c.stopping = true
+	for cl := range c.clients {
+		c.end(cl, errStopping)
+	}
+}

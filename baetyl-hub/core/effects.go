@@ -1,0 +1,151 @@
+package core
+
+import "github.com/baetyl/baetyl/baetyl-hub/record"
+
+// Effects are what events ask for.
+type Effects struct {
+	// Send: write Data to the socket, then call Written. At most one is open for each client. Data belongs to the caller
+	// until Written.
+	Send []Send
+	// Close: when what was sent is written, or after a second, close the socket. Its reader then calls Closed.
+	Close []*Client
+	// Resume: the client is not Paused any more: call Receive with what is left.
+	Resume []*Client
+	// Load: read messages of a session from the store, then call Read.
+	Load []Load
+}
+
+// Send is what goes to a connection.
+type Send struct {
+	Client *Client
+	Data   []byte
+}
+
+// Load asks the store for messages of a session.
+type Load struct {
+	Session uint64 // number of the session
+	From    uint64 // position of the first one
+	Max     int    // messages, at most
+
+	s      *Session
+	to     *Client
+	stored uint64 // Session.stored
+}
+
+// Effects moves what the events since the last call ask for into fx. It uses the memory of what fx had before.
+func (c *Core) Effects(fx *Effects) {
+	clear(fx.Send)
+	clear(fx.Close)
+	clear(fx.Resume)
+	clear(fx.Load)
+	*fx, c.fx = c.fx, Effects{fx.Send[:0], fx.Close[:0], fx.Resume[:0], fx.Load[:0]}
+	for i, cl := range c.pending {
+		c.pending[i] = nil
+		cl.listed = false
+		if cl.sending || len(cl.out) == 0 {
+			continue
+		}
+		fx.Send = append(fx.Send, Send{cl, cl.out})
+		cl.out, cl.qos0 = cl.other[:0], 0
+		cl.other = nil
+		cl.sending, cl.since = true, c.now
+	}
+	c.pending = c.pending[:0]
+}
+
+// Batch is what is stored together.
+type Batch struct {
+	Records record.Batch
+	ops     []op
+	saved   []*Session // whose progress is among the records
+}
+
+// op continues, in the order of the batch, when it is stored: a publication, or a function that gets nil, or the reason
+// why nothing of the batch counts.
+type op struct {
+	p    *publication
+	done func(err error)
+}
+
+// Room tells how many bytes the store may still take. It comes before Batch, not while a batch is being written.
+func (c *Core) Room(bytes int64) { c.room = bytes - int64(len(c.batch.Records.Data)) }
+
+// Batch returns what is to be stored now; nil: nothing, or the last one is not Stored yet. The next batch fills
+// meanwhile. Without Records there is nothing to write: Stored may follow at once.
+func (c *Core) Batch() *Batch {
+	b := c.batch
+	if c.writing != nil || len(b.ops) == 0 && b.Records.Len() == 0 && !c.urgent && !c.stopping {
+		return nil
+	}
+	c.urgent = false
+	for i, s := range c.dirty {
+		c.dirty[i] = nil
+		s.dirty = false
+		if !s.dead {
+			b.saved = append(b.saved, s)
+			s.save(b)
+		}
+	}
+	c.dirty = c.dirty[:0]
+	if len(b.ops) == 0 && b.Records.Len() == 0 {
+		return nil
+	}
+	c.writing, c.batch = b, c.spare
+	c.spare = nil
+	return b
+}
+
+// Waiting tells how many publications and other changes the next batch has, and whether one is being stored.
+func (c *Core) Waiting() (ops int, storing bool) { return len(c.batch.ops), c.writing != nil }
+
+// Stored continues with what waits for a batch: with err nil it is stored, else nothing of it counts. What came
+// meanwhile fails with it: it may follow from what is lost now, and a later message of a publisher must not overtake.
+func (c *Core) Stored(b *Batch, err error) {
+	c.writing = nil
+	var next *Batch
+	if err != nil {
+		next, c.batch = c.batch, &Batch{}
+	}
+	c.conclude(b, err)
+	if next != nil {
+		c.conclude(next, err)
+	}
+	c.spare = b
+}
+
+// conclude ends a batch and makes it empty.
+func (c *Core) conclude(b *Batch, err error) {
+	for i := range b.ops {
+		o := b.ops[i]
+		b.ops[i] = op{}
+		if o.p != nil {
+			c.finish(o.p, err)
+		} else {
+			o.done(err)
+		}
+	}
+	for i, s := range b.saved {
+		b.saved[i] = nil
+		c.saved(s, err)
+	}
+	b.ops, b.saved = b.ops[:0], b.saved[:0]
+	if b.Records.Reset(); cap(b.Records.Data) > largeBatch {
+		*b = Batch{}
+	}
+}
+
+// largeBatch is the size in bytes of a batch whose memory is given back.
+const largeBatch = 4 << 20
+
+// later calls done when all that was decided before is stored, and with it what write adds to the batch. write may be
+// nil.
+func (c *Core) later(write func(b *record.Batch), done func(err error)) {
+	if write == nil && len(c.batch.ops) == 0 && c.writing == nil {
+		done(nil)
+		return
+	}
+	if write != nil {
+		write(&c.batch.Records)
+	}
+	c.batch.ops = append(c.batch.ops, op{done: done})
+}

@@ -1,0 +1,72 @@
+package core
+
+import (
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+)
+
+// finish answers a publication and then delivers it: a client that subscribes to its own topic gets PUBREC before
+// PUBLISH.
+func (c *Core) finish(x *publication, err error) {
+	if err == nil {
+		err = x.err
+	}
+	if x.m.Retain {
+		c.renewed(x.m, err)
+	}
+	c.answer(x, err)
+	at := 0
+	for i := range x.parts {
+		p := &x.parts[i]
+		c.deliver(p.m, x.to[at:at+p.to], x.queued, err)
+		at += p.to
+	}
+	c.forget(x)
+}
+
+// answer tells the publisher that its message is stored, or ends its connection, so that it sends the message again.
+func (c *Core) answer(x *publication, err error) {
+	cl := x.from
+	if err != nil {
+		c.stats.Unstored++
+		if x.owner != "" {
+			c.owe(x.owner, x.m)
+		}
+		if cl != nil && !cl.ended {
+			cl.entry().WithError(err).Warnf("message to %q could not be stored, closing the connection so that the client "+
+				"sends it again", x.m.Topic)
+			c.end(cl, err) // MQTT 3.1.1 has no other way to refuse a message
+		}
+	}
+	if x.s != nil {
+		c.arrived(x.s, x.id, err)
+	} else if cl != nil && x.m.QOS == 1 && err == nil {
+		c.sendID(cl, packet.PUBACK, x.id) // [MQTT-4.3.2-2]
+	}
+	if cl != nil && x.queued {
+		cl.unstored--
+		c.resume(cl)
+	}
+}
+
+// deliver gives a message to its receivers. With an error it gives them nothing, and their positions stay empty. Of
+// those whose subscription is being stored it counts only if it has been queued behind that.
+func (c *Core) deliver(m *record.Message, to []delivery, queued bool, err error) {
+	var frame []byte
+	for _, d := range to {
+		switch {
+		case d.stored:
+			c.enqueue(d.s, d.position, entry{message: m, qos: d.qos, retained: d.retained}, err)
+		case err != nil || d.s.client == nil || d.early && !queued:
+		case d.qos > 0:
+			c.enqueueTransient(d.s, entry{message: m, qos: d.qos, retained: d.retained})
+		default:
+			if frame == nil {
+				frame = appendPublish(nil, m, 0, 0, false, d.retained)
+			}
+			c.stats.Passed++
+			c.sendQOS0(d.s.client, frame, 1)
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package core
+
+import (
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// StoredSession is what the store has of a session.
+type StoredSession struct {
+	Number   uint64
+	Client   string
+	User     string
+	Filters  map[string]packet.QOS
+	Acked    []byte      // as given to record.Batch.Acked; nil: never
+	Received []packet.ID // QoS 2 messages from the client that it has not released
+	Tail     uint64      // position after the newest stored message
+}
+
+// LoadNumber tells the highest number that a session ever had.
+func (c *Core) LoadNumber(n uint64) { c.number = max(c.number, n) }
+
+// LoadRetained adds a retained message.
+func (c *Core) LoadRetained(m record.Message) { c.retain(&m) }
+
+// LoadSession adds a session. Its messages stay in the store until it connects.
+func (c *Core) LoadSession(x StoredSession) {
+	s := &Session{
+		id: x.Client, user: x.User, number: x.Number, subs: x.Filters, inbound: map[packet.ID]*inbound{},
+		q: queue{rings: &c.rings},
+	}
+	for _, id := range x.Received {
+		s.inbound[id] = &inbound{state: arrived}
+	}
+	if x.Acked != nil {
+		if err := s.q.decode(x.Acked); err != nil {
+			c.o.Log.WithField(log.KeyClient, x.Client).WithError(err).
+				Warnf("acknowledgements of the session are damaged, sending all its stored messages again")
+		}
+	}
+	s.stored = max(x.Tail, s.q.high)
+	s.reserved = s.stored
+	// These may have been sent before the hub ended: see sendable.
+	window := uint64(c.o.Window) * span
+	s.q.high = max(s.q.high, min(s.stored, s.q.head+window))
+	c.sessions[s.id] = s
+	c.LoadNumber(s.number)
+	c.activate(s)
+}
+
+// activate adds the subscriptions of a session to the tree that its user may have. The others stay inactive until the
+// client connects: see recheck.
+func (c *Core) activate(s *Session) {
+	for f, qos := range s.subs {
+		if c.permits(s, f) {
+			c.enroll(s, f, qos, false)
+		} else {
+			s.inactive = true
+		}
+	}
+}
+
+// permits tells whether the user of a session may have a subscription now. It may be no user any more.
+func (c *Core) permits(s *Session, full string) bool {
+	user := c.users.User(s.user)
+	_, filter, _, _ := topic.Share(full)
+	return user != nil && user.MaySubscribe(filter)
+}
+
+// SetUsers replaces the principals. It closes the connections of users that are removed or changed, and removes
+// subscriptions from the tree that a user may no longer have.
+func (c *Core) SetUsers(users *auth.Book) {
+	c.users = users
+	for cl := range c.clients {
+		// A CONNECT that is being stored is compared again when it is: see connected.
+		if cl.s != nil && !cl.user.Equal(users.User(cl.user.Name)) {
+			c.end(cl, errReloaded)
+		}
+	}
+	for _, s := range c.sessions {
+		for f := range s.subs {
+			if !c.permits(s, f) {
+				s.inactive = true
+				c.expel(s, f)
+			}
+		}
+	}
+}

@@ -1,0 +1,261 @@
+package core
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+)
+
+// publication is a message from its arrival until it is stored and delivered.
+type publication struct {
+	m      *record.Message
+	route  *Route
+	from   *Client    // nil: the hub itself
+	s      *Session   // of a QoS 2 message: the session whose exchange it is
+	id     packet.ID  // of from
+	owner  string     // of a will: the client; "": it is none
+	will   string     // of a will that is in the store: the client, whose will is removed with it
+	parts  []part     // the message, and copies of it by static routes
+	to     []delivery // of all parts, one after the other
+	err    error      // why it can't be stored
+	queued bool       // it is in a batch
+}
+
+// part is the message itself or a copy of it.
+type part struct {
+	m  *record.Message
+	to int // deliveries
+}
+
+// delivery is one receiver of a part.
+type delivery struct {
+	s        *Session
+	position uint64 // in the queue of s, if it is stored for s
+	qos      packet.QOS
+	stored   bool
+	retained bool
+	early    bool // not before SUBACK
+}
+
+// publish handles PUBLISH. A plain QoS 0 packet of a direct route begins a burst.
+func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
+	c.stats.Received++
+	name, rest := topicOf(frame)
+	if name == nil {
+		return ErrMalformed
+	}
+	rt, err := c.lookup(cl, name)
+	if err != nil {
+		return err
+	}
+	if isPlain(frame) && cl.unstored == 0 && rt.direct() {
+		*b = burst{route: rt, name: name, start: end - len(frame), end: end, n: 1, full: b.full}
+		return nil
+	}
+	m, id, err := decodePublish(frame, rest, rt.topic)
+	if err != nil {
+		return err
+	}
+	if m.QOS == 2 {
+		if fresh, err := c.begin(cl.s, id, cl); err != nil || !fresh {
+			return err
+		}
+	}
+	x := c.publication(m, rt)
+	x.from, x.id = cl, id
+	if m.QOS == 2 {
+		x.s = cl.s
+	}
+	c.submit(x, cl.unstored > 0)
+	return nil
+}
+
+// maxRoutes is how many topics a connection remembers. At the limit it forgets all of them.
+const maxRoutes = 256
+
+// lookup returns the route of a topic, after checking that the client may publish to it. [MQTT-3.3.5-2]
+func (c *Core) lookup(cl *Client, name []byte) (*Route, error) {
+	rt := cl.routes[string(name)]
+	if rt != nil && rt.version == c.version {
+		return rt, nil
+	}
+	if rt != nil {
+		rt = c.match(rt.topic, 0)
+		cl.routes[rt.topic] = rt
+		return rt, nil
+	}
+	topic := string(name)
+	if err := c.o.Topic.CheckName(topic); err != nil {
+		return nil, fmt.Errorf("%w: %w", errViolation, err)
+	}
+	if !cl.user.MayPublish(topic) {
+		c.stats.Forbidden++
+		return nil, fmt.Errorf("publish to %q: %w", topic, errForbidden)
+	}
+	if len(cl.routes) >= maxRoutes || cl.routes == nil {
+		cl.routes = map[string]*Route{}
+	}
+	rt = c.match(topic, 0)
+	cl.routes[topic] = rt
+	return rt, nil
+}
+
+// publication returns an empty publication of m.
+func (c *Core) publication(m *record.Message, rt *Route) *publication {
+	var x *publication
+	if last := len(c.unused) - 1; last >= 0 {
+		x, c.unused = c.unused[last], c.unused[:last]
+	} else {
+		x = &publication{}
+	}
+	x.m, x.route = m, rt
+	return x
+}
+
+// forget keeps the memory of a publication for another one.
+func (c *Core) forget(x *publication) {
+	if len(c.unused) >= 1024 || cap(x.to) > 64 {
+		return
+	}
+	clear(x.parts)
+	clear(x.to)
+	*x = publication{parts: x.parts[:0], to: x.to[:0]}
+	c.unused = append(c.unused, x)
+}
+
+// submit routes a publication. If there is nothing to store, and nothing to wait for, it is delivered at once; else it
+// goes into the batch.
+func (c *Core) submit(x *publication, inOrder bool) {
+	c.split(x, x.route, x.m)
+	stored := false
+	for i := range x.to {
+		stored = stored || x.to[i].stored
+	}
+	receiver := uint64(0)
+	if x.s != nil {
+		receiver = x.s.number
+	}
+	if !stored && !inOrder && !x.m.Retain && receiver == 0 && x.will == "" {
+		c.finish(x, nil)
+		return
+	}
+	x.queued = true
+	if x.from != nil {
+		x.from.unstored++
+	}
+	if x.m.Retain {
+		c.renew(x.m.Topic)
+	}
+	c.write(x, receiver)
+	c.batch.ops = append(c.batch.ops, op{p: x})
+}
+
+// split collects the receivers of m and of its copies.
+func (c *Core) split(x *publication, rt *Route, m *record.Message) {
+	n := len(x.to)
+	for _, r := range rt.subs {
+		c.receiver(x, r, m.QOS)
+	}
+	for _, g := range rt.groups {
+		k := len(g.subs)
+		for range k {
+			if g.next = (g.next + 1) % k; !g.subs[g.next].early { // one that may not get it yet would lose it for all
+				break
+			}
+		}
+		if k > 0 {
+			c.receiver(x, g.subs[g.next], m.QOS)
+		}
+	}
+	x.parts = append(x.parts, part{m, len(x.to) - n})
+	for _, h := range rt.copies {
+		c.split(x, h.route, &record.Message{
+			Topic: h.route.topic, Payload: m.Payload, Properties: m.Properties, QOS: h.qos(m.QOS),
+		})
+	}
+}
+
+func (c *Core) receiver(x *publication, r sub, qos packet.QOS) {
+	d := delivery{s: r.s, qos: min(r.qos, qos), early: r.early}
+	if d.qos > 0 && r.s.number != 0 {
+		if r.s.dead {
+			return
+		}
+		if r.s.reserved-r.s.q.head >= uint64(c.o.QueueMax) {
+			c.stats.QueueFull++
+			return
+		}
+		d.stored, d.position = true, r.s.reserved
+		r.s.reserved++
+	}
+	x.to = append(x.to, d)
+}
+
+// write adds what is stored of a publication to the batch.
+func (c *Core) write(x *publication, receiver uint64) {
+	first := record.Publication{Message: x.m, Retain: x.m.Retain, Receiver: receiver, ID: x.id, Will: x.will}
+	before := len(c.batch.Records.Data)
+	if x.from != nil && x.from.refused || !c.fits(x) {
+		c.refuse(x)
+		return
+	}
+	at := 0
+	for i := range x.parts {
+		p := &x.parts[i]
+		c.targets = c.targets[:0]
+		for _, d := range x.to[at : at+p.to] {
+			if d.stored {
+				c.targets = append(c.targets,
+					record.Target{Session: d.s.number, Position: d.position, QOS: d.qos, Retained: d.retained})
+			}
+		}
+		at += p.to
+		r := record.Publication{Message: p.m}
+		if i == 0 {
+			r = first
+		}
+		if r.Targets = c.targets; len(r.Targets) > 0 || r.Retain || r.Receiver != 0 || r.Will != "" {
+			c.batch.Records.Publish(&r)
+		}
+	}
+	if c.room != math.MaxInt64 {
+		c.room -= int64(len(c.batch.Records.Data) - before)
+	}
+}
+
+// fits checks the room for what takes room for long.
+func (c *Core) fits(x *publication) bool {
+	size, at := 0, 0
+	for i := range x.parts {
+		p := &x.parts[i]
+		for _, d := range x.to[at : at+p.to] {
+			if d.stored {
+				size += len(p.m.Payload) + len(p.m.Topic) + 32
+				break
+			}
+		}
+		at += p.to
+	}
+	if x.m.Retain && len(x.m.Payload) > 0 { // an empty one removes a message
+		size += len(x.m.Payload) + len(x.m.Topic)
+	}
+	if size == 0 || int64(size) <= c.room {
+		return true
+	}
+	return false
+}
+
+// refuse lets a publication fail when its turn comes, and with it what the client sends after it.
+func (c *Core) refuse(x *publication) {
+	c.stats.Full++
+	x.err = ErrFull
+	if x.from != nil {
+		x.from.refused = true
+	}
+	if x.s != nil {
+		x.s.inbound[x.id].refused = true
+	}
+}

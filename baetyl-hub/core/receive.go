@@ -1,0 +1,172 @@
+package core
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+)
+
+// flooded is the number of bytes of one read from which on the client probably sends as fast as the hub reads.
+const flooded = 16 << 10
+
+// drainTimeout is how long a publisher waits for a receiver that does not read.
+const drainTimeout = time.Second
+
+// Receive takes the whole packets at the start of data, which came from a client after its CONNECT, and returns how
+// many bytes they had. It stops early when the client is Paused or has ended. It keeps no part of data.
+func (c *Core) Receive(cl *Client, data []byte) (used int) {
+	var b burst
+	for !cl.ended && !cl.Paused() {
+		n, err := PacketSize(data[used:], c.o.PacketMax)
+		if err == nil && (n == 0 || n > len(data)-used) {
+			break
+		}
+		if err == nil {
+			frame := data[used : used+n]
+			used += n
+			if b.n > 0 && c.joins(&b, frame) {
+				continue
+			}
+			c.forward(cl, &b, data)
+			err = c.handle(cl, frame, &b, used)
+		}
+		if err != nil {
+			c.forward(cl, &b, data)
+			c.end(cl, err)
+		}
+	}
+	c.forward(cl, &b, data)
+	if b.full != nil && len(data) >= flooded && !cl.ended {
+		c.drain(cl, b.full)
+	}
+	cl.stalled = cl.Paused()
+	return used
+}
+
+// handle carries out one packet. end is where the packet ends in the data of Receive.
+func (c *Core) handle(cl *Client, frame []byte, b *burst, end int) error {
+	kind := packet.Type(frame[0] >> 4)
+	switch kind {
+	case packet.PUBLISH:
+		return c.publish(cl, frame, b, end)
+	case packet.PUBACK, packet.PUBREC, packet.PUBREL, packet.PUBCOMP:
+		id, err := identified(frame, kind)
+		if err != nil {
+			return err
+		}
+		if kind == packet.PUBREL {
+			c.pubrel(cl.s, id, cl)
+		} else {
+			c.acknowledge(cl.s, kind, id, cl)
+		}
+		return nil
+	}
+	p, err := decode(frame)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrMalformed, err)
+	}
+	switch p := p.(type) {
+	case *packet.Subscribe:
+		c.subscribe(cl, p)
+	case *packet.Unsubscribe:
+		c.unsubscribe(cl, p)
+	case *packet.Pingreq:
+		c.send(cl, packet.NewPingresp()) // [MQTT-3.12.4-1]
+	case *packet.Disconnect:
+		return errDisconnect
+	default: // a second CONNECT [MQTT-3.1.0-2], or a packet that only servers send
+		return fmt.Errorf("%w: %s", errViolation, p.Type())
+	}
+	return nil
+}
+
+// burst is a series of plain QoS 0 PUBLISH packets of one topic, one after the other in what was received. They are
+// forwarded as they were read.
+type burst struct {
+	route      *Route
+	name       []byte // the topic
+	start, end int    // in the data of Receive
+	n          int    // packets; 0: none
+	full       *Client
+}
+
+// isPlain tells whether a PUBLISH has QoS 0 and no flags, and a remaining length without padding: some clients do not
+// accept padding.
+func isPlain(frame []byte) bool {
+	_, size := binary.Uvarint(frame[1:])
+	return frame[0] == byte(packet.PUBLISH)<<4 && (size == 1 || frame[size] != 0)
+}
+
+// joins adds a packet to the burst if it belongs there, and tells whether it did.
+func (c *Core) joins(b *burst, frame []byte) bool {
+	// A burst is dropped as a whole, so it is small compared with the limit of a connection.
+	if !isPlain(frame) || b.n >= c.o.EgressQOS0/8 {
+		return false
+	}
+	if name, _ := topicOf(frame); !bytes.Equal(name, b.name) {
+		return false
+	}
+	b.end += len(frame)
+	b.n++
+	c.stats.Received++
+	return true
+}
+
+// forward sends the burst to the subscribers. b.full is set if all of them are congested.
+func (c *Core) forward(from *Client, b *burst, data []byte) {
+	if b.n == 0 {
+		return
+	}
+	frames, all := data[b.start:b.end], true
+	b.full = nil
+	for i := range b.route.subs {
+		cl := b.route.subs[i].s.client
+		if cl == nil || b.route.subs[i].early {
+			continue
+		}
+		c.stats.Passed += uint64(b.n)
+		if !c.sendQOS0(cl, frames, b.n) {
+			all = false
+		} else if cl != from {
+			b.full = cl
+		}
+	}
+	if !all {
+		b.full = nil
+	}
+	b.n = 0
+}
+
+// drain lets a publisher wait until its receiver has taken what waits, since the hub would only drop what comes now. A
+// receiver that has not read for drainTimeout holds nobody up.
+func (c *Core) drain(cl, full *Client) {
+	left := drainTimeout
+	if full.sending {
+		left -= c.now.Sub(full.since)
+	}
+	if left <= 0 || full.ended || !c.congested(full) {
+		return
+	}
+	cl.full, cl.until = full, c.now.Add(left)
+	full.waiting = append(full.waiting, cl)
+	c.drained(cl)
+}
+
+// drained lets a publisher go on when its time has come. There is one timer for each publisher: it may wait often.
+func (c *Core) drained(cl *Client) {
+	switch {
+	case cl.full == nil || cl.draining:
+	case cl.until.After(c.now):
+		cl.draining = true
+		c.timers.add(cl.until, func() {
+			cl.draining = false
+			c.drained(cl)
+		})
+	default:
+		cl.full = nil
+		c.resume(cl)
+	}
+}

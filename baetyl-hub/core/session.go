@@ -1,0 +1,303 @@
+package core
+
+import (
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Session is what the hub keeps for a client: its subscriptions, the messages that wait for it, and the exchanges that
+// are not complete. A transient session ends with its connection; a durable one ends when a clean session replaces it.
+type Session struct {
+	id     string // client id, or a made-up key for a client without one
+	user   string
+	number uint64 // 0: transient
+	client *Client
+
+	subs     map[string]packet.QOS
+	inactive bool                   // some of subs are not in the tree: see recheck
+	inbound  map[packet.ID]*inbound // QoS 2 exchanges that the client began
+	q        queue
+	reserved uint64   // the next position
+	stored   uint64   // position after the newest message that is stored, or refused
+	recorded []uint64 // positions whose PUBREC is being stored
+	loading  bool     // messages are being read from the store
+	timed    bool     // the retry timer runs
+	dead     bool     // discarded: nothing is kept for it any more
+	dirty    bool     // its progress goes into the next batch
+}
+
+// attach lets messages flow to a connection. What was in flight on an earlier one is sent first.
+func (c *Core) attach(s *Session, cl *Client) {
+	s.client, cl.s = cl, s
+	if s.q.has(received) {
+		c.record(s) // the store failed to write it
+	}
+	c.pump(s)
+}
+
+// detach ends the hold of a connection on its session; a transient session ends with it.
+func (c *Core) detach(s *Session) {
+	s.client.s, s.client = nil, nil
+	s.loading = false
+	if s.number != 0 {
+		s.q.detach()
+		return
+	}
+	s.dead = true
+	for f := range s.subs {
+		c.expel(s, f)
+	}
+	delete(c.sessions, s.id)
+	s.q, s.subs, s.inbound = queue{}, nil, nil
+}
+
+// enqueue appends the message at a position that was reserved; with an error there is none at the position.
+func (c *Core) enqueue(s *Session, position uint64, e entry, err error) {
+	if s.dead {
+		return
+	}
+	s.stored = position + 1
+	if position != s.q.tail { // it is behind others that are in the store only
+		return
+	}
+	switch {
+	case s.client == nil:
+	case err != nil:
+		s.q.skip(position + 1)
+		s.q.trim()
+	case s.q.len() < 2*c.o.Window:
+		s.q.take(e)
+		c.pump(s)
+	}
+}
+
+// enqueueTransient appends a message that is not stored.
+func (c *Core) enqueueTransient(s *Session, e entry) {
+	if s.q.len() >= c.o.QueueMax {
+		c.stats.QueueFull++
+		return
+	}
+	s.q.push(e)
+	c.pump(s)
+}
+
+// pump sends what the window has room for.
+func (c *Core) pump(s *Session) {
+	for s.client != nil {
+		e, position, ok := s.q.sendable(c.o.Window)
+		if !ok {
+			break
+		}
+		switch e.state {
+		case waiting:
+			c.transmit(s, e, position)
+		case released:
+			c.sendID(s.client, packet.PUBREL, packetID(position))
+			e.sent = c.now
+		}
+		if s.client == nil { // it was so slow that its connection has ended
+			return
+		}
+		s.q.advance()
+	}
+	if s.client != nil {
+		c.fetch(s)
+		c.watch(s)
+	}
+}
+
+// transmit sends an entry as PUBLISH.
+func (c *Core) transmit(s *Session, e *entry, position uint64) {
+	m, qos, dup, retained := e.message, e.qos, e.dup, e.retained
+	e.state, e.sent, e.dup = sent, c.now, true
+	c.stats.Sent++
+	c.sendPublish(s.client, m, qos, packetID(position), dup, retained)
+}
+
+// fetch asks the store for messages before pump needs them.
+func (c *Core) fetch(s *Session) {
+	if s.loading || s.number == 0 || s.q.tail >= s.stored || int(s.q.tail-s.q.next) >= c.o.FetchMax {
+		return
+	}
+	if s.q.tail-s.q.head >= maxSpan/2 {
+		return // what is in flight has to end first
+	}
+	s.loading = true
+	c.fx.Load = append(c.fx.Load, Load{
+		Session: s.number, From: s.q.tail, Max: c.o.FetchMax, s: s, to: s.client, stored: s.stored,
+	})
+}
+
+// Read answers a Load: the messages of the session from l.From on, in order. What is missing between l.From and next is
+// gone; without entries, next may be l.From. After an error the core asks again a second later.
+func (c *Core) Read(l Load, entries []record.Entry, next uint64, err error) {
+	s := l.s
+	if s.dead || s.client == nil || s.client != l.to || !s.loading {
+		return
+	}
+	if err != nil {
+		c.o.Log.WithField(log.KeyClient, s.id).WithError(err).
+			Warnf("read queued messages failed, trying again in %s", readAgain)
+		c.timers.add(c.now.Add(readAgain), func() {
+			if s.client == l.to && s.client != nil {
+				s.loading = false
+				c.pump(s)
+			}
+		})
+		return
+	}
+	s.loading = false
+	if len(entries) == 0 && next <= l.From {
+		next = l.stored // all that was stored when the store was asked is gone
+	}
+	next = min(next, s.stored) // what is behind may be written, but is not known to be stored
+	for _, e := range entries {
+		if e.Position < s.q.tail {
+			continue
+		}
+		if e.Position >= next {
+			break
+		}
+		if !s.q.skip(e.Position) {
+			next = s.q.tail
+			break
+		}
+		s.q.take(entry{message: e.Message, qos: e.QOS, retained: e.Retained})
+	}
+	s.q.skip(next)
+	s.q.trim()
+	c.pump(s)
+}
+
+// readAgain is the time after which messages are read again that could not be read.
+const readAgain = time.Second
+
+// watch starts the retry timer if messages are in flight.
+func (c *Core) watch(s *Session) {
+	if s.timed || s.q.inFlight == 0 || c.o.Retry <= 0 {
+		return
+	}
+	s.timed = true
+	c.timers.add(c.now.Add(c.o.Retry), func() { c.repeat(s) })
+}
+
+// repeat sends again each message, and each PUBREL, that has waited for Options.Retry.
+func (c *Core) repeat(s *Session) {
+	s.timed = false
+	old := c.now.Add(-c.o.Retry)
+	for p := s.q.head; p < s.q.next && s.client != nil; p++ {
+		e := s.q.at(p)
+		if e.state == received {
+			c.record(s) // the store failed to write it
+		} else if e.sent.After(old) {
+			continue
+		} else if e.state == sent {
+			c.stats.Repeated++
+			c.transmit(s, e, p)
+		} else if e.state == released {
+			e.sent = c.now
+			c.sendID(s.client, packet.PUBREL, packetID(p))
+		}
+	}
+	if s.client != nil {
+		c.watch(s)
+	}
+}
+
+// acknowledge handles PUBACK, PUBREC and PUBCOMP of the client.
+func (c *Core) acknowledge(s *Session, kind packet.Type, id packet.ID, cl *Client) {
+	position, ok := s.q.find(id)
+	var e *entry
+	if ok {
+		e = s.q.at(position)
+	}
+	switch {
+	case kind == packet.PUBACK && ok && e.qos == 1 && e.state == sent,
+		kind == packet.PUBCOMP && ok && e.state == released:
+		s.q.finish(position)
+		c.progress(s)
+		c.pump(s)
+	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
+		// The client has the message; only its id has to be released. The PUBREC must be stored first: after PUBREL the
+		// client forgets the id, and would take a PUBLISH that a restarted hub repeats for a new one. [MQTT-4.3.3-1]
+		*e = entry{qos: 2, state: received, sent: c.now}
+		if s.number == 0 {
+			e.state = released
+			c.sendID(cl, packet.PUBREL, id)
+		}
+		c.record(s)
+	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
+		c.sendID(cl, packet.PUBREL, id) // repeated, or from a session that the hub has discarded
+	}
+}
+
+// ackDelay is how long the progress of sessions waits for a batch that is written anyway. After a crash, what a client
+// has acknowledged meanwhile comes again.
+const ackDelay = 10 * time.Millisecond
+
+// progress lets the next batch store what the session has acknowledged.
+func (c *Core) progress(s *Session) {
+	if s.number == 0 || s.dirty {
+		return
+	}
+	s.dirty = true
+	c.dirty = append(c.dirty, s)
+	if !c.delayed {
+		c.delayed = true
+		c.timers.add(c.now.Add(ackDelay), func() { c.delayed, c.urgent = false, true })
+	}
+}
+
+// record is progress for an answer that waits until it is stored.
+func (c *Core) record(s *Session) {
+	c.progress(s)
+	c.urgent = true
+}
+
+// save adds the progress of the session to a batch.
+func (s *Session) save(b *Batch) {
+	s.recorded = s.recorded[:0]
+	for p := s.q.head; p < s.q.high; p++ {
+		if s.q.state(p) == received {
+			s.recorded = append(s.recorded, p)
+		}
+	}
+	b.Records.Acked(s.number, s.q.encode(nil), len(s.recorded) > 0)
+}
+
+// saveAgain is the time after which progress is stored that could not be, if nothing else is acknowledged before.
+const saveAgain = time.Second
+
+// saved continues when the progress is stored, or is not.
+func (c *Core) saved(s *Session, err error) {
+	recorded := s.recorded
+	s.recorded = s.recorded[:0]
+	if s.dead {
+		return
+	}
+	if err != nil {
+		c.timers.add(c.now.Add(saveAgain), func() { c.progress(s) })
+		if s.client != nil && len(recorded) > 0 {
+			c.end(s.client, err) // the PUBREC is not stored, so no PUBREL may be sent; attach tries again
+		}
+		return
+	}
+	for _, p := range recorded {
+		switch {
+		case p < s.q.head || s.q.state(p) != received:
+		case p >= s.q.tail:
+			s.q.mark(p, released)
+		default:
+			s.q.at(p).state = released
+			s.q.at(p).sent = c.now
+			c.sendID(s.client, packet.PUBREL, packetID(p))
+		}
+		if s.dead {
+			return
+		}
+	}
+}

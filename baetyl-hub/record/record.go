@@ -1,0 +1,219 @@
+// Package record is what the hub stores, as bytes: messages with the sessions that need them, and changes of sessions,
+// subscriptions, received ids and wills. It is a pure codec: it knows no file and no session.
+//
+//	core ──Publish, Acked, Put…──► Batch ──Data──► store ──Next, Decode…──► index and state
+//
+// A Batch holds records one after the other:
+//
+//	record       kind (1) · length of the body (4, big-endian) · body
+//	Publish      flags · [receiver · id] · [will] · number of targets · targets · message
+//	target       quality and retained flag (1) · session · position
+//	message      quality, retain and properties flags (1) · topic · [properties] · payload, which ends the body
+//	Acked        session · state
+//
+// Numbers are uvarints. Texts have their length before them. The store finds the target of a session without decoding
+// the message, and passes a record without decoding anything.
+package record
+
+import (
+	"encoding/binary"
+	"errors"
+
+	"github.com/256dpi/gomqtt/packet"
+)
+
+// ErrDamaged is returned for bytes that no Batch wrote.
+var ErrDamaged = errors.New("record is damaged")
+
+// Message is a message as the hub stores and delivers it. It is never changed once it is made.
+type Message struct {
+	Topic      string
+	Payload    []byte
+	Properties []byte // of MQTT 5, encoded as in a PUBLISH of version 5; nil: none
+	QOS        packet.QOS
+	Retain     bool // as published
+}
+
+// Target is a session that needs a message.
+type Target struct {
+	Session  uint64     // number of the session
+	Position uint64     // of the message in the session's queue; rises
+	QOS      packet.QOS // of its delivery, 1 or 2
+	Retained bool       // to be delivered with the retain flag
+}
+
+// Entry is a stored message as a session needs it.
+type Entry struct {
+	Position uint64
+	QOS      packet.QOS
+	Retained bool
+	Message  *Message
+}
+
+// Publication is what one PUBLISH changes in the store. All of it is stored, or nothing.
+type Publication struct {
+	Message  *Message
+	Targets  []Target  // who needs it stored; may be empty
+	Retain   bool      // it becomes the retained message of its topic; with an empty payload it removes that
+	Receiver uint64    // of a QoS 2 message: number of the session that sent it, recorded with its ID; 0: none
+	ID       packet.ID // see Receiver
+	Will     string    // client whose stored will this is: removed with it; "": none
+}
+
+// Kind tells what a record is.
+type Kind byte
+
+// The kinds of records.
+const (
+	KindPublish        Kind = 'm'
+	KindAcked          Kind = 'a'
+	KindPutSession     Kind = 's'
+	KindDeleteSession  Kind = 'S'
+	KindPutFilter      Kind = 'f'
+	KindDeleteFilter   Kind = 'F'
+	KindDeleteReceived Kind = 'I'
+	KindPutWill        Kind = 'w'
+	KindDeleteWill     Kind = 'W'
+)
+
+// headSize is the bytes of a record before its body.
+const headSize = 5
+
+// Next returns the first record of data, and what is behind it. At the end of data body is nil and k is 0.
+func Next(data []byte) (k Kind, body, rest []byte, err error) {
+	if len(data) == 0 {
+		return 0, nil, nil, nil
+	}
+	if len(data) < headSize {
+		return 0, nil, nil, ErrDamaged
+	}
+	n := uint64(binary.BigEndian.Uint32(data[1:]))
+	if n > uint64(len(data)-headSize) {
+		return 0, nil, nil, ErrDamaged
+	}
+	end := headSize + int(n)
+	return Kind(data[0]), data[headSize:end:end], data[end:], nil
+}
+
+// flags of a Publish record
+const (
+	flagRetain   = 1 << 0
+	flagReceiver = 1 << 1
+	flagWill     = 1 << 2
+	flagsPublish = flagRetain | flagReceiver | flagWill
+)
+
+// flags of a message and of a target; the quality is above the first bit
+const (
+	flagRetained   = 1 << 0
+	shiftQOS       = 1
+	maskQOS        = 3 << shiftQOS
+	flagProperties = 1 << 3
+	flagsMessage   = flagRetained | maskQOS | flagProperties
+	flagsTarget    = flagRetained | maskQOS
+)
+
+func appendText[T string | []byte](b []byte, s T) []byte {
+	return append(binary.AppendUvarint(b, uint64(len(s))), s...)
+}
+
+// AppendMessage appends m in the encoding of DecodeMessage.
+func AppendMessage(b []byte, m *Message) []byte {
+	flags := byte(m.QOS) << shiftQOS
+	if m.Retain {
+		flags |= flagRetained
+	}
+	if m.Properties != nil {
+		flags |= flagProperties
+	}
+	b = appendText(append(b, flags), m.Topic)
+	if m.Properties != nil {
+		b = appendText(b, m.Properties)
+	}
+	return append(b, m.Payload...)
+}
+
+// DecodeMessage decodes what AppendMessage made. The message has memory of its own.
+func DecodeMessage(b []byte) (*Message, error) {
+	r := reader{b: b}
+	flags := r.byte()
+	topic := r.text()
+	var properties []byte
+	if flags&flagProperties != 0 {
+		properties = r.text()
+	}
+	if r.failed || flags&^flagsMessage != 0 || flags&maskQOS == maskQOS {
+		return nil, ErrDamaged
+	}
+	m := &Message{
+		Topic: string(topic), QOS: packet.QOS(flags & maskQOS >> shiftQOS), Retain: flags&flagRetained != 0,
+	}
+	if flags&flagProperties != 0 {
+		m.Properties = append(make([]byte, 0, len(properties)), properties...)
+	}
+	if len(r.b) > 0 {
+		m.Payload = append(make([]byte, 0, len(r.b)), r.b...)
+	}
+	return m, nil
+}
+
+// reader decodes what the append functions made. After an error its methods return zero values.
+type reader struct {
+	b      []byte
+	failed bool
+}
+
+func (r *reader) number() uint64 {
+	if len(r.b) > 0 && r.b[0] < 0x80 {
+		n := uint64(r.b[0])
+		r.b = r.b[1:]
+		return n
+	}
+	n, size := binary.Uvarint(r.b)
+	if size <= 0 {
+		r.failed, r.b = true, nil
+		return 0
+	}
+	r.b = r.b[size:]
+	return n
+}
+
+func (r *reader) byte() byte {
+	if len(r.b) == 0 {
+		r.failed = true
+		return 0
+	}
+	c := r.b[0]
+	r.b = r.b[1:]
+	return c
+}
+
+func (r *reader) text() []byte {
+	n := r.number()
+	if n > uint64(len(r.b)) {
+		r.failed, r.b = true, nil
+		return nil
+	}
+	v := r.b[:n:n]
+	r.b = r.b[n:]
+	return v
+}
+
+// id reads a packet id, which is in two bytes.
+func (r *reader) id() packet.ID {
+	if len(r.b) < 2 {
+		r.failed, r.b = true, nil
+		return 0
+	}
+	n := binary.BigEndian.Uint16(r.b)
+	r.b = r.b[2:]
+	return packet.ID(n)
+}
+
+// err returns ErrDamaged if anything was wrong, or if bytes are left.
+func (r *reader) err() error {
+	if r.failed || len(r.b) > 0 {
+		return ErrDamaged
+	}
+	return nil
+}
