@@ -162,7 +162,11 @@ func (c *connection) receive() bool {
 	s.lock()
 	c.in.take(s.core.Receive(c.client, c.in.unread()))
 	paused := c.pause()
-	s.carry(s.unlock(alone))
+	records := alone
+	if c.in.more() {
+		records = 0
+	}
+	s.carry(s.unlock(records))
 	if paused == nil {
 		return false
 	}

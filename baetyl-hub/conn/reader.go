@@ -41,6 +41,9 @@ func (r *reader) unread() []byte { return r.buf[r.r:r.w] }
 // take removes the first n bytes of unread.
 func (r *reader) take(n int) { r.r += n }
 
+// more tells whether there is more to take, or probably to read.
+func (r *reader) more() bool { return len(r.unread()) > 0 || r.w == len(r.buf) }
+
 // frame takes the next packet, nil if it is not complete. It is for CONNECT: the core splits what follows.
 func (r *reader) frame() ([]byte, error) {
 	size, err := r.size()

@@ -142,7 +142,10 @@ func newRig(t testing.TB, change ...func(*options)) *rig {
 	st := newMemory()
 	g, stop := serveOn(t, st, func(*core.Core) error { return nil }, change...)
 	g.store = st
-	g.stop = sync.OnceFunc(func() { require.NoError(t, stop()) })
+	g.stop = sync.OnceFunc(func() {
+		st.set(func() { st.held = false }) // a test that has failed may not have released it
+		require.NoError(t, stop())
+	})
 	t.Cleanup(g.stop)
 	return g
 }

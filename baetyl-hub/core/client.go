@@ -38,6 +38,7 @@ type Client struct {
 	unstored int               // messages that are received and not stored yet
 	refused  bool              // one of them had no room, so those after it are refused too
 	blocked  bool              // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
+	fetching bool              // retained messages of its SUBSCRIBE are still to be sent
 	full     *Client           // waits until this congested receiver has been written to
 	until    time.Time         // but not longer
 	draining bool              // a timer for it runs

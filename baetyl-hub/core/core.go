@@ -90,9 +90,10 @@ type Core struct {
 	fx      Effects
 	pending []*Client // have bytes that no Send has yet
 
-	batch   *Batch // is being filled
-	writing *Batch // is being stored; nil: none
-	spare   *Batch
+	batch   *Batch     // is being filled
+	full    []*Batch   // wait before it
+	writing *Batch     // is being stored; nil: none
+	spare   *Batch     // nil: none
 	dirty   []*Session // whose progress goes into the next batch
 	urgent  bool       // dirty is reason enough to write one
 	delayed bool       // a timer will set urgent
@@ -126,7 +127,7 @@ type Core struct {
 func New(o Options, users *auth.Book) *Core {
 	return &Core{
 		o: o, users: users,
-		batch: &Batch{}, spare: &Batch{},
+		batch:    &Batch{},
 		clients:  map[*Client]struct{}{},
 		sessions: map[string]*Session{},
 		changing: map[string][]*Client{},

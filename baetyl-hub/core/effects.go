@@ -1,6 +1,10 @@
 package core
 
-import "github.com/baetyl/baetyl/baetyl-hub/record"
+import (
+	"slices"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
+)
 
 // Effects are what events ask for.
 type Effects struct {
@@ -68,12 +72,20 @@ type op struct {
 }
 
 // Room tells how many bytes the store may still take. It comes before Batch, not while a batch is being written.
-func (c *Core) Room(bytes int64) { c.room = bytes - int64(len(c.batch.Records.Data)) }
+func (c *Core) Room(bytes int64) {
+	c.room = bytes - int64(len(c.batch.Records.Data))
+	for _, b := range c.full {
+		c.room -= int64(len(b.Records.Data))
+	}
+}
 
 // Batch returns what is to be stored now; nil: nothing, or the last one is not Stored yet. The next batch fills
 // meanwhile. Without Records there is nothing to write: Stored may follow at once.
 func (c *Core) Batch() *Batch {
 	b := c.batch
+	if len(c.full) > 0 {
+		b = c.full[0]
+	}
 	if c.writing != nil || len(b.ops) == 0 && b.Records.Len() == 0 && !c.urgent && !c.stopping {
 		return nil
 	}
@@ -90,25 +102,57 @@ func (c *Core) Batch() *Batch {
 	if len(b.ops) == 0 && b.Records.Len() == 0 {
 		return nil
 	}
-	c.writing, c.batch = b, c.spare
-	c.spare = nil
+	if c.writing = b; b == c.batch {
+		c.batch = c.empty()
+	} else {
+		c.full = slices.Delete(c.full, 0, 1)
+	}
 	return b
 }
 
-// Waiting tells how many publications and other changes the next batch has, and whether one is being stored.
-func (c *Core) Waiting() (ops int, storing bool) { return len(c.batch.ops), c.writing != nil }
+// empty returns a batch to fill.
+func (c *Core) empty() *Batch {
+	b := c.spare
+	if c.spare = nil; b == nil {
+		b = &Batch{}
+	}
+	return b
+}
+
+// fullBatch is the size in bytes from which on a batch takes nothing more. To read a message of a batch, the store
+// reads all of it.
+const fullBatch = 768 << 10
+
+// add appends what continues when the batch with its records is stored.
+func (c *Core) add(o op) {
+	c.batch.ops = append(c.batch.ops, o)
+	if len(c.batch.Records.Data) >= fullBatch {
+		c.full = append(c.full, c.batch)
+		c.batch = c.empty()
+	}
+}
+
+// Waiting tells how many publications and other changes the next batches have, and whether one is being stored.
+func (c *Core) Waiting() (ops int, storing bool) {
+	ops = len(c.batch.ops)
+	for _, b := range c.full {
+		ops += len(b.ops)
+	}
+	return ops, c.writing != nil
+}
 
 // Stored continues with what waits for a batch: with err nil it is stored, else nothing of it counts. What came
 // meanwhile fails with it: it may follow from what is lost now, and a later message of a publisher must not overtake.
 func (c *Core) Stored(b *Batch, err error) {
 	c.writing = nil
-	var next *Batch
+	var next []*Batch
 	if err != nil {
-		next, c.batch = c.batch, &Batch{}
+		next = append(c.full, c.batch)
+		c.full, c.batch = nil, &Batch{}
 	}
 	c.conclude(b, err)
-	if next != nil {
-		c.conclude(next, err)
+	for _, x := range next {
+		c.conclude(x, err)
 	}
 	c.spare = b
 }
@@ -140,12 +184,12 @@ const largeBatch = 4 << 20
 // later calls done when all that was decided before is stored, and with it what write adds to the batch. write may be
 // nil.
 func (c *Core) later(write func(b *record.Batch), done func(err error)) {
-	if write == nil && len(c.batch.ops) == 0 && c.writing == nil {
+	if write == nil && len(c.batch.ops) == 0 && len(c.full) == 0 && c.writing == nil {
 		done(nil)
 		return
 	}
 	if write != nil {
 		write(&c.batch.Records)
 	}
-	c.batch.ops = append(c.batch.ops, op{done: done})
+	c.add(op{done: done})
 }

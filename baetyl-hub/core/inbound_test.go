@@ -239,7 +239,7 @@ func TestFullStore(t *testing.T) {
 	p = r.connect(kept("pub"))
 	p.send(pub(5, 1, "t", "m"))
 	p.is("puback 5")
-	s.is("t=m q1 #2")
+	s.is("t=m q1 #1")
 }
 
 // A message that is being stored needs room too.

@@ -17,6 +17,7 @@ type StoredSession struct {
 	Filters  map[string]packet.QOS
 	Acked    []byte      // as given to record.Batch.Acked; nil: never
 	Received []packet.ID // QoS 2 messages from the client that it has not released
+	Oldest   uint64      // position of the oldest stored message; Tail: none
 	Tail     uint64      // position after the newest stored message
 }
 
@@ -42,7 +43,7 @@ func (c *Core) LoadSession(x StoredSession) {
 		}
 	}
 	s.stored = max(x.Tail, s.q.high)
-	s.reserved = s.stored
+	s.reserved, s.oldest = s.stored, min(x.Oldest, s.stored)
 	// These may have been sent before the hub ended: see sendable.
 	window := uint64(c.o.Window) * span
 	s.q.high = max(s.q.high, min(s.stored, s.q.head+window))

@@ -150,7 +150,7 @@ func (c *Core) submit(x *publication, inOrder bool) {
 		c.renew(x.m.Topic)
 	}
 	c.write(x, receiver)
-	c.batch.ops = append(c.batch.ops, op{p: x})
+	c.add(op{p: x})
 }
 
 // split collects the receivers of m and of its copies.
@@ -184,7 +184,7 @@ func (c *Core) receiver(x *publication, r sub, qos packet.QOS) {
 		if r.s.dead {
 			return
 		}
-		if r.s.reserved-r.s.q.head >= uint64(c.o.QueueMax) {
+		if r.s.waits() >= c.o.QueueMax {
 			c.stats.QueueFull++
 			return
 		}
@@ -248,10 +248,17 @@ func (c *Core) fits(x *publication) bool {
 	return false
 }
 
-// refuse lets a publication fail when its turn comes, and with it what the client sends after it.
+// refuse lets a publication fail when its turn comes, and with it what the client sends after it. It gives the
+// positions back: the queue of a session that is not connected must not fill with what was refused.
 func (c *Core) refuse(x *publication) {
 	c.stats.Full++
 	x.err = ErrFull
+	for i := range x.to {
+		if d := &x.to[i]; d.stored {
+			d.stored = false
+			d.s.reserved--
+		}
+	}
 	if x.from != nil {
 		x.from.refused = true
 	}

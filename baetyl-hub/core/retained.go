@@ -76,31 +76,61 @@ func unflagged(kept *record.Message) *record.Message {
 	return &m
 }
 
+// retainedAtOnce is how many retained messages a session gets in one event, so that others need not wait for all.
+const retainedAtOnce = 256
+
 // sendRetained sends s the retained messages that match its new subscriptions. [MQTT-3.3.1-6] Each is sent once per
-// SUBSCRIBE, with the highest QoS of the matching filters. Shared subscriptions get none, as in other brokers.
+// SUBSCRIBE, with the highest QoS of the matching filters. Shared subscriptions get none, as in other brokers. Until
+// all are sent, nothing else of cl is handled.
 //
 // All that was published before the subscriptions is stored now. What came afterwards has s among its receivers, and is
 // not stored yet: so s gets it later, and misses nothing.
-func (c *Core) sendRetained(s *Session, list []subscription) {
-	for _, x := range c.findRetained(list) {
-		if s.client == nil {
-			return
+func (c *Core) sendRetained(s *Session, cl *Client, list []subscription) {
+	c.sendFound(s, cl, list, c.findRetained(list))
+}
+
+func (c *Core) sendFound(s *Session, cl *Client, list []subscription, all []found) {
+	for _, x := range list {
+		if _, has := s.subs[x.filter]; !has || !c.permits(s, x.filter) { // it changed between two events
+			all = nil
 		}
-		m := x.m
-		switch {
-		case x.qos == 0:
-			c.stats.Passed++
-			c.sendQOS0(s.client, appendPublish(nil, m, 0, 0, false, true), 1)
-		case s.number == 0:
-			c.enqueueTransient(s, entry{message: m, qos: x.qos, retained: true})
-		default:
-			// If it is being replaced, s gets the newer one, at an earlier position.
-			if y := c.renewing[m.Topic]; y != nil {
-				y.missed = append(y.missed, missed{s, s.client, x.qos})
-			} else {
-				c.redeliver(s, m, x.qos)
-			}
+	}
+	n := min(len(all), retainedAtOnce)
+	for _, x := range all[:n] {
+		c.sendOne(s, x)
+	}
+	if all = all[n:]; s.dead || len(all) == 0 {
+		cl.fetching = false
+		return
+	}
+	cl.fetching = true
+	c.timers.add(c.now.Add(1), func() {
+		if c.sendFound(s, cl, list, all); !cl.fetching {
+			c.unblock(cl)
 		}
+	})
+}
+
+// sendOne sends a retained message. If it was replaced since it was found, s has the newer one.
+func (c *Core) sendOne(s *Session, x found) {
+	kept := c.retained.Get(x.topic)
+	if s.dead || kept == nil || &kept.Payload[0] != x.payload {
+		return
+	}
+	m := unflagged(kept)
+	switch {
+	case x.qos > 0 && s.number != 0:
+		if y := c.renewing[x.topic]; y != nil { // s has a newer one among what is being stored, at an earlier position
+			y.missed = append(y.missed, missed{s, s.client, x.qos})
+		} else {
+			c.redeliver(s, m, x.qos)
+		}
+	case s.client == nil:
+	case x.qos == 0:
+		c.stats.Passed++
+		c.sendQOS0(s.client, appendPublish(nil, m, 0, 0, false, true), 1)
+	default:
+		c.enqueueTransient(s, entry{message: m, qos: x.qos, retained: true})
 	}
 }
 
@@ -114,12 +144,14 @@ func (c *Core) redeliver(s *Session, m *record.Message, qos packet.QOS) {
 	x.parts = append(x.parts, part{m, len(x.to)})
 	x.queued = true
 	c.write(x, 0)
-	c.batch.ops = append(c.batch.ops, op{p: x})
+	c.add(op{p: x})
 }
 
+// found is a retained message for a subscription.
 type found struct {
-	m   *record.Message
-	qos packet.QOS
+	topic   string
+	payload *byte // tells it from one that replaces it
+	qos     packet.QOS
 }
 
 func (c *Core) findRetained(list []subscription) (all []found) {
@@ -130,12 +162,14 @@ func (c *Core) findRetained(list []subscription) (all []found) {
 		}
 		c.retained.Select(x.filter, func(kept *record.Message) bool {
 			qos := min(kept.QOS, x.qos)
-			if i, ok := at[kept.Topic]; ok {
-				all[i].qos = max(all[i].qos, qos)
-				return true
+			if len(list) > 1 {
+				if i, ok := at[kept.Topic]; ok {
+					all[i].qos = max(all[i].qos, qos)
+					return true
+				}
+				at[kept.Topic] = len(all)
 			}
-			at[kept.Topic] = len(all)
-			all = append(all, found{unflagged(kept), qos})
+			all = append(all, found{kept.Topic, &kept.Payload[0], qos})
 			return true
 		})
 	}

@@ -23,6 +23,8 @@ type Session struct {
 	q        queue
 	reserved uint64   // the next position
 	stored   uint64   // position after the newest message that is stored, or refused
+	oldest   uint64   // nothing before this position is stored any more
+	gaps     []gap    // behind it
 	recorded []uint64 // positions whose PUBREC is being stored
 	loading  bool     // messages are being read from the store
 	timed    bool     // the retry timer runs
@@ -61,6 +63,9 @@ func (c *Core) enqueue(s *Session, position uint64, e entry, err error) {
 		return
 	}
 	s.stored = position + 1
+	if err != nil {
+		s.missed(position)
+	}
 	if position != s.q.tail { // it is behind others that are in the store only
 		return
 	}

@@ -62,7 +62,7 @@ func (c *Core) subscribe(cl *Client, p *packet.Subscribe) {
 		}
 		c.send(cl, ack)
 		if s.client == cl {
-			c.sendRetained(s, granted)
+			c.sendRetained(s, cl, granted)
 		}
 	})
 }
@@ -86,7 +86,9 @@ func (c *Core) change(cl *Client, write func(b *record.Batch), done func(err err
 		if err != nil {
 			c.end(cl, err)
 		}
-		c.unblock(cl)
+		if !cl.fetching {
+			c.unblock(cl)
+		}
 		if write != nil {
 			c.next(s.id)
 		}

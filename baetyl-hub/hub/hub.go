@@ -128,7 +128,9 @@ func (h *Hub) Run(ctx context.Context) error {
 	})
 	g.Add("batches", h.server.Run)
 	cleanup := h.cfg.Message.Ingress.QOS1.Cleanup
-	g.Add("expiry", func(ctx context.Context) error { return h.store.RunExpiry(ctx, cleanup.Retention, cleanup.Interval) })
+	g.Add("expiry", func(ctx context.Context) error {
+		return h.store.RunExpiry(ctx, cleanup.Retention, cleanup.Interval, h.expired)
+	})
 	g.Add("connections", func(ctx context.Context) error {
 		<-ctx.Done()
 		return h.closeConnections()
@@ -146,6 +148,11 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	g.Add("listeners", h.listeners.Serve)
 	return g.Run(ctx)
+}
+
+// expired tells the core what the store has left of sessions that had old messages.
+func (h *Hub) expired(oldest map[uint64]uint64) {
+	h.server.Do(func(k *core.Core) { k.Expired(oldest) })
 }
 
 // closeConnections closes all connections. It returns an error if that takes longer than shutdown.timeout.

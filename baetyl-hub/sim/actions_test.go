@@ -34,6 +34,7 @@ const (
 var actions = []action{
 	{"connect", [kinds]int{30, 30, 30, 30, 30}, (*world).connect},
 	{"publish", [kinds]int{80, 60, 60, 60, 60}, (*world).publish},
+	{"flood", [kinds]int{0, 4, 0, 0, 0}, (*world).flood},
 	{"subscribe", [kinds]int{12, 8, 8, 8, 16}, (*world).subscribe},
 	{"unsubscribe", [kinds]int{2, 1, 1, 1, 2}, (*world).unsubscribe},
 	{"retained", [kinds]int{10, 6, 10, 6, 6}, (*world).publishRetained},
@@ -154,6 +155,24 @@ func (w *world) publish() {
 	})
 }
 
+// flood publishes more than the hub takes at once from a client, or has room for at its receivers.
+func (w *world) flood() {
+	w.with((*client).ready, func(c *client) {
+		name := names[w.rnd.IntN(len(names))]
+		if !w.rights[len(w.rights)-1].book.User(c.user).MayPublish(name) {
+			return
+		}
+		mixed := w.rnd.IntN(2) == 0
+		for i := range 150 {
+			qos := packet.QOS(0)
+			if mixed && i%3 > 0 {
+				qos = packet.QOS(i % 3)
+			}
+			c.send(name, qos, false, false)
+		}
+	})
+}
+
 // publishRetained publishes or removes a retained message.
 func (w *world) publishRetained() {
 	w.with((*client).ready, func(c *client) {
@@ -194,6 +213,7 @@ func (w *world) unsubscribe() {
 
 // lose is the end of a connection without DISCONNECT, on the client's side. Called with mu.
 func (w *world) lose(cn *connection) {
+	cn.doubt = cn.doubt || cn.farewell == perhaps // DISCONNECT may be lost
 	if cn.will != nil {
 		cn.will.first = w.stamp()
 		cn.lost = cn.accepted && !cn.conn.Ended() && cn.farewell == no && w.hub != nil && !w.fault && !cn.held

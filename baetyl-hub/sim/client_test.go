@@ -108,18 +108,24 @@ func (c *client) end() {
 func (c *client) giveUp() {
 	for _, x := range c.out {
 		c.w.given = append(c.w.given, x.m)
+		if c.former != nil {
+			c.former.burned[x.id] = true
+		}
 	}
 	c.out = nil
 }
 
+// ids is how many packet ids a client uses, but for floods: few, so that it uses them again and again.
+const ids = 40
+
 // number returns a packet id that is not in use.
 func (c *client) number() packet.ID {
-	for {
-		if c.id16++; c.id16 == 0 {
-			continue
+	for tries := 0; ; tries++ {
+		if c.id16++; c.id16 > ids && len(c.out) < ids/2 && tries < ids {
+			c.id16 = 1
 		}
 		used := slices.ContainsFunc(c.out, func(x *exchange) bool { return x.id == c.id16 })
-		if used || c.cn != nil && c.cn.hooks[c.id16] != nil {
+		if used || c.session != nil && c.session.burned[c.id16] || c.cn != nil && c.cn.hooks[c.id16] != nil {
 			continue
 		}
 		return c.id16
@@ -153,7 +159,7 @@ func (c *client) subscribe(filter string, qos packet.QOS) {
 	w, cn, s := c.w, c.cn, c.session
 	b := s.subs[filter]
 	if b == nil {
-		b = &sub{filter: filter, qos: qos, most: qos}
+		b = &sub{filter: filter, qos: qos, most: qos, first: w.stamp()}
 		s.subs[filter] = b
 	}
 	if b.asked == 0 || b.gone != 0 {
@@ -190,6 +196,9 @@ func (c *client) forbid() {
 		may := w.rights[len(w.rights)-1].book.User(c.user).MayPublish(x.m.topic)
 		if !may && !x.released {
 			w.given = append(w.given, x.m)
+			if c.session != nil {
+				c.session.burned[x.id] = true
+			}
 		}
 		return !may && !x.released
 	})

@@ -194,7 +194,7 @@ func (cn *connection) connack(p *packet.Connack) {
 		}
 	case c.session == nil || !p.SessionPresent:
 		c.session = &session{c: c, subs: map[string]*sub{}, got: map[int]*receipt{}, order: map[orderKey]int{},
-			known: map[packet.ID]int{}}
+			known: map[packet.ID]int{}, burned: map[packet.ID]bool{}}
 	}
 	c.former = nil
 	cn.session = c.session

@@ -3,7 +3,6 @@ package sim_test
 import (
 	"context"
 	"errors"
-	"net"
 	"slices"
 	"sync"
 	"time"
@@ -68,7 +67,11 @@ func startHub(disk *sim.Disk, users *auth.Book, l log.Logger) (*process, error) 
 	p.cancel = cancel
 	p.parts.Go(func() { _ = p.server.Run(ctx) })
 	p.parts.Go(func() { _ = st.Run(ctx) })
-	p.parts.Go(func() { _ = st.RunExpiry(ctx, retention, cleanup) })
+	p.parts.Go(func() {
+		_ = st.RunExpiry(ctx, retention, cleanup, func(oldest map[uint64]uint64) {
+			p.server.Do(func(k *core.Core) { k.Expired(oldest) })
+		})
+	})
 	return p, nil
 }
 
@@ -82,7 +85,7 @@ func (p *process) serve(c *sim.Conn) {
 		_ = c.Close()
 		return
 	}
-	p.server.Serve(net.Conn(c), nil)
+	p.server.Serve(c, nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.conns = slices.DeleteFunc(p.conns, func(x *sim.Conn) bool { return x == c })

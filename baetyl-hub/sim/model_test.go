@@ -51,6 +51,8 @@ type session struct {
 	got   map[int]*receipt
 	order map[orderKey]int
 	known map[packet.ID]int // QoS 2 messages that were taken and not released
+	// burned are packet ids of publications that the client has given up: for the hub they may still be in use.
+	burned map[packet.ID]bool
 }
 
 // sub is a subscription. One that is made again is the same, unless it had ended.
@@ -58,6 +60,7 @@ type sub struct {
 	filter string
 	qos    packet.QOS
 	most   packet.QOS // the highest that it had
+	first  stamp      // SUBSCRIBE was sent for the first time, also of one that has ended
 	asked  stamp      // SUBSCRIBE was sent
 	since  stamp      // SUBACK came
 	unsure stamp      // it may be gone: UNSUBSCRIBE was sent, or the user may not have it any more
@@ -195,7 +198,7 @@ func (w *world) legal(s *session, m *message, p *packet.Publish, now stamp) bool
 		}
 		found = true
 		qos = max(qos, b.most)
-		oldest = min(oldest, b.asked)
+		oldest = min(oldest, b.first)
 		from := b.asked
 		if !p.Message.Retain {
 			from = max(from, m.first)

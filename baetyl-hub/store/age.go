@@ -22,6 +22,7 @@ func (c *clock) now() time.Duration { return c.base + time.Since(c.start) }
 // room is what messages may still take.
 type room struct {
 	stored atomic.Int64 // Stats.Bytes
+	grown  atomic.Int64 // bytes that the log has taken since the file system was asked
 
 	scarce atomic.Bool // the file system has little room: no spares, and small segments, which are removed sooner
 
@@ -31,8 +32,9 @@ type room struct {
 }
 
 // Room returns the bytes that messages may still take: what is left of Options.MaxBytes, and of the file system above
-// Options.MinFree, which is asked once a second. math.MaxInt64 means no limit. Messages count with their segment: they
-// all do as long as a session needs one of them. It may be called from any goroutine.
+// Options.MinFree, which is asked once a second; in between, what the log grows counts. math.MaxInt64 means no
+// limit. Messages count with their segment: they all do as long as a session needs one of them. It may be called from
+// any goroutine.
 func (s *Store) Room() int64 {
 	left := int64(math.MaxInt64)
 	if s.o.MaxBytes > 0 {
@@ -45,6 +47,7 @@ func (s *Store) Room() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.asked.IsZero() || time.Since(r.asked) >= time.Second {
+		r.grown.Store(0)
 		r.free = math.MaxInt64 // if it is unknown, a write fails when the disk is full
 		if free, err := s.o.FreeSpace(s.o.Dir); err == nil {
 			r.free = int64(min(free, math.MaxInt64)) - int64(s.o.MinFree)
@@ -57,7 +60,7 @@ func (s *Store) Room() int64 {
 	if s.o.MinFree == 0 {
 		return left
 	}
-	return max(0, min(left, r.free))
+	return max(0, min(left, r.free-r.grown.Load()))
 }
 
 // limit returns the size of a segment, in bytes.
@@ -69,9 +72,12 @@ func (s *Store) limit() int64 {
 }
 
 // RunExpiry removes messages older than retention, in running time of the hub, every interval until ctx ends: see
-// `message.ingress.qos1.cleanup`. It also removes those that a session still needs. Read leaves them out as soon as
-// they are too old; Stats.Expired counts them when their segment goes, at most a tenth of retention later.
-func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration) error {
+// `message.ingress.qos1.cleanup`. It also removes those that a session still needs, and gives expired the position
+// of the oldest one that is left, by number, of each session that lost some. Read leaves them out as soon as they are
+// too old; Stats.Expired counts them when their segment goes, at most a tenth of retention later.
+func (s *Store) RunExpiry(
+	ctx context.Context, retention, interval time.Duration, expired func(oldest map[uint64]uint64),
+) error {
 	s.retention.Store(int64(retention))
 	t := time.NewTicker(interval)
 	defer t.Stop()
@@ -80,12 +86,14 @@ func (s *Store) RunExpiry(ctx context.Context, retention, interval time.Duration
 		case <-ctx.Done():
 			return nil
 		case <-t.C:
-			s.expire(retention)
+			if oldest := s.expire(retention); len(oldest) > 0 {
+				expired(oldest)
+			}
 		}
 	}
 }
 
-func (s *Store) expire(retention time.Duration) {
+func (s *Store) expire(retention time.Duration) (oldest map[uint64]uint64) {
 	now := s.clock.now()
 	s.writing.Lock()
 	if a := s.active; a != nil && a.at > headerSize && now-a.g.oldest > retention/10 {
@@ -100,6 +108,7 @@ func (s *Store) expire(retention time.Duration) {
 	defer s.mu.Unlock()
 	x := &s.index
 	var live map[*segment]int64
+	oldest = map[uint64]uint64{}
 	for _, g := range x.segments {
 		if !g.sealed || g.needs == 0 || now-g.newest <= retention {
 			continue
@@ -108,12 +117,15 @@ func (s *Store) expire(retention time.Duration) {
 			live = x.live(func(sum, n int64) int64 { return max(sum, n) })
 		}
 		s.expired.Add(uint64(live[g]))
-		x.leave(g)
+		for _, at := range x.leave(g) {
+			oldest[at.number] = at.oldest()
+		}
 	}
 	if live != nil {
 		s.room.stored.Store(x.bytes)
 		s.wakeUp()
 	}
+	return oldest
 }
 
 // tooOld tells whether a message that was stored then is left out by Read.

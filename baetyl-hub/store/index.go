@@ -113,6 +113,14 @@ func (x *index) session(number uint64) *session {
 	return s
 }
 
+// oldest returns the position of the oldest message, tail if there is none.
+func (s *session) oldest() uint64 {
+	if len(s.spans) == 0 {
+		return s.tail
+	}
+	return max(s.head, s.spans[0].first)
+}
+
 func (x *index) touch(s *session) {
 	if !s.dirty {
 		s.dirty = true
@@ -194,18 +202,20 @@ func (x *index) discard(number uint64) {
 	delete(x.sessions, number)
 }
 
-// leave removes the spans of all sessions in a segment.
-func (x *index) leave(g *segment) {
+// leave removes the spans in a segment, and returns the sessions that had one.
+func (x *index) leave(g *segment) (left []*session) {
 	for _, s := range x.sessions {
 		for i := range s.spans {
 			if s.spans[i].in == g {
 				x.drop(s, &s.spans[i])
 				s.spans = slices.Delete(s.spans, i, i+1)
 				x.touch(s)
+				left = append(left, s)
 				break
 			}
 		}
 	}
+	return left
 }
 
 // insert adds a span, which must have messages that are needed, in its place.

@@ -21,6 +21,7 @@ type Session struct {
 	Filters  map[string]packet.QOS
 	Acked    []byte      // as given to Batch.Acked; nil: never
 	Received []packet.ID // of QoS 2 messages that are not released yet
+	Oldest   uint64      // position of the oldest stored message; Tail: none
 	Tail     uint64      // position after the newest stored message
 }
 
@@ -55,7 +56,7 @@ func (s *Store) Load(v Visitor) error {
 	for _, n := range slices.Sorted(maps.Keys(sessions)) {
 		x := sessions[n]
 		if at := s.index.sessions[n]; at != nil {
-			x.Tail = at.tail
+			x.Oldest, x.Tail = at.oldest(), at.tail
 			if at.acked != nil {
 				x.Acked = append([]byte{}, at.acked...)
 			}

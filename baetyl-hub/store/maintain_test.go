@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -92,10 +93,13 @@ func expiring(t *testing.T, retention time.Duration, test func(r *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		s, err := store.Open(store.Options{Dir: dir})
 		require.NoError(t, err)
-		r := &rig{Store: s, t: t, o: store.Options{Dir: dir}, next: map[uint64]uint64{}, content: load(t, s)}
+		r := &rig{
+			Store: s, t: t, o: store.Options{Dir: dir}, next: map[uint64]uint64{}, oldest: map[uint64]uint64{},
+			content: load(t, s),
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		go s.Run(ctx)
-		go s.RunExpiry(ctx, retention, time.Minute)
+		go s.RunExpiry(ctx, retention, time.Minute, func(oldest map[uint64]uint64) { maps.Copy(r.oldest, oldest) })
 		defer func() {
 			cancel()
 			synctest.Wait()
@@ -119,6 +123,7 @@ func TestExpiry(t *testing.T) {
 		require.Equal(t, series(10, 11), r.waiting(1, 0))
 		time.Sleep(2 * time.Minute)
 		require.EqualValues(t, 10, r.Stats().Expired)
+		require.Equal(t, map[uint64]uint64{1: 10}, r.oldest)
 		require.EqualValues(t, 1, r.Stats().Messages)
 		list, next, err := r.Read(1, 3, 1, 1000)
 		require.NoError(t, err)
@@ -126,6 +131,7 @@ func TestExpiry(t *testing.T) {
 		require.EqualValues(t, 11, next)
 		time.Sleep(8 * time.Hour)
 		require.EqualValues(t, 11, r.Stats().Expired)
+		require.EqualValues(t, 11, r.oldest[1])
 		require.Zero(t, r.Stats().Messages)
 		require.Zero(t, r.Stats().Bytes)
 		require.LessOrEqual(t, len(files(t, r.o.Dir, "*.seg")), 1)
@@ -144,7 +150,7 @@ func TestAgeIsRunningTime(t *testing.T) {
 			require.NoError(t, err)
 			r := &rig{Store: s, t: t, next: map[uint64]uint64{}, content: load(t, s)}
 			ctx, cancel := context.WithCancel(t.Context())
-			go s.RunExpiry(ctx, 10*time.Hour, time.Minute)
+			go s.RunExpiry(ctx, 10*time.Hour, time.Minute, func(map[uint64]uint64) {})
 			defer func() {
 				cancel()
 				synctest.Wait()
@@ -169,10 +175,12 @@ func TestAgeIsRunningTime(t *testing.T) {
 }
 
 func TestRoom(t *testing.T) {
-	free := uint64(1000)
 	r := open(t, store.Options{MaxBytes: 64 << 10, MinFree: 1 << 20,
-		FreeSpace: func(string) (uint64, error) { return free + 1<<20, nil }})
-	require.EqualValues(t, 1000, r.Room())
+		FreeSpace: func(string) (uint64, error) { return 1<<20 + 10000, nil }})
+	require.EqualValues(t, 10000, r.Room())
+	r.session(1)
+	r.put(strings.Repeat("x", 2000), 1)
+	require.Less(t, r.Room(), int64(8000)) // the file system is asked later
 	r = open(t, store.Options{MaxBytes: 64 << 10})
 	r.session(1)
 	require.EqualValues(t, 64<<10, r.Room())

@@ -18,11 +18,6 @@ func (s *Store) recover() error {
 	if err != nil {
 		return err
 	}
-	if len(list) > 0 {
-		if err := s.keep(list[len(list)-1]); err != nil {
-			return err
-		}
-	}
 	in, err := s.readState()
 	if err != nil {
 		return err
@@ -66,14 +61,25 @@ func (s *Store) recover() error {
 	return nil
 }
 
-// keep syncs the newest segment. If the hub was killed before it did so, what it has written is there to read, and a
-// power cut can still take it: but from now on it counts.
-func (s *Store) keep(newest *found) error {
+// keep makes durable what replay has found in the newest segment: from now on it counts. If the hub was killed before
+// it synced it, a power cut can still take what is there to read. And if a sync has failed, the kernel does not write
+// it any more though the next sync succeeds: so it is written again.
+func (s *Store) keep(newest *found, end int64) error {
 	f, err := s.o.Disk.OpenFile(newest.path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(file.Datasync(f), f.Close()); err != nil {
+	b := make([]byte, min(chunk, max(end-newest.from, 0)))
+	for at := newest.from; at < end && err == nil; at += int64(len(b)) {
+		b = b[:min(int64(len(b)), end-at)]
+		if _, err = f.ReadAt(b, at); err == nil || errors.Is(err, io.EOF) {
+			_, err = f.WriteAt(b, at)
+		}
+	}
+	if err == nil {
+		err = file.Datasync(f)
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("sync %s: %w", newest.path, err)
 	}
 	return s.o.Disk.SyncDir(s.dir)
@@ -155,7 +161,10 @@ func (s *Store) replay(f *found, newest bool) error {
 		s.index.apply(f.g, x)
 		end = x.next
 	})
-	if err != nil || !newest || f.limit != 0 {
+	if err != nil || !newest {
+		return err
+	}
+	if err := s.keep(f, end); err != nil || f.limit != 0 {
 		return err
 	}
 	return s.torn(f, end)

@@ -39,11 +39,12 @@ func load(t testing.TB, s *store.Store) *content {
 type rig struct {
 	*store.Store
 	*content
-	t    testing.TB
-	o    store.Options
-	stop func()
-	next map[uint64]uint64 // position of the next message of a session
-	b    record.Batch
+	t      testing.TB
+	o      store.Options
+	stop   func()
+	next   map[uint64]uint64 // position of the next message of a session
+	oldest map[uint64]uint64 // what RunExpiry has told
+	b      record.Batch
 }
 
 func open(t testing.TB, o store.Options) *rig {

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -55,6 +56,9 @@ func (s *Store) failedWrite(err error) {
 // write writes a batch as of a running time of the hub.
 func (s *Store) write(b *record.Batch, now time.Duration) error {
 	size := int64(frameHead + len(b.Data) + 10)
+	if size > math.MaxUint32 {
+		return fmt.Errorf("a batch of %d bytes is too large", size)
+	}
 	if a := s.active; a != nil && a.at > headerSize && a.at+size > s.limit() {
 		if err := s.seal(); err != nil {
 			return err
@@ -67,7 +71,10 @@ func (s *Store) write(b *record.Batch, now time.Duration) error {
 	}
 	a := s.active
 	s.buf = appendFrame(s.buf[:0], a.g.mark, now, b.Data)
-	if err := a.write(s.buf, s.o.SegmentSize); err != nil {
+	before := a.size
+	err := a.write(s.buf, s.o.SegmentSize)
+	s.room.grown.Add(a.size - before)
+	if err != nil {
 		s.abandon()
 		return err
 	}

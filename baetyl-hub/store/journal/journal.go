@@ -25,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
@@ -59,6 +60,9 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // process has the storage open.
 func Open(dir string, writeBuffer int64, l log.Logger) (storage.Storage, error) {
 	files, err := storage.OpenFile(dir, false)
+	if errors.Is(err, syscall.EAGAIN) {
+		return nil, fmt.Errorf("%s is open in another process: %w", dir, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -229,3 +229,16 @@ func BenchmarkSync(b *testing.B) {
 		run(b, w, err)
 	})
 }
+
+// The storage of a process that runs is left alone, and the error says why.
+func TestOpenTwice(t *testing.T) {
+	dir := t.TempDir()
+	s, err := journal.Open(dir, 1<<20, log.Discard())
+	require.NoError(t, err)
+	_, err = journal.Open(dir, 1<<20, log.Discard())
+	require.ErrorContains(t, err, "another process")
+	require.NoError(t, s.Close())
+	s, err = journal.Open(dir, 1<<20, log.Discard())
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+}
