@@ -42,7 +42,9 @@ type Message struct {
 // Metrics says where the numbers of the manager go.
 type Metrics struct {
 	Address string `yaml:"address" json:"address"` // host:port of the Prometheus page /metrics; empty: none
-	Report  struct {
+	// names that requests may ask for besides addresses, names without a dot and the name of this machine
+	Hosts  []string `yaml:"hosts" json:"hosts"`
+	Report struct {
 		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"` // of the report to the master
 	} `yaml:"report" json:"report"`
 }

@@ -48,7 +48,10 @@ type Permission struct {
 }
 
 // Book holds the principals. It is not changed after New and may be used from any goroutine.
-type Book struct{ users map[string]*User }
+type Book struct {
+	users map[string]*User
+	cost  int // the largest of a bcrypt hash; 0: there is none
+}
 
 // User is a principal.
 type User struct {
@@ -59,8 +62,10 @@ type User struct {
 	permits  map[string][]string // action → filters
 }
 
-// ErrRefused is the error of every failed login. It does not tell what was wrong.
-var ErrRefused = errors.New("unknown user name, wrong password, or no suitable certificate")
+// ErrRefused is the error of every failed login. What wraps it is for the log: clients are not told what was wrong.
+var ErrRefused = errors.New("not accepted")
+
+var errPassword = fmt.Errorf("%w: wrong password", ErrRefused)
 
 // New checks the principals and returns them. An error names the key of the configuration.
 func New(list []Principal, limits topic.Limits) (*Book, error) {
@@ -75,7 +80,9 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 				return nil, fmt.Errorf("principals[%d]: cn and serialnumber are for principals without password; "+
 					"leave out the password or both of them", i)
 			}
-			u.password = []byte(p.Password)
+			if u.password = []byte(p.Password); isHash(u.password) {
+				b.cost = max(b.cost, costOf(u.password))
+			}
 		}
 		for j, x := range p.Permissions {
 			for k, f := range x.Permit {
@@ -90,34 +97,35 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 	return b, nil
 }
 
-// dummy is the hash that Login compares with if there is no such user, so that the time does not reveal user names.
-var dummy = []byte("$2a$10$7EqJtq98hPqEX7fNZaFWoOhi5hWvvfe0TM/bQ9fKjRTPJAoQGz7bG")
-
-// Login returns the user, or ErrRefused. cert is the client's verified certificate, nil if it has none.
-func (b *Book) Login(username, password string, cert *x509.Certificate) (*User, error) {
+// quick checks all of a login but a bcrypt hash, which the caller does if the user has one and the error is nil. cert
+// is the client's verified certificate, nil if it has none.
+func (b *Book) quick(username, password string, cert *x509.Certificate) (*User, error) {
 	u := b.users[username]
 	switch {
 	case u == nil || username == "":
-		if b.hashed() {
-			_ = bcrypt.CompareHashAndPassword(dummy, []byte(password))
-		}
-		return nil, ErrRefused
+		return nil, fmt.Errorf("%w: no principal has this name", ErrRefused)
 	case u.password == nil:
-		if password != "" || cert == nil || u.cn != "" && u.cn != cert.Subject.CommonName ||
-			u.serial != "" && u.serial != cert.SerialNumber.String() {
-			return nil, ErrRefused
-		}
-		return u, nil
+		return u.certified(password, cert)
 	case isHash(u.password):
-		if bcrypt.CompareHashAndPassword(u.password, []byte(password)) != nil {
-			return nil, ErrRefused
-		}
 		return u, nil
 	}
 	// Digests have the same length, so the time of the comparison does not reveal the length of the password.
 	want, got := sha256.Sum256(u.password), sha256.Sum256([]byte(password))
 	if subtle.ConstantTimeCompare(want[:], got[:]) != 1 {
-		return nil, ErrRefused
+		return nil, errPassword
+	}
+	return u, nil
+}
+
+// certified checks the login of a certificate principal.
+func (u *User) certified(password string, cert *x509.Certificate) (*User, error) {
+	switch {
+	case password != "":
+		return nil, fmt.Errorf("%w: a certificate principal sends no password", ErrRefused)
+	case cert == nil:
+		return nil, fmt.Errorf("%w: no client certificate of certificate.ca", ErrRefused)
+	case u.cn != "" && u.cn != cert.Subject.CommonName || u.serial != "" && u.serial != cert.SerialNumber.String():
+		return nil, fmt.Errorf("%w: the certificate is not the one that cn and serialnumber name", ErrRefused)
 	}
 	return u, nil
 }
@@ -134,13 +142,10 @@ func (b *Book) All() []*User {
 // User returns the principal of that name, nil if there is none. It checks no password.
 func (b *Book) User(username string) *User { return b.users[username] }
 
-func (b *Book) hashed() bool {
-	for _, u := range b.users {
-		if isHash(u.password) {
-			return true
-		}
-	}
-	return false
+// costOf is the cost of a bcrypt hash; of one that is damaged, 0.
+func costOf(hash []byte) int {
+	n, _ := bcrypt.Cost(hash)
+	return n
 }
 
 func isHash(password []byte) bool {

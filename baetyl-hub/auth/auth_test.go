@@ -41,6 +41,7 @@ func TestLogin(t *testing.T) {
 		auth.Principal{Username: "serial", SerialNumber: "4711"},
 		auth.Principal{Username: "both", CN: "device", SerialNumber: "4711"},
 	)
+	gate := auth.NewGate(b)
 	right, other := certificate("device", 4711), certificate("other", 1)
 	for _, c := range []struct {
 		user, password string
@@ -72,7 +73,7 @@ func TestLogin(t *testing.T) {
 		{"both", "", certificate("devicf", 4711), false},
 		{"nobody", "secret", right, false},
 	} {
-		u, err := b.Login(c.user, c.password, c.cert)
+		u, err := gate.Login(t.Context(), auth.Attempt{Username: c.user, Password: c.password, Cert: c.cert})
 		name := fmt.Sprintf("%s/%s/%v", c.user, c.password, c.cert != nil)
 		if c.want {
 			require.NoError(t, err, name)
@@ -83,7 +84,7 @@ func TestLogin(t *testing.T) {
 		}
 	}
 	for _, user := range []string{"", "x"} {
-		_, err = book(t).Login(user, "", right)
+		_, err = auth.NewGate(book(t)).Login(t.Context(), auth.Attempt{Username: user, Cert: right})
 		require.ErrorIs(t, err, auth.ErrRefused)
 	}
 }

@@ -42,6 +42,8 @@ type Certificate struct {
 	cert.Config `yaml:",inline" json:",inline"`
 	// ssl and wss: who presents no certificate of CA is refused, accounts too
 	Require bool `yaml:"require" json:"require"`
+	// PEM or DER file of what the authorities in CA have revoked
+	CRL string `yaml:"crl" json:"crl"`
 }
 
 // Route copies messages of a source filter to a target topic.
@@ -132,19 +134,6 @@ type Session struct {
 	} `yaml:"will" json:"will"`
 }
 
-// Connection has the limits of connections.
-type Connection struct {
-	Max     int `yaml:"max" json:"max" default:"20000" validate:"min=1"`
-	Connect struct {
-		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"10s" validate:"min=1ms"`
-	} `yaml:"connect" json:"connect"`
-	Write struct {
-		Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1ms"`
-	} `yaml:"write" json:"write"`
-	// of web pages that may connect over ws and wss, besides those of the hub's own host; "*": any
-	Origins []string `yaml:"origins" json:"origins"`
-}
-
 // Storage is where and how messages are stored.
 type Storage struct {
 	Dir      string        `yaml:"dir" json:"dir" default:"var/db/baetyl/data" validate:"nonzero"`
@@ -162,7 +151,9 @@ type Sys struct {
 // Metrics is about Prometheus and the report to the master.
 type Metrics struct {
 	Address string `yaml:"address" json:"address" default:"127.0.0.1:9883"` // host:port; empty: none
-	Report  struct {
+	// names that requests may ask for besides addresses, names without a dot and the name of this machine
+	Hosts  []string `yaml:"hosts" json:"hosts"`
+	Report struct {
 		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1ms"`
 	} `yaml:"report" json:"report"`
 }
@@ -213,6 +204,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("certificate.%w", err)
 	}
 	switch {
+	case c.Certificate.CRL != "" && c.Certificate.CA == "":
+		return errors.New("certificate.crl: needs certificate.ca, which has the authorities that sign the list; set both")
 	case !c.Certificate.Require:
 	case c.Certificate.CA == "":
 		return errors.New("certificate.require: needs certificate.ca, which says whose certificates are taken; set both")

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/internal/conftest"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -52,8 +53,9 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 10000, c.Session.Subscriptions.Max)
 	require.Equal(t, 1000000, c.Session.Queue.Max)
 	require.Equal(t, 3*time.Second, c.Session.Will.Delay)
-	require.Equal(t, 20000, c.Connection.Max)
+	require.Equal(t, listener.Limits{All: 20000, Address: 10000}, c.Connection.Limits())
 	require.Equal(t, 10*time.Second, c.Connection.Connect.Timeout)
+	require.Equal(t, 3*time.Second, c.Connection.Login.Delay)
 	require.Equal(t, 30*time.Second, c.Connection.Write.Timeout)
 	require.Empty(t, c.Connection.Origins)
 	require.Equal(t, "var/db/baetyl/data", c.Storage.Dir)

@@ -80,7 +80,7 @@ func TestNoSecretsInTheLog(t *testing.T) {
 	require.NoError(t, <-ended)
 	require.NotContains(t, out.String(), secret)
 	require.NotContains(t, out.String(), "hahaha")
-	for _, want := range []string{"bob/x", "clientid=ann", "unknown user name, wrong password", "listening"} {
+	for _, want := range []string{"bob/x", "clientid=ann", "not accepted: wrong password", "listening"} {
 		require.Contains(t, out.String(), want)
 	}
 }

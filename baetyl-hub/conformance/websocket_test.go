@@ -203,6 +203,11 @@ func TestWebSocketTimeLimits(t *testing.T) {
 	answer, err := io.ReadAll(plain.conn)
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "400 Bad Request")
+	body := b.dialAt(1) // what announces a body and does not send it neither
+	body.raw([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"))
+	_ = body.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
+	_, err = io.Copy(io.Discard, body.conn)
+	require.True(t, err == nil || gone(err), "%v", err)
 	p, _, err := b.ws("/mqtt", nil) // a WebSocket without CONNECT
 	require.NoError(t, err)
 	p.end()

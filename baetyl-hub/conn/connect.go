@@ -10,7 +10,6 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 
-	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 )
 
@@ -68,7 +67,7 @@ func (c *connection) connect(cert *x509.Certificate) error {
 			return err
 		}
 	}
-	p, user, err := s.login(frame, cert)
+	p, user, err := c.login(frame, cert)
 	refusal := new(core.Refusal)
 	switch {
 	case errors.As(err, refusal):
@@ -80,17 +79,4 @@ func (c *connection) connect(cert *x509.Certificate) error {
 		s.Do(func(k *core.Core) { k.Connect(c.client, p, user) })
 	}
 	return nil
-}
-
-// login decodes CONNECT and checks the user. It may take long, so the lock is free.
-func (s *Server) login(frame []byte, cert *x509.Certificate) (*packet.Connect, *auth.User, error) {
-	p, err := decodeConnect(frame)
-	if err != nil {
-		return nil, nil, err
-	}
-	user, err := s.users.Load().Login(p.Username, p.Password, cert)
-	if err != nil {
-		err = core.Refusal{Code: packet.BadUsernameOrPassword, Text: err.Error(), Client: p.ClientID}
-	}
-	return p, user, err
 }

@@ -66,7 +66,7 @@ func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
 		_ = conn.Close()
 		return
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok { // not TLS and WebSocket, whose bytes are not those of MQTT
+	if tcp := plain(conn); tcp != nil {
 		c.in.direct, _ = tcp.SyscallConn()
 		c.in.get = c.in.fill
 	}

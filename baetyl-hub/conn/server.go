@@ -16,6 +16,7 @@
 package conn
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,8 +31,9 @@ import (
 type Options struct {
 	Log            log.Logger
 	PacketMax      int           // bytes of a received packet
-	ConnectTimeout time.Duration // from accepting a connection to its CONNECT
+	ConnectTimeout time.Duration // from accepting a connection to its CONNECT; from there until its login is checked
 	WriteTimeout   time.Duration // of one write; then the connection is closed
+	LoginDelay     time.Duration // longest delay of the answer to a refused login; 0: none
 }
 
 // Store is what a Server needs of the store.
@@ -46,9 +48,15 @@ type Store interface {
 
 // Server serves connections. Its methods may be called from any goroutine.
 type Server struct {
-	o     Options
-	store Store
-	users atomic.Pointer[auth.Book]
+	o        Options
+	store    Store
+	gate     *auth.Gate
+	failures *auth.Failures
+	refusals auth.Refusals
+	delayed  atomic.Uint64   // see Logins
+	dropped  atomic.Uint64   // see Logins
+	closing  context.Context // ends at Close
+	close    context.CancelFunc
 	// batches has the batch that is to be written next, and at the end nil, which says that a reader has written the last
 	// one. There is room for both: nobody waits.
 	batches chan *core.Batch
@@ -76,7 +84,8 @@ type Server struct {
 func New(o Options, k *core.Core, st Store, users *auth.Book) *Server {
 	s := &Server{o: o, store: st, core: k, batches: make(chan *core.Batch, 2), rearm: make(chan struct{}, 1)}
 	s.left.L = &s.mu
-	s.users.Store(users)
+	s.gate, s.failures = auth.NewGate(users), auth.NewFailures(o.LoginDelay)
+	s.closing, s.close = context.WithCancel(context.Background())
 	k.Room(st.Room())
 	return s
 }
@@ -97,13 +106,14 @@ func (s *Server) Stats() core.Stats {
 
 // SetUsers replaces the principals, for logins and for the core.
 func (s *Server) SetUsers(users *auth.Book) {
-	s.users.Store(users)
+	s.gate.SetBook(users)
 	s.Do(func(k *core.Core) { k.SetUsers(users) })
 }
 
 // Close ends all connections and waits for their end. New ones are refused.
 func (s *Server) Close() {
 	s.Do((*core.Core).Stop)
+	s.close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.open > 0 || s.reading > 0 {

@@ -102,8 +102,10 @@ func (c *Core) end(cl *Client, err error) {
 	}
 	cl.ended = true
 	entry := cl.entry().WithError(err)
+	refusal := Refusal{}
 	switch {
-	case errors.Is(err, errDisconnect), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
+	case errors.As(err, &refusal) && refusal.Logged, errors.Is(err, errDisconnect), errors.Is(err, io.EOF),
+		errors.Is(err, net.ErrClosed):
 		entry.Debugf("connection ended")
 	default:
 		entry.Infof("connection closed")

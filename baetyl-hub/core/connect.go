@@ -15,6 +15,7 @@ type Refusal struct {
 	Code   packet.ConnackCode
 	Text   string
 	Client string // client id of a CONNECT that did not get to Connect, for the log
+	Logged bool   // the caller has logged it
 }
 
 func (r Refusal) Error() string { return "refuse CONNECT: " + r.Text }

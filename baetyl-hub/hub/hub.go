@@ -18,7 +18,6 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
-	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/listen"
 	"github.com/baetyl/baetyl/utils/log"
@@ -33,7 +32,7 @@ type Hub struct {
 	store     *store.Store
 	server    *conn.Server
 	listeners *listener.Set
-	tls       atomic.Pointer[tls.Config] // of new connections; nil: no certificate is configured
+	tls       atomic.Pointer[secrets] // of new connections; nil: no certificate is configured
 	started   time.Time
 	passwords chan []*auth.User // one slot: for warnOfPasswords, of the newest configuration
 }
@@ -82,9 +81,9 @@ func (h *Hub) open(users *auth.Book) error {
 	h.server = conn.New(connOptions(&h.cfg, h.log), k, h.store, users)
 	o := listener.Options{
 		Handshake: h.cfg.Connection.Connect.Timeout, Origins: h.cfg.Connection.Origins, Log: h.log,
-		Store: listen.Inherited(),
+		Store: listen.Inherited(), Limits: h.cfg.Connection.Limits(),
 	}
-	secure, err := secrets(h.cfg.Certificate)
+	secure, err := readSecrets(h.cfg.Certificate)
 	if err != nil {
 		return err
 	}
@@ -93,27 +92,12 @@ func (h *Hub) open(users *auth.Book) error {
 		o.TLS = &tls.Config{
 			MinVersion: tls.VersionTLS12,
 			GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-				return h.tls.Load(), nil
+				return h.tls.Load().Config, nil
 			},
 		}
 	}
 	h.listeners, err = listener.Listen(h.cfg.Listen, o, h.server.Serve)
 	return err
-}
-
-// secrets returns the TLS settings of listeners, nil without a certificate.
-func secrets(c config.Certificate) (*tls.Config, error) {
-	if c.Cert == "" {
-		return nil, nil
-	}
-	secure, err := cert.Server(c.Config)
-	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
-	}
-	if c.CA != "" && !c.Require {
-		secure.ClientAuth = tls.VerifyClientCertIfGiven
-	}
-	return secure, nil
 }
 
 // Addrs returns the bound addresses, one for each port, in the order of `listen`.
@@ -136,8 +120,13 @@ func (h *Hub) Run(ctx context.Context) error {
 		return h.closeConnections()
 	})
 	g.Add("passwords", h.warnOfPasswords)
+	if h.tls.Load() != nil {
+		g.Add("certificates", h.watchCertificates)
+	}
 	if h.cfg.Metrics.Address != "" {
-		m := metrics.Server{Address: h.cfg.Metrics.Address, Numbers: collector{h}, Ready: h.ready, Log: h.log}
+		m := metrics.Server{
+			Address: h.cfg.Metrics.Address, Hosts: h.cfg.Metrics.Hosts, Numbers: collector{h}, Ready: h.ready, Log: h.log,
+		}
 		g.Add("metrics", m.Run)
 	}
 	if h.cfg.Sys.Interval > 0 {
@@ -185,5 +174,6 @@ func connOptions(c *config.Config, l log.Logger) conn.Options {
 	return conn.Options{
 		Log: l, PacketMax: c.Message.Length.Max.Int(),
 		ConnectTimeout: c.Connection.Connect.Timeout, WriteTimeout: c.Connection.Write.Timeout,
+		LoginDelay: c.Connection.Login.Delay,
 	}
 }

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"reflect"
+	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/config"
@@ -10,14 +11,14 @@ import (
 )
 
 // Reload applies principals, static routes, certificates and log level of a new configuration: all of them, or none and
-// an error. It closes only connections of users that are removed or changed. Other keys take effect at the next start.
-// It is called from one goroutine at a time.
+// an error. It closes only connections of users that are removed or changed, and those whose client certificate is
+// not taken any more. Other keys take effect at the next start. It is called from one goroutine at a time.
 func (h *Hub) Reload(cfg config.Config) error {
 	users, err := auth.New(cfg.Principals, cfg.Limits())
 	if err != nil {
 		return err
 	}
-	secure, err := secrets(cfg.Certificate)
+	secure, err := readSecrets(cfg.Certificate)
 	if err != nil {
 		return err
 	}
@@ -27,7 +28,12 @@ func (h *Hub) Reload(cfg config.Config) error {
 	if !reflect.DeepEqual(cfg.Limits(), h.cfg.Limits()) {
 		return errors.New("message.topic: can't be changed while the hub runs; restart it")
 	}
+	hadTLS := h.tls.Load() != nil
 	h.tls.Store(secure)
+	if hadTLS {
+		h.listeners.Judge(secure.check)
+		h.warnOfExpiry(time.Now())
+	}
 	routes := cfg.Routes()
 	h.server.Do(func(k *core.Core) { k.SetRoutes(routes) })
 	h.server.SetUsers(users)

@@ -19,17 +19,22 @@ type Stat struct {
 
 // Stats returns the current values.
 func (h *Hub) Stats() []Stat {
-	c, s := h.server.Stats(), h.store.Stats()
+	c, s, logins := h.server.Stats(), h.store.Stats(), h.server.Logins()
+	rejected := h.listeners.Rejected()
 	count := func(name, sys, help string, v uint64) Stat { return Stat{name, help, true, sys, int64(v)} }
 	state := func(name, sys, help string, v int64) Stat { return Stat{name, help, false, sys, v} }
-	return []Stat{
+	list := []Stat{
 		state("uptime_seconds", "uptime", "seconds since the start", int64(time.Since(h.started)/time.Second)),
 		state("connections", "clients/connected", "connected clients", int64(c.Connections)),
 		state("sessions", "clients/total", "sessions, connected or not", int64(c.Sessions)),
 		state("sessions_away", "clients/disconnected", "sessions without connection",
 			int64(max(0, c.Sessions-c.Connections))),
-		count("connections_rejected", "", "connections over connection.max", c.Rejected),
+		count("connections_rejected", "", "connections over connection.max", c.Rejected+rejected.All),
+		count("connections_rejected_address", "", "connections over connection.address.max", rejected.Address),
 		count("logins_refused", "", "CONNECT with unknown user, wrong password or unsuitable certificate", c.Refused),
+		count("logins_delayed", "", "of those, answered late because of earlier ones (connection.login.delay)",
+			logins.Delayed),
+		count("logins_dropped", "", "CONNECT not checked: too many waited, or the client had left", logins.Dropped),
 		count("forbidden", "", "publications and subscriptions without permission", c.Forbidden),
 		state("subscriptions", "subscriptions/count", "subscriptions", int64(c.Subscriptions)),
 		state("retained", "retained messages/count", "retained messages", int64(c.Retained)),
@@ -51,6 +56,11 @@ func (h *Hub) Stats() []Stat {
 		count("store_refused", "", "messages refused because the store is full (storage.max, storage.free)",
 			c.Full),
 	}
+	if x := h.tls.Load(); x != nil {
+		list = append(list, state("certificate_seconds_left", "", "seconds until the first in the files of "+
+			"certificate.cert, certificate.ca and certificate.crl is out of date", int64(x.left(time.Now())/time.Second)))
+	}
+	return list
 }
 
 // Report returns the statistics by name, for the master.

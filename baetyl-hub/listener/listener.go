@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -28,6 +29,7 @@ type Options struct {
 	TLS *tls.Config // of ssl and wss
 	// time limit for TLS and WebSocket handshakes, and for an idle HTTP connection after an answer
 	Handshake time.Duration
+	Limits    Limits
 	Origins   []string      // of web pages that may connect, besides the hub's own host; "*" allows all
 	Store     *listen.Store // what the life of the hub before has left, and where listeners are handed over
 	Log       log.Logger
@@ -38,6 +40,7 @@ type Set struct {
 	o       Options
 	handler Handler
 	entries []*entry
+	count   count
 }
 
 // entry is one bound address.
@@ -56,7 +59,8 @@ func Check(address string) (secure bool, err error) {
 // Listen opens the addresses, or none of them and returns an error that names the index of the address. What is in
 // Options.Store for them is taken from there, the rest of it is closed.
 func Listen(addresses []string, o Options, h Handler) (*Set, error) {
-	s := &Set{o: o, handler: h}
+	s := &Set{o: o, handler: h, count: count{limits: o.Limits, log: o.Log, by: map[netip.Addr]int{}}}
+	s.count.known = map[*Conn]identity{}
 	if s.o.Store == nil {
 		s.o.Store = &listen.Store{}
 	}
@@ -98,6 +102,7 @@ func (s *Set) listen(address string, shared map[string]bool) error {
 	if notHanded != nil {
 		s.o.Log.WithError(notHanded).Warnf("while the hub does not run, another program may take its port")
 	}
+	ln = counted{ln, &s.count}
 	if a.Secure() {
 		ln = tls.NewListener(ln, s.o.TLS)
 	}
@@ -113,6 +118,13 @@ func (s *Set) Addrs() []net.Addr {
 		out[i] = e.Addr()
 	}
 	return out
+}
+
+// Rejected returns the current numbers.
+func (s *Set) Rejected() Rejected {
+	s.count.mu.Lock()
+	defer s.count.mu.Unlock()
+	return s.count.rejected
 }
 
 // Close closes the listeners. Open connections stay open.
@@ -186,6 +198,7 @@ func (s *Set) plain(conn net.Conn) {
 		return
 	}
 	state := t.ConnectionState()
+	s.identify(t, &state)
 	s.handler(conn, verified(&state))
 }
 

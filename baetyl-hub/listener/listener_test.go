@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"syscall"
 	"testing"
@@ -13,7 +14,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/certtest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -128,4 +131,52 @@ func TestServeTellsWhatFailed(t *testing.T) {
 	err = s.Serve(context.Background())
 	require.True(t, errors.Is(err, net.ErrClosed), "%v", err)
 	require.ErrorContains(t, err, "listen on tcp://127.0.0.1:0")
+}
+
+// Connections count from accepting them to their end, those that say nothing in a handshake included.
+func TestLimits(t *testing.T) {
+	pair, err := cert.Server(certtest.New(t).Server)
+	require.NoError(t, err)
+	for _, scheme := range []string{"tcp", "ssl", "ws", "wss"} {
+		for _, limits := range []Limits{{All: 3}, {All: 9, Address: 1, Local: 3}} {
+			o := options()
+			o.Handshake, o.TLS, o.Limits = time.Hour, pair, limits
+			s, err := Listen([]string{scheme + "://127.0.0.1:0"}, o, func(conn net.Conn, _ *x509.Certificate) {
+				_, direct := conn.(interface{ TCP() *net.TCPConn })
+				require.Equal(t, scheme == "tcp", direct)
+				_, _ = conn.Read(make([]byte, 1))
+				_ = conn.Close()
+			})
+			require.NoError(t, err)
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- s.Serve(ctx) }()
+			dial := func() net.Conn {
+				conn, err := net.Dial("tcp", s.Addrs()[0].String())
+				require.NoError(t, err)
+				t.Cleanup(func() { _ = conn.Close() })
+				return conn
+			}
+			first := dial()
+			for range 2 {
+				dial()
+			}
+			_, err = dial().Read(make([]byte, 1))
+			require.Error(t, err)
+			want := Rejected{All: 1}
+			if limits.Address > 0 {
+				want = Rejected{Address: 1}
+			}
+			require.Equal(t, want, s.Rejected(), scheme)
+			require.NoError(t, first.Close())
+			mqtttest.Until(t, "room for one more", func() bool {
+				s.count.mu.Lock()
+				defer s.count.mu.Unlock()
+				return s.count.all == 2 && s.count.by[netip.MustParseAddr("127.0.0.1")] == 2
+			})
+			dial()
+			cancel()
+			require.NoError(t, <-ended)
+		}
+	}
 }

@@ -26,10 +26,12 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 		ReadBufferSize:   1 << 10, WriteBufferSize: 1 << 10,
 	}
 	server := &http.Server{
-		ReadHeaderTimeout: s.o.Handshake,
-		IdleTimeout:       s.o.Handshake, // for requests that did not become a WebSocket
-		ErrorLog:          stdlog.New(httpLog{s.o.Log}, "", 0),
-		MaxHeaderBytes:    16 << 10,
+		// These are for requests that do not become a WebSocket: Upgrade ends them.
+		ReadTimeout:    s.o.Handshake,
+		WriteTimeout:   s.o.Handshake,
+		IdleTimeout:    s.o.Handshake,
+		ErrorLog:       stdlog.New(httpLog{s.o.Log}, "", 0),
+		MaxHeaderBytes: 16 << 10,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ws, err := upgrader.Upgrade(w, r, nil) // answers the request itself if it fails
 			if err != nil {
@@ -37,6 +39,7 @@ func (s *Set) serveWeb(ctx context.Context, e *entry) error {
 				return
 			}
 			// No read limit: a WebSocket message is read as a stream and may hold many packets.
+			s.identify(ws.NetConn(), r.TLS)
 			s.handler(&webConn{Conn: ws}, verified(r.TLS))
 		}),
 	}

@@ -34,6 +34,7 @@ var attempts = backoff.Policy{Min: time.Second, Max: time.Minute, Jitter: 0.2}
 // Server is the metrics server of one module. Its fields are set before Run.
 type Server struct {
 	Address string               // host:port
+	Hosts   []string             // names that requests may have besides: see meant
 	Numbers prometheus.Collector // asked at each GET /metrics, from any goroutine
 	Ready   func() error         // why the module can't do its work now, from any goroutine; nil: there is no /readyz
 	Log     log.Logger
@@ -48,7 +49,10 @@ func (s *Server) Run(ctx context.Context) error {
 		listen = net.Listen
 	}
 	l := s.Log.WithField(log.KeyAddress, s.Address)
-	server := &http.Server{Handler: s.handler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{
+		Handler: s.meant(s.handler()), ReadTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10,
+	}
 	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	for failures := 0; ; failures++ {
 		ln, err := listen("tcp", s.Address)

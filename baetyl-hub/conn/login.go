@@ -1,0 +1,90 @@
+package conn
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net"
+	"time"
+
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/core"
+	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/log"
+)
+
+// Logins are numbers of logins since the start.
+type Logins struct {
+	Delayed uint64 // refused ones whose answer had to wait
+	Dropped uint64 // ones that were not checked: too many waited, or the client had left
+}
+
+// Logins returns the current numbers.
+func (s *Server) Logins() Logins { return Logins{s.delayed.Load(), s.dropped.Load()} }
+
+// login decodes CONNECT and checks the user. It may take long, so the lock is free.
+func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connect, *auth.User, error) {
+	p, err := decodeConnect(frame)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, from := c.s, addr.Peer(c.conn.RemoteAddr())
+	ctx, cancel := context.WithTimeout(s.closing, s.o.ConnectTimeout)
+	defer cancel()
+	user, err := s.gate.Login(ctx, auth.Attempt{
+		Username: p.Username, Password: p.Password, Cert: cert, From: from,
+		Failures: s.failures.Of(from, p.Username, time.Now()),
+		Gone:     func() bool { return left(c.conn) },
+	})
+	switch {
+	case err == nil:
+		s.failures.Accepted(from, p.Username)
+		return p, user, nil
+	case errors.Is(err, auth.ErrRefused):
+		s.logRefused(c.conn, p, err)
+		if delay := s.failures.Refused(from, p.Username, time.Now()); delay > 0 {
+			s.delayed.Add(1)
+			s.wait(delay)
+		}
+		return p, nil, core.Refusal{Code: packet.BadUsernameOrPassword, Text: err.Error(), Client: p.ClientID, Logged: true}
+	}
+	s.dropped.Add(1)
+	s.logRefused(c.conn, p, err)
+	return p, nil, core.Refusal{Code: packet.ServerUnavailable, Text: err.Error(), Client: p.ClientID, Logged: true}
+}
+
+// wait returns after d, or at Close.
+func (s *Server) wait(d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.closing.Done():
+	}
+}
+
+// longestName is how many bytes of a user name or client id the log has: they can have 65535.
+const longestName = 128
+
+// logRefused logs a login that is refused or dropped, limited in rate.
+func (s *Server) logRefused(conn net.Conn, p *packet.Connect, err error) {
+	lines, left := s.refusals.Line(addr.Peer(conn.RemoteAddr()), time.Now())
+	if !lines {
+		return
+	}
+	l := s.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()).WithField("user", cut(p.Username)).
+		WithField(log.KeyClient, cut(p.ClientID)).WithError(err)
+	if left > 0 {
+		l = l.WithField("not_logged", left)
+	}
+	l.Warnf("login refused")
+}
+
+func cut(name string) string {
+	if len(name) > longestName {
+		return name[:longestName] + "…"
+	}
+	return name
+}
