@@ -177,13 +177,16 @@ func TestEndWhilePaused(t *testing.T) {
 	g := newRig(t, func(o *options) { o.core.Ingress = 5 })
 	g.tcp().login("keep", false).sub("t", 1)
 	p := g.tcp().login("p", true)
+	by := g.tcp().login("by", true)
 	release := g.store.hold()
-	var list []packet.Generic // more than a reader writes itself, and more than the hub takes before they are stored
+	by.send(publish(1, nil, 1)) // whoever reads it may also write it: not the connection that is to be paused
+	g.storing()
+	var list []packet.Generic // more than the hub takes before they are stored
 	for i := range 50 {
 		list = append(list, publish(packet.ID(i+1), nil, 1))
 	}
 	p.send(list...)
-	g.storing()
+	eventually(t, "the pause", func() bool { return g.Stats().Received == 6 })
 	q := g.tcp()
 	q.send(&packet.Connect{ClientID: "p", CleanSession: true, Username: "u", Password: "p", Version: 4})
 	p.end()

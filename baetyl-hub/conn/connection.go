@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/core"
+	"github.com/baetyl/baetyl/utils/stall"
 )
 
 // connection is one network connection. The goroutine of Serve reads it, closes it, and owns the fields without other
@@ -22,6 +23,7 @@ import (
 type connection struct {
 	s         *Server
 	conn      net.Conn
+	line      *stall.Conn // conn, or what carries it: the timeouts of writes, and of reads but over plain TCP
 	client    *core.Client
 	in        reader
 	keepAlive time.Duration // the client must send something within this time; 0: no limit
@@ -54,7 +56,13 @@ var errIdle = errors.New("idle")
 // Serve takes a connection, which goes on until it ends or Close. cert is the client's verified certificate, nil if it
 // has none.
 func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
-	c := &connection{s: s, conn: conn, in: reader{conn: conn, limit: s.o.PacketMax}}
+	c := &connection{s: s, conn: conn, line: stall.Of(conn)}
+	if c.line == nil {
+		c.line = stall.New(conn)
+		c.conn = c.line
+	}
+	c.line.SetWriteTimeout(s.o.WriteTimeout)
+	c.in = reader{conn: c.conn, limit: s.o.PacketMax}
 	c.client = core.NewClient(c, s.o.Log, conn.RemoteAddr())
 	s.lock()
 	accepted := s.core.Open(c.client)
@@ -69,6 +77,7 @@ func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
 	if tcp := plain(conn); tcp != nil {
 		c.in.direct, _ = tcp.SyscallConn()
 		c.in.get = c.in.fill
+		stall.LimitUnsent(tcp)
 	}
 	if err := c.connect(cert); err != nil {
 		c.end(err)
@@ -79,7 +88,8 @@ func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
 		c.setDeadline(idleAfter)
 		c.in.shy = len(c.in.unread()) == 0
 	} else {
-		_ = conn.SetReadDeadline(time.Time{})
+		_ = c.conn.SetReadDeadline(time.Time{})
+		c.line.SetReadTimeout(c.keepAlive) // [MQTT-3.1.2-24]
 	}
 	go c.serve()
 }
@@ -105,15 +115,13 @@ func (c *connection) serve() {
 // await reads more of the stream.
 //
 // A deadline for each read would take time of busy clients. So one is set in advance, and when it comes it is seen what
-// the client has sent meanwhile. A WebSocket does not survive a deadline: there it is set for each read.
+// the client has sent meanwhile. A WebSocket does not survive a deadline: there the line has a timeout.
 func (c *connection) await() error {
 	for {
-		if c.in.direct == nil && c.keepAlive > 0 {
-			_ = c.conn.SetReadDeadline(time.Now().Add(c.keepAlive)) // [MQTT-3.1.2-24]
-		} else if c.in.direct != nil && !c.timed {
+		if c.in.direct != nil && !c.timed {
 			c.setDeadline(idleAfter)
 		}
-		if c.stopped.Load() { // after SetReadDeadline: see stop
+		if c.stopped.Load() {
 			return net.ErrClosed
 		}
 		err := c.in.read()
@@ -166,12 +174,16 @@ func (c *connection) receive() bool {
 	if c.in.more() {
 		records = 0
 	}
-	s.carry(s.unlock(records))
-	if paused == nil {
-		return false
+	fx := s.unlock(records)
+	waits := paused != nil || fx.batch != nil
+	s.carry(fx)
+	if paused != nil {
+		<-paused
 	}
-	<-paused
-	return true
+	if waits {
+		c.last = time.Now() // what it has sent meanwhile is not read yet
+	}
+	return paused != nil
 }
 
 // pause returns a channel that is closed when the client may go on, nil if it may now. It runs with s.mu held, and
@@ -206,8 +218,7 @@ func (c *connection) stop() {
 		return
 	}
 	now := time.Now()
-	_ = c.conn.SetWriteDeadline(now.Add(finalFlush))
-	_ = c.conn.SetReadDeadline(now)
+	c.line.EndBy(now, now.Add(finalFlush))
 }
 
 // end closes the connection when all is written that the core has sent, or after finalFlush.
@@ -269,12 +280,6 @@ func (c *connection) writeNow(data []byte) int {
 func (c *connection) write(data []byte) {
 	s := c.s
 	for data != nil {
-		if !c.stopped.Load() {
-			_ = c.conn.SetWriteDeadline(time.Now().Add(s.o.WriteTimeout))
-			if c.stopped.Load() { // stop may have set its deadline before
-				_ = c.conn.SetWriteDeadline(time.Now().Add(finalFlush))
-			}
-		}
 		if _, err := c.conn.Write(data); err != nil {
 			s.lock()
 			c.fail(err)

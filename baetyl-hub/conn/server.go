@@ -11,6 +11,7 @@
 //     that is idle has a small stack and, over plain TCP, no buffer.
 //   - No writer waits for the lock behind other writers: one of them tells the core for all (see report).
 //   - One goroutine at a time writes to a socket, and one to the store, in the order of the core.
+//   - A timeout ends a connection on which no byte moves. A slow one takes as long as it needs.
 //   - A slow reader delays its own end by at most finalFlush, and nobody else.
 //   - Core.Closed is the last event of a connection; nothing of it runs afterwards.
 package conn
@@ -32,7 +33,7 @@ type Options struct {
 	Log            log.Logger
 	PacketMax      int           // bytes of a received packet
 	ConnectTimeout time.Duration // from accepting a connection to its CONNECT; from there until its login is checked
-	WriteTimeout   time.Duration // of one write; then the connection is closed
+	WriteTimeout   time.Duration // in which the socket takes no byte; then the connection is closed
 	LoginDelay     time.Duration // longest delay of the answer to a refused login; 0: none
 }
 

@@ -27,12 +27,12 @@ type Client struct {
 	ended bool            // nothing is read or sent any more
 	retry *packet.Connect // waits until another connection of the same client has its session
 
-	out     []byte // waits to be sent
-	other   []byte // the other buffer, when the socket does not have it
-	qos0    int    // QoS 0 messages in out
-	listed  bool   // in Core.pending
-	sending bool   // the socket has bytes that it has not taken yet
-	since   time.Time
+	egress
+	other   []byte    // the other buffer, when the socket does not have it
+	qos0    int       // QoS 0 messages in out
+	listed  bool      // in Core.pending
+	sending bool      // the socket has bytes that it has not taken yet
+	since   time.Time // when the run began
 
 	routes   map[string]*Route // of topics that it may publish to
 	unstored int               // messages that are received and not stored yet
@@ -91,7 +91,7 @@ func (c *Core) Open(cl *Client) bool {
 func (c *Core) Closed(cl *Client, err error) {
 	c.end(cl, err)
 	delete(c.clients, cl)
-	cl.out, cl.other, cl.routes = nil, nil, nil
+	cl.egress, cl.other, cl.routes = egress{}, nil, nil
 }
 
 // end ends a connection: its session is free, its will is published unless the client sent DISCONNECT or the hub stops.
@@ -181,14 +181,26 @@ func (c *Core) list(cl *Client) {
 // Written tells that the socket has taken data, the bytes of the last Send.
 func (c *Core) Written(cl *Client, data []byte) {
 	cl.sending = false
+	if len(cl.out)+len(cl.early)+len(cl.rest) > 0 {
+		c.list(cl)
+	}
+	if cl.passing {
+		cl.passing = false
+		return
+	}
+	if len(cl.running) > 0 {
+		c.written(cl)
+	}
+	if len(cl.rest) > 0 {
+		return
+	}
+	data, cl.run = cl.run, nil
 	c.release(cl)
 	switch {
-	case len(cl.out) > 0 && cap(data) <= 4*largeBuffer:
-		cl.other = data[:0]
-		c.list(cl)
+	case len(cl.out) > 0 && cap(data) > 4*largeBuffer:
 		return
 	case len(cl.out) > 0:
-		c.list(cl)
+		cl.other = data[:0]
 		return
 	case cap(data) > keep:
 		c.giveBack(data)
@@ -203,8 +215,8 @@ func (c *Core) Written(cl *Client, data []byte) {
 
 // added checks the limit after bytes were added to out.
 func (c *Core) added(cl *Client) {
-	if len(cl.out) > c.o.hardLimit() {
-		cl.out = nil
+	if len(cl.out)+len(cl.early) > c.o.hardLimit() {
+		cl.out, cl.early, cl.copies = nil, nil, nil
 		c.end(cl, errSlow)
 		return
 	}
@@ -232,15 +244,19 @@ func (c *Core) congested(cl *Client) bool {
 	return cl.qos0 > c.o.EgressQOS0/2 || len(cl.out) > c.o.EgressBytes/2
 }
 
-// send adds a packet.
+// send adds an answer.
 func (c *Core) send(cl *Client, p packet.Generic) {
 	if cl.ended {
 		return
 	}
-	n, size := len(cl.out), p.Len()
-	cl.out = append(cl.out, make([]byte, size)...)
-	if _, err := p.Encode(cl.out[n:]); err != nil {
+	b := make([]byte, p.Len())
+	if _, err := p.Encode(b); err != nil {
 		panic("encode an answer: " + err.Error())
+	}
+	if cl.overtakes() {
+		cl.early = append(cl.early, b...)
+	} else {
+		cl.out, cl.inlined = append(cl.out, b...), true
 	}
 	c.added(cl)
 }
@@ -250,12 +266,15 @@ func (c *Core) sendID(cl *Client, kind packet.Type, id packet.ID) {
 	if cl.ended {
 		return
 	}
-	first := byte(kind) << 4
-	if kind == packet.PUBREL {
-		first |= 2 // [MQTT-3.6.1-1]
-	}
 	c.grow(cl, 4)
-	cl.out = append(cl.out, first, 2, byte(id>>8), byte(id))
+	switch {
+	case kind == packet.PUBREL:
+		cl.out = append(cl.out, byte(kind)<<4|2, 2, byte(id>>8), byte(id)) // [MQTT-3.6.1-1]
+	case cl.overtakes():
+		cl.early = append(cl.early, byte(kind)<<4, 2, byte(id>>8), byte(id))
+	default:
+		cl.out, cl.inlined = append(cl.out, byte(kind)<<4, 2, byte(id>>8), byte(id)), true
+	}
 	c.added(cl)
 }
 

@@ -46,13 +46,13 @@ func (c *Core) Effects(fx *Effects) {
 	for i, cl := range c.pending {
 		c.pending[i] = nil
 		cl.listed = false
-		if cl.sending || len(cl.out) == 0 {
+		if cl.sending {
 			continue
 		}
-		fx.Send = append(fx.Send, Send{cl, cl.out})
-		cl.out, cl.qos0 = cl.other[:0], 0
-		cl.other = nil
-		cl.sending, cl.since = true, c.now
+		if data := cl.next(c.now); len(data) > 0 {
+			fx.Send = append(fx.Send, Send{cl, data})
+			cl.sending = true
+		}
 	}
 	c.pending = c.pending[:0]
 }

@@ -40,7 +40,7 @@ type queue struct {
 
 type entry struct {
 	message  *record.Message
-	sent     time.Time
+	sent     time.Time // when the socket took the last copy; zero: it has not
 	qos      packet.QOS
 	state    state
 	retained bool

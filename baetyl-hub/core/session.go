@@ -101,8 +101,7 @@ func (c *Core) pump(s *Session) {
 		case waiting:
 			c.transmit(s, e, position)
 		case released:
-			c.sendID(s.client, packet.PUBREL, packetID(position))
-			e.sent = c.now
+			c.transmitRelease(s, e, position)
 		}
 		if s.client == nil { // it was so slow that its connection has ended
 			return
@@ -118,9 +117,11 @@ func (c *Core) pump(s *Session) {
 // transmit sends an entry as PUBLISH.
 func (c *Core) transmit(s *Session, e *entry, position uint64) {
 	m, qos, dup, retained := e.message, e.qos, e.dup, e.retained
-	e.state, e.sent, e.dup = sent, c.now, true
+	cl, start := s.client, len(s.client.out)
+	e.state, e.sent, e.dup = sent, time.Time{}, true
 	c.stats.Sent++
-	c.sendPublish(s.client, m, qos, packetID(position), dup, retained)
+	c.sendPublish(cl, m, qos, packetID(position), dup, retained)
+	c.copied(cl, position, start)
 }
 
 // fetch asks the store for messages before pump needs them.
@@ -190,7 +191,7 @@ func (c *Core) watch(s *Session) {
 	c.timers.add(c.now.Add(c.o.Retry), func() { c.repeat(s) })
 }
 
-// repeat sends again each message, and each PUBREL, that has waited for Options.Retry.
+// repeat sends again each message, and each PUBREL, that the socket took Options.Retry ago.
 func (c *Core) repeat(s *Session) {
 	s.timed = false
 	old := c.now.Add(-c.o.Retry)
@@ -198,14 +199,13 @@ func (c *Core) repeat(s *Session) {
 		e := s.q.at(p)
 		if e.state == received {
 			c.record(s) // the store failed to write it
-		} else if e.sent.After(old) {
+		} else if e.sent.IsZero() || e.sent.After(old) {
 			continue
 		} else if e.state == sent {
 			c.stats.Repeated++
 			c.transmit(s, e, p)
 		} else if e.state == released {
-			e.sent = c.now
-			c.sendID(s.client, packet.PUBREL, packetID(p))
+			c.transmitRelease(s, e, p)
 		}
 	}
 	if s.client != nil {
@@ -231,8 +231,7 @@ func (c *Core) acknowledge(s *Session, kind packet.Type, id packet.ID, cl *Clien
 		// client forgets the id, and would take a PUBLISH that a restarted hub repeats for a new one. [MQTT-4.3.3-1]
 		*e = entry{qos: 2, state: received, sent: c.now}
 		if s.number == 0 {
-			e.state = released
-			c.sendID(cl, packet.PUBREL, id)
+			c.transmitRelease(s, e, position)
 		}
 		c.record(s)
 	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
@@ -297,9 +296,7 @@ func (c *Core) saved(s *Session, err error) {
 		case p >= s.q.tail:
 			s.q.mark(p, released)
 		default:
-			s.q.at(p).state = released
-			s.q.at(p).sent = c.now
-			c.sendID(s.client, packet.PUBREL, packetID(p))
+			c.transmitRelease(s, s.q.at(p), p)
 		}
 		if s.dead {
 			return

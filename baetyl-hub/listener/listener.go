@@ -18,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/listen"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/stall"
 )
 
 // Handler serves a connection and closes it. cert is the client's certificate, verified against the configured CA;
@@ -103,12 +104,28 @@ func (s *Set) listen(address string, shared map[string]bool) error {
 		s.o.Log.WithError(notHanded).Warnf("while the hub does not run, another program may take its port")
 	}
 	ln = counted{ln, &s.count}
+	if a.Web() || a.Secure() {
+		ln = watched{ln}
+	}
 	if a.Secure() {
 		ln = tls.NewListener(ln, s.o.TLS)
 	}
 	shared[key] = true
 	s.entries = append(s.entries, &entry{Listener: ln, address: address, web: a.Web()})
 	return nil
+}
+
+// watched accepts connections whose progress is seen below TLS and WebSocket. Over plain TCP the handler sees it.
+type watched struct{ net.Listener }
+
+// Accept implements net.Listener.
+func (w watched) Accept() (net.Conn, error) {
+	conn, err := w.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	stall.LimitUnsent(conn)
+	return stall.New(conn), nil
 }
 
 // Addrs returns the bound addresses, one for each port, in the order of the configuration.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/256dpi/gomqtt/transport"
+
+	"github.com/baetyl/baetyl/utils/stall"
 )
 
 // subscribeID is the packet id of the one SUBSCRIBE of a connection; messages get others.
@@ -22,13 +24,15 @@ type Client struct {
 	cfg     ClientInfo
 	conn    transport.Conn
 	raw     carrier
+	line    *stall.Conn // under raw: its writes end when the peer takes no byte for cfg.Timeout
 	present bool
 
 	writing chan struct{} // held by who writes; a channel, so that Close can give up waiting for it
 	start   time.Time
 	sent    atomic.Int64  // when the last packet was written, since start
 	heard   atomic.Int64  // when the last byte came in, since start
-	subBy   atomic.Int64  // deadline of SUBACK, since start; 0: none is due
+	bulk    atomic.Int64  // when more than the answer to a ping came in at once, since start
+	subBy   atomic.Int64  // deadline of SUBACK if nothing comes meanwhile, since start; 0: none is due
 	done    chan struct{} // closed by fail
 	once    sync.Once
 	cause   error // set before done is closed
@@ -37,21 +41,41 @@ type Client struct {
 // Connect dials, sends CONNECT, waits for CONNACK and sends SUBSCRIBE if there is something to subscribe to. will may
 // be nil. Each wait lasts cfg.Timeout at most; the end of ctx interrupts all of them.
 func Connect(ctx context.Context, cfg ClientInfo, will *Message) (*Client, error) {
-	c := &Client{cfg: cfg.withDefaults(), writing: make(chan struct{}, 1), done: make(chan struct{}), start: time.Now()}
+	c := newClient(cfg)
 	dctx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	var err error
-	c.conn, c.raw, err = dial(dctx, c.cfg, func(n net.Conn) net.Conn { return activity{n, &c.heard, c.clock} })
+	c.conn, c.raw, err = dial(dctx, c.cfg, c.watch)
 	if err != nil {
 		return nil, fmt.Errorf("dial %s: %w", c.cfg.Address, err)
 	}
-	c.conn.SetReadLimit(int64(c.cfg.Message.Length.Max))
-	c.conn.SetMaxWriteDelay(time.Second) // Send flushes; the delay only lets it write several packets at once
-	if err := c.handshake(ctx, will); err != nil {
-		c.fail(err)
+	if err := c.open(ctx, will); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func newClient(cfg ClientInfo) *Client {
+	return &Client{cfg: cfg.withDefaults(), writing: make(chan struct{}, 1), done: make(chan struct{}), start: time.Now()}
+}
+
+// open begins MQTT on a connection that was dialed.
+func (c *Client) open(ctx context.Context, will *Message) error {
+	c.line.SetWriteTimeout(c.cfg.Timeout)
+	c.conn.SetReadLimit(int64(c.cfg.Message.Length.Max))
+	c.conn.SetMaxWriteDelay(time.Second) // Send flushes; the delay only lets it write several packets at once
+	err := c.handshake(ctx, will)
+	if err != nil {
+		c.fail(err)
+	}
+	return err
+}
+
+// watch puts what measures progress on the connection that was dialed.
+func (c *Client) watch(n net.Conn) net.Conn {
+	stall.LimitUnsent(n) // else the answer to a ping would wait behind all that the system holds
+	c.line = stall.New(activity{n, &c.heard, &c.bulk, c.clock})
+	return c.line
 }
 
 func (c *Client) handshake(ctx context.Context, will *Message) error {
@@ -111,13 +135,10 @@ func (c *Client) Send(pkts ...packet.Generic) error {
 		return c.cause
 	}
 	defer func() { <-c.writing }()
-	return c.send(c.cfg.Timeout, pkts...)
+	return c.send(pkts...)
 }
 
-func (c *Client) send(timeout time.Duration, pkts ...packet.Generic) error {
-	if err := c.raw.SetWriteDeadline(time.Now().Add(timeout)); err != nil {
-		return err
-	}
+func (c *Client) send(pkts ...packet.Generic) error {
 	for i, p := range pkts {
 		if err := c.conn.Send(p, i < len(pkts)-1); err != nil {
 			c.fail(c.reason(fmt.Errorf("write %s: %w", p.Type(), err)))
@@ -180,62 +201,6 @@ func (c *Client) refused(ack *packet.Suback) (filters []string) {
 	return filters
 }
 
-// keepAlive sends pings and ends a connection whose peer is silent. It returns when the connection has ended.
-func (c *Client) keepAlive() {
-	pinged := time.Duration(0)
-	for {
-		now := c.clock()
-		if by := time.Duration(c.subBy.Load()); by != 0 && now >= by {
-			c.fail(ErrSubAck)
-			return
-		}
-		sent, heard := time.Duration(c.sent.Load()), time.Duration(c.heard.Load())
-		ping, dead, wait := keepAliveDue(now, sent, heard, pinged, c.cfg.KeepAlive, c.cfg.Timeout)
-		switch {
-		case dead:
-			c.fail(ErrNoPong)
-			return
-		case ping:
-			pinged = now
-			if c.Send(packet.NewPingreq()) != nil {
-				return
-			}
-			continue
-		}
-		if by := time.Duration(c.subBy.Load()); by != 0 {
-			wait = min(wait, by-now)
-		}
-		t := time.NewTimer(max(wait, time.Millisecond))
-		select {
-		case <-t.C:
-		case <-c.done:
-			t.Stop()
-			return
-		}
-	}
-}
-
-// keepAliveDue decides what keep-alive demands at now: a ping, the end, or nothing for wait. sent is the time of the
-// last packet written, heard of the last byte read, pinged of the last ping. A connection on which nothing comes in is
-// pinged also while this side keeps sending: without that, a busy publisher would not notice a half-open connection.
-func keepAliveDue(now, sent, heard, pinged, interval, timeout time.Duration) (ping, dead bool, wait time.Duration) {
-	if interval <= 0 {
-		return false, false, time.Hour
-	}
-	interval = max(interval, time.Second)
-	if pinged > heard { // unanswered
-		if left := pinged + min(timeout, interval) - now; left > 0 {
-			return false, false, left
-		}
-		return false, true, 0
-	}
-	// pinged counts as sent; a peer must hear from us within 1.5 intervals [MQTT-3.1.2-24].
-	if left := min(max(sent, pinged), max(heard, pinged)) + interval - now; left > 0 {
-		return false, false, left
-	}
-	return true, false, 0
-}
-
 // Close sends DISCONNECT and ends the connection; it waits a second at most for a write that hangs.
 func (c *Client) Close() error {
 	t := time.NewTimer(time.Second)
@@ -245,7 +210,8 @@ func (c *Client) Close() error {
 		select {
 		case <-c.done:
 		default:
-			c.send(time.Second, packet.NewDisconnect()) // the connection ends in any case
+			c.line.EndBy(time.Time{}, time.Now().Add(time.Second))
+			c.send(packet.NewDisconnect()) // the connection ends in any case
 		}
 		<-c.writing
 	case <-c.done:

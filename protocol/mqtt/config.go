@@ -34,7 +34,7 @@ type ClientInfo struct {
 	ClientID string `yaml:"clientid" json:"clientid"`
 	// the peer forgets the client when the connection ends
 	CleanSession bool `yaml:"cleansession" json:"cleansession"`
-	// of dial, of CONNACK, of SUBACK, of a write: each
+	// of dial, of CONNACK, of SUBACK, of a write: each; for the last two it counts from the last progress
 	Timeout time.Duration `yaml:"timeout" json:"timeout" default:"30s" validate:"min=1"`
 	// longest delay between attempts to connect; they start at 500ms
 	Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`

@@ -19,7 +19,6 @@ import (
 // carrier is the stream under a transport.Conn. Closing it interrupts a Send or Receive that hangs, which closing the
 // transport.Conn does not.
 type carrier interface {
-	SetWriteDeadline(t time.Time) error // only while nobody writes
 	Close() error
 }
 
@@ -28,13 +27,21 @@ type carrier interface {
 type activity struct {
 	net.Conn
 	last *atomic.Int64 // nanoseconds since the start of the Client's clock
+	bulk *atomic.Int64 // the same for reads of bulkRead and more
 	now  func() time.Duration
 }
+
+// bulkRead is the number of bytes that a read must bring to be more than the answer to a ping, with TLS around it.
+const bulkRead = 128
 
 func (a activity) Read(b []byte) (int, error) {
 	n, err := a.Conn.Read(b)
 	if n > 0 {
-		a.last.Store(int64(a.now()))
+		now := int64(a.now())
+		a.last.Store(now)
+		if n >= bulkRead {
+			a.bulk.Store(now)
+		}
 	}
 	return n, err
 }

@@ -13,7 +13,8 @@
 //   - Nothing that a handler does holds up the connection: the handler has its own goroutine. Pings and
 //     acknowledgements are served while it takes minutes, and it may publish, acknowledge and close.
 //   - A PUBACK goes only to the connection on which the message came; QoS 2 ids live as long as the peer's session.
-//   - No wait without an end: dial, CONNACK, SUBACK, PINGRESP and writes are bounded, Close interrupts all of them.
+//   - No wait without an end: dial, CONNACK, SUBACK, PINGRESP and writes are bounded, Close interrupts all of them. A
+//     slow line is no reason: for SUBACK and writes the time starts again with what comes and what is taken.
 //   - Memory is bounded: by buffersize and maxinflight outward, by receiveLimit and receiveBytes inward.
 //
 // It does not know what a message means, writes nothing to disk, and never acknowledges in place of a handler.

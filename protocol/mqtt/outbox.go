@@ -63,8 +63,12 @@ func (o *outbox) add(p *publication) { o.queue = append(o.queue, p) }
 
 func (o *outbox) empty() bool { return len(o.queue) == 0 && len(o.flight) == 0 }
 
-// next takes up to limit packets to write. taken is the number of publications that left the queue; qos0 are those of
-// QoS 0 among them, which are done once they are written.
+// portion is the number of bytes from which on messages are not written together with the next ones: acknowledgements
+// and pings pass between.
+const portion = 64 << 10
+
+// next takes up to limit packets to write, but no more after a portion. taken is the number of publications that left
+// the queue; qos0 are those of QoS 0 among them, which are done once they are written.
 func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, qos0 []*publication) {
 	if o.suspects && len(o.flight) > 0 {
 		if o.unsent < len(o.flight) {
@@ -75,11 +79,13 @@ func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, qos0 []*publ
 		return []packet.Generic{o.write(p)}, taken, nil
 	}
 	o.suspects = false
+	bytes := 0
 	for _, p := range o.flight {
-		if o.unsent == 0 || len(pkts) == limit {
+		if o.unsent == 0 || len(pkts) == limit || bytes >= portion {
 			break
 		}
 		if !p.written {
+			bytes += p.msg.size()
 			pkts = append(pkts, o.write(p))
 			o.unsent--
 		}
@@ -87,13 +93,14 @@ func (o *outbox) next(limit int) (pkts []packet.Generic, taken int, qos0 []*publ
 	if o.unsent > 0 {
 		return pkts, 0, nil
 	}
-	for len(o.queue) > 0 && len(pkts) < limit {
+	for len(o.queue) > 0 && len(pkts) < limit && bytes < portion {
 		p := o.queue[0]
 		if p.msg.QOS > 0 && len(o.flight) >= o.window {
 			break
 		}
 		o.take()
 		taken++
+		bytes += p.msg.size()
 		if p.msg.QOS == 0 {
 			qos0 = append(qos0, p)
 		}

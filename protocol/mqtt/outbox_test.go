@@ -125,10 +125,10 @@ func TestKeepAliveDue(t *testing.T) {
 		{"no pong", 16 * s, 11 * s, 1 * s, 11 * s, false, true, 0},
 		{"pong came", 13 * s, 11 * s, 12 * s, 11 * s, false, false, 8 * s},
 	} {
-		ping, dead, wait := keepAliveDue(c.now, c.sent, c.heard, c.pinged, 10*s, 5*s)
+		ping, dead, wait := keepAliveDue(c.now, c.sent, c.heard, c.pinged, c.pinged, 10*s, 5*s)
 		require.Equal(t, []any{c.ping, c.dead, c.wait}, []any{ping, dead, wait}, c.name)
 	}
-	ping, dead, _ := keepAliveDue(time.Hour, 0, 0, 0, 0, s)
+	ping, dead, _ := keepAliveDue(time.Hour, 0, 0, 0, 0, 0, s)
 	require.False(t, ping || dead, "keepalive: 0 is off")
 }
 
