@@ -162,7 +162,7 @@ func (u *User) MayAnything() bool { return len(u.permits) > 0 }
 // MayPublish tells whether the user may publish to a topic.
 func (u *User) MayPublish(name string) bool {
 	for _, permit := range u.permits[Publish] {
-		if topic.Match(permit, name) {
+		if topic.Covers(permit, name) {
 			return true
 		}
 	}

@@ -121,7 +121,8 @@ type Batch struct {
 // Session has the limits of one client.
 type Session struct {
 	ClientID struct {
-		Length int `yaml:"length" json:"length" default:"128" validate:"min=1, max=65535"`
+		Length int  `yaml:"length" json:"length" default:"128" validate:"min=1, max=65535"`
+		Strict bool `yaml:"strict" json:"strict"` // only 0-9 A-Z a-z _ -
 	} `yaml:"clientid" json:"clientid"`
 	Subscriptions struct {
 		Max int `yaml:"max" json:"max" default:"10000" validate:"min=1"`

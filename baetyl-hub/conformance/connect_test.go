@@ -25,14 +25,13 @@ func TestConnectRefusedWithCode(t *testing.T) {
 	for code, list := range map[packet.ConnackCode]map[string][]byte{
 		packet.InvalidProtocolVersion: {
 			"level 5":                 connectBytes("MQTT", 5, login, id, user, pass),
+			"bridge of level 5":       connectBytes("MQTT", 0x85, login, id, user, pass),
 			"level 0":                 connectBytes("MQTT", 0, login, id, user, pass),
 			"level of the other name": connectBytes("MQTT", 3, login, id, user, pass),
 			"3.1 name with level 4":   connectBytes("MQIsdp", 4, login, id, user, pass),
 		},
 		packet.IdentifierRejected: {
 			"empty id, kept session": connect(auth, str(""), user, pass),
-			"id with a slash":        connect(login, str("a/b"), user, pass),
-			"id with a blank":        connect(login, str("a b"), user, pass),
 			"id with U+0000":         connect(login, str("a\x00"), user, pass),
 			"id of 129 characters":   connect(login, str(strings.Repeat("a", 129)), user, pass),
 		},
@@ -123,10 +122,15 @@ func TestConnectAccepted(t *testing.T) {
 	each := str("0123456789-_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 	for name, bytes := range map[string][]byte{
 		"MQTT 3.1.1":             connectBytes("MQTT", 4, cleanFlag|auth, str("v4"), user, pass),
+		"bridge":                 connectBytes("MQTT", 0x84, cleanFlag|auth, str("host.name"), user, pass),
+		"bridge of MQTT 3.1":     connectBytes("MQIsdp", 0x83, cleanFlag|auth, str("host.old"), user, pass),
 		"MQTT 3.1":               connectBytes("MQIsdp", 3, cleanFlag|auth, str("v3"), user, pass),
 		"empty id":               connectBytes("MQTT", 4, cleanFlag|auth, str(""), user, pass),
 		"id of 128 characters":   connectBytes("MQTT", 4, cleanFlag|auth, str(strings.Repeat("a", 128)), user, pass),
 		"each character":         connectBytes("MQTT", 4, cleanFlag|auth, each, user, pass),
+		"id with a dot":          connectBytes("MQTT", 4, cleanFlag|auth, str("host.name"), user, pass),
+		"id of any text":         connectBytes("MQTT", 4, cleanFlag|auth, str("a/b \"世界\" +#$\n"), user, pass),
+		"id of 128 runes":        connectBytes("MQTT", 4, cleanFlag|auth, str(strings.Repeat("世", 128)), user, pass),
 		"id of one character":    connectBytes("MQTT", 4, cleanFlag|auth, str("1"), user, pass),
 		"will with empty text":   connectBytes("MQTT", 4, will|0x30, str("w"), str("w"), str(""), user, pass),
 		"will of binary content": connectBytes("MQTT", 4, will, str("w2"), str("w"), str("\xff\x00"), user, pass),

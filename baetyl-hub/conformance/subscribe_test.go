@@ -216,7 +216,8 @@ func TestWildcards(t *testing.T) {
 	}
 }
 
-// Wildcards in the first level do not match names that start with $; the hub publishes under $SYS alone.
+// Wildcards in the first level do not match names that start with $, but a permit # allows them; the hub publishes
+// under $SYS alone.
 func TestDollarTopics(t *testing.T) {
 	t.Parallel()
 	b := start(t, anyone)
@@ -227,6 +228,10 @@ func TestDollarTopics(t *testing.T) {
 	p.send(&packet.Publish{Message: message("$SYS/never/there", "forged", 0)})
 	p.end()
 	sys.quiet()
+	cloud := b.clean("cloud")
+	cloud.sub(1, "$baidu/+/x", "f")
+	by.retain("$baidu/iot/x", "m", 1)
+	cloud.expect(&packet.Publish{ID: 1, Message: message("$baidu/iot/x", "m", 1)})
 	all.fence(by, "f")
 }
 

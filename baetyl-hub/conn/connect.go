@@ -14,7 +14,8 @@ import (
 )
 
 // decodeConnect decodes the first packet of a connection. gomqtt treats an unknown protocol level and an empty client
-// id as malformed. The standard requires an answer to them, so they are checked first.
+// id as malformed. The standard requires an answer to them, so they are checked first. It changes frame. A bridge may
+// say so in the level: then Version has core.BridgeBit.
 func decodeConnect(frame []byte) (*packet.Connect, error) {
 	if packet.Type(frame[0]>>4) != packet.CONNECT {
 		return nil, fmt.Errorf("%w: first packet is not CONNECT", core.ErrMalformed) // [MQTT-3.1.0-1]
@@ -26,6 +27,8 @@ func decodeConnect(frame []byte) (*packet.Connect, error) {
 	}
 	name := string(body[2 : 2+binary.BigEndian.Uint16(body)])
 	rest := body[2+len(name):]
+	bridge := rest[0]&core.BridgeBit != 0
+	rest[0] &^= core.BridgeBit
 	level, flags := rest[0], rest[1]
 	switch {
 	case name == "MQTT" && level == 4, name == "MQIsdp" && level == 3:
@@ -46,6 +49,9 @@ func decodeConnect(frame []byte) (*packet.Connect, error) {
 	}
 	if n != len(frame) {
 		return nil, core.ErrMalformed
+	}
+	if bridge {
+		p.Version |= core.BridgeBit
 	}
 	if !utf8.ValidString(p.ClientID) || !utf8.ValidString(p.Username) {
 		return nil, fmt.Errorf("%w: client id or user name is not UTF-8", core.ErrMalformed) // [MQTT-1.5.3-1]

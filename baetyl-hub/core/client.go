@@ -18,14 +18,15 @@ import (
 type Client struct {
 	Handle any // the caller's
 
-	log   log.Logger
-	from  fmt.Stringer // the other end, for the log
-	id    string       // of CONNECT
-	user  *auth.User
-	s     *Session // nil before CONNACK, and when the connection is no longer the session's
-	will  *record.Message
-	ended bool            // nothing is read or sent any more
-	retry *packet.Connect // waits until another connection of the same client has its session
+	log    log.Logger
+	from   fmt.Stringer // the other end, for the log
+	id     string       // of CONNECT
+	user   *auth.User
+	s      *Session // nil before CONNACK, and when the connection is no longer the session's
+	will   *record.Message
+	ended  bool            // nothing is read or sent any more
+	bridge bool            // see BridgeBit
+	retry  *packet.Connect // waits until another connection of the same client has its session
 
 	egress
 	other   []byte    // the other buffer, when the socket does not have it
@@ -38,7 +39,6 @@ type Client struct {
 	unstored int               // messages that are received and not stored yet
 	refused  bool              // one of them had no room, so those after it are refused too
 	blocked  bool              // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
-	fetching bool              // retained messages of its SUBSCRIBE are still to be sent
 	full     *Client           // waits until this congested receiver has been written to
 	until    time.Time         // but not longer
 	draining bool              // a timer for it runs
@@ -196,6 +196,9 @@ func (c *Core) Written(cl *Client, data []byte) {
 	}
 	data, cl.run = cl.run, nil
 	c.release(cl)
+	if cl.s != nil && len(cl.s.replays) > 0 {
+		c.replay(cl.s)
+	}
 	switch {
 	case len(cl.out) > 0 && cap(data) > 4*largeBuffer:
 		return

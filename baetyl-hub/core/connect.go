@@ -1,14 +1,22 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
+
+// BridgeBit in the protocol level of a CONNECT says that the client is a bridge, as mosquitto's are (try_private): it
+// gets no copy of what it has published itself, and live messages keep their retain flag.
+const BridgeBit = 0x80
 
 // Refusal is the reason why a CONNECT is refused, with the code for CONNACK.
 type Refusal struct {
@@ -22,9 +30,21 @@ func (r Refusal) Error() string { return "refuse CONNECT: " + r.Text }
 
 var idCharacters = regexp.MustCompile(`^[0-9A-Za-z_-]*$`)
 
-func (o *Options) clientID(id string) bool {
-	return len(id) <= o.ClientIDMax && idCharacters.MatchString(id)
+// checkClientID returns why a client id is refused. The standard allows all characters but U+0000 [MQTT-1.5.3-2].
+func (o *Options) checkClientID(id string) error {
+	switch {
+	case utf8.RuneCountInString(id) > o.ClientIDMax:
+		return fmt.Errorf("the client id has more than %d characters (session.clientid.length)", o.ClientIDMax)
+	case strings.Contains(id, anonymous):
+		return errors.New("the client id contains U+0000")
+	case o.ClientIDStrict && !idCharacters.MatchString(id):
+		return errors.New("the client id has characters other than 0-9 A-Z a-z _ - (session.clientid.strict)")
+	}
+	return nil
 }
+
+// anonymous begins the key of a session without client id.
+const anonymous = "\x00"
 
 // Refuse answers a CONNECT that the caller can't take, and ends the connection.
 func (c *Core) Refuse(cl *Client, r Refusal) {
@@ -43,13 +63,14 @@ func (c *Core) Refuse(cl *Client, r Refusal) {
 // Connect takes the first packet of a connection, whose login the caller has checked: user is who it is. The answer may
 // have to wait for the store.
 func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
-	cl.id = p.ClientID
+	cl.id, cl.bridge = p.ClientID, p.Version&BridgeBit != 0
+	p.Version &^= BridgeBit
 	if r, ok := c.admit(p, user); !ok {
 		c.Refuse(cl, r)
 		return
 	}
 	cl.user = user
-	if w := p.Will; w != nil {
+	if w := p.Will; w != nil && !topic.BridgeState(w.Topic) {
 		cl.will = &record.Message{Topic: w.Topic, Payload: w.Payload, QOS: w.QOS, Retain: w.Retain}
 	}
 	cl.blocked, cl.stalled = true, true
@@ -58,18 +79,18 @@ func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 
 // admit checks what the user may do.
 func (c *Core) admit(p *packet.Connect, user *auth.User) (r Refusal, ok bool) {
+	invalid := c.o.checkClientID(p.ClientID)
 	switch {
 	case c.stopping:
 		return Refusal{Code: packet.ServerUnavailable, Text: errStopping.Error()}, false
 	case !user.MayAnything():
 		return Refusal{Code: packet.NotAuthorized, Text: "the user has no permissions"}, false
-	case !c.o.clientID(p.ClientID):
-		const text = "the client id is too long or has characters other than 0-9 A-Z a-z _ -"
-		return Refusal{Code: packet.IdentifierRejected, Text: text}, false
+	case invalid != nil:
+		return Refusal{Code: packet.IdentifierRejected, Text: invalid.Error()}, false
 	case !user.Equal(c.users.User(user.Name)):
 		const text = "the configuration was reloaded meanwhile; connect again"
 		return Refusal{Code: packet.ServerUnavailable, Text: text}, false
-	case p.Will == nil:
+	case p.Will == nil || topic.BridgeState(p.Will.Topic):
 		return r, true
 	}
 	if err := c.o.Topic.CheckName(p.Will.Topic); err != nil {
@@ -118,7 +139,7 @@ func (c *Core) take(cl *Client, p *packet.Connect) {
 	}
 	if id == "" {
 		c.anonymous++
-		s.id = fmt.Sprintf("$%d", c.anonymous) // no client id starts with $
+		s.id = fmt.Sprintf(anonymous+"%d", c.anonymous)
 	}
 	c.admitted(cl, p, s, discard, s == old)
 }

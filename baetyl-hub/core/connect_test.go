@@ -11,7 +11,7 @@ import (
 
 func TestConnectAnswers(t *testing.T) {
 	other := func(p *packet.Connect) *packet.Connect { p.Username = "v"; return p }
-	r := newRig(t)
+	r := newRig(t, func(o *core.Options) { o.ClientIDMax = 6 })
 	r.connect(kept("mine"))
 	for name, c := range map[string]struct {
 		x    *packet.Connect
@@ -22,12 +22,23 @@ func TestConnectAnswers(t *testing.T) {
 		"kept":               {kept("b"), "connack 0"},
 		"again":              {kept("mine"), "connack 0 present"},
 		"of another user":    {other(kept("mine")), "connack 2"},
-		"characters":         {connect("a b"), "connack 2"},
+		"any characters":     {connect("h.x/ü "), "connack 0"},
+		"too long":           {connect("1234567"), "connack 2"},
+		"U+0000":             {connect("\x001"), "connack 2"},
+		"own topic":          {willed(connect("d"), packet.Message{Topic: "$d/x"}), "connack 0"},
 		"will with wildcard": {willed(connect("c"), packet.Message{Topic: "a/#"}), "connack 5"},
 	} {
 		p := r.start(c.x)
 		require.Equal(t, c.want, p.next(), name)
 		require.Equal(t, c.want[8] != '0', p.closed, name)
+	}
+}
+
+// With session.clientid.strict ids have the characters of every server [MQTT-3.1.3-5], - and _.
+func TestStrictClientIDs(t *testing.T) {
+	r := newRig(t, func(o *core.Options) { o.ClientIDStrict = true })
+	for id, want := range map[string]string{"aZ09-_": "connack 0", "": "connack 0", "a.b": "connack 2", "é": "connack 2"} {
+		require.Equal(t, want, r.start(connect(id)).next(), id)
 	}
 }
 

@@ -38,6 +38,7 @@ type Options struct {
 	Log              log.Logger
 	Topic            topic.Limits
 	ClientIDMax      int           // characters
+	ClientIDStrict   bool          // client ids have only 0-9 A-Z a-z _ -
 	PacketMax        int           // bytes of a received packet
 	ConnectionsMax   int           // those before CONNECT included
 	SubscriptionsMax int           // per session
@@ -110,7 +111,8 @@ type Core struct {
 	static  []StaticRoute
 	version uint64 // counts changes of subs and static
 
-	retained topic.Tree[record.Message]
+	retained topic.Tree[kept]
+	seq      uint64              // of the newest one
 	renewing map[string]*renewal // topics whose retained message is being stored
 
 	wills  map[string]record.Message // of clients that were connected when the hub ended last time

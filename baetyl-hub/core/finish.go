@@ -54,6 +54,7 @@ func (c *Core) answer(x *publication, err error) {
 // those whose subscription is being stored it counts only if it has been queued behind that.
 func (c *Core) deliver(m *record.Message, to []delivery, queued bool, err error) {
 	var frame []byte
+	flagged := false // frame has the retain flag
 	for _, d := range to {
 		switch {
 		case d.stored:
@@ -62,8 +63,8 @@ func (c *Core) deliver(m *record.Message, to []delivery, queued bool, err error)
 		case d.qos > 0:
 			c.enqueueTransient(d.s, entry{message: m, qos: d.qos, retained: d.retained})
 		default:
-			if frame == nil {
-				frame = appendPublish(nil, m, 0, 0, false, d.retained)
+			if frame == nil || flagged != d.retained {
+				frame, flagged = appendPublish(nil, m, 0, 0, false, d.retained), d.retained
 			}
 			c.stats.Passed++
 			c.sendQOS0(d.s.client, frame, 1)

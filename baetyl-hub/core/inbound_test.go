@@ -227,7 +227,14 @@ func TestFullStore(t *testing.T) {
 	p.send(pub(2, 1, "none", "m"), pub(3, 2, "none", "m"), pub(0, 0, "t", "q"), retained(4, 1, "kept", ""))
 	p.is("puback 2", "pubrec 3", "puback 4")
 	s.is("t=q")
-	require.Zero(t, r.Stats().Retained)
+	live := r.subscribed(connect("live"), 2, "w")
+	for qos := range packet.QOS(3) { // a will that nobody needs stored
+		will := packet.Message{Topic: "w", Payload: []byte("gone"), QOS: qos}
+		r.connect(willed(connect("w"), will)).cut()
+		require.Contains(t, live.next(), "w=gone")
+	}
+	r.connect(willed(connect("w"), packet.Message{Topic: "kept", Retain: true})).cut() // it removes a message
+	require.Zero(t, r.Stats().Retained+int(r.Stats().Unstored))
 	p.send(pub(5, 1, "t", "m"))
 	p.isClosed()
 	p = r.connect(kept("pub"))

@@ -7,6 +7,7 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
 
 // publication is a message from its arrival until it is stored and delivered.
@@ -64,6 +65,7 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 			return err
 		}
 	}
+	m.Retain = m.Retain && !rt.dropped
 	x := c.publication(m, rt)
 	x.from, x.id = cl, id
 	if m.QOS == 2 {
@@ -83,24 +85,34 @@ func (c *Core) lookup(cl *Client, name []byte) (*Route, error) {
 		return rt, nil
 	}
 	if rt != nil {
-		rt = c.match(rt.topic, 0)
+		rt = c.routeOf(rt.topic)
 		cl.routes[rt.topic] = rt
 		return rt, nil
 	}
-	topic := string(name)
-	if err := c.o.Topic.CheckName(topic); err != nil {
-		return nil, fmt.Errorf("%w: %w", errViolation, err)
-	}
-	if !cl.user.MayPublish(topic) {
-		c.stats.Forbidden++
-		return nil, fmt.Errorf("publish to %q: %w", topic, errForbidden)
+	text := string(name)
+	if !topic.BridgeState(text) {
+		if err := c.o.Topic.CheckName(text); err != nil {
+			return nil, fmt.Errorf("%w: %w", errViolation, err)
+		}
+		if !cl.user.MayPublish(text) {
+			c.stats.Forbidden++
+			return nil, fmt.Errorf("publish to %q: %w", text, errForbidden)
+		}
 	}
 	if len(cl.routes) >= maxRoutes || cl.routes == nil {
 		cl.routes = map[string]*Route{}
 	}
-	rt = c.match(topic, 0)
-	cl.routes[topic] = rt
+	rt = c.routeOf(text)
+	cl.routes[text] = rt
 	return rt, nil
+}
+
+// routeOf returns the route of a topic that clients publish to.
+func (c *Core) routeOf(name string) *Route {
+	if topic.BridgeState(name) { // every bridge tells it, and nobody writes below $SYS
+		return &Route{version: c.version, topic: name, dropped: true}
+	}
+	return c.match(name, 0)
 }
 
 // publication returns an empty publication of m.
@@ -157,17 +169,18 @@ func (c *Core) submit(x *publication, inOrder bool) {
 func (c *Core) split(x *publication, rt *Route, m *record.Message) {
 	n := len(x.to)
 	for _, r := range rt.subs {
+		if r.s.bridge && x.from != nil && x.from == r.s.client && m == x.m {
+			continue
+		}
+		before := len(x.to)
 		c.receiver(x, r, m.QOS)
+		for i := range x.to[before:] {
+			x.to[before+i].retained = r.s.bridge && m.Retain
+		}
 	}
 	for _, g := range rt.groups {
-		k := len(g.subs)
-		for range k {
-			if g.next = (g.next + 1) % k; !g.subs[g.next].early { // one that may not get it yet would lose it for all
-				break
-			}
-		}
-		if k > 0 {
-			c.receiver(x, g.subs[g.next], m.QOS)
+		if r, ok := c.member(g, m.QOS); ok {
+			c.receiver(x, r, m.QOS)
 		}
 	}
 	x.parts = append(x.parts, part{m, len(x.to) - n})

@@ -124,7 +124,7 @@ func (c *Core) forward(from *Client, b *burst, data []byte) {
 	b.full = nil
 	for i := range b.route.subs {
 		cl := b.route.subs[i].s.client
-		if cl == nil || b.route.subs[i].early {
+		if cl == nil || b.route.subs[i].early || cl == from && cl.bridge {
 			continue
 		}
 		c.stats.Passed += uint64(b.n)

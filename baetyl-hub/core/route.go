@@ -42,6 +42,7 @@ type Route struct {
 	subs    []sub    // each session once, with its highest QoS
 	groups  []*group // of each, one member gets the message
 	copies  []hop    // static routes, each target once
+	dropped bool     // messages are acknowledged, and go to nobody
 }
 
 // hop is a static route that a topic takes.

@@ -17,24 +17,28 @@ type Session struct {
 	number uint64 // 0: transient
 	client *Client
 
-	subs     map[string]packet.QOS
-	inactive bool                   // some of subs are not in the tree: see recheck
-	inbound  map[packet.ID]*inbound // QoS 2 exchanges that the client began
-	q        queue
-	reserved uint64   // the next position
-	stored   uint64   // position after the newest message that is stored, or refused
-	oldest   uint64   // nothing before this position is stored any more
-	gaps     []gap    // behind it
-	recorded []uint64 // positions whose PUBREC is being stored
-	loading  bool     // messages are being read from the store
-	timed    bool     // the retry timer runs
-	dead     bool     // discarded: nothing is kept for it any more
-	dirty    bool     // its progress goes into the next batch
+	subs        map[string]packet.QOS
+	bridge      bool                   // its client is a bridge, or was one
+	inactive    bool                   // some of subs are not in the tree: see recheck
+	inbound     map[packet.ID]*inbound // QoS 2 exchanges that the client began
+	q           queue
+	reserved    uint64    // the next position
+	stored      uint64    // position after the newest message that is stored, or refused
+	oldest      uint64    // nothing before this position is stored any more
+	gaps        []gap     // behind it
+	recorded    []uint64  // positions whose PUBREC is being stored
+	loading     bool      // messages are being read from the store
+	timed       bool      // the retry timer runs
+	dead        bool      // discarded: nothing is kept for it any more
+	replays     []*replay // of its last SUBSCRIBEs
+	replaying   bool      // replay runs
+	replayTimed bool      // a timer will call it
+	dirty       bool      // its progress goes into the next batch
 }
 
 // attach lets messages flow to a connection. What was in flight on an earlier one is sent first.
 func (c *Core) attach(s *Session, cl *Client) {
-	s.client, cl.s = cl, s
+	s.client, cl.s, s.bridge = cl, s, cl.bridge
 	if s.q.has(received) {
 		c.record(s) // the store failed to write it
 	}
@@ -44,6 +48,7 @@ func (c *Core) attach(s *Session, cl *Client) {
 // detach ends the hold of a connection on its session; a transient session ends with it.
 func (c *Core) detach(s *Session) {
 	s.client.s, s.client = nil, nil
+	s.interrupt()
 	s.loading = false
 	if s.number != 0 {
 		s.q.detach()
@@ -54,7 +59,7 @@ func (c *Core) detach(s *Session) {
 		c.expel(s, f)
 	}
 	delete(c.sessions, s.id)
-	s.q, s.subs, s.inbound = queue{}, nil, nil
+	s.q, s.subs, s.inbound, s.replays = queue{}, nil, nil, nil
 }
 
 // enqueue appends the message at a position that was reserved; with an error there is none at the position.
@@ -74,7 +79,9 @@ func (c *Core) enqueue(s *Session, position uint64, e entry, err error) {
 	case err != nil:
 		s.q.skip(position + 1)
 		s.q.trim()
+		c.pump(s)
 	case s.q.len() < 2*c.o.Window:
+		c.saw(s, &e)
 		s.q.take(e)
 		c.pump(s)
 	}
@@ -111,6 +118,9 @@ func (c *Core) pump(s *Session) {
 	if s.client != nil {
 		c.fetch(s)
 		c.watch(s)
+	}
+	if len(s.replays) > 0 {
+		c.replay(s)
 	}
 }
 
@@ -173,6 +183,7 @@ func (c *Core) Read(l Load, entries []record.Entry, next uint64, err error) {
 			break
 		}
 		s.q.take(entry{message: e.Message, qos: e.QOS, retained: e.Retained})
+		c.saw(s, s.q.at(s.q.tail-1))
 	}
 	s.q.skip(next)
 	s.q.trim()

@@ -62,7 +62,7 @@ func (c *Core) subscribe(cl *Client, p *packet.Subscribe) {
 		}
 		c.send(cl, ack)
 		if s.client == cl {
-			c.sendRetained(s, cl, granted)
+			c.sendRetained(s, granted)
 		}
 	})
 }
@@ -86,9 +86,7 @@ func (c *Core) change(cl *Client, write func(b *record.Batch), done func(err err
 		if err != nil {
 			c.end(cl, err)
 		}
-		if !cl.fetching {
-			c.unblock(cl)
-		}
+		c.unblock(cl)
 		if write != nil {
 			c.next(s.id)
 		}

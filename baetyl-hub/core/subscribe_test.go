@@ -238,6 +238,39 @@ func TestGroupWhileMemberSubscribes(t *testing.T) {
 	b.is("t=m")
 }
 
+// A message goes to a member that can take it: for QoS 0 one that is connected and reads, for QoS 1 one whose queue has
+// room. If there is none, one loses it, counted.
+func TestGroupChoosesWhoCanTakeIt(t *testing.T) {
+	r := newRig(t, func(o *core.Options) { o.QueueMax, o.EgressQOS0 = 2, 4 })
+	const filter = "$share/g/t"
+	away, low, p := r.subscribed(kept("away"), 1, filter), r.subscribed(kept("low"), 0, filter), r.connect(connect("p"))
+	away.cut()
+	for range 4 {
+		p.send(pub(0, 0, "t", "m"))
+		low.is("t=m")
+	}
+	low.cut()
+	for i := range 4 { // to the one whose queue has room for two
+		p.send(pub(packet.ID(i+1), 1, "t", "m"))
+	}
+	require.Len(t, r.waiting("away"), 2)
+	require.EqualValues(t, 2, r.Stats().QueueFull)
+	low = r.connect(kept("low"))
+	p.send(pub(5, 1, "t", "m"), pub(6, 1, "t", "m"))
+	low.is("t=m", "t=m")
+	require.EqualValues(t, 2, r.Stats().QueueFull)
+
+	// A socket that is full is passed over as well.
+	slow := r.subscribed(connect("slow"), 0, filter)
+	slow.slow = true
+	for range 20 {
+		p.send(pub(0, 0, "t", "m"))
+	}
+	require.Zero(t, r.Stats().Dropped)
+	slow.read()
+	require.Len(t, append(low.got(), slow.got()...), 20)
+}
+
 // Static routes to one target are merged, a copy is not retained, and a cycle that the configuration missed ends.
 func TestStaticRoutes(t *testing.T) {
 	r := newRig(t)

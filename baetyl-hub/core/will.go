@@ -78,8 +78,10 @@ func (c *Core) ownsStored(client string) bool {
 // keys than the old ones, so that they do not delete each other's wills.
 func (c *Core) LoadWill(client string, m record.Message) {
 	c.wills[client] = m
-	if n, err := strconv.ParseUint(strings.TrimPrefix(client, "$"), 10, 64); err == nil && strings.HasPrefix(client, "$") {
-		c.anonymous = max(c.anonymous, n)
+	if number, ok := strings.CutPrefix(client, anonymous); ok {
+		if n, err := strconv.ParseUint(number, 10, 64); err == nil {
+			c.anonymous = max(c.anonymous, n)
+		}
 	}
 }
 

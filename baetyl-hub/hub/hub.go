@@ -67,6 +67,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 }
 
 func (h *Hub) open(users *auth.Book) error {
+	h.cfg.Connection.Max = connectionsMax(h.cfg.Connection.Max, h.log)
 	k := core.New(coreOptions(&h.cfg, h.log), users)
 	k.At(h.started)
 	k.SetRoutes(h.cfg.Routes())
@@ -161,7 +162,8 @@ func (h *Hub) closeConnections() error {
 
 func coreOptions(c *config.Config, l log.Logger) core.Options {
 	return core.Options{
-		Log: l, Topic: c.Limits(), ClientIDMax: c.Session.ClientID.Length, PacketMax: c.Message.Length.Max.Int(),
+		Log: l, Topic: c.Limits(), PacketMax: c.Message.Length.Max.Int(),
+		ClientIDMax: c.Session.ClientID.Length, ClientIDStrict: c.Session.ClientID.Strict,
 		ConnectionsMax: c.Connection.Max, SubscriptionsMax: c.Session.Subscriptions.Max,
 		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
 		EgressBytes: c.Message.Egress.QOS0.Buffer.Bytes.Int(), Window: c.Message.Egress.QOS1.Buffer.Size,

@@ -23,22 +23,42 @@ const SharePrefix = "$share/"
 // SysPrefix starts the topics on which the hub publishes its statistics.
 const SysPrefix = "$SYS/"
 
+// The first levels of topics that are the hub's own.
+const (
+	sys   = "$SYS"
+	share = "$share"
+)
+
+// Reserved tells whether a topic belongs to the hub: nobody else publishes there. Other topics that start with $ are
+// ordinary ones, but for [MQTT-4.7.2-1].
+func Reserved(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return first == sys || first == share
+}
+
+// BridgeState tells whether a topic is the one on which a bridge of mosquitto says whether it is connected:
+// $SYS/broker/connection/<id>/state.
+func BridgeState(name string) bool {
+	id, ok := strings.CutPrefix(name, SysPrefix+"broker/connection/")
+	id, state := strings.CutSuffix(id, "/state")
+	return ok && state && id != "" && utf8.ValidString(id) && !strings.ContainsAny(id, "+#\x00")
+}
+
 // CheckName returns an error if clients may not publish to the topic s. [MQTT-3.3.2-2]
 func (l Limits) CheckName(s string) error {
 	if strings.ContainsAny(s, "+#") {
 		return fmt.Errorf("topic %q: wildcards are not allowed here", s)
 	}
-	if strings.HasPrefix(s, "$") {
-		return fmt.Errorf("topic %q: names that start with $ belong to the server", s)
+	if Reserved(s) {
+		return fmt.Errorf("topic %q: $SYS and $share belong to the hub; publish to another topic", s)
 	}
 	return l.check("topic", s)
 }
 
 // CheckFilter returns an error if s is not a valid filter. s is without $share/<group>/: see Share.
 func (l Limits) CheckFilter(s string) error {
-	if strings.HasPrefix(s, "$") && !strings.HasPrefix(s, SysPrefix) {
-		return fmt.Errorf("filter %q: filters that start with $ are not supported, except %s and %s",
-			s, SysPrefix, SharePrefix)
+	if first, _, _ := strings.Cut(s, "/"); first == share {
+		return fmt.Errorf("filter %q: $share/<group>/ does not belong here; use the filter behind it", s)
 	}
 	if err := l.check("filter", s); err != nil {
 		return err
@@ -115,9 +135,13 @@ func Match(filter, name string) bool {
 	}
 }
 
-// Covers tells whether permit matches every name that filter matches. A name is a filter that matches only itself:
-// Covers(permit, name) is Match(permit, name).
+// Covers tells whether permit allows every name that filter matches; a name is a filter that matches only itself. The
+// permit # means all topics, as the documents of Baetyl say, also those that start with $, but not the hub's own. Other
+// permits allow what Match says.
 func Covers(permit, filter string) bool {
+	if permit == "#" {
+		return !Reserved(filter)
+	}
 	if strings.HasPrefix(filter, "$") && (strings.HasPrefix(permit, "+") || strings.HasPrefix(permit, "#")) {
 		return false
 	}

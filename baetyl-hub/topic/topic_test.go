@@ -12,18 +12,20 @@ import (
 
 func TestCheck(t *testing.T) {
 	l := topic.DefaultLimits
-	for _, s := range []string{"t", "/", "a//b", "/a", " ", "世界/x", "a/b/c/d/e/f/g/h/i", "/$x", strings.Repeat("世", 255)} {
+	for _, s := range []string{"t", "/", "a//b", "/a", " ", "世界/x", "a/b/c/d/e/f/g/h/i",
+		"/$x", "$x", "$baidu/iot", "$SYSTEM",
+		"$shared/x", strings.Repeat("世", 255)} {
 		require.NoError(t, l.CheckName(s), s)
 		require.NoError(t, l.CheckFilter(s), s)
 	}
 	long, deep := strings.Repeat("a", 256), "a/b/c/d/e/f/g/h/i/j"
-	for _, s := range []string{"", "a\x00", "\xff", "$SYS/x", "a/+", "#", deep, long} {
+	for _, s := range []string{"", "a\x00", "\xff", "$SYS/x", "$SYS", "$share", "$share/g/a", "a/+", "#", deep, long} {
 		require.Error(t, l.CheckName(s), s)
 	}
 	for _, s := range []string{"#", "+", "a/#", "+/b/+", "+/#", "$SYS/#"} {
 		require.NoError(t, l.CheckFilter(s), s)
 	}
-	for _, s := range []string{"", "a#", "#/a", "a+", "a/b+/c", "$x", "$share/g/a", "a/#/b"} {
+	for _, s := range []string{"", "a#", "#/a", "a+", "a/b+/c", "$x+", "$share", "$share/g/a", "a/#/b"} {
 		require.Error(t, l.CheckFilter(s), s)
 	}
 }
@@ -77,6 +79,7 @@ func TestCoversIsNeverWiderThanThePermit(t *testing.T) {
 	}{
 		{"a/+", "a/#", false}, {"+", "#", false}, {"+", "+", true}, {"a/#", "a", true}, {"a/#", "a/#", true},
 		{"a/#", "a/+/b", true}, {"#", "#", true}, {"#", "$SYS/#", false}, {"$SYS/#", "$SYS/#", true}, {"+/b", "+/+", false},
+		{"#", "$baidu/#", true}, {"#", "$x", true}, {"#", "$SYS", false}, {"+/x", "$baidu/x", false}, {"$b/#", "$b/+", true},
 		{"a/+", "+/b", false}, {"a/+/#", "a/#", false}, {"a/b", "a/b", true}, {"a/+/#", "a/+", true},
 	} {
 		require.Equal(t, c.want, topic.Covers(c.permit, c.filter), "%s %s", c.permit, c.filter)
@@ -145,12 +148,48 @@ func TestCoversAgreesWithMatch(t *testing.T) {
 		if topic.Covers(permit, filter) {
 			covered++
 			if topic.Match(filter, name) {
-				require.True(t, topic.Match(permit, name), "permit %s filter %s name %s", permit, filter, name)
+				require.True(t, topic.Covers(permit, name), "permit %s filter %s name %s", permit, filter, name)
 			}
 		}
-		require.Equal(t, topic.Match(permit, name), topic.Covers(permit, name), "%s %s", permit, name)
+		want := topic.Match(permit, name) || permit == "#" && !topic.Reserved(name)
+		require.Equal(t, want, topic.Covers(permit, name), "%s %s", permit, name)
 	}
 	require.Greater(t, covered, 1000)
+}
+
+// A Walk finds what Select finds, and survives changes of the tree.
+func TestWalkAgreesWithSelect(t *testing.T) {
+	r := rand.New(rand.NewSource(3))
+	for range 2000 {
+		var names topic.Tree[string]
+		for range 20 {
+			n := levels(r, false)
+			*names.Put(n) = n
+		}
+		filter := levels(r, true)
+		var want, got []string
+		names.Select(filter, func(n *string) bool { want = append(want, *n); return true })
+		w := names.Walk(filter)
+		for v, ok := w.Next(); ok; v, ok = w.Next() {
+			if v != nil {
+				got = append(got, *v)
+			}
+		}
+		require.ElementsMatch(t, want, got, filter)
+	}
+	var names topic.Tree[string]
+	for _, n := range []string{"a/1", "a/2", "a/3", "b"} {
+		*names.Put(n) = n
+	}
+	w, found := names.Walk("#"), 0
+	for v, ok := w.Next(); ok; v, ok = w.Next() {
+		if v != nil && *v != "b" {
+			found++
+		}
+		names.Delete("b")
+		*names.Put("c/d") = "b"
+	}
+	require.Equal(t, 3, found)
 }
 
 func TestTreeForgetsEmptyBranches(t *testing.T) {

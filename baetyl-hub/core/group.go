@@ -1,0 +1,39 @@
+package core
+
+import "github.com/256dpi/gomqtt/packet"
+
+// member chooses who of a group gets a message: the next one that can take it. If nobody can, the loss is counted.
+func (c *Core) member(g *group, qos packet.QOS) (r sub, ok bool) {
+	k := len(g.subs)
+	if k == 0 {
+		return sub{}, false
+	}
+	first := (g.next + 1) % k
+	for i := range k {
+		if g.next = (first + i) % k; c.takes(g.subs[g.next], qos) {
+			return g.subs[g.next], true
+		}
+	}
+	if qos > 0 {
+		c.stats.QueueFull++
+	}
+	g.next = first
+	return g.subs[first], qos == 0
+}
+
+// takes tells whether a member can take a message now: it is connected, and its socket takes what is sent, for QoS 0;
+// its queue has room for QoS 1 and 2. One whose SUBACK is not sent yet would lose the message for all.
+func (c *Core) takes(r sub, qos packet.QOS) bool {
+	s := r.s
+	switch {
+	case r.early || s.dead:
+		return false
+	case min(r.qos, qos) > 0 && s.number != 0:
+		return s.reserved-s.q.head < uint64(c.o.QueueMax)
+	case s.client == nil || s.client.ended:
+		return false
+	case min(r.qos, qos) > 0:
+		return s.q.len() < c.o.QueueMax
+	}
+	return s.client.qos0 < c.o.EgressQOS0 && len(s.client.out) < c.o.EgressBytes
+}
