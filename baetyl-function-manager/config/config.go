@@ -213,7 +213,7 @@ func inHub(topic string, check func(string) error) error {
 	switch {
 	case err != nil:
 	case strings.HasPrefix(topic, "$"):
-		err = errors.New("the hub keeps topics that start with $ to itself")
+		err = errors.New("functions take no topics that start with $")
 	case len(topic) > 255:
 		err = errors.New("is longer than 255 bytes, the limit of the hub")
 	case strings.Count(topic, "/") > 8:

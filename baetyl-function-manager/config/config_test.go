@@ -70,7 +70,7 @@ func TestErrorsNameTheKey(t *testing.T) {
 	for _, c := range []struct{ old, new, want string }{
 		{"name: f}", "name: g}", "rules[0].function.name: function (g) not found; functions has f"},
 		{"topic: t}", "topic: t/#/x}", `rules[0].subscribe.topic: "t/#/x": filter has # elsewhere`},
-		{"topic: t}", "topic: $SYS/x}", `rules[0].subscribe.topic: "$SYS/x": the hub keeps topics`},
+		{"topic: t}", "topic: $SYS/x}", `rules[0].subscribe.topic: "$SYS/x": functions take no topics`},
 		{"topic: t}", "topic: ''}", "rules[0].subscribe.topic: must not be empty"},
 		{"topic: t}", "topic: t, qos: 2}", "rules[0].subscribe.qos: must be 0 or 1; found 2"},
 		{"topic: t/hi", "topic: t/+", `rules[0].publish.topic: "t/+": topic has a wildcard`},

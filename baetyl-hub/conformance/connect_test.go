@@ -180,7 +180,7 @@ func TestNothingIsDoneAfterRefusedConnect(t *testing.T) {
 	good := hello("x", true)
 	for code, c := range map[packet.ConnackCode]*packet.Connect{
 		packet.BadUsernameOrPassword: as("tess", "x", true),
-		packet.IdentifierRejected:    hello("a/b", true),
+		packet.IdentifierRejected:    hello(strings.Repeat("x", 200), true),
 		packet.NotAuthorized:         as("nobody", "x", true),
 	} {
 		if c.Username == "nobody" {

@@ -232,9 +232,8 @@ func (s *Server) takeReports() {
 	s.reported, s.written = s.written[:0], s.reported
 	s.reporting.Unlock()
 	for _, c := range s.written {
-		data := c.sending
 		c.sending = nil
-		s.core.Written(c.client, data)
+		s.core.Written(c.client)
 	}
 }
 

@@ -47,7 +47,7 @@ func (l *loop) run() {
 			if l.sent != nil {
 				l.sent(x.Client, x.Data)
 			}
-			l.Written(x.Client, x.Data)
+			l.Written(x.Client)
 		}
 		b := l.Batch()
 		if b != nil {

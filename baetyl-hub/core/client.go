@@ -178,8 +178,8 @@ func (c *Core) list(cl *Client) {
 	}
 }
 
-// Written tells that the socket has taken data, the bytes of the last Send.
-func (c *Core) Written(cl *Client, data []byte) {
+// Written tells that the socket has taken the bytes of the last Send.
+func (c *Core) Written(cl *Client) {
 	cl.sending = false
 	if len(cl.out)+len(cl.early)+len(cl.rest) > 0 {
 		c.list(cl)
@@ -194,7 +194,8 @@ func (c *Core) Written(cl *Client, data []byte) {
 	if len(cl.rest) > 0 {
 		return
 	}
-	data, cl.run = cl.run, nil
+	data := cl.run
+	cl.run = nil
 	c.release(cl)
 	if cl.s != nil && len(cl.s.replays) > 0 {
 		c.replay(cl.s)

@@ -71,9 +71,8 @@ func (r *rig) connect(x *packet.Connect) *peer {
 // take lets the socket take what Send gave.
 func (p *peer) take() {
 	p.in = append(p.in, p.open...)
-	data := p.open
 	p.open = nil
-	p.r.Written(p.c, data)
+	p.r.Written(p.c)
 }
 
 // read ends slow.

@@ -26,7 +26,10 @@ func connectionsMax(wanted int, l log.Logger) int {
 			files.Cur = soft
 		}
 	}
-	limit := int(min(uint64(files.Cur), math.MaxInt32))
+	limit := math.MaxInt32
+	if files.Cur < math.MaxInt32 {
+		limit = int(files.Cur)
+	}
 	fit := min(wanted, max(1, limit-ownFiles))
 	if fit < wanted {
 		l.Warnf("connection.max is %d, but the limit of open files is %d (ulimit -n, LimitNOFILE): taking %d connections at "+
