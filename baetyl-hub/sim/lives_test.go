@@ -250,7 +250,7 @@ func (w *world) rest() {
 
 // finish ends the run: what must have come is checked, and that nothing of it comes again after another start.
 func (w *world) finish() {
-	w.disk.KillAfter(math.MaxInt, func() {})
+	w.disk.KillAfter(math.MaxInt32, func() {})
 	w.settle()
 	w.rest()
 	w.settle()
