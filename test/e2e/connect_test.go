@@ -106,9 +106,10 @@ func TestDeviceConnect(t *testing.T) {
 		if err == nil || !strings.Contains(strings.ToLower(out), "bad user name or password") {
 			t.Errorf("wrong password: %v, %q", err, out)
 		}
-		out, err = s.mosquittoPub("-p", s.port["1883"], "-u", "test", "-P", "hahaha", "-i", "bad id!", "-t", "m", "-m", "x")
+		long := strings.Repeat("x", 200)
+		out, err = s.mosquittoPub("-p", s.port["1883"], "-u", "test", "-P", "hahaha", "-i", long, "-t", "m", "-m", "x")
 		if err == nil || !strings.Contains(strings.ToLower(out), "identifier rejected") {
-			t.Errorf("client id outside the documented characters: %v, %q", err, out)
+			t.Errorf("client id longer than session.clientid.length: %v, %q", err, out)
 		}
 	})
 }
