@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"math"
 	"sync/atomic"
 	"time"
 
@@ -250,7 +249,7 @@ func (w *world) rest() {
 
 // finish ends the run: what must have come is checked, and that nothing of it comes again after another start.
 func (w *world) finish() {
-	w.disk.KillAfter(math.MaxInt32, func() {})
+	w.disk.KillAfter(1<<30, func() {})
 	w.settle()
 	w.rest()
 	w.settle()
