@@ -47,7 +47,13 @@ func runSeed(program string, seed uint64, env ...string) (out []byte, err error)
 
 // fixed leaves nothing to the machine: collections of garbage at moments that its speed decides would change the order
 // of goroutines.
-var fixed = []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off", "GOMEMLIMIT=off"}
+var fixed = func() []string {
+	env := []string{"GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1"}
+	if strconv.IntSize == 32 { // addresses would run out, which matters more than the order
+		return env
+	}
+	return append(env, "GOGC=off", "GOMEMLIMIT=off")
+}()
 
 // cases are seeds that once found a fault.
 func cases(t *testing.T) (seeds []uint64) {
@@ -145,6 +151,9 @@ func TestReplay(t *testing.T) {
 // TestSameSeedSameRun compares two runs of a seed: what happened, and how often. On a machine that is very busy lines
 // of one moment may stand in another order, so the sum of the trace is not compared.
 func TestSameSeedSameRun(t *testing.T) {
+	if strconv.IntSize == 32 {
+		t.Skip("see fixed")
+	}
 	program := sound(t)
 	for seed := range uint64(5) {
 		one, _ := runSeed(program, seed, fixed...)
