@@ -188,6 +188,7 @@ func (c *Core) Written(cl *Client) {
 		cl.passing = false
 		return
 	}
+	cl.paced(c.now)
 	if len(cl.running) > 0 {
 		c.written(cl)
 	}

@@ -11,6 +11,13 @@ import (
 // packets, so that answers need not wait for all of it.
 const portion = 64 << 10
 
+// A connection that takes a portion at once gets larger ones, up to largePortion, since each costs time. One that needs
+// longer than slowPortion for one gets small ones again.
+const (
+	largePortion = 1 << 20
+	slowPortion  = 50 * time.Millisecond
+)
+
 // egress is what waits to be sent to a connection.
 //
 //	PUBLISH, PUBREL ──────────────► out ──► run: portion │ portion │ …
@@ -21,12 +28,14 @@ const portion = 64 << 10
 // their order among each other [MQTT-4.6.0-2]: those in out are in the first portion of a run, and early comes behind
 // it. PUBREL stays behind the PUBLISH that it may belong to.
 type egress struct {
-	out     []byte   // waits
-	early   []byte   // waits, and is sent before what is left of run
-	inlined bool     // out has answers
-	run     []byte   // is being sent
-	rest    []byte   // of run: no Send has had it
-	passing bool     // the open Send has what was in early, not a portion
+	out     []byte // waits
+	early   []byte // waits, and is sent before what is left of run
+	inlined bool   // out has answers
+	run     []byte // is being sent
+	rest    []byte // of run: no Send has had it
+	passing bool   // the open Send has what was in early, not a portion
+	size    int    // of the next portion, in bytes; 0: portion
+	began   time.Time
 	copies  []copied // messages in out
 	running []copied // messages in run that the socket has not taken
 }
@@ -57,18 +66,27 @@ func (cl *Client) next(now time.Time) []byte {
 			cl.copies, cl.running = cl.running[:0], cl.copies
 		}
 	}
-	data := cl.rest
-	if len(data) > portion {
-		data = firstPackets(data)
+	data, size := cl.rest, max(cl.size, portion)
+	if len(data) > size {
+		data = firstPackets(data, size)
 	}
-	cl.rest = cl.rest[len(data):]
+	cl.rest, cl.began = cl.rest[len(data):], now
 	return data
 }
 
-// firstPackets returns the packets that begin in the first portion of b, which is longer.
-func firstPackets(b []byte) []byte {
+// paced chooses the size of the next portion by the time that the socket needed for this one.
+func (g *egress) paced(now time.Time) {
+	if now.Sub(g.began) > slowPortion {
+		g.size = 0
+	} else if len(g.rest) > 0 {
+		g.size = min(4*max(g.size, portion), largePortion)
+	}
+}
+
+// firstPackets returns the packets that begin in the first limit bytes of b, which is longer.
+func firstPackets(b []byte, limit int) []byte {
 	n := 0
-	for n < portion {
+	for n < limit {
 		size, err := PacketSize(b[n:], math.MaxInt)
 		if err != nil || size == 0 {
 			panic("a packet of the hub has no size")
