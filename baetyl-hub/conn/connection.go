@@ -252,12 +252,8 @@ func (c *connection) end(err error) {
 // is set.
 func (c *connection) close(abort bool) {
 	conn := c.conn
-	for abort {
-		below, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = below.NetConn()
+	if abort {
+		conn = stall.Socket(conn)
 	}
 	_ = conn.Close()
 }

@@ -3,6 +3,8 @@ package conn
 import (
 	"net"
 	"syscall"
+
+	"github.com/baetyl/baetyl/utils/stall"
 )
 
 // plain returns the TCP connection whose bytes are those of MQTT; nil for TLS and WebSocket.
@@ -17,14 +19,7 @@ func plain(conn net.Conn) *net.TCPConn {
 // left tells whether the client has closed its end, or the connection is broken. Where that can't be seen without
 // reading, it is not so.
 func left(conn net.Conn) bool {
-	for {
-		below, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = below.NetConn()
-	}
-	socket, ok := conn.(syscall.Conn)
+	socket, ok := stall.Socket(conn).(syscall.Conn)
 	if !ok {
 		return false
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/stall"
 )
 
 // identity is the client certificate of a connection.
@@ -21,14 +22,7 @@ func (s *Set) identify(conn net.Conn, state *tls.ConnectionState) {
 	if verified(state) == nil {
 		return
 	}
-	for {
-		below, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			break
-		}
-		conn = below.NetConn()
-	}
-	c, ok := conn.(*Conn)
+	c, ok := stall.Socket(conn).(*Conn)
 	if !ok {
 		return
 	}

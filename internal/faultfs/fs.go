@@ -27,7 +27,7 @@ type FS struct {
 	met     bool       // the fault has come
 	ops     []Op
 	root    *node
-	pending []change
+	pending []Change[*node]
 }
 
 // New returns a disk whose folder is a temporary one of t.
@@ -155,7 +155,7 @@ func (d *FS) find(path string) *node {
 func (d *FS) parent(path string) *node { return d.find(filepath.Dir(path)) }
 
 // pend notes a change of folders.
-func (d *FS) pend(apply func(), in ...*node) { d.pending = append(d.pending, change{in, apply}) }
+func (d *FS) pend(apply func(), in ...*node) { d.pending = append(d.pending, Change[*node]{in, apply}) }
 
 // put enters a new node at path.
 func (d *FS) put(path string, n *node) {

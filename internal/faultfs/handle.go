@@ -109,7 +109,7 @@ func (h *handle) Sync() error {
 		return err
 	}
 	if h.at.mode.IsDir() {
-		h.disk.pending = commit(h.disk.pending, h.at)
+		h.disk.pending = Commit(h.disk.pending, h.at)
 		return nil
 	}
 	info, err := h.File.Stat()

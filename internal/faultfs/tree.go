@@ -57,25 +57,26 @@ func (n *node) child(dir, name string) *node {
 	return c
 }
 
-// change is a change of one folder, or of two by a rename, that is not durable.
-type change struct {
-	in    []*node
-	apply func() // makes it durable
+// Change is a change of one folder, or of two by a rename, that is not durable. F is what stands for a folder.
+type Change[F comparable] struct {
+	In    []F
+	Apply func() // makes it durable
 }
 
-// commit makes the changes of the folder durable, and of other folders what came before and belongs together.
-func commit(pending []change, dir *node) (left []change) {
-	reached := []*node{dir}
+// Commit makes the changes of a folder durable, and of other folders what came before and belongs together. It returns
+// those that are not durable yet. internal/sim has the same model of names.
+func Commit[F comparable](pending []Change[F], dir F) (left []Change[F]) {
+	reached := []F{dir}
 	with := make([]bool, len(pending))
 	for i := len(pending) - 1; i >= 0; i-- {
-		if slices.ContainsFunc(pending[i].in, func(n *node) bool { return slices.Contains(reached, n) }) {
+		if slices.ContainsFunc(pending[i].In, func(n F) bool { return slices.Contains(reached, n) }) {
 			with[i] = true
-			reached = append(reached, pending[i].in...)
+			reached = append(reached, pending[i].In...)
 		}
 	}
 	for i, c := range pending {
 		if with[i] {
-			c.apply()
+			c.Apply()
 		} else {
 			left = append(left, c)
 		}
@@ -84,10 +85,10 @@ func commit(pending []change, dir *node) (left []change) {
 }
 
 // restore makes the real folder what a power cut of kind k leaves of it.
-func (n *node) restore(dir string, pending []change, k Kind) error {
+func (n *node) restore(dir string, pending []Change[*node], k Kind) error {
 	if k == CutData || k == CutTorn {
 		for _, c := range pending {
-			c.apply()
+			c.Apply()
 		}
 	}
 	left := map[*node][]byte{} // what is in changed files, which are going to be written anew

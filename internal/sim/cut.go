@@ -6,7 +6,7 @@ func (d *Disk) Cut() {
 	defer d.mu.Unlock()
 	d.end()
 	for _, c := range d.pending[:d.some(len(d.pending))] {
-		c.apply()
+		c.Apply()
 	}
 	d.pending = nil
 	d.size = 0

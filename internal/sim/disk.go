@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/baetyl/baetyl/internal/faultfs"
 	"github.com/baetyl/baetyl/utils/file"
 )
 
@@ -56,11 +57,8 @@ type Disk struct {
 // life is one process; files that it has opened end with it.
 type life struct{ over bool }
 
-// change is one of names that is not durable: apply makes it so.
-type change struct {
-	in    []*node
-	apply func()
-}
+// change is one of names that is not durable.
+type change = faultfs.Change[*node]
 
 // node is a folder or a file.
 type node struct {
@@ -237,7 +235,7 @@ func (d *Disk) change(dir *node, name string, n *node) {
 		in[name] = n
 	}
 	set(dir.live)
-	d.pending = append(d.pending, change{[]*node{dir}, func() { set(dir.durable) }})
+	d.pending = append(d.pending, change{In: []*node{dir}, Apply: func() { set(dir.durable) }})
 }
 
 // grow counts bytes that files get or lose, and refuses them where the disk is full.

@@ -129,7 +129,10 @@ func (v *view) Rename(from, to string) error {
 		}
 		delete(a.live, old)
 		b.live[name] = n
-		d.pending = append(d.pending, change{[]*node{a, b}, func() { delete(a.durable, old); b.durable[name] = n }})
+		d.pending = append(d.pending, change{In: []*node{a, b}, Apply: func() {
+			delete(a.durable, old)
+			b.durable[name] = n
+		}})
 		return nil
 	})
 }

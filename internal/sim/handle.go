@@ -6,9 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"path"
-	"slices"
 	"syscall"
 	"time"
+
+	"github.com/baetyl/baetyl/internal/faultfs"
 )
 
 // handle is an open file or folder.
@@ -176,7 +177,7 @@ func (h *handle) Sync() error {
 	}
 	err := h.do("sync", true, func(d *Disk) error {
 		if h.n.mode.IsDir() {
-			d.pending = commit(d.pending, h.n)
+			d.pending = faultfs.Commit(d.pending, h.n)
 			return nil
 		}
 		for _, e := range h.n.dirty {
@@ -203,24 +204,4 @@ func (h *handle) doubt() {
 		}
 	}
 	h.n.dirty = nil
-}
-
-// commit makes the names in the folder durable, and of other folders what came before and belongs together.
-func commit(pending []change, dir *node) (left []change) {
-	reached := []*node{dir}
-	with := make([]bool, len(pending))
-	for i := len(pending) - 1; i >= 0; i-- {
-		if slices.ContainsFunc(pending[i].in, func(n *node) bool { return slices.Contains(reached, n) }) {
-			with[i] = true
-			reached = append(reached, pending[i].in...)
-		}
-	}
-	for i, c := range pending {
-		if with[i] {
-			c.apply()
-		} else {
-			left = append(left, c)
-		}
-	}
-	return left
 }

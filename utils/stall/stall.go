@@ -4,6 +4,7 @@ package stall
 
 import (
 	"errors"
+	"iter"
 	"net"
 	"os"
 	"sync"
@@ -28,15 +29,32 @@ func New(conn net.Conn) *Conn { return &Conn{Conn: conn} }
 
 // Of returns the Conn that is conn, or that carries it; nil: there is none.
 func Of(conn net.Conn) *Conn {
-	for {
-		if c, ok := conn.(*Conn); ok {
+	for c := range layers(conn) {
+		if c, ok := c.(*Conn); ok {
 			return c
 		}
-		below, ok := conn.(interface{ NetConn() net.Conn })
-		if !ok {
-			return nil
+	}
+	return nil
+}
+
+// Socket returns what carries conn in the end, below TLS, WebSocket and Conn.
+func Socket(conn net.Conn) net.Conn {
+	for c := range layers(conn) {
+		conn = c
+	}
+	return conn
+}
+
+// layers are conn and what carries it, one below the other.
+func layers(conn net.Conn) iter.Seq[net.Conn] {
+	return func(yield func(net.Conn) bool) {
+		for yield(conn) {
+			below, ok := conn.(interface{ NetConn() net.Conn })
+			if !ok {
+				return
+			}
+			conn = below.NetConn()
 		}
-		conn = below.NetConn()
 	}
 }
 

@@ -128,4 +128,6 @@ func TestOf(t *testing.T) {
 	require.Same(t, c, stall.Of(tls.Server(c, nil)))
 	require.Same(t, c, stall.Of(c))
 	require.Nil(t, stall.Of(tls.Server(peer, nil)))
+	require.Same(t, peer, stall.Socket(tls.Server(stall.New(peer), nil)))
+	require.Same(t, peer, stall.Socket(peer))
 }
