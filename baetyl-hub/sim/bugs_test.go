@@ -13,6 +13,7 @@ type bug struct {
 
 const (
 	publishFile  = "../core/publish.go"
+	finishFile   = "../core/finish.go"
 	usersFile    = "../core/load.go"
 	applyFile    = "../store/apply.go"
 	stateFile    = "../store/state.go"
@@ -24,7 +25,7 @@ var bugs = []bug{
 		{publishFile, "\tx.queued = true\n\tif x.from != nil {\n",
 			"\tx.queued = true\n\tif x.from != nil && x.s == nil && x.m.QOS == 1 {\n" +
 				"\t\tc.sendID(x.from, packet.PUBACK, x.id)\n\t}\n\tif x.from != nil {\n"},
-		{publishFile, "x.m.QOS == 1 && err == nil {\n", "x.m.QOS == 1 && err == nil && !x.queued {\n"},
+		{finishFile, "x.m.QOS == 1 && err == nil {\n", "x.m.QOS == 1 && err == nil && !x.queued {\n"},
 	}},
 	{"lost cursor", []patch{
 		{stateFile, "c.batch.Put(keyPart(d.number, kindAcked), ackedValue(d))", "_ = ackedValue(d)"},
@@ -33,8 +34,8 @@ var bugs = []bug{
 		{applyFile, "x.changes.put(keyReceived(p.Receiver, p.ID), nil)", "_ = keyReceived(p.Receiver, p.ID)"},
 	}},
 	{"stale retained value", []patch{
-		{retainedFile, "*c.retained.Put(m.Topic) = *m",
-			"if kept := c.retained.Put(m.Topic); kept.Topic == \"\" || m.QOS > 0 {\n\t\t\t*kept = *m\n\t\t}"},
+		{retainedFile, "*c.retained.Put(m.Topic) = kept{*m, c.seq}",
+			"if old := c.retained.Put(m.Topic); old.Topic == \"\" || m.QOS > 0 {\n\t\t\t*old = kept{*m, c.seq}\n\t\t}"},
 	}},
 	{"QoS 2 id that is never free", []patch{
 		{applyFile, "x.changes.remove(keyReceived(number, id))", "_ = keyReceived(number, id)"},
@@ -43,6 +44,13 @@ var bugs = []bug{
 		{usersFile, "if cl.s != nil && !cl.user.Equal(users.User(cl.user.Name)) {",
 			"if cl.s != nil && users.User(cl.user.Name) == nil {"},
 	}},
+}
+
+// The source has each place that a bug replaces, once: TestBugs itself runs seldom.
+func TestBugsFit(t *testing.T) {
+	for _, b := range bugs {
+		t.Run(b.name, func(t *testing.T) { patched(t, b.patches) })
+	}
 }
 
 // TestBugs builds the hub with each bug and looks for the first seed that finds it, at most the 200th.

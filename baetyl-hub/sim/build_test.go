@@ -68,8 +68,8 @@ func sound(t *testing.T) string {
 	return built.program
 }
 
-// build compiles the test binary of this package with patches into dir, and returns its path.
-func build(t *testing.T, dir string, patches []patch) string {
+// patched returns the texts of files with patches, by their paths.
+func patched(t *testing.T, patches []patch) map[string]string {
 	t.Helper()
 	texts := map[string]string{}
 	for _, p := range patches {
@@ -86,8 +86,14 @@ func build(t *testing.T, dir string, patches []patch) string {
 		}
 		texts[p.file] = strings.Replace(text, p.from, p.to, 1)
 	}
+	return texts
+}
+
+// build compiles the test binary of this package with patches into dir, and returns its path.
+func build(t *testing.T, dir string, patches []patch) string {
+	t.Helper()
 	overlay := struct{ Replace map[string]string }{map[string]string{}}
-	for file, text := range texts {
+	for file, text := range patched(t, patches) {
 		to := filepath.Join(dir, fmt.Sprintf("%d.go", len(overlay.Replace)))
 		if err := os.WriteFile(to, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
