@@ -132,15 +132,6 @@ func (c *Core) add(o op) {
 	}
 }
 
-// Waiting tells how many publications and other changes the next batches have, and whether one is being stored.
-func (c *Core) Waiting() (ops int, storing bool) {
-	ops = len(c.batch.ops)
-	for _, b := range c.full {
-		ops += len(b.ops)
-	}
-	return ops, c.writing != nil
-}
-
 // Stored continues with what waits for a batch: with err nil it is stored, else nothing of it counts. What came
 // meanwhile fails with it: it may follow from what is lost now, and a later message of a publisher must not overtake.
 func (c *Core) Stored(b *Batch, err error) {

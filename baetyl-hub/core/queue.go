@@ -236,31 +236,23 @@ func (q *queue) encode(b []byte) []byte {
 // decode sets an empty queue to what encode has appended.
 func (q *queue) decode(b []byte) error {
 	errDamaged := errors.New("acknowledged positions are damaged")
-	number := func() (uint64, bool) {
-		n, size := binary.Uvarint(b)
-		if size <= 0 {
-			return 0, false
-		}
-		b = b[size:]
-		return n, true
-	}
-	head, ok := number()
-	if !ok || head > math.MaxInt64 { // sums with it must not overflow
+	r := record.Reader{Rest: b}
+	head := r.Number()
+	if r.Failed || head > math.MaxInt64 { // sums with it must not overflow
 		return errDamaged
 	}
 	x := queue{rings: q.rings}
 	x.start(head)
-	for p := head; len(b) > 0; {
-		n, ok := number()
-		if !ok || len(b) == 0 || n >= maxSpan-(p-head) { // positions in flight are never further apart
+	for p := head; len(r.Rest) > 0; {
+		n, flag := r.Number(), r.Byte()
+		if r.Failed || n >= maxSpan-(p-head) { // positions in flight are never further apart
 			return errDamaged
 		}
 		p += n
 		x.mark(p, done)
-		if b[0] == 1 {
+		if flag == 1 {
 			x.mark(p, released)
 		}
-		b = b[1:]
 		x.high = p + 1
 	}
 	*q = x

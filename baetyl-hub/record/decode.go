@@ -14,30 +14,27 @@ type Published struct {
 
 // DecodePublish decodes the body of a Publish record.
 func DecodePublish(body []byte) (p Published, err error) {
-	r := reader{b: body}
-	flags := r.byte()
+	r := Reader{Rest: body}
+	flags := r.Byte()
 	p.Retain = flags&flagRetain != 0
 	if flags&flagReceiver != 0 {
-		p.Receiver, p.ID = r.number(), r.id()
-		r.failed = r.failed || p.Receiver == 0
+		p.Receiver, p.ID = r.Number(), r.id()
+		r.Failed = r.Failed || p.Receiver == 0
 	}
 	if flags&flagWill != 0 {
-		p.Will = r.text()
-		r.failed = r.failed || len(p.Will) == 0
+		p.Will = r.Text()
+		r.Failed = r.Failed || len(p.Will) == 0
 	}
-	p.targets = r.number()
-	p.rest = r.b
-	if r.failed || flags&^flagsPublish != 0 || p.targets > uint64(len(p.rest)) {
+	p.targets = r.Number()
+	p.rest = r.Rest
+	if r.Failed || flags&^flagsPublish != 0 || p.targets > uint64(len(p.rest)) {
 		return Published{}, ErrDamaged
 	}
 	return p, nil
 }
 
-// Len returns the number of targets.
-func (p *Published) Len() int { return int(p.targets) }
-
 // Targets returns the targets, to be read with Next.
-func (p *Published) Targets() Targets { return Targets{r: reader{b: p.rest}, n: p.targets} }
+func (p *Published) Targets() Targets { return Targets{r: Reader{Rest: p.rest}, n: p.targets} }
 
 // Message decodes the message.
 func (p *Published) Message() (*Message, error) {
@@ -60,23 +57,23 @@ func (p *Published) Find(session, from uint64) (Target, bool) {
 
 // Targets reads the targets of a Publish record.
 type Targets struct {
-	r reader
+	r Reader
 	n uint64
 }
 
 // Next returns the next target; false at the end, or if the rest is damaged.
 func (t *Targets) Next() (x Target, ok bool) {
-	if t.n == 0 || t.r.failed {
+	if t.n == 0 || t.r.Failed {
 		return Target{}, false
 	}
 	t.n--
-	flags := t.r.byte()
+	flags := t.r.Byte()
 	x = Target{
 		QOS: packet.QOS(flags & maskQOS >> shiftQOS), Retained: flags&flagRetained != 0,
-		Session: t.r.number(), Position: t.r.number(),
+		Session: t.r.Number(), Position: t.r.Number(),
 	}
-	if t.r.failed || flags&^flagsTarget != 0 || x.QOS == 0 || x.QOS > 2 {
-		t.r.failed = true
+	if t.r.Failed || flags&^flagsTarget != 0 || x.QOS == 0 || x.QOS > 2 {
+		t.r.Failed = true
 		return Target{}, false
 	}
 	return x, true
@@ -84,11 +81,11 @@ func (t *Targets) Next() (x Target, ok bool) {
 
 // DecodeAcked decodes the body of an Acked record. state points into it, head is the number at its beginning.
 func DecodeAcked(body []byte) (session, head uint64, state []byte, err error) {
-	r := reader{b: body}
-	session = r.number()
-	state = r.b
-	head = r.number()
-	if r.failed {
+	r := Reader{Rest: body}
+	session = r.Number()
+	state = r.Rest
+	head = r.Number()
+	if r.Failed {
 		return 0, 0, nil, ErrDamaged
 	}
 	return session, head, state, nil
@@ -96,57 +93,57 @@ func DecodeAcked(body []byte) (session, head uint64, state []byte, err error) {
 
 // DecodePutSession decodes the body of a PutSession record.
 func DecodePutSession(body []byte) (number uint64, client, user string, err error) {
-	r := reader{b: body}
-	number, client, user = r.number(), string(r.text()), string(r.text())
-	return number, client, user, r.err()
+	r := Reader{Rest: body}
+	number, client, user = r.Number(), string(r.Text()), string(r.Text())
+	return number, client, user, r.end()
 }
 
 // DecodeDeleteSession decodes the body of a DeleteSession record.
 func DecodeDeleteSession(body []byte) (number uint64, err error) {
-	r := reader{b: body}
-	number = r.number()
-	return number, r.err()
+	r := Reader{Rest: body}
+	number = r.Number()
+	return number, r.end()
 }
 
 // DecodePutFilter decodes the body of a PutFilter record. filter points into it.
 func DecodePutFilter(body []byte) (session uint64, filter []byte, qos packet.QOS, err error) {
-	r := reader{b: body}
-	session, qos = r.number(), packet.QOS(r.byte())
-	filter = r.text()
-	r.failed = r.failed || qos > 2
-	return session, filter, qos, r.err()
+	r := Reader{Rest: body}
+	session, qos = r.Number(), packet.QOS(r.Byte())
+	filter = r.Text()
+	r.Failed = r.Failed || qos > 2
+	return session, filter, qos, r.end()
 }
 
 // DecodeDeleteFilter decodes the body of a DeleteFilter record. filter points into it.
 func DecodeDeleteFilter(body []byte) (session uint64, filter []byte, err error) {
-	r := reader{b: body}
-	session, filter = r.number(), r.text()
-	return session, filter, r.err()
+	r := Reader{Rest: body}
+	session, filter = r.Number(), r.Text()
+	return session, filter, r.end()
 }
 
 // DecodeDeleteReceived decodes the body of a DeleteReceived record.
 func DecodeDeleteReceived(body []byte) (session uint64, id packet.ID, err error) {
-	r := reader{b: body}
-	session, id = r.number(), r.id()
-	return session, id, r.err()
+	r := Reader{Rest: body}
+	session, id = r.Number(), r.id()
+	return session, id, r.end()
 }
 
 // DecodePutWill decodes the body of a PutWill record. client and message, in the encoding of DecodeMessage, point into
 // it.
 func DecodePutWill(body []byte) (client, message []byte, err error) {
-	r := reader{b: body}
-	client = r.text()
-	if r.failed {
+	r := Reader{Rest: body}
+	client = r.Text()
+	if r.Failed {
 		return nil, nil, ErrDamaged
 	}
-	return client, r.b, nil
+	return client, r.Rest, nil
 }
 
 // DecodeDeleteWill decodes the body of a DeleteWill record. client points into it.
 func DecodeDeleteWill(body []byte) (client []byte, err error) {
-	r := reader{b: body}
-	client = r.text()
-	return client, r.err()
+	r := Reader{Rest: body}
+	client = r.Text()
+	return client, r.end()
 }
 
 // MessageBytes returns the message in the encoding of DecodeMessage, pointing into the record.
@@ -155,22 +152,22 @@ func (p *Published) MessageBytes() ([]byte, error) {
 	for ok := true; ok; {
 		_, ok = t.Next()
 	}
-	if t.r.failed {
+	if t.r.Failed {
 		return nil, ErrDamaged
 	}
-	return t.r.b, nil
+	return t.r.Rest, nil
 }
 
 // Peek returns the topic of an encoded message, pointing into it, and the size of its payload.
 func Peek(message []byte) (topic []byte, payload int, err error) {
-	r := reader{b: message}
-	flags := r.byte()
-	topic = r.text()
+	r := Reader{Rest: message}
+	flags := r.Byte()
+	topic = r.Text()
 	if flags&flagProperties != 0 {
-		r.text()
+		r.Text()
 	}
-	if r.failed {
+	if r.Failed {
 		return nil, 0, ErrDamaged
 	}
-	return topic, len(r.b), nil
+	return topic, len(r.Rest), nil
 }

@@ -135,14 +135,14 @@ func AppendMessage(b []byte, m *Message) []byte {
 
 // DecodeMessage decodes what AppendMessage made. The message has memory of its own.
 func DecodeMessage(b []byte) (*Message, error) {
-	r := reader{b: b}
-	flags := r.byte()
-	topic := r.text()
+	r := Reader{Rest: b}
+	flags := r.Byte()
+	topic := r.Text()
 	var properties []byte
 	if flags&flagProperties != 0 {
-		properties = r.text()
+		properties = r.Text()
 	}
-	if r.failed || flags&^flagsMessage != 0 || flags&maskQOS == maskQOS {
+	if r.Failed || flags&^flagsMessage != 0 || flags&maskQOS == maskQOS {
 		return nil, ErrDamaged
 	}
 	m := &Message{
@@ -151,69 +151,8 @@ func DecodeMessage(b []byte) (*Message, error) {
 	if flags&flagProperties != 0 {
 		m.Properties = append(make([]byte, 0, len(properties)), properties...)
 	}
-	if len(r.b) > 0 {
-		m.Payload = append(make([]byte, 0, len(r.b)), r.b...)
+	if len(r.Rest) > 0 {
+		m.Payload = append(make([]byte, 0, len(r.Rest)), r.Rest...)
 	}
 	return m, nil
-}
-
-// reader decodes what the append functions made. After an error its methods return zero values.
-type reader struct {
-	b      []byte
-	failed bool
-}
-
-func (r *reader) number() uint64 {
-	if len(r.b) > 0 && r.b[0] < 0x80 {
-		n := uint64(r.b[0])
-		r.b = r.b[1:]
-		return n
-	}
-	n, size := binary.Uvarint(r.b)
-	if size <= 0 {
-		r.failed, r.b = true, nil
-		return 0
-	}
-	r.b = r.b[size:]
-	return n
-}
-
-func (r *reader) byte() byte {
-	if len(r.b) == 0 {
-		r.failed = true
-		return 0
-	}
-	c := r.b[0]
-	r.b = r.b[1:]
-	return c
-}
-
-func (r *reader) text() []byte {
-	n := r.number()
-	if n > uint64(len(r.b)) {
-		r.failed, r.b = true, nil
-		return nil
-	}
-	v := r.b[:n:n]
-	r.b = r.b[n:]
-	return v
-}
-
-// id reads a packet id, which is in two bytes.
-func (r *reader) id() packet.ID {
-	if len(r.b) < 2 {
-		r.failed, r.b = true, nil
-		return 0
-	}
-	n := binary.BigEndian.Uint16(r.b)
-	r.b = r.b[2:]
-	return packet.ID(n)
-}
-
-// err returns ErrDamaged if anything was wrong, or if bytes are left.
-func (r *reader) err() error {
-	if r.failed || len(r.b) > 0 {
-		return ErrDamaged
-	}
-	return nil
 }

@@ -2,10 +2,11 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
 
 // Keys of the state: one letter for the kind, then big-endian numbers.
@@ -38,8 +39,6 @@ var (
 	keyClock  = []byte{kindClock}
 )
 
-var errValue = errors.New("value is damaged")
-
 func key8(kind byte, n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{kind}, n) }
 
 func keySession(n uint64) []byte { return key8(kindSession, n) }
@@ -68,33 +67,6 @@ func sessionOf(key []byte) (number uint64, rest []byte, ok bool) {
 	return binary.BigEndian.Uint64(key[1:]), key[9:], true
 }
 
-// values are uvarints, one after the other.
-type values struct {
-	b   []byte
-	err error
-}
-
-func (v *values) next() uint64 {
-	n, size := binary.Uvarint(v.b)
-	if size <= 0 {
-		v.err, v.b = errValue, nil
-		return 0
-	}
-	v.b = v.b[size:]
-	return n
-}
-
-func (v *values) text() string {
-	n := v.next()
-	if n > uint64(len(v.b)) {
-		v.err, v.b = errValue, nil
-		return ""
-	}
-	t := string(v.b[:n])
-	v.b = v.b[n:]
-	return t
-}
-
 func numbers(n ...uint64) (b []byte) {
 	for _, x := range n {
 		b = binary.AppendUvarint(b, x)
@@ -108,9 +80,9 @@ func sessionValue(client, user string) []byte {
 }
 
 func decodeSession(b []byte) (client, user string, err error) {
-	v := values{b: b}
-	client, user = v.text(), v.text()
-	return client, user, v.err
+	v := record.Reader{Rest: b}
+	client, user = string(v.Text()), string(v.Text())
+	return client, user, v.Err()
 }
 
 func ackedValue(s *session) []byte {
@@ -123,24 +95,24 @@ func ackedValue(s *session) []byte {
 
 // load takes the value of ackedValue.
 func (s *session) load(b []byte) error {
-	v := values{b: b}
-	s.tail = max(s.tail, v.next())
-	if v.next() == 1 {
-		s.acked = append([]byte{}, v.b...)
-		s.head = v.next()
+	v := record.Reader{Rest: b}
+	s.tail = max(s.tail, v.Number())
+	if v.Number() == 1 {
+		s.acked = append([]byte{}, v.Rest...)
+		s.head = v.Number()
 		s.tail = max(s.tail, s.head)
 	}
-	return v.err
+	return v.Err()
 }
 
 func (p *span) value() []byte { return numbers(p.first, p.last, uint64(p.at), uint64(p.count)) }
 
 func (p *span) load(b []byte) error {
-	v := values{b: b}
-	p.first, p.last, p.at, p.count = v.next(), v.next(), int64(v.next()), int64(v.next())
+	v := record.Reader{Rest: b}
+	p.first, p.last, p.at, p.count = v.Number(), v.Number(), int64(v.Number()), int64(v.Number())
 	p.saved = true
-	if v.err != nil || p.last < p.first || p.at < headerSize || p.count < 1 {
-		return errValue
+	if v.Failed || p.last < p.first || p.at < headerSize || p.count < 1 {
+		return record.ErrDamaged
 	}
 	return nil
 }
@@ -151,11 +123,11 @@ func (g *segment) value() []byte {
 }
 
 func (g *segment) load(b []byte) error {
-	v := values{b: b}
-	g.through, g.mark, g.end = v.next(), v.next(), int64(v.next())
-	g.oldest, g.newest = time.Duration(v.next())*time.Second, time.Duration(v.next())*time.Second
-	g.messages, g.bytes = int64(v.next()), int64(v.next())
-	return v.err
+	v := record.Reader{Rest: b}
+	g.through, g.mark, g.end = v.Number(), v.Number(), int64(v.Number())
+	g.oldest, g.newest = time.Duration(v.Number())*time.Second, time.Duration(v.Number())*time.Second
+	g.messages, g.bytes = int64(v.Number()), int64(v.Number())
+	return v.Err()
 }
 
 // common is the value of keyCommon.
@@ -169,8 +141,8 @@ func (c *common) value() []byte {
 }
 
 func (c *common) load(b []byte) error {
-	v := values{b: b}
-	c.highest = v.next()
-	c.applied = place{v.next(), v.next(), int64(v.next())}
-	return v.err
+	v := record.Reader{Rest: b}
+	c.highest = v.Number()
+	c.applied = place{v.Number(), v.Number(), int64(v.Number())}
+	return v.Err()
 }

@@ -166,8 +166,8 @@ func (s *Store) readState() (*stateIndex, error) {
 		return nil, err
 	}
 	if err := s.each(kindClock, func(_, value []byte) {
-		v := values{b: value}
-		in.running = time.Duration(v.next())
+		v := record.Reader{Rest: value}
+		in.running = time.Duration(v.Number())
 	}); err != nil {
 		return nil, err
 	}

@@ -106,7 +106,15 @@ func newReceiver(address, id, filter string, qos packet.QOS, clean bool, user st
 	return &receiver{client: c}, c.subscribe(filter, qos)
 }
 
-// run reads until the connection ends. ready is closed at SUBACK.
+// start lets it run, and returns at SUBACK.
+func (r *receiver) start() {
+	var ready sync.WaitGroup
+	ready.Add(1)
+	go r.run(&ready)
+	ready.Wait()
+}
+
+// run reads until the connection ends. ready is done at SUBACK.
 func (r *receiver) run(ready *sync.WaitGroup) {
 	acks := make([]byte, 0, 4<<10)
 	for {

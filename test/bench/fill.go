@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -80,10 +79,7 @@ func drain(b *broker, _ time.Duration) (float64, error) {
 	if err != nil {
 		return 0, err
 	}
-	var ready sync.WaitGroup
-	ready.Add(1)
-	go r.run(&ready)
-	ready.Wait()
+	r.start()
 	_ = r.send([]byte{0xe0, 0})
 	r.close()
 	c, err := dial(b.address, "filler", true, b.user)

@@ -269,10 +269,7 @@ func besideIdle(b *broker, d time.Duration) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		var ready sync.WaitGroup
-		ready.Add(1)
-		go r.run(&ready)
-		ready.Wait()
+		r.start()
 		defer r.close()
 	}
 	with, err := flow.run(b, 2*d)
@@ -291,10 +288,7 @@ func syncs(window int) func(*broker, time.Duration) (float64, error) {
 			return 0, err
 		}
 		defer r.close()
-		var ready sync.WaitGroup
-		ready.Add(1)
-		go r.run(&ready)
-		ready.Wait()
+		r.start()
 		c, err := dial(b.address, "syncs-p", true, b.user)
 		if err != nil {
 			return 0, err

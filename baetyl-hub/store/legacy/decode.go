@@ -1,78 +1,37 @@
 package legacy
 
 import (
-	"encoding/binary"
-	"errors"
-
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
 
-var errRecord = errors.New("record is damaged")
-
 // decoder decodes values. After an error all its methods return zero values.
-type decoder struct {
-	b   []byte
-	err error
-}
+type decoder struct{ record.Reader }
 
-func (d *decoder) number() uint64 {
-	n, size := binary.Uvarint(d.b)
-	if size <= 0 {
-		d.err, d.b = errRecord, nil
-		return 0
-	}
-	d.b = d.b[size:]
-	return n
-}
-
-func (d *decoder) byte() byte {
-	if len(d.b) == 0 {
-		d.err = errRecord
-		return 0
-	}
-	c := d.b[0]
-	d.b = d.b[1:]
-	return c
-}
-
-func (d *decoder) bytes() []byte {
-	n := d.number()
-	if n > uint64(len(d.b)) {
-		d.err, d.b = errRecord, nil
-		return nil
-	}
-	v := d.b[:n]
-	d.b = d.b[n:]
-	return v
-}
+func decode(value []byte) *decoder { return &decoder{record.Reader{Rest: value}} }
 
 func (d *decoder) message() *record.Message {
-	flags := d.byte()
+	flags := d.Byte()
 	m := &record.Message{QOS: packet.QOS(flags >> 1), Retain: flags&1 == 1}
-	m.Topic = string(d.bytes())
-	m.Payload = append([]byte(nil), d.bytes()...)
-	if m.QOS > 2 || m.Topic == "" {
-		d.err = errRecord
-	}
+	m.Topic = string(d.Text())
+	m.Payload = append([]byte(nil), d.Text()...)
+	d.Failed = d.Failed || m.QOS > 2 || m.Topic == ""
 	return m
 }
 
 func (d *decoder) targets() (targets []record.Target) {
-	n := d.number()
-	if n > uint64(len(d.b)) { // a target has three bytes or more
-		d.err = errRecord
+	n := d.Number()
+	if n > uint64(len(d.Rest)) { // a target has three bytes or more
+		d.Failed = true
 		return nil
 	}
 	for range n {
-		flags := d.byte()
+		flags := d.Byte()
 		x := record.Target{
-			QOS: packet.QOS(flags >> 1), Retained: flags&1 == 1, Session: d.number(), Position: d.number(),
+			QOS: packet.QOS(flags >> 1), Retained: flags&1 == 1, Session: d.Number(), Position: d.Number(),
 		}
-		if x.QOS != 1 && x.QOS != 2 {
-			d.err = errRecord
-		}
+		d.Failed = d.Failed || x.QOS != 1 && x.QOS != 2
 		targets = append(targets, x)
 	}
 	return targets

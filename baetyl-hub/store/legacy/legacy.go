@@ -112,25 +112,25 @@ func (r *reader) all() error {
 		}
 	}
 	if err := r.scan(kindRetained, func(_, value []byte) error {
-		d := &decoder{b: value}
+		d := decode(value)
 		m := d.message()
-		return r.visit(d.err, func() error { return r.v.Retained(m) })
+		return r.visit(d.Err(), func() error { return r.v.Retained(m) })
 	}); err != nil {
 		return err
 	}
 	if err := r.scan(kindWill, func(key, value []byte) error {
-		d := &decoder{b: value}
+		d := decode(value)
 		m := d.message()
-		return r.visit(d.err, func() error { return r.v.Will(string(key), m) })
+		return r.visit(d.Err(), func() error { return r.v.Will(string(key), m) })
 	}); err != nil {
 		return err
 	}
 	return r.scan(kindMessage, func(_, value []byte) error {
-		d := &decoder{b: value}
-		stored := time.Duration(d.number()) * time.Second
+		d := decode(value)
+		stored := time.Duration(d.Number()) * time.Second
 		m := d.message()
 		targets := d.targets()
-		return r.visit(d.err, func() error { return r.v.Message(m, targets, stored) })
+		return r.visit(d.Err(), func() error { return r.v.Message(m, targets, stored) })
 	})
 }
 
@@ -156,9 +156,9 @@ func (r *reader) scan(kind byte, take func(key, value []byte) error) error {
 }
 
 func (r *reader) session(key, value []byte) error {
-	d := &decoder{b: value}
-	s := &Session{Client: string(d.bytes()), User: string(d.bytes()), Filters: map[string]packet.QOS{}}
-	if d.err != nil || len(key) != 8 {
+	d := decode(value)
+	s := &Session{Client: string(d.Text()), User: string(d.Text()), Filters: map[string]packet.QOS{}}
+	if d.Failed || len(key) != 8 {
 		r.damaged++
 		return nil
 	}
