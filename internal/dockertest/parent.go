@@ -139,7 +139,16 @@ func (p *parent) do(o order) error {
 		if p.pid == 0 {
 			return nil
 		}
-		return syscall.Kill(p.pid, o.Signal)
+		if err := syscall.Kill(p.pid, o.Signal); err != nil || o.Signal != syscall.SIGSTOP {
+			return err
+		}
+		// On a busy machine its threads run on for a moment. The kernel tells the parent when all of them have stopped.
+		for {
+			err := unix.Waitid(unix.P_PID, p.pid, nil, unix.WSTOPPED|unix.WEXITED|unix.WNOWAIT, nil)
+			if !errors.Is(err, syscall.EINTR) {
+				return err
+			}
+		}
 	case "wait":
 		// The containerd of a killed daemon ends with it. The next daemon would take it for its own.
 		return await("end of the daemon", func() bool { return p.ended() && !p.named("containerd") })
