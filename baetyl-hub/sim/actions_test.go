@@ -306,7 +306,8 @@ func (w *world) garbage() {
 	_ = near.Close()
 }
 
-// longTime lets minutes or hours pass.
+// longTime lets minutes or hours pass. Hours pass with a sound disk: a run collects no garbage, and the hub tries each
+// second to write its state.
 func (w *world) longTime() {
 	d := time.Minute + time.Duration(w.rnd.Int64N(int64(3*time.Hour)))
 	if w.rnd.IntN(3) > 0 {
@@ -314,6 +315,9 @@ func (w *world) longTime() {
 	}
 	if w.seed%7 == 5 && d > time.Hour {
 		d += retention // what waits is legally dropped
+	}
+	if d > 10*time.Minute {
+		w.heal()
 	}
 	time.Sleep(d)
 }
