@@ -65,7 +65,7 @@ func (c *connection) connect(cert *x509.Certificate) error {
 	_ = c.conn.SetReadDeadline(time.Now().Add(s.o.ConnectTimeout))
 	var frame []byte
 	for frame == nil {
-		if err := c.in.read(); err != nil {
+		if err := c.in.read(c.conn); err != nil {
 			return fmt.Errorf("wait for CONNECT: %w", err)
 		}
 		var err error

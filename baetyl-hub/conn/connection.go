@@ -27,7 +27,7 @@ type connection struct {
 	client    *core.Client
 	in        reader
 	keepAlive time.Duration // the client must send something within this time; 0: no limit
-	last      time.Time     // when it has sent something
+	last      time.Duration // when it has sent something, by Server.moment
 	timed     bool          // a read deadline is set
 	idle      bool          // it is for a client that has sent nothing for idleAfter
 	stopped   atomic.Bool   // it has to end: what is sent has finalFlush from then on
@@ -42,6 +42,9 @@ type connection struct {
 	paused  chan struct{} // the reader waits for its close; nil: it does not
 	drained chan struct{} // as paused, for the end of what is being written
 }
+
+// String is the address of the client.
+func (c *connection) String() string { return c.conn.RemoteAddr().String() }
 
 // finalFlush is how long a connection that ends may take to write what the core has sent. A slow reader must not delay
 // a takeover or the hub's end for long.
@@ -62,8 +65,8 @@ func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
 		c.conn = c.line
 	}
 	c.line.SetWriteTimeout(s.o.WriteTimeout)
-	c.in = reader{conn: c.conn, limit: s.o.PacketMax}
-	c.client = core.NewClient(c, s.o.Log, conn.RemoteAddr())
+	c.in = reader{limit: s.o.PacketMax}
+	c.client = core.NewClient(c, s.o.Log)
 	s.lock()
 	accepted := s.core.Open(c.client)
 	if accepted {
@@ -84,7 +87,7 @@ func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
 		return
 	}
 	if c.in.direct != nil {
-		c.last = time.Now()
+		c.last = s.moment()
 		c.setDeadline(idleAfter)
 		c.in.shy = len(c.in.unread()) == 0
 	} else {
@@ -124,16 +127,16 @@ func (c *connection) await() error {
 		if c.stopped.Load() {
 			return net.ErrClosed
 		}
-		err := c.in.read()
+		err := c.in.read(c.conn)
 		switch {
 		case err == nil:
-			c.last = time.Now()
+			c.last = c.s.moment()
 			c.timed, c.idle = c.timed && !c.idle, false
 			return nil
 		case c.in.direct == nil || !errors.Is(err, os.ErrDeadlineExceeded):
 			return err
 		}
-		quiet := time.Since(c.last)
+		quiet := c.s.moment() - c.last
 		switch {
 		case c.keepAlive > 0 && quiet >= c.keepAlive:
 			return err // [MQTT-3.1.2-24]
@@ -157,7 +160,7 @@ func (c *connection) setDeadline(d time.Duration) {
 	}
 	at := time.Time{}
 	if d > 0 {
-		at = c.last.Add(d)
+		at = c.s.epoch.Add(c.last + d)
 	}
 	c.timed = true
 	_ = c.conn.SetReadDeadline(at)
@@ -181,7 +184,7 @@ func (c *connection) receive() bool {
 		<-paused
 	}
 	if waits {
-		c.last = time.Now() // what it has sent meanwhile is not read yet
+		c.last = s.moment() // what it has sent meanwhile is not read yet
 	}
 	return paused != nil
 }

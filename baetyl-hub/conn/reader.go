@@ -15,7 +15,6 @@ import (
 // large buffer, so that a busy connection makes few system calls. Over plain TCP it has no buffer while it waits, or
 // one that holds no more than the beginning of a packet; elsewhere it waits with a small buffer.
 type reader struct {
-	conn    net.Conn
 	limit   int // largest packet, in bytes, header included
 	buf     []byte
 	r, w    int // buf[r:w] is read and not taken
@@ -58,13 +57,13 @@ func (r *reader) frame() ([]byte, error) {
 // size returns the length in bytes of the packet at r, 0 if its header is not complete.
 func (r *reader) size() (int, error) { return core.PacketSize(r.unread(), r.limit) }
 
-// read reads more of the stream; it blocks for at least one byte.
-func (r *reader) read() error {
+// read reads more of the stream from conn; it blocks for at least one byte.
+func (r *reader) read(conn net.Conn) error {
 	if r.direct != nil {
 		return r.readDirect()
 	}
 	r.fit()
-	n, err := r.conn.Read(r.buf[r.w:])
+	n, err := conn.Read(r.buf[r.w:])
 	r.w += n
 	if n > 0 {
 		return nil

@@ -32,7 +32,7 @@ func (c *chunks) Read(b []byte) (int, error) {
 
 // readAll reads packets until an error, as a connection does.
 func readAll(c net.Conn, limit int) (frames [][]byte, err error) {
-	r := reader{conn: c, limit: limit}
+	r := reader{limit: limit}
 	defer r.release()
 	for {
 		for {
@@ -45,7 +45,7 @@ func readAll(c net.Conn, limit int) (frames [][]byte, err error) {
 			}
 			frames = append(frames, bytes.Clone(frame))
 		}
-		if err := r.read(); err != nil {
+		if err := r.read(c); err != nil {
 			return frames, err
 		}
 	}
@@ -139,9 +139,9 @@ func TestReaderGivesTheLargeBufferBack(t *testing.T) {
 	_, err := p.Encode(b)
 	require.NoError(t, err)
 	c := &chunks{data: append(b, 0xc0, 0), size: func() int { return 1 << 20 }}
-	r := reader{conn: c, limit: 32 << 10}
+	r := reader{limit: 32 << 10}
 	for {
-		if err := r.read(); err != nil {
+		if err := r.read(c); err != nil {
 			require.ErrorIs(t, err, io.EOF)
 			break
 		}

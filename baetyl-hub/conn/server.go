@@ -56,6 +56,7 @@ type Server struct {
 	refusals auth.Refusals
 	delayed  atomic.Uint64   // see Logins
 	dropped  atomic.Uint64   // see Logins
+	epoch    time.Time       // when it was made
 	closing  context.Context // ends at Close
 	close    context.CancelFunc
 	// batches has the batch that is to be written next, and at the end nil, which says that a reader has written the last
@@ -83,13 +84,17 @@ type Server struct {
 
 // New returns a server of a core that is loaded. users are those that the core has.
 func New(o Options, k *core.Core, st Store, users *auth.Book) *Server {
-	s := &Server{o: o, store: st, core: k, batches: make(chan *core.Batch, 2), rearm: make(chan struct{}, 1)}
+	s := &Server{o: o, store: st, core: k, epoch: time.Now(),
+		batches: make(chan *core.Batch, 2), rearm: make(chan struct{}, 1)}
 	s.left.L = &s.mu
 	s.gate, s.failures = auth.NewGate(users), auth.NewFailures(o.LoginDelay)
 	s.closing, s.close = context.WithCancel(context.Background())
 	k.Room(st.Room())
 	return s
 }
+
+// moment is the time since the server was made. It takes a third of the memory of a time.Time.
+func (s *Server) moment() time.Duration { return time.Since(s.epoch) }
 
 // Do calls f, which tells the core what has happened, and carries out what the core decides. f must not wait.
 func (s *Server) Do(f func(k *core.Core)) {

@@ -29,7 +29,7 @@ func newLoop(b *testing.B) *loop {
 
 func (l *loop) client(b *testing.B, x *packet.Connect, first ...packet.Generic) *core.Client {
 	b.Helper()
-	cl := core.NewClient(nil, log.Discard(), &net.TCPAddr{})
+	cl := core.NewClient(&net.TCPAddr{}, log.Discard())
 	l.Open(cl)
 	l.Connect(cl, x, book(b, permit("u", all, all)).User("u"))
 	l.run()

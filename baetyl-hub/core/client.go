@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -14,37 +15,37 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Client is one connection, from Open to Closed.
+// Client is one connection, from Open to Closed. Most of them do nothing most of the time, so it is kept small.
 type Client struct {
-	Handle any // the caller's
+	Handle fmt.Stringer // the caller's; its text is the address of the other end, for the log
 
-	log    log.Logger
-	from   fmt.Stringer // the other end, for the log
-	id     string       // of CONNECT
-	user   *auth.User
-	s      *Session // nil before CONNACK, and when the connection is no longer the session's
-	will   *record.Message
-	ended  bool            // nothing is read or sent any more
-	bridge bool            // see BridgeBit
-	retry  *packet.Connect // waits until another connection of the same client has its session
+	log   log.Logger
+	id    string // of CONNECT
+	user  *auth.User
+	s     *Session // nil before CONNACK, and when the connection is no longer the session's
+	will  *record.Message
+	retry *packet.Connect // waits until another connection of the same client has its session
 
 	egress
-	other   []byte    // the other buffer, when the socket does not have it
-	qos0    int       // QoS 0 messages in out
-	listed  bool      // in Core.pending
-	sending bool      // the socket has bytes that it has not taken yet
-	since   time.Time // when the run began
+	other []byte        // the other buffer, when the socket does not have it
+	since time.Duration // when the run began, by Core.moment
 
-	routes   map[string]*Route // of topics that it may publish to
-	unstored int               // messages that are received and not stored yet
-	refused  bool              // one of them had no room, so those after it are refused too
-	blocked  bool              // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
-	full     *Client           // waits until this congested receiver has been written to
-	until    time.Time         // but not longer
-	draining bool              // a timer for it runs
-	stalled  bool              // was told that it is paused
-	waiting  []*Client         // whose full is this one
-	most     int               // Options.Ingress
+	routes  map[string]*Route // of topics that it may publish to
+	full    *Client           // waits until this congested receiver has been written to
+	until   time.Duration     // but not longer, by Core.moment
+	waiting []*Client         // whose full is this one
+
+	qos0     int32 // QoS 0 messages in out
+	unstored int32 // messages that are received and not stored yet
+	most     int32 // Options.Ingress
+	listed   bool  // in Core.pending
+	sending  bool  // the socket has bytes that it has not taken yet
+	ended    bool  // nothing is read or sent any more
+	bridge   bool  // see BridgeBit
+	refused  bool  // one of unstored had no room, so those after it are refused too
+	blocked  bool  // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
+	draining bool  // a timer for until runs
+	stalled  bool  // was told that it is paused
 }
 
 var (
@@ -57,14 +58,12 @@ var (
 	errSlow       = errors.New("the client does not read what it gets")
 )
 
-// NewClient returns a connection for Open. l gets what happens to it, with the address from.
-func NewClient(handle any, l log.Logger, from fmt.Stringer) *Client {
-	return &Client{Handle: handle, log: l, from: from}
-}
+// NewClient returns a connection for Open. l gets what happens to it, with the address that handle's text is.
+func NewClient(handle fmt.Stringer, l log.Logger) *Client { return &Client{Handle: handle, log: l} }
 
 // entry returns the log with the fields of the connection, which are not kept: many connections say nothing for hours.
 func (cl *Client) entry() log.Logger {
-	l := cl.log.WithField(log.KeyAddress, cl.from.String())
+	l := cl.log.WithField(log.KeyAddress, cl.Handle.String())
 	if cl.id != "" {
 		l = l.WithField(log.KeyClient, cl.id)
 	}
@@ -82,7 +81,10 @@ func (c *Core) Open(cl *Client) bool {
 		c.stats.Rejected++
 		return false
 	}
-	cl.most = c.o.Ingress
+	if c.epoch.IsZero() {
+		c.epoch = c.now
+	}
+	cl.most = int32(min(c.o.Ingress, math.MaxInt32))
 	c.clients[cl] = struct{}{}
 	return true
 }

@@ -49,7 +49,7 @@ func (c *Core) Effects(fx *Effects) {
 		if cl.sending {
 			continue
 		}
-		if data := cl.next(c.now); len(data) > 0 {
+		if data := cl.next(c.moment()); len(data) > 0 {
 			fx.Send = append(fx.Send, Send{cl, data})
 			cl.sending = true
 		}

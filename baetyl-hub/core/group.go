@@ -35,5 +35,5 @@ func (c *Core) takes(r sub, qos packet.QOS) bool {
 	case min(r.qos, qos) > 0:
 		return s.q.len() < c.o.QueueMax
 	}
-	return s.client.qos0 < c.o.EgressQOS0 && len(s.client.out) < c.o.EgressBytes
+	return int(s.client.qos0) < c.o.EgressQOS0 && len(s.client.out) < c.o.EgressBytes
 }

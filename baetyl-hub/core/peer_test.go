@@ -3,7 +3,6 @@ package core_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"testing"
 
@@ -28,9 +27,12 @@ type peer struct {
 	connected bool // for the use of tests
 }
 
+// String is where the peer is.
+func (p *peer) String() string { return "peer" }
+
 func (r *rig) dial() *peer {
 	p := &peer{r: r}
-	p.c = core.NewClient(p, log.Discard(), &net.TCPAddr{})
+	p.c = core.NewClient(p, log.Discard())
 	r.peers[p.c] = p
 	p.closed = !r.Open(p.c)
 	return p

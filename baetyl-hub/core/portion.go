@@ -28,16 +28,16 @@ const (
 // their order among each other [MQTT-4.6.0-2]: those in out are in the first portion of a run, and early comes behind
 // it. PUBREL stays behind the PUBLISH that it may belong to.
 type egress struct {
-	out     []byte // waits
-	early   []byte // waits, and is sent before what is left of run
-	inlined bool   // out has answers
-	run     []byte // is being sent
-	rest    []byte // of run: no Send has had it
-	passing bool   // the open Send has what was in early, not a portion
-	size    int    // of the next portion, in bytes; 0: portion
-	began   time.Time
-	copies  []copied // messages in out
-	running []copied // messages in run that the socket has not taken
+	out     []byte        // waits
+	early   []byte        // waits, and is sent before what is left of run
+	run     []byte        // is being sent
+	rest    []byte        // of run: no Send has had it
+	copies  []copied      // messages in out
+	running []copied      // messages in run that the socket has not taken
+	began   time.Duration // when the portion was given to the socket, by Core.moment
+	size    int32         // of the next portion, in bytes; 0: portion
+	inlined bool          // out has answers
+	passing bool          // the open Send has what was in early, not a portion
 }
 
 // copied are messages of a session that stand in a buffer.
@@ -52,7 +52,7 @@ func (g *egress) overtakes() bool {
 }
 
 // next returns what is sent next; nil: nothing.
-func (cl *Client) next(now time.Time) []byte {
+func (cl *Client) next(now time.Duration) []byte {
 	if len(cl.early) > 0 && !cl.inlined {
 		data := cl.early
 		cl.early, cl.passing = nil, true
@@ -66,7 +66,7 @@ func (cl *Client) next(now time.Time) []byte {
 			cl.copies, cl.running = cl.running[:0], cl.copies
 		}
 	}
-	data, size := cl.rest, max(cl.size, portion)
+	data, size := cl.rest, int(max(cl.size, portion))
 	if len(data) > size {
 		data = firstPackets(data, size)
 	}
@@ -75,8 +75,8 @@ func (cl *Client) next(now time.Time) []byte {
 }
 
 // paced chooses the size of the next portion by the time that the socket needed for this one.
-func (g *egress) paced(now time.Time) {
-	if now.Sub(g.began) > slowPortion {
+func (g *egress) paced(now time.Duration) {
+	if now-g.began > slowPortion {
 		g.size = 0
 	} else if len(g.rest) > 0 {
 		g.size = min(4*max(g.size, portion), largePortion)

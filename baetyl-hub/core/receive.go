@@ -145,12 +145,12 @@ func (c *Core) forward(from *Client, b *burst, data []byte) {
 func (c *Core) drain(cl, full *Client) {
 	left := drainTimeout
 	if full.sending {
-		left -= c.now.Sub(full.since)
+		left -= c.moment() - full.since
 	}
 	if left <= 0 || full.ended || !c.congested(full) {
 		return
 	}
-	cl.full, cl.until = full, c.now.Add(left)
+	cl.full, cl.until = full, c.moment()+left
 	full.waiting = append(full.waiting, cl)
 	c.drained(cl)
 }
@@ -159,9 +159,9 @@ func (c *Core) drain(cl, full *Client) {
 func (c *Core) drained(cl *Client) {
 	switch {
 	case cl.full == nil || cl.draining:
-	case cl.until.After(c.now):
+	case cl.until > c.moment():
 		cl.draining = true
-		c.timers.add(cl.until, func() {
+		c.timers.add(c.epoch.Add(cl.until), func() {
 			cl.draining = false
 			c.drained(cl)
 		})

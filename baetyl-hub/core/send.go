@@ -55,7 +55,7 @@ func (c *Core) Written(cl *Client) {
 		cl.passing = false
 		return
 	}
-	cl.paced(c.now)
+	cl.paced(c.moment())
 	if len(cl.running) > 0 {
 		c.written(cl)
 	}
@@ -100,11 +100,11 @@ func (c *Core) sendQOS0(cl *Client, frames []byte, n int) (congested bool) {
 	if cl.ended {
 		return false
 	}
-	if cl.qos0+n > c.o.EgressQOS0 || len(cl.out)+len(frames) > c.o.EgressBytes {
+	if int(cl.qos0)+n > c.o.EgressQOS0 || len(cl.out)+len(frames) > c.o.EgressBytes {
 		c.stats.Dropped += uint64(n)
 		return true
 	}
-	cl.qos0 += n
+	cl.qos0 += int32(n)
 	c.grow(cl, len(frames))
 	cl.out = append(cl.out, frames...)
 	c.list(cl)
@@ -113,7 +113,7 @@ func (c *Core) sendQOS0(cl *Client, frames []byte, n int) (congested bool) {
 
 // congested tells whether more than half of what QoS 0 messages may fill is filled.
 func (c *Core) congested(cl *Client) bool {
-	return cl.qos0 > c.o.EgressQOS0/2 || len(cl.out) > c.o.EgressBytes/2
+	return int(cl.qos0) > c.o.EgressQOS0/2 || len(cl.out) > c.o.EgressBytes/2
 }
 
 // send adds an answer.

@@ -18,8 +18,6 @@ type Session struct {
 	client *Client
 
 	subs        map[string]packet.QOS
-	bridge      bool                   // its client is a bridge, or was one
-	inactive    bool                   // some of subs are not in the tree: see recheck
 	inbound     map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q           queue
 	reserved    uint64    // the next position
@@ -27,10 +25,12 @@ type Session struct {
 	oldest      uint64    // nothing before this position is stored any more
 	gaps        []gap     // behind it
 	recorded    []uint64  // positions whose PUBREC is being stored
+	replays     []*replay // of its last SUBSCRIBEs
+	bridge      bool      // its client is a bridge, or was one
+	inactive    bool      // some of subs are not in the tree: see recheck
 	loading     bool      // messages are being read from the store
 	timed       bool      // the retry timer runs
 	dead        bool      // discarded: nothing is kept for it any more
-	replays     []*replay // of its last SUBSCRIBEs
 	replaying   bool      // replay runs
 	replayTimed bool      // a timer will call it
 	dirty       bool      // its progress goes into the next batch
