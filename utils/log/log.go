@@ -69,11 +69,58 @@ type Logger interface {
 // Discard is a Logger that writes nothing.
 func Discard() Logger { return NewTo(io.Discard, Config{Level: "error"}) }
 
-// entry makes a logrus entry a Logger: its With methods return a Logger.
-type entry struct{ *logrus.Entry }
+// entry is a Logger over logrus. Its fields are put together when a line is written: most lines are of a level that is
+// not, and would cost a map for each field.
+type entry struct {
+	root   *logrus.Entry
+	fields *field // the newest
+}
 
-func (e entry) WithField(key string, value any) Logger { return entry{e.Entry.WithField(key, value)} }
-func (e entry) WithError(err error) Logger             { return entry{e.Entry.WithError(err)} }
+type field struct {
+	key   string
+	value any
+	older *field
+}
+
+func (e entry) WithField(key string, value any) Logger {
+	return entry{e.root, &field{key, value, e.fields}}
+}
+
+func (e entry) WithError(err error) Logger { return e.WithField(logrus.ErrorKey, err) }
+
+// full has the fields; of two with one key the newer one.
+func (e entry) full() *logrus.Entry {
+	data := logrus.Fields{}
+	for f := e.fields; f != nil; f = f.older {
+		if _, known := data[f.key]; !known {
+			data[f.key] = f.value
+		}
+	}
+	return e.root.WithFields(data)
+}
+
+func (e entry) printf(level logrus.Level, format string, args []any) {
+	if e.root.Logger.IsLevelEnabled(level) {
+		e.full().Logf(level, format, args...)
+	}
+}
+
+func (e entry) println(level logrus.Level, args []any) {
+	if e.root.Logger.IsLevelEnabled(level) {
+		e.full().Logln(level, args...)
+	}
+}
+
+func (e entry) Debugf(format string, args ...any) { e.printf(logrus.DebugLevel, format, args) }
+func (e entry) Infof(format string, args ...any)  { e.printf(logrus.InfoLevel, format, args) }
+func (e entry) Warnf(format string, args ...any)  { e.printf(logrus.WarnLevel, format, args) }
+func (e entry) Errorf(format string, args ...any) { e.printf(logrus.ErrorLevel, format, args) }
+func (e entry) Fatalf(format string, args ...any) { e.full().Fatalf(format, args...) }
+func (e entry) Debugln(args ...any)               { e.println(logrus.DebugLevel, args) }
+func (e entry) Infoln(args ...any)                { e.println(logrus.InfoLevel, args) }
+func (e entry) Warnln(args ...any)                { e.println(logrus.WarnLevel, args) }
+func (e entry) Errorln(args ...any)               { e.println(logrus.ErrorLevel, args) }
+func (e entry) Fatalln(args ...any)               { e.full().Fatalln(args...) }
 
 func formatter(format string) logrus.Formatter {
 	if format == "json" {

@@ -45,6 +45,25 @@ func TestConsoleAndFileGetTheSameLines(t *testing.T) {
 	require.Contains(t, console.String(), "after the end")
 }
 
+// A logger of another one has its fields too, of two with one name its own; what it gets the other one never has.
+func TestFields(t *testing.T) {
+	var console mqtttest.Output
+	l := log.NewTo(&console, log.Config{Format: "json"}, "a", "root")
+	one := l.WithField("b", 1)
+	two, three := one.WithField("b", 2).WithField("a", "two"), one.WithField("c", 3)
+	for _, c := range []struct {
+		log  log.Logger
+		want string
+	}{
+		{l, `{"a":"root","level":"info","msg":"x"`}, {one, `{"a":"root","b":1,"level":"info","msg":"x"`},
+		{two, `{"a":"two","b":2,"level":"info","msg":"x"`}, {three, `{"a":"root","b":1,"c":3,"level":"info","msg":"x"`},
+	} {
+		before := len(console.String())
+		c.log.Infoln("x")
+		require.True(t, strings.HasPrefix(console.String()[before:], c.want), console.String())
+	}
+}
+
 // The console says once that the file cannot be written, and that it can be again; then the file has what waited.
 func TestUnwritableFileLeavesTheConsole(t *testing.T) {
 	var console mqtttest.Output

@@ -49,7 +49,7 @@ func newRoot(out *outputs, c Config, fields []string) *Root {
 	for i := 0; i+1 < len(fields); i += 2 {
 		data[fields[i]] = fields[i+1]
 	}
-	r := &Root{entry{l.WithFields(data)}, out}
+	r := &Root{entry{root: l.WithFields(data)}, out}
 	r.Reconfigure(c)
 	return r
 }
@@ -58,7 +58,7 @@ func newRoot(out *outputs, c Config, fields []string) *Root {
 // still written to it.
 func (r *Root) Reconfigure(c Config) {
 	format := formatter(c.Format)
-	r.Logger.SetFormatter(format)
+	r.root.Logger.SetFormatter(format)
 	r.SetLevel(c.Level)
 	r.out.mu.Lock()
 	defer r.out.mu.Unlock()
@@ -93,7 +93,7 @@ func (r *Root) tell(level logrus.Level, text string) {
 
 // line is a line of this log.
 func (r *Root) line(at time.Time, level logrus.Level, text string) []byte {
-	e := r.Entry.Dup()
+	e := r.root.Dup()
 	e.Time, e.Level, e.Message = at, level, text
 	r.out.mu.Lock()
 	format := r.out.format
@@ -108,7 +108,7 @@ func (r *Root) SetLevel(level string) {
 	if err != nil {
 		lv = logrus.InfoLevel
 	}
-	r.Logger.SetLevel(lv)
+	r.root.Logger.SetLevel(lv)
 }
 
 // Close waits until everything is written, one second at most, and closes the log file. Lines that come later go to the
