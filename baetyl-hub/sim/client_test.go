@@ -175,7 +175,10 @@ func (c *client) subscribe(filter string, qos packet.QOS) {
 		case granted && !w.may(c.user, sent, w.stamp(), may):
 			w.fail("%s: %s is granted, which %s may not have", cn, filter, c.user)
 		case granted && (b.since == 0 || b.unsure != 0 && b.unsure < sent):
-			b.since, b.unsure = w.stamp(), 0
+			b.since = w.stamp()
+			if b.unsure < sent { // else the user lost the right before SUBACK came
+				b.unsure = 0
+			}
 		}
 	}
 	cn.send(&packet.Subscribe{ID: id, Subscriptions: []packet.Subscription{{Topic: filter, QOS: b.qos}}})
