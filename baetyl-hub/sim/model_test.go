@@ -63,7 +63,7 @@ type sub struct {
 	first  stamp      // SUBSCRIBE was sent for the first time, also of one that has ended
 	asked  stamp      // SUBSCRIBE was sent
 	since  stamp      // SUBACK came
-	unsure stamp      // it may be gone: UNSUBSCRIBE was sent, or the user may not have it any more
+	unsure stamp      // it may be gone: UNSUBSCRIBE was sent, or the user could not have it; the last time
 	gone   stamp      // UNSUBACK came
 }
 

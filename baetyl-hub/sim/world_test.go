@@ -214,7 +214,7 @@ func (w *world) reload() {
 			continue
 		}
 		for _, b := range c.session.subs {
-			if !book.User(c.user).MaySubscribe(filterOf(b.filter)) && b.unsure == 0 {
+			if !book.User(c.user).MaySubscribe(filterOf(b.filter)) {
 				b.unsure = w.stamp()
 			}
 		}
