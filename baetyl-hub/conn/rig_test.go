@@ -24,7 +24,7 @@ import (
 )
 
 // limit is how long a test waits for what has to happen.
-const limit = 20 * time.Second
+const limit = time.Minute
 
 // memory is a store that a test can hold or let fail. The real one is in the tests of package hub and conformance.
 type memory struct {
