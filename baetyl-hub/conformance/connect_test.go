@@ -214,7 +214,7 @@ func TestSecondConnect(t *testing.T) {
 
 func TestNoConnectInTime(t *testing.T) {
 	t.Parallel()
-	b := start(t, anyone+"connection: {connect: {timeout: 2s}}")
+	b := start(t, anyone+"connection: {connect: {timeout: 4s}}")
 	whole := connectBytes("MQTT", 4, cleanFlag|auth, str("x"), str("test"), str("hahaha"))
 	begin := time.Now()
 	silent, slow, in := b.dial(), b.dial(), b.clean("in")
@@ -228,7 +228,7 @@ func TestNoConnectInTime(t *testing.T) {
 	}()
 	silent.end()
 	slow.end()
-	require.GreaterOrEqual(t, time.Since(begin), 2*time.Second)
+	require.GreaterOrEqual(t, time.Since(begin), 4*time.Second)
 	eventually(t, "only the client left that connected", func() bool { return b.stat("connections") == 1 })
 	in.quiet() // the limit does not apply after CONNECT
 }

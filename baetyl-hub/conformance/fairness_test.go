@@ -61,7 +61,7 @@ func TestWriteTimeout(t *testing.T) {
 // A client that never acknowledges gets as many messages as its window has, and no more.
 func TestClientThatNeverAcknowledges(t *testing.T) {
 	t.Parallel()
-	b := start(t, anyone)
+	b := start(t, anyone+"message: {egress: {qos1: {retry: {interval: 1h}}}}") // all this may take longer than 20 s
 	mute, by, live := b.keep("mute"), b.clean("by"), b.keep("live")
 	mute.sub(2, "t")
 	live.sub(1, "t")

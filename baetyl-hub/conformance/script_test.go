@@ -30,7 +30,7 @@ import (
 )
 
 // scriptTimeout is how long a script waits for an expected packet. It is long, because the machine may be busy.
-const scriptTimeout = 20 * time.Second
+const scriptTimeout = time.Minute
 
 // anyone is a configuration: user test may do everything, nobody has no permissions, ann and bob may use some topics.
 const anyone = `

@@ -17,7 +17,7 @@ import (
 )
 
 const web = `
-connection: {origins: ['https://app.example'], connect: {timeout: 500ms}}
+connection: {origins: ['https://app.example'], connect: {timeout: 3s}}
 `
 
 func withWeb(more string) string {
@@ -191,25 +191,23 @@ func TestWebSocketTimeLimits(t *testing.T) {
 	t.Parallel()
 	b := start(t, withWeb(web))
 	silent := b.dialAt(1)
-	_, err := io.Copy(io.Discard, silent.conn)
-	require.True(t, err == nil || gone(err), "%v", err)
 	half := b.dialAt(1)
 	half.raw([]byte("GET /mqtt HTTP/1.1\r\nHost: x\r\n"))
-	_, err = io.Copy(io.Discard, half.conn)
-	require.True(t, err == nil || gone(err), "%v", err)
 	plain := b.dialAt(1) // plain HTTP is answered and may not stay
 	plain.raw([]byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
+	body := b.dialAt(1) // what announces a body and does not send it neither
+	body.raw([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"))
+	p, _, err := b.ws("/mqtt", nil) // a WebSocket without CONNECT
+	require.NoError(t, err)
+	for _, c := range []*peer{silent, half, body} {
+		_ = c.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
+		_, err = io.Copy(io.Discard, c.conn)
+		require.True(t, err == nil || gone(err), "%v", err)
+	}
 	_ = plain.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
 	answer, err := io.ReadAll(plain.conn)
 	require.NoError(t, err)
 	require.Contains(t, string(answer), "400 Bad Request")
-	body := b.dialAt(1) // what announces a body and does not send it neither
-	body.raw([]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"))
-	_ = body.conn.SetReadDeadline(time.Now().Add(scriptTimeout))
-	_, err = io.Copy(io.Discard, body.conn)
-	require.True(t, err == nil || gone(err), "%v", err)
-	p, _, err := b.ws("/mqtt", nil) // a WebSocket without CONNECT
-	require.NoError(t, err)
 	p.end()
 }
 

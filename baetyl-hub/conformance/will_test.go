@@ -112,7 +112,7 @@ func TestForbiddenWill(t *testing.T) {
 func TestWillAfterRestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	yml := anyone + "session: {will: {delay: 3s}}"
+	yml := anyone + "session: {will: {delay: 10s}}"
 	b := startIn(t, dir, yml)
 	watch := b.keep("watch")
 	watch.sub(1, "will/+", "f")
@@ -129,7 +129,7 @@ func TestWillAfterRestart(t *testing.T) {
 	}
 
 	b = startIn(t, dir, yml)
-	b.login(hello("back", true))         // with no will: its old one is void
+	b.login(hello("back", true))         // before the delay has passed, with no will: its old one is void
 	b.login(testament("other", true, 1)) // with a new one
 	watch = b.keep("watch")
 	got := map[string]bool{}
