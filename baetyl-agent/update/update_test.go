@@ -341,24 +341,27 @@ func TestTimeout(t *testing.T) {
 		want  string
 		error string
 	}{
-		{true, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 500ms"},
-		{false, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 1s"},
-		{false, 600 * time.Millisecond, "RECEIVED UPDATING ROLLEDBACK", ""},
+		{true, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 2s"},
+		{false, 0, "RECEIVED UPDATING TIMEOUT", "no step of the master for 4s"},
+		{false, 2500 * time.Millisecond, "RECEIVED UPDATING ROLLEDBACK", ""},
 	} {
-		r := newRig(t)
-		r.timeout = 500 * time.Millisecond
-		r.restart()
-		r.master.Steps("UPDATING")
-		r.add(r.app("t1", "v1"))
-		mqtttest.Until(t, "the master has it", func() bool { return len(r.master.Calls()) == 1 })
-		r.master.Away(c.away)
-		if c.after > 0 {
-			time.AfterFunc(c.after, func() { r.master.Log("APP", "t1", "ROLLEDBACK") })
-		}
-		steps, failure := r.job("t1")
-		require.Equal(t, c.want, steps)
-		require.Equal(t, c.error, failure)
-		require.DirExists(t, filepath.Join(r.dir, "hub-conf/v1"))
+		t.Run(c.want+c.error, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t)
+			r.timeout = 2 * time.Second
+			r.restart()
+			r.master.Steps("UPDATING")
+			r.add(r.app("t1", "v1"))
+			mqtttest.Until(t, "the master has it", func() bool { return len(r.master.Calls()) == 1 })
+			r.master.Away(c.away)
+			if c.after > 0 {
+				time.AfterFunc(c.after, func() { r.master.Log("APP", "t1", "ROLLEDBACK") })
+			}
+			steps, failure := r.job("t1")
+			require.Equal(t, c.want, steps)
+			require.Equal(t, c.error, failure)
+			require.DirExists(t, filepath.Join(r.dir, "hub-conf/v1"))
+		})
 	}
 }
 

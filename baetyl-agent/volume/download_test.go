@@ -27,7 +27,9 @@ func bulk(n int) agenttest.Entry {
 func TestDownloadGoesOnWhereItStopped(t *testing.T) {
 	for _, hang := range []bool{false, true} {
 		d, s := newDevice(t), agenttest.NewServer(t, false)
-		d.cfg.StallTimeout = 300 * time.Millisecond
+		if hang {
+			d.cfg.StallTimeout = 2 * time.Second // a busy machine may pause for a moment
+		}
 		d.open()
 		data := agenttest.Zip(t, bulk(10000))
 		s.Cut(3000, hang)
@@ -58,7 +60,7 @@ func TestDownloadGoesOnAfterTheAgentsEnd(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.ErrorIs(t, err, context.Canceled)
-	case <-time.After(5 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the download does not end")
 	}
 	d.open()
