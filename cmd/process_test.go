@@ -76,7 +76,7 @@ func masterOf(keeper int) int {
 // otherMaster waits for a master of that keeper that is not the one before.
 func otherMaster(t *testing.T, keeper, before int) (pid int) {
 	t.Helper()
-	require.Eventually(t, func() bool { pid = masterOf(keeper); return pid != 0 && pid != before }, 10*time.Second,
+	require.Eventually(t, func() bool { pid = masterOf(keeper); return pid != 0 && pid != before }, time.Minute,
 		5*time.Millisecond, "no master runs")
 	return pid
 }

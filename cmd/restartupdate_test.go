@@ -18,7 +18,7 @@ func TestRestartDuringAnUpdate(t *testing.T) {
 		reached func(t *testing.T, d *device)
 	}{
 		"application": {masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}, func(t *testing.T, d *device) {
-			require.Eventually(t, func() bool { return slices.Contains(d.workers(), "v2") }, 20*time.Second,
+			require.Eventually(t, func() bool { return slices.Contains(d.workers(), "v2") }, time.Minute,
 				20*time.Millisecond, "v2 does not start")
 		}},
 		"application, at once": {masterapi.UpdateRequest{Path: "var/db/baetyl/app/good", Trace: "t1"}, nil},

@@ -127,7 +127,7 @@ func TestStopThatDoesNotEnd(t *testing.T) {
 	p := r.start("a", "trap 'echo bye; exit 0' TERM; while :; do sleep 0.02; done")
 	begun := time.Now()
 	r.signal(syscall.SIGTERM)
-	if status := r.wait(); status == 0 || lives(p.PID) || time.Since(begun) > 15*time.Second {
+	if status := r.wait(); status == 0 || lives(p.PID) || time.Since(begun) > 40*time.Second {
 		t.Errorf("status %d after %s", status, time.Since(begun))
 	}
 	r.says("the master has not stopped everything within 6.2s and is killed")

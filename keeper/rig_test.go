@@ -366,7 +366,7 @@ func (r *rig) wait() int {
 	r.t.Helper()
 	select {
 	case <-r.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatalf("the keeper has not ended")
 	}
 	return r.cmd.ProcessState.ExitCode()

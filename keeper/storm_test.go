@@ -49,7 +49,7 @@ func storm(c *keeper.Client, before []keeper.Process) {
 }
 
 func stormOne(c *keeper.Client, handle string, worker int) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	script, fails := "sleep 0.005; echo ok >&4; exec 4>&-; exit 5", worker == 0
 	if fails { // one that cannot become its program
@@ -76,7 +76,7 @@ func stormOne(c *keeper.Client, handle string, worker int) error {
 func stormEnds(c *keeper.Client, handle string) error {
 	select {
 	case <-c.Ended(handle):
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		return errors.New("its end is lost")
 	}
 	if end, ok := c.End(handle); !ok || end.Code != 5 {

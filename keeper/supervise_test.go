@@ -117,7 +117,7 @@ func TestStopWithoutMaster(t *testing.T) {
 	}
 	begun := time.Now()
 	r.wait()
-	if lives(polite.PID) || lives(deaf.PID) || time.Since(begun) > 10*time.Second {
+	if lives(polite.PID) || lives(deaf.PID) || time.Since(begun) > 40*time.Second {
 		t.Error("processes were left behind")
 	}
 	text, _ := os.ReadFile(r.dir + "/polite.log")
@@ -138,7 +138,7 @@ func TestStopWhileACandidateHangs(t *testing.T) {
 	eventually(t, "the candidate runs", func() bool { return strings.Count(r.text(), "master started") == 2 })
 	begun := time.Now()
 	r.signal(syscall.SIGTERM)
-	if status := r.wait(); status != 0 || lives(p.PID) || time.Since(begun) > 5*time.Second {
+	if status := r.wait(); status != 0 || lives(p.PID) || time.Since(begun) > 40*time.Second {
 		t.Errorf("status %d after %s", status, time.Since(begun))
 	}
 }

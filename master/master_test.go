@@ -157,7 +157,7 @@ volumes: [{name: v, path: var/db/baetyl/v, meta: {version: v2}}]
 	require.Equal(t, []masterapi.Volume{{Name: "v", Path: "var/db/baetyl/v", Version: "v2"}}, got.Volumes)
 	require.Equal(t, "idle", got.Services[0].Name)
 	require.Equal(t, masterapi.StatusRunning, got.Services[1].Instances[0].Status)
-	require.Eventually(t, func() bool { return inspect(t, c).Hardware.Host != nil }, 10*time.Second,
+	require.Eventually(t, func() bool { return inspect(t, c).Hardware.Host != nil }, time.Minute,
 		time.Millisecond, "host_stats are missing")
 
 	raw := map[string]json.RawMessage{}
@@ -276,7 +276,7 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}, "") == nil
 			}, time.Minute, time.Millisecond, "the update is not taken")
 			c := d.client(t)
-			require.Eventually(t, func() bool { return inspect(t, c).Error == "" }, 10*time.Second,
+			require.Eventually(t, func() bool { return inspect(t, c).Error == "" }, time.Minute,
 				time.Millisecond, "the error stays")
 		})
 	}
@@ -353,7 +353,7 @@ services:
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2/application.yml"}))
-		require.Eventually(t, func() bool { return inspect(t, c).Software.ConfVersion == "v2" }, 10*time.Second,
+		require.Eventually(t, func() bool { return inspect(t, c).Software.ConfVersion == "v2" }, time.Minute,
 			time.Millisecond, "v2 did not take over")
 		require.Equal(t, []string{"changed", "new", "probe"}, d.fake.Running())
 		require.Equal(t, 1, d.fake.Starts("probe"), "what has not changed keeps its process and token")
@@ -369,7 +369,7 @@ services:
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.FailStart("new", errors.New("boom"))
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{File: "var/db/baetyl/app/v2"})) // the key of 0.1.3
-		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "boom") }, 10*time.Second,
+		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "boom") }, time.Minute,
 			time.Millisecond, "no error is shown")
 		require.Equal(t, []string{"changed", "probe", "removed"}, d.fake.Running())
 		require.Equal(t, 1, d.fake.Starts("probe"))
@@ -383,7 +383,7 @@ services:
 		d.fake.FailStart("new", errors.New("boom"))
 		d.fake.FailStart("changed", errors.New("bang"))
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "bang") }, 10*time.Second,
+		require.Eventually(t, func() bool { return strings.Contains(inspect(t, c).Error, "bang") }, time.Minute,
 			time.Millisecond, "no error is shown")
 		require.Equal(t, []string{"probe", "removed"}, d.fake.Running())
 		d.fake.FailStart("changed", nil)
@@ -413,7 +413,7 @@ services:
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
 		d.fake.SlowStart(time.Minute)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
-		require.Eventually(t, func() bool { return d.read(t, application.File) == v2 }, 10*time.Second,
+		require.Eventually(t, func() bool { return d.read(t, application.File) == v2 }, time.Minute,
 			time.Millisecond, "the update did not begin")
 		d.stop()
 		require.Equal(t, v1, d.read(t, application.File))

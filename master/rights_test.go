@@ -35,7 +35,7 @@ func TestRights(t *testing.T) {
 	}
 	d.write(t, application.File, text)
 	d.boot(t)
-	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, 10*time.Second,
+	require.Eventually(t, func() bool { return len(d.fake.Running()) == len(services) }, time.Minute,
 		time.Millisecond, "not booted")
 	for _, s := range services {
 		c := d.clientAs(t, s.name, d.fake.Env(s.name)[masterapi.EnvServiceToken])

@@ -140,7 +140,7 @@ func TestOneUpdateAtATime(t *testing.T) {
 		}, time.Minute, time.Millisecond, "none is taken")
 		require.Equal(t, 1, taken)
 		d.ended(t)
-		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, 10*time.Second,
+		require.Eventually(t, func() bool { return m.Inspect().Software.ConfVersion == v }, time.Minute,
 			time.Millisecond, "%s does not run", v)
 	}
 }

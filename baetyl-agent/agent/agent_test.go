@@ -117,7 +117,7 @@ func TestTheEndIsQuick(t *testing.T) {
 	mqtttest.Until(t, "the download hangs", func() bool { return len(r.server.Ranges()) == 1 })
 	begin := time.Now()
 	require.NoError(t, r.stop())
-	require.Less(t, time.Since(begin), 4*time.Second)
+	require.Less(t, time.Since(begin), 30*time.Second)
 }
 
 // The agent is killed at each stage of an update, and the next one carries it to its end, which the cloud hears of.

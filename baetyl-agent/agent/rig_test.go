@@ -120,7 +120,7 @@ func (r *rig) kill() {
 // stop ends the agent as the master does, and returns its exit error.
 func (r *rig) stop() error {
 	require.NoError(r.t, r.agent.Process.Signal(syscall.SIGTERM))
-	timer := time.AfterFunc(10*time.Second, func() { r.agent.Process.Kill() })
+	timer := time.AfterFunc(time.Minute, func() { r.agent.Process.Kill() })
 	defer timer.Stop()
 	return r.agent.Wait()
 }

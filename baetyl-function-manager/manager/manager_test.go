@@ -260,7 +260,7 @@ func (m *system) killManager() {
 
 func (m *system) publish(topic string, qos uint32, payload string) {
 	m.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(m.t, m.out.PublishWait(ctx, mqtt.Message{Topic: topic, QOS: qos, Payload: []byte(payload)}))
 }

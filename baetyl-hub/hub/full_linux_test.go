@@ -75,16 +75,16 @@ func TestFullDisk(t *testing.T) {
 			away := client.New()
 			f, err := away.Connect(c)
 			require.NoError(t, err)
-			require.NoError(t, f.Wait(20*time.Second))
+			require.NoError(t, f.Wait(time.Minute))
 			sf, err := away.Subscribe("full", 1)
 			require.NoError(t, err)
-			require.NoError(t, sf.Wait(20*time.Second))
+			require.NoError(t, sf.Wait(time.Minute))
 			require.NoError(t, away.Disconnect())
 
 			live, messages := connect(t, url, "live")
 			sf, err = live.Subscribe("live", 0)
 			require.NoError(t, err)
-			require.NoError(t, sf.Wait(20*time.Second))
+			require.NoError(t, sf.Wait(time.Minute))
 
 			acked := map[string]bool{}
 			n := 0
@@ -117,7 +117,7 @@ func TestFullDisk(t *testing.T) {
 			require.NoError(t, err)
 			select {
 			case <-messages:
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatal("QoS 0 messages are not delivered on a full disk")
 			}
 
@@ -137,7 +137,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			f, err = away.Connect(c)
 			require.NoError(t, err)
-			require.NoError(t, f.Wait(20*time.Second))
+			require.NoError(t, f.Wait(time.Minute))
 			for missing := len(acked); missing > 0; {
 				select {
 				case m := <-received:
@@ -145,7 +145,7 @@ func TestFullDisk(t *testing.T) {
 						got[text] = true
 						missing--
 					}
-				case <-time.After(20 * time.Second):
+				case <-time.After(time.Minute):
 					t.Fatalf("%d of %d acknowledged messages are missing", missing, len(acked))
 				}
 			}

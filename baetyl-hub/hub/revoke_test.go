@@ -72,7 +72,7 @@ func (x *revoking) login(t *testing.T, r *running, c *tls.Certificate, user, pas
 		return nil, false
 	}
 	t.Cleanup(func() { _ = conn.Close() })
-	require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+	require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 	if _, err = conn.Write(hello(user, password)); err != nil {
 		return nil, false
 	}

@@ -88,7 +88,7 @@ func TestMosquittoWithCertificates(t *testing.T) {
 		r := run(t, secured(ours.Server, c.more))
 		_, port, err := net.SplitHostPort(r.Addrs()[0].String())
 		require.NoError(t, err)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		all := []string{"-h", c.host, "-p", port, "--cafile", ours.Client.CA, "-q", "1", "-t", "t", "-m", "x"}
 		out, err := exec.CommandContext(ctx, program, append(all, c.args...)...).CombinedOutput()
 		cancel()
@@ -117,7 +117,7 @@ func TestReloadOfCertificates(t *testing.T) {
 				return false
 			}
 			defer conn.Close()
-			require.NoError(t, conn.SetDeadline(time.Now().Add(20*time.Second)))
+			require.NoError(t, conn.SetDeadline(time.Now().Add(time.Minute)))
 			_, err = conn.Write(hello(user, password))
 			require.NoError(t, err)
 			answer := make([]byte, 4)

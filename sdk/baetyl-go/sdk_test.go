@@ -191,7 +191,7 @@ func TestSignalEndsTheModule(t *testing.T) {
 			_, err = out.Read(make([]byte, 6))
 			require.NoError(t, err)
 			require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
-			kill := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+			kill := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
 			defer kill.Stop()
 			require.NoError(t, cmd.Wait())
 		})
@@ -260,7 +260,7 @@ func TestDocumentedSample(t *testing.T) {
 		var body map[string]int64
 		require.NoError(t, json.Unmarshal(m.Payload, &body))
 		require.InDelta(t, time.Now().Unix(), body["time"], 30)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		cmd.Process.Kill()
 		t.Fatal("no message of the sample: ", stderr.String())
 	}

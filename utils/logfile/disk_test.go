@@ -30,7 +30,7 @@ func until(t *testing.T, f *logfile.File, line string, ok func() bool) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		f.Line(time.Now(), "hub", logfile.Stdout, line)
-		require.NoError(t, f.Flush(in(t, 10*time.Second)))
+		require.NoError(t, f.Flush(in(t, time.Minute)))
 		return ok()
 	}, time.Minute, 10*time.Millisecond)
 }

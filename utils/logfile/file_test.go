@@ -24,14 +24,14 @@ func in(t testing.TB, d time.Duration) context.Context {
 func create(t testing.TB, l logfile.Limits) (*logfile.File, string) {
 	path := filepath.Join(t.TempDir(), "log", "services", "hub.log")
 	f := logfile.New(path, l)
-	t.Cleanup(func() { require.NoError(t, f.Close(in(t, 10*time.Second))) })
+	t.Cleanup(func() { require.NoError(t, f.Close(in(t, time.Minute))) })
 	return f, path
 }
 
 // read returns what is in the file once all is written.
 func read(t testing.TB, f *logfile.File, path string) string {
 	t.Helper()
-	require.NoError(t, f.Flush(in(t, 10*time.Second)))
+	require.NoError(t, f.Flush(in(t, time.Minute)))
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)
 	return string(data)

@@ -180,7 +180,7 @@ func FuzzLines(f *testing.F) {
 			}
 			_, _ = s.Write(rest)
 			require.NoError(t, s.Close())
-			require.NoError(t, file.Close(in(t, 10*time.Second)))
+			require.NoError(t, file.Close(in(t, time.Minute)))
 			data, _ := os.ReadFile(path) // none: not a line
 			return bare(string(data))
 		}

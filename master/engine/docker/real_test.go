@@ -28,7 +28,7 @@ import (
 func TestStopOfWhatHasJustBegun(t *testing.T) {
 	i := newBench(t).start(t, service("t-slow", "slow"))
 	enginetest.Output(t, i, "deaf")
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	i.Stop(ctx)
 	require.NoError(t, ctx.Err())
@@ -226,7 +226,7 @@ func TestDaemonKilled(t *testing.T) {
 	select {
 	case err := <-late:
 		require.NoError(t, err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the daemon is back, and Open still waits")
 	}
 	require.Eventually(t, func() bool {

@@ -141,7 +141,7 @@ func TestAdopt(t *testing.T) {
 	_, err = box.Adopt(t.Context(), spec, before)
 	require.ErrorIs(t, err, engine.ErrGone, "it is adopted once")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	i.Stop(ctx)
 	require.NoError(t, i.Exit().Err)

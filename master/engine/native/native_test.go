@@ -276,7 +276,7 @@ wait`
 	s := with(h.service(t, "svc", script), "log", "var/db/baetyl/log", "var/log/baetyl", false)
 	_, i := h.start(t, s, nil)
 	enginetest.Output(t, i, "up")
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	i.Stop(ctx)
 	require.NoError(t, ctx.Err())

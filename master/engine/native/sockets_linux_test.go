@@ -81,7 +81,7 @@ func dial(t *testing.T, port int, word string) net.Conn {
 	t.Cleanup(func() { _ = conn.Close() })
 	_, err = fmt.Fprintln(conn, word)
 	require.NoError(t, err)
-	require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+	require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 	return conn
 }
 
@@ -164,7 +164,7 @@ func TestPortOfAnInstanceThatDoesNotComeBack(t *testing.T) {
 	for range 3 {
 		conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err == nil { // it may be closed already
-			require.NoError(t, conn.SetReadDeadline(time.Now().Add(30*time.Second)))
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(time.Minute)))
 			_, err = conn.Read(make([]byte, 1))
 			_ = conn.Close()
 		}

@@ -84,7 +84,7 @@ func TestTroubleIsTold(t *testing.T) {
 	require.Eventually(t, func() bool { return f.Trouble() != nil }, time.Minute, time.Millisecond)
 	output.Settle(f)
 	require.NoError(t, os.Remove(filepath.Join(dir, output.File("hub"))))
-	require.Eventually(t, func() bool { return strings.Contains(told.String(), "is written again") }, 5*time.Second,
+	require.Eventually(t, func() bool { return strings.Contains(told.String(), "is written again") }, time.Minute,
 		time.Millisecond)
 	require.NoError(t, output.Close(f))
 	require.Equal(t, 1, strings.Count(told.String(), "output of the service cannot be written"))

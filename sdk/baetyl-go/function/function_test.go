@@ -121,10 +121,14 @@ func TestServerStatus(t *testing.T) {
 				return m, nil
 			},
 		)
-		cfg := function.ClientConfig{Address: address, Timeout: 3 * time.Second}
+		cfg := function.ClientConfig{Address: address}
 		c := dial(cfg)
+		short := cfg
+		short.Timeout = time.Second
+		_, err := dial(short).Call(context.Background(), &function.Message{Payload: []byte("late")})
+		require.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
 		for payload, want := range map[string]codes.Code{
-			"panic": codes.Unknown, "late": codes.DeadlineExceeded, "status": codes.NotFound, "fine": codes.OK,
+			"panic": codes.Unknown, "status": codes.NotFound, "fine": codes.OK,
 			"much": codes.ResourceExhausted, strings.Repeat("x", 4<<20+1): codes.ResourceExhausted,
 		} {
 			_, err := c.Call(context.Background(), &function.Message{Payload: []byte(payload)})
@@ -134,7 +138,7 @@ func TestServerStatus(t *testing.T) {
 			}
 		}
 		cfg.Message.Length.Max = 8 << 20 // the server says no
-		_, err := dial(cfg).Call(context.Background(), &function.Message{Payload: make([]byte, 4<<20)})
+		_, err = dial(cfg).Call(context.Background(), &function.Message{Payload: make([]byte, 4<<20)})
 		require.Equal(t, codes.ResourceExhausted, status.Code(err))
 		cfg.Message.Length.Max = 1 << 20 // the client does
 		_, err = dial(cfg).Call(context.Background(), &function.Message{Payload: []byte("much")})
@@ -242,7 +246,7 @@ func TestServerEndsWithinBounds(t *testing.T) {
 		<-entered
 		began := time.Now()
 		require.NoError(t, stop())
-		require.Less(t, time.Since(began), 15*time.Second)
+		require.Less(t, time.Since(began), time.Minute)
 		require.Error(t, <-result)
 	})
 	busy, err := net.Listen("tcp", "127.0.0.1:0")

@@ -51,5 +51,5 @@ func TestGPUs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	require.Empty(t, measure.GetGPUs(ctx))
-	require.Less(t, time.Since(start), 20*time.Second)
+	require.Less(t, time.Since(start), 40*time.Second)
 }
