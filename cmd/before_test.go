@@ -51,7 +51,7 @@ func newDeviceBefore(t *testing.T, program string) *device {
 	old, err := versionBefore()
 	require.NoError(t, err)
 	d := newUpdatedDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 500ms, deadline: 20s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 500ms, deadline: 1m}")
 	d.copy(t, old, oldMaster+"/bin/baetyl")
 	if program == oldVersion {
 		require.NoError(t, os.Remove(d.path("bin/baetyl")))

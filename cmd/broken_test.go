@@ -53,7 +53,7 @@ func TestCrashWithABrokenApplication(t *testing.T) {
 			d := newBusyDevice(t)
 			d.write(t, file, fmt.Sprintf(updated, "v1", ""), 0o644)
 			d.write(t, "var/db/baetyl/app/next/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
-			d.configure(t, "grace: 3s\nupdate: {healthy: 100ms, deadline: 10s}")
+			d.configure(t, "grace: 3s\nupdate: {healthy: 100ms, deadline: 1m}")
 			c1, _ := d.start(t)
 			before := d.instances(t)
 			harm := func() {

@@ -53,7 +53,7 @@ func (d *device) inContainers(t *testing.T) *device {
 	}
 	rewrite("etc/baetyl/conf.yml", "mode: native", "mode: docker")
 	// the daemon has other work too
-	rewrite("etc/baetyl/conf.yml", "healthy: 300ms, deadline: 20s", "healthy: 3s, deadline: 1m")
+	rewrite("etc/baetyl/conf.yml", "healthy: 300ms, deadline: 1m", "healthy: 3s, deadline: 1m")
 	for _, folder := range []string{"", "app/good/", "app/bad/", "app/next/"} {
 		path := "var/db/baetyl/" + folder + "application.yml"
 		rewrite(path, "{name: pkg, path: lib/baetyl/pkg, readonly: true}, ", "")

@@ -61,7 +61,7 @@ func TestReloadTakesEffect(t *testing.T) {
 		d.configure(t, "grace: 3s\nupdate: {healthy: 1h, deadline: 2h}")
 		s := d.supervise(t)
 		d.await(t, 3)
-		d.configure(t, "grace: 3s\nupdate: {healthy: 100ms, deadline: 5s}")
+		d.configure(t, "grace: 3s\nupdate: {healthy: 100ms, deadline: 1m}")
 		out, code := d.run("reload")
 		require.Zero(t, code, out)
 		require.Equal(t, "in effect: update.deadline, update.healthy\n", out)

@@ -94,7 +94,7 @@ func newHubDevice(t *testing.T, port, other int) *device {
 	t.Helper()
 	d := newDevice(t, fmt.Sprintf(withHub, "v1", fmt.Sprintf(theHub, "conf", "1")))
 	t.Cleanup(d.kill)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 60s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 1m}")
 	for name, script := range map[string]string{
 		"pkg": script, "thief": strings.ReplaceAll(thiefScript, "@", fmt.Sprint(port)),
 	} {

@@ -28,7 +28,7 @@ func TestRestartDuringAnUpdate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			d := newUpdatedDevice(t)
-			d.configure(t, "grace: 3s\nupdate: {healthy: 2s, deadline: 20s}")
+			d.configure(t, "grace: 3s\nupdate: {healthy: 2s, deadline: 1m}")
 			s := d.supervise(t)
 			d.await(t, 3)
 			untouched := d.unchanged()

@@ -48,7 +48,7 @@ func newUpdatedDevice(t *testing.T) *device {
 	programs, err := versions()
 	require.NoError(t, err)
 	d := newBusyDevice(t)
-	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 20s}")
+	d.configure(t, "grace: 3s\nupdate: {healthy: 300ms, deadline: 1m}")
 	d.write(t, "var/db/baetyl/application.yml", fmt.Sprintf(updated, "v1", ""), 0o644)
 	d.write(t, "var/db/baetyl/app/good/application.yml", fmt.Sprintf(updated, "v2", ""), 0o644)
 	bad := strings.ReplaceAll(fmt.Sprintf(updated, "v2", "exit"), "replica: 2", "replica: 2\n    restart: {policy: no}")
@@ -143,7 +143,7 @@ func TestUpdateKilledAtEachPoint(t *testing.T) {
 // killedAt kills the master at point in an update of that kind, which is to end with the step want.
 func killedAt(t *testing.T, d *device, point, kind, want string) {
 	if kind == "bad" && d.containers == "" { // the machine has other work too: what is bad needs time to show it
-		d.configure(t, "grace: 3s\nupdate: {healthy: 3s, deadline: 20s}")
+		d.configure(t, "grace: 3s\nupdate: {healthy: 3s, deadline: 1m}")
 	}
 	s := d.supervise(t, "BAETYL_FAULT="+point)
 	d.await(t, 3)

@@ -28,10 +28,11 @@ import (
 
 // device is a working directory with a master over a fake engine.
 type device struct {
-	dir    string
-	server string // of conf.yml; empty: a socket
-	fake   *enginetest.Fake
-	stop   func()
+	dir     string
+	server  string // of conf.yml; empty: a socket
+	healthy string // update.healthy; newDevice: 100ms
+	fake    *enginetest.Fake
+	stop    func()
 }
 
 // newDevice makes the directory; its path is short, since a socket lies in it.
@@ -39,7 +40,7 @@ func newDevice(t testing.TB) *device {
 	dir, err := os.MkdirTemp("", "bm")
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	return &device{dir: dir, fake: enginetest.NewFake()}
+	return &device{dir: dir, healthy: "100ms", fake: enginetest.NewFake()}
 }
 
 func (d *device) path(rel string) string { return filepath.Join(d.dir, rel) }
@@ -61,7 +62,7 @@ func (d *device) config(t testing.TB) master.Config {
 		d.server = "{address: 'unix://var/run/baetyl.sock'}"
 	}
 	d.write(t, master.ConfigFile,
-		"mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: 100ms, deadline: 5s}\n")
+		"mode: native\nserver: "+d.server+"\ngrace: 10s\nupdate: {healthy: "+d.healthy+", deadline: 1m}\n")
 	cfg, err := master.LoadConfig(d.path(master.ConfigFile))
 	require.NoError(t, err)
 	return cfg
@@ -113,7 +114,7 @@ func (d *device) client(t testing.TB) *http.Client {
 func (d *device) clientAs(t testing.TB, name, token string) *http.Client {
 	c, err := http.NewClient(http.ClientConfig{
 		Address: "unix://" + d.path("var/run/baetyl.sock"), Username: name, Password: conf.Secret(token),
-		Timeout: 20 * time.Second,
+		Timeout: time.Minute,
 	})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)
@@ -402,7 +403,7 @@ services:
 	t.Run("one at a time", func(t *testing.T) {
 		d, c := boot(t)
 		d.write(t, "var/db/baetyl/app/v2/application.yml", v2)
-		d.fake.SlowStart(300 * time.Millisecond)
+		d.fake.SlowStart(time.Minute)
 		require.NoError(t, update(t, c, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}))
 		requireStatus(t,
 			c.Put(t.Context(), masterapi.PathUpdate, masterapi.UpdateRequest{Path: "var/db/baetyl/app/v2"}, nil),

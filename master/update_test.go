@@ -27,9 +27,11 @@ func versioned(version string) string {
 		"  - {name: worker, image: %[1]s, replica: 1, restart: {policy: '%[2]s'}}\n", version, policy)
 }
 
-// bootVersions boots v1; the others wait in their folders.
+// bootVersions boots v1; the others wait in their folders. An update takes seconds: on a busy machine too what happens
+// to it meanwhile comes before its end.
 func bootVersions(t *testing.T) (*device, *master.Master) {
 	d := newDevice(t)
+	d.healthy = "3s"
 	for _, v := range []string{"v2", "v3"} {
 		d.write(t, "var/db/baetyl/"+v+"/application.yml", versioned(v))
 	}
