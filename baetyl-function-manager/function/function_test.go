@@ -73,7 +73,7 @@ func api(t *testing.T, report masterapi.Inspect) (*baetyl.Master, func() []strin
 
 // In containers the instance is reached by its name, natively by a port; on failure it is stopped.
 func TestStartProtocol(t *testing.T) {
-	cfg := config.Function{Name: "f", Service: "svc", Timeout: 200 * time.Millisecond}
+	cfg := config.Function{Name: "f", Service: "svc", Timeout: time.Second}
 	for _, native := range []bool{false, true} {
 		m, calls := api(t, masterapi.Inspect{})
 		l := &function.Launcher{Master: m, Native: native, Log: log.Discard()}

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -96,7 +95,7 @@ func TestPoisonAmongOthers(t *testing.T) {
 
 // 0 → 10 → 0 instances: each message has exactly one result.
 func TestScale(t *testing.T) {
-	m := start(t, startHub(t).address, strings.Replace(fmt.Sprintf(simple, 10, "300ms"), "timeout: 5s", "timeout: 30s", 1))
+	m := start(t, startHub(t).address, fmt.Sprintf(simple, 10, "300ms"))
 	require.Empty(t, m.living())
 	for range 10 {
 		m.publish("in", 1, "wait go")

@@ -296,12 +296,12 @@ functions:
   - name: f
     service: svc
     instance: {max: %d, idletime: %s, evicttime: 50ms}
-    timeout: 5s
+    timeout: 30s
 `
 
 func TestMessageToFunctionAndBack(t *testing.T) {
 	brokers(t, func(t *testing.T, broker string) {
-		m := start(t, broker, fmt.Sprintf(simple, 1, "1s"))
+		m := start(t, broker, fmt.Sprintf(simple, 1, "5s"))
 		require.Empty(t, m.started(), "instances start on demand")
 		m.publish("in", 1, `{"id":1}`)
 		got := m.await("out", 1)[0]
@@ -344,7 +344,7 @@ func TestMessageToFunctionAndBack(t *testing.T) {
 }
 
 func TestCrashAndTimeoutReplaceTheInstance(t *testing.T) {
-	m := start(t, startHub(t).address, strings.Replace(fmt.Sprintf(simple, 2, "1m"), "timeout: 5s", "timeout: 500ms", 1)+`
+	m := start(t, startHub(t).address, strings.Replace(fmt.Sprintf(simple, 2, "1m"), "timeout: 30s", "timeout: 5s", 1)+`
 message: {length: {max: 16k}}
 `)
 	m.publish("in", 1, "first")

@@ -17,7 +17,7 @@ import (
 func TestRemoteThatIsAway(t *testing.T) {
 	near, far, other := mqtttest.Mosquitto(t), mqtttest.Mosquitto(t), mqtttest.Mosquitto(t)
 	l := link(near.Address, far.Address, "up", "down")
-	l.Near.KeepAlive = time.Second
+	l.Near.KeepAlive = 3 * time.Second // a busy machine may be silent for one
 	b := start(t, l, letters(t), 5)
 	b.connected(t)
 	l2 := link(near.Address, other.Address, "up", "down2")
@@ -32,7 +32,7 @@ func TestRemoteThatIsAway(t *testing.T) {
 	publish(t, client(t, near.Address), "up", 1, want...)
 	mqtttest.Until(t, "the other rule passes all on", func() bool { return len(atOther.payloads()) >= 500 })
 	require.Less(t, b.Stats().Up.Queue, 100)
-	mqtttest.Until(t, "more than two keep-alives pass", func() bool { return time.Since(began) > 3*time.Second })
+	mqtttest.Until(t, "more than two keep-alives pass", func() bool { return time.Since(began) > 8*time.Second })
 	require.Equal(t, began, b.Stats().Hub.Since, "the connection to the hub lives on")
 	near.Stop() // and now both are away
 	mqtttest.Until(t, "that is noticed", func() bool { return b.Stats().Hub.Since.IsZero() })
@@ -114,6 +114,6 @@ func TestEndsWhateverTheSidesDo(t *testing.T) {
 		}
 		began := time.Now()
 		b.stop()
-		require.Less(t, time.Since(began), 10*time.Second, "%s %s", c.Near.Address, c.Far.Address)
+		require.Less(t, time.Since(began), 25*time.Second, "%s %s", c.Near.Address, c.Far.Address)
 	}
 }
