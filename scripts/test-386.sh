@@ -22,5 +22,5 @@ Linux-x86_64 | Linux-amd64 | Linux-i?86) ;;
 esac
 step 'unit tests on 386'
 # shellcheck disable=SC2046,SC2086
-GOARCH=386 go test -p 4 ${GOTESTFLAG:-} \
+GOARCH=386 go test -p 4 -timeout 30m ${GOTESTFLAG:-} \
 	$(go list ./... | grep -vE '/test/e2e$|/master/engine/docker$|/baetyl-function-(python|node85)$')

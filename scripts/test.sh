@@ -55,8 +55,8 @@ if ! docker version >/dev/null 2>&1 && DOCKER_HOST=$(scripts/dockerd.sh start); 
 fi
 stage 'lint (gofmt, vet, shellcheck, golangci-lint)' scripts/lint.sh
 stage 'unit, golden and architecture tests, with -race' unit
-stage 'the suite of gomqtt for brokers' go test -run TestSpec ./baetyl-hub/hub
-stage 'faults of the disk under the hub, without -race' go test -run TestFaults ./baetyl-hub/store
+stage 'the suite of gomqtt for brokers' go test -timeout 30m -run TestSpec ./baetyl-hub/hub
+stage 'faults of the disk under the hub, without -race' go test -timeout 30m -run TestFaults ./baetyl-hub/store
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
 if [ "$size" != everyday ]; then

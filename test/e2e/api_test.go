@@ -63,7 +63,7 @@ func (s *system) api(method, path, body string) (status int, answer []byte, err 
 
 // call calls the master with the credentials of a.
 func (s *system) call(a account, method, path, body string) (int, []byte, error) {
-	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", s.path("var/run/baetyl.sock"))

@@ -205,7 +205,7 @@ func pahoGo(t *testing.T, v visit) (out outcome) {
 	t.Helper()
 	id := "paho-go-" + v.Username // the client id of another user is refused, and his connection may end a little later
 	o := mqtt.NewClientOptions().AddBroker(v.URL).SetClientID(id).SetUsername(v.Username).SetPassword(v.Password).
-		SetAutoReconnect(false).SetConnectTimeout(10 * time.Second)
+		SetAutoReconnect(false).SetConnectTimeout(time.Minute)
 	if v.CA != "" {
 		secure, err := cert.Client(cert.Config{CA: v.CA, Cert: v.Cert, Key: v.Key})
 		must(t, err)
@@ -229,7 +229,7 @@ func pahoGo(t *testing.T, v visit) (out outcome) {
 		func() mqtt.Token { return c.Publish(v.Topic, byte(v.QoS), false, v.Payload) },
 	} {
 		token := step()
-		if !token.WaitTimeout(20*time.Second) || token.Error() != nil {
+		if !token.WaitTimeout(time.Minute) || token.Error() != nil {
 			return outcome{Error: fmt.Sprint(token.Error())}
 		}
 		if s, ok := token.(*mqtt.SubscribeToken); ok && s.Result()[v.Topic] == 0x80 {
@@ -240,8 +240,8 @@ func pahoGo(t *testing.T, v visit) (out outcome) {
 	case out.Received = <-received:
 	case err := <-lost:
 		out.Error = err.Error()
-	case <-time.After(20 * time.Second):
-		out.Error = "no message within 20 s"
+	case <-time.After(time.Minute):
+		out.Error = "no message within a minute"
 	}
 	return out
 }
@@ -250,7 +250,7 @@ func runVisit(t *testing.T, v visit, env []string, args ...string) outcome {
 	t.Helper()
 	in, err := json.Marshal(v)
 	must(t, err)
-	cmd := exec.Command("timeout", append(append([]string{"30"}, args...), string(in))...)
+	cmd := exec.Command("timeout", append(append([]string{"120"}, args...), string(in))...)
 	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	started := time.Now()
