@@ -147,7 +147,7 @@ func TestNode(t *testing.T) {
 		r.WaitOutput(t, "function twice [id]: the callback was called again or too late; its result is dropped")
 		r.WaitOutput(t, "function throwAfter [id] failed after its answer: TypeError: after")
 
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // it has to begin before
 		defer cancel()
 		_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "never"})
 		assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)

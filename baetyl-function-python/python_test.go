@@ -135,7 +135,7 @@ server: {workers: {max: 1}}
 
 		// Endless Python code ends with the deadline of its call: the one worker is free again.
 		for range 3 {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second) // it has to begin before
 			_, err := r.Client.Call(ctx, &function.FunctionMessage{FunctionName: "spin"})
 			cancel()
 			assert.Equal(t, codes.DeadlineExceeded, status.Code(err), "%v", err)
