@@ -76,7 +76,7 @@ func cgroups(t *testing.T) (v2 string, v1 []string) {
 // The keeper ends what has left the group of its process when no master does, also when its leader has ended before.
 func TestStrays(t *testing.T) {
 	v2, v1 := cgroups(t)
-	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=1s") })
+	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=3s") })
 	enter := ""
 	for _, dir := range v1 {
 		enter += "echo $$ >" + dir + "/cgroup.procs; "

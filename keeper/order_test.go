@@ -149,10 +149,10 @@ func TestHelloOfADeadMaster(t *testing.T) {
 // A keeper that could not run, as in a machine that slept, does not take it for a silence of its master.
 func TestKeeperThatWasStopped(t *testing.T) {
 	for range times(3, 20) {
-		r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=1s") })
+		r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=3s") })
 		master := r.master(0)
 		r.signal(syscall.SIGSTOP)
-		time.Sleep(1200 * time.Millisecond) // what is tested: longer than a master may be silent
+		time.Sleep(3300 * time.Millisecond) // what is tested: longer than a master may be silent
 		r.signal(syscall.SIGCONT)
 		r.start("a", "true")
 		if r.master(0) != master {

@@ -72,7 +72,7 @@ func TestMasterIsStartedAgain(t *testing.T) {
 func TestMasterThatHangs(t *testing.T) {
 	r := newRig(t)
 	r.file("behaviour", "hang")
-	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=300ms") })
+	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_ALIVE=2s") })
 	r.says("and is killed")
 	_ = os.Remove(r.dir + "/behaviour")
 	r.start("a", "true")
@@ -82,8 +82,8 @@ func TestMasterThatHangs(t *testing.T) {
 func TestMasterThatNeverGreets(t *testing.T) {
 	r := newRig(t)
 	r.file("behaviour", "mute")
-	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_HELLO=1s", "RIG_ALIVE=1h") })
-	r.says("has not said hello for 1s and is killed")
+	r.run(func(c *cmd) { c.Env = append(c.Env, "RIG_HELLO=4s", "RIG_ALIVE=1h") })
+	r.says("has not said hello for 4s and is killed")
 	_ = os.Remove(r.dir + "/behaviour")
 	p := r.start("a", "sleep 100")
 	pid := r.master(0)
@@ -98,7 +98,7 @@ func TestMasterThatNeverGreets(t *testing.T) {
 
 // Without a master the keeper stops everything itself; a stopped process is continued for it.
 func TestStopWithoutMaster(t *testing.T) {
-	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_HELLO=2s") })
+	r := newRig(t).run(func(c *cmd) { c.Env = append(c.Env, "RIG_HELLO=4s") })
 	polite := r.start("polite", "trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.02; done")
 	deaf := r.start("deaf", "trap '' TERM; while :; do sleep 0.02; done")
 	eventually(t, "it runs", func() bool { return len(r.ask(command{Op: "tail", Handle: "polite"}).Lines) == 1 })
