@@ -27,7 +27,7 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-const waitLimit = 20 * time.Second
+const waitLimit = time.Minute
 
 // fixture is a cloud in a temporary folder.
 type fixture struct {
