@@ -73,7 +73,7 @@ func TestOutputOverKills(t *testing.T) {
 		data, _ := os.ReadFile(log)
 		return strings.Count(string(data), ".\n")
 	}
-	last := 0
+	last, began := 0, time.Now()
 	for range 6 {
 		master := exec.Command(os.Args[0], "-test.run=^TestMasterProcess$")
 		master.Env = append(os.Environ(), envMaster+"="+b.dir)
@@ -87,7 +87,8 @@ func TestOutputOverKills(t *testing.T) {
 	i, box := adoptOrStart(t, newMaster(t, b.api, b.dir), filepath.Join(b.dir, "record.json"))
 	enginetest.Ended(t, i)
 	require.NoError(t, i.Exit().Err)
-	require.InDelta(t, 4, i.Exit().Ran.Seconds(), 3)
+	require.Greater(t, i.Exit().Ran, time.Second)
+	require.Less(t, i.Exit().Ran, time.Since(began)+time.Second)
 	i.Stop(t.Context())
 	require.NoError(t, box.Close())
 	data, err := os.ReadFile(log)

@@ -33,7 +33,7 @@ func TestStopWhileTheDaemonHangs(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	i.Stop(ctx)
-	require.Less(t, time.Since(began), 25*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 	require.ErrorContains(t, i.Exit().Err, "docker daemon does not answer")
 	require.NoError(t, box.Close())
 	p.Set(dockertest.ProxyOptions{})
@@ -55,12 +55,12 @@ func TestStartThatOutlivesItsCaller(t *testing.T) {
 	defer cancel()
 	_, err = box.Start(ctx, engine.Spec{Name: "t-late", Handle: "h2"})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
-	require.Less(t, time.Since(began), 15*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 	require.NoError(t, box.Close())
 
 	since := time.Now()
 	p.Set(dockertest.ProxyOptions{})
-	until := strconv.FormatInt(since.Add(20*time.Second).Unix(), 10)
+	until := strconv.FormatInt(since.Add(time.Minute).Unix(), 10)
 	said, failed := b.api.Events(t.Context(), events.ListOptions{
 		Since: strconv.FormatInt(since.Add(-time.Second).Unix(), 10), Until: until,
 		Filters: filters.NewArgs(filters.Arg("label", "baetyl.handle=h2")),

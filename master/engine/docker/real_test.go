@@ -164,7 +164,7 @@ func TestPullWithoutRegistry(t *testing.T) {
 		return err
 	}
 	require.ErrorContains(t, resolve(b.Engine), "pull image localhost:1/none:latest")
-	require.Less(t, time.Since(began), 10*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 
 	with := func(p docker.Pull) *docker.Engine {
 		e, err := docker.New(docker.Options{
@@ -182,7 +182,7 @@ func TestPullWithoutRegistry(t *testing.T) {
 	began = time.Now()
 	err := resolve(with(docker.Pull{Policy: docker.PullMissing, Timeout: time.Second, Parallel: 1}))
 	require.ErrorContains(t, err, "pull image")
-	require.Less(t, time.Since(began), 5*time.Second)
+	require.Less(t, time.Since(began), time.Minute)
 
 	require.NoError(t, b.api.ImageTag(t.Context(), testImage, "localhost:1/here:latest"))
 	s.Image = "localhost:1/here:latest"
