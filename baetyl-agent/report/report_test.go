@@ -87,6 +87,7 @@ func TestBackoff(t *testing.T) {
 	c.Answer(503)
 	ctx, cancel := context.WithCancel(bg)
 	ended := make(chan error, 1)
+	begin := time.Now()
 	go func() { ended <- r.Run(ctx) }()
 	o := cloud.OTA{
 		Type:   "APP",
@@ -95,7 +96,6 @@ func TestBackoff(t *testing.T) {
 	}
 	_, err := r.Events.Add(bg, o, time.Now())
 	require.NoError(t, err)
-	begin := time.Now()
 	for i := 0; c.Tried() < 3; i++ {
 		require.NoError(t, r.Events.Step("t", i, false, cloud.Progress{Step: "UPDATING", Trace: "t"}))
 	}

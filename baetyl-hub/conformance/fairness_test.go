@@ -12,11 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// patient keeps a client that reads nothing for as long as a test takes on a busy machine.
+const patient = "connection: {write: {timeout: 1h}}\n"
+
 // A client that subscribes, publishes and does not read blocks neither other publishers, nor the hub, nor a new
 // connection with its client id.
 func TestReaderThatStopsReading(t *testing.T) {
 	t.Parallel()
-	b := start(t, anyone+"message: {egress: {qos0: {buffer: {bytes: 64k}}}}")
+	b := start(t, anyone+patient+"message: {egress: {qos0: {buffer: {bytes: 64k}}}}")
 	dead := b.keep("dead")
 	_ = dead.conn.(*net.TCPConn).SetReadBuffer(1024)
 	dead.sub(2, "t", "own")
@@ -170,7 +173,7 @@ func TestReconnectLoop(t *testing.T) {
 // it gets new ones.
 func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 	t.Parallel()
-	b := start(t, anyone+"message: {egress: {qos0: {buffer: {size: 10}}}}")
+	b := start(t, anyone+patient+"message: {egress: {qos0: {buffer: {size: 10}}}}")
 	slow, by := b.clean("slow"), b.clean("by")
 	slow.sub(1, "t", "f")
 	payload := strings.Repeat("x", 30000)
@@ -204,7 +207,7 @@ func TestSlowReaderLosesOnlyQOS0(t *testing.T) {
 func TestCrowd(t *testing.T) {
 	// The numbers are small because both ends of each connection are in this process. make bench has more.
 	const idlers, holders, filters = 2000, 20, 5000
-	b := start(t, anyone+"session: {subscriptions: {max: 5000}}\n"+
+	b := start(t, anyone+patient+"session: {subscriptions: {max: 5000}}\n"+
 		"message: {topic: {levels: 10}, egress: {qos0: {buffer: {bytes: 64k}}}}")
 	for i := range idlers {
 		b.clean(fmt.Sprint("idle", i))

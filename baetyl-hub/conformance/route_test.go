@@ -124,6 +124,7 @@ func TestRouteIsStored(t *testing.T) {
 	p := b.keep("p")
 	p.sub(1, "b")
 	p.close()
+	eventually(t, "p's end, which may be stored", func() bool { return b.stat("connections") == 0 })
 	by := b.clean("by")
 	before := b.stat("store_batches")
 	for i := range 10 {
