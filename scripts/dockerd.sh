@@ -22,7 +22,7 @@ case $dockerd in */*) PATH=$(dirname "$dockerd"):$PATH ;; esac
 dir=${BAETYL_DOCKERD_DIR:-$PWD/output/dockerd}
 host=unix://$dir/docker.sock
 log=$dir/log
-timeout=60 # seconds
+timeout=180 # seconds; a busy machine takes long
 bridge=bd$(printf %s "$dir" | cksum | cut -d ' ' -f 1)
 
 answers() { DOCKER_HOST=$host docker version >/dev/null 2>&1; }
