@@ -46,7 +46,7 @@ func (s *system) startCloud() *cloud {
 	s.replace("var/db/baetyl/agent-conf/service.yml", "remote:\n", "remote:\n  report:\n    interval: 1s\n")
 	s.write(appFile, s.deviceApp("v0"))
 	s.timer(s.path("var/db/baetyl/timer-conf"), "v0")
-	s.edit(masterFile, func(text string) string { return text + "update:\n  healthy: 2s\n  deadline: 12s\n" })
+	s.edit(masterFile, quicker)
 	c.start()
 	s.t.Cleanup(c.kill)
 	s.start()
