@@ -134,7 +134,7 @@ test-386: ## the unit tests where an int has 32 bits (386), go vet for 386, arm 
 
 .PHONY: e2e
 e2e: ## boot the installed example and use it with mosquitto's clients, MQTT.js and paho (E2E=<pattern> selects tests, MODE=docker)
-	E2E_MODE=$(or $(MODE),native) $(GO) test -tags e2e -count=1 -timeout $(if $(BAETYL_TEST_ALL),60m,30m) -parallel 5 $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e
+	E2E_MODE=$(or $(MODE),native) $(GO) test -tags e2e -count=1 -timeout $(if $(BAETYL_TEST_ALL),90m,45m) -parallel 5 $(if $(E2E),-run '$(E2E)' -v) $(GOTESTFLAG) ./test/e2e
 
 .PHONY: lint
 lint: ## gofmt, go vet, shellcheck, golangci-lint
