@@ -3,7 +3,8 @@
 //
 // A principal with a password is an account: its clients log in with user name and password, over any transport. A
 // principal without a password is a certificate principal: its clients log in with the user name, without password, and
-// with a client certificate of the configured CA. Common name or serial number may bind it to one certificate.
+// with a client certificate of the configured CA. Common name or serial number may bind it to one certificate. With
+// `certificate.username: cn` the certificate has the user name.
 package auth
 
 import (
@@ -50,7 +51,8 @@ type Permission struct {
 // Book holds the principals. It is not changed after New and may be used from any goroutine.
 type Book struct {
 	users map[string]*User
-	cost  int // the largest of a bcrypt hash; 0: there is none
+	byCN  bool // see ByCommonName
+	cost  int  // the largest of a bcrypt hash; 0: there is none
 }
 
 // User is a principal.
@@ -97,11 +99,34 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 	return b, nil
 }
 
+// ByCommonName returns a Book whose certificate principals need a certificate with their name as common name, unless cn
+// or serialnumber says which one they need. Their clients may leave the user name out.
+func (b *Book) ByCommonName() *Book {
+	x := *b
+	x.byCN, x.users = true, maps.Clone(b.users)
+	for name, u := range x.users {
+		if u.password == nil && u.cn == "" && u.serial == "" {
+			bound := *u
+			bound.cn = name
+			x.users[name] = &bound
+		}
+	}
+	return &x
+}
+
 // quick checks all of a login but a bcrypt hash, which the caller does if the user has one and the error is nil. cert
 // is the client's verified certificate, nil if it has none.
 func (b *Book) quick(username, password string, cert *x509.Certificate) (*User, error) {
+	named := b.byCN && username == "" && password == "" && cert != nil
+	if named {
+		username = cert.Subject.CommonName
+	}
 	u := b.users[username]
 	switch {
+	case named && (u == nil || username == ""):
+		return nil, fmt.Errorf("%w: no principal has the certificate's common name %.128q", ErrRefused, username)
+	case named && u.password != nil:
+		return nil, fmt.Errorf("%w: the certificate names the principal %.128q, who needs a password", ErrRefused, username)
 	case u == nil || username == "":
 		return nil, fmt.Errorf("%w: no principal has this name", ErrRefused)
 	case u.password == nil:

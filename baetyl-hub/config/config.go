@@ -3,7 +3,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -14,7 +13,6 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/addr"
-	"github.com/baetyl/baetyl/utils/cert"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -34,16 +32,6 @@ type Config struct {
 	Status        Status           `yaml:"status" json:"status"`
 	Shutdown      Shutdown         `yaml:"shutdown" json:"shutdown"`
 	Logger        log.Config       `yaml:"logger" json:"logger"`
-}
-
-// Certificate is that of the listeners with TLS, and which ones of clients it takes. Unlike other servers the hub only
-// asks for a certificate where CA is set: accounts log in without one, as documented.
-type Certificate struct {
-	cert.Config `yaml:",inline" json:",inline"`
-	// ssl and wss: who presents no certificate of CA is refused, accounts too
-	Require bool `yaml:"require" json:"require"`
-	// PEM or DER file of what the authorities in CA have revoked
-	CRL string `yaml:"crl" json:"crl"`
 }
 
 // Route copies messages of a source filter to a target topic.
@@ -186,6 +174,15 @@ func (c *Config) Limits() topic.Limits {
 	return topic.Limits{Length: c.Message.Topic.Length, Levels: c.Message.Topic.Levels}
 }
 
+// Users returns the principals.
+func (c *Config) Users() (*auth.Book, error) {
+	b, err := auth.New(c.Principals, c.Limits())
+	if err == nil && c.Certificate.named() {
+		b = b.ByCommonName()
+	}
+	return b, err
+}
+
 // Validate implements conf.Validator.
 func (c *Config) Validate() error {
 	secured := false
@@ -199,26 +196,15 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("listen[%d]: %s needs certificate.cert and certificate.key; set both", i, a)
 		}
 	}
-	// A ca without a certificate has no effect, and was accepted before: Warnings names it.
-	pair := cert.Config{Cert: c.Certificate.Cert, Key: c.Certificate.Key}
-	if err := pair.CheckServer(); err != nil {
-		return fmt.Errorf("certificate.%w", err)
-	}
-	switch {
-	case c.Certificate.CRL != "" && c.Certificate.CA == "":
-		return errors.New("certificate.crl: needs certificate.ca, which has the authorities that sign the list; set both")
-	case !c.Certificate.Require:
-	case c.Certificate.CA == "":
-		return errors.New("certificate.require: needs certificate.ca, which says whose certificates are taken; set both")
-	case !secured:
-		return errors.New("certificate.require: is set, but no address in listen has TLS; add one with ssl:// or wss://")
+	if err := c.Certificate.check(secured); err != nil {
+		return err
 	}
 	if c.Metrics.Address != "" {
 		if err := addr.CheckListen(c.Metrics.Address); err != nil {
 			return fmt.Errorf("metrics.address: %w", err)
 		}
 	}
-	if _, err := auth.New(c.Principals, c.Limits()); err != nil {
+	if _, err := c.Users(); err != nil {
 		return err
 	}
 	return c.checkRoutes()

@@ -245,6 +245,53 @@ func TestCertificateIsRequired(t *testing.T) {
 	p.expect(&packet.Connack{})
 }
 
+// With certificate.username: cn a certificate of the CA logs in, without password, as the principal that has its common
+// name, and certificate principals take no other; with a password the account counts, as without the key.
+func TestCertificateNamesUser(t *testing.T) {
+	t.Parallel()
+	ours := newAuthority(t, "ours")
+	text := secure(ours, writePEM(t, filepath.Join(t.TempDir(), "ca.pem"), "CERTIFICATE", ours.cert.Raw))
+	text = strings.Replace(text, "certificate: {", "certificate: {username: cn, ", 1)
+	b := start(t, text+"connection: {login: {delay: 0s}}")
+	serial := func(c *x509.Certificate) {
+		c.SerialNumber, _ = new(big.Int).SetString("340282366920938463463374607431768211455", 10)
+	}
+	const refused = packet.BadUsernameOrPassword
+	for i, x := range []struct {
+		cn, user, password string
+		change             func(*x509.Certificate)
+		code               packet.ConnackCode
+	}{
+		{"any", "", "", nil, 0}, {"any", "any", "", nil, 0}, {"any", "named", "", nil, refused},
+		{"device-1", "any", "", nil, refused}, {"device-1", "", "", nil, refused}, {"device-1", "named", "", nil, 0},
+		{"named", "", "", nil, refused}, // who is bound to the name device-1
+		{"numbered", "", "", nil, refused}, {"numbered", "", "", serial, 0}, {"x", "numbered", "", serial, 0},
+		{"nobody", "", "", nil, refused}, {"", "", "", nil, refused}, {"ANY", "", "", nil, refused},
+		{"any ", "", "", nil, refused}, {"\u0430ny", "", "", nil, refused}, // which only looks alike
+		{"test", "", "", nil, refused}, {"test", "test", "", nil, refused}, // an account needs its password
+		{"any", "test", "hahaha", nil, 0}, {"nobody", "test", "hahaha", nil, 0}, {"any", "any", "x", nil, refused},
+	} {
+		for listener := range 2 {
+			change := x.change
+			if change == nil {
+				change = func(*x509.Certificate) {}
+			}
+			c := principal(x.user)
+			c.ClientID, c.Password = fmt.Sprint("c", i, listener), x.password
+			conf := &tls.Config{RootCAs: ours.pool(), Certificates: []tls.Certificate{ours.issue(x.cn, 9, change)}}
+			code, err := b.tryTLS(t, listener, conf, c)
+			require.NoError(t, err, "%+v", x)
+			require.Equal(t, x.code, code, "%+v", x)
+		}
+	}
+	code, err := b.tryTLS(t, 0, &tls.Config{RootCAs: ours.pool()}, principal(""))
+	require.NoError(t, err)
+	require.Equal(t, refused, code)
+	p := b.dialAt(2) // nor is there a certificate over tcp
+	p.send(principal(""))
+	p.expect(&packet.Connack{ReturnCode: refused})
+}
+
 // Without a configured CA the hub trusts no certificate, not even those of authorities that the system trusts.
 // SSL_CERT_FILE adds the test's CA to those.
 func TestSystemAuthoritiesAreNotTrusted(t *testing.T) {

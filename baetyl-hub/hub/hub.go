@@ -39,7 +39,7 @@ type Hub struct {
 
 // Open opens the store, loads sessions and messages, and opens the listeners. Connections are accepted in Run.
 func Open(cfg config.Config, l log.Logger) (*Hub, error) {
-	users, err := auth.New(cfg.Principals, cfg.Limits())
+	users, err := cfg.Users()
 	if err != nil {
 		return nil, err
 	}

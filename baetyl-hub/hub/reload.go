@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 )
@@ -14,7 +13,7 @@ import (
 // an error. It closes only connections of users that are removed or changed, and those whose client certificate is
 // not taken any more. Other keys take effect at the next start. It is called from one goroutine at a time.
 func (h *Hub) Reload(cfg config.Config) error {
-	users, err := auth.New(cfg.Principals, cfg.Limits())
+	users, err := cfg.Users()
 	if err != nil {
 		return err
 	}

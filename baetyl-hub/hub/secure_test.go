@@ -59,6 +59,7 @@ certificate: {ca: '%s', cert: '%s', key: '%s'%s}
 principals:
 - {username: test, password: secret, permissions: [{action: pub, permit: ['#']}]}
 - {username: two-way-tls, permissions: [{action: pub, permit: ['#']}]}
+- {username: client, permissions: [{action: pub, permit: ['#']}]}
 `, server.CA, server.Cert, server.Key, more)
 }
 
@@ -84,6 +85,12 @@ func TestMosquittoWithCertificates(t *testing.T) {
 		{", require: true", "127.0.0.1", append(device[2:], account...), true},
 		{", require: true", "localhost", device, true},
 		{", require: true", "127.0.0.1", stranger, false},
+		{", username: cn", "127.0.0.1", device[2:], true}, // the client's certificate says who it is
+		{", username: cn", "127.0.0.1", append([]string{"-u", "client"}, device[2:]...), true},
+		{", username: cn", "127.0.0.1", device, false},
+		{", username: cn", "127.0.0.1", account, true},
+		{", username: cn", "127.0.0.1", append(device[2:], account...), true},
+		{"", "127.0.0.1", device[2:], false},
 	} {
 		r := run(t, secured(ours.Server, c.more))
 		_, port, err := net.SplitHostPort(r.Addrs()[0].String())
@@ -134,6 +141,9 @@ func TestReloadOfCertificates(t *testing.T) {
 		require.NoError(t, r.Reload(parse(t, secured(other, ""))))
 		require.True(t, login(trust, "test", "secret"))
 		require.False(t, login(device, "two-way-tls", ""))
+		require.NoError(t, r.Reload(parse(t, secured(ours.Server, ", username: cn"))))
+		require.False(t, login(device, "two-way-tls", "") || login(trust, "", ""))
+		require.True(t, login(device, "", "") && login(device, "client", "") && login(trust, "test", "secret"))
 	}
 }
 
