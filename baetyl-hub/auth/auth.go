@@ -38,8 +38,10 @@ type Principal struct {
 	// certificate principal: common name that the certificate must have
 	CN string `yaml:"cn" json:"cn"`
 	// certificate principal: decimal serial number that the certificate must have
-	SerialNumber string       `yaml:"serialnumber" json:"serialnumber"`
-	Permissions  []Permission `yaml:"permissions" json:"permissions"`
+	SerialNumber string `yaml:"serialnumber" json:"serialnumber"`
+	// patterns of the client ids that it uses, and others don't; none: it uses all that nobody reserves
+	ClientIDs   []string     `yaml:"clientids" json:"clientids"`
+	Permissions []Permission `yaml:"permissions" json:"permissions"`
 }
 
 // Permission allows an action on the topics that its filters match.
@@ -50,9 +52,11 @@ type Permission struct {
 
 // Book holds the principals. It is not changed after New and may be used from any goroutine.
 type Book struct {
-	users map[string]*User
-	byCN  bool // see ByCommonName
-	cost  int  // the largest of a bcrypt hash; 0: there is none
+	users    map[string]*User
+	byCN     bool // see ByCommonName
+	cost     int  // the largest of a bcrypt hash; 0: there is none
+	reserved reserved
+	warnings []string
 }
 
 // User is a principal.
@@ -61,7 +65,9 @@ type User struct {
 	password []byte // nil: certificate principal
 	cn       string
 	serial   string
+	ids      []idPattern         // none: all that nobody reserves
 	permits  map[string][]string // action → filters
+	own      map[string][]string // the same of permits with the client id; nil: none
 }
 
 // ErrRefused is the error of every failed login. What wraps it is for the log: clients are not told what was wrong.
@@ -86,12 +92,17 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 				b.cost = max(b.cost, costOf(u.password))
 			}
 		}
+		if err := b.setClientIDs(u, p.ClientIDs); err != nil {
+			return nil, fmt.Errorf("principals[%d].%w", i, err)
+		}
 		for j, x := range p.Permissions {
 			for k, f := range x.Permit {
 				if err := limits.CheckFilter(f); err != nil {
 					return nil, fmt.Errorf("principals[%d].permissions[%d].permit[%d]: %w", i, j, k, err)
 				}
-				u.permits[x.Action] = append(u.permits[x.Action], f)
+				if w := u.permit(x.Action, f); w != "" {
+					b.warnings = append(b.warnings, fmt.Sprintf("principals[%d].permissions[%d].permit[%d]: %s", i, j, k, w))
+				}
 			}
 		}
 		b.users[p.Username] = u
@@ -155,6 +166,9 @@ func (u *User) certified(password string, cert *x509.Certificate) (*User, error)
 	return u, nil
 }
 
+// Warnings names permits that do not say what they seem to.
+func (b *Book) Warnings() []string { return b.warnings }
+
 // All returns the principals, sorted by name.
 func (b *Book) All() []*User {
 	out := make([]*User, 0, len(b.users))
@@ -180,26 +194,3 @@ func isHash(password []byte) bool {
 
 // Equal tells whether two principals have the same credentials and permissions. other may be nil: then they differ.
 func (u *User) Equal(other *User) bool { return other != nil && reflect.DeepEqual(u, other) }
-
-// MayAnything tells whether the user has any permission. The hub refuses users without.
-func (u *User) MayAnything() bool { return len(u.permits) > 0 }
-
-// MayPublish tells whether the user may publish to a topic.
-func (u *User) MayPublish(name string) bool {
-	for _, permit := range u.permits[Publish] {
-		if topic.Covers(permit, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// MaySubscribe tells whether one permit covers all topics that the filter can match.
-func (u *User) MaySubscribe(filter string) bool {
-	for _, permit := range u.permits[Subscribe] {
-		if topic.Covers(permit, filter) {
-			return true
-		}
-	}
-	return false
-}

@@ -1,9 +1,13 @@
 package auth
 
 import (
+	"net"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/baetyl/baetyl/utils/addr"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // Most lines about refused logins in a minute, of one address and of all.
@@ -37,4 +41,28 @@ func (r *Refusals) Line(from netip.Addr, now time.Time) (ok bool, hidden uint64)
 	r.by[from]++
 	hidden, r.hidden = r.hidden, 0
 	return true, hidden
+}
+
+// longestName is how many bytes of a user name or client id the log has: they can have 65535.
+const longestName = 128
+
+// Log logs a login that is refused, limited in rate.
+func (r *Refusals) Log(l log.Logger, from net.Addr, user, client string, reason error, now time.Time) {
+	lines, left := r.Line(addr.Peer(from), now)
+	if !lines {
+		return
+	}
+	l = l.WithField(log.KeyAddress, from.String()).WithField("user", cut(user)).WithField(log.KeyClient, cut(client)).
+		WithError(reason)
+	if left > 0 {
+		l = l.WithField("not_logged", left)
+	}
+	l.Warnf("login refused")
+}
+
+func cut(name string) string {
+	if len(name) > longestName {
+		return name[:longestName] + "…"
+	}
+	return name
 }

@@ -253,8 +253,8 @@ func TestClientIDOfAnotherUserWhileConnected(t *testing.T) {
 	b.login(as("bob", "device", true)).quiet()
 }
 
-// After a restart with another configuration, subscriptions that are no longer permitted bring nothing, and client ids
-// of removed users are free for others.
+// After a restart with another configuration, subscriptions that are no longer permitted bring nothing, and the
+// sessions of removed users wait for them.
 func TestSessionAfterChangeOfPermissions(t *testing.T) {
 	t.Parallel()
 	const narrow = `
@@ -282,10 +282,14 @@ principals:
 	by.pub("shared", "m", 1)
 	ann.want("shared", "m", 1)
 	ann.quiet()
-	p, present := b.session(hello("b", false))
-	require.False(t, present)
-	by.pub("bob/x", "m", 1)
-	p.quiet()
+	b.refused(hello("b", false), packet.IdentifierRejected)
+	b.refused(hello("b", true), packet.IdentifierRejected)
+	b.stop()
+	b = startIn(t, dir, anyone)
+	b.clean("by").pub("bob/x", "m", 1)
+	bob, present = b.session(as("bob", "b", false))
+	require.True(t, present)
+	bob.want("bob/x", "m", 1)
 }
 
 // Unacknowledged messages are sent again on the next connection, in the same order, with DUP and the same ids.

@@ -43,8 +43,8 @@ type connection struct {
 	drained chan struct{} // as paused, for the end of what is being written
 }
 
-// String is the address of the client.
-func (c *connection) String() string { return c.conn.RemoteAddr().String() }
+// RemoteAddr implements core.Handle.
+func (c *connection) RemoteAddr() net.Addr { return c.conn.RemoteAddr() }
 
 // finalFlush is how long a connection that ends may take to write what the core has sent. A slow reader must not delay
 // a takeover or the hub's end for long.

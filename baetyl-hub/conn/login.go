@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"net"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -12,7 +11,6 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/utils/addr"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // Logins are numbers of logins since the start.
@@ -43,7 +41,7 @@ func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connec
 		s.failures.Accepted(from, p.Username)
 		return p, user, nil
 	case errors.Is(err, auth.ErrRefused):
-		s.logRefused(c.conn, p, err)
+		s.refusals.Log(s.o.Log, c.conn.RemoteAddr(), p.Username, p.ClientID, err, time.Now())
 		if delay := s.failures.Refused(from, p.Username, time.Now()); delay > 0 {
 			s.delayed.Add(1)
 			s.wait(delay)
@@ -51,7 +49,7 @@ func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connec
 		return p, nil, core.Refusal{Code: packet.BadUsernameOrPassword, Text: err.Error(), Client: p.ClientID, Logged: true}
 	}
 	s.dropped.Add(1)
-	s.logRefused(c.conn, p, err)
+	s.refusals.Log(s.o.Log, c.conn.RemoteAddr(), p.Username, p.ClientID, err, time.Now())
 	return p, nil, core.Refusal{Code: packet.ServerUnavailable, Text: err.Error(), Client: p.ClientID, Logged: true}
 }
 
@@ -63,28 +61,4 @@ func (s *Server) wait(d time.Duration) {
 	case <-t.C:
 	case <-s.closing.Done():
 	}
-}
-
-// longestName is how many bytes of a user name or client id the log has: they can have 65535.
-const longestName = 128
-
-// logRefused logs a login that is refused or dropped, limited in rate.
-func (s *Server) logRefused(conn net.Conn, p *packet.Connect, err error) {
-	lines, left := s.refusals.Line(addr.Peer(conn.RemoteAddr()), time.Now())
-	if !lines {
-		return
-	}
-	l := s.o.Log.WithField(log.KeyAddress, conn.RemoteAddr().String()).WithField("user", cut(p.Username)).
-		WithField(log.KeyClient, cut(p.ClientID)).WithError(err)
-	if left > 0 {
-		l = l.WithField("not_logged", left)
-	}
-	l.Warnf("login refused")
-}
-
-func cut(name string) string {
-	if len(name) > longestName {
-		return name[:longestName] + "…"
-	}
-	return name
 }

@@ -53,7 +53,7 @@ type Server struct {
 	store    Store
 	gate     *auth.Gate
 	failures *auth.Failures
-	refusals auth.Refusals
+	refusals *auth.Refusals  // of the core
 	delayed  atomic.Uint64   // see Logins
 	dropped  atomic.Uint64   // see Logins
 	epoch    time.Time       // when it was made
@@ -87,7 +87,7 @@ func New(o Options, k *core.Core, st Store, users *auth.Book) *Server {
 	s := &Server{o: o, store: st, core: k, epoch: time.Now(),
 		batches: make(chan *core.Batch, 2), rearm: make(chan struct{}, 1)}
 	s.left.L = &s.mu
-	s.gate, s.failures = auth.NewGate(users), auth.NewFailures(o.LoginDelay)
+	s.gate, s.failures, s.refusals = auth.NewGate(users), auth.NewFailures(o.LoginDelay), k.Refusals()
 	s.closing, s.close = context.WithCancel(context.Background())
 	k.Room(st.Room())
 	return s

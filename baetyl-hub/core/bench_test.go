@@ -1,7 +1,6 @@
 package core_test
 
 import (
-	"net"
 	"testing"
 	"time"
 
@@ -29,7 +28,7 @@ func newLoop(b *testing.B) *loop {
 
 func (l *loop) client(b *testing.B, x *packet.Connect, first ...packet.Generic) *core.Client {
 	b.Helper()
-	cl := core.NewClient(&net.TCPAddr{}, log.Discard())
+	cl := core.NewClient(&peer{}, log.Discard())
 	l.Open(cl)
 	l.Connect(cl, x, book(b, permit("u", all, all)).User("u"))
 	l.run()

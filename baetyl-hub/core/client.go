@@ -2,7 +2,6 @@ package core
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"math"
 	"net"
@@ -15,9 +14,15 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
+// Handle is what the caller has of a connection.
+type Handle interface {
+	// RemoteAddr is the address of the client, for the log.
+	RemoteAddr() net.Addr
+}
+
 // Client is one connection, from Open to Closed. Most of them do nothing most of the time, so it is kept small.
 type Client struct {
-	Handle fmt.Stringer // the caller's; its text is the address of the other end, for the log
+	Handle Handle
 
 	log   log.Logger
 	id    string // of CONNECT
@@ -58,12 +63,12 @@ var (
 	errSlow       = errors.New("the client does not read what it gets")
 )
 
-// NewClient returns a connection for Open. l gets what happens to it, with the address that handle's text is.
-func NewClient(handle fmt.Stringer, l log.Logger) *Client { return &Client{Handle: handle, log: l} }
+// NewClient returns a connection for Open. l gets what happens to it.
+func NewClient(handle Handle, l log.Logger) *Client { return &Client{Handle: handle, log: l} }
 
 // entry returns the log with the fields of the connection, which are not kept: many connections say nothing for hours.
 func (cl *Client) entry() log.Logger {
-	l := cl.log.WithField(log.KeyAddress, cl.Handle.String())
+	l := cl.log.WithField(log.KeyAddress, cl.Handle.RemoteAddr().String())
 	if cl.id != "" {
 		l = l.WithField(log.KeyClient, cl.id)
 	}
@@ -106,14 +111,14 @@ func (c *Core) end(cl *Client, err error) {
 	entry := cl.entry().WithError(err)
 	refusal := Refusal{}
 	switch {
-	case errors.As(err, &refusal) && refusal.Logged, errors.Is(err, errDisconnect), errors.Is(err, io.EOF),
+	case errors.As(err, &refusal), errors.Is(err, errDisconnect), errors.Is(err, io.EOF),
 		errors.Is(err, net.ErrClosed):
 		entry.Debugf("connection ended")
 	default:
 		entry.Infof("connection closed")
 	}
 	if s := cl.s; s != nil {
-		c.endWill(s.id, cl.will, errors.Is(err, errDisconnect))
+		c.endWill(s, cl.will, errors.Is(err, errDisconnect))
 		c.detach(s)
 	}
 	c.release(cl)

@@ -48,11 +48,21 @@ const anonymous = "\x00"
 
 // Refuse answers a CONNECT that the caller can't take, and ends the connection.
 func (c *Core) Refuse(cl *Client, r Refusal) {
-	if r.Code == packet.BadUsernameOrPassword {
+	switch r.Code {
+	case packet.BadUsernameOrPassword:
 		c.stats.Refused++
+	case packet.IdentifierRejected:
+		c.stats.RefusedIDs++
 	}
 	if r.Client != "" {
 		cl.id = r.Client
+	}
+	if !r.Logged {
+		name := ""
+		if cl.user != nil {
+			name = cl.user.Name
+		}
+		c.refusals.Log(cl.log, cl.Handle.RemoteAddr(), name, cl.id, r, c.now)
 	}
 	ack := packet.NewConnack()
 	ack.ReturnCode = r.Code // session present is 0 with any error [MQTT-3.2.2-4]
@@ -63,13 +73,12 @@ func (c *Core) Refuse(cl *Client, r Refusal) {
 // Connect takes the first packet of a connection, whose login the caller has checked: user is who it is. The answer may
 // have to wait for the store.
 func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
-	cl.id, cl.bridge = p.ClientID, p.Version&BridgeBit != 0
+	cl.id, cl.user, cl.bridge = p.ClientID, user, p.Version&BridgeBit != 0
 	p.Version &^= BridgeBit
 	if r, ok := c.admit(p, user); !ok {
 		c.Refuse(cl, r)
 		return
 	}
-	cl.user = user
 	if w := p.Will; w != nil && !topic.BridgeState(w.Topic) {
 		cl.will = &record.Message{Topic: w.Topic, Payload: w.Payload, QOS: w.QOS, Retain: w.Retain}
 	}
@@ -79,7 +88,7 @@ func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 
 // admit checks what the user may do.
 func (c *Core) admit(p *packet.Connect, user *auth.User) (r Refusal, ok bool) {
-	invalid := c.o.checkClientID(p.ClientID)
+	invalid, reserved := c.o.checkClientID(p.ClientID), c.users.CheckClientID(user, p.ClientID)
 	switch {
 	case c.stopping:
 		return Refusal{Code: packet.ServerUnavailable, Text: errStopping.Error()}, false
@@ -90,13 +99,15 @@ func (c *Core) admit(p *packet.Connect, user *auth.User) (r Refusal, ok bool) {
 	case !user.Equal(c.users.User(user.Name)):
 		const text = "the configuration was reloaded meanwhile; connect again"
 		return Refusal{Code: packet.ServerUnavailable, Text: text}, false
+	case reserved != nil:
+		return Refusal{Code: packet.IdentifierRejected, Text: reserved.Error()}, false
 	case p.Will == nil || topic.BridgeState(p.Will.Topic):
 		return r, true
 	}
 	if err := c.o.Topic.CheckName(p.Will.Topic); err != nil {
 		return Refusal{Code: packet.NotAuthorized, Text: "will: " + err.Error()}, false
 	}
-	if !user.MayPublish(p.Will.Topic) {
+	if !user.As(p.ClientID).MayPublish(p.Will.Topic) {
 		return Refusal{Code: packet.NotAuthorized, Text: "will topic is not permitted"}, false
 	}
 	return r, true
@@ -105,32 +116,30 @@ func (c *Core) admit(p *packet.Connect, user *auth.User) (r Refusal, ok bool) {
 // take gives a connection the session of its client id, and takes it from another connection. [MQTT-3.1.4-2]
 func (c *Core) take(cl *Client, p *packet.Connect) {
 	id := p.ClientID
-	if waiters, busy := c.changing[id]; busy && id != "" {
-		c.changing[id] = append(waiters, cl)
+	if x := c.changing[id]; x != nil {
+		x.waiters = append(x.waiters, cl)
 		cl.retry = p
 		return
 	}
-	if !cl.user.Equal(c.users.User(cl.user.Name)) { // while it waited
-		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: errReloaded.Error()})
+	if err := c.outdated(cl); err != nil { // while it waited
+		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
 		return
 	}
 	var old *Session
 	if id != "" {
 		old = c.sessions[id]
 	}
-	if old != nil && old.user != cl.user.Name && (old.client != nil || c.users.User(old.user) != nil) {
-		c.Refuse(cl, Refusal{Code: packet.IdentifierRejected, Text: "client id belongs to another user"})
+	if old != nil && !cl.owns(old) && !c.forfeited(old, cl) {
+		c.Refuse(cl, Refusal{Code: packet.IdentifierRejected, Text: "the client id belongs to another user"})
 		return
 	}
 	if old != nil && old.client != nil {
 		c.end(old.client, errTakenOver)
 		old = c.sessions[id] // a transient session has ended
 	}
-	// A clean session discards what was; so does another user, if the old one is no longer in the configuration.
-	// [MQTT-3.1.2-6]
-	discard := old
+	discard := old // by a clean session [MQTT-3.1.2-6], or as forfeited
 	s := &Session{id: id, user: cl.user.Name, q: queue{rings: &c.rings}}
-	if old != nil && old.user == cl.user.Name && !p.CleanSession {
+	if old != nil && cl.owns(old) && !p.CleanSession {
 		s, discard = old, nil
 	}
 	if s != old && !p.CleanSession && id != "" {
@@ -146,20 +155,22 @@ func (c *Core) take(cl *Client, p *packet.Connect) {
 
 // admitted stores what the new connection of a session changes, and then answers CONNECT.
 func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, present bool) {
-	stale, had := c.wills[s.id]
-	delete(c.wills, s.id) // the client is back: its will from before the restart is not published
+	unowned := s.user == ""
+	s.user = cl.user.Name
+	stale := c.comeBack(s)
 	gone := c.recheck(s)
 	write := func(b *record.Batch) {
 		if discard != nil {
 			b.DeleteSession(discard.number)
 		}
-		if !present && s.number != 0 {
+		if (!present || unowned) && s.number != 0 {
 			b.PutSession(s.number, s.id, s.user)
 		}
+		for _, w := range stale {
+			b.DeleteWill(w.key)
+		}
 		if cl.will != nil {
-			b.PutWill(s.id, cl.will)
-		} else if had {
-			b.DeleteWill(s.id)
+			b.PutWill(record.WillKey(s.id, s.user), cl.will)
 		}
 		for _, f := range gone {
 			b.DeleteFilter(s.number, f)
@@ -167,10 +178,10 @@ func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, pres
 	}
 	finish := func(err error) {
 		if err != nil {
-			if had {
-				c.putBack(s.id, &stale)
+			c.putBack(stale)
+			if s.inactive = s.inactive || len(gone) > 0; unowned {
+				s.user = ""
 			}
-			s.inactive = s.inactive || len(gone) > 0
 			cl.will = nil
 			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
 		} else {
@@ -182,19 +193,22 @@ func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, pres
 		c.unblock(cl)
 		c.next(s.id)
 	}
-	if discard == nil && (present || s.number == 0) && cl.will == nil && !had && len(gone) == 0 {
+	if discard == nil && (present && !unowned || s.number == 0) && cl.will == nil && len(stale) == 0 && len(gone) == 0 {
 		finish(nil)
 		return
 	}
-	c.changing[s.id] = nil
+	c.changing[s.id] = &change{user: s.user}
 	c.later(write, finish)
 }
 
 // next lets the connections go on whose CONNECT waits for the end of a change of their session.
 func (c *Core) next(id string) {
-	waiters := c.changing[id]
+	x := c.changing[id]
+	if x == nil {
+		return
+	}
 	delete(c.changing, id)
-	for _, cl := range waiters {
+	for _, cl := range x.waiters {
 		p := cl.retry
 		if cl.retry = nil; !cl.ended {
 			c.take(cl, p)
@@ -209,26 +223,27 @@ func (c *Core) connected(cl *Client, p *packet.Connect, s, discard *Session, pre
 		c.discard(discard)
 	}
 	c.sessions[s.id] = s
-	if cl.ended || !cl.user.Equal(c.users.User(cl.user.Name)) {
-		c.abandoned(cl, s)
+	if err := c.outdated(cl); cl.ended || err != nil {
+		c.abandoned(cl, s, err)
 		return
 	}
 	ack := packet.NewConnack()
 	ack.SessionPresent = present && p.Version == packet.Version311 // [MQTT-3.2.2-2]; reserved in MQTT 3.1
 	c.send(cl, ack)                                                // the first packet that the client gets [MQTT-3.2.0-1]
 	cl.entry().Debugf("client connected")
+	c.cannotFill(cl)
 	c.attach(s, cl)
 }
 
 // abandoned ends a connection that has a session, but not for long enough to get CONNACK.
-func (c *Core) abandoned(cl *Client, s *Session) {
-	c.endWill(s.id, cl.will, false)
+func (c *Core) abandoned(cl *Client, s *Session, err error) {
+	c.endWill(s, cl.will, false)
 	if s.number == 0 {
 		s.dead = true
 		delete(c.sessions, s.id)
 	}
 	if !cl.ended {
-		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: errReloaded.Error()})
+		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
 	}
 }
 

@@ -122,19 +122,6 @@ func TestConnectNotStored(t *testing.T) {
 	require.Equal(t, "connack 0", r.start(kept("b")).next())
 }
 
-// Another user gets a client id only when its user is no longer in the configuration, and nothing of the old session.
-func TestClientOfRemovedUser(t *testing.T) {
-	r := newRig(t)
-	r.subscribed(kept("a"), 1, "t").cut()
-	r.users = book(t, permit("v", all, all))
-	r.SetUsers(r.users)
-	x := kept("a")
-	x.Username = "v"
-	p := r.connect(x)
-	p.send(pub(1, 1, "t", "m"))
-	p.is("puback 1")
-}
-
 // The session stays if its connection ends while CONNECT is being stored.
 func TestConnectionEndsWhileConnectIsStored(t *testing.T) {
 	r := newRig(t)

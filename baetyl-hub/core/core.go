@@ -72,7 +72,8 @@ type Stats struct {
 	Dropped       uint64 // QoS 0 messages that a slow reader did not get
 	QueueFull     uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
 	Refused       uint64 // logins
-	Forbidden     uint64 // publications and subscriptions without permission
+	RefusedIDs    uint64 // CONNECTs because of their client id
+	Forbidden     uint64 // publications, wills and subscriptions without permission
 	Rejected      uint64 // connections over Options.ConnectionsMax
 	Unstored      uint64 // publications that could not be stored
 	Full          uint64 // of those, because the store is full
@@ -83,11 +84,12 @@ var ErrFull = errors.New("the store is full (storage.max, storage.free)")
 
 // Core holds the sessions, connections, subscriptions and retained messages of a hub.
 type Core struct {
-	o     Options
-	users *auth.Book
-	now   time.Time
-	epoch time.Time // when the first connection came
-	stats Stats
+	o        Options
+	users    *auth.Book
+	refusals auth.Refusals
+	now      time.Time
+	epoch    time.Time // when the first connection came
+	stats    Stats
 
 	fx      Effects
 	pending []*Client // have bytes that no Send has yet
@@ -103,10 +105,11 @@ type Core struct {
 
 	clients   map[*Client]struct{}
 	sessions  map[string]*Session
-	changing  map[string][]*Client // ids of clients with a change that is being stored, and who waits for its end
-	number    uint64               // of the newest durable session
-	anonymous uint64               // clients without id so far
+	changing  map[string]*change // by id of a client: what is being stored of it
+	number    uint64             // of the newest durable session
+	anonymous uint64             // clients without id so far
 	stopping  bool
+	lacking   map[string]bool // users of whom cannotFill has said it; nil: none
 
 	subs    topic.Tree[branch]
 	static  []StaticRoute
@@ -116,8 +119,8 @@ type Core struct {
 	seq      uint64              // of the newest one
 	renewing map[string]*renewal // topics whose retained message is being stored
 
-	wills  map[string]record.Message // of clients that were connected when the hub ended last time
-	owed   map[string]record.Message // of clients, which could not be stored yet
+	wills  map[string]*testament // of clients that were connected when the hub ended last time, by key
+	owed   map[string]*testament // which could not be stored yet, by key
 	timers timers
 
 	targets []record.Target // scratch
@@ -133,12 +136,15 @@ func New(o Options, users *auth.Book) *Core {
 		batch:    &Batch{},
 		clients:  map[*Client]struct{}{},
 		sessions: map[string]*Session{},
-		changing: map[string][]*Client{},
+		changing: map[string]*change{},
 		renewing: map[string]*renewal{},
-		wills:    map[string]record.Message{},
-		owed:     map[string]record.Message{},
+		wills:    map[string]*testament{},
+		owed:     map[string]*testament{},
 	}
 }
+
+// Refusals limits the lines about refused logins, for the caller's too.
+func (c *Core) Refusals() *auth.Refusals { return &c.refusals }
 
 // At tells the time. It comes before each event.
 func (c *Core) At(now time.Time) { c.now = now }

@@ -30,8 +30,8 @@ func (c *Core) answer(x *publication, err error) {
 	cl := x.from
 	if err != nil {
 		c.stats.Unstored++
-		if x.owner != "" {
-			c.owe(x.owner, x.m)
+		if x.owner != nil {
+			c.owe(x.owner)
 		}
 		if cl != nil && !cl.ended {
 			cl.entry().WithError(err).Warnf("message to %q could not be stored, closing the connection so that the client "+

@@ -68,17 +68,19 @@ func (c *Core) activate(s *Session) {
 func (c *Core) permits(s *Session, full string) bool {
 	user := c.users.User(s.user)
 	_, filter, _, _ := topic.Share(full)
-	return user != nil && user.MaySubscribe(filter)
+	return user != nil && user.As(s.id).MaySubscribe(filter)
 }
 
-// SetUsers replaces the principals. It closes the connections of users that are removed or changed, and removes
-// subscriptions from the tree that a user may no longer have.
+// SetUsers replaces the principals. It closes the connections of users that are removed or changed, or whose client id
+// is reserved for others now, and removes subscriptions from the tree that a user may no longer have.
 func (c *Core) SetUsers(users *auth.Book) {
-	c.users = users
+	c.users, c.lacking = users, nil
 	for cl := range c.clients {
 		// A CONNECT that is being stored is compared again when it is: see connected.
-		if cl.s != nil && !cl.user.Equal(users.User(cl.user.Name)) {
-			c.end(cl, errReloaded)
+		if cl.s != nil {
+			if err := c.outdated(cl); err != nil {
+				c.end(cl, err)
+			}
 		}
 	}
 	for _, s := range c.sessions {

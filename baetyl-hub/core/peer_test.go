@@ -3,6 +3,7 @@ package core_test
 import (
 	"fmt"
 	"io"
+	"net"
 	"slices"
 	"testing"
 
@@ -10,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-hub/core"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // peer is the client's end of a connection.
@@ -27,12 +27,12 @@ type peer struct {
 	connected bool // for the use of tests
 }
 
-// String is where the peer is.
-func (p *peer) String() string { return "peer" }
+// RemoteAddr is where the peer is.
+func (p *peer) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
 func (r *rig) dial() *peer {
 	p := &peer{r: r}
-	p.c = core.NewClient(p, log.Discard())
+	p.c = core.NewClient(p, r.o.Log)
 	r.peers[p.c] = p
 	p.closed = !r.Open(p.c)
 	return p

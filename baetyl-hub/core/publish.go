@@ -17,8 +17,8 @@ type publication struct {
 	from   *Client    // nil: the hub itself
 	s      *Session   // of a QoS 2 message: the session whose exchange it is
 	id     packet.ID  // of from
-	owner  string     // of a will: the client; "": it is none
-	will   string     // of a will that is in the store: the client, whose will is removed with it
+	owner  *testament // of a will; nil: it is none
+	will   string     // of a will that is in the store: its key, which is removed with it
 	parts  []part     // the message, and copies of it by static routes
 	to     []delivery // of all parts, one after the other
 	err    error      // why it can't be stored
@@ -94,7 +94,7 @@ func (c *Core) lookup(cl *Client, name []byte) (*Route, error) {
 		if err := c.o.Topic.CheckName(text); err != nil {
 			return nil, fmt.Errorf("%w: %w", errViolation, err)
 		}
-		if !cl.user.MayPublish(text) {
+		if !cl.user.As(cl.id).MayPublish(text) {
 			c.stats.Forbidden++
 			return nil, fmt.Errorf("publish to %q: %w", text, errForbidden)
 		}

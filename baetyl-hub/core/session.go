@@ -13,7 +13,7 @@ import (
 // are not complete. A transient session ends with its connection; a durable one ends when a clean session replaces it.
 type Session struct {
 	id     string // client id, or a made-up key for a client without one
-	user   string
+	user   string // whose it is, also when there is no such user any more; "": nobody's yet
 	number uint64 // 0: transient
 	client *Client
 

@@ -76,7 +76,7 @@ func (c *Core) change(cl *Client, write func(b *record.Batch), done func(err err
 		write = nil
 	}
 	if write != nil {
-		c.changing[s.id] = nil
+		c.changing[s.id] = &change{user: s.user}
 	}
 	cl.blocked = true
 	c.later(write, func(err error) {
@@ -125,7 +125,7 @@ func (c *Core) maySubscribe(cl *Client, full string) error {
 	if err := c.o.Topic.CheckFilter(filter); err != nil {
 		return err
 	}
-	if !cl.user.MaySubscribe(filter) {
+	if !cl.user.As(cl.id).MaySubscribe(filter) {
 		return fmt.Errorf("subscribe to %q: %w", full, errForbidden)
 	}
 	if _, has := cl.s.subs[full]; !has && len(cl.s.subs) >= c.o.SubscriptionsMax {

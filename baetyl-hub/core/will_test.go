@@ -6,11 +6,16 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
 
 func will(payload string) packet.Message {
 	return packet.Message{Topic: "w", Payload: []byte(payload), QOS: 1}
 }
+
+// willKey is the key of a will of the user u.
+func willKey(client string) string { return record.WillKey(client, "u") }
 
 // A will is published when the connection ends in another way than DISCONNECT, and is not in the store any more then.
 func TestWill(t *testing.T) {
@@ -23,11 +28,17 @@ func TestWill(t *testing.T) {
 		"violation":       {func(_ *rig, p *peer) { p.send(packet.NewConnack()) }, []string{"w=x q1 #1"}},
 		"takeover":        {func(r *rig, _ *peer) { r.connect(connect("a")) }, []string{"w=x q1 #1"}},
 		"takeover, will":  {func(r *rig, _ *peer) { r.connect(willed(connect("a"), will("y"))) }, []string{"w=x q1 #1"}},
+		"user changed":    {func(r *rig, _ *peer) { r.reload("#") }, []string{"w=x q1 #1"}},
+		"right withdrawn": {func(r *rig, _ *peer) {
+			r.users = book(r.t, permit("u", []string{"x"}, all), permit("v", all, all))
+			r.SetUsers(r.users)
+			r.run()
+		}, nil},
 		"user removed": {func(r *rig, _ *peer) {
 			r.users = book(r.t, permit("v", all, all))
 			r.SetUsers(r.users)
 			r.run()
-		}, []string{"w=x q1 #1"}},
+		}, nil},
 	} {
 		for kind, x := range sessions {
 			t.Run(name+", "+kind, func(t *testing.T) {
@@ -41,7 +52,7 @@ func TestWill(t *testing.T) {
 				c.end(r, p)
 				s.is(c.want...)
 				if name == "takeover, will" {
-					require.Equal(t, "y", string(r.disk.wills["a"].Payload))
+					require.Equal(t, "y", string(r.disk.wills[willKey("a")].Payload))
 				} else {
 					require.Empty(t, r.disk.wills)
 				}
@@ -121,7 +132,7 @@ func TestWillNotStored(t *testing.T) {
 				require.Len(t, got, 1)
 				require.Contains(t, got[0], "w=x q1")
 				if name == "back with a will" {
-					require.Equal(t, "y", string(r.disk.wills["a"].Payload))
+					require.Equal(t, "y", string(r.disk.wills[willKey("a")].Payload))
 				} else {
 					require.Empty(t, r.disk.wills)
 				}
@@ -170,5 +181,5 @@ func TestOwedWillWhileConnecting(t *testing.T) {
 	r.release()
 	q.is("connack 0")
 	require.Len(t, d.got(), 1)
-	require.Equal(t, "y", string(r.disk.wills["a"].Payload))
+	require.Equal(t, "y", string(r.disk.wills[willKey("a")].Payload))
 }

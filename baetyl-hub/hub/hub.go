@@ -57,7 +57,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	}
 	h := &Hub{cfg: cfg, log: l, store: st, started: time.Now(), passwords: make(chan []*auth.User, 1)}
 	h.expect(users)
-	for _, w := range cfg.Warnings() {
+	for _, w := range append(cfg.Warnings(), users.Warnings()...) {
 		l.Warnf("%s", w)
 	}
 	if err := h.open(users); err != nil {

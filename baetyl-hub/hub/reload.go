@@ -39,6 +39,9 @@ func (h *Hub) Reload(cfg config.Config) error {
 	if l, ok := h.log.(interface{ SetLevel(string) }); ok {
 		l.SetLevel(cfg.Logger.Level)
 	}
+	for _, w := range users.Warnings() {
+		h.log.Warnf("%s", w)
+	}
 	h.log.Infof("configuration reloaded")
 	h.expect(users)
 	return nil

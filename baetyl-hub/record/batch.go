@@ -114,16 +114,16 @@ func (b *Batch) DeleteReceived(session uint64, id packet.ID) {
 	b.end(at, true)
 }
 
-// PutWill stores the will of a connected client, so that a crash of the hub does not lose it.
-func (b *Batch) PutWill(client string, m *Message) {
+// PutWill stores the will of a connected client, so that a crash of the hub does not lose it. key is its WillKey.
+func (b *Batch) PutWill(key string, m *Message) {
 	at := b.begin(KindPutWill)
-	b.Data = AppendMessage(appendText(b.Data, client), m)
+	b.Data = AppendMessage(appendText(b.Data, key), m)
 	b.end(at, true)
 }
 
-// DeleteWill removes the will of a client.
-func (b *Batch) DeleteWill(client string) {
+// DeleteWill removes a will.
+func (b *Batch) DeleteWill(key string) {
 	at := b.begin(KindDeleteWill)
-	b.Data = appendText(b.Data, client)
+	b.Data = appendText(b.Data, key)
 	b.end(at, true)
 }

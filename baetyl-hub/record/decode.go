@@ -128,22 +128,22 @@ func DecodeDeleteReceived(body []byte) (session uint64, id packet.ID, err error)
 	return session, id, r.end()
 }
 
-// DecodePutWill decodes the body of a PutWill record. client and message, in the encoding of DecodeMessage, point into
+// DecodePutWill decodes the body of a PutWill record. key and message, in the encoding of DecodeMessage, point into
 // it.
-func DecodePutWill(body []byte) (client, message []byte, err error) {
+func DecodePutWill(body []byte) (key, message []byte, err error) {
 	r := Reader{Rest: body}
-	client = r.Text()
+	key = r.Text()
 	if r.Failed {
 		return nil, nil, ErrDamaged
 	}
-	return client, r.Rest, nil
+	return key, r.Rest, nil
 }
 
-// DecodeDeleteWill decodes the body of a DeleteWill record. client points into it.
-func DecodeDeleteWill(body []byte) (client []byte, err error) {
+// DecodeDeleteWill decodes the body of a DeleteWill record. key points into it.
+func DecodeDeleteWill(body []byte) (key []byte, err error) {
 	r := Reader{Rest: body}
-	client = r.Text()
-	return client, r.end()
+	key = r.Text()
+	return key, r.end()
 }
 
 // MessageBytes returns the message in the encoding of DecodeMessage, pointing into the record.

@@ -18,6 +18,7 @@ package record
 import (
 	"encoding/binary"
 	"errors"
+	"strings"
 
 	"github.com/256dpi/gomqtt/packet"
 )
@@ -57,7 +58,7 @@ type Publication struct {
 	Retain   bool      // it becomes the retained message of its topic; with an empty payload it removes that
 	Receiver uint64    // of a QoS 2 message: number of the session that sent it, recorded with its ID; 0: none
 	ID       packet.ID // see Receiver
-	Will     string    // client whose stored will this is: removed with it; "": none
+	Will     string    // WillKey of the stored will that this is: removed with it; "": none
 }
 
 // Kind tells what a record is.
@@ -155,4 +156,18 @@ func DecodeMessage(b []byte) (*Message, error) {
 		m.Payload = append(make([]byte, 0, len(r.Rest)), r.Rest...)
 	}
 	return m, nil
+}
+
+// WillKey is the key of a client's will in the store. The user is part of it: what others leave under the same client
+// id is another will.
+func WillKey(client, user string) string { return client + "\x00" + user }
+
+// SplitWillKey returns what a key is made of. A client id may begin with U+0000, where the hub has made it, and has
+// none elsewhere. user is "" in a key of an older hub.
+func SplitWillKey(key string) (client, user string) {
+	if key == "" {
+		return "", ""
+	}
+	client, user, _ = strings.Cut(key[1:], "\x00")
+	return key[:1] + client, user
 }

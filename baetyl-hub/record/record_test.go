@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -198,4 +199,21 @@ func BenchmarkPublish(b *testing.B) {
 		}
 		batch.Publish(p)
 	}
+}
+
+// A will's key has its client and its user; one of an older hub has the client alone.
+func FuzzWillKey(f *testing.F) {
+	f.Add("a", "u")
+	f.Add("\x001", "a\x00b")
+	f.Add("", "")
+	f.Fuzz(func(t *testing.T, client, user string) {
+		_, _ = record.SplitWillKey(client)
+		if client == "" || strings.LastIndex(client, "\x00") > 0 {
+			return
+		}
+		c, u := record.SplitWillKey(record.WillKey(client, user))
+		require.Equal(t, [2]string{client, user}, [2]string{c, u})
+		c, u = record.SplitWillKey(client)
+		require.Equal(t, [2]string{client, ""}, [2]string{c, u})
+	})
 }

@@ -52,6 +52,8 @@ var actions = []action{
 	{"disk errors", [kinds]int{0, 0, 0, 6, 0}, (*world).diskErrors},
 	{"disk full", [kinds]int{0, 0, 0, 5, 0}, (*world).diskFull},
 	{"new rights", [kinds]int{0, 0, 0, 0, 8}, (*world).reload},
+	{"intrude", [kinds]int{2, 2, 2, 2, 2}, (*world).intrude},
+	{"claim", [kinds]int{2, 2, 2, 2, 2}, (*world).claim},
 	{"settle", [kinds]int{5, 5, 6, 5, 5}, (*world).settle},
 	{"long time", [kinds]int{1, 1, 1, 1, 1}, (*world).longTime},
 	{"garbage", [kinds]int{1, 2, 1, 1, 1}, (*world).garbage},

@@ -14,7 +14,7 @@ type bug struct {
 const (
 	publishFile  = "../core/publish.go"
 	finishFile   = "../core/finish.go"
-	usersFile    = "../core/load.go"
+	ownerFile    = "../core/owner.go"
 	applyFile    = "../store/apply.go"
 	stateFile    = "../store/state.go"
 	retainedFile = "../core/retained.go"
@@ -41,8 +41,10 @@ var bugs = []bug{
 		{applyFile, "x.changes.remove(keyReceived(number, id))", "_ = keyReceived(number, id)"},
 	}},
 	{"ACL that is not read again", []patch{
-		{usersFile, "if cl.s != nil && !cl.user.Equal(users.User(cl.user.Name)) {",
-			"if cl.s != nil && users.User(cl.user.Name) == nil {"},
+		{ownerFile, "if !cl.user.Equal(c.users.User(cl.user.Name)) {", "if c.users.User(cl.user.Name) == nil {"},
+	}},
+	{"session of another user", []patch{
+		{ownerFile, "return s.user == \"\" || s.user == cl.user.Name", "return true"},
 	}},
 }
 

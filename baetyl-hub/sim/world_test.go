@@ -51,11 +51,12 @@ type world struct {
 	messages []*message
 	retained map[string][]*message
 	rights   []rights
-	given    []*message      // given up by their publishers; the hub may still get them
-	conns    []*connection   // with a will, whose end is not settled
-	held     []*connection   // that stand still
-	got      int             // PUBLISH packets that came
-	seen     map[string]bool // topics whose retained message the observer got
+	given    []*message        // given up by their publishers; the hub may still get them
+	conns    []*connection     // with a will, whose end is not settled
+	held     []*connection     // that stand still
+	got      int               // PUBLISH packets that came
+	seen     map[string]bool   // topics whose retained message the observer got
+	owners   map[string]string // of the client ids that claim uses
 	ending   bool
 	sum      uint64 // of the trace
 	tail     []string
@@ -65,7 +66,7 @@ func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rnd: sim.Rand(seed, 0), readers: sim.Rand(seed, 1), disk: sim.NewDisk(sim.Rand(seed, 2)),
 		net: sim.NewNet(sim.Rand(seed, 3)), start: time.Now(), trace: os.Getenv("SIM_TRACE") != "",
-		retained: map[string][]*message{},
+		retained: map[string][]*message{}, owners: map[string]string{},
 	}
 	w.changed.L = &w.mu
 	if w.trace {

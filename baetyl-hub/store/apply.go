@@ -81,15 +81,15 @@ func (x *index) part(kind record.Kind, body []byte) error {
 		}
 		return err
 	case record.KindPutWill:
-		client, message, err := record.DecodePutWill(body)
+		key, message, err := record.DecodePutWill(body)
 		if err == nil {
-			x.changes.put(keyText(kindWill, client), message)
+			x.changes.put(keyText(kindWill, key), message)
 		}
 		return err
 	case record.KindDeleteWill:
-		client, err := record.DecodeDeleteWill(body)
+		key, err := record.DecodeDeleteWill(body)
 		if err == nil {
-			x.changes.remove(keyText(kindWill, client))
+			x.changes.remove(keyText(kindWill, key))
 		}
 		return err
 	default:

@@ -18,7 +18,7 @@ import (
 //	s session 'n' seg   span in a segment
 //	g seg               a segment
 //	r topic             retained message
-//	w client            will
+//	w client 0 user     will; of an older hub without 0 and user
 //	c                   highest session, place in the log up to which it is in the state
 //	t                   running time of the hub
 const (

@@ -31,7 +31,7 @@ type Session struct {
 type Visitor struct {
 	Session  func(Session)
 	Retained func(record.Message)
-	Will     func(client string, m record.Message)
+	Will     func(key string, m record.Message) // record.WillKey, or the client alone: an older hub stored it
 	Number   func(highest uint64)
 }
 
@@ -77,7 +77,7 @@ func (s *Store) Load(v Visitor) error {
 	if err := text(kindRetained, func(_ string, m record.Message) { v.Retained(m) }); err != nil {
 		return err
 	}
-	if err := text(kindWill, func(client string, m record.Message) { v.Will(client, m) }); err != nil {
+	if err := text(kindWill, func(key string, m record.Message) { v.Will(key, m) }); err != nil {
 		return err
 	}
 	if v.Number != nil {
