@@ -204,6 +204,9 @@ func TestDevicesAreApart(t *testing.T) {
 	for name, change := range map[string]func(c *mqtt.ClientInfo){
 		"name of another":        func(c *mqtt.ClientInfo) { c.Username = "one" },
 		"name of the cloud":      func(c *mqtt.ClientInfo) { c.Username = publisher },
+		"client id of another":   func(c *mqtt.ClientInfo) { c.ClientID = "one" },
+		"client id of the cloud": func(c *mqtt.ClientInfo) { c.ClientID = publisher },
+		"client id of nobody":    func(c *mqtt.ClientInfo) { c.ClientID = "three" },
 		"topic of another":       func(c *mqtt.ClientInfo) { c.Subscriptions = one.config.Subscriptions; c.ValidateSubs = true },
 		"no certificate":         func(c *mqtt.ClientInfo) { c.Cert, c.Key = "", "" },
 		"certificate of another": func(c *mqtt.ClientInfo) { c.Cert, c.Key = one.config.Cert, one.config.Key },

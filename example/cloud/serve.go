@@ -51,7 +51,7 @@ func serve(ctx context.Context, s *store, stderr io.Writer) error {
 	v.dispatcher, err = mqtt.NewDispatcher(
 		mqtt.ClientInfo{
 			Address:  "ssl://localhost:" + strconv.Itoa(s.MQTT),
-			ClientID: "cloud",
+			ClientID: publisher,
 			Username: publisher,
 			CA: s.path(
 				"ca.pem",
@@ -93,7 +93,11 @@ func (s *store) hubConfig() (config.Config, error) {
 	return c, c.Validate()
 }
 
-// principals are those of the hub: the publisher, who may send events, and each device, which may receive its own.
+// ownName is the pattern of the client id that a principal has.
+var ownName = []string{"%u"}
+
+// principals are those of the hub: the publisher, who may send events, and each device, which may receive its own. Each
+// has the client id that is its name, and no other: no device stops the cloud, or a device that does not exist yet.
 func (s *store) principals() ([]auth.Principal, error) {
 	names, err := s.devices()
 	if err != nil {
@@ -103,14 +107,14 @@ func (s *store) principals() ([]auth.Principal, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := []auth.Principal{{Username: publisher, CN: publisher, SerialNumber: cloud.Serial(own),
+	out := []auth.Principal{{Username: publisher, CN: publisher, SerialNumber: cloud.Serial(own), ClientIDs: ownName,
 		Permissions: []auth.Permission{{Action: auth.Publish, Permit: []string{cloud.Topic(desireTopic, "+")}}}}}
 	for _, name := range names {
 		cert, err := s.certificate(name)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, auth.Principal{Username: name, CN: name, SerialNumber: cloud.Serial(cert),
+		out = append(out, auth.Principal{Username: name, CN: name, SerialNumber: cloud.Serial(cert), ClientIDs: ownName,
 			Permissions: []auth.Permission{{Action: auth.Subscribe, Permit: []string{cloud.Topic(desireTopic, name)}}}})
 	}
 	return out, nil
