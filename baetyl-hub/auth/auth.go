@@ -20,6 +20,7 @@ import (
 
 	"golang.org/x/crypto/bcrypt"
 
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -42,6 +43,8 @@ type Principal struct {
 	// patterns of the client ids that it uses, and others don't; none: it uses all that nobody reserves
 	ClientIDs   []string     `yaml:"clientids" json:"clientids"`
 	Permissions []Permission `yaml:"permissions" json:"permissions"`
+	// where they differ from limits.principal; 0: they do not
+	Limits budget.Limits `yaml:"limits" json:"limits"`
 }
 
 // Permission allows an action on the topics that its filters match.
@@ -56,6 +59,7 @@ type Book struct {
 	byCN     bool // see ByCommonName
 	cost     int  // the largest of a bcrypt hash; 0: there is none
 	reserved reserved
+	limits   map[string]budget.Limits // of those that have some of their own, by name
 	warnings []string
 }
 
@@ -77,7 +81,7 @@ var errPassword = fmt.Errorf("%w: wrong password", ErrRefused)
 
 // New checks the principals and returns them. An error names the key of the configuration.
 func New(list []Principal, limits topic.Limits) (*Book, error) {
-	b := &Book{users: make(map[string]*User, len(list))}
+	b := &Book{users: make(map[string]*User, len(list)), limits: map[string]budget.Limits{}}
 	for i, p := range list {
 		if b.users[p.Username] != nil {
 			return nil, fmt.Errorf("principals[%d].username: %q stands twice; names must be unique", i, p.Username)
@@ -106,6 +110,9 @@ func New(list []Principal, limits topic.Limits) (*Book, error) {
 			}
 		}
 		b.users[p.Username] = u
+		if p.Limits != (budget.Limits{}) {
+			b.limits[p.Username] = p.Limits
+		}
 	}
 	return b, nil
 }
@@ -180,6 +187,11 @@ func (b *Book) All() []*User {
 
 // User returns the principal of that name, nil if there is none. It checks no password.
 func (b *Book) User(username string) *User { return b.users[username] }
+
+// Limits returns the limits of a principal: its own, and those of base elsewhere.
+func (b *Book) Limits(username string, base budget.Values) budget.Values {
+	return b.limits[username].Or(base)
+}
 
 // costOf is the cost of a bcrypt hash; of one that is damaged, 0.
 func costOf(hash []byte) int {

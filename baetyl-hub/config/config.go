@@ -26,6 +26,7 @@ type Config struct {
 	Message       Message          `yaml:"message" json:"message"`
 	Session       Session          `yaml:"session" json:"session"`
 	Connection    Connection       `yaml:"connection" json:"connection"`
+	Budget        Budget           `yaml:"limits" json:"limits"`
 	Storage       Storage          `yaml:"storage" json:"storage"`
 	Metrics       Metrics          `yaml:"metrics" json:"metrics"`
 	Sys           Sys              `yaml:"sys" json:"sys"`
@@ -205,6 +206,9 @@ func (c *Config) Validate() error {
 		}
 	}
 	if _, err := c.Users(); err != nil {
+		return err
+	}
+	if err := c.checkLimits(); err != nil {
 		return err
 	}
 	return c.checkRoutes()

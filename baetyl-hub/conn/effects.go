@@ -38,7 +38,7 @@ func (s *Server) lock() {
 	old := now.UnixNano()-asked >= int64(roomAge) && s.asked.CompareAndSwap(asked, now.UnixNano())
 	var room int64
 	if old {
-		room = s.store.Room() // it may ask the file system
+		room = s.store.Room(s.retained.Load()) // it may ask the file system
 	}
 	s.mu.Lock()
 	s.began(now)
@@ -64,6 +64,9 @@ func (s *Server) unlock(alone int) *effects {
 		fx.batch = s.nextBatch(alone)
 	}
 	s.core.Effects(&fx.Effects)
+	if n := s.core.RetainedBytes(); n != s.retained.Load() {
+		s.retained.Store(n)
+	}
 	list := fx.Send[:0]
 	for _, x := range fx.Send {
 		if c := x.Client.Handle.(*connection); !c.broken {
@@ -137,7 +140,7 @@ func (s *Server) carry(fx *effects) {
 // commit writes a batch and tells the core.
 func (s *Server) commit(b *core.Batch) (*effects, error) {
 	err := s.store.Write(&b.Records)
-	room := s.store.Room()
+	room := s.store.Room(s.retained.Load())
 	s.lock()
 	s.core.Room(room)
 	s.core.Stored(b, err)

@@ -30,6 +30,8 @@ type reader struct {
 const (
 	smallBuffer = 512
 	largeBuffer = 64 << 10
+	// smallRest is the largest part of a packet that a connection keeps in a buffer of its size: see core, buffered.
+	smallRest = 4 << 10
 )
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, largeBuffer); return &b }}
@@ -149,7 +151,7 @@ func (r *reader) narrow() {
 	switch left := r.w - r.r; {
 	case left == 0:
 		r.release()
-	case left <= smallBuffer && len(r.buf) > smallBuffer:
+	case left <= smallRest && len(r.buf) > smallRest:
 		r.move(make([]byte, left), nil)
 	}
 }

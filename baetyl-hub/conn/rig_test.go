@@ -102,7 +102,7 @@ func (m *memory) Read(session, from uint64, messages, _ int) (out []record.Entry
 }
 
 // Room implements conn.Store.
-func (m *memory) Room() int64 { return math.MaxInt64 }
+func (m *memory) Room(int64) int64 { return math.MaxInt64 }
 
 // hold lets Write wait until release.
 func (m *memory) hold() (release func()) {

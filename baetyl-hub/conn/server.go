@@ -43,8 +43,8 @@ type Store interface {
 	Write(b *record.Batch) error
 	// Read returns stored messages of a session from a position on. Any goroutine may call it.
 	Read(session, from uint64, messages, bytes int) (entries []record.Entry, next uint64, err error)
-	// Room returns how many bytes messages may still take. Any goroutine may call it.
-	Room() int64
+	// Room returns how many bytes messages may still take, where retained ones have so many. Any goroutine may call it.
+	Room(retained int64) int64
 }
 
 // Server serves connections. Its methods may be called from any goroutine.
@@ -64,6 +64,8 @@ type Server struct {
 	batches chan *core.Batch
 	rearm   chan struct{} // one slot: armed has changed
 	asked   atomic.Int64  // when the store was asked for its room, in ns
+	// bytes of retained messages, those that are being stored included, as of the last event
+	retained atomic.Int64
 
 	mu      sync.Mutex // guards core, the fields below and those of connection that say so
 	core    *core.Core
@@ -89,7 +91,8 @@ func New(o Options, k *core.Core, st Store, users *auth.Book) *Server {
 	s.left.L = &s.mu
 	s.gate, s.failures, s.refusals = auth.NewGate(users), auth.NewFailures(o.LoginDelay), k.Refusals()
 	s.closing, s.close = context.WithCancel(context.Background())
-	k.Room(st.Room())
+	s.retained.Store(k.RetainedBytes())
+	k.Room(st.Room(k.RetainedBytes()))
 	return s
 }
 
@@ -108,6 +111,13 @@ func (s *Server) Stats() core.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.core.Stats()
+}
+
+// Usage returns what the core's accounts have.
+func (s *Server) Usage() []core.Usage {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.core.Usage()
 }
 
 // SetUsers replaces the principals, for logins and for the core.

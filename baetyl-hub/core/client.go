@@ -24,9 +24,10 @@ type Handle interface {
 type Client struct {
 	Handle Handle
 
-	log   log.Logger
-	id    string // of CONNECT
-	user  *auth.User
+	log  log.Logger
+	id   string // of CONNECT
+	user *auth.User
+	usage
 	s     *Session // nil before CONNACK, and when the connection is no longer the session's
 	will  *record.Message
 	retry *packet.Connect // waits until another connection of the same client has its session
@@ -61,6 +62,7 @@ var (
 	errTakenOver  = errors.New("another connection has taken over the session")
 	errReloaded   = errors.New("the user was removed or changed")
 	errSlow       = errors.New("the client does not read what it gets")
+	errBudget     = errors.New("the limit is reached")
 )
 
 // NewClient returns a connection for Open. l gets what happens to it.
@@ -77,7 +79,7 @@ func (cl *Client) entry() log.Logger {
 
 // Paused tells whether Receive must wait for Resume.
 func (cl *Client) Paused() bool {
-	return !cl.ended && (cl.blocked || cl.full != nil || cl.unstored >= cl.most)
+	return !cl.ended && (cl.blocked || cl.thirsty || cl.full != nil || cl.unstored >= cl.most)
 }
 
 // Open takes a new connection. If the result is false, there are too many, or the hub stops: close it and forget it.
@@ -99,6 +101,8 @@ func (c *Core) Closed(cl *Client, err error) {
 	c.end(cl, err)
 	delete(c.clients, cl)
 	cl.egress, cl.other, cl.routes = egress{}, nil, nil
+	cl.partial, cl.fixed, cl.cached = 0, 0, 0
+	c.repay(cl)
 }
 
 // end ends a connection: its session is free, its will is published unless the client sent DISCONNECT or the hub stops.
@@ -120,9 +124,11 @@ func (c *Core) end(cl *Client, err error) {
 	if s := cl.s; s != nil {
 		c.endWill(s, cl.will, errors.Is(err, errDisconnect))
 		c.detach(s)
+		c.repay(cl)
 	}
 	c.release(cl)
 	c.resume(cl)
+	c.leave(cl)
 	c.fx.Close = append(c.fx.Close, cl)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
@@ -74,6 +75,7 @@ func (c *Core) Refuse(cl *Client, r Refusal) {
 // have to wait for the store.
 func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 	cl.id, cl.user, cl.bridge = p.ClientID, user, p.Version&BridgeBit != 0
+	cl.account = c.account(user.Name)
 	p.Version &^= BridgeBit
 	if r, ok := c.admit(p, user); !ok {
 		c.Refuse(cl, r)
@@ -81,6 +83,16 @@ func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 	}
 	if w := p.Will; w != nil && !topic.BridgeState(w.Topic) {
 		cl.will = &record.Message{Topic: w.Topic, Payload: w.Payload, QOS: w.QOS, Retain: w.Retain}
+		if w.Retain {
+			cl.will.Owner = user.Name
+		}
+		if by := c.afford(cl, 0, sizeOf(cl.will), leaveWaiting); by != nil {
+			c.lost(cl, by, 1, "a login with a will is refused")
+			cl.will = nil
+			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: "the limit of queued.memory is reached (limits)"})
+			return
+		}
+		cl.fixed = sizeOf(cl.will)
 	}
 	cl.blocked, cl.stalled = true, true
 	c.take(cl, p)
@@ -133,12 +145,16 @@ func (c *Core) take(cl *Client, p *packet.Connect) {
 		c.Refuse(cl, Refusal{Code: packet.IdentifierRejected, Text: "the client id belongs to another user"})
 		return
 	}
+	if err := c.admitSession(cl, p, old); err != nil {
+		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
+		return
+	}
 	if old != nil && old.client != nil {
 		c.end(old.client, errTakenOver)
 		old = c.sessions[id] // a transient session has ended
 	}
 	discard := old // by a clean session [MQTT-3.1.2-6], or as forfeited
-	s := &Session{id: id, user: cl.user.Name, q: queue{rings: &c.rings}}
+	s := &Session{id: id, user: cl.user.Name, account: cl.account, q: queue{rings: &c.rings}}
 	if old != nil && cl.owns(old) && !p.CleanSession {
 		s, discard = old, nil
 	}
@@ -156,7 +172,9 @@ func (c *Core) take(cl *Client, p *packet.Connect) {
 // admitted stores what the new connection of a session changes, and then answers CONNECT.
 func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, present bool) {
 	unowned := s.user == ""
-	s.user = cl.user.Name
+	if unowned {
+		c.assign(s, cl.user.Name)
+	}
 	stale := c.comeBack(s)
 	gone := c.recheck(s)
 	write := func(b *record.Batch) {
@@ -180,13 +198,16 @@ func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, pres
 		if err != nil {
 			c.putBack(stale)
 			if s.inactive = s.inactive || len(gone) > 0; unowned {
-				s.user = ""
+				c.assign(s, "")
+			}
+			if !present && s.number != 0 {
+				s.account.Give(budget.Sessions, 1)
 			}
 			cl.will = nil
 			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
 		} else {
 			for _, f := range gone {
-				delete(s.subs, f)
+				c.drop(s, f)
 			}
 			c.connected(cl, p, s, discard, present)
 		}
@@ -253,10 +274,11 @@ func (c *Core) discard(s *Session) {
 	for f := range s.subs {
 		c.expel(s, f)
 	}
+	c.own(s, -1)
 	if c.sessions[s.id] == s {
 		delete(c.sessions, s.id)
 	}
-	s.q, s.inbound = queue{}, nil
+	s.q, s.inbound, s.subs, s.disk, s.parked = queue{}, nil, nil, 0, 0
 }
 
 // recheck compares the subscriptions of an existing session with what its user may do now: the configuration may have

@@ -17,6 +17,7 @@
 //   - Messages of one publisher keep their order.
 //   - A session gets one copy of a message, however many of its filters match.
 //   - A session has one connection at a time; a new one takes it over.
+//   - What clients make it hold is counted in accounts (package budget) before it is there, and bounded: see usage.
 //   - A slow reader loses QoS 0 messages (counted). Its QoS 1 and 2 messages wait on the disk.
 //
 // Methods of Core are not safe for concurrent use: package conn calls them under one lock.
@@ -28,12 +29,13 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Options of a Core. All must be set; package config has the defaults.
+// Options of a Core. All but limits must be set; package config has the defaults.
 type Options struct {
 	Log              log.Logger
 	Topic            topic.Limits
@@ -46,6 +48,9 @@ type Options struct {
 	EgressQOS0       int           // QoS 0 messages per client that wait to be written; more are dropped
 	EgressBytes      int           // the same in bytes
 	Window           int           // messages per client that are sent and not yet acknowledged
+	Hub              budget.Values // limits of all clients together; 0: none
+	Principal        budget.Values // of each principal that has no others
+	Client           budget.Values // of each client: Memory and Disk
 	QueueMax         int           // QoS 1 and 2 messages per session that wait; more are dropped, counted
 	FetchMax         int           // messages read at a time from the store for a session that catches up
 	Retry            time.Duration // after which an unacknowledged message is sent again; 0: only after a reconnect
@@ -70,6 +75,7 @@ type Stats struct {
 	Passed        uint64 // PUBLISH packets of QoS 0 to clients, dropped ones included
 	Repeated      uint64 // of Sent, repetitions after Options.Retry
 	Dropped       uint64 // QoS 0 messages that a slow reader did not get
+	OverBudget    uint64 // QoS 1 and 2 messages dropped for want of memory or disk: see Options.Principal
 	QueueFull     uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
 	Refused       uint64 // logins
 	RefusedIDs    uint64 // CONNECTs because of their client id
@@ -90,6 +96,10 @@ type Core struct {
 	now      time.Time
 	epoch    time.Time // when the first connection came
 	stats    Stats
+
+	hub      *budget.Account
+	accounts map[string]*budget.Account // by principal
+	thirsty  []*Client                  // publishers that wait for memory
 
 	fx      Effects
 	pending []*Client // have bytes that no Send has yet
@@ -131,8 +141,10 @@ type Core struct {
 
 // New returns a Core without sessions. It refuses all that must be stored until Room has been called.
 func New(o Options, users *auth.Book) *Core {
-	return &Core{
+	c := &Core{
 		o: o, users: users,
+		hub:      budget.New("", nil, o.Hub),
+		accounts: map[string]*budget.Account{},
 		batch:    &Batch{},
 		clients:  map[*Client]struct{}{},
 		sessions: map[string]*Session{},
@@ -141,6 +153,8 @@ func New(o Options, users *auth.Book) *Core {
 		wills:    map[string]*testament{},
 		owed:     map[string]*testament{},
 	}
+	c.setLimits()
+	return c
 }
 
 // Refusals limits the lines about refused logins, for the caller's too.

@@ -13,7 +13,7 @@ func (c *Core) finish(x *publication, err error) {
 		err = x.err
 	}
 	if x.m.Retain {
-		c.renewed(x.m, err)
+		c.renewed(x, err)
 	}
 	c.answer(x, err)
 	at := 0
@@ -44,6 +44,10 @@ func (c *Core) answer(x *publication, err error) {
 	} else if cl != nil && x.m.QOS == 1 && err == nil {
 		c.sendID(cl, packet.PUBACK, x.id) // [MQTT-4.3.2-2]
 	}
+	if x.payer != nil && x.queued {
+		x.payer.incoming -= x.size
+		c.repay(x.payer)
+	}
 	if cl != nil && x.queued {
 		cl.unstored--
 		c.resume(cl)
@@ -57,8 +61,13 @@ func (c *Core) deliver(m *record.Message, to []delivery, queued bool, err error)
 	flagged := false // frame has the retain flag
 	for _, d := range to {
 		switch {
+		case d.refused:
+			c.enqueue(d.s, d.position, entry{}, errBudget)
 		case d.stored:
-			c.enqueue(d.s, d.position, entry{message: m, qos: d.qos, retained: d.retained}, err)
+			if err != nil && !d.s.dead {
+				c.giveDisk(d.s, d.share)
+			}
+			c.enqueue(d.s, d.position, entry{message: m, qos: d.qos, retained: d.retained, share: d.share}, err)
 		case err != nil || d.s.client == nil || d.early && !queued:
 		case d.qos > 0:
 			c.enqueueTransient(d.s, entry{message: m, qos: d.qos, retained: d.retained})

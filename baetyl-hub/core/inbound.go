@@ -79,6 +79,11 @@ func (c *Core) begin(s *Session, id packet.ID, cl *Client) (fresh bool, err erro
 	}
 	fresh = x == nil || x.state == freeing // after PUBREL the id stands for another message
 	if fresh {
+		if x == nil {
+			if err := c.takeExchange(s); err != nil {
+				return false, fmt.Errorf("PUBLISH with QoS 2: %w", err)
+			}
+		}
 		if s.inbound == nil {
 			s.inbound = map[packet.ID]*inbound{}
 		}
@@ -100,7 +105,7 @@ func (c *Core) arrived(s *Session, id packet.ID, err error) {
 		return // the session has ended
 	}
 	if err != nil {
-		delete(s.inbound, id)
+		c.forgetExchange(s, id)
 		c.fail(x, err)
 		return
 	}
@@ -130,7 +135,7 @@ func (c *Core) pubrel(s *Session, id packet.ID, cl *Client) {
 // for another message at once.
 func (c *Core) complete(s *Session, id packet.ID, x *inbound) {
 	if s.number == 0 {
-		delete(s.inbound, id)
+		c.forgetExchange(s, id)
 		c.settle(x, packet.PUBCOMP, id)
 		return
 	}
@@ -142,7 +147,7 @@ func (c *Core) complete(s *Session, id packet.ID, x *inbound) {
 			return
 		}
 		if s.inbound[id] == x { // else another exchange has the id already
-			delete(s.inbound, id)
+			c.forgetExchange(s, id)
 		}
 		if x.asker != nil {
 			c.settle(x, packet.PUBCOMP, id)

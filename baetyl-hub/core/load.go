@@ -19,19 +19,20 @@ type StoredSession struct {
 	Received []packet.ID // QoS 2 messages from the client that it has not released
 	Oldest   uint64      // position of the oldest stored message; Tail: none
 	Tail     uint64      // position after the newest stored message
+	Bytes    int64       // of messages that wait, about: its share of those that other sessions need too
 }
 
 // LoadNumber tells the highest number that a session ever had.
 func (c *Core) LoadNumber(n uint64) { c.number = max(c.number, n) }
 
 // LoadRetained adds a retained message.
-func (c *Core) LoadRetained(m record.Message) { c.retain(&m) }
+func (c *Core) LoadRetained(m record.Message) { c.retain(&m, c.account(m.Owner)) }
 
 // LoadSession adds a session. Its messages stay in the store until it connects.
 func (c *Core) LoadSession(x StoredSession) {
 	s := &Session{
 		id: x.Client, user: x.User, number: x.Number, subs: x.Filters, inbound: map[packet.ID]*inbound{},
-		q: queue{rings: &c.rings},
+		q: queue{rings: &c.rings}, account: c.account(x.User), disk: x.Bytes,
 	}
 	for _, id := range x.Received {
 		s.inbound[id] = &inbound{state: arrived}
@@ -47,6 +48,8 @@ func (c *Core) LoadSession(x StoredSession) {
 	// These may have been sent before the hub ended: see sendable.
 	window := uint64(c.o.Window) * span
 	s.q.high = max(s.q.high, min(s.stored, s.q.head+window))
+	s.parked = s.q.parked()
+	c.own(s, 1)
 	c.sessions[s.id] = s
 	c.LoadNumber(s.number)
 	c.activate(s)
@@ -75,6 +78,7 @@ func (c *Core) permits(s *Session, full string) bool {
 // is reserved for others now, and removes subscriptions from the tree that a user may no longer have.
 func (c *Core) SetUsers(users *auth.Book) {
 	c.users, c.lacking = users, nil
+	c.setLimits()
 	for cl := range c.clients {
 		// A CONNECT that is being stored is compared again when it is: see connected.
 		if cl.s != nil {

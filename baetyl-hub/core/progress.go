@@ -16,13 +16,17 @@ func (c *Core) acknowledge(s *Session, kind packet.Type, id packet.ID, cl *Clien
 	switch {
 	case kind == packet.PUBACK && ok && e.qos == 1 && e.state == sent,
 		kind == packet.PUBCOMP && ok && e.state == released:
+		size := e.share
 		s.q.finish(position)
+		c.acknowledged(s, cl, size)
 		c.progress(s)
 		c.pump(s)
 	case kind == packet.PUBREC && ok && e.qos == 2 && e.state == sent:
 		// The client has the message; only its id has to be released. The PUBREC must be stored first: after PUBREL the
 		// client forgets the id, and would take a PUBLISH that a restarted hub repeats for a new one. [MQTT-4.3.3-1]
-		*e = entry{qos: 2, state: received, sent: c.now}
+		size := e.share
+		s.q.receive(position, c.now)
+		c.acknowledged(s, cl, size)
 		if s.number == 0 { // nothing is stored for it
 			c.transmitRelease(s, e, position)
 		} else {
@@ -30,6 +34,17 @@ func (c *Core) acknowledge(s *Session, kind packet.Type, id packet.ID, cl *Clien
 		}
 	case kind == packet.PUBREC && (!ok || e.state == released || e.state == done):
 		c.sendID(cl, packet.PUBREL, id) // repeated, or from a session that the hub has discarded
+	}
+}
+
+// acknowledged gives back what a message needed in memory and, by its share, on the disk.
+func (c *Core) acknowledged(s *Session, cl *Client, size uint32) {
+	if s.disk > 0 {
+		c.giveDisk(s, size)
+	}
+	c.repay(cl)
+	if s.q.bytes == 0 {
+		s.starved = false
 	}
 }
 

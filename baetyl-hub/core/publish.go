@@ -6,6 +6,7 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 	"github.com/baetyl/baetyl/baetyl-hub/topic"
 )
@@ -23,6 +24,10 @@ type publication struct {
 	to     []delivery // of all parts, one after the other
 	err    error      // why it can't be stored
 	queued bool       // it is in a batch
+	payer  *Client    // who has size bytes of memory for it while it is queued; nil: nobody
+	size   int
+	keeper *budget.Account // has kept in the accounts, until it is kept as retained message
+	kept   keeping
 }
 
 // part is the message itself or a copy of it.
@@ -37,8 +42,10 @@ type delivery struct {
 	position uint64 // in the queue of s, if it is stored for s
 	qos      packet.QOS
 	stored   bool
+	refused  bool // it would have been, but the session has no room: see takeDisk
 	retained bool
-	early    bool // not before SUBACK
+	share    uint32 // bytes that it has taken of the account of s
+	early    bool   // not before SUBACK
 }
 
 // publish handles PUBLISH. A plain QoS 0 packet of a direct route begins a burst.
@@ -52,7 +59,12 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	if err != nil {
 		return err
 	}
-	if isPlain(frame) && cl.unstored == 0 && rt.direct() {
+	plain := isPlain(frame)
+	if !plain && c.afford(cl, 0, c.costOf(rt, len(frame)), leaveMoving) != nil {
+		c.stats.Received--
+		return errThirsty
+	}
+	if plain && cl.unstored == 0 && rt.direct() {
 		*b = burst{route: rt, name: name, start: end - len(frame), end: end, n: 1, full: b.full}
 		return nil
 	}
@@ -65,9 +77,12 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 			return err
 		}
 	}
-	m.Retain = m.Retain && !rt.dropped
+	if m.Retain = m.Retain && !rt.dropped; m.Retain {
+		m.Owner = cl.user.Name
+	}
 	x := c.publication(m, rt)
 	x.from, x.id = cl, id
+	x.payer, x.size = cl, c.costOf(rt, len(frame))
 	if m.QOS == 2 {
 		x.s = cl.s
 	}
@@ -86,7 +101,7 @@ func (c *Core) lookup(cl *Client, name []byte) (*Route, error) {
 	}
 	if rt != nil {
 		rt = c.routeOf(rt.topic)
-		cl.routes[rt.topic] = rt
+		c.remember(cl, rt)
 		return rt, nil
 	}
 	text := string(name)
@@ -99,11 +114,11 @@ func (c *Core) lookup(cl *Client, name []byte) (*Route, error) {
 			return nil, fmt.Errorf("publish to %q: %w", text, errForbidden)
 		}
 	}
-	if len(cl.routes) >= maxRoutes || cl.routes == nil {
-		cl.routes = map[string]*Route{}
+	if len(cl.routes) >= maxRoutes {
+		cl.routes, cl.cached = nil, 0
 	}
 	rt = c.routeOf(text)
-	cl.routes[text] = rt
+	c.remember(cl, rt)
 	return rt, nil
 }
 
@@ -142,6 +157,9 @@ func (c *Core) forget(x *publication) {
 // goes into the batch.
 func (c *Core) submit(x *publication, inOrder bool) {
 	c.split(x, x.route, x.m)
+	if x.m.Retain && len(x.m.Payload) > 0 {
+		c.reserve(x)
+	}
 	stored := false
 	for i := range x.to {
 		stored = stored || x.to[i].stored
@@ -157,6 +175,9 @@ func (c *Core) submit(x *publication, inOrder bool) {
 	x.queued = true
 	if x.from != nil {
 		x.from.unstored++
+	}
+	if x.payer != nil {
+		x.payer.incoming += x.size
 	}
 	if x.m.Retain {
 		c.renew(x.m.Topic)
@@ -179,7 +200,7 @@ func (c *Core) split(x *publication, rt *Route, m *record.Message) {
 		}
 	}
 	for _, g := range rt.groups {
-		if r, ok := c.member(g, m.QOS); ok {
+		if r, ok := c.member(g, m); ok {
 			c.receiver(x, r, m.QOS)
 		}
 	}
@@ -218,6 +239,7 @@ func (c *Core) write(x *publication, receiver uint64) {
 	at := 0
 	for i := range x.parts {
 		p := &x.parts[i]
+		c.takeDisk(p.m, x.to[at:at+p.to])
 		c.targets = c.targets[:0]
 		for _, d := range x.to[at : at+p.to] {
 			if d.stored {
@@ -236,46 +258,5 @@ func (c *Core) write(x *publication, receiver uint64) {
 	}
 	if c.room != math.MaxInt64 {
 		c.room -= int64(len(c.batch.Records.Data) - before)
-	}
-}
-
-// fits checks the room for what takes room for long.
-func (c *Core) fits(x *publication) bool {
-	size, at := 0, 0
-	for i := range x.parts {
-		p := &x.parts[i]
-		for _, d := range x.to[at : at+p.to] {
-			if d.stored {
-				size += len(p.m.Payload) + len(p.m.Topic) + 32
-				break
-			}
-		}
-		at += p.to
-	}
-	if x.m.Retain && len(x.m.Payload) > 0 { // an empty one removes a message
-		size += len(x.m.Payload) + len(x.m.Topic)
-	}
-	if size == 0 || int64(size) <= c.room {
-		return true
-	}
-	return false
-}
-
-// refuse lets a publication fail when its turn comes, and with it what the client sends after it. It gives the
-// positions back: the queue of a session that is not connected must not fill with what was refused.
-func (c *Core) refuse(x *publication) {
-	c.stats.Full++
-	x.err = ErrFull
-	for i := range x.to {
-		if d := &x.to[i]; d.stored {
-			d.stored = false
-			d.s.reserved--
-		}
-	}
-	if x.from != nil {
-		x.from.refused = true
-	}
-	if x.s != nil {
-		x.s.inbound[x.id].refused = true
 	}
 }

@@ -34,6 +34,7 @@ type queue struct {
 	high     uint64  // position after the last entry that was ever sent
 	tail     uint64  // position after the newest entry
 	inFlight int     // entries in flight that are not done
+	bytes    int     // of entries and marks: see entry.size
 	marks    map[uint64]state
 	rings    *rings
 }
@@ -44,7 +45,22 @@ type entry struct {
 	qos      packet.QOS
 	state    state
 	retained bool
-	dup      bool // may have been sent before: DUP
+	share    uint32 // of the session's bytes on the disk
+	dup      bool   // may have been sent before: DUP
+}
+
+// markSize is about the bytes of a mark, or of an entry without its message.
+const markSize = 48
+
+// size is the bytes of an entry with its message. One that was left empty (see skip) does not count.
+func (e *entry) size() int {
+	switch {
+	case e.message != nil:
+		return sizeOf(e.message) + 80 + markSize
+	case e.qos != 0:
+		return markSize
+	}
+	return 0
 }
 
 type state uint8
@@ -85,6 +101,7 @@ func (q *queue) push(e entry) {
 		q.rings.give(q.entries)
 		q.entries, q.first = grown, 0
 	}
+	q.bytes += e.size()
 	q.tail++
 	*q.at(q.tail - 1) = e
 }
@@ -118,6 +135,7 @@ func (q *queue) take(e entry) {
 	if x, ok := q.marks[q.tail]; ok {
 		e = entry{qos: 2, state: x}
 		delete(q.marks, q.tail)
+		q.bytes -= markSize
 	}
 	e.dup = q.tail < q.high
 	q.push(e)
@@ -153,13 +171,14 @@ func (q *queue) finish(position uint64) {
 	if position < q.next {
 		q.inFlight--
 	}
-	*e = entry{state: done}
+	q.replace(e, entry{qos: e.qos, state: done})
 	q.trim()
 }
 
 // trim moves head over done entries.
 func (q *queue) trim() {
 	for q.head < q.tail && q.at(q.head).state == done {
+		q.bytes -= q.at(q.head).size()
 		q.first = (q.first + 1) & (len(q.entries) - 1)
 		q.head++
 	}
@@ -195,13 +214,26 @@ func (q *queue) detach() {
 			q.mark(p, x)
 		}
 	}
-	q.entries, q.first, q.inFlight = nil, 0, 0
+	q.entries, q.first, q.inFlight, q.bytes = nil, 0, 0, len(q.marks)*markSize
 	q.next, q.tail = q.head, q.head
+}
+
+// receive replaces the message at a position in flight by the knowledge that PUBREC has come.
+func (q *queue) receive(position uint64, now time.Time) {
+	q.replace(q.at(position), entry{qos: 2, state: received, sent: now})
+}
+
+func (q *queue) replace(old *entry, e entry) {
+	q.bytes += e.size() - old.size()
+	*old = e
 }
 
 func (q *queue) mark(position uint64, x state) {
 	if q.marks == nil {
 		q.marks = map[uint64]state{}
+	}
+	if _, has := q.marks[position]; !has {
+		q.bytes += markSize
 	}
 	q.marks[position] = x
 }

@@ -3,6 +3,7 @@ package core
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
@@ -22,16 +23,24 @@ func (c *Core) Receive(cl *Client, data []byte) (used int) {
 	for !cl.ended && !cl.Paused() {
 		n, err := PacketSize(data[used:], c.o.PacketMax)
 		if err == nil && (n == 0 || n > len(data)-used) {
+			if n > 0 && !c.expects(cl, n) {
+				c.thirst(cl)
+			}
 			break
 		}
 		if err == nil {
 			frame := data[used : used+n]
 			used += n
+			cl.partial = 0
 			if b.n > 0 && c.joins(&b, frame) {
 				continue
 			}
 			c.forward(cl, &b, data)
-			err = c.handle(cl, frame, &b, used)
+			if err = c.handle(cl, frame, &b, used); errors.Is(err, errThirsty) {
+				used -= n
+				c.thirst(cl)
+				break
+			}
 		}
 		if err != nil {
 			c.forward(cl, &b, data)
@@ -39,6 +48,7 @@ func (c *Core) Receive(cl *Client, data []byte) (used int) {
 		}
 	}
 	c.forward(cl, &b, data)
+	c.repay(cl)
 	if b.full != nil && len(data) >= flooded && !cl.ended {
 		c.drain(cl, b.full)
 	}

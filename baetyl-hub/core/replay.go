@@ -196,6 +196,9 @@ func (c *Core) hand(s *Session, k *kept, qos packet.QOS) bool {
 	case qos == 0 && len(cl.out) > 0 &&
 		(len(cl.out) > portionBytes || c.congested(cl) || len(cl.out)+size > c.o.EgressBytes):
 		return false
+	case c.afford(cl, size, size+128, leaveWaiting) != nil:
+		c.replayAt(s, c.now.Add(roomAgain))
+		return false
 	case qos == 0:
 		c.stats.Passed++
 		c.sendQOS0(cl, appendPublish(nil, unflagged(&k.Message), 0, 0, false, true), 1)

@@ -32,6 +32,8 @@ type rig struct {
 	room      int64
 	writing   *core.Batch
 	loads     []core.Load
+	runs      int
+	lowered   bool // limits
 }
 
 func permit(name string, pub, sub []string) auth.Principal {
@@ -93,6 +95,12 @@ func (r *rig) run() {
 	r.t.Helper()
 	for n := 0; r.step(); n++ {
 		require.Less(r.t, n, 10000, "the core never comes to rest")
+	}
+	if r.runs++; r.runs < 200 || r.runs%50 == 0 {
+		require.NoError(r.t, r.Recount())
+		for _, u := range r.Usage() {
+			require.True(r.t, u.Limit == 0 || u.Used <= u.Limit || r.lowered, "%+v", u)
+		}
 	}
 }
 

@@ -42,7 +42,9 @@ type Route struct {
 	subs    []sub    // each session once, with its highest QoS
 	groups  []*group // of each, one member gets the message
 	copies  []hop    // static routes, each target once
-	dropped bool     // messages are acknowledged, and go to nobody
+	// what a publication has: copies, itself included, and about that many receivers of all of them
+	parts, receivers int
+	dropped          bool // messages are acknowledged, and go to nobody
 }
 
 // hop is a static route that a topic takes.
@@ -109,6 +111,11 @@ func (c *Core) match(name string, hops int) *Route {
 		if hops < maxHops && topic.Match(x.Source, name) {
 			rt.takeHop(c, x, hops+1)
 		}
+	}
+	rt.parts, rt.receivers = 1, len(rt.subs)+len(rt.groups)
+	for _, h := range rt.copies {
+		rt.parts += h.route.parts
+		rt.receivers += h.route.receivers
 	}
 	return rt
 }

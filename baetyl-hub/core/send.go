@@ -53,6 +53,7 @@ func (c *Core) Written(cl *Client) {
 	}
 	if cl.passing {
 		cl.passing = false
+		c.repay(cl)
 		return
 	}
 	cl.paced(c.moment())
@@ -64,7 +65,11 @@ func (c *Core) Written(cl *Client) {
 	}
 	data := cl.run
 	cl.run = nil
+	c.repay(cl)
 	c.release(cl)
+	if cl.s != nil && cl.s.starved {
+		c.feed(cl.s)
+	}
 	if cl.s != nil && len(cl.s.replays) > 0 {
 		c.replay(cl.s)
 	}
@@ -87,7 +92,11 @@ func (c *Core) Written(cl *Client) {
 
 // added checks the limit after bytes were added to out.
 func (c *Core) added(cl *Client) {
-	if len(cl.out)+len(cl.early) > c.o.hardLimit() {
+	by := c.afford(cl, 0, 0, leaveNothing)
+	if by != nil {
+		c.lost(cl, by, 1, "a connection is closed that does not read what it gets")
+	}
+	if by != nil || len(cl.out)+len(cl.early) > c.o.hardLimit() {
 		cl.out, cl.early, cl.copies = nil, nil, nil
 		c.end(cl, errSlow)
 		return
@@ -102,6 +111,11 @@ func (c *Core) sendQOS0(cl *Client, frames []byte, n int) (congested bool) {
 	}
 	if int(cl.qos0)+n > c.o.EgressQOS0 || len(cl.out)+len(frames) > c.o.EgressBytes {
 		c.stats.Dropped += uint64(n)
+		return true
+	}
+	if by := c.afford(cl, len(frames), 0, leaveWaiting); by != nil {
+		c.stats.Dropped += uint64(n)
+		c.lost(cl, by, n, "QoS 0 messages are dropped")
 		return true
 	}
 	cl.qos0 += int32(n)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -17,9 +18,12 @@ type Session struct {
 	number uint64 // 0: transient
 	client *Client
 
+	account     *budget.Account // of user
 	subs        map[string]packet.QOS
 	inbound     map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q           queue
+	parked      int       // bytes of account for the marks of q while there is no client
+	disk        int64     // bytes of account for messages that wait on the disk: see share
 	reserved    uint64    // the next position
 	stored      uint64    // position after the newest message that is stored, or refused
 	oldest      uint64    // nothing before this position is stored any more
@@ -31,6 +35,7 @@ type Session struct {
 	loading     bool      // messages are being read from the store
 	timed       bool      // the retry timer runs
 	dead        bool      // discarded: nothing is kept for it any more
+	starved     bool      // there was no memory to send or read more: a timer, or Written, calls pump
 	replaying   bool      // replay runs
 	replayTimed bool      // a timer will call it
 	dirty       bool      // its progress goes into the next batch
@@ -39,6 +44,8 @@ type Session struct {
 // attach lets messages flow to a connection. What was in flight on an earlier one is sent first.
 func (c *Core) attach(s *Session, cl *Client) {
 	s.client, cl.s, s.bridge = cl, s, cl.bridge
+	cl.charged += s.parked
+	s.parked = 0
 	if s.q.has(received) {
 		c.record(s) // the store failed to write it
 	}
@@ -47,17 +54,21 @@ func (c *Core) attach(s *Session, cl *Client) {
 
 // detach ends the hold of a connection on its session; a transient session ends with it.
 func (c *Core) detach(s *Session) {
-	s.client.s, s.client = nil, nil
+	cl := s.client
+	cl.s, s.client = nil, nil
 	s.interrupt()
-	s.loading = false
+	s.loading, s.starved = false, false
 	if s.number != 0 {
 		s.q.detach()
+		s.parked = min(s.q.parked(), cl.charged)
+		cl.charged -= s.parked
 		return
 	}
 	s.dead = true
 	for f := range s.subs {
 		c.expel(s, f)
 	}
+	c.own(s, -1)
 	delete(c.sessions, s.id)
 	s.q, s.subs, s.inbound, s.replays = queue{}, nil, nil, nil
 }
@@ -79,8 +90,13 @@ func (c *Core) enqueue(s *Session, position uint64, e entry, err error) {
 	case err != nil:
 		s.q.skip(position + 1)
 		s.q.trim()
+		c.giveDisk(s, 0)
 		c.pump(s)
-	case s.q.len() < 2*c.o.Window:
+	case s.q.len() < 2*c.o.Window && !s.starved:
+		if c.afford(s.client, 0, e.size(), leaveWaiting) != nil {
+			c.starve(s) // it is read from the store later
+			return
+		}
 		c.saw(s, &e)
 		s.q.take(e)
 		c.pump(s)
@@ -93,6 +109,11 @@ func (c *Core) enqueueTransient(s *Session, e entry) {
 		c.stats.QueueFull++
 		return
 	}
+	if by := c.afford(s.client, 0, e.size(), leaveWaiting); by != nil {
+		c.stats.OverBudget++
+		c.lost(s.client, by, 1, "a message for a clean session is not queued")
+		return
+	}
 	s.q.push(e)
 	c.pump(s)
 }
@@ -102,6 +123,10 @@ func (c *Core) pump(s *Session) {
 	for s.client != nil {
 		e, position, ok := s.q.sendable(c.o.Window)
 		if !ok {
+			break
+		}
+		if e.state == waiting && c.afford(s.client, e.size(), 0, leaveMoving) != nil {
+			c.starve(s)
 			break
 		}
 		switch e.state {
@@ -136,7 +161,7 @@ func (c *Core) transmit(s *Session, e *entry, position uint64) {
 
 // fetch asks the store for messages before pump needs them.
 func (c *Core) fetch(s *Session) {
-	if s.loading || s.number == 0 || s.q.tail >= s.stored || int(s.q.tail-s.q.next) >= c.o.FetchMax {
+	if s.loading || s.starved || s.number == 0 || s.q.tail >= s.stored || int(s.q.tail-s.q.next) >= c.o.FetchMax {
 		return
 	}
 	if s.q.tail-s.q.head >= maxSpan/2 {
@@ -182,11 +207,18 @@ func (c *Core) Read(l Load, entries []record.Entry, next uint64, err error) {
 			next = s.q.tail
 			break
 		}
-		s.q.take(entry{message: e.Message, qos: e.QOS, retained: e.Retained})
+		x := entry{message: e.Message, qos: e.QOS, retained: e.Retained, share: share(e.Message, e.Targets)}
+		if c.afford(s.client, 0, x.size(), leaveWaiting) != nil {
+			next = s.q.tail
+			c.starve(s)
+			break
+		}
+		s.q.take(x)
 		c.saw(s, s.q.at(s.q.tail-1))
 	}
 	s.q.skip(next)
 	s.q.trim()
+	c.giveDisk(s, 0)
 	c.pump(s)
 }
 
@@ -212,7 +244,7 @@ func (c *Core) repeat(s *Session) {
 			c.record(s) // the store failed to write it
 		} else if e.sent.IsZero() || e.sent.After(old) {
 			continue
-		} else if e.state == sent {
+		} else if e.state == sent && c.afford(s.client, e.size(), 0, leaveMoving) == nil {
 			c.stats.Repeated++
 			c.transmit(s, e, p)
 		} else if e.state == released {

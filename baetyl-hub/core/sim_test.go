@@ -6,11 +6,14 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 )
 
@@ -36,6 +39,9 @@ func randomEvents(t *testing.T, seed int64) {
 	x := rand.New(rand.NewSource(seed))
 	r := newRig(t, func(o *core.Options) {
 		o.Window, o.FetchMax, o.Ingress = 1+x.Intn(6), 1+x.Intn(6), 1+x.Intn(8)
+		if seed%2 > 0 { // kept sessions lose nothing for want of memory
+			o.Principal = budget.Values{budget.Memory: 48<<10 + x.Int63n(16<<10)}
+		}
 	})
 	defer func() {
 		if t.Failed() {
@@ -87,15 +93,19 @@ func randomEvents(t *testing.T, seed int64) {
 	}
 	r.room, r.holdRead = 1<<40, false
 	r.release()
-	for n, busy := 0, true; busy; n++ {
+	for n, idle := 0, 0; idle < 3; n++ { // sessions without memory try again after a second
 		require.Less(t, n, 2000, "SEED=%d: the clients are never done: %v %v", seed, pubs, subs)
-		busy = false
+		busy := false
 		for _, p := range pubs {
 			busy = p.finish() || busy
 		}
 		for _, s := range subs {
 			busy = s.finish() || busy
 		}
+		if idle++; busy {
+			idle = 0
+		}
+		r.pass(time.Second)
 	}
 	late := r.subscribed(connect("late"), 0, "kept/+")
 	list := late.got()
@@ -148,6 +158,8 @@ func (p *publisher) act() {
 			m.Message.Topic, m.Message.Retain, p.kept = "kept/"+p.name, true, p.n
 			m.Message.QOS = p.keeps // with both, a repetition at QoS 1 may come after a newer one at QoS 2
 			p.retained = append(p.retained, p.n)
+		} else {
+			m.Message.Payload = append(m.Message.Payload, strings.Repeat(" ", p.x.Intn(3000))...)
 		}
 		if p.qos == nil {
 			p.qos = map[int]packet.QOS{}
@@ -273,12 +285,12 @@ func (s *receiver) read() {
 		switch f := f.(type) {
 		case *packet.Publish:
 			if f.Message.QOS == 1 {
-				s.got = append(s.got, f.Message.Topic+"="+string(f.Message.Payload))
+				s.got = append(s.got, f.Message.Topic+"="+strings.TrimRight(string(f.Message.Payload), " "))
 				s.acks = append(s.acks, puback(f.ID))
 				continue
 			}
 			if !s.open[f.ID] {
-				s.got = append(s.got, f.Message.Topic+"="+string(f.Message.Payload))
+				s.got = append(s.got, f.Message.Topic+"="+strings.TrimRight(string(f.Message.Payload), " "))
 			}
 			s.open[f.ID] = true
 			s.acks = append(s.acks, pubrec(f.ID))

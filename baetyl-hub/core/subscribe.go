@@ -1,6 +1,7 @@
 package core
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -31,8 +32,10 @@ func (c *Core) subscribe(cl *Client, p *packet.Subscribe) {
 	for _, x := range p.Subscriptions {
 		code := x.QOS
 		if err := c.maySubscribe(cl, x.Topic); err != nil {
-			c.stats.Forbidden++
-			cl.entry().WithError(err).Infof("subscription refused")
+			if !errors.Is(err, errBudget) { // of that the log has a line, limited in rate
+				c.stats.Forbidden++
+				cl.entry().WithError(err).Infof("subscription refused")
+			}
 			code = packet.QOSFailure // [MQTT-3.8.4-5]
 		} else {
 			granted = append(granted, subscription{x.Topic, x.QOS})
@@ -107,11 +110,13 @@ func (c *Core) takeBack(s *Session, filter string, before map[string]packet.QOS)
 	qos, had := before[filter]
 	switch {
 	case !had:
-		delete(s.subs, filter)
+		c.drop(s, filter)
 		c.expel(s, filter)
 	case c.permits(s, filter):
+		c.restore(s, filter)
 		c.put(s, filter, qos, false)
 	default: // the users were replaced meanwhile
+		c.restore(s, filter)
 		s.subs[filter], s.inactive = qos, true
 		c.expel(s, filter)
 	}
@@ -131,6 +136,8 @@ func (c *Core) maySubscribe(cl *Client, full string) error {
 	if _, has := cl.s.subs[full]; !has && len(cl.s.subs) >= c.o.SubscriptionsMax {
 		return fmt.Errorf("subscribe to %q: the client already has %d subscriptions (session.subscriptions.max)",
 			full, len(cl.s.subs))
+	} else if !has {
+		return c.takeSubscription(cl.s)
 	}
 	return nil
 }
@@ -142,7 +149,7 @@ func (c *Core) unsubscribe(cl *Client, p *packet.Unsubscribe) {
 	for _, f := range p.Topics {
 		if qos, has := s.subs[f]; has {
 			before[f] = qos
-			delete(s.subs, f)
+			c.drop(s, f)
 			c.expel(s, f)
 		}
 	}

@@ -1,5 +1,7 @@
 package core
 
+import "github.com/baetyl/baetyl/baetyl-hub/budget"
+
 // gap are positions for which nothing is stored: the batch failed.
 type gap struct{ from, to uint64 }
 
@@ -35,6 +37,12 @@ func (s *Session) waits() int {
 // number, of each session that lost some. They make room in the queue of a session that is not connected.
 func (c *Core) Expired(oldest map[uint64]uint64) {
 	for _, s := range c.sessions {
+		before := s.waits()
 		s.oldest = max(s.oldest, min(oldest[s.number], s.reserved))
+		if after := s.waits(); s.disk > 0 && after < before {
+			left := s.disk / int64(before) * int64(after)
+			s.account.Give(budget.Disk, s.disk-left)
+			s.disk = left
+		}
 	}
 }

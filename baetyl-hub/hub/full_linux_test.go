@@ -66,7 +66,7 @@ func TestFullDisk(t *testing.T) {
 			disk := smallDisk(t)
 			ballast := filepath.Join(disk, "ballast")
 			require.NoError(t, os.WriteFile(ballast, make([]byte, 12<<20), 0o600))
-			addrs, stop := startIn(t, filepath.Join(disk, "data"), open+storage)
+			addrs, stop := startIn(t, filepath.Join(disk, "data"), open+storage+"limits: {principal: {queued: {disk: 1t}}}\n")
 			defer stop()
 			url := "tcp://test:hahaha@" + addrs[0]
 

@@ -28,6 +28,7 @@ import (
 // Hub is an open broker. Make it with Open, run it once with Run.
 type Hub struct {
 	cfg       config.Config
+	plan      config.Plan
 	log       log.Logger
 	store     *store.Store
 	server    *conn.Server
@@ -67,8 +68,9 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 }
 
 func (h *Hub) open(users *auth.Book) error {
-	h.cfg.Connection.Max = connectionsMax(h.cfg.Connection.Max, h.log)
-	k := core.New(coreOptions(&h.cfg, h.log), users)
+	h.plan = plan(&h.cfg, h.store.Stats().Bytes, h.log)
+	h.cfg.Connection.Max = connectionsMax(h.plan.Connections, h.log)
+	k := core.New(coreOptions(&h.cfg, &h.plan, h.log), users)
 	k.At(h.started)
 	k.SetRoutes(h.cfg.Routes())
 	err := h.store.Load(store.Visitor{
@@ -160,7 +162,7 @@ func (h *Hub) closeConnections() error {
 	}
 }
 
-func coreOptions(c *config.Config, l log.Logger) core.Options {
+func coreOptions(c *config.Config, p *config.Plan, l log.Logger) core.Options {
 	return core.Options{
 		Log: l, Topic: c.Limits(), PacketMax: c.Message.Length.Max.Int(),
 		ClientIDMax: c.Session.ClientID.Length, ClientIDStrict: c.Session.ClientID.Strict,
@@ -168,7 +170,7 @@ func coreOptions(c *config.Config, l log.Logger) core.Options {
 		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
 		EgressBytes: c.Message.Egress.QOS0.Buffer.Bytes.Int(), Window: c.Message.Egress.QOS1.Buffer.Size,
 		QueueMax: c.Session.Queue.Max, FetchMax: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
-		WillDelay: c.Session.Will.Delay,
+		WillDelay: c.Session.Will.Delay, Hub: p.Hub, Principal: p.Principal, Client: p.Client,
 	}
 }
 

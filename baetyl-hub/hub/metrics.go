@@ -28,7 +28,25 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 		}
 		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, x.Help, nil, nil), kind, float64(x.Value))
 	}
+	for _, x := range c.h.Usage() {
+		labels := []string{x.Principal, x.Resource.String()}
+		out <- prometheus.MustNewConstMetric(usedDesc, prometheus.GaugeValue, float64(x.Used), labels...)
+		out <- prometheus.MustNewConstMetric(refusedDesc, prometheus.CounterValue, float64(x.Refused), labels...)
+		if x.Limit > 0 {
+			out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, float64(x.Limit), labels...)
+		}
+	}
 }
+
+// The budget: principal is a name of the configuration, or one that had something stored when the hub was started;
+// empty for the hub.
+var (
+	usageLabels = []string{"principal", "resource"}
+	usedDesc    = prometheus.NewDesc("baetyl_hub_budget_used", "what a principal has of a resource", usageLabels, nil)
+	limitDesc   = prometheus.NewDesc("baetyl_hub_budget_limit", "what it may have (limits)", usageLabels, nil)
+	refusedDesc = prometheus.NewDesc("baetyl_hub_budget_refused_total", "what it did not get, over the limit of the "+
+		"principal, the hub or one client", usageLabels, nil)
+)
 
 // ready returns an error if messages can't be stored.
 func (h *Hub) ready() error {

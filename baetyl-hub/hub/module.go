@@ -22,6 +22,7 @@ func Main(ctx baetyl.Context) error {
 	if err != nil { // an address, a certificate or a folder in the file can't be used
 		return fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
 	}
+	h.LimitMemory()
 	var g run.Group
 	g.Add("hub", h.Run)
 	g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any {

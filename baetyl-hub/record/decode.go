@@ -55,6 +55,9 @@ func (p *Published) Find(session, from uint64) (Target, bool) {
 	}
 }
 
+// Len returns the number of targets.
+func (p *Published) Len() int { return int(p.targets) }
+
 // Targets reads the targets of a Publish record.
 type Targets struct {
 	r Reader
@@ -163,6 +166,9 @@ func Peek(message []byte) (topic []byte, payload int, err error) {
 	r := Reader{Rest: message}
 	flags := r.Byte()
 	topic = r.Text()
+	if flags&flagOwner != 0 {
+		r.Text()
+	}
 	if flags&flagProperties != 0 {
 		r.Text()
 	}

@@ -8,7 +8,7 @@
 //	record       kind (1) · length of the body (4, big-endian) · body
 //	Publish      flags · [receiver · id] · [will] · number of targets · targets · message
 //	target       quality and retained flag (1) · session · position
-//	message      quality, retain and properties flags (1) · topic · [properties] · payload, which ends the body
+//	message      quality, retain, properties and owner flags (1) · topic · [owner] · [properties] · payload, which ends the body
 //	Acked        session · state
 //
 // Numbers are uvarints. Texts have their length before them. The store finds the target of a session without decoding
@@ -31,6 +31,7 @@ type Message struct {
 	Topic      string
 	Payload    []byte
 	Properties []byte // of MQTT 5, encoded as in a PUBLISH of version 5; nil: none
+	Owner      string // the user who published it, if it has Retain; "": not known
 	QOS        packet.QOS
 	Retain     bool // as published
 }
@@ -48,6 +49,7 @@ type Entry struct {
 	Position uint64
 	QOS      packet.QOS
 	Retained bool
+	Targets  int // sessions that needed the message when it was stored
 	Message  *Message
 }
 
@@ -110,7 +112,8 @@ const (
 	shiftQOS       = 1
 	maskQOS        = 3 << shiftQOS
 	flagProperties = 1 << 3
-	flagsMessage   = flagRetained | maskQOS | flagProperties
+	flagOwner      = 1 << 4
+	flagsMessage   = flagRetained | maskQOS | flagProperties | flagOwner
 	flagsTarget    = flagRetained | maskQOS
 )
 
@@ -127,7 +130,13 @@ func AppendMessage(b []byte, m *Message) []byte {
 	if m.Properties != nil {
 		flags |= flagProperties
 	}
+	if m.Owner != "" {
+		flags |= flagOwner
+	}
 	b = appendText(append(b, flags), m.Topic)
+	if m.Owner != "" {
+		b = appendText(b, m.Owner)
+	}
 	if m.Properties != nil {
 		b = appendText(b, m.Properties)
 	}
@@ -139,6 +148,11 @@ func DecodeMessage(b []byte) (*Message, error) {
 	r := Reader{Rest: b}
 	flags := r.Byte()
 	topic := r.Text()
+	var owner []byte
+	if flags&flagOwner != 0 {
+		owner = r.Text()
+		r.Failed = r.Failed || len(owner) == 0
+	}
 	var properties []byte
 	if flags&flagProperties != 0 {
 		properties = r.Text()
@@ -147,7 +161,7 @@ func DecodeMessage(b []byte) (*Message, error) {
 		return nil, ErrDamaged
 	}
 	m := &Message{
-		Topic: string(topic), QOS: packet.QOS(flags & maskQOS >> shiftQOS), Retain: flags&flagRetained != 0,
+		Topic: string(topic), Owner: string(owner), QOS: packet.QOS(flags & maskQOS >> shiftQOS), Retain: flags&flagRetained != 0,
 	}
 	if flags&flagProperties != 0 {
 		m.Properties = append(make([]byte, 0, len(properties)), properties...)

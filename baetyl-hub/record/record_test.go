@@ -107,7 +107,8 @@ func add(b *record.Batch, k record.Kind, body []byte) error {
 // sample has a record of each kind.
 func sample() *record.Batch {
 	b := &record.Batch{}
-	m := &record.Message{Topic: "a/b", Payload: []byte("payload"), Properties: []byte{1, 2}, QOS: 2, Retain: true}
+	m := &record.Message{Topic: "a/b", Payload: []byte("payload"), Properties: []byte{1, 2}, Owner: "u", QOS: 2,
+		Retain: true}
 	b.PutSession(1, "client", "user")
 	b.PutFilter(1, "a/#", 2)
 	b.Publish(&record.Publication{Message: m, Retain: true, Receiver: 1, ID: 7, Will: "client", Targets: []record.Target{
@@ -166,6 +167,15 @@ func TestPublished(t *testing.T) {
 	got, err := p.Message()
 	require.NoError(t, err)
 	require.Equal(t, m, got)
+}
+
+// A retained message that a hub before this one has stored has no owner.
+func TestMessageOfEarlierVersion(t *testing.T) {
+	m, err := record.DecodeMessage([]byte("\x03\x03a/bpayload"))
+	require.NoError(t, err)
+	require.Equal(t, &record.Message{Topic: "a/b", Payload: []byte("payload"), QOS: 1, Retain: true}, m)
+	_, err = record.DecodeMessage([]byte("\x13\x03a/b\x00payload")) // an owner without a name
+	require.ErrorIs(t, err, record.ErrDamaged)
 }
 
 // No bytes may cause a panic, and what is decoded does not change when it is encoded again.

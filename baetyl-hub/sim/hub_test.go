@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/syndtr/goleveldb/leveldb/storage"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/conn"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
@@ -50,6 +52,8 @@ func startHub(disk *sim.Disk, users *auth.Book, l log.Logger) (*process, error) 
 		Log: l, Topic: topic.Limits{Length: 255, Levels: 8}, ClientIDMax: 128, PacketMax: packetMax,
 		ConnectionsMax: 100, SubscriptionsMax: 100, Ingress: 20, EgressQOS0: 100, EgressBytes: 1 << 20, Window: 10,
 		QueueMax: 1000000, FetchMax: 5, Retry: 20 * time.Second, WillDelay: 3 * time.Second,
+		Hub: budget.Values{budget.Memory: 400 << 10}, Principal: budget.Values{budget.Memory: 200 << 10},
+		Client: budget.Values{budget.Memory: 140 << 10},
 	}, users)
 	k.At(time.Now())
 	err = st.Load(store.Visitor{
@@ -92,6 +96,19 @@ func (p *process) serve(c *sim.Conn) {
 }
 
 func (p *process) setUsers(users *auth.Book) { p.server.SetUsers(users) }
+
+// checkBudget tells whether the accounts of the hub are what a recount says, and not above their limits.
+func (p *process) checkBudget() (err error) {
+	p.server.Do(func(k *core.Core) {
+		err = k.Recount()
+		for _, u := range k.Usage() {
+			if err == nil && u.Limit > 0 && u.Used > u.Limit {
+				err = fmt.Errorf("account %q has %d of %s, limit %d", u.Principal, u.Used, u.Resource, u.Limit)
+			}
+		}
+	})
+	return err
+}
 
 // stop is a clean stop, in the order of package hub.
 func (p *process) stop() {

@@ -160,12 +160,19 @@ func (w *world) settle() {
 	w.ping()
 	w.mu.Unlock()
 	time.Sleep(5 * time.Second)
+	var wrong error
+	if w.hub != nil {
+		wrong = w.hub.checkBudget()
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.died.Load() || w.life != life {
 		return
 	}
 	w.say("settled")
+	if wrong != nil {
+		w.fail("%v", wrong)
+	}
 	for _, r := range acked {
 		r.settled = r.acked && !r.on.conn.Ended()
 	}

@@ -31,14 +31,14 @@ type room struct {
 	free  int64 // bytes of the file system above Options.MinFree; it may be negative
 }
 
-// Room returns the bytes that messages may still take: what is left of Options.MaxBytes, and of the file system above
-// Options.MinFree, which is asked once a second; in between, what the log grows counts. math.MaxInt64 means no
-// limit. Messages count with their segment: they all do as long as a session needs one of them. It may be called from
+// Room returns the bytes that messages may still take: what is left of Options.MaxBytes when retained messages have so
+// many, and of the file system above Options.MinFree, which is asked once a second; in between, what the log grows
+// counts. math.MaxInt64 means no limit. Messages count with their segment: they all do as long as a session needs one of them. It may be called from
 // any goroutine.
-func (s *Store) Room() int64 {
+func (s *Store) Room(retained int64) int64 {
 	left := int64(math.MaxInt64)
 	if s.o.MaxBytes > 0 {
-		left = max(0, s.o.MaxBytes-s.room.stored.Load())
+		left = max(0, s.o.MaxBytes-s.room.stored.Load()-retained)
 	}
 	if s.o.FreeSpace == nil {
 		return left

@@ -30,7 +30,7 @@ func TestReadBesideWrite(t *testing.T) {
 			default:
 				r.Maintain()
 				r.Stats()
-				r.Room()
+				r.Room(0)
 			}
 		}
 	})

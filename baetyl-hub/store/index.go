@@ -121,6 +121,18 @@ func (s *session) oldest() uint64 {
 	return max(s.head, s.spans[0].first)
 }
 
+// bytes estimates how much of the log the session's messages are, from the average of each segment. live has the
+// messages of each segment that sessions need, by their sum: what several need is shared.
+func (s *session) bytes(live map[*segment]int64) (sum int64) {
+	for i := range s.spans {
+		p := &s.spans[i]
+		if all := max(live[p.in], p.in.messages); all > 0 {
+			sum += int64(float64(p.in.bytes) / float64(all) * float64(p.live(s.head)))
+		}
+	}
+	return sum
+}
+
 func (x *index) touch(s *session) {
 	if !s.dirty {
 		s.dirty = true

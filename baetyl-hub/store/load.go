@@ -23,6 +23,7 @@ type Session struct {
 	Received []packet.ID // of QoS 2 messages that are not released yet
 	Oldest   uint64      // position of the oldest stored message; Tail: none
 	Tail     uint64      // position after the newest stored message
+	Bytes    int64       // of messages that wait, about: its share of those that other sessions need too
 }
 
 // Visitor receives the content of a store at start: sessions in any order, then retained messages, then wills, then the
@@ -53,10 +54,11 @@ func (s *Store) Load(v Visitor) error {
 	}); err != nil {
 		return err
 	}
+	live := s.index.live(func(sum, n int64) int64 { return sum + n })
 	for _, n := range slices.Sorted(maps.Keys(sessions)) {
 		x := sessions[n]
 		if at := s.index.sessions[n]; at != nil {
-			x.Oldest, x.Tail = at.oldest(), at.tail
+			x.Oldest, x.Tail, x.Bytes = at.oldest(), at.tail, at.bytes(live)
 			if at.acked != nil {
 				x.Acked = append([]byte{}, at.acked...)
 			}

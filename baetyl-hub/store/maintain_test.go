@@ -177,26 +177,28 @@ func TestAgeIsRunningTime(t *testing.T) {
 func TestRoom(t *testing.T) {
 	r := open(t, store.Options{MaxBytes: 64 << 10, MinFree: 1 << 20,
 		FreeSpace: func(string) (uint64, error) { return 1<<20 + 10000, nil }})
-	require.EqualValues(t, 10000, r.Room())
+	require.EqualValues(t, 10000, r.Room(0))
 	r.session(1)
 	r.put(strings.Repeat("x", 2000), 1)
-	require.Less(t, r.Room(), int64(8000)) // the file system is asked later
+	require.Less(t, r.Room(0), int64(8000)) // the file system is asked later
 	r = open(t, store.Options{MaxBytes: 64 << 10})
 	r.session(1)
-	require.EqualValues(t, 64<<10, r.Room())
+	require.EqualValues(t, 64<<10, r.Room(0))
+	require.EqualValues(t, 24<<10, r.Room(40<<10)) // retained messages count
+	require.Zero(t, r.Room(65<<10))
 	n := 0
-	for ; r.Room() > 1000; n++ {
+	for ; r.Room(0) > 1000; n++ {
 		r.put(strings.Repeat("x", 900), 1)
 	}
 	require.InDelta(t, 70, n, 5)
 	r = r.again()
-	require.LessOrEqual(t, r.Room(), int64(1000))
+	require.LessOrEqual(t, r.Room(0), int64(1000))
 	r.ack(1, uint64(n/2))
-	eventually(t, "room after half is acknowledged", func() bool { return r.Room() > 16<<10 })
+	eventually(t, "room after half is acknowledged", func() bool { return r.Room(0) > 16<<10 })
 	r.ack(1, uint64(n))
-	require.EqualValues(t, 64<<10, r.Room())
+	require.EqualValues(t, 64<<10, r.Room(0))
 	r = open(t, store.Options{})
-	require.Greater(t, r.Room(), int64(1)<<60)
+	require.Greater(t, r.Room(0), int64(1)<<60)
 }
 
 // On a disk with little room no spares are kept.
@@ -214,10 +216,10 @@ func TestScarceRoom(t *testing.T) {
 	}
 	free.Store(10 << 10)
 	eventually(t, "removal of spares", func() bool {
-		r.Room()
+		r.Room(0)
 		return len(files(t, r.o.Dir, "*.spare")) == 0
 	})
-	r.Room()
+	r.Room(0)
 	require.LessOrEqual(t, asked, 30)
 	for range 1000 {
 		r.put("message", 1)

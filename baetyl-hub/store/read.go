@@ -167,7 +167,9 @@ func (r *reading) frame(x frame, last uint64) {
 			m.Topic = r.topic
 		}
 		r.topic = m.Topic
-		r.entries = append(r.entries, record.Entry{Position: t.Position, QOS: t.QOS, Retained: t.Retained, Message: m})
+		r.entries = append(r.entries, record.Entry{
+			Position: t.Position, QOS: t.QOS, Retained: t.Retained, Targets: p.Len(), Message: m,
+		})
 		r.messages--
 		r.bytes -= len(m.Payload) + len(m.Topic) + len(m.Properties)
 	}
