@@ -193,6 +193,11 @@ func (b *Book) Limits(username string, base budget.Values) budget.Values {
 	return b.limits[username].Or(base)
 }
 
+// Rate returns the publish rate of a principal: its own, and that of base elsewhere.
+func (b *Book) Rate(username string, base budget.Rate) budget.Rate {
+	return b.limits[username].Publish.Or(base)
+}
+
 // costOf is the cost of a bcrypt hash; of one that is damaged, 0.
 func costOf(hash []byte) int {
 	n, _ := bcrypt.Cost(hash)

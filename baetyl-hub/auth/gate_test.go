@@ -1,9 +1,11 @@
 package auth_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 var here, there = netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
@@ -177,23 +180,23 @@ func TestFailures(t *testing.T) {
 
 // Few refusals a minute are logged, of one address and of all. A line has the number of those that were not.
 func TestRefusals(t *testing.T) {
-	var r auth.Refusals
-	now, lines := time.Now(), 0
-	log := func(from netip.Addr, at time.Time) uint64 {
-		ok, hidden := r.Line(from, at)
-		if ok {
-			lines++
-		}
-		return hidden
+	var out bytes.Buffer
+	l := log.NewTo(&out, log.Config{})
+	r, now := auth.NewRefusals(), time.Now()
+	refuse := func(from netip.Addr, at time.Time) {
+		r.Log(l, net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 1)), "u", "c", auth.ErrRefused, at)
 	}
+	lines := func() int { return strings.Count(out.String(), "login refused") }
 	for range 100 {
-		require.Zero(t, log(here, now))
+		refuse(here, now)
 	}
-	require.Equal(t, 5, lines)
-	require.EqualValues(t, 95, log(there, now))
+	require.Equal(t, 5, lines())
 	for i := range 100 {
-		log(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), now)
+		refuse(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), now)
 	}
-	require.Equal(t, 60, lines)
-	require.EqualValues(t, 46, log(here, now.Add(time.Minute)))
+	require.Equal(t, 60, lines())
+	require.NotContains(t, out.String(), "not_logged")
+	refuse(here, now.Add(time.Minute))
+	require.Equal(t, 61, lines())
+	require.Contains(t, out.String(), "not_logged=140 ")
 }

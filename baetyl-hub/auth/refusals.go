@@ -3,7 +3,6 @@ package auth
 import (
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/utils/addr"
@@ -16,31 +15,12 @@ const (
 	linesOfAll     = 60
 )
 
-// Refusals limits the lines about refused logins in the log. Its zero value is ready, its methods may be called from
-// any goroutine.
-type Refusals struct {
-	mu     sync.Mutex
-	since  time.Time          // the minute began
-	lines  int                // in it
-	by     map[netip.Addr]int // of them, by address: no more entries than lines
-	hidden uint64             // refusals since the last line
-}
+// Refusals limits the lines about refused logins in the log. Its methods may be called from any goroutine.
+type Refusals struct{ quota log.Quota[netip.Addr] }
 
-// Line tells whether a refusal may be logged, and how many have not been since the last one that was.
-func (r *Refusals) Line(from netip.Addr, now time.Time) (ok bool, hidden uint64) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now.Sub(r.since) >= time.Minute {
-		r.since, r.lines, r.by = now, 0, map[netip.Addr]int{}
-	}
-	if r.lines >= linesOfAll || r.by[from] >= linesOfAddress {
-		r.hidden++
-		return false, 0
-	}
-	r.lines++
-	r.by[from]++
-	hidden, r.hidden = r.hidden, 0
-	return true, hidden
+// NewRefusals returns a Refusals that has refused nothing.
+func NewRefusals() *Refusals {
+	return &Refusals{log.Quota[netip.Addr]{Each: linesOfAddress, All: linesOfAll}}
 }
 
 // longestName is how many bytes of a user name or client id the log has: they can have 65535.
@@ -48,11 +28,11 @@ const longestName = 128
 
 // Log logs a login that is refused, limited in rate.
 func (r *Refusals) Log(l log.Logger, from net.Addr, user, client string, reason error, now time.Time) {
-	lines, left := r.Line(addr.Peer(from), now)
+	lines, left := r.quota.Line(addr.Peer(from), now)
 	if !lines {
 		return
 	}
-	l = l.WithField(log.KeyAddress, from.String()).WithField("user", cut(user)).WithField(log.KeyClient, cut(client)).
+	l = l.WithField(log.KeyAddress, from.String()).WithField(log.KeyUser, cut(user)).WithField(log.KeyClient, cut(client)).
 		WithError(reason)
 	if left > 0 {
 		l = l.WithField("not_logged", left)

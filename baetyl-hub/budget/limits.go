@@ -6,6 +6,7 @@ import "github.com/baetyl/baetyl/utils/conf"
 type Limits struct {
 	Connections int `yaml:"connections" json:"connections" validate:"min=0"`
 	Totals      `yaml:",inline" json:",inline"`
+	Publish     Rate `yaml:"publish" json:"publish"`
 }
 
 // Totals are the limits that the hub has as well. 0 is the default.

@@ -119,7 +119,8 @@ type Session struct {
 	Queue struct {
 		Max int `yaml:"max" json:"max" default:"1000000" validate:"min=1"`
 	} `yaml:"queue" json:"queue"`
-	Will struct {
+	Expiry time.Duration `yaml:"expiry" json:"expiry" default:"0s" validate:"min=0s"` // of kept ones; 0: never
+	Will   struct {
 		Delay time.Duration `yaml:"delay" json:"delay" default:"3s" validate:"min=0s"`
 	} `yaml:"will" json:"will"`
 }

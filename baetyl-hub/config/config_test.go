@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/config"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/internal/conftest"
@@ -53,6 +54,9 @@ func TestDefaults(t *testing.T) {
 	require.Equal(t, 10000, c.Session.Subscriptions.Max)
 	require.Equal(t, 1000000, c.Session.Queue.Max)
 	require.Equal(t, 3*time.Second, c.Session.Will.Delay)
+	require.Zero(t, c.Session.Expiry)
+	require.Zero(t, c.Budget.Client.Publish)
+	require.Zero(t, c.Budget.Principal.Publish)
 	require.Equal(t, listener.Limits{All: 20000, Address: 10000}, c.Connection.Limits())
 	require.Equal(t, 10*time.Second, c.Connection.Connect.Timeout)
 	require.Equal(t, 3*time.Second, c.Connection.Login.Delay)
@@ -81,12 +85,16 @@ principals: [{username: x, permissions: [{action: sub, permit: ['a/b/c/d/e/f/g/h
 subscriptions:
 - {source: {topic: 'a/+', qos: 1}, target: {topic: b}}
 - {source: {topic: 'b/#'}, target: {topic: c/d, qos: 1}}
-session: {will: {delay: 0s}}
+session: {will: {delay: 0s}, expiry: 720h}
+limits: {client: {publish: {rate: 5, bytes: 2k}}, principal: {publish: {bytes: 3m}}}
 `)
 	require.NoError(t, err)
 	require.Equal(t, 10, c.Limits().Levels)
 	require.Zero(t, c.Message.Egress.QOS1.Retry.Interval)
 	require.Zero(t, c.Session.Will.Delay)
+	require.Equal(t, 30*24*time.Hour, c.Session.Expiry)
+	require.Equal(t, budget.Rate{Messages: 5, Bytes: 2 << 10}, c.Budget.Client.Publish)
+	require.Equal(t, budget.Rate{Bytes: 3 << 20}, c.Budget.Principal.Publish)
 	require.Len(t, c.Routes(), 2)
 	require.EqualValues(t, 1, c.Routes()[0].SourceQOS)
 	require.EqualValues(t, 1, c.Routes()[1].TargetQOS)

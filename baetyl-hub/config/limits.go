@@ -13,7 +13,8 @@ type Budget struct {
 	budget.Totals `yaml:",inline" json:",inline"`
 	Principal     budget.Limits `yaml:"principal" json:"principal"` // of each; principals[].limits override it
 	Client        struct {
-		Queued budget.Queued `yaml:"queued" json:"queued"`
+		Publish budget.Rate   `yaml:"publish" json:"publish"`
+		Queued  budget.Queued `yaml:"queued" json:"queued"`
 	} `yaml:"client" json:"client"`
 }
 
@@ -43,7 +44,7 @@ const (
 
 // The largest defaults, on a machine with much memory.
 const (
-	mostSubscriptions = 600_000   // of the hub; a quarter of a principal
+	mostSubscriptions = 600_000 // of the hub; a quarter of a principal
 	mostRetained      = 200_000
 	mostSessions      = 4000      // of a principal
 	mostPrincipal     = 256 << 20 // bytes in memory

@@ -211,6 +211,21 @@ func TestWebSocketTimeLimits(t *testing.T) {
 	p.end()
 }
 
+// A client that is silent for too long is closed for that reason.
+func TestWebSocketKeepAlive(t *testing.T) {
+	t.Parallel()
+	b := start(t, withWeb(""))
+	p, _, err := b.ws("/mqtt", nil)
+	require.NoError(t, err)
+	c := hello("p", true)
+	c.KeepAlive = 1
+	p.send(c)
+	p.expect(&packet.Connack{})
+	p.quiet()
+	p.end()
+	eventually(t, "the reason", func() bool { return b.stat("connections_silent") == 1 })
+}
+
 // The end of the WebSocket without DISCONNECT is the end of the connection: the will is published.
 func TestWebSocketCloseIsNoDisconnect(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -133,13 +132,15 @@ func (c *connection) await() error {
 			c.last = c.s.moment()
 			c.timed, c.idle = c.timed && !c.idle, false
 			return nil
-		case c.in.direct == nil || !errors.Is(err, os.ErrDeadlineExceeded):
+		case !timedOut(err):
 			return err
+		case c.in.direct == nil:
+			return core.ErrKeepAlive
 		}
 		quiet := c.s.moment() - c.last
 		switch {
 		case c.keepAlive > 0 && quiet >= c.keepAlive:
-			return err // [MQTT-3.1.2-24]
+			return core.ErrKeepAlive // [MQTT-3.1.2-24]
 		case quiet < idleAfter:
 			c.setDeadline(idleAfter)
 		default:
@@ -238,6 +239,9 @@ func (c *connection) end(err error) {
 	}
 	if c.failed != nil {
 		err = fmt.Errorf("write: %w", c.failed)
+		if timedOut(c.failed) {
+			err = core.ErrWriteTimeout
+		}
 	}
 	abort := c.failed != nil
 	c.broken = true
@@ -249,16 +253,6 @@ func (c *connection) end(err error) {
 	s.open--
 	s.left.Broadcast()
 	s.carry(s.unlock(0))
-}
-
-// close closes the socket. TLS would first say goodbye, and wait for seconds if the socket is full: it can't if abort
-// is set.
-func (c *connection) close(abort bool) {
-	conn := c.conn
-	if abort {
-		conn = stall.Socket(conn)
-	}
-	_ = conn.Close()
 }
 
 // writeNow writes what the socket takes without waiting, and returns the number of bytes. An error is met again by

@@ -1,6 +1,7 @@
 package conn
 
 import (
+	"errors"
 	"net"
 	"syscall"
 
@@ -14,6 +15,23 @@ func plain(conn net.Conn) *net.TCPConn {
 	}
 	tcp, _ := conn.(*net.TCPConn)
 	return tcp
+}
+
+// close closes the socket. TLS would first say goodbye, and wait for seconds if the socket is full: it can't if abort
+// is set.
+func (c *connection) close(abort bool) {
+	conn := c.conn
+	if abort {
+		conn = stall.Socket(conn)
+	}
+	_ = conn.Close()
+}
+
+// timedOut tells whether a deadline of ours has passed. The errors of a WebSocket do not say which error they come
+// from, and a connection may also time out in the kernel.
+func timedOut(err error) bool {
+	var timeout net.Error
+	return errors.As(err, &timeout) && timeout.Timeout() && !errors.Is(err, syscall.ETIMEDOUT)
 }
 
 // left tells whether the client has closed its end, or the connection is broken. Where that can't be seen without

@@ -2,7 +2,6 @@ package core
 
 import (
 	"errors"
-	"io"
 	"math"
 	"net"
 	"time"
@@ -40,6 +39,7 @@ type Client struct {
 	full    *Client           // waits until this congested receiver has been written to
 	until   time.Duration     // but not longer, by Core.moment
 	waiting []*Client         // whose full is this one
+	pace    *pace             // nil: it may publish as fast as it can
 
 	qos0     int32 // QoS 0 messages in out
 	unstored int32 // messages that are received and not stored yet
@@ -53,6 +53,14 @@ type Client struct {
 	draining bool  // a timer for until runs
 	stalled  bool  // was told that it is paused
 }
+
+// Reasons that the caller gives to Closed.
+var (
+	// ErrKeepAlive ends a connection whose client was silent. [MQTT-3.1.2-24]
+	ErrKeepAlive = errors.New("nothing came from the client for one and a half times its keep-alive")
+	// ErrWriteTimeout ends a connection whose client takes nothing.
+	ErrWriteTimeout = errors.New("the client took no byte for connection.write.timeout")
+)
 
 var (
 	errDisconnect = errors.New("client disconnected")
@@ -74,12 +82,16 @@ func (cl *Client) entry() log.Logger {
 	if cl.id != "" {
 		l = l.WithField(log.KeyClient, cl.id)
 	}
+	if cl.user != nil {
+		l = l.WithField(log.KeyUser, cl.user.Name)
+	}
 	return l
 }
 
 // Paused tells whether Receive must wait for Resume.
 func (cl *Client) Paused() bool {
-	return !cl.ended && (cl.blocked || cl.thirsty || cl.full != nil || cl.unstored >= cl.most)
+	return !cl.ended && (cl.blocked || cl.thirsty || cl.full != nil || cl.unstored >= cl.most ||
+		cl.pace != nil && cl.pace.full(int(cl.most)))
 }
 
 // Open takes a new connection. If the result is false, there are too many, or the hub stops: close it and forget it.
@@ -88,8 +100,8 @@ func (c *Core) Open(cl *Client) bool {
 		c.stats.Rejected++
 		return false
 	}
-	if c.epoch.IsZero() {
-		c.epoch = c.now
+	if c.begun.IsZero() {
+		c.begun = c.now
 	}
 	cl.most = int32(min(c.o.Ingress, math.MaxInt32))
 	c.clients[cl] = struct{}{}
@@ -100,7 +112,7 @@ func (c *Core) Open(cl *Client) bool {
 func (c *Core) Closed(cl *Client, err error) {
 	c.end(cl, err)
 	delete(c.clients, cl)
-	cl.egress, cl.other, cl.routes = egress{}, nil, nil
+	cl.egress, cl.other, cl.routes, cl.pace = egress{}, nil, nil, nil
 	cl.partial, cl.fixed, cl.cached = 0, 0, 0
 	c.repay(cl)
 }
@@ -112,16 +124,9 @@ func (c *Core) end(cl *Client, err error) {
 		return
 	}
 	cl.ended = true
-	entry := cl.entry().WithError(err)
-	refusal := Refusal{}
-	switch {
-	case errors.As(err, &refusal), errors.Is(err, errDisconnect), errors.Is(err, io.EOF),
-		errors.Is(err, net.ErrClosed):
-		entry.Debugf("connection ended")
-	default:
-		entry.Infof("connection closed")
-	}
+	c.ended(cl, err)
 	if s := cl.s; s != nil {
+		c.passAll(cl)
 		c.endWill(s, cl.will, errors.Is(err, errDisconnect))
 		c.detach(s)
 		c.repay(cl)

@@ -270,7 +270,9 @@ func (c *Core) abandoned(cl *Client, s *Session, err error) {
 
 // discard forgets a session that the store has deleted.
 func (c *Core) discard(s *Session) {
+	c.forgetLost(s)
 	s.dead = true
+	c.away.forget(s)
 	for f := range s.subs {
 		c.expel(s, f)
 	}

@@ -44,6 +44,8 @@ type Options struct {
 	PacketMax        int           // bytes of a received packet
 	ConnectionsMax   int           // those before CONNECT included
 	SubscriptionsMax int           // per session
+	ClientRate       budget.Rate   // at which one connection may publish
+	PrincipalRate    budget.Rate   // at which all of one principal may, if it has no rate of its own
 	Ingress          int           // messages per client that are received and not yet stored
 	EgressQOS0       int           // QoS 0 messages per client that wait to be written; more are dropped
 	EgressBytes      int           // the same in bytes
@@ -53,6 +55,8 @@ type Options struct {
 	Client           budget.Values // of each client: Memory and Disk
 	QueueMax         int           // QoS 1 and 2 messages per session that wait; more are dropped, counted
 	FetchMax         int           // messages read at a time from the store for a session that catches up
+	Retention        time.Duration // of QoS 1 and 2 messages: older ones are not sent any more; 0: no limit
+	SessionExpiry    time.Duration // for which nobody uses a kept session until it is removed; 0: never
 	Retry            time.Duration // after which an unacknowledged message is sent again; 0: only after a reconnect
 	WillDelay        time.Duration // after the start until wills of clients that have not come back are published
 }
@@ -68,6 +72,7 @@ func (o *Options) hardLimit() int {
 type Stats struct {
 	Connections   int    // now
 	Sessions      int    // now, connected or not
+	Removed       uint64 // sessions that nobody had used for Options.SessionExpiry
 	Subscriptions int    // now
 	Retained      int    // retained messages now
 	Received      uint64 // PUBLISH packets from clients
@@ -76,7 +81,13 @@ type Stats struct {
 	Repeated      uint64 // of Sent, repetitions after Options.Retry
 	Dropped       uint64 // QoS 0 messages that a slow reader did not get
 	OverBudget    uint64 // QoS 1 and 2 messages dropped for want of memory or disk: see Options.Principal
+	TakenOver     uint64 // connections that ended since another one has taken the session over
+	KeepAlive     uint64 // connections that ended since their client sent nothing
+	Slow          uint64 // connections that ended since their client took nothing, or too little
+	RateDropped   uint64 // QoS 0 messages over a publish rate
+	Slowed        uint64 // QoS 1 and 2 messages that had to wait for one
 	QueueFull     uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
+	Expired       uint64 // QoS 1 and 2 messages that waited in memory for longer than Options.Retention
 	Refused       uint64 // logins
 	RefusedIDs    uint64 // CONNECTs because of their client id
 	Forbidden     uint64 // publications, wills and subscriptions without permission
@@ -92,9 +103,10 @@ var ErrFull = errors.New("the store is full (storage.max, storage.free)")
 type Core struct {
 	o        Options
 	users    *auth.Book
-	refusals auth.Refusals
+	refusals *auth.Refusals
+	lines    map[string]*log.Quota[line] // by user: see mayLog
 	now      time.Time
-	epoch    time.Time // when the first connection came
+	begun    time.Time // when all was loaded; without that, when the first connection came
 	stats    Stats
 
 	hub      *budget.Account
@@ -114,6 +126,7 @@ type Core struct {
 	room    int64      // bytes that the store may still take
 
 	clients   map[*Client]struct{}
+	buckets   map[string]*budget.Bucket // of principals with a publish rate, by name
 	sessions  map[string]*Session
 	changing  map[string]*change // by id of a client: what is being stored of it
 	number    uint64             // of the newest durable session
@@ -132,6 +145,9 @@ type Core struct {
 	wills  map[string]*testament // of clients that were connected when the hub ended last time, by key
 	owed   map[string]*testament // which could not be stored yet, by key
 	timers timers
+	away   away
+	lossy  map[*Session]*[losses]uint64 // not logged yet
+	saying bool                         // a timer will log them
 
 	targets []record.Target // scratch
 	unused  []*publication
@@ -142,14 +158,16 @@ type Core struct {
 // New returns a Core without sessions. It refuses all that must be stored until Room has been called.
 func New(o Options, users *auth.Book) *Core {
 	c := &Core{
-		o: o, users: users,
+		o: o, users: users, refusals: auth.NewRefusals(), lines: map[string]*log.Quota[line]{},
 		hub:      budget.New("", nil, o.Hub),
 		accounts: map[string]*budget.Account{},
 		batch:    &Batch{},
 		clients:  map[*Client]struct{}{},
+		buckets:  map[string]*budget.Bucket{},
 		sessions: map[string]*Session{},
 		changing: map[string]*change{},
 		renewing: map[string]*renewal{},
+		lossy:    map[*Session]*[losses]uint64{},
 		wills:    map[string]*testament{},
 		owed:     map[string]*testament{},
 	}
@@ -158,13 +176,13 @@ func New(o Options, users *auth.Book) *Core {
 }
 
 // Refusals limits the lines about refused logins, for the caller's too.
-func (c *Core) Refusals() *auth.Refusals { return &c.refusals }
+func (c *Core) Refusals() *auth.Refusals { return c.refusals }
 
 // At tells the time. It comes before each event.
 func (c *Core) At(now time.Time) { c.now = now }
 
-// moment is the time since the first connection came. It takes a third of the memory of a time.Time.
-func (c *Core) moment() time.Duration { return c.now.Sub(c.epoch) }
+// moment is the time since begun. It takes a third of the memory of a time.Time.
+func (c *Core) moment() time.Duration { return c.now.Sub(c.begun) }
 
 // Stats returns the current numbers.
 func (c *Core) Stats() Stats {

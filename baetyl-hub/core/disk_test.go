@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
@@ -73,6 +74,10 @@ func (d *disk) one(kind record.Kind, body []byte) error {
 	case record.KindDeleteSession:
 		number, err := record.DecodeDeleteSession(body)
 		delete(d.sessions, number)
+		return err
+	case record.KindUsed:
+		number, connected, err := record.DecodeUsed(body)
+		d.session(number).Left = !connected
 		return err
 	case record.KindPutFilter:
 		number, filter, qos, err := record.DecodePutFilter(body)
@@ -186,4 +191,13 @@ func (d *disk) expire(client string, from, to uint64) {
 func (d *disk) head(client string) uint64 {
 	n, _ := binary.Uvarint(d.sessions[d.number(client)].Acked)
 	return n
+}
+
+// age makes the messages of a client's session older.
+func (d *disk) age(client string, by time.Duration) {
+	s := d.sessions[d.number(client)]
+	for p, e := range s.entries {
+		e.Age += by
+		s.entries[p] = e
+	}
 }

@@ -59,7 +59,11 @@ func (c *Core) answer(x *publication, err error) {
 func (c *Core) deliver(m *record.Message, to []delivery, queued bool, err error) {
 	var frame []byte
 	flagged := false // frame has the retain flag
+	expires := tick(0)
 	for _, d := range to {
+		if d.qos > 0 && expires == 0 {
+			expires = c.expires(0)
+		}
 		switch {
 		case d.refused:
 			c.enqueue(d.s, d.position, entry{}, errBudget)
@@ -67,10 +71,11 @@ func (c *Core) deliver(m *record.Message, to []delivery, queued bool, err error)
 			if err != nil && !d.s.dead {
 				c.giveDisk(d.s, d.share)
 			}
-			c.enqueue(d.s, d.position, entry{message: m, qos: d.qos, retained: d.retained, share: d.share}, err)
+			e := entry{message: m, qos: d.qos, retained: d.retained, share: d.share, expires: expires}
+			c.enqueue(d.s, d.position, e, err)
 		case err != nil || d.s.client == nil || d.early && !queued:
 		case d.qos > 0:
-			c.enqueueTransient(d.s, entry{message: m, qos: d.qos, retained: d.retained})
+			c.enqueueTransient(d.s, entry{message: m, qos: d.qos, retained: d.retained, expires: expires})
 		default:
 			if frame == nil || flagged != d.retained {
 				frame, flagged = appendPublish(nil, m, 0, 0, false, d.retained), d.retained

@@ -17,6 +17,7 @@ func (c *Core) member(g *group, m *record.Message) (r sub, ok bool) {
 	}
 	if qos > 0 {
 		c.stats.QueueFull++
+		c.dropped(g.subs[first].s, queueFull, 1)
 	}
 	g.next = first
 	return g.subs[first], qos == 0

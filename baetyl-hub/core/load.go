@@ -1,6 +1,9 @@
 package core
 
 import (
+	"maps"
+	"time"
+
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
@@ -20,6 +23,8 @@ type StoredSession struct {
 	Oldest   uint64      // position of the oldest stored message; Tail: none
 	Tail     uint64      // position after the newest stored message
 	Bytes    int64       // of messages that wait, about: its share of those that other sessions need too
+	Left     bool        // it is known for how long it has had no connection
+	Idle     time.Duration
 }
 
 // LoadNumber tells the highest number that a session ever had.
@@ -53,6 +58,7 @@ func (c *Core) LoadSession(x StoredSession) {
 	c.sessions[s.id] = s
 	c.LoadNumber(s.number)
 	c.activate(s)
+	c.loadAway(s, x.Left, x.Idle)
 }
 
 // activate adds the subscriptions of a session to the tree that its user may have. The others stay inactive until the
@@ -87,6 +93,8 @@ func (c *Core) SetUsers(users *auth.Book) {
 			}
 		}
 	}
+	c.setRates()
+	maps.DeleteFunc(c.lines, func(user string, _ *log.Quota[line]) bool { return user != "" && users.User(user) == nil })
 	for _, s := range c.sessions {
 		for f := range s.subs {
 			if !c.permits(s, f) {

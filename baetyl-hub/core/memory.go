@@ -1,7 +1,6 @@
 package core
 
 import (
-	"errors"
 	"time"
 
 	"github.com/256dpi/gomqtt/packet"
@@ -123,9 +122,6 @@ func (c *Core) quench() {
 		}
 	}
 }
-
-// errThirsty is what publish returns for a PUBLISH that has to wait for memory.
-var errThirsty = errors.New("no memory")
 
 // expects notes that the next packet of a client has n bytes, and has not come as a whole. Not ok: there is no memory
 // for it.

@@ -62,7 +62,15 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	plain := isPlain(frame)
 	if !plain && c.afford(cl, 0, c.costOf(rt, len(frame)), leaveMoving) != nil {
 		c.stats.Received--
-		return errThirsty
+		c.thirst(cl)
+		return errLater
+	}
+	if cl.pace != nil {
+		c.passHeld(cl, c.now)
+		if frame[0]&6 == 0 && !cl.pace.passes(c.now, len(frame)) {
+			c.dropOver(cl)
+			return nil
+		}
 	}
 	if plain && cl.unstored == 0 && rt.direct() {
 		*b = burst{route: rt, name: name, start: end - len(frame), end: end, n: 1, full: b.full}
@@ -85,6 +93,9 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	x.payer, x.size = cl, c.costOf(rt, len(frame))
 	if m.QOS == 2 {
 		x.s = cl.s
+	}
+	if cl.pace != nil && m.QOS > 0 && c.hold(cl, x, len(frame)) {
+		return nil
 	}
 	c.submit(x, cl.unstored > 0)
 	return nil
@@ -220,6 +231,7 @@ func (c *Core) receiver(x *publication, r sub, qos packet.QOS) {
 		}
 		if r.s.waits() >= c.o.QueueMax {
 			c.stats.QueueFull++
+			c.dropped(r.s, queueFull, 1)
 			return
 		}
 		d.stored, d.position = true, r.s.reserved

@@ -45,8 +45,9 @@ type entry struct {
 	qos      packet.QOS
 	state    state
 	retained bool
-	share    uint32 // of the session's bytes on the disk
 	dup      bool   // may have been sent before: DUP
+	share    uint32 // of the session's bytes on the disk
+	expires  tick   // not sent for the first time from then on; 0: never
 }
 
 // markSize is about the bytes of a mark, or of an entry without its message.

@@ -32,13 +32,12 @@ func (c *Core) Receive(cl *Client, data []byte) (used int) {
 			frame := data[used : used+n]
 			used += n
 			cl.partial = 0
-			if b.n > 0 && c.joins(&b, frame) {
+			if b.n > 0 && c.joins(cl, &b, frame) {
 				continue
 			}
 			c.forward(cl, &b, data)
-			if err = c.handle(cl, frame, &b, used); errors.Is(err, errThirsty) {
+			if err = c.handle(cl, frame, &b, used); err != nil && errors.Is(err, errLater) {
 				used -= n
-				c.thirst(cl)
 				break
 			}
 		}
@@ -55,6 +54,9 @@ func (c *Core) Receive(cl *Client, data []byte) (used int) {
 	cl.stalled = cl.Paused()
 	return used
 }
+
+// errLater says that a packet is to be received again when the client is not Paused any more.
+var errLater = errors.New("the packet has to wait")
 
 // handle carries out one packet. end is where the packet ends in the data of Receive.
 func (c *Core) handle(cl *Client, frame []byte, b *burst, end int) error {
@@ -73,6 +75,9 @@ func (c *Core) handle(cl *Client, frame []byte, b *burst, end int) error {
 			c.acknowledge(cl.s, kind, id, cl)
 		}
 		return nil
+	}
+	if cl.pace != nil && cl.pace.holdsBack(kind) {
+		return errLater
 	}
 	p, err := decode(frame)
 	if err != nil {
@@ -111,12 +116,12 @@ func isPlain(frame []byte) bool {
 }
 
 // joins adds a packet to the burst if it belongs there, and tells whether it did.
-func (c *Core) joins(b *burst, frame []byte) bool {
+func (c *Core) joins(cl *Client, b *burst, frame []byte) bool {
 	// A burst is dropped as a whole, so it is small compared with the limit of a connection.
 	if !isPlain(frame) || b.n >= c.o.EgressQOS0/8 {
 		return false
 	}
-	if name, _ := topicOf(frame); !bytes.Equal(name, b.name) {
+	if name, _ := topicOf(frame); !bytes.Equal(name, b.name) || cl.pace != nil && !cl.pace.passes(c.now, len(frame)) {
 		return false
 	}
 	b.end += len(frame)
@@ -171,7 +176,7 @@ func (c *Core) drained(cl *Client) {
 	case cl.full == nil || cl.draining:
 	case cl.until > c.moment():
 		cl.draining = true
-		c.timers.add(c.epoch.Add(cl.until), func() {
+		c.timers.add(c.begun.Add(cl.until), func() {
 			cl.draining = false
 			c.drained(cl)
 		})

@@ -207,7 +207,7 @@ func (c *Core) hand(s *Session, k *kept, qos packet.QOS) bool {
 		if s.q.len() >= min(2*c.o.Window, c.o.QueueMax) {
 			return false
 		}
-		c.enqueueTransient(s, entry{message: unflagged(&k.Message), qos: qos, retained: true})
+		c.enqueueTransient(s, entry{message: unflagged(&k.Message), qos: qos, retained: true, expires: c.expires(0)})
 		return true
 	}
 	// If it is being replaced, s gets the newer one, at an earlier position.

@@ -60,6 +60,9 @@ func (c *Core) Written(cl *Client) {
 	if len(cl.running) > 0 {
 		c.written(cl)
 	}
+	if c.o.Retention > 0 && c.moment()-cl.since >= longRun && cl.s != nil {
+		c.withdraw(cl)
+	}
 	if len(cl.rest) > 0 {
 		return
 	}
@@ -111,6 +114,7 @@ func (c *Core) sendQOS0(cl *Client, frames []byte, n int) (congested bool) {
 	}
 	if int(cl.qos0)+n > c.o.EgressQOS0 || len(cl.out)+len(frames) > c.o.EgressBytes {
 		c.stats.Dropped += uint64(n)
+		c.dropped(cl.s, slowReader, uint64(n))
 		return true
 	}
 	if by := c.afford(cl, len(frames), 0, leaveWaiting); by != nil {

@@ -46,6 +46,8 @@ func (c *Core) attach(s *Session, cl *Client) {
 	s.client, cl.s, s.bridge = cl, s, cl.bridge
 	cl.charged += s.parked
 	s.parked = 0
+	cl.pace = c.paceOf(cl)
+	c.used(s)
 	if s.q.has(received) {
 		c.record(s) // the store failed to write it
 	}
@@ -54,6 +56,9 @@ func (c *Core) attach(s *Session, cl *Client) {
 
 // detach ends the hold of a connection on its session; a transient session ends with it.
 func (c *Core) detach(s *Session) {
+	if s.number == 0 {
+		c.forgetLost(s)
+	}
 	cl := s.client
 	cl.s, s.client = nil, nil
 	s.interrupt()
@@ -62,6 +67,7 @@ func (c *Core) detach(s *Session) {
 		s.q.detach()
 		s.parked = min(s.q.parked(), cl.charged)
 		cl.charged -= s.parked
+		c.left(s)
 		return
 	}
 	s.dead = true
@@ -107,6 +113,7 @@ func (c *Core) enqueue(s *Session, position uint64, e entry, err error) {
 func (c *Core) enqueueTransient(s *Session, e entry) {
 	if s.q.len() >= c.o.QueueMax {
 		c.stats.QueueFull++
+		c.dropped(s, queueFull, 1)
 		return
 	}
 	if by := c.afford(s.client, 0, e.size(), leaveWaiting); by != nil {
@@ -120,10 +127,15 @@ func (c *Core) enqueueTransient(s *Session, e entry) {
 
 // pump sends what the window has room for.
 func (c *Core) pump(s *Session) {
+	now := c.tick()
 	for s.client != nil {
 		e, position, ok := s.q.sendable(c.o.Window)
 		if !ok {
 			break
+		}
+		if e.state == waiting && e.expired(now) {
+			c.expire(s, position)
+			continue
 		}
 		if e.state == waiting && c.afford(s.client, e.size(), 0, leaveMoving) != nil {
 			c.starve(s)
@@ -207,7 +219,9 @@ func (c *Core) Read(l Load, entries []record.Entry, next uint64, err error) {
 			next = s.q.tail
 			break
 		}
-		x := entry{message: e.Message, qos: e.QOS, retained: e.Retained, share: share(e.Message, e.Targets)}
+		x := entry{
+			message: e.Message, qos: e.QOS, retained: e.Retained, share: share(e.Message, e.Targets), expires: c.expires(e.Age),
+		}
 		if c.afford(s.client, 0, x.size(), leaveWaiting) != nil {
 			next = s.q.tail
 			c.starve(s)

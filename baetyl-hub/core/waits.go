@@ -39,7 +39,12 @@ func (c *Core) Expired(oldest map[uint64]uint64) {
 	for _, s := range c.sessions {
 		before := s.waits()
 		s.oldest = max(s.oldest, min(oldest[s.number], s.reserved))
-		if after := s.waits(); s.disk > 0 && after < before {
+		after := s.waits()
+		if after >= before {
+			continue
+		}
+		c.dropped(s, tooOld, uint64(before-after))
+		if s.disk > 0 {
 			left := s.disk / int64(before) * int64(after)
 			s.account.Give(budget.Disk, s.disk-left)
 			s.disk = left

@@ -129,6 +129,8 @@ func (c *Core) LoadWill(key string, m record.Message) {
 // Loaded ends the start: Options.WillDelay later the wills are published of clients that were connected when the hub
 // ended last time and have not come back.
 func (c *Core) Loaded() {
+	c.begun = c.now
+	c.sortAway()
 	c.timers.add(c.now.Add(c.o.WillDelay), func() {
 		wills := c.wills
 		c.wills = nil

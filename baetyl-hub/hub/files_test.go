@@ -27,6 +27,7 @@ func TestLimitOfOpenFiles(t *testing.T) {
 		require.Eventually(t, func() bool {
 			return strings.Contains(out.String(), want)
 		}, time.Minute, time.Millisecond, limits)
+		require.Equal(t, 1, strings.Count(out.String(), "the limit of open files"))
 		require.NoError(t, cmd.Process.Kill())
 		_ = cmd.Wait()
 	}

@@ -167,10 +167,12 @@ func coreOptions(c *config.Config, p *config.Plan, l log.Logger) core.Options {
 		Log: l, Topic: c.Limits(), PacketMax: c.Message.Length.Max.Int(),
 		ClientIDMax: c.Session.ClientID.Length, ClientIDStrict: c.Session.ClientID.Strict,
 		ConnectionsMax: c.Connection.Max, SubscriptionsMax: c.Session.Subscriptions.Max,
+		ClientRate: c.Budget.Client.Publish, PrincipalRate: c.Budget.Principal.Publish,
 		Ingress: c.Message.Ingress.QOS1.Buffer.Size, EgressQOS0: c.Message.Egress.QOS0.Buffer.Size,
 		EgressBytes: c.Message.Egress.QOS0.Buffer.Bytes.Int(), Window: c.Message.Egress.QOS1.Buffer.Size,
 		QueueMax: c.Session.Queue.Max, FetchMax: c.Message.Egress.QOS1.Batch.Max, Retry: c.Message.Egress.QOS1.Retry.Interval,
-		WillDelay: c.Session.Will.Delay, Hub: p.Hub, Principal: p.Principal, Client: p.Client,
+		WillDelay: c.Session.Will.Delay, SessionExpiry: c.Session.Expiry,
+		Retention: c.Message.Ingress.QOS1.Cleanup.Retention, Hub: p.Hub, Principal: p.Principal, Client: p.Client,
 	}
 }
 

@@ -36,6 +36,15 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 			out <- prometheus.MustNewConstMetric(limitDesc, prometheus.GaugeValue, float64(x.Limit), labels...)
 		}
 	}
+	t := c.h.store.SyncTimes()
+	buckets := make(map[float64]uint64, len(t.Below))
+	for limit, n := range t.Below {
+		buckets[limit.Seconds()] = n
+	}
+	out <- prometheus.MustNewConstHistogram(prometheus.NewDesc("baetyl_hub_store_sync_seconds",
+		"time that the disk took for an fsync of the log", nil, nil), t.Count, t.Sum.Seconds(), buckets)
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc("baetyl_hub_store_sync_longest_seconds",
+		"the longest of them since the start", nil, nil), prometheus.GaugeValue, t.Longest.Seconds())
 }
 
 // The budget: principal is a name of the configuration, or one that had something stored when the hub was started;

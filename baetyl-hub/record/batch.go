@@ -93,6 +93,18 @@ func (b *Batch) DeleteSession(number uint64) {
 	b.end(at, true)
 }
 
+// Used stores that a session has a connection from now on, or has none any more. The store adds the time. It need not
+// be on stable storage when the batch is stored.
+func (b *Batch) Used(number uint64, connected bool) {
+	at := b.begin(KindUsed)
+	flag := byte(0)
+	if connected {
+		flag = 1
+	}
+	b.Data = append(binary.AppendUvarint(b.Data, number), flag)
+	b.end(at, false)
+}
+
 // PutFilter stores a subscription of a session.
 func (b *Batch) PutFilter(session uint64, filter string, qos packet.QOS) {
 	at := b.begin(KindPutFilter)

@@ -108,6 +108,15 @@ func DecodeDeleteSession(body []byte) (number uint64, err error) {
 	return number, r.end()
 }
 
+// DecodeUsed decodes the body of a Used record.
+func DecodeUsed(body []byte) (number uint64, connected bool, err error) {
+	r := Reader{Rest: body}
+	number = r.Number()
+	flag := r.Byte()
+	r.Failed = r.Failed || flag > 1
+	return number, flag == 1, r.end()
+}
+
 // DecodePutFilter decodes the body of a PutFilter record. filter points into it.
 func DecodePutFilter(body []byte) (session uint64, filter []byte, qos packet.QOS, err error) {
 	r := Reader{Rest: body}

@@ -10,6 +10,7 @@
 //	target       quality and retained flag (1) · session · position
 //	message      quality, retain, properties and owner flags (1) · topic · [owner] · [properties] · payload, which ends the body
 //	Acked        session · state
+//	Used         session · 1: connected, 0: not any more
 //
 // Numbers are uvarints. Texts have their length before them. The store finds the target of a session without decoding
 // the message, and passes a record without decoding anything.
@@ -19,6 +20,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"strings"
+	"time"
 
 	"github.com/256dpi/gomqtt/packet"
 )
@@ -49,7 +51,8 @@ type Entry struct {
 	Position uint64
 	QOS      packet.QOS
 	Retained bool
-	Targets  int // sessions that needed the message when it was stored
+	Targets  int           // sessions that needed the message when it was stored
+	Age      time.Duration // since it was stored
 	Message  *Message
 }
 
@@ -72,6 +75,7 @@ const (
 	KindAcked          Kind = 'a'
 	KindPutSession     Kind = 's'
 	KindDeleteSession  Kind = 'S'
+	KindUsed           Kind = 'u'
 	KindPutFilter      Kind = 'f'
 	KindDeleteFilter   Kind = 'F'
 	KindDeleteReceived Kind = 'I'

@@ -64,6 +64,12 @@ func add(b *record.Batch, k record.Kind, body []byte) error {
 			return err
 		}
 		b.DeleteSession(number)
+	case record.KindUsed:
+		number, connected, err := record.DecodeUsed(body)
+		if err != nil {
+			return err
+		}
+		b.Used(number, connected)
 	case record.KindPutFilter:
 		session, filter, qos, err := record.DecodePutFilter(body)
 		if err != nil {
@@ -110,6 +116,8 @@ func sample() *record.Batch {
 	m := &record.Message{Topic: "a/b", Payload: []byte("payload"), Properties: []byte{1, 2}, Owner: "u", QOS: 2,
 		Retain: true}
 	b.PutSession(1, "client", "user")
+	b.Used(1, true)
+	b.Used(1<<40, false)
 	b.PutFilter(1, "a/#", 2)
 	b.Publish(&record.Publication{Message: m, Retain: true, Receiver: 1, ID: 7, Will: "client", Targets: []record.Target{
 		{Session: 1, Position: 1 << 40, QOS: 2, Retained: true}, {Session: 300, Position: 5, QOS: 1}}})
@@ -125,7 +133,7 @@ func sample() *record.Batch {
 
 func TestRoundTrip(t *testing.T) {
 	b := sample()
-	require.Equal(t, 10, b.Len())
+	require.Equal(t, 12, b.Len())
 	require.True(t, b.Sync)
 	got, err := again(b.Data)
 	require.NoError(t, err)

@@ -51,9 +51,10 @@ func startHub(disk *sim.Disk, users *auth.Book, l log.Logger) (*process, error) 
 	k := core.New(core.Options{
 		Log: l, Topic: topic.Limits{Length: 255, Levels: 8}, ClientIDMax: 128, PacketMax: packetMax,
 		ConnectionsMax: 100, SubscriptionsMax: 100, Ingress: 20, EgressQOS0: 100, EgressBytes: 1 << 20, Window: 10,
-		QueueMax: 1000000, FetchMax: 5, Retry: 20 * time.Second, WillDelay: 3 * time.Second,
+		QueueMax: 1000000, FetchMax: 5, Retry: 20 * time.Second, WillDelay: 3 * time.Second, Retention: retention,
 		Hub: budget.Values{budget.Memory: 400 << 10}, Principal: budget.Values{budget.Memory: 200 << 10},
-		Client: budget.Values{budget.Memory: 140 << 10},
+		Client:     budget.Values{budget.Memory: 140 << 10},
+		ClientRate: budget.Rate{Messages: 20, Bytes: 20 << 10}, PrincipalRate: budget.Rate{Messages: 60},
 	}, users)
 	k.At(time.Now())
 	err = st.Load(store.Visitor{

@@ -54,6 +54,12 @@ func (x *index) record(g *segment, at int64, kind record.Kind, body []byte) (fre
 			x.discard(number)
 		}
 		return true, err
+	case record.KindUsed:
+		number, connected, err := record.DecodeUsed(body)
+		if err == nil && x.sessions[number] != nil {
+			x.changes.put(keyPart(number, kindUsed), usedValue(g.newest, connected))
+		}
+		return false, err
 	default:
 		return false, x.part(kind, body)
 	}

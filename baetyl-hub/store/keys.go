@@ -16,6 +16,7 @@ import (
 //	s session 'f' text  QoS of a subscription
 //	s session 'i' id    a received QoS 2 message that is not released yet
 //	s session 'n' seg   span in a segment
+//	s session 'u'       when it got or lost its connection, in seconds of running time; whether it has one
 //	g seg               a segment
 //	r topic             retained message
 //	w client 0 user     will; of an older hub without 0 and user
@@ -27,6 +28,7 @@ const (
 	kindFilter   = 'f'
 	kindReceived = 'i'
 	kindSpan     = 'n'
+	kindUsed     = 'u'
 	kindSegment  = 'g'
 	kindRetained = 'r'
 	kindWill     = 'w'
@@ -83,6 +85,21 @@ func decodeSession(b []byte) (client, user string, err error) {
 	v := record.Reader{Rest: b}
 	client, user = string(v.Text()), string(v.Text())
 	return client, user, v.Err()
+}
+
+func usedValue(at time.Duration, connected bool) []byte {
+	flag := uint64(0)
+	if connected {
+		flag = 1
+	}
+	return numbers(uint64(at/time.Second), flag)
+}
+
+func decodeUsed(b []byte) (at time.Duration, connected bool, err error) {
+	v := record.Reader{Rest: b}
+	at = time.Duration(v.Number()) * time.Second
+	connected = v.Number() == 1
+	return at, connected, v.Err()
 }
 
 func ackedValue(s *session) []byte {

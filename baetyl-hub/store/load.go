@@ -24,6 +24,8 @@ type Session struct {
 	Oldest   uint64      // position of the oldest stored message; Tail: none
 	Tail     uint64      // position after the newest stored message
 	Bytes    int64       // of messages that wait, about: its share of those that other sessions need too
+	Left     bool        // it is known for how long it has had no connection
+	Idle     time.Duration
 }
 
 // Visitor receives the content of a store at start: sessions in any order, then retained messages, then wills, then the
@@ -47,7 +49,7 @@ func (s *Store) Load(v Visitor) error {
 	sessions := map[uint64]*Session{}
 	if err := s.each(kindSession, func(key, value []byte) {
 		n, rest, ok := sessionOf(key)
-		if !ok || s.index.sessions[n] == nil || !loadPart(sessions, n, rest, value) {
+		if !ok || s.index.sessions[n] == nil || !s.loadPart(sessions, n, rest, value) {
 			damaged++
 			s.index.changes.remove(key)
 		}
@@ -92,7 +94,7 @@ func (s *Store) Load(v Visitor) error {
 }
 
 // loadPart brings a record of a session into sessions.
-func loadPart(sessions map[uint64]*Session, n uint64, rest, value []byte) (ok bool) {
+func (s *Store) loadPart(sessions map[uint64]*Session, n uint64, rest, value []byte) (ok bool) {
 	x := sessions[n]
 	if x == nil {
 		x = &Session{Number: n, Filters: map[string]packet.QOS{}}
@@ -114,6 +116,10 @@ func loadPart(sessions map[uint64]*Session, n uint64, rest, value []byte) (ok bo
 			return false
 		}
 		x.Received = append(x.Received, packet.ID(binary.BigEndian.Uint16(rest[1:])))
+	case kindUsed:
+		at, connected, err := decodeUsed(value)
+		x.Left, x.Idle = err == nil && !connected, max(0, s.clock.now()-at)
+		return err == nil
 	}
 	return true
 }

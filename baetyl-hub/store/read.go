@@ -169,6 +169,7 @@ func (r *reading) frame(x frame, last uint64) {
 		r.topic = m.Topic
 		r.entries = append(r.entries, record.Entry{
 			Position: t.Position, QOS: t.QOS, Retained: t.Retained, Targets: p.Len(), Message: m,
+			Age: r.s.clock.now() - x.stored,
 		})
 		r.messages--
 		r.bytes -= len(m.Payload) + len(m.Topic) + len(m.Properties)

@@ -116,6 +116,7 @@ type Store struct {
 	batches   atomic.Uint64
 	syncs     atomic.Uint64
 	errors    atomic.Uint64
+	times     times         // of syncs
 	work      chan struct{} // Run has something to do; holds one, more are the same
 	buffers   sync.Pool     // of *[]byte, to read
 }

@@ -246,6 +246,8 @@ func TestReplay(t *testing.T) {
 		list, next, err := r.Read(3, 0, 10, 1000)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, next)
+		require.Less(t, list[0].Age, time.Hour)
+		list[0].Age = 0
 		require.Equal(t, []record.Entry{{Position: 0, QOS: 2, Retained: true, Targets: 2, Message: message("a/b", "m1")}}, list)
 		require.Equal(t, []string{"m1"}, r.waiting(5, 1))
 	}

@@ -130,12 +130,16 @@ func (s *Store) due(b *record.Batch) bool {
 // sync syncs the segment that is being written. If it fails, nothing more is written to it: nobody knows what of it is
 // on the disk, and the kernel reports the error once only.
 func (s *Store) sync() error {
-	if err := file.Datasync(s.active.f); err != nil {
+	began := time.Now()
+	err := file.Datasync(s.active.f)
+	now := time.Now()
+	s.times.add(now.Sub(began))
+	if err != nil {
 		s.abandon()
 		return err
 	}
 	s.active.dirty = false
-	s.synced = time.Now()
+	s.synced = now
 	s.syncs.Add(1)
 	return nil
 }

@@ -24,6 +24,7 @@ const (
 	KeyService  = "service"  // name of a service
 	KeyInstance = "instance" // name of an instance
 	KeyClient   = "clientid" // MQTT client id
+	KeyUser     = "user"     // user name of an MQTT client
 	KeyTopic    = "topic"    // MQTT topic or filter
 	KeyAddress  = "address"  // of a listener or peer
 	KeyPID      = "pid"      // process id
