@@ -56,8 +56,9 @@ type Permission struct {
 // Book holds the principals. It is not changed after New and may be used from any goroutine.
 type Book struct {
 	users    map[string]*User
-	byCN     bool // see ByCommonName
-	cost     int  // the largest of a bcrypt hash; 0: there is none
+	list     []Principal // as configured: see Explain
+	byCN     bool        // see ByCommonName
+	cost     int         // the largest of a bcrypt hash; 0: there is none
 	reserved reserved
 	limits   map[string]budget.Limits // of those that have some of their own, by name
 	warnings []string
@@ -81,7 +82,7 @@ var errPassword = fmt.Errorf("%w: wrong password", ErrRefused)
 
 // New checks the principals and returns them. An error names the key of the configuration.
 func New(list []Principal, limits topic.Limits) (*Book, error) {
-	b := &Book{users: make(map[string]*User, len(list)), limits: map[string]budget.Limits{}}
+	b := &Book{users: make(map[string]*User, len(list)), list: list, limits: map[string]budget.Limits{}}
 	for i, p := range list {
 		if b.users[p.Username] != nil {
 			return nil, fmt.Errorf("principals[%d].username: %q stands twice; names must be unique", i, p.Username)

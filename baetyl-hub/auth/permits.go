@@ -33,6 +33,15 @@ func fill(permit, user, client string) string {
 	return strings.Join(levels, "/")
 }
 
+// filled is a permit with the names in it; not ok: it gives no right to them.
+func filled(permit, user, client string) (text string, ok bool) {
+	levels := strings.Split(permit, "/")
+	if slices.Contains(levels, ofUser) && !fits(user) || slices.Contains(levels, ofClient) && !fits(client) {
+		return "", false
+	}
+	return fill(permit, user, client), true
+}
+
 // permit gives the user a permit of the configuration. It returns what is to be said of it, "": nothing.
 func (u *User) permit(action, permit string) (warning string) {
 	levels := strings.Split(permit, "/")
@@ -93,7 +102,7 @@ func (a Actor) may(action, filter string) bool {
 		}
 	}
 	for _, p := range a.user.own[action] {
-		if fits(a.client) && topic.Covers(fill(p, a.user.Name, a.client), filter) {
+		if text, ok := filled(p, a.user.Name, a.client); ok && topic.Covers(text, filter) {
 			return true
 		}
 	}

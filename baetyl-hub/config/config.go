@@ -29,6 +29,7 @@ type Config struct {
 	Budget        Budget           `yaml:"limits" json:"limits"`
 	Storage       Storage          `yaml:"storage" json:"storage"`
 	Metrics       Metrics          `yaml:"metrics" json:"metrics"`
+	Admin         Admin            `yaml:"admin" json:"admin"`
 	Sys           Sys              `yaml:"sys" json:"sys"`
 	Status        Status           `yaml:"status" json:"status"`
 	Shutdown      Shutdown         `yaml:"shutdown" json:"shutdown"`
@@ -205,6 +206,9 @@ func (c *Config) Validate() error {
 		if err := addr.CheckListen(c.Metrics.Address); err != nil {
 			return fmt.Errorf("metrics.address: %w", err)
 		}
+	}
+	if err := c.Admin.check(); err != nil {
+		return err
 	}
 	if _, err := c.Users(); err != nil {
 		return err

@@ -52,6 +52,10 @@ type Client struct {
 	blocked  bool  // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
 	draining bool  // a timer for until runs
 	stalled  bool  // was told that it is paused
+
+	version   byte   // of MQTT, as in CONNECT
+	keepAlive uint16 // seconds, as in CONNECT
+	opened    uint32 // when, in seconds of Core.moment
 }
 
 // Reasons that the caller gives to Closed.
@@ -104,6 +108,7 @@ func (c *Core) Open(cl *Client) bool {
 		c.begun = c.now
 	}
 	cl.most = int32(min(c.o.Ingress, math.MaxInt32))
+	cl.opened = uint32(c.moment() / time.Second)
 	c.clients[cl] = struct{}{}
 	return true
 }

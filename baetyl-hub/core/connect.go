@@ -77,6 +77,7 @@ func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 	cl.id, cl.user, cl.bridge = p.ClientID, user, p.Version&BridgeBit != 0
 	cl.account = c.account(user.Name)
 	p.Version &^= BridgeBit
+	cl.version, cl.keepAlive = p.Version, p.KeepAlive
 	if r, ok := c.admit(p, user); !ok {
 		c.Refuse(cl, r)
 		return
@@ -259,7 +260,9 @@ func (c *Core) connected(cl *Client, p *packet.Connect, s, discard *Session, pre
 // abandoned ends a connection that has a session, but not for long enough to get CONNACK.
 func (c *Core) abandoned(cl *Client, s *Session, err error) {
 	c.endWill(s, cl.will, false)
-	if s.number == 0 {
+	if s.number != 0 {
+		s.away = c.now.UnixNano()
+	} else {
 		s.dead = true
 		delete(c.sessions, s.id)
 	}
@@ -280,6 +283,7 @@ func (c *Core) discard(s *Session) {
 	if c.sessions[s.id] == s {
 		delete(c.sessions, s.id)
 	}
+	delete(c.missed, s)
 	s.q, s.inbound, s.subs, s.disk, s.parked = queue{}, nil, nil, 0, 0
 }
 

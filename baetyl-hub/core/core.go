@@ -4,7 +4,8 @@
 //	            events                                    effects
 //	Open, Connect, Receive, Written, Closed ──►┌──────┐──► Send, Close, Resume   carried out by package conn
 //	Stored, Read, Room ───────────────────────►│ Core │──► Batch, Load           carried out by the store
-//	At, Tick, SetUsers, SetRoutes, Stop ──────►└──────┘
+//	At, Tick, SetUsers, SetRoutes, Stop ──────►│      │
+//	Kick, DeleteSession, DeleteRetained, … ───►└──────┘──► answers of Clients, Sessions, …, which change nothing
 //
 // The way of one QoS 1 message through it:
 //
@@ -128,9 +129,10 @@ type Core struct {
 	clients   map[*Client]struct{}
 	buckets   map[string]*budget.Bucket // of principals with a publish rate, by name
 	sessions  map[string]*Session
-	changing  map[string]*change // by id of a client: what is being stored of it
-	number    uint64             // of the newest durable session
-	anonymous uint64             // clients without id so far
+	changing  map[string]*change  // by id of a client: what is being stored of it
+	missed    map[*Session]uint64 // messages that some did not get: see dropped and lost
+	number    uint64              // of the newest durable session
+	anonymous uint64              // clients without id so far
 	stopping  bool
 	lacking   map[string]bool // users of whom cannotFill has said it; nil: none
 
@@ -166,6 +168,7 @@ func New(o Options, users *auth.Book) *Core {
 		buckets:  map[string]*budget.Bucket{},
 		sessions: map[string]*Session{},
 		changing: map[string]*change{},
+		missed:   map[*Session]uint64{},
 		renewing: map[string]*renewal{},
 		lossy:    map[*Session]*[losses]uint64{},
 		wills:    map[string]*testament{},

@@ -22,6 +22,9 @@ func (c *Core) finish(x *publication, err error) {
 		c.deliver(p.m, x.to[at:at+p.to], x.queued, err)
 		at += p.to
 	}
+	if x.done != nil {
+		x.done(err)
+	}
 	c.forget(x)
 }
 

@@ -30,8 +30,12 @@ type StoredSession struct {
 // LoadNumber tells the highest number that a session ever had.
 func (c *Core) LoadNumber(n uint64) { c.number = max(c.number, n) }
 
-// LoadRetained adds a retained message.
-func (c *Core) LoadRetained(m record.Message) { c.retain(&m, c.account(m.Owner)) }
+// LoadRetained adds a retained message of the store.
+func (c *Core) LoadRetained(m record.Message) {
+	if c.retain(&m, c.account(m.Owner)); len(m.Payload) > 0 {
+		c.retained.Get(m.Topic).at = 0
+	}
+}
 
 // LoadSession adds a session. Its messages stay in the store until it connects.
 func (c *Core) LoadSession(x StoredSession) {
@@ -55,7 +59,7 @@ func (c *Core) LoadSession(x StoredSession) {
 	s.q.high = max(s.q.high, min(s.stored, s.q.head+window))
 	s.parked = s.q.parked()
 	c.own(s, 1)
-	c.sessions[s.id] = s
+	c.sessions[s.id], s.away = s, c.now.UnixNano()
 	c.LoadNumber(s.number)
 	c.activate(s)
 	c.loadAway(s, x.Left, x.Idle)

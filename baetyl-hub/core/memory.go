@@ -197,6 +197,9 @@ func (c *Core) forgetExchange(s *Session, id packet.ID) {
 
 // lost counts n messages that a client does not get for want of memory.
 func (c *Core) lost(cl *Client, by *budget.Account, n int, what string) {
+	if cl.s != nil {
+		c.missed[cl.s] += uint64(n)
+	}
 	c.refused(cl.account, by, budget.Memory, n, cl.id, what)
 }
 

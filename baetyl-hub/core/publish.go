@@ -28,6 +28,7 @@ type publication struct {
 	size   int
 	keeper *budget.Account // has kept in the accounts, until it is kept as retained message
 	kept   keeping
+	done   func(error) // called at the end; nil: nobody asks
 }
 
 // part is the message itself or a copy of it.

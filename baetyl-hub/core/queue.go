@@ -41,7 +41,7 @@ type queue struct {
 
 type entry struct {
 	message  *record.Message
-	sent     time.Time // when the socket took the last copy; zero: it has not
+	sent     time.Time // when the socket took the last copy; zero: it has not. Of one in memory that waits: when it came
 	qos      packet.QOS
 	state    state
 	retained bool

@@ -12,6 +12,7 @@ type kept struct {
 	record.Message
 	seq   uint64          // rises with each one that is kept
 	owner *budget.Account // nil: the hub keeps it in memory only
+	at    int64           // when it came, in ns of Unix time; 0: before the start
 }
 
 // retain keeps m as the retained message of its topic, or forgets that of the topic if m is empty. [MQTT-3.3.1-10]
@@ -25,7 +26,7 @@ func (c *Core) retain(m *record.Message, owner *budget.Account) {
 		return
 	}
 	c.seq++
-	*c.retained.Put(m.Topic) = kept{*m, c.seq, owner}
+	*c.retained.Put(m.Topic) = kept{*m, c.seq, owner, c.now.UnixNano()}
 	if owner != nil {
 		owner.Load(budget.Retained, 1)
 		owner.Load(budget.RetainedBytes, retainedSize(m))

@@ -114,6 +114,7 @@ func (c *Core) dropped(s *Session, why loss, n uint64) {
 	if s == nil || s.dead {
 		return
 	}
+	c.missed[s] += n
 	if lost := c.lossy[s]; lost != nil {
 		lost[why] += n
 		return

@@ -25,6 +25,7 @@ type Session struct {
 	parked      int       // bytes of account for the marks of q while there is no client
 	disk        int64     // bytes of account for messages that wait on the disk: see share
 	reserved    uint64    // the next position
+	away        int64     // when it lost its connection, or was loaded, in ns of Unix time; of one without client
 	stored      uint64    // position after the newest message that is stored, or refused
 	oldest      uint64    // nothing before this position is stored any more
 	gaps        []gap     // behind it
@@ -67,10 +68,12 @@ func (c *Core) detach(s *Session) {
 		s.q.detach()
 		s.parked = min(s.q.parked(), cl.charged)
 		cl.charged -= s.parked
+		s.away = c.now.UnixNano()
 		c.left(s)
 		return
 	}
 	s.dead = true
+	delete(c.missed, s)
 	for f := range s.subs {
 		c.expel(s, f)
 	}
@@ -121,6 +124,7 @@ func (c *Core) enqueueTransient(s *Session, e entry) {
 		c.lost(s.client, by, 1, "a message for a clean session is not queued")
 		return
 	}
+	e.sent = c.now
 	s.q.push(e)
 	c.pump(s)
 }

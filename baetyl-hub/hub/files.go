@@ -8,7 +8,7 @@ import (
 )
 
 // ownFiles is how many descriptors the hub needs besides those of connections: listeners, the store and its readers,
-// metrics, the log.
+// metrics, the log, adminConns.
 const ownFiles = 64
 
 // connectionsMax raises the soft limit of descriptors to the hard one, and returns how many connections fit: wanted

@@ -132,6 +132,9 @@ func (h *Hub) Run(ctx context.Context) error {
 		}
 		g.Add("metrics", m.Run)
 	}
+	if s := h.adminServer(); s != nil {
+		g.Add("admin", func(ctx context.Context) error { return h.serveAdmin(ctx, s) })
+	}
 	if h.cfg.Sys.Interval > 0 {
 		g.Add("sys", h.announce)
 	}

@@ -242,3 +242,30 @@ func (s *Set) originAllowed(r *http.Request) bool {
 	}
 	return false
 }
+
+// Scheme tells over what a connection of a Set came: tcp, ssl, ws or wss.
+func Scheme(conn net.Conn) string {
+	web, secure := false, false
+	for {
+		switch conn.(type) {
+		case *webConn:
+			web = true
+		case *tls.Conn:
+			secure = true
+		}
+		above, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		conn = above.NetConn()
+	}
+	switch {
+	case web && secure:
+		return "wss"
+	case web:
+		return "ws"
+	case secure:
+		return "ssl"
+	}
+	return "tcp"
+}

@@ -1,6 +1,7 @@
 package topic_test
 
 import (
+	"fmt"
 	"math/rand"
 	"strings"
 	"testing"
@@ -234,4 +235,28 @@ func FuzzFilter(f *testing.F) {
 			t.Fatalf("tree says %v for %q and %q", found, rest, name)
 		}
 	})
+}
+
+// All finds what is there all the time, whatever is added and removed meanwhile, and stops when it is told.
+func TestAll(t *testing.T) {
+	var tree topic.Tree[string]
+	put := func(key string) { *tree.Put(key) = key }
+	want := map[string]bool{}
+	for i := range 100 {
+		key := fmt.Sprintf("a/%d/b", i)
+		put(key)
+		want[key] = true
+	}
+	n := 0
+	tree.All(func(v *string) bool {
+		n++
+		delete(want, *v)
+		put(fmt.Sprintf("c/%d", n))
+		tree.Delete(fmt.Sprintf("c/%d", n-1))
+		return true
+	})
+	require.Empty(t, want)
+	n = 0
+	tree.All(func(*string) bool { n++; return n < 5 })
+	require.Equal(t, 5, n)
 }

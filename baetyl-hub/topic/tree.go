@@ -142,6 +142,10 @@ func selectNext[V any](n *node[V], rest string, more bool, fn func(*V) bool) boo
 	return !more || selectFilter(n, rest, false, fn)
 }
 
+// All calls fn for each value in the tree until fn returns false. fn may change the tree, or let others change it: then
+// all entries are found that are there from the beginning to the end.
+func (t *Tree[V]) All(fn func(*V) bool) { all(&t.root, fn) }
+
 func all[V any](n *node[V], fn func(*V) bool) bool {
 	if n.value != nil && !fn(n.value) {
 		return false

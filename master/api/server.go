@@ -49,12 +49,12 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 	if o.Admin == "" || !http.CanTellPeers {
 		return s
 	}
-	p, missing := findPersons(o.Group, o.Service)
+	p, missing := http.FindPersons("server.group", o.Group, o.Service)
 	s.missing, s.log = missing, o.Log
 	config := http.ServerConfig{Address: "unix://" + o.Admin, Timeout: o.Config.Timeout}
 	s.servers = append(s.servers, http.NewServerWith(config, http.Options{
-		Name: "admin", Mode: adminMode, Group: p.socket(), Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
-	}, NewAdmin(services, system, p.admit, o.Log)))
+		Name: "admin", Mode: adminMode, Group: p.Socket(), Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
+	}, NewAdmin(services, system, p.Admit, o.Log)))
 	return s
 }
 

@@ -166,7 +166,7 @@ func TestThereIsNoGroup(t *testing.T) {
 	s := serveSockets(t, r, "no-such-group")
 	defer s.stop()
 	require.Equal(t, 1, strings.Count(s.log.text(t), "there is no group no-such-group (server.group): "+
-		"only root and the user of the master can open the admin socket"))
+		"only root and the user of this process can open the admin socket"))
 	c, err := http.NewClient(http.ClientConfig{Address: s.admin})
 	require.NoError(t, err)
 	defer c.Close()

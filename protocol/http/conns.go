@@ -9,8 +9,8 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Limits of connections. A connection in which no handler runs may be closed for a new one, so that connections that
-// are merely open, or that send a request slowly, keep nobody out.
+// Limits of connections, unless Options.MaxConns is less. A connection in which no handler runs may be closed for a new
+// one, so that connections that are merely open, or that send a request slowly, keep nobody out.
 const (
 	maxConns     = 1024 // of a server
 	maxPeerConns = 256  // from one user over a unix socket, or from one IP address
@@ -43,7 +43,8 @@ func (c *conn) work(busy bool) {
 
 // table holds the open connections of a server.
 type table struct {
-	log log.Logger
+	log  log.Logger
+	most int // connections
 
 	mu      sync.Mutex // guards what follows, and the connections in it
 	conns   map[*conn]struct{}
@@ -51,8 +52,11 @@ type table struct {
 	refused time.Time      // when a refusal was logged last
 }
 
-func newTable(l log.Logger) *table {
-	return &table{log: l, conns: map[*conn]struct{}{}, from: map[string]int{}}
+func newTable(most int, l log.Logger) *table {
+	if most <= 0 {
+		most = maxConns
+	}
+	return &table{log: l, most: most, conns: map[*conn]struct{}{}, from: map[string]int{}}
 }
 
 // admit takes c in, at the cost of another connection when there are too many. It is false when handlers run in all of
@@ -64,10 +68,10 @@ func (t *table) admit(c *conn) bool {
 	for {
 		from := c.from
 		if t.from[from] < maxPeerConns {
-			if len(t.conns) < maxConns {
+			if len(t.conns) < t.most {
 				break
 			}
-			from = t.most()
+			from = t.busiest()
 		}
 		oldest := t.oldest(from)
 		if oldest == nil {
@@ -85,8 +89,8 @@ func (t *table) admit(c *conn) bool {
 	return true
 }
 
-// most is who has the most connections.
-func (t *table) most() (from string) {
+// busiest is who has the most connections.
+func (t *table) busiest() (from string) {
 	for f, n := range t.from {
 		if n > t.from[from] {
 			from = f

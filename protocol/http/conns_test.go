@@ -76,6 +76,26 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	require.GreaterOrEqual(t, closed, 700-256)
 }
 
+// With MaxConns there are fewer connections; the oldest of those without request goes.
+func TestFewerConnections(t *testing.T) {
+	path := shortDir(t) + "/few.sock"
+	s := http.NewServerWith(http.ServerConfig{Address: "unix://" + path}, http.Options{MaxConns: 2}, says("1"))
+	require.NoError(t, s.Listen())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(ctx) }()
+	t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+	first := dial(t, path)
+	dial(t, path)
+	answer, err := ask(t, "unix://"+path)
+	require.NoError(t, err)
+	require.Equal(t, "1", answer)
+	require.NoError(t, first.SetReadDeadline(time.Now().Add(time.Minute)))
+	_, err = first.Read(make([]byte, 1))
+	require.Error(t, err)
+	require.False(t, isTimeout(err), "it is open")
+}
+
 func isTimeout(err error) bool {
 	var e net.Error
 	return errors.As(err, &e) && e.Timeout()

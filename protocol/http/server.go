@@ -49,6 +49,8 @@ type Options struct {
 	Mode fs.FileMode
 	// that a unix socket belongs to; 0: that of this process
 	Group int
+	// connections at a time, at most; 0: 1024, and 256 of one user or address
+	MaxConns int
 	// nil: nothing is logged
 	Log log.Logger
 }
@@ -84,7 +86,7 @@ func NewServerWith(cfg ServerConfig, opts Options, handler nethttp.Handler) *Ser
 	if opts.Mode == 0 {
 		opts.Mode = 0o600
 	}
-	return &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.Log),
+	return &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.MaxConns, opts.Log),
 		header: headerTimeout, body: bodyTimeout}
 }
 

@@ -24,6 +24,7 @@ type account struct {
 	privileged   bool  // `user: root`, or another name of it
 	capabilities []string
 	umask        int
+	persons      int // group that may enter the private folder, for a socket in it; 0, -1: none
 }
 
 // asMaster is the account of every service when the master cannot give them users of their own.

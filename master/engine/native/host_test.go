@@ -77,12 +77,15 @@ func (h *host) successor(t *testing.T) {
 }
 
 // withUsers opens users of a range that no test of another package has. They are recorded in a folder of the test.
-func withUsers(t *testing.T) func(*native.Options) {
+func withUsers(t *testing.T) func(*native.Options) { return withUsersAnd(t, "") }
+
+// withUsersAnd is withUsers on a host that has a group of persons.
+func withUsersAnd(t *testing.T, persons string) func(*native.Options) {
 	return func(o *native.Options) {
 		numbers, err := engine.ParseUsers("75000-79999")
 		require.NoError(t, err)
 		require.NoError(t, os.MkdirAll(filepath.Join(o.Workdir, "var/db/baetyl"), 0o755))
-		u := user.Options{Workdir: o.Workdir, Users: numbers, HostDir: t.TempDir(), Log: log.Discard()}
+		u := user.Options{Workdir: o.Workdir, Users: numbers, HostDir: t.TempDir(), Admins: persons, Log: log.Discard()}
 		o.Users = func() (*user.Registry, error) { return user.Open(u) }
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -316,4 +317,14 @@ echo x >/dev/null; ls -I mqueue /dev | tr '\n' ' '`
 		_, err = h.Open(t.Context(), s)
 		require.ErrorContains(t, err, "holds what the master keeps for itself")
 	}
+}
+
+// Persons reach a socket in the private folder, by its name alone; services of other users do not.
+func TestPersonsEnterThePrivateFolder(t *testing.T) {
+	needsRoot(t)
+	persons, err := user.LookupGroup("daemon")
+	require.NoError(t, err)
+	h := newHost(t, withUsersAnd(t, "daemon"))
+	s := h.service(t, "svc", `cd "$BAETYL_SERVICE_RUN_DIR" && stat -c %a:%g . && echo x >x && stat -c %g x`)
+	require.Equal(t, []string{"710:" + persons.Gid, strconv.Itoa(h.uid(t, "svc"))}, h.once(t, s))
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -194,12 +195,16 @@ func (s *sandbox) watch(i *instance, notify *os.File) {
 
 // makePrivate makes the folder of an instance, and the socket in it that the instance is heard at; nil: there is none.
 // What an earlier one left there is removed. The folder is given to the user last: until then nobody can put something
-// in the place of the socket.
+// in the place of the socket. Persons may enter it, not list it: a service such as the hub has a socket for them there.
 func (s *sandbox) makePrivate(i *instance) (notify *os.File, err error) {
 	if err := folder.Remove(i.private); err != nil {
 		return nil, err
 	}
-	if err := makeFolder(i.private, 0o700, -1, -1); err != nil {
+	mode, group := fs.FileMode(0o700), s.account.gid
+	if s.account.persons > 0 {
+		mode, group = 0o710, s.account.persons
+	}
+	if err := makeFolder(i.private, mode, -1, -1); err != nil {
 		return nil, err
 	}
 	if path := notifyPath(i.private); path != "" {
@@ -210,7 +215,7 @@ func (s *sandbox) makePrivate(i *instance) (notify *os.File, err error) {
 			i.log.WithError(err).Warnf("the next master will not hear the instance: new ports of it do not survive it then")
 		}
 	}
-	if err := os.Lchown(i.private, s.account.uid, s.account.gid); err != nil {
+	if err := os.Lchown(i.private, s.account.uid, group); err != nil {
 		i.failed(notify)
 		return nil, err
 	}

@@ -87,7 +87,10 @@ func (e *Engine) userOf(s engine.Service) (account, error) {
 		return account{}, err
 	}
 	id, err := users.ID(engine.Member{Service: s.Name, User: s.User})
-	a := account{uid: id.UID, gid: id.GID, groups: id.Groups, privileged: id.UID == 0, umask: defaultUmask}
+	a := account{
+		uid: id.UID, gid: id.GID, groups: id.Groups, privileged: id.UID == 0, umask: defaultUmask,
+		persons: users.Admins(),
+	}
 	if !a.privileged {
 		a.capabilities = []string{}
 	}

@@ -54,12 +54,7 @@ func (r *Registry) named(text string) (ID, error) {
 			return ID{}, err
 		}
 	}
-	admins := -1
-	if r.opts.Admins != "" {
-		if n, err := groupNumber(r.opts.Admins); err == nil { // it need not exist
-			admins = n
-		}
-	}
+	admins := r.Admins()
 	id.Groups = slices.DeleteFunc(id.Groups, func(g int) bool { return g == id.GID || g == admins })
 	for _, n := range append([]int{id.UID, id.GID}, id.Groups...) {
 		id := uint32(n)
@@ -101,6 +96,18 @@ func idOf(u *user.User) (id ID, err error) {
 		}
 	}
 	return id, nil
+}
+
+// Admins is the group of the persons who may use the API; -1: this host has none.
+func (r *Registry) Admins() int {
+	if r.opts.Admins == "" {
+		return -1
+	}
+	n, err := groupNumber(r.opts.Admins)
+	if err != nil { // it need not exist
+		return -1
+	}
+	return n
 }
 
 func groupNumber(name string) (int, error) {
