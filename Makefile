@@ -172,6 +172,10 @@ init-bytes: ## what each program costs before main: bytes of initialisers, size 
 crash: ## kill the hub 200 times under load and count what is missing (KILLS=200)
 	HUB_KILLS=$(or $(KILLS),200) $(GO) test -count=1 -timeout 30m -v -run '^TestKill$$' ./baetyl-hub/hub
 
+.PHONY: hostile
+hostile: ## a client that may log in does its worst: does the hub keep to limits.memory, does its neighbour notice (TIME=1h)
+	HOSTILE_TIME=$(or $(TIME),1h) $(GO) test -count=1 -timeout 24h -v -run '^TestHostile$$' ./test/hostile
+
 .PHONY: soak
 soak: ## hub and functions under the load of a site: do memory, descriptors or goroutines grow (TIME=1h; 1m at least)
 	SOAK_TIME=$(or $(TIME),1h) $(GO) test -count=1 -timeout 24h -v -run '^TestSoak$$' ./test/soak

@@ -64,12 +64,14 @@ if [ "$size" != everyday ]; then
 fi
 if [ "$size" = ci ]; then
 	stage 'a real machine, in short' "${MAKE:-make}" --no-print-directory test-vm SHORT=1
+	stage 'a hostile client, in short' "${MAKE:-make}" --no-print-directory hostile TIME=40s
 	stage 'a minute of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=1m SEED=1
 fi
 if [ "$size" = all ]; then
 	stage 'ten minutes of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=10m
 	stage 'the docker engine on other daemons' "${MAKE:-make}" --no-print-directory test-daemons
 	stage 'a real machine' "${MAKE:-make}" --no-print-directory test-vm
+	stage 'an hour of a hostile client' "${MAKE:-make}" --no-print-directory hostile
 	stage 'an hour of load' "${MAKE:-make}" --no-print-directory soak
 	stage 'fuzz tests, a minute each' scripts/fuzz.sh 60s
 	stage 'the hub from 10,000 seeds' "${MAKE:-make}" --no-print-directory sim SEEDS=10000

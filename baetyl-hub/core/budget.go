@@ -86,8 +86,11 @@ func (c *Core) refused(own, by *budget.Account, r budget.Resource, n int, client
 	case by != c.hub:
 		who, key = "the user", fmt.Sprintf("principals[].limits.%s of the user or limits.principal.%[1]s", r.Key())
 	}
-	if r == budget.Memory {
+	switch r {
+	case budget.Memory:
 		key += ", or limits.memory"
+	case budget.Disk:
+		key += ", or storage.max"
 	}
 	c.o.Log.WithField("user", own.Name()).WithField(log.KeyClient, client).WithField("resource", r.String()).
 		WithField("limit", limit).

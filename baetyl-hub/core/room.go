@@ -35,7 +35,10 @@ func (c *Core) takeDisk(m *record.Message, to []delivery) {
 			continue
 		}
 		by := ofClient
-		if limit := c.o.Client[budget.Disk]; limit == 0 || d.s.disk+int64(size) <= limit {
+		switch limit := c.o.Client[budget.Disk]; {
+		case c.greedy(d.s.account):
+			by = c.hub
+		case limit == 0 || d.s.disk+int64(size) <= limit:
 			by = d.s.account.Take(budget.Disk, int64(size))
 		}
 		if by != nil {
@@ -47,6 +50,15 @@ func (c *Core) takeDisk(m *record.Message, to []delivery) {
 		d.share = size
 		d.s.disk += int64(size)
 	}
+}
+
+// greedy tells whether an account has more than half of what it may have of the disk, and more than seven times what is
+// left there: nothing more waits for its sessions, so that others find room. The limit alone does not promise that,
+// since the disk also has what nobody needs any more and is not removed yet. Of a disk that others than the hub have
+// filled no account has so much: then publications are refused.
+func (c *Core) greedy(a *budget.Account) bool {
+	used := a.Used(budget.Disk)
+	return a.Limit(budget.Disk) > 0 && used > a.Limit(budget.Disk)/2 && used/7 > c.room
 }
 
 // giveDisk returns what a message needed that does not wait for the session any more, and all when nothing waits: what
@@ -66,7 +78,7 @@ func (c *Core) fits(x *publication) bool {
 	for i := range x.parts {
 		p := &x.parts[i]
 		for _, d := range x.to[at : at+p.to] {
-			if d.stored {
+			if d.stored && !c.greedy(d.s.account) {
 				size += len(p.m.Payload) + len(p.m.Topic) + 32
 				break
 			}

@@ -81,3 +81,33 @@ func TestDiskIsShared(t *testing.T) {
 	}
 	require.Zero(t, r.used(budget.Disk))
 }
+
+// Where little is left of the disk, who has most of it gets no more; what others send and get is not refused for that.
+func TestGreedyPrincipal(t *testing.T) {
+	r := limited(t, budget.Values{budget.Disk: 150 << 10}, budget.Values{})
+	r.users = book(t, permit("u", all, all), permit("v", all, all))
+	r.SetUsers(r.users)
+	r.subscribed(kept("much"), 1, "#").cut()
+	p := r.connect(of("v", connect("p")))
+	for i := range 100 {
+		p.send(pub(packet.ID(i+1), 1, "t", kilobyte))
+	}
+	require.Len(t, p.got(), 100)
+	require.Len(t, r.waiting("much"), 100)
+
+	r.room = 8 << 10
+	r.Room(r.room)
+	other := of("v", kept("little"))
+	r.subscribed(other, 1, "t").cut()
+	p.send(pub(1, 1, "t", "x"), pub(2, 1, "only much", kilobyte))
+	require.ElementsMatch(t, []string{"puback 1", "puback 2"}, p.got())
+	require.Len(t, r.waiting("much"), 100)
+	require.Len(t, r.waiting("little"), 1)
+	require.EqualValues(t, 2, r.usage("u", budget.Disk).Refused)
+	require.Zero(t, r.Stats().Full)
+
+	r.room = 1 << 20
+	r.Room(r.room)
+	p.send(pub(3, 1, "t", "x"))
+	require.Len(t, r.waiting("much"), 101)
+}
