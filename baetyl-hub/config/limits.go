@@ -36,8 +36,12 @@ const (
 	// subscriptionSize and retainedSize are what the memory of one is without its payload.
 	subscriptionSize = 1 << 10
 	retainedSize     = 512
-	// packets is how many of the largest packets must have room, since one has to get through any account: see share.
-	packets = 24
+	// packets is how many of the largest packets must have room: so many that leastPackets have it in queued.memory.
+	packets = 3 * leastPackets
+	// leastPackets is how many of the largest packets an account must have room for: an eighth of it is for publishing,
+	// and has room for a packet and its copy. clientPackets is the same for what one client may have.
+	leastPackets  = 16
+	clientPackets = 4
 	// fewest is the number of connections for which there is always room.
 	fewest = 100
 )
@@ -63,6 +67,27 @@ func (c *Config) checkLimits() error {
 			"set it to %[2]dm or more, or lower connection.max", c.Budget.Memory, (floor+1<<20-1)>>20, c.Connection.Max,
 			c.Message.Length.Max)
 	}
+	b := &c.Budget
+	if err := c.checkQueued("limits", b.Queued, leastPackets); err != nil {
+		return err
+	}
+	if err := c.checkQueued("limits.principal", b.Principal.Queued, leastPackets); err != nil {
+		return err
+	}
+	for i, p := range c.Principals {
+		if err := c.checkQueued(fmt.Sprintf("principals[%d].limits", i), p.Limits.Queued, leastPackets); err != nil {
+			return err
+		}
+	}
+	return c.checkQueued("limits.client", b.Client.Queued, clientPackets)
+}
+
+// checkQueued refuses a limit with which a large packet would wait for ever.
+func (c *Config) checkQueued(key string, q budget.Queued, packets conf.Size) error {
+	if least := packets * c.Message.Length.Max; q.Memory > 0 && q.Memory < least {
+		return fmt.Errorf("%s.queued.memory: %s is less than %d times message.length.max (%s); set it to %s or more, or "+
+			"lower message.length.max", key, q.Memory, packets, c.Message.Length.Max, least)
+	}
 	return nil
 }
 
@@ -86,7 +111,7 @@ func (c *Config) Plan(machine, disk int64) Plan {
 		budget.Subscriptions: min(mostSubscriptions, int64(p.Connections)*4+usable/8/subscriptionSize),
 		budget.Retained:      min(mostRetained, 20_000+usable/8/retainedSize),
 		budget.RetainedBytes: max(usable/4, packet),
-		budget.Memory:        max(usable/2, 8*packet),
+		budget.Memory:        max(usable/2, leastPackets*packet),
 		budget.Disk:          int64(c.Storage.Max),
 	}
 	if c.Storage.Max > 0 { // they are on the disk too
@@ -95,7 +120,7 @@ func (c *Config) Plan(machine, disk int64) Plan {
 	p.Hub = budget.Limits{Totals: c.Budget.Totals}.Or(hub)
 	p.Principal = c.Budget.Principal.Or(c.share(p.Hub, p.Connections, disk))
 	p.Client = budget.Limits{Totals: budget.Totals{Queued: c.Budget.Client.Queued}}.Or(budget.Values{
-		budget.Memory: max(min(p.Principal[budget.Memory]/4, mostClient), 4*packet),
+		budget.Memory: max(min(p.Principal[budget.Memory]/4, mostClient), clientPackets*packet),
 	})
 	return p
 }
@@ -105,7 +130,7 @@ func (c *Config) share(hub budget.Values, connections int, disk int64) budget.Va
 	packet := int64(c.Message.Length.Max)
 	v := budget.Values{
 		budget.Connections: int64(connections),
-		budget.Memory:      max(min(hub[budget.Memory]/2, mostPrincipal), 4*packet),
+		budget.Memory:      max(min(hub[budget.Memory]/2, mostPrincipal), leastPackets*packet),
 	}
 	if hub[budget.Disk] == 0 {
 		hub[budget.Disk] = disk

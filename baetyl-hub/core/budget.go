@@ -137,18 +137,19 @@ func (c *Core) own(s *Session, sign int64) {
 	}
 	a.Load(budget.Subscriptions, sign*int64(len(s.subs)))
 	a.Load(budget.Disk, sign*s.disk)
-	a.Load(budget.Memory, sign*int64(exchanged(len(s.inbound))+s.parked))
+	a.Load(budget.Memory, sign*int64(exchanged(len(s.inbound))+s.marked))
 }
 
 // admitSession takes what a connection, and a session that it makes, need of the accounts. A connection takes over what
 // that of another one has.
 func (c *Core) admitSession(cl *Client, p *packet.Connect, old *Session) error {
-	keeps := !p.CleanSession && p.ClientID != "" && (old == nil || old.number == 0)
+	own := old != nil && (old.account == cl.account || old.account == c.hub)
+	keeps := !p.CleanSession && p.ClientID != "" && (!own || old.number == 0)
 	r, by := budget.Sessions, (*budget.Account)(nil)
 	if keeps {
 		by = cl.account.Take(r, 1)
 	}
-	if by == nil && (old == nil || old.client == nil) {
+	if by == nil && (!own || old.client == nil) {
 		if by = cl.account.Take(budget.Connections, 1); by != nil {
 			if r = budget.Connections; keeps {
 				cl.account.Give(budget.Sessions, 1)

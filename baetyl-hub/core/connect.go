@@ -284,7 +284,7 @@ func (c *Core) discard(s *Session) {
 		delete(c.sessions, s.id)
 	}
 	delete(c.missed, s)
-	s.q, s.inbound, s.subs, s.disk, s.parked = queue{}, nil, nil, 0, 0
+	s.q, s.inbound, s.subs, s.disk, s.marked = queue{}, nil, nil, 0, 0
 }
 
 // recheck compares the subscriptions of an existing session with what its user may do now: the configuration may have

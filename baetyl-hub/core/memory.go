@@ -174,8 +174,8 @@ const (
 // exchanged is the bytes of n exchanges that a session's account has.
 func exchanged(n int) int { return max(0, n-freeExchanges) * exchangeSize }
 
-// parked is the bytes of the queue of a session without client that its account has.
-func (q *queue) parked() int { return max(0, q.bytes-budget.Allowance) }
+// markBytes is the bytes of the queue of a session without client that its account has.
+func (q *queue) markBytes() int { return max(0, q.bytes-budget.Allowance) }
 
 // takeExchange takes what one more exchange of a session needs.
 func (c *Core) takeExchange(s *Session) error {

@@ -6,7 +6,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
 )
 
-// Recount adds up what all clients have, and returns an error if the accounts say something else. It is for tests: it looks at everything. What is being stored is counted when it is.
+// Recount adds up what all clients have, and returns an error if the accounts say something else. It is for tests: it
+// looks at everything. While something is being stored it says nothing.
 func (c *Core) Recount() error {
 	if c.writing != nil || len(c.full) > 0 || len(c.batch.ops) > 0 || len(c.changing) > 0 {
 		return nil
@@ -78,7 +79,7 @@ func (c *Core) recountSession(s *Session, add func(a *budget.Account, r budget.R
 		add(s.account, budget.Sessions, 1)
 	}
 	add(s.account, budget.Subscriptions, len(s.subs))
-	add(s.account, budget.Memory, exchanged(len(s.inbound))+s.parked)
+	add(s.account, budget.Memory, exchanged(len(s.inbound))+s.marked)
 	add(s.account, budget.Disk, int(s.disk))
 	return nil
 }

@@ -1,8 +1,6 @@
 package core
 
 import (
-	"math"
-
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
@@ -10,7 +8,7 @@ import (
 // share is what one of n sessions has of the bytes of a stored message: together they have about what it takes on the
 // disk.
 func share(m *record.Message, n int) uint32 {
-	return uint32(min(math.MaxUint32, (sizeOf(m)+recordSize)/max(n, 1)+1))
+	return uint32((sizeOf(m)+recordSize)/max(n, 1) + 1)
 }
 
 // recordSize is about the bytes of a record besides those of its message.

@@ -22,7 +22,7 @@ type Session struct {
 	subs        map[string]packet.QOS
 	inbound     map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q           queue
-	parked      int       // bytes of account for the marks of q while there is no client
+	marked      int       // bytes of account for the marks of q while there is no client
 	disk        int64     // bytes of account for messages that wait on the disk: see share
 	reserved    uint64    // the next position
 	away        int64     // when it lost its connection, or was loaded, in ns of Unix time; of one without client
@@ -45,8 +45,8 @@ type Session struct {
 // attach lets messages flow to a connection. What was in flight on an earlier one is sent first.
 func (c *Core) attach(s *Session, cl *Client) {
 	s.client, cl.s, s.bridge = cl, s, cl.bridge
-	cl.charged += s.parked
-	s.parked = 0
+	cl.charged += s.marked
+	s.marked = 0
 	cl.pace = c.paceOf(cl)
 	c.used(s)
 	if s.q.has(received) {
@@ -66,8 +66,8 @@ func (c *Core) detach(s *Session) {
 	s.loading, s.starved = false, false
 	if s.number != 0 {
 		s.q.detach()
-		s.parked = min(s.q.parked(), cl.charged)
-		cl.charged -= s.parked
+		s.marked = min(s.q.markBytes(), cl.charged)
+		cl.charged -= s.marked
 		s.away = c.now.UnixNano()
 		c.left(s)
 		return

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// machineMemory returns the bytes of memory that the machine has, or fewer if a control group of this process (version 1
-// or 2) allows fewer; 0: not known. root is "/", or another folder for tests.
+// machineMemory returns the bytes of memory that the machine has, or fewer if a control group of this process (version
+// 1 or 2) allows fewer; 0: not known. root is "/", or another folder for tests.
 func machineMemory(root string) int64 {
 	least := int64(0)
 	take := func(n int64) {

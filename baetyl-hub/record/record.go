@@ -8,7 +8,7 @@
 //	record       kind (1) · length of the body (4, big-endian) · body
 //	Publish      flags · [receiver · id] · [will] · number of targets · targets · message
 //	target       quality and retained flag (1) · session · position
-//	message      quality, retain, properties and owner flags (1) · topic · [owner] · [properties] · payload, which ends the body
+//	message      quality and flags (1) · topic · [owner] · [properties] · payload, which ends the body
 //	Acked        session · state
 //	Used         session · 1: connected, 0: not any more
 //
@@ -165,7 +165,8 @@ func DecodeMessage(b []byte) (*Message, error) {
 		return nil, ErrDamaged
 	}
 	m := &Message{
-		Topic: string(topic), Owner: string(owner), QOS: packet.QOS(flags & maskQOS >> shiftQOS), Retain: flags&flagRetained != 0,
+		Topic: string(topic), Owner: string(owner),
+		QOS: packet.QOS(flags & maskQOS >> shiftQOS), Retain: flags&flagRetained != 0,
 	}
 	if flags&flagProperties != 0 {
 		m.Properties = append(make([]byte, 0, len(properties)), properties...)

@@ -33,8 +33,8 @@ type room struct {
 
 // Room returns the bytes that messages may still take: what is left of Options.MaxBytes when retained messages have so
 // many, and of the file system above Options.MinFree, which is asked once a second; in between, what the log grows
-// counts. math.MaxInt64 means no limit. Messages count with their segment: they all do as long as a session needs one of them. It may be called from
-// any goroutine.
+// counts. math.MaxInt64 means no limit. Messages count with their segment: they all do as long as a session needs one
+// of them. It may be called from any goroutine.
 func (s *Store) Room(retained int64) int64 {
 	left := int64(math.MaxInt64)
 	if s.o.MaxBytes > 0 {

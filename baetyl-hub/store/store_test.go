@@ -248,7 +248,8 @@ func TestReplay(t *testing.T) {
 		require.EqualValues(t, 1, next)
 		require.Less(t, list[0].Age, time.Hour)
 		list[0].Age = 0
-		require.Equal(t, []record.Entry{{Position: 0, QOS: 2, Retained: true, Targets: 2, Message: message("a/b", "m1")}}, list)
+		m1 := record.Entry{Position: 0, QOS: 2, Retained: true, Targets: 2, Message: message("a/b", "m1")}
+		require.Equal(t, []record.Entry{m1}, list)
 		require.Equal(t, []string{"m1"}, r.waiting(5, 1))
 	}
 	check(r.killed())
