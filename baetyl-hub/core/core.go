@@ -86,7 +86,7 @@ type Stats struct {
 	KeepAlive     uint64 // connections that ended since their client sent nothing
 	Slow          uint64 // connections that ended since their client took nothing, or too little
 	RateDropped   uint64 // QoS 0 messages over a publish rate
-	Slowed        uint64 // QoS 1 and 2 messages that had to wait for one
+	Slowed        uint64 // others that had to wait for one
 	QueueFull     uint64 // QoS 1 and 2 messages dropped at Options.QueueMax
 	Expired       uint64 // QoS 1 and 2 messages that waited in memory for longer than Options.Retention
 	Refused       uint64 // logins

@@ -68,7 +68,7 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	}
 	if cl.pace != nil {
 		c.passHeld(cl, c.now)
-		if frame[0]&6 == 0 && !cl.pace.passes(c.now, len(frame)) {
+		if frame[0]&7 == 0 && !cl.pace.passes(c.now, len(frame)) {
 			c.dropOver(cl)
 			return nil
 		}
@@ -95,7 +95,7 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	if m.QOS == 2 {
 		x.s = cl.s
 	}
-	if cl.pace != nil && m.QOS > 0 && c.hold(cl, x, len(frame)) {
+	if cl.pace != nil && frame[0]&7 != 0 && c.hold(cl, x, len(frame)) {
 		return nil
 	}
 	c.submit(x, cl.unstored > 0)

@@ -10,9 +10,11 @@ import (
 
 // pace slows down a client that has a publish rate, or whose principal has one.
 //
-//	QoS 0 ────── within the rate ──────► forward           else: dropped, counted
-//	QoS 1, 2 ─── within the rate ──────► submit
-//	        └─► held until its time ──►──┘                 many: the client is Paused
+//	QoS 0 ──────────────── within the rate ────► forward      else: dropped, counted
+//	QoS 1, 2, retained ─── within the rate ────► submit
+//	                  └─► held until its time ──►──┘          many: the client is Paused
+//
+// Retained messages wait with any QoS: the last value of a topic must not be an older one.
 //
 // What a client sends is still read while a few messages are held, so that PINGREQ is answered and what it acknowledges
 // counts. SUBSCRIBE, UNSUBSCRIBE and DISCONNECT keep their place behind what is held.

@@ -181,6 +181,19 @@ func TestSubscriptionsChangeBehindTheRate(t *testing.T) {
 	require.Empty(t, s.got())
 }
 
+// The last value of a topic is not lost, whatever its QoS.
+func TestRetainedOverTheRate(t *testing.T) {
+	r := newRig(t, rate(10, 0))
+	by := r.connect(connect("by"))
+	for i := range 15 {
+		by.send(retained(0, 0, "t", fmt.Sprint(i)))
+	}
+	r.subscribed(connect("s"), 0, "t").is("t=9 retained")
+	r.pass(time.Second)
+	r.subscribed(connect("s"), 0, "t").is("t=14 retained")
+	require.Zero(t, r.Stats().RateDropped)
+}
+
 // A client that goes far over its rate with QoS 0 is not read from for a while: it takes no time of others.
 func TestQOS0FarOverTheRate(t *testing.T) {
 	r := newRig(t, rate(10, 0))

@@ -38,12 +38,6 @@ func measured(t *testing.T, yml string) (with, address string) {
 	return strings.Replace(yml, "address: ''", "address: '"+address+"'", 1), address
 }
 
-// until waits for a metric.
-func until(t *testing.T, address, name string, ok func(float64) bool) {
-	t.Helper()
-	require.Eventually(t, func() bool { return ok(number(t, address, name)) }, time.Minute, 10*time.Millisecond, name)
-}
-
 // What the metrics say of the disk's syncs, and that all metrics are as Prometheus wants them.
 func TestSyncTimes(t *testing.T) {
 	yml, metrics := measured(t, open)

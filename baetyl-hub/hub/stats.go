@@ -59,7 +59,7 @@ func (h *Hub) Stats() []Stat {
 			c.Dropped),
 		count("dropped_publish_rate", "", "QoS 0 messages over a publish rate (limits.client, limits.principal)",
 			c.RateDropped),
-		count("publish_slowed", "", "QoS 1 and 2 messages that had to wait for a publish rate", c.Slowed),
+		count("publish_slowed", "", "QoS 1 and 2 and retained messages that had to wait for a publish rate", c.Slowed),
 		count("dropped_queue_full", "", "QoS 1 and 2 messages over session.queue.max", c.QueueFull),
 		count("dropped_budget", "", "QoS 1 and 2 messages over queued.memory or queued.disk (limits)", c.OverBudget),
 		count("dropped_expired", "", "QoS 1 and 2 messages over message.ingress.qos1.cleanup.retention",
