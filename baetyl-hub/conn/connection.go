@@ -65,7 +65,7 @@ func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
 	}
 	c.line.SetWriteTimeout(s.o.WriteTimeout)
 	c.in = reader{limit: s.o.PacketMax}
-	c.client = core.NewClient(c, s.o.Log)
+	c.client = core.NewClient(c)
 	s.lock()
 	accepted := s.core.Open(c.client)
 	if accepted {

@@ -7,7 +7,6 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/core"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // loop drives a core without a disk: each batch is stored at once.
@@ -28,7 +27,7 @@ func newLoop(b *testing.B) *loop {
 
 func (l *loop) client(b *testing.B, x *packet.Connect, first ...packet.Generic) *core.Client {
 	b.Helper()
-	cl := core.NewClient(&peer{}, log.Discard())
+	cl := core.NewClient(&peer{})
 	l.Open(cl)
 	l.Connect(cl, x, book(b, permit("u", all, all)).User("u"))
 	l.run()

@@ -137,7 +137,7 @@ func (c *Core) own(s *Session, sign int64) {
 	}
 	a.Load(budget.Subscriptions, sign*int64(len(s.subs)))
 	a.Load(budget.Disk, sign*s.disk)
-	a.Load(budget.Memory, sign*int64(exchanged(len(s.inbound))+s.marked))
+	a.Load(budget.Memory, sign*int64(exchanged(len(s.inbound))+int(s.marked)))
 }
 
 // admitSession takes what a connection, and a session that it makes, need of the accounts. A connection takes over what

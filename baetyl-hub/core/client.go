@@ -23,7 +23,6 @@ type Handle interface {
 type Client struct {
 	Handle Handle
 
-	log  log.Logger
 	id   string // of CONNECT
 	user *auth.User
 	usage
@@ -77,12 +76,12 @@ var (
 	errBudget     = errors.New("the limit is reached")
 )
 
-// NewClient returns a connection for Open. l gets what happens to it.
-func NewClient(handle Handle, l log.Logger) *Client { return &Client{Handle: handle, log: l} }
+// NewClient returns a connection for Open.
+func NewClient(handle Handle) *Client { return &Client{Handle: handle} }
 
 // entry returns the log with the fields of the connection, which are not kept: many connections say nothing for hours.
-func (cl *Client) entry() log.Logger {
-	l := cl.log.WithField(log.KeyAddress, cl.Handle.RemoteAddr().String())
+func (c *Core) entry(cl *Client) log.Logger {
+	l := c.o.Log.WithField(log.KeyAddress, cl.Handle.RemoteAddr().String())
 	if cl.id != "" {
 		l = l.WithField(log.KeyClient, cl.id)
 	}

@@ -63,7 +63,7 @@ func (c *Core) Refuse(cl *Client, r Refusal) {
 		if cl.user != nil {
 			name = cl.user.Name
 		}
-		c.refusals.Log(cl.log, cl.Handle.RemoteAddr(), name, cl.id, r, c.now)
+		c.refusals.Log(c.o.Log, cl.Handle.RemoteAddr(), name, cl.id, r, c.now)
 	}
 	ack := packet.NewConnack()
 	ack.ReturnCode = r.Code // session present is 0 with any error [MQTT-3.2.2-4]
@@ -93,7 +93,7 @@ func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: "the limit of queued.memory is reached (limits)"})
 			return
 		}
-		cl.fixed = sizeOf(cl.will)
+		cl.fixed = int32(sizeOf(cl.will))
 	}
 	cl.blocked, cl.stalled = true, true
 	c.take(cl, p)
@@ -252,7 +252,7 @@ func (c *Core) connected(cl *Client, p *packet.Connect, s, discard *Session, pre
 	ack := packet.NewConnack()
 	ack.SessionPresent = present && p.Version == packet.Version311 // [MQTT-3.2.2-2]; reserved in MQTT 3.1
 	c.send(cl, ack)                                                // the first packet that the client gets [MQTT-3.2.0-1]
-	cl.entry().Debugf("client connected")
+	c.entry(cl).Debugf("client connected")
 	c.cannotFill(cl)
 	c.attach(s, cl)
 }

@@ -97,7 +97,7 @@ func (q *Query) has(s *Session) bool {
 
 // waiting tells what waits for a session. Of one that is stored the store knows bytes and age.
 func (c *Core) waiting(s *Session, t *turns) hubapi.Waiting {
-	w := hubapi.Waiting{InFlight: s.q.inFlight, Dropped: c.missed[s]}
+	w := hubapi.Waiting{InFlight: int(s.q.inFlight), Dropped: c.missed[s]}
 	if s.number != 0 {
 		w.Queued = s.waits()
 		return w

@@ -14,7 +14,6 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 	"github.com/baetyl/baetyl/protocol/hubapi"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 func nothing() {}
@@ -184,7 +183,7 @@ func BenchmarkLists(b *testing.B) {
 	bench("retained", func(q core.Query, pause func()) core.Key { _, k := l.Retained(q, pause); return k })
 	clients := newLoop(b)
 	for i := range n {
-		cl := core.NewClient(&peer{}, log.Discard())
+		cl := core.NewClient(&peer{})
 		clients.Open(cl)
 		clients.Connect(cl, connect(fmt.Sprintf("device-%d", i)), book(b, permit("u", all, all)).User("u"))
 		clients.run()

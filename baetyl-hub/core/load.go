@@ -57,7 +57,7 @@ func (c *Core) LoadSession(x StoredSession) {
 	// These may have been sent before the hub ended: see sendable.
 	window := uint64(c.o.Window) * span
 	s.q.high = max(s.q.high, min(s.stored, s.q.head+window))
-	s.marked = s.q.markBytes()
+	s.marked = int32(s.q.markBytes())
 	c.own(s, 1)
 	c.sessions[s.id], s.away = s, c.now.UnixNano()
 	c.LoadNumber(s.number)

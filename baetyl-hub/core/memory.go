@@ -19,12 +19,12 @@ import (
 type usage struct {
 	account  *budget.Account // of user; nil before CONNECT
 	charged  int             // bytes that it has taken from account
-	counted  bool            // of it, one of Connections
-	thirsty  bool            // waits for memory to publish: in Core.thirsty
 	incoming int             // bytes of publications that are being stored
-	partial  int             // bytes of a packet that has not come as a whole
-	fixed    int             // bytes of the will
-	cached   int             // bytes of routes
+	partial  int32           // bytes of a packet that has not come as a whole
+	fixed    int32           // bytes of the will
+	cached   int32           // bytes of routes, maxRoutes at most
+	counted  bool            // has one of Connections of account
+	thirsty  bool            // waits for memory to publish: in Core.thirsty
 }
 
 // How much of each limit is left to what can wait less, in eighths.
@@ -52,7 +52,7 @@ func buffered(n int) int {
 // held is what the client would have in memory with more bytes in out, and others.
 func (cl *Client) held(out, more int) int {
 	n := buffered(len(cl.out)+out) + buffered(len(cl.run)) + len(cl.early) +
-		cl.incoming + cl.partial + cl.fixed + cl.cached + more
+		cl.incoming + int(cl.partial) + int(cl.fixed) + int(cl.cached) + more
 	if cl.s != nil {
 		n += cl.s.q.bytes
 	}
@@ -66,7 +66,7 @@ func (c *Core) afford(cl *Client, out, more int, leave int64) *budget.Account {
 	if need <= cl.charged || cl.account == nil {
 		return nil
 	}
-	if limit := c.o.Client[budget.Memory]; limit > 0 && int64(need-cl.incoming-cl.partial) > limit-limit/8*leave {
+	if limit := c.o.Client[budget.Memory]; limit > 0 && int64(need-cl.incoming-int(cl.partial)) > limit-limit/8*leave {
 		return ofClient
 	}
 	by := cl.account.TakeLeaving(budget.Memory, int64(need-cl.charged), leave)
@@ -127,10 +127,10 @@ func (c *Core) quench() {
 // for it.
 func (c *Core) expects(cl *Client, n int) (ok bool) {
 	size := buffered(n)
-	if c.afford(cl, 0, size-cl.partial, leaveMoving) != nil {
+	if c.afford(cl, 0, size-int(cl.partial), leaveMoving) != nil {
 		return false
 	}
-	cl.partial = size
+	cl.partial = int32(size)
 	return true
 }
 
@@ -153,14 +153,14 @@ func (c *Core) remember(cl *Client, rt *Route) {
 		old = routeSize(x)
 	}
 	if c.afford(cl, 0, routeSize(rt)-old, leaveWaiting) != nil {
-		cl.cached -= old
+		cl.cached -= int32(old)
 		delete(cl.routes, rt.topic)
 		return
 	}
 	if cl.routes == nil {
 		cl.routes = map[string]*Route{}
 	}
-	cl.cached += routeSize(rt) - old
+	cl.cached += int32(routeSize(rt) - old)
 	cl.routes[rt.topic] = rt
 }
 

@@ -32,7 +32,7 @@ func (p *peer) RemoteAddr() net.Addr { return &net.TCPAddr{} }
 
 func (r *rig) dial() *peer {
 	p := &peer{r: r}
-	p.c = core.NewClient(p, r.o.Log)
+	p.c = core.NewClient(p)
 	r.peers[p.c] = p
 	p.closed = !r.Open(p.c)
 	return p

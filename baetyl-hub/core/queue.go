@@ -28,12 +28,12 @@ import (
 // A session without connection has no entries: marks remember what is known of positions behind head.
 type queue struct {
 	entries  []entry // ring; its length is a power of two
-	first    int     // index of head in entries
+	first    int32   // index of head in entries
+	inFlight int32   // entries in flight that are not done
 	head     uint64  // position of the oldest entry that is not done
 	next     uint64  // position of the first entry that was not sent on this connection
 	high     uint64  // position after the last entry that was ever sent
 	tail     uint64  // position after the newest entry
-	inFlight int     // entries in flight that are not done
 	bytes    int     // of entries and marks: see entry.size
 	marks    map[uint64]state
 	rings    *rings
@@ -85,7 +85,7 @@ func packetID(position uint64) packet.ID { return packet.ID(position%maxSpan + 1
 
 // at returns the entry at a position between head and tail.
 func (q *queue) at(position uint64) *entry {
-	return &q.entries[(q.first+int(position-q.head))&(len(q.entries)-1)]
+	return &q.entries[(int(q.first)+int(position-q.head))&(len(q.entries)-1)]
 }
 
 // len returns the number of entries, done ones between others included.
@@ -96,7 +96,7 @@ func (q *queue) push(e entry) {
 	if q.len() == len(q.entries) {
 		grown := q.rings.take(max(8, 2*len(q.entries)))
 		for i := range q.len() {
-			grown[i] = q.entries[(q.first+i)&(len(q.entries)-1)]
+			grown[i] = q.entries[(int(q.first)+i)&(len(q.entries)-1)]
 		}
 		clear(q.entries)
 		q.rings.give(q.entries)
@@ -180,7 +180,7 @@ func (q *queue) finish(position uint64) {
 func (q *queue) trim() {
 	for q.head < q.tail && q.at(q.head).state == done {
 		q.bytes -= q.at(q.head).size()
-		q.first = (q.first + 1) & (len(q.entries) - 1)
+		q.first = (q.first + 1) & int32(len(q.entries)-1)
 		q.head++
 	}
 	q.next, q.high = max(q.next, q.head), max(q.high, q.head)
@@ -195,7 +195,7 @@ func (q *queue) sendable(window int) (e *entry, position uint64, ok bool) {
 	for q.next < q.tail && q.at(q.next).state == done {
 		q.next++
 	}
-	if q.next == q.tail || q.inFlight >= window || q.next-q.head >= min(maxSpan-1, uint64(window)*span) {
+	if q.next == q.tail || int(q.inFlight) >= window || q.next-q.head >= min(maxSpan-1, uint64(window)*span) {
 		return nil, 0, false
 	}
 	return q.at(q.next), q.next, true

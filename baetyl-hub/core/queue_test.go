@@ -183,7 +183,7 @@ func (t *test) acknowledge() {
 func (t *test) check() {
 	t.Helper()
 	q, head := &t.q, t.head()
-	if t.at(t.tail) != q.tail || t.at(head) != q.head || t.inFlight() != q.inFlight || q.next > q.tail {
+	if t.at(t.tail) != q.tail || t.at(head) != q.head || t.inFlight() != int(q.inFlight) || q.next > q.tail {
 		t.Fatalf("%s: head %d next %d tail %d, %d in flight; want head %d tail %d, %d in flight", t.what,
 			q.head, q.next, q.tail, q.inFlight, t.at(head), t.at(t.tail), t.inFlight())
 	}

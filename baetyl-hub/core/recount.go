@@ -79,7 +79,7 @@ func (c *Core) recountSession(s *Session, add func(a *budget.Account, r budget.R
 		add(s.account, budget.Sessions, 1)
 	}
 	add(s.account, budget.Subscriptions, len(s.subs))
-	add(s.account, budget.Memory, exchanged(len(s.inbound))+s.marked)
+	add(s.account, budget.Memory, exchanged(len(s.inbound))+int(s.marked))
 	add(s.account, budget.Disk, int(s.disk))
 	return nil
 }

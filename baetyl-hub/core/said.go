@@ -59,10 +59,10 @@ func (c *Core) ended(cl *Client, err error) {
 	refusal, k := Refusal{}, other
 	switch {
 	case errors.As(err, &refusal), errors.Is(err, errDisconnect), errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
-		cl.entry().WithError(err).Debugf("connection ended")
+		c.entry(cl).WithError(err).Debugf("connection ended")
 		return
 	case errors.Is(err, errReloaded): // of each, as it was asked for
-		cl.entry().WithError(err).Infof("connection closed")
+		c.entry(cl).WithError(err).Infof("connection closed")
 		return
 	case errors.Is(err, errTakenOver):
 		k = takenOver
@@ -79,7 +79,7 @@ func (c *Core) ended(cl *Client, err error) {
 		user = cl.user.Name
 	}
 	if ok, hidden := c.mayLog(user, cl.line(k)); ok {
-		notLogged(cl.entry(), hidden).WithError(err).Infof("connection closed")
+		notLogged(c.entry(cl), hidden).WithError(err).Infof("connection closed")
 	}
 }
 
@@ -149,7 +149,7 @@ func (c *Core) sayLostAgain() {
 func (c *Core) sayLost(s *Session, lost *[losses]uint64) {
 	l, about := c.o.Log.WithField(log.KeyClient, s.id).WithField(log.KeyUser, s.user), line{losing, s.id}
 	if cl := s.client; cl != nil {
-		l, about = cl.entry(), cl.line(losing)
+		l, about = c.entry(cl), cl.line(losing)
 	}
 	ok, hidden := c.mayLog(s.user, about)
 	if !ok {

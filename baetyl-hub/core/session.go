@@ -22,7 +22,6 @@ type Session struct {
 	subs        map[string]packet.QOS
 	inbound     map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q           queue
-	marked      int       // bytes of account for the marks of q while there is no client
 	disk        int64     // bytes of account for messages that wait on the disk: see share
 	reserved    uint64    // the next position
 	away        int64     // when it lost its connection, or was loaded, in ns of Unix time; of one without client
@@ -31,6 +30,7 @@ type Session struct {
 	gaps        []gap     // behind it
 	recorded    []uint64  // positions whose PUBREC is being stored
 	replays     []*replay // of its last SUBSCRIBEs
+	marked      int32     // bytes of account for the marks of q while there is no client
 	bridge      bool      // its client is a bridge, or was one
 	inactive    bool      // some of subs are not in the tree: see recheck
 	loading     bool      // messages are being read from the store
@@ -45,7 +45,7 @@ type Session struct {
 // attach lets messages flow to a connection. What was in flight on an earlier one is sent first.
 func (c *Core) attach(s *Session, cl *Client) {
 	s.client, cl.s, s.bridge = cl, s, cl.bridge
-	cl.charged += s.marked
+	cl.charged += int(s.marked)
 	s.marked = 0
 	cl.pace = c.paceOf(cl)
 	c.used(s)
@@ -66,8 +66,8 @@ func (c *Core) detach(s *Session) {
 	s.loading, s.starved = false, false
 	if s.number != 0 {
 		s.q.detach()
-		s.marked = min(s.q.markBytes(), cl.charged)
-		cl.charged -= s.marked
+		s.marked = int32(min(s.q.markBytes(), cl.charged))
+		cl.charged -= int(s.marked)
 		s.away = c.now.UnixNano()
 		c.left(s)
 		return

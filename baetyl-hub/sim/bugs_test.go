@@ -34,8 +34,8 @@ var bugs = []bug{
 		{applyFile, "x.changes.put(keyReceived(p.Receiver, p.ID), nil)", "_ = keyReceived(p.Receiver, p.ID)"},
 	}},
 	{"stale retained value", []patch{
-		{retainedFile, "*c.retained.Put(m.Topic) = kept{*m, c.seq}",
-			"if old := c.retained.Put(m.Topic); old.Topic == \"\" || m.QOS > 0 {\n\t\t\t*old = kept{*m, c.seq}\n\t\t}"},
+		{retainedFile, "*c.retained.Put(m.Topic) = kept{*m, c.seq, owner, c.now.UnixNano()}",
+			"if old := c.retained.Put(m.Topic); old.Topic == \"\" || m.QOS > 0 {\n\t\t*old = kept{*m, c.seq, owner, 0}\n\t}"},
 	}},
 	{"QoS 2 id that is never free", []patch{
 		{applyFile, "x.changes.remove(keyReceived(number, id))", "_ = keyReceived(number, id)"},

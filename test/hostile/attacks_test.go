@@ -14,8 +14,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// attack is something that a client who may do everything can do. It ends with its context. That the hub refuses, closes
-// or slows is what it should do, and ends no attack.
+// attack is something that a client who may do everything can do. It ends with its context. That the hub refuses,
+// closes or slows is what it should do, and ends no attack.
 type attack struct {
 	name string
 	run  func(ctx context.Context, h *hub)
@@ -74,7 +74,7 @@ var attacks = []attack{
 		many(ctx, 4, func(i int) {
 			for n := 0; ctx.Err() == nil; n++ {
 				if n%3 == 0 {
-					if conn, err := net.DialTimeout("tcp", h.address, patience); err == nil {
+					if conn, err := net.DialTimeout("tcp", h.address, answerTimeout); err == nil {
 						context.AfterFunc(ctx, func() { _ = conn.Close() })
 						_, _ = conn.Write([]byte{0x10, 0xff, 0xff, 1, 0, 4, 'M', 'Q'}) // the beginning of a CONNECT of 32 KiB
 					}

@@ -1,14 +1,14 @@
 //go:build linux
 
-// Package hostile_test lets a client that has logged in do its worst to a hub, for as long as one likes, beside a client
-// that behaves.
+// Package hostile_test lets a client that has logged in do its worst to a hub, for as long as one likes, beside a
+// client that behaves.
 //
 //	attacker: one kind of attack after the other, then all at once ─┐
 //	neighbour: a message every 20 ms, from itself to itself ────────┴─► hub: peak of its memory in each attack
 //
-// The hub's memory stays below limits.memory and a margin, and the neighbour loses neither its connection nor a message;
-// else the test fails. How long its messages take is printed beside what they took in calm: that is for who reads it,
-// since the attacker takes the same processors.
+// The hub's memory stays below limits.memory and a margin, and the neighbour loses neither its connection nor a
+// message; else the test fails. How long its messages take is printed beside what they took in calm: that is for who
+// reads it, since the attacker takes the same processors.
 //
 //	HOSTILE_TIME  how long the attacks last together; empty: the test is skipped
 package hostile_test

@@ -12,8 +12,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 )
 
-// patience is how long the attacker waits for an answer, or for the hub to take a byte.
-const patience = 5 * time.Second
+// answerTimeout is how long the attacker waits for an answer, or for the hub to take a byte.
+const answerTimeout = 5 * time.Second
 
 // line is a connection that has logged in.
 type line struct {
@@ -24,7 +24,7 @@ type line struct {
 
 // dial connects and logs in.
 func (h *hub) dial(user, id string, clean bool, will *packet.Message) (*line, error) {
-	conn, err := net.DialTimeout("tcp", h.address, patience)
+	conn, err := net.DialTimeout("tcp", h.address, answerTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +35,7 @@ func (h *hub) dial(user, id string, clean bool, will *packet.Message) (*line, er
 		l.close()
 		return nil, err
 	}
-	_ = conn.SetReadDeadline(time.Now().Add(4 * patience))
+	_ = conn.SetReadDeadline(time.Now().Add(4 * answerTimeout))
 	x, err := l.read()
 	if ack, ok := x.(*packet.Connack); err == nil && (!ok || ack.ReturnCode != packet.ConnectionAccepted) {
 		err = fmt.Errorf("CONNECT is refused: %v", x)
@@ -53,7 +53,7 @@ func (l *line) read() (packet.Generic, error) { return l.stream.Read() }
 func (l *line) send(p packet.Generic) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	_ = l.conn.SetWriteDeadline(time.Now().Add(4 * patience))
+	_ = l.conn.SetWriteDeadline(time.Now().Add(4 * answerTimeout))
 	return l.stream.Write(p, false)
 }
 
