@@ -45,6 +45,9 @@ const (
 	slowClient
 	losing
 	removed
+	noFilter
+	noWill
+	notStored
 )
 
 func (cl *Client) line(k kind) line {
@@ -74,13 +77,22 @@ func (c *Core) ended(cl *Client, err error) {
 		k = slowClient
 		c.stats.Slow++
 	}
+	if l, ok := c.limited(cl, k); ok {
+		l.WithError(err).Infof("connection closed")
+	}
+}
+
+// limited returns the log for a line about a client; not ok: there may be none now.
+func (c *Core) limited(cl *Client, k kind) (l log.Logger, ok bool) {
 	user := ""
 	if cl.user != nil {
 		user = cl.user.Name
 	}
-	if ok, hidden := c.mayLog(user, cl.line(k)); ok {
-		notLogged(c.entry(cl), hidden).WithError(err).Infof("connection closed")
+	ok, hidden := c.mayLog(user, cl.line(k))
+	if !ok {
+		return nil, false
 	}
+	return notLogged(c.entry(cl), hidden), true
 }
 
 func notLogged(l log.Logger, hidden uint64) log.Logger {

@@ -61,6 +61,26 @@ func TestTakeoversInTheLog(t *testing.T) {
 	require.EqualValues(t, 102, r.Stats().TakenOver)
 }
 
+// Refused filters, and messages that could not be stored, are logged once a minute of a client.
+func TestRefusalsInTheLog(t *testing.T) {
+	r, out := logged(t)
+	p := r.connect(connect("a"))
+	for i := range 300 {
+		p.send(sub(packet.ID(i+1), 0, fmt.Sprintf("a/#/%d", i)))
+	}
+	require.Len(t, out.lines("subscription refused", "clientid=a ", "user=u"), 1)
+	r.pass(time.Minute)
+	p.send(sub(1, 0, "a/#/b"))
+	require.Len(t, out.lines("subscription refused", "not_logged=299"), 1)
+
+	r.subscribed(kept("s"), 1, "t").cut()
+	for range 3 {
+		p := r.connect(connect("other"))
+		r.failing(func() { p.send(pub(1, 1, "t", "x")) })
+	}
+	require.Len(t, out.lines("could not be stored", "clientid=other "), 1)
+}
+
 // The ends of silent and of slow connections are logged apart from each other, and of clients without id by address.
 func TestTimeoutsInTheLog(t *testing.T) {
 	r, out := logged(t)

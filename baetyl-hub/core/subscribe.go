@@ -34,7 +34,9 @@ func (c *Core) subscribe(cl *Client, p *packet.Subscribe) {
 		if err := c.maySubscribe(cl, x.Topic); err != nil {
 			if !errors.Is(err, errBudget) { // of that the log has a line, limited in rate
 				c.stats.Forbidden++
-				c.entry(cl).WithError(err).Infof("subscription refused")
+				if l, ok := c.limited(cl, noFilter); ok {
+					l.WithError(err).Infof("subscription refused")
+				}
 			}
 			code = packet.QOSFailure // [MQTT-3.8.4-5]
 		} else {

@@ -42,7 +42,10 @@ func (c *Core) endWill(s *Session, m *record.Message, disconnected bool) {
 func (c *Core) publishWill(w *testament, recorded bool) {
 	if err := c.mayLeave(w); err != nil {
 		c.stats.Forbidden++
-		c.o.Log.WithField("user", w.user).WithField(log.KeyClient, w.client).WithError(err).Infof("will is not published")
+		if ok, hidden := c.mayLog(w.user, line{noWill, w.client}); ok {
+			l := c.o.Log.WithField(log.KeyUser, w.user).WithField(log.KeyClient, w.client)
+			notLogged(l, hidden).WithError(err).Infof("will is not published")
+		}
 		if recorded {
 			c.deleteWill(w)
 		}
