@@ -211,6 +211,7 @@ func (c *Core) Read(l Load, entries []record.Entry, next uint64, err error) {
 	if len(entries) == 0 && next <= l.From {
 		next = l.stored // all that was stored when the store was asked is gone
 	}
+	head := s.q.head
 	next = min(next, s.stored) // what is behind may be written, but is not known to be stored
 	for _, e := range entries {
 		if e.Position < s.q.tail {
@@ -236,6 +237,9 @@ func (c *Core) Read(l Load, entries []record.Entry, next uint64, err error) {
 	}
 	s.q.skip(next)
 	s.q.trim()
+	if s.q.head != head {
+		c.progress(s) // after a restart, what is sent from here on counts as sent
+	}
 	c.giveDisk(s, 0)
 	c.pump(s)
 }

@@ -3,6 +3,7 @@ package core_test
 import (
 	"testing"
 
+	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-hub/core"
@@ -56,4 +57,18 @@ func refused(r *rig, topic string, n int) {
 		p.send(pub(1, 1, topic, "a message that is refused"))
 		p.isClosed()
 	}
+}
+
+// A message that was sent behind many that are too old comes with DUP after a restart.
+func TestSentBehindExpired(t *testing.T) {
+	r := newRig(t, func(o *core.Options) { o.Window = 1 })
+	r.subscribed(kept("s"), 1, "t").cut()
+	p := r.connect(connect("p"))
+	for i := range 50 {
+		p.send(pub(packet.ID(i+1), 1, "t", "x"))
+	}
+	r.disk.expire("s", 0, 40)
+	r.connect(kept("s")).is("t=x q1 #41")
+	r.restart()
+	r.connect(kept("s")).is("t=x q1 #41 dup")
 }
