@@ -167,12 +167,13 @@ func (c *connection) setDeadline(d time.Duration) {
 	_ = c.conn.SetReadDeadline(at)
 }
 
-// receive gives the core what is read. If the core does not want more for now, it waits, and the result is true: there
-// may be more to give.
+// receive gives the core what is read. The result is true if there may be more to give: the core did not want more for
+// a while, which is over, or others are to have their turn.
 func (c *connection) receive() bool {
 	s := c.s
 	s.lock()
-	c.in.take(s.core.Receive(c.client, c.in.unread()))
+	used := s.core.Receive(c.client, c.in.unread())
+	c.in.take(used)
 	paused := c.pause()
 	records := alone
 	if c.in.more() {
@@ -187,7 +188,7 @@ func (c *connection) receive() bool {
 	if waits {
 		c.last = s.moment() // what it has sent meanwhile is not read yet
 	}
-	return paused != nil
+	return paused != nil || used > 0 && c.in.whole()
 }
 
 // pause returns a channel that is closed when the client may go on, nil if it may now. It runs with s.mu held, and

@@ -56,6 +56,12 @@ func (r *reader) frame() ([]byte, error) {
 	return frame, nil
 }
 
+// whole tells whether there is a packet to take, or a wrong one.
+func (r *reader) whole() bool {
+	size, err := r.size()
+	return err != nil || size > 0 && r.w-r.r >= size
+}
+
 // size returns the length in bytes of the packet at r, 0 if its header is not complete.
 func (r *reader) size() (int, error) { return core.PacketSize(r.unread(), r.limit) }
 

@@ -2,6 +2,7 @@ package core_test
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -48,6 +49,33 @@ func TestSlowReaderBytes(t *testing.T) {
 		require.Contains(t, slow.next(), "big=xxx")
 	}
 	slow.is(messages(0, 5, 0, "")...)
+}
+
+// What a client sends in one piece is taken in turns, so that others get theirs: fewer packets the more they cost.
+func TestTurns(t *testing.T) {
+	r := newRig(t, func(o *core.Options) { o.ConnectionsMax = 1000 })
+	p := r.connect(connect("p"))
+	for i := range 200 {
+		r.subscribed(connect(fmt.Sprint("s", i)), 0, "many")
+	}
+	for name, x := range map[string]struct {
+		packet   packet.Generic
+		all, one int // packets in a piece, and about how many of them a turn takes
+	}{
+		"QoS 0 to many":     {pub(0, 0, "many", "x"), 1000, 82},
+		"retained, to many": {retained(0, 0, "many", "x"), 200, 11},
+		"filters":           {sub(1, 0, strings.Split(strings.Repeat("f,", 511)+"f", ",")...), 20, 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			one := encode(t, x.packet)
+			data := bytes.Repeat(one, x.all)
+			used := r.Receive(p.c, data)
+			require.InDelta(t, x.one, used/len(one), float64(x.one)/5+1)
+			require.Zero(t, used%len(one))
+			r.run()
+			p.got()
+		})
+	}
 }
 
 // A reader for whom more waits than the hard limit is closed.

@@ -126,13 +126,12 @@ func (p *peer) raw(b []byte) {
 
 func (p *peer) feed() {
 	p.r.t.Helper()
-	if p.ended || p.c.Paused() {
-		return
+	for used := 1; used > 0 && !p.ended && !p.c.Paused(); { // in turns
+		used = p.r.Receive(p.c, p.out)
+		require.LessOrEqual(p.r.t, used, len(p.out))
+		clear(p.out[:used]) // the core must keep no part of it
+		p.out = p.out[used:]
 	}
-	used := p.r.Receive(p.c, p.out)
-	require.LessOrEqual(p.r.t, used, len(p.out))
-	clear(p.out[:used]) // the core must keep no part of it
-	p.out = p.out[used:]
 }
 
 // next returns the next packet as text; "" if there is none.

@@ -169,6 +169,7 @@ func (c *Core) forget(x *publication) {
 // goes into the batch.
 func (c *Core) submit(x *publication, inOrder bool) {
 	c.split(x, x.route, x.m)
+	c.work += costly * len(x.to)
 	if x.m.Retain && len(x.m.Payload) > 0 {
 		c.reserve(x)
 	}

@@ -29,6 +29,7 @@ func (c *Core) subscribe(cl *Client, p *packet.Subscribe) {
 			before[x.Topic] = qos
 		}
 	}
+	c.work += costly * len(p.Subscriptions)
 	for _, x := range p.Subscriptions {
 		code := x.QOS
 		if err := c.maySubscribe(cl, x.Topic); err != nil {
