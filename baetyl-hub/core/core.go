@@ -109,7 +109,7 @@ type Core struct {
 	now      time.Time
 	begun    time.Time // when all was loaded; without that, when the first connection came
 	stats    Stats
-	work     int // that Receive has done: see turn
+	work     int // that Receive has done: see quantum
 
 	hub      *budget.Account
 	accounts map[string]*budget.Account // by principal

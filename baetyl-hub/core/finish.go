@@ -38,8 +38,8 @@ func (c *Core) answer(x *publication, err error) {
 		}
 		if cl != nil && !cl.ended {
 			if l, ok := c.limited(cl, notStored); ok {
-				l.WithError(err).Warnf("message to %q could not be stored, closing the connection so that the client sends it again",
-					x.m.Topic)
+				l.WithError(err).Warnf("message to %q could not be stored, closing the connection so that the client sends it "+
+					"again", x.m.Topic)
 			}
 			c.end(cl, err) // MQTT 3.1.1 has no other way to refuse a message
 		}

@@ -52,7 +52,7 @@ func TestSlowReaderBytes(t *testing.T) {
 }
 
 // What a client sends in one piece is taken in turns, so that others get theirs: fewer packets the more they cost.
-func TestTurns(t *testing.T) {
+func TestQuantum(t *testing.T) {
 	r := newRig(t, func(o *core.Options) { o.ConnectionsMax = 1000 })
 	p := r.connect(connect("p"))
 	for i := range 200 {
@@ -60,7 +60,7 @@ func TestTurns(t *testing.T) {
 	}
 	for name, x := range map[string]struct {
 		packet   packet.Generic
-		all, one int // packets in a piece, and about how many of them a turn takes
+		all, one int // packets in a piece, and about how many of them a quantum has
 	}{
 		"QoS 0 to many":     {pub(0, 0, "many", "x"), 1000, 82},
 		"retained, to many": {retained(0, 0, "many", "x"), 200, 11},

@@ -16,19 +16,19 @@ const flooded = 16 << 10
 // drainTimeout is how long a publisher waits for a receiver that does not read.
 const drainTimeout = time.Second
 
-// turn is how much work Receive does until other clients are to have their turn: about 2 ms. A QoS 0 message to a
+// quantum is how much work Receive does until other clients are to have their turn: about 2 ms. A QoS 0 message to a
 // subscriber is the unit, what costs more counts as costly.
 const (
-	turn   = 16 << 10
-	costly = 8
+	quantum = 16 << 10
+	costly  = 8
 )
 
 // Receive takes the whole packets at the start of data, which came from a client after its CONNECT, and returns how
-// many bytes they had. It stops early when the client is Paused or has ended, and after a turn of work: then the caller
-// calls it again, after others. It keeps no part of data.
+// many bytes they had. It stops early when the client is Paused or has ended, and after a quantum of work: then the
+// caller calls it again, after others. It keeps no part of data.
 func (c *Core) Receive(cl *Client, data []byte) (used int) {
 	var b burst
-	for c.work = 0; !cl.ended && !cl.Paused() && c.work < turn; {
+	for c.work = 0; !cl.ended && !cl.Paused() && c.work < quantum; {
 		n, err := PacketSize(data[used:], c.o.PacketMax)
 		if err == nil && (n == 0 || n > len(data)-used) {
 			if n > 0 && !c.expects(cl, n) {
@@ -127,7 +127,7 @@ func isPlain(frame []byte) bool {
 // joins adds a packet to the burst if it belongs there, and tells whether it did.
 func (c *Core) joins(cl *Client, b *burst, frame []byte) bool {
 	// A burst is dropped as a whole, so it is small compared with the limit of a connection.
-	if !isPlain(frame) || b.n >= c.o.EgressQOS0/8 || b.n*len(b.route.subs) >= turn {
+	if !isPlain(frame) || b.n >= c.o.EgressQOS0/8 || b.n*len(b.route.subs) >= quantum {
 		return false
 	}
 	if name, _ := topicOf(frame); !bytes.Equal(name, b.name) || cl.pace != nil && !cl.pace.passes(c.now, len(frame)) {
