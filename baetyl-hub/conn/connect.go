@@ -82,6 +82,9 @@ func (c *connection) connect(cert *x509.Certificate) error {
 		return fmt.Errorf("refuse CONNECT: %w", err)
 	default:
 		c.keepAlive = time.Duration(p.KeepAlive) * time.Second * 3 / 2
+		c.queue = s.queueOf(user.Name)
+		c.queue.Lock()
+		defer c.queue.Unlock()
 		s.Do(func(k *core.Core) { k.Connect(c.client, p, user) })
 	}
 	return nil

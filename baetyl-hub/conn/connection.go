@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -27,8 +28,10 @@ type connection struct {
 	in        reader
 	keepAlive time.Duration // the client must send something within this time; 0: no limit
 	last      time.Duration // when it has sent something, by Server.moment
+	queue     *sync.Mutex   // of its user: see Server.queues
 	timed     bool          // a read deadline is set
 	idle      bool          // it is for a client that has sent nothing for idleAfter
+	broken    bool          // nothing is written any more; guarded by s.mu
 	stopped   atomic.Bool   // it has to end: what is sent has finalFlush from then on
 
 	put   func(fd uintptr) // of the one who sends, as the next
@@ -36,7 +39,6 @@ type connection struct {
 
 	// guarded by s.mu
 	sending []byte        // what is being written; nil: nothing
-	broken  bool          // nothing is written any more
 	failed  error         // of a write
 	paused  chan struct{} // the reader waits for its close; nil: it does not
 	drained chan struct{} // as paused, for the end of what is being written
@@ -58,7 +60,7 @@ var errIdle = errors.New("idle")
 // Serve takes a connection, which goes on until it ends or Close. cert is the client's verified certificate, nil if it
 // has none.
 func (s *Server) Serve(conn net.Conn, cert *x509.Certificate) {
-	c := &connection{s: s, conn: conn, line: stall.Of(conn)}
+	c := &connection{s: s, conn: conn, line: stall.Of(conn), queue: s.queueOf("")}
 	if c.line == nil {
 		c.line = stall.New(conn)
 		c.conn = c.line
@@ -171,6 +173,7 @@ func (c *connection) setDeadline(d time.Duration) {
 // a while, which is over, or others are to have their turn.
 func (c *connection) receive() bool {
 	s := c.s
+	c.queue.Lock()
 	s.lock()
 	used := s.core.Receive(c.client, c.in.unread())
 	c.in.take(used)
@@ -180,6 +183,7 @@ func (c *connection) receive() bool {
 		records = 0
 	}
 	fx := s.unlock(records)
+	c.queue.Unlock()
 	waits := paused != nil || fx.batch != nil
 	s.carry(fx)
 	if paused != nil {

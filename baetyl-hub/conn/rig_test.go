@@ -153,9 +153,10 @@ func newRig(t testing.TB, change ...func(*options)) *rig {
 // serveOn runs a server on a store, whose content load gives to the core.
 func serveOn(t testing.TB, st conn.Store, load func(*core.Core) error, change ...func(*options)) (*rig, func() error) {
 	t.Helper()
-	users, err := auth.New([]auth.Principal{{Username: "u", Password: "p", Permissions: []auth.Permission{
-		{Action: "pub", Permit: []string{"#"}}, {Action: "sub", Permit: []string{"#"}},
-	}}}, topic.DefaultLimits)
+	all := []auth.Permission{{Action: "pub", Permit: []string{"#"}}, {Action: "sub", Permit: []string{"#"}}}
+	users, err := auth.New([]auth.Principal{
+		{Username: "u", Password: "p", Permissions: all}, {Username: "v", Password: "p", Permissions: all},
+	}, topic.DefaultLimits)
 	require.NoError(t, err)
 	o := options{
 		core: core.Options{
@@ -282,7 +283,12 @@ func (p *peer) end() {
 
 func (p *peer) login(id string, clean bool) *peer {
 	p.t.Helper()
-	p.send(&packet.Connect{ClientID: id, CleanSession: clean, Username: "u", Password: "p", Version: 4})
+	return p.loginAs("u", id, clean)
+}
+
+func (p *peer) loginAs(user, id string, clean bool) *peer {
+	p.t.Helper()
+	p.send(&packet.Connect{ClientID: id, CleanSession: clean, Username: user, Password: "p", Version: 4})
 	require.Zero(p.t, p.recv().(*packet.Connack).ReturnCode)
 	return p
 }

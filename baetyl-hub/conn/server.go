@@ -80,6 +80,11 @@ type Server struct {
 	loads   []core.Load   // wait until one of them has ended
 	written []*connection // which the core was told in this event
 
+	// queues has a *sync.Mutex for each user name, "" before the login. What connections have received goes through that of
+	// their user before it waits for mu, so that a user with a thousand connections is no more often in front of another
+	// one than a user with a single connection.
+	queues sync.Map
+
 	reporting sync.Mutex    // guards reported; taken with or without mu
 	reported  []*connection // have written what they were given; the core does not know yet
 }
@@ -98,6 +103,15 @@ func New(o Options, k *core.Core, st Store, users *auth.Book) *Server {
 
 // moment is the time since the server was made. It takes a third of the memory of a time.Time.
 func (s *Server) moment() time.Duration { return time.Since(s.epoch) }
+
+// queueOf returns that of a user. There are as many as there were ever principals.
+func (s *Server) queueOf(user string) *sync.Mutex {
+	q, ok := s.queues.Load(user)
+	if !ok {
+		q, _ = s.queues.LoadOrStore(user, &sync.Mutex{})
+	}
+	return q.(*sync.Mutex)
+}
 
 // Do calls f, which tells the core what has happened, and carries out what the core decides. f must not wait.
 func (s *Server) Do(f func(k *core.Core)) {
