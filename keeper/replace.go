@@ -181,10 +181,15 @@ func (k *supervisor) execNow(s *saved) error {
 
 func (k *supervisor) execOnThread(s *saved) error {
 	s.Guard = startGuard()
-	signal.Ignore(handled()...) // the runtime would end the program; the guard sees them nevertheless
+	// What came before the guard may still be on its way through the runtime, where Ignore would lose it. Stop waits until
+	// all of that is in its channels.
+	all := make(chan os.Signal, 1)
+	signal.Notify(all, handled()...)
+	signal.Stop(all)
 	if len(k.signals) > 0 {
 		return errors.New("a signal came")
 	}
+	signal.Ignore(handled()...) // the runtime would end the program; the guard sees them nevertheless
 	fd, err := s.file()
 	if err != nil {
 		return fmt.Errorf("save state: %w", err)
