@@ -41,14 +41,6 @@ const (
 	thirstDelay = 50 * time.Millisecond
 )
 
-// buffered is the size of a buffer with n bytes: above keep, connections have large buffers. See grow.
-func buffered(n int) int {
-	if n <= keep || n > largeBuffer {
-		return n
-	}
-	return largeBuffer
-}
-
 // held is what the client would have in memory with more bytes in out, and others.
 func (cl *Client) held(out, more int) int {
 	n := buffered(len(cl.out)+out) + buffered(len(cl.run)) + len(cl.early) +

@@ -74,7 +74,10 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 		}
 	}
 	if plain && cl.unstored == 0 && rt.direct() {
-		*b = burst{route: rt, name: name, start: end - len(frame), end: end, n: 1, full: b.full}
+		*b = burst{
+			route: rt, name: name, head: frame[:len(frame)-len(rest)], size: len(frame), start: end - len(frame), end: end, n: 1,
+			full: b.full,
+		}
 		return nil
 	}
 	m, id, err := decodePublish(frame, rest, rt.topic)

@@ -40,13 +40,16 @@ func (c *Core) Receive(cl *Client, data []byte) (used int) {
 			frame := data[used : used+n]
 			used += n
 			cl.partial = 0
-			if b.n > 0 && c.joins(cl, &b, frame) {
-				continue
+			if c.forward(cl, &b, data); c.work >= quantum {
+				used -= n
+				break
 			}
-			c.forward(cl, &b, data)
 			if err = c.handle(cl, frame, &b, used); err != nil && errors.Is(err, errLater) {
 				used -= n
 				break
+			}
+			if b.n > 0 {
+				used += c.join(cl, &b, data[used:])
 			}
 		}
 		if err != nil {
@@ -112,6 +115,8 @@ func (c *Core) handle(cl *Client, frame []byte, b *burst, end int) error {
 type burst struct {
 	route      *Route
 	name       []byte // the topic
+	head       []byte // of the first packet, up to the end of its topic
+	size       int    // of the first packet, in bytes
 	start, end int    // in the data of Receive
 	n          int    // packets; 0: none
 	full       *Client
@@ -124,19 +129,38 @@ func isPlain(frame []byte) bool {
 	return frame[0] == byte(packet.PUBLISH)<<4 && (size == 1 || frame[size] != 0)
 }
 
-// joins adds a packet to the burst if it belongs there, and tells whether it did.
-func (c *Core) joins(cl *Client, b *burst, frame []byte) bool {
+// join adds those packets at the start of data to the burst that belong there, and returns how many bytes they had.
+func (c *Core) join(cl *Client, b *burst, data []byte) (used int) {
 	// A burst is dropped as a whole, so it is small compared with the limit of a connection.
-	if !isPlain(frame) || b.n >= c.o.EgressQOS0/8 || b.n*len(b.route.subs) >= quantum {
-		return false
+	most := min(c.o.EgressQOS0/8, quantum/max(len(b.route.subs), 1)+1)
+	before := b.n
+	for ; b.n < most; b.n++ {
+		n := b.size
+		if rest := data[used:]; len(rest) < n || !bytes.HasPrefix(rest, b.head) { // most have one length
+			if n = c.joins(b, rest); n == 0 {
+				break
+			}
+		}
+		if cl.pace != nil && !cl.pace.passes(c.now, n) {
+			break
+		}
+		used += n
 	}
-	if name, _ := topicOf(frame); !bytes.Equal(name, b.name) || cl.pace != nil && !cl.pace.passes(c.now, len(frame)) {
-		return false
+	b.end += used
+	c.stats.Received += uint64(b.n - before)
+	return used
+}
+
+// joins returns how many bytes the next packet has if it belongs to the burst; 0: it does not, or is not whole.
+func (c *Core) joins(b *burst, data []byte) int {
+	n, err := PacketSize(data, c.o.PacketMax)
+	if err != nil || n == 0 || n > len(data) || !isPlain(data[:n]) {
+		return 0
 	}
-	b.end += len(frame)
-	b.n++
-	c.stats.Received++
-	return true
+	if name, _ := topicOf(data[:n]); !bytes.Equal(name, b.name) {
+		return 0
+	}
+	return n
 }
 
 // forward sends the burst to the subscribers. b.full is set if all of them are congested.

@@ -11,28 +11,50 @@ const keep = 4 << 10
 
 // Sizes in bytes, and number, of the larger buffers that are kept for connections that write much.
 const (
-	largeBuffer = 64 << 10
-	mostBuffers = 16
+	largeBuffer   = 64 << 10
+	largestBuffer = 4 * largeBuffer
+	mostBuffers   = 16
 )
 
-// grown makes sure that n bytes fit into out: connections that write much share large buffers.
+// grow makes sure that n bytes fit into out: connections that write much share large buffers.
 func (c *Core) grow(cl *Client, n int) {
 	need := len(cl.out) + n
-	if need <= cap(cl.out) || need <= keep || need > largeBuffer {
+	if need <= cap(cl.out) || need <= keep || need > largestBuffer {
 		return
 	}
-	var b []byte
-	if last := len(c.buffers) - 1; last >= 0 {
-		b, c.buffers = c.buffers[last], c.buffers[:last]
-	} else {
-		b = make([]byte, 0, largeBuffer)
+	old := cl.out
+	cl.out = append(c.buffer(need), old...)
+	c.giveBack(old)
+}
+
+// buffer returns a large buffer for n bytes.
+func (c *Core) buffer(n int) []byte {
+	for i := len(c.buffers) - 1; i >= 0; i-- {
+		if b := c.buffers[i]; cap(b) >= n {
+			last := len(c.buffers) - 1
+			c.buffers[i], c.buffers[last] = c.buffers[last], nil
+			c.buffers = c.buffers[:last]
+			return b
+		}
 	}
-	cl.out = append(b, cl.out...)
+	return make([]byte, 0, buffered(n))
+}
+
+// buffered is the size of a buffer with n bytes.
+func buffered(n int) int {
+	size := largeBuffer
+	for size < n {
+		size *= 2
+	}
+	if n <= keep || size > largestBuffer {
+		return n
+	}
+	return size
 }
 
 // giveBack keeps a large buffer for other connections.
 func (c *Core) giveBack(b []byte) {
-	if cap(b) >= largeBuffer && cap(b) <= 4*largeBuffer && len(c.buffers) < mostBuffers {
+	if cap(b) >= largeBuffer && cap(b) <= largestBuffer && len(c.buffers) < mostBuffers {
 		c.buffers = append(c.buffers, b[:0])
 	}
 }
@@ -77,7 +99,7 @@ func (c *Core) Written(cl *Client) {
 		c.replay(cl.s)
 	}
 	switch {
-	case len(cl.out) > 0 && cap(data) > 4*largeBuffer:
+	case len(cl.out) > 0 && cap(data) > largestBuffer:
 		return
 	case len(cl.out) > 0:
 		cl.other = data[:0]
