@@ -53,6 +53,7 @@ type Attempt struct {
 	From               netip.Addr        // of the client
 	Failures           int               // earlier ones, of its address and user
 	Gone               func() bool       // tells whether the client has left; nil: it has not
+	Timeout            time.Duration     // of the wait for bcrypt; 0: none
 }
 
 // NewGate returns a Gate for the principals.
@@ -80,7 +81,7 @@ func (g *Gate) SetBook(b *Book) {
 }
 
 // Login returns the user; or an error that is ErrRefused and says for the log what is wrong; or ErrBusy or ErrGone. It
-// waits for bcrypt until ctx ends.
+// waits for bcrypt until ctx ends, or for Attempt.Timeout.
 func (g *Gate) Login(ctx context.Context, a Attempt) (*User, error) {
 	b := g.book.Load()
 	u, err := b.quick(a.Username, a.Password, a.Cert)
@@ -90,6 +91,11 @@ func (g *Gate) Login(ctx context.Context, a Attempt) (*User, error) {
 		return u, nil
 	case err != nil && b.cost == 0:
 		return nil, err
+	}
+	if a.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, a.Timeout)
+		defer cancel()
 	}
 	if err := g.queue.enter(ctx, a.From, a.Failures); err != nil {
 		return nil, err

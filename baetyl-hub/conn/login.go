@@ -1,7 +1,6 @@
 package conn
 
 import (
-	"context"
 	"crypto/x509"
 	"errors"
 	"time"
@@ -29,12 +28,11 @@ func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connec
 		return nil, nil, err
 	}
 	s, from := c.s, addr.Peer(c.conn.RemoteAddr())
-	ctx, cancel := context.WithTimeout(s.closing, s.o.ConnectTimeout)
-	defer cancel()
-	user, err := s.gate.Login(ctx, auth.Attempt{
+	user, err := s.gate.Login(s.closing, auth.Attempt{
 		Username: p.Username, Password: p.Password, Cert: cert, From: from,
 		Failures: s.failures.Of(from, p.Username, time.Now()),
 		Gone:     func() bool { return left(c.conn) },
+		Timeout:  s.o.ConnectTimeout,
 	})
 	switch {
 	case err == nil:
