@@ -80,9 +80,9 @@ type Server struct {
 	loads   []core.Load   // wait until one of them has ended
 	written []*connection // which the core was told in this event
 
-	// queues has a *sync.Mutex for each user name, "" before the login. What connections have received goes through that of
-	// their user before it waits for mu, so that a user with a thousand connections is no more often in front of another
-	// one than a user with a single connection.
+	// queues has a *sync.Mutex for each user name, "" before the login. What connections have received goes through that
+	// of their user before it waits for mu, so that a user with a thousand connections is no more often in front of
+	// another one than a user with a single connection.
 	queues sync.Map
 
 	reporting sync.Mutex    // guards reported; taken with or without mu
