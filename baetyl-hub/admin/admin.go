@@ -124,7 +124,7 @@ func (h *handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	if failed == nil {
 		out, failed = at.call(x)
 	}
-	e := statusOf(failed)
+	e := answerTo(failed)
 	if r.Method == nethttp.MethodPost {
 		h.audit(who, x, e)
 	}
@@ -180,31 +180,24 @@ func (h *handler) audit(who string, r *request, e *http.Error) {
 	l.WithField("outcome", outcome).WithField("status", e.Status).WithError(e).Warnf("admin request")
 }
 
-// statusOf is the one place where errors become statuses.
-func statusOf(err error) *http.Error {
-	var e *http.Error
-	switch {
-	case err == nil:
+// meanings is the one place where errors become statuses.
+var meanings = []http.Meaning{
+	{Err: core.ErrNotFound, Status: nethttp.StatusNotFound, Code: "not_found"},
+	{Err: core.ErrInvalid, Status: nethttp.StatusBadRequest, Code: "bad_request"},
+	{Err: core.ErrChanging, Status: nethttp.StatusConflict, Code: "conflict"},
+	{Err: core.ErrFull, Status: nethttp.StatusInsufficientStorage, Code: "full"},
+	{Err: context.DeadlineExceeded, Status: nethttp.StatusServiceUnavailable, Code: "busy"},
+	{Err: context.Canceled, Status: nethttp.StatusServiceUnavailable, Code: "busy"},
+}
+
+// answerTo returns the answer to an error, whose text is not long unless it is from here; nil: there is none.
+func answerTo(err error) *http.Error {
+	if err == nil {
 		return nil
-	case errors.As(err, &e):
-		return e
 	}
-	text := cut(err.Error(), maxMessage)
-	for _, m := range []struct {
-		err    error
-		status int
-		code   string
-	}{
-		{core.ErrNotFound, nethttp.StatusNotFound, "not_found"},
-		{core.ErrInvalid, nethttp.StatusBadRequest, "bad_request"},
-		{core.ErrChanging, nethttp.StatusConflict, "conflict"},
-		{core.ErrFull, nethttp.StatusInsufficientStorage, "full"},
-		{context.DeadlineExceeded, nethttp.StatusServiceUnavailable, "busy"},
-		{context.Canceled, nethttp.StatusServiceUnavailable, "busy"},
-	} {
-		if errors.Is(err, m.err) {
-			return &http.Error{Status: m.status, Code: m.code, Message: text}
-		}
+	e := http.ErrorOf(err, meanings)
+	if !errors.Is(err, e) {
+		e.Message = cut(e.Message, maxMessage)
 	}
-	return &http.Error{Status: nethttp.StatusInternalServerError, Code: "failed", Message: text}
+	return e
 }

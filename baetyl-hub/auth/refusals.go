@@ -34,10 +34,7 @@ func (r *Refusals) Log(l log.Logger, from net.Addr, user, client string, reason 
 	}
 	l = l.WithField(log.KeyAddress, from.String()).WithField(log.KeyUser, cut(user)).WithField(log.KeyClient, cut(client)).
 		WithError(reason)
-	if left > 0 {
-		l = l.WithField("not_logged", left)
-	}
-	l.Warnf("login refused")
+	log.NotLogged(l, left).Warnf("login refused")
 }
 
 func cut(name string) string {

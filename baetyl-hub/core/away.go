@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // away are the kept sessions without connection, if Options.SessionExpiry is set. The store keeps when each lost its
@@ -138,9 +137,8 @@ func (c *Core) removeSession(s *Session, since time.Time) {
 			c.removeAwayAt()
 		} else {
 			c.stats.Removed++
-			if ok, hidden := c.mayLog(s.user, line{removed, s.id}); ok {
-				l := c.o.Log.WithField(log.KeyClient, s.id).WithField(log.KeyUser, s.user)
-				notLogged(l, hidden).Infof("the session is removed: nobody has used it for %s (session.expiry)",
+			if l, ok := c.limitedOf(s.user, s.id, removed); ok {
+				l.Infof("the session is removed: nobody has used it for %s (session.expiry)",
 					c.now.Sub(since).Round(time.Second))
 			}
 			c.discard(s)

@@ -7,7 +7,6 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // quiet is how long nothing more is said of a resource of which an account has not enough.
@@ -92,7 +91,7 @@ func (c *Core) refused(own, by *budget.Account, r budget.Resource, n int, client
 	case budget.Disk:
 		key += ", or storage.max"
 	}
-	c.o.Log.WithField("user", own.Name()).WithField(log.KeyClient, client).WithField("resource", r.String()).
+	c.entryOf(own.Name(), client).WithField("resource", r.String()).
 		WithField("limit", limit).
 		Infof("%s has no more of %s: %s; raise %s, or let the client take less", who, r, what, key)
 }

@@ -25,7 +25,7 @@ func (c *Core) forfeited(s *Session, cl *Client) bool {
 	if !cl.user.Reserves(s.id) || owner != nil && c.users.CheckClientID(owner, s.id) == nil {
 		return false
 	}
-	c.entry(cl).WithField("user", cl.user.Name).Infof("the session of user %q ends: principals[].clientids reserve its "+
+	c.entry(cl).Infof("the session of user %q ends: principals[].clientids reserve its "+
 		"client id for others", s.user)
 	return true
 }
@@ -37,7 +37,7 @@ func (c *Core) cannotFill(cl *Client) {
 			c.lacking = map[string]bool{}
 		}
 		c.lacking[name] = true
-		c.entry(cl).WithField("user", name).Warnf("permits with %%c give no right to this client, and to others of the " +
+		c.entry(cl).Warnf("permits with %%c give no right to this client, and to others of the " +
 			"user: a client id that is empty, has /, + or #, or begins with $, can't be a level of a topic")
 	}
 }

@@ -86,10 +86,7 @@ func (c *Core) fits(x *publication) bool {
 	if x.m.Retain && len(x.m.Payload) > 0 { // an empty one removes a message
 		size += len(x.m.Payload) + len(x.m.Topic)
 	}
-	if size == 0 || int64(size) <= c.room {
-		return true
-	}
-	return false
+	return size == 0 || int64(size) <= c.room
 }
 
 // refuse lets a publication fail when its turn comes, and with it what the client sends after it. It gives the

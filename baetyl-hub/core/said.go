@@ -92,14 +92,21 @@ func (c *Core) limited(cl *Client, k kind) (l log.Logger, ok bool) {
 	if !ok {
 		return nil, false
 	}
-	return notLogged(c.entry(cl), hidden), true
+	return log.NotLogged(c.entry(cl), hidden), true
 }
 
-func notLogged(l log.Logger, hidden uint64) log.Logger {
-	if hidden > 0 {
-		return l.WithField("not_logged", hidden)
+// limitedOf is limited for a client that need not be connected.
+func (c *Core) limitedOf(user, client string, k kind) (l log.Logger, ok bool) {
+	ok, hidden := c.mayLog(user, line{k, client})
+	if !ok {
+		return nil, false
 	}
-	return l
+	return log.NotLogged(c.entryOf(user, client), hidden), true
+}
+
+// entryOf returns the log with the fields of a client.
+func (c *Core) entryOf(user, client string) log.Logger {
+	return c.o.Log.WithField(log.KeyClient, client).WithField(log.KeyUser, user)
 }
 
 // loss is a reason why a session does not get a message, or why a client's message is dropped.
@@ -159,7 +166,7 @@ func (c *Core) sayLostAgain() {
 
 // sayLost logs what a session has lost since the last line.
 func (c *Core) sayLost(s *Session, lost *[losses]uint64) {
-	l, about := c.o.Log.WithField(log.KeyClient, s.id).WithField(log.KeyUser, s.user), line{losing, s.id}
+	l, about := c.entryOf(s.user, s.id), line{losing, s.id}
 	if cl := s.client; cl != nil {
 		l, about = c.entry(cl), cl.line(losing)
 	}
@@ -174,7 +181,7 @@ func (c *Core) sayLost(s *Session, lost *[losses]uint64) {
 		}
 	}
 	*lost = [losses]uint64{}
-	notLogged(l, hidden).Infof("messages dropped: %s", strings.Join(list, "; "))
+	log.NotLogged(l, hidden).Infof("messages dropped: %s", strings.Join(list, "; "))
 }
 
 // forgetLost logs what is left of a session's losses, at its end.

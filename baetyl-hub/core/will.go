@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/utils/log"
 )
 
 // testament is a will with whose it is. The same client id may have one of each user: nobody voids that of another one.
@@ -42,9 +41,8 @@ func (c *Core) endWill(s *Session, m *record.Message, disconnected bool) {
 func (c *Core) publishWill(w *testament, recorded bool) {
 	if err := c.mayLeave(w); err != nil {
 		c.stats.Forbidden++
-		if ok, hidden := c.mayLog(w.user, line{noWill, w.client}); ok {
-			l := c.o.Log.WithField(log.KeyUser, w.user).WithField(log.KeyClient, w.client)
-			notLogged(l, hidden).WithError(err).Infof("will is not published")
+		if l, ok := c.limitedOf(w.user, w.client, noWill); ok {
+			l.WithError(err).Infof("will is not published")
 		}
 		if recorded {
 			c.deleteWill(w)

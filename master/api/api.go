@@ -10,7 +10,6 @@ package api
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	nethttp "net/http"
 	"runtime/debug"
 	"sync"
@@ -130,7 +129,7 @@ func (h *handler) serve(route masterapi.Route, f call) nethttp.HandlerFunc {
 			out, err = h.limited(by, r, f)
 		}
 		if err != nil {
-			e := statusOf(err)
+			e := http.ErrorOf(err, meanings)
 			h.note(l, route, by, e)
 			http.WriteError(w, e)
 			return
@@ -150,30 +149,15 @@ func (h *handler) limited(by caller, r *nethttp.Request, f call) (any, error) {
 	return f(r, by)
 }
 
-// statusOf is the one place where errors become statuses.
-func statusOf(err error) *http.Error {
-	var e *http.Error
-	if errors.As(err, &e) {
-		return e
-	}
-	for _, m := range []struct {
-		err    error
-		status int
-		code   string
-	}{
-		{service.ErrNotFound, nethttp.StatusNotFound, "not_found"},
-		{service.ErrInvalid, nethttp.StatusBadRequest, "bad_request"},
-		{service.ErrForbidden, nethttp.StatusForbidden, "forbidden"},
-		{service.ErrLimit, nethttp.StatusUnprocessableEntity, "limit_reached"},
-		{service.ErrStopped, nethttp.StatusConflict, "conflict"},
-		{masterapi.ErrBusy, nethttp.StatusConflict, "busy"},
-		{masterapi.ErrRefused, nethttp.StatusUnprocessableEntity, "refused"},
-	} {
-		if errors.Is(err, m.err) {
-			return &http.Error{Status: m.status, Code: m.code, Message: err.Error()}
-		}
-	}
-	return &http.Error{Status: nethttp.StatusInternalServerError, Code: "failed", Message: err.Error()}
+// meanings is the one place where errors become statuses.
+var meanings = []http.Meaning{
+	{Err: service.ErrNotFound, Status: nethttp.StatusNotFound, Code: "not_found"},
+	{Err: service.ErrInvalid, Status: nethttp.StatusBadRequest, Code: "bad_request"},
+	{Err: service.ErrForbidden, Status: nethttp.StatusForbidden, Code: "forbidden"},
+	{Err: service.ErrLimit, Status: nethttp.StatusUnprocessableEntity, Code: "limit_reached"},
+	{Err: service.ErrStopped, Status: nethttp.StatusConflict, Code: "conflict"},
+	{Err: masterapi.ErrBusy, Status: nethttp.StatusConflict, Code: "busy"},
+	{Err: masterapi.ErrRefused, Status: nethttp.StatusUnprocessableEntity, Code: "refused"},
 }
 
 func (h *handler) inspect(*nethttp.Request, caller) (any, error) { return h.system.Inspect(), nil }

@@ -43,6 +43,28 @@ func Errorf(status int, code, format string, args ...any) *Error {
 	return &Error{Status: status, Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
+// Meaning is what an error of a server's own means for who asks.
+type Meaning struct {
+	Err    error
+	Status int
+	Code   string // see Error
+}
+
+// ErrorOf returns the answer to an error: itself if it is an Error, or wraps one; else with the first of list that it
+// is, or as a failure of the server.
+func ErrorOf(err error, list []Meaning) *Error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e
+	}
+	for _, m := range list {
+		if errors.Is(err, m.Err) {
+			return &Error{Status: m.Status, Code: m.Code, Message: err.Error()}
+		}
+	}
+	return &Error{Status: nethttp.StatusInternalServerError, Code: "failed", Message: err.Error()}
+}
+
 // WriteJSON answers with v as JSON, or with an empty body when v is nil.
 func WriteJSON(w nethttp.ResponseWriter, status int, v any) {
 	if v == nil {

@@ -53,6 +53,14 @@ func (q *Quota[K]) Line(key K, now time.Time) (ok bool, hidden uint64) {
 	return true, hidden
 }
 
+// NotLogged returns l with how many lines have been left out before the next one, if there were some: see Quota.Line.
+func NotLogged(l Logger, hidden uint64) Logger {
+	if hidden > 0 {
+		return l.WithField("not_logged", hidden)
+	}
+	return l
+}
+
 // begin starts a minute. A key whose lines were left out is remembered for one minute more.
 func (q *Quota[K]) begin(now time.Time) {
 	if q.keys == nil {
