@@ -59,12 +59,17 @@ clean: ## remove what was built; installed files and data stay
 	@rm -rf baetyl .build $(PACKAGES) $(foreach m,$(MODULES),$(m)/$(m))
 
 .PHONY: proto
-proto: ## generate the stubs of function.proto for Go, Python and JavaScript
+proto: ## generate the stubs of function.proto for Go
 	@scripts/proto.sh
 
 .PHONY: image
 image: .build/installer $(addsuffix /package.zip,$(RUNTIMES)) ## build a docker image of each module (IMAGE_PREFIX=, TAG=latest, PLATFORMS=linux/arm64,…)
 	@GO="$(GO)" TAGS="$(TAGS)" LDFLAGS="$(LDFLAGS)" VERSION="$(VERSION)" REVISION="$(REVISION)" scripts/image.sh $(MODULES) $(RUNTIMES)
+
+# PACKAGES above are the package.zip of modules; these are for dpkg and rpm.
+.PHONY: packages
+packages: ## deb, rpm and tar.gz of each processor into output/packages (TARGETS='amd64 runtimes', MINISIGN_KEY=file)
+	@GO="$(GO)" TAGS="$(TAGS)" LDFLAGS="$(LDFLAGS)" VERSION="$(VERSION)" scripts/packages.sh $(TARGETS)
 
 ##@ Install and run
 
@@ -85,8 +90,8 @@ run-docker:
 
 # sudo often hides go: then what an earlier make built is installed.
 .PHONY: install-native
-install-native: $(if $(HAVE_GO),all,built) ## install the native example into PREFIX (default /usr/local)
-	@scripts/install.sh "$(PREFIX)" example/native $(MODULES) $(RUNTIMES)
+install-native: $(if $(HAVE_GO),baetyl $(addsuffix /package.zip,$(RUNTIMES)),built) ## install the native example into PREFIX (default /usr/local)
+	@scripts/install-tree.sh "$(PREFIX)" example/native $(MODULES) $(RUNTIMES)
 
 .PHONY: uninstall-native
 uninstall-native: $(if $(HAVE_GO),.build/installer,built) ## remove it; data and changed configuration stay unless PURGE=1
@@ -94,16 +99,22 @@ uninstall-native: $(if $(HAVE_GO),.build/installer,built) ## remove it; data and
 
 .PHONY: install
 install: $(if $(HAVE_GO),baetyl .build/installer,built) ## install the docker example into PREFIX; its images come from make image
-	@scripts/install.sh "$(PREFIX)" example/docker
+	@scripts/install-tree.sh "$(PREFIX)" example/docker
 
 .PHONY: uninstall
 uninstall: uninstall-native ## the same as uninstall-native: what is installed is the same, but for packages
 
 .PHONY: built
 built:
-	@for f in baetyl .build/installer $(PACKAGES); do \
+	@for f in baetyl .build/installer $(addsuffix /package.zip,$(RUNTIMES)); do \
 		[ -f $$f ] || { echo "$$f is missing, and go is not in PATH to build it: run make first, as the user that has go." >&2; exit 1; }; \
 	done
+
+##@ Write
+
+.PHONY: function
+function: ## a small function with a test, in a new folder: NEW=path/to/name IN=python, node, sql or go
+	@scripts/function.sh '$(NEW)' '$(IN)'
 
 ##@ Test
 
@@ -123,6 +134,11 @@ test-all: ## without a limit: the same, every disk fault, every Python and Node,
 test-vm: ## on a machine in emulation: systemd, cgroup v2, reboot, power cuts (VM=<pattern> some, SHORT=1 the most important, CUTS=20)
 	@test/vm/build.sh
 	VM_CUTS=$(CUTS) $(GO) test -tags vm -count=1 -timeout 3h -v $(if $(SHORT),-short) $(if $(VM),-run '$(VM)') ./test/vm
+
+.PHONY: test-packages
+test-packages: ## install, upgrade, remove what make packages makes, with dpkg, rpm and install.sh (needs root; PACKAGES_RUN=<pattern> SHORT=1)
+	@$(MAKE) --no-print-directory packages TARGETS='amd64 runtimes'
+	$(GO) test -tags packages -count=1 -timeout 30m $(if $(SHORT),-short) $(if $(PACKAGES_RUN),-run '$(PACKAGES_RUN)' -v) ./test/packages
 
 .PHONY: race
 race: ## unit, golden and architecture tests with the race detector
@@ -153,12 +169,27 @@ profile: ## where the hub's processor time goes in rows of the benchmark (ROWS=<
 	@scripts/profile.sh
 
 .PHONY: bench-functions
-bench-functions: ## functions beside plain scripts with paho and MQTT.js (TIME=3s MODE=docker)
+bench-functions: ## functions beside plain scripts and a stream engine (ROWS=<pattern> ROUNDS=1 TIME=3s MODE=docker)
 	@MAKE="$(MAKE)" scripts/bench-functions.sh
 
 .PHONY: bench-start
 bench-start: ## the start of the native example beside that of another commit (REV=f7a1501 ROUNDS=10)
 	@MAKE="$(MAKE)" scripts/bench-start.sh
+
+.PHONY: bench-operator
+bench-operator: ## what the command line and a master with ten services cost (ROUNDS=10); needs root
+	@mkdir -p output/cache/bench
+	@$(BUILD) -o output/cache/bench/baetyl .
+	@$(GO) build -o output/cache/bench/bench ./test/bench
+	@output/cache/bench/bench -operator output/cache/bench/baetyl -rounds $(or $(ROUNDS),10)
+
+.PHONY: bench-memory
+bench-memory: ## the memory of an idle edge, as one program and as a program for each module (ROUNDS=3 AFTER=15)
+	@MAKE="$(MAKE)" GO="$(GO)" MODULES="$(MODULES)" TAGS="$(TAGS)" LDFLAGS="$(LDFLAGS)" scripts/bench-memory.sh
+
+.PHONY: bench-wear
+bench-wear: ## what a device writes to its disk in a day: idle, and with 1 and 10 messages a second (MINUTES=5 SIZE=200, root)
+	@MAKE="$(MAKE)" scripts/bench-wear.sh
 
 .PHONY: bench-code
 bench-code: ## Go benchmarks of the hot paths (BENCH=<pattern> selects them)

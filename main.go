@@ -1,5 +1,5 @@
 // Command baetyl runs the services of an application on an edge device. `baetyl start` is the keeper, which runs this
-// program again as the master.
+// program again as the master, and `baetyl module NAME` is one of the modules (modules.go).
 package main
 
 import (
@@ -11,4 +11,9 @@ import (
 	"github.com/baetyl/baetyl/cmd"
 )
 
-func main() { os.Exit(cmd.Main()) }
+func main() {
+	if runModule() {
+		return
+	}
+	os.Exit(cmd.Main())
+}

@@ -105,7 +105,8 @@ func TestNode(t *testing.T) {
 		for _, name := range []string{
 			"value", "promise", "syncThrow", "throwText", "throwNothing", "throwBare", "reject",
 			"asyncThrow", "asyncReturn", "asyncCallback", "thenable", "errorText", "twice", "throwAfter",
-			"never", "timer", "stray", "self", "beside",
+			"never", "timer", "stray", "self", "beside", "passed", "throwKeys", "throwProxy", "throwGetter", "returnsValue",
+			"returnsText", "returnsShort", "returnsNull", "returnsTimer",
 		} {
 			config += "- {name: " + name + ", handler: cases." + name + ", codedir: code}\n"
 		}
@@ -113,7 +114,7 @@ func TestNode(t *testing.T) {
 
 		for _, name := range []string{"value", "promise"} {
 			for value, want := range map[string]string{
-				"zero": "0", "no": "false", "list": "[]", "object": "{}", "text": `"x"`, "number": "null",
+				"zero": "0", "no": "false", "list": "[]", "object": "{}", "text": `"x"`,
 				"empty": "", "nothing": "", "null": "", "buffer": "\x00\xff", "emptyBuffer": "", "bytes": "\x01\x02",
 			} {
 				answer, err := r.Call(t, name, `{"name":"`+value+`"}`)
@@ -121,29 +122,30 @@ func TestNode(t *testing.T) {
 				assert.Equal(t, want, answer, "%s of %s", name, value)
 			}
 		}
-		assert.Equal(t, "Exception calling application: ('[UserCodeReturn]', TypeError: a function is not JSON)",
-			r.UserError(t, "value", `{"name":"function"}`))
 
-		x := "Exception calling application: ('[UserCodeInvoke]', TypeError: x)"
+		const user = "Exception calling application: ('[UserCodeInvoke]', "
+		x := user + "TypeError: x)"
 		for name, want := range map[string]string{
-			"syncThrow": x, "reject": x, "asyncThrow": x,
-			"throwText":    "Exception calling application: ('[UserCodeInvoke]', text)",
-			"throwNothing": "Exception calling application: ('[UserCodeInvoke]', undefined)",
-			"throwBare":    "Exception calling application: ('[UserCodeInvoke]', [object Object])",
-			"errorText":    "Exception calling application: ('[UserCodeInvoke]', no Error)",
-			"timer":        "Exception calling application: ('[UserCodeInvoke]', TypeError: in a timer)",
-			"stray":        "Exception calling application: ('[UserCodeInvoke]', TypeError: stray)",
+			"syncThrow": x + " at cases.js:37", "reject": x + " at cases.js:41", "asyncThrow": x + " at cases.js:42",
+			"passed": x, "throwText": user + "text)", "throwNothing": user + "undefined)",
+			"throwBare": user + "object (its text can't be read: TypeError: Cannot convert object to primitive value))",
+			"throwKeys": user + "{ code: 5, why: 'x' })", "throwProxy": user + "Object (its text can't be read: Error: trap))",
+			"throwGetter": user + "Mute (its text can't be read: Error: mute)) at cases.js:71", "errorText": user + "no Error)",
+			"timer": user + "TypeError: in a timer) at cases.js:59", "stray": user + "TypeError: stray) at cases.js:60",
 		} {
 			assert.Equal(t, want, r.UserError(t, name, "{}"), name)
 		}
 		for name, want := range map[string]string{
 			"asyncReturn": `{"got":{"id":1}}`, "asyncCallback": `{"late":{"id":1}}`, "thenable": `"then"`,
 			"twice": `"first"`, "throwAfter": `"first"`,
-			"deep": `"deep"`, "slash": `"deep"`, "nested": `"nested"`,
+			"returnsValue": `{"got":{"id":1}}`, "returnsText": `"text"`, "returnsShort": `{"got":{"id":1}}`, "returnsNull": "",
+			"returnsTimer": `{"late":{"id":1}}`,
+			"deep":         `"deep"`, "slash": `"deep"`, "nested": `"nested"`,
 			"self": "true", "beside": `"code"`,
 		} {
 			assert.Equal(t, want, r.MustCall(t, name, `{"id":1}`), name)
 		}
+		testUnsayable(t, r)
 		r.WaitOutput(t, "function twice [id]: the callback was called again or too late; its result is dropped")
 		r.WaitOutput(t, "function throwAfter [id] failed after its answer: TypeError: after")
 
@@ -154,6 +156,27 @@ func TestNode(t *testing.T) {
 		r.WaitOutput(t, "function never []: ended: its caller did not wait")
 		assert.Equal(t, "{}", r.MustCall(t, "echo", ""), "the instance still works")
 	})
+}
+
+// testUnsayable returns what JSON.stringify makes something else of: the error names it, and where it stands.
+func testUnsayable(t *testing.T, r *functiontest.Runtime) {
+	for value, want := range map[string]string{
+		"function": "a function", "number": "NaN", "infinite": "-Infinity at list[1]", "map": "a Map",
+		"mapBelow": "a Map at a[1].b", "set": "a Set at s", "promise": "a Promise at p", "error": "a Mute at e",
+		"floats": "a Float64Array at f", "bytesBelow": "a Uint8Array at b", "symbol": "a symbol at s", "method": "a function at f",
+		"badDate": "an invalid Date at d", "expression": "a RegExp at r", "generator": "a generator at g",
+		"odd": `a Set at ["a b"]["\"ü"]`, "arrayBuffer": "an ArrayBuffer at a",
+	} {
+		assert.Equal(t, "Exception calling application: ('[UserCodeReturn]', TypeError: "+want+" is not JSON)",
+			r.UserError(t, "value", `{"name":"`+value+`"}`), value)
+	}
+	for value, want := range map[string]string{
+		"date": `{"d":"1970-01-01T00:00:00.000Z"}`, "holes": "[null,{},null]", "class": `{"x":1}`, "toJSON": `{"j":"J of j"}`,
+		"boxed": `[1,"x",false]`, "nested": `{"b":{"type":"Buffer","data":[97]}}`, "proto": `{"__proto__":{"a":1}}`,
+		"surrogate": `{"\ud800":"a\udc00b😀"}`,
+	} {
+		assert.Equal(t, want, r.MustCall(t, "value", `{"name":"`+value+`"}`), value)
+	}
 }
 
 func TestLoad(t *testing.T) {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -112,8 +113,22 @@ func (a asked) restart(who string) error {
 	return nil
 }
 
-// reloads lets m read its configuration again, until ctx ends.
-func (a asked) reloads(ctx context.Context, m *master.Master, l log.Logger) {
+// stop lets the keeper end everything, which tells this master and the manager of services; without a keeper this
+// master ends itself.
+func (a asked) stop(k *keeper.Client) func(who string) error {
+	return func(who string) error {
+		if k != nil {
+			if err := k.Stop(who); !errors.Is(err, syscall.ENOSYS) { // of a keeper of a version before
+				return err
+			}
+		}
+		a.end(master.Ending{Why: who})
+		return nil
+	}
+}
+
+// reloads lets m read its configuration again, until ctx ends, and tells the keeper k when that is done.
+func (a asked) reloads(ctx context.Context, m *master.Master, k *keeper.Client, l log.Logger) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -121,6 +136,12 @@ func (a asked) reloads(ctx context.Context, m *master.Master, l log.Logger) {
 		case <-a.reload:
 			if _, err := m.Reload(); err != nil {
 				l.WithError(err).Errorf("the configuration stays as it is")
+			}
+			if k == nil {
+				continue
+			}
+			if err := k.Reloaded(); err != nil && !errors.Is(err, syscall.ENOSYS) { // as above
+				l.WithError(err).Warnf("cannot tell the keeper that the configuration was read")
 			}
 		}
 	}

@@ -154,7 +154,7 @@ volumes:
 	d.write(t, "var/db/baetyl/crlf/run", "#!/bin/sh\r\nexit 0\r\n", 0o755)
 	before := tree(t, d.dir)
 	var stdout, stderr bytes.Buffer
-	status := cmd.Execute([]string{"check", "-w", d.dir}, &stdout, &stderr)
+	status := cmd.Execute([]string{"check", "-w", d.dir}, nil, &stdout, &stderr)
 	require.Zero(t, status, stderr.String())
 	require.Equal(t, "OK!\n", stdout.String())
 	for _, want := range []string{

@@ -250,12 +250,36 @@ func TestDockerDaemonAway(t *testing.T) {
 	require.NoFileExists(t, d.path("var/run/baetyl.sock"))
 }
 
-func TestUsage(t *testing.T) {
+func execute(args ...string) (stdout, stderr string, status int) {
 	var out, errs bytes.Buffer
-	require.Zero(t, cmd.Execute(nil, &out, &errs))
-	require.Contains(t, out.String(), "start")
-	require.Equal(t, 1, cmd.Execute([]string{"begin"}, &out, &errs))
-	require.Contains(t, errs.String(), `unknown command "begin"`)
-	require.Equal(t, 1, cmd.Execute([]string{"check", "-w", "/no/such/folder"}, &out, &errs))
-	require.Contains(t, errs.String(), "find working directory")
+	status = cmd.Execute(args, nil, &out, &errs)
+	return out.String(), errs.String(), status
+}
+
+// What is wrong with the arguments is status 2, and help is near; what goes wrong later is 1.
+func TestUsage(t *testing.T) {
+	out, _, status := execute("--help")
+	require.Zero(t, status)
+	require.Contains(t, out, "start")
+	for _, c := range []struct {
+		args []string
+		text string
+	}{
+		{[]string{"begin"}, `there is no command "baetyl begin"`},
+		{[]string{"strat"}, `did you mean start`},
+		{[]string{"check", "--no"}, "unknown flag: --no"},
+		{[]string{"check", "more"}, `baetyl check takes no argument: "more"`},
+		{[]string{"hub", "clients", "cam-"}, `baetyl hub clients takes no argument: "cam-"; only some: --client cam-`},
+		{[]string{"start", "-c"}, "flag needs an argument"},
+		{[]string{"\x1b[31mred"}, `\x1b[31mred`},
+	} {
+		_, errs, status := execute(c.args...)
+		require.Equal(t, 2, status, c.args)
+		require.Contains(t, errs, c.text)
+		require.Contains(t, errs, "--help")
+		require.NotContains(t, errs, "\x1b")
+	}
+	_, errs, status := execute("check", "-w", "/no/such/folder")
+	require.Equal(t, 1, status)
+	require.Contains(t, errs, "find working directory")
 }

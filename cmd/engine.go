@@ -12,6 +12,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine/native"
 	"github.com/baetyl/baetyl/master/engine/native/cgroup"
 	"github.com/baetyl/baetyl/master/engine/native/user"
+	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
@@ -26,6 +27,9 @@ func newEngine(
 	if cfg.Mode == masterapi.ModeNative {
 		o := nativeOptions(cfg, dir, l)
 		if k != nil {
+			if err := native.CheckProc(); err != nil {
+				return nil, err
+			}
 			o.Keeper, o.Held, o.Kept, o.Parent = k, held.Processes, held.Kept, os.Getppid()
 		}
 		return native.New(o), nil
@@ -63,6 +67,9 @@ func nativeOptions(cfg master.Config, dir string, l log.Logger) native.Options {
 	}
 	if err != nil {
 		o.Cgroups, o.NoCgroups = nil, err.Error()
+	}
+	if exe, err := executable(); err == nil { // a candidate takes the place of the program that it may replace
+		o.Program = ota.OfCandidate(exe)
 	}
 	if os.Geteuid() != 0 {
 		o.NoUsers = "the master does not run as root"

@@ -14,6 +14,7 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/hubapi"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // A person finds the admin socket of the hub by the name of its instance, in each life of the hub.
@@ -23,7 +24,7 @@ func TestAdminSocketOfTheHub(t *testing.T) {
 	d := newHubDevice(t, port, mqtttest.FreePort(t))
 	d.start(t)
 	api := d.client(t, "loop")
-	path := d.path(filepath.Join("var/run/baetyl", "instances", "hub", "hub", hubapi.Socket))
+	path := d.path(filepath.Join("var/run/baetyl", "instances", "hub", "hub", masterapi.ServiceAdmin))
 	c, err := http.NewClient(http.ClientConfig{Address: "unix://" + path, Timeout: time.Minute})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

@@ -199,6 +199,6 @@ func TestWrongConfigurationEndsTheKeeper(t *testing.T) {
 	d := newDevice(t, "")
 	d.write(t, "etc/baetyl/conf.yml", "mod: native\n", 0o644)
 	out, status := d.run("start")
-	require.Equal(t, 1, status)
+	require.Equal(t, 78, status)
 	require.Equal(t, 1, strings.Count(out, `did you mean "mode"`), out)
 }

@@ -25,13 +25,20 @@ func TestConfigurationThatIsNamed(t *testing.T) {
 	}
 	require.NoError(t, os.Symlink("nothing", d.path("etc/baetyl/link.yml")))
 	for _, named := range []string{"other.yml", d.path("other.yml"), "etc/baetyl/link.yml", "no/such/folder/conf.yml"} {
-		for _, command := range []string{"check", "start"} {
+		for command, status := range map[string]int{"check": 1, "start": 78} {
 			out, code := d.run(command, "-c", named)
-			require.Equal(t, 1, code, out)
+			require.Equal(t, status, code, out)
 			require.Contains(t, out, "which -c names, does not exist; correct the path, or leave -c out")
 			require.NotContains(t, out, "to use default config")
 		}
 	}
+	d.write(t, "etc/openedge/openedge.yml", "mode: native\n", 0o644)
+	for command, status := range map[string]int{"check": 1, "start": 78} {
+		out, code := d.run(command)
+		require.Equal(t, status, code, out)
+		require.Contains(t, out, "etc/openedge/openedge.yml is there, and etc/baetyl/conf.yml is not")
+	}
+	require.NoError(t, os.RemoveAll(d.path("etc/openedge")))
 	require.NoDirExists(t, d.path("var/run"))
 
 	require.NoError(t, os.Link(d.path("bin/baetyl"), d.path("bin/baetyl.new")))

@@ -7,6 +7,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master"
@@ -16,7 +19,29 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/run"
 )
+
+func startCommand(e *env) *cobra.Command {
+	var config string
+	c := &cobra.Command{
+		Use: "start", Short: "Run the master in the foreground, until SIGTERM or SIGINT", Args: noArgs,
+		Long: "Run the application of this device in the foreground until SIGTERM, SIGINT or SIGQUIT. This process holds\n" +
+			"the services, and starts the master, which decides about them.\n\n" +
+			"The status is 78 when the configuration is wrong at the first start. Later a wrong configuration ends nothing:\n" +
+			"the services run on, and the master is tried again until the configuration is right.",
+		Example: "  baetyl start\n  baetyl start -w /usr/local -c etc/baetyl/conf.yml",
+		RunE: func(*cobra.Command, []string) error {
+			dir, path, err := e.config(config)
+			if err != nil {
+				return err
+			}
+			return runMaster(dir, path, e.Stderr)
+		},
+	}
+	configFlag(c, &config)
+	return c
+}
 
 // executable is the path of this program after resolving links.
 func executable() (string, error) {
@@ -55,7 +80,7 @@ func findWorkdir(given string) (string, error) {
 // findConfig says to stderr that there is no file at config and what holds instead. A file that a person names has to
 // be there, unless goesOn: a master is to take the place of one that runs, and that took defaults for a missing file.
 func findConfig(dir, config string, goesOn bool, stderr io.Writer) error {
-	if err := master.CheckNamed(dir, config); err != nil && !goesOn {
+	if err := master.CheckPresent(dir, config); err != nil && !goesOn {
 		return err
 	}
 	if _, err := os.Stat(config); errors.Is(err, os.ErrNotExist) {
@@ -89,7 +114,7 @@ func runMaster(dir, config string, stderr io.Writer) (err error) {
 	var warnings []string
 	cfg, err := master.LoadConfig(config, conf.Warn(func(text string) { warnings = append(warnings, text) }))
 	if err != nil {
-		return err
+		return misconfigured(err)
 	}
 	held, err := greet(ctx, k, cfg)
 	if ctx.Err() != nil && (k == nil || err != nil) { // asked to end, and there is nothing to stop yet
@@ -106,7 +131,7 @@ func runMaster(dir, config string, stderr io.Writer) (err error) {
 	}()
 	goesOn := parent != nil || held.Candidate || held.Kept[master.KeptLock] != nil
 	if err := findConfig(dir, config, goesOn, stderr); err != nil {
-		return err
+		return misconfigured(err)
 	}
 	exe, err := executable()
 	if err != nil {
@@ -123,6 +148,7 @@ func runMaster(dir, config string, stderr io.Writer) (err error) {
 	defer l.Close()
 	opts := master.Options{Workdir: dir, Config: config, Version: Version, Revision: Revision, Log: l, Program: exe}
 	opts.Lock, opts.Rejected = held.Kept[master.KeptLock], held.Rejected
+	opts.Stop = a.stop(k)
 	if k != nil {
 		opts.Keeper, opts.Restart = k, a.restart
 	}
@@ -149,12 +175,17 @@ func runMaster(dir, config string, stderr io.Writer) (err error) {
 	if err != nil {
 		return fmt.Errorf("start master: %w", err)
 	}
-	go a.reloads(ctx, m, l)
+	go a.reloads(ctx, m, k, l)
+	debug.SetGCPercent(masterGCPercent)
+	defer run.GiveBack()()
 	if err := m.Run(ctx, newServer(m, cfg, opts, held)); err != nil {
 		return fmt.Errorf("run master: %w", err)
 	}
 	return nil
 }
+
+// masterGCPercent lets garbage be a third of what lives: a master does little, and has to be small.
+const masterGCPercent = 30
 
 // greet tells the keeper of this master, and returns what an earlier one has left with it: nothing without a keeper.
 func greet(ctx context.Context, k *keeper.Client, cfg master.Config) (keeper.State, error) {

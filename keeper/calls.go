@@ -107,8 +107,14 @@ func (c *Client) Keep(name string, f *os.File) error {
 	return failed
 }
 
-// Alive tells that the master decides still. After Hello it is called at least once in a minute.
-func (c *Client) Alive() error { return c.simple(Request{Op: OpAlive}) }
+// Alive tells that the master decides still, and how things are. After Hello it is called at least once in a minute.
+func (c *Client) Alive(h Health) error { return c.simple(Request{Op: OpAlive, Health: &h}) }
+
+// Reloaded answers EventReload, whether the new configuration is in use or was refused.
+func (c *Client) Reloaded() error { return c.simple(Request{Op: OpReloaded}) }
+
+// Stop lets the keeper stop everything, as a signal to it does: EventStop follows. why is for the log.
+func (c *Client) Stop(why string) error { return c.simple(Request{Op: OpStop, Trouble: why}) }
 
 // Leave tells that this master ends soon, leaves everything running and wants a successor.
 func (c *Client) Leave(why string) error { return c.simple(Request{Op: OpLeave, Trouble: why}) }

@@ -10,3 +10,6 @@ func CheckState(text []byte) error {
 	}
 	return err
 }
+
+// StatusLine is a status as the manager of services is told it.
+var StatusLine = statusLine

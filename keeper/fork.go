@@ -84,7 +84,9 @@ func (f *fork) close() {
 }
 
 func (f *fork) start() (int, error) {
-	sys := &syscall.SysProcAttr{Setpgid: true}
+	// Its group, to which signals go, is that of a session: in another PID namespace than that of the keeper's group, a
+	// child that only led a group could start no session later.
+	sys := &syscall.SysProcAttr{Setsid: true}
 	closeCgroup, err := bornIn(sys, f.cgroup)
 	if err != nil {
 		return 0, err

@@ -61,6 +61,7 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 	if k.peer == m.peer {
 		k.detach()
 	}
+	k.manager.reloaded() // the next one reads it
 	code, how := status.ExitStatus(), fmt.Sprintf("exit status %d", status.ExitStatus())
 	if status.Signaled() {
 		code, how = 128+int(status.Signal()), "signal "+status.Signal().String()
@@ -83,7 +84,8 @@ func (k *supervisor) gone(m *master, status syscall.WaitStatus) {
 	case m.left:
 		k.failures = 0
 		k.start(nil)
-	case !m.alive && status.Exited() && len(k.processes) == 0:
+	case !m.alive && !k.served && status.Exited() && len(k.processes) == 0:
+		// This is the first start, which says why by its status.
 		k.finish(code)
 	default:
 		k.crashed(m, how)
@@ -130,6 +132,7 @@ func (k *supervisor) crashed(m *master, how string) {
 	k.failures++
 	k.logf("error", "the master has crashed (%s) and is started again in %s; %d processes run on", how, wait,
 		len(k.processes))
+	k.manager.status(fmt.Sprintf("the master has crashed (%s) and is started again", how))
 	if wait == 0 {
 		k.start(nil)
 		return

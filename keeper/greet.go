@@ -53,6 +53,16 @@ func (k *supervisor) request(p *peer, r Request) error {
 			k.rejected = ""
 		}
 		k.arm(m)
+		if r.Health != nil && (m.trial == nil || m.trial.committed) {
+			k.manager.status(r.Health.Text)
+			if r.Health.Started {
+				k.manager.started()
+			}
+		}
+	case OpReloaded:
+		k.manager.reloaded()
+	case OpStop:
+		k.stop(r.Trouble)
 	case OpLeave:
 		if m.trial != nil && !m.trial.committed { // it says why it cannot stay
 			m.trial.said = r.Trouble

@@ -224,7 +224,7 @@ func TestNextMaster(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Error("the master before is still served")
 	}
-	if err := c.Alive(); !errors.Is(err, keeper.ErrLost) {
+	if err := c.Alive(keeper.Health{}); !errors.Is(err, keeper.ErrLost) {
 		t.Errorf("a call without keeper: %v", err)
 	}
 	s := hello(t, c2)

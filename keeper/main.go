@@ -83,6 +83,7 @@ func run(o Options) int {
 }
 
 func (k *supervisor) begin(before *saved) {
+	k.manager.begin(before != nil && before.Ready)
 	if before != nil {
 		k.restore(before)
 		k.logf("info", "the keeper was replaced; %d processes run on", len(k.processes))
@@ -112,6 +113,7 @@ func newSupervisor(o Options) (*supervisor, error) {
 	o.Retry = cmp.Or(o.Retry, 30*time.Second)
 	k := &supervisor{o: o, console: newConsole(), program: exe, path: exe, self: os.Getenv(envCandidate) != ""}
 	k.Server = newServer(true, k.logf)
+	k.manager = newNotifier(k)
 	k.signals = make(chan os.Signal, 64) // when it is full, more of the same are waiting already
 	k.greet, k.other, k.onSignal = k.hello, k.request, k.handle
 	k.quiet = func() {

@@ -3,4 +3,4 @@ package keeper
 //go:generate go test -count=1 -run ^TestPart$ . -update
 
 // Part is the digest of the keeper's own code: this package, early, members, signals and utils/logfile.
-const Part = "be39476c4d85b469"
+const Part = "c11b8d45586696a9"

@@ -169,9 +169,11 @@ func (k *supervisor) exec() {
 func (k *supervisor) execNow(s *saved) error {
 	k.logf("info", "the keeper is replaced by that of %s", k.program)
 	k.console.flush(haltLimit)
+	k.manager.leave()
 	failed := make(chan error)
 	k.thread <- func() { failed <- k.execOnThread(s) } // the one that has forked all children: they end with it
 	err := <-failed
+	k.manager.watch()
 	signal.Notify(k.signals, handled()...)
 	for _, sig := range leaveGuard(s.Guard) {
 		go k.post(func() { k.handle(sig) })

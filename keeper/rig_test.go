@@ -103,6 +103,7 @@ type result struct {
 	Lines   []string
 	End     *keeper.End
 	ends    bool // the master, when it has answered
+	stops   bool // everything, as above
 }
 
 // runMaster is a master that does what the test says over a socket. The file "behaviour", and "candidate" for a program
@@ -157,7 +158,11 @@ func runMaster(dir string) int {
 	if does == "hang" {
 		select {}
 	}
-	if err := c.Alive(); err != nil {
+	health := func() keeper.Health {
+		_, err := os.Stat(filepath.Join(dir, "unstarted"))
+		return keeper.Health{Started: err != nil, Text: "2 services\nREADY=1\x1b[2J, 1 failing"}
+	}
+	if err := c.Alive(health()); err != nil {
 		return 6
 	}
 	if does == "words" {
@@ -173,7 +178,7 @@ func runMaster(dir string) int {
 	}
 	go func() {
 		for range time.Tick(50 * time.Millisecond) {
-			_ = c.Alive()
+			_ = c.Alive(health())
 		}
 	}()
 	if does == "storm" {
@@ -182,6 +187,9 @@ func runMaster(dir string) int {
 	go serve(c, dir, state)
 	for e := range c.Events() {
 		note(dir, e.Kind+" "+e.Why)
+		if e.Kind == keeper.EventReload && does != "unread" {
+			_ = c.Reloaded()
+		}
 		if e.Kind != keeper.EventStop || does == "deaf" {
 			continue
 		}
@@ -227,6 +235,9 @@ func serve(c *keeper.Client, dir string, state keeper.State) {
 			}
 			r := carryOut(c, cmd, state)
 			_ = json.NewEncoder(conn).Encode(r)
+			if r.stops { // after the answer, too: there is no next master
+				_ = c.Stop("by the test")
+			}
 			if r.ends { // after the answer: whoever misses it asks the next master
 				os.Exit(0)
 			}
@@ -266,6 +277,10 @@ func carryOut(c *keeper.Client, cmd command, state keeper.State) (r result) {
 		r.ends = err == nil
 	case "storm":
 		err = <-stormed
+	case "environment":
+		r.Lines = os.Environ()
+	case "stop":
+		r.stops = true
 	case "print":
 		fmt.Println(cmd.Handle)
 	}

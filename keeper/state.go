@@ -32,6 +32,7 @@ type saved struct {
 	Rejected  string
 	Replaced  string // digest of the last keeper that was executed
 	Master    *savedMaster
+	Ready     bool   // as the manager of services was told
 	Guard     [2]int // descriptors to and from what keeps signals; -1: nothing does
 }
 
@@ -93,6 +94,7 @@ func (k *supervisor) save(halted bool) *saved {
 	out := &saved{
 		Version: stateVersion, Program: k.program, Kept: k.kept, Grace: k.grace, Failures: k.failures, Served: k.served,
 		Rejected: k.rejected, Replaced: k.replace.part,
+		Ready: k.manager.want.phase != isStarting,
 	}
 	for _, h := range k.processes {
 		if h.PID == 0 { // is being forked; there is none of them at an exec

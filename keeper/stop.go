@@ -28,8 +28,10 @@ func (k *supervisor) handle(sig os.Signal) {
 	switch sig {
 	case syscall.SIGPIPE:
 	case syscall.SIGHUP:
+		k.manager.reload(k.o.Alive)
 		if k.m == nil || k.m.hello == nil {
 			k.logf("info", "%s: there is no master that could read its configuration again", name)
+			k.manager.reloaded() // the next one reads it
 			return
 		}
 		k.m.peer.send(Event{Kind: EventReload, Why: name}, nil)
@@ -51,6 +53,7 @@ func (k *supervisor) stop(why string) {
 	}
 	k.stopping = why
 	k.logf("info", "%s: everything is stopped", why)
+	k.manager.stopping(why)
 	if k.again != nil {
 		k.again.Stop()
 	}

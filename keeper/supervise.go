@@ -38,6 +38,7 @@ type supervisor struct {
 	status   int // of this program
 
 	replace replacing
+	manager *notifier
 }
 
 // Options are for tests; zero values mean what is documented.
@@ -82,6 +83,7 @@ func (k *supervisor) start(c *candidate) {
 	m := &master{program: k.program, trial: c, started: time.Now()}
 	if c != nil {
 		m.program, m.plain = c.Candidate, c.Plain
+		k.manager.status("a new master is tried")
 	}
 	if m.plain { // it opens all of this itself
 		k.closeKept()
@@ -117,7 +119,7 @@ func (k *supervisor) prepare(m *master) (f fork, err error) {
 		f.files = append(f.files, uintptr(w))
 		m.relays[i], m.readers[i] = to, &reader{pipe: r, copy: to.copy}
 	}
-	f.env = environ()
+	f.env = withoutManager(environ())
 	if m.plain {
 		f.args[0] = k.program // as a supervisor without a keeper starts it
 		return f, k.preparePlain(m, &f)
@@ -149,6 +151,17 @@ func environ() (env []string) {
 		}
 	}
 	return env
+}
+
+// withoutManager is env without what is between the manager of services and this program.
+func withoutManager(env []string) (out []string) {
+	for _, kv := range env {
+		name, _, _ := strings.Cut(kv, "=")
+		if name != envNotify && name != envWatchdog && name != envWatchdogPID {
+			out = append(out, kv)
+		}
+	}
+	return out
 }
 
 // began goes on when the master was forked, or was not.

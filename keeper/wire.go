@@ -76,22 +76,32 @@ type Request struct {
 	Handle  string `json:",omitempty"` // OpSignal, OpTail, OpRelease, OpKeep
 	Signal  int    `json:",omitempty"` // OpSignal
 	Trial   *Trial `json:",omitempty"` // OpTry
-	Trouble string `json:",omitempty"` // OpLeave, OpStopped: the reason, for the log
+	Trouble string `json:",omitempty"` // OpLeave, OpStop, OpStopped: the reason, for the log
+	// Health comes with OpAlive, and is for the manager of services (systemd). nil in masters of a version before.
+	Health *Health `json:",omitempty"`
+}
+
+// Health is how things are at a master.
+type Health struct {
+	Started bool   // each service of the application has been started once, or could not be
+	Text    string // for persons, one line: systemctl status shows it
 }
 
 // The calls.
 const (
-	OpHello   = "hello"   // first of all; answered with all processes and, as descriptors, all kept files
-	OpStart   = "start"   // answered when the program runs, or with why it cannot
-	OpSignal  = "signal"  // to the process group of a process that has not been reaped
-	OpTail    = "tail"    // the last lines of a process
-	OpRelease = "release" // forget a process that has ended
-	OpKeep    = "keep"    // hold a descriptor, which comes with the call, for the next master; without one: close it
-	OpAlive   = "alive"   // the master decides still; without one for a minute it is killed and started again
-	OpLeave   = "leave"   // the master ends soon and wants a successor
-	OpTry     = "try"     // the same, and the successor is a candidate
-	OpReady   = "ready"   // of a candidate: it serves; answered when it is the program, or was rejected
-	OpStopped = "stopped" // everything has ended; the keeper ends with the master
+	OpHello    = "hello"    // first of all; answered with all processes and, as descriptors, all kept files
+	OpStart    = "start"    // answered when the program runs, or with why it cannot
+	OpSignal   = "signal"   // to the process group of a process that has not been reaped
+	OpTail     = "tail"     // the last lines of a process
+	OpRelease  = "release"  // forget a process that has ended
+	OpKeep     = "keep"     // hold a descriptor, which comes with the call, for the next master; without one: close it
+	OpAlive    = "alive"    // the master decides still; without one for a minute it is killed and started again
+	OpLeave    = "leave"    // the master ends soon and wants a successor
+	OpTry      = "try"      // the same, and the successor is a candidate
+	OpReady    = "ready"    // of a candidate: it serves; answered when it is the program, or was rejected
+	OpReloaded = "reloaded" // the configuration has been read again (EventReload), or was refused
+	OpStop     = "stop"     // stop everything, as SIGTERM to the keeper does; EventStop follows
+	OpStopped  = "stopped"  // everything has ended; the keeper ends with the master
 )
 
 // Hello is what a master tells first.

@@ -22,9 +22,11 @@ import (
 
 // Files of the master, relative to its working directory.
 const (
-	ConfigFile  = "etc/baetyl/conf.yml"
-	recordsFile = "var/run/baetyl/instances.json"
-	lockFile    = "var/run/baetyl/master.lock"
+	ConfigFile   = "etc/baetyl/conf.yml"
+	openEdgeFile = "etc/openedge/openedge.yml" // of versions before 0.1.4
+	recordsFile  = "var/run/baetyl/instances.json"
+	stopsFile    = "var/db/baetyl/stopped.json"
+	lockFile     = "var/run/baetyl/master.lock"
 )
 
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
@@ -43,6 +45,8 @@ type Config struct {
 	OTALog log.Config `yaml:"otalog" json:"otalog" default:"{\"path\":\"var/db/baetyl/ota.log\",\"format\":\"json\"}"`
 	// when an update counts as done
 	Update Update `yaml:"update" json:"update"`
+	// how many of the applications that have run are kept, for baetyl history and revert
+	History History `yaml:"history" json:"history"`
 	// time between SIGTERM and SIGKILL when services are stopped, but for those that have a grace of their own
 	Grace time.Duration `yaml:"grace" json:"grace" default:"30s" validate:"min=1"`
 	// file with the serial number of the device, for BAETYL_HOST_SN
@@ -99,6 +103,12 @@ type Update struct {
 	Deadline time.Duration `yaml:"deadline" json:"deadline" default:"5m" validate:"min=1"`
 }
 
+// History bounds what is kept of the applications that have run. What runs, and what a revert brings back, stays.
+type History struct {
+	Max  int       `yaml:"max" json:"max" default:"20" validate:"min=2, max=1000"` // entries
+	Size conf.Size `yaml:"size" json:"size" default:"8m" validate:"min=0"`         // of all application.yml together
+}
+
 // Advice names what the master does as the file says, and a person should know.
 func (c Config) Advice() []string {
 	if warning, _ := c.Server.Exposed(); warning != "" {
@@ -114,16 +124,20 @@ func LoadConfig(path string, opts ...conf.Option) (Config, error) {
 	return c, err
 }
 
-// CheckNamed is the error of a configuration that somebody has named and that does not exist. The one at its usual
-// place may be missing.
-func CheckNamed(workdir, config string) error {
+// CheckPresent is the error of a configuration that somebody has named and that does not exist. The one at its usual
+// place may be missing, unless there is one of OpenEdge, which would be left out without a word.
+func CheckPresent(workdir, config string) error {
 	path := inDir(workdir, config)
-	if path == filepath.Join(workdir, ConfigFile) {
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if path != filepath.Join(workdir, ConfigFile) {
 		return fmt.Errorf("configuration file %s, which -c names, does not exist; correct the path, or leave -c out: "+
 			"then it is %s, which may be missing", path, ConfigFile)
+	}
+	if _, err := os.Stat(filepath.Join(workdir, openEdgeFile)); err == nil {
+		return fmt.Errorf("%s is there, and %s is not: Baetyl was called OpenEdge until 0.1.3, and its folders were too; "+
+			"move them as docs/migration.md says", openEdgeFile, ConfigFile)
 	}
 	return nil
 }

@@ -3,13 +3,14 @@ package master
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/update"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
-	"github.com/baetyl/baetyl/utils/run"
 )
 
 // Keeper holds services and descriptors while masters come and go; keeper.Client implements it. Its methods may be
@@ -18,8 +19,9 @@ type Keeper interface {
 	update.Keeper
 	// Keep hands a descriptor to the next master, under a name.
 	Keep(name string, f *os.File) error
-	// Alive says that this master decides still; one that does not for a minute is killed and started again.
-	Alive() error
+	// Alive says that this master decides still, and how things are; one that does not for a minute is killed and started
+	// again.
+	Alive(h keeper.Health) error
 	// Leave says that this master ends soon, and wants a successor.
 	Leave(why string) error
 	// Stopped says that everything has ended: the keeper ends with this master.
@@ -62,15 +64,43 @@ func (m *Master) alive(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	tell := func() {
-		m.app.Failure()
-		m.services.Inspect()
-		if err := m.opts.Keeper.Alive(); err != nil {
+	tick := time.NewTicker(aliveInterval)
+	defer tick.Stop()
+	for begun := m.begun; ; {
+		if err := m.opts.Keeper.Alive(m.health()); err != nil {
 			m.opts.Log.WithError(err).Warnf("cannot tell the keeper that this master is alive")
 		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-begun:
+			begun = nil // once
+		}
 	}
-	tell()
-	return run.Every(ctx, aliveInterval, tell)
+}
+
+// health is how things are, for the manager of services of this host.
+func (m *Master) health() keeper.Health {
+	failure := m.app.Failure()
+	services := m.services.Statuses(false)
+	failing := 0
+	for _, s := range services {
+		if s.Error != "" {
+			failing++
+		}
+	}
+	h := keeper.Health{Text: fmt.Sprintf("services: %d, failing: %d", len(services), failing)}
+	if failure != "" {
+		h.Text += "; there is an error in the application: see inspect"
+	}
+	select {
+	case <-m.begun:
+		h.Started = true
+	default:
+		h.Text = "the application starts: " + h.Text
+	}
+	return h
 }
 
 // stays tells whether services go on when this master ends: they stop only when somebody wants that, or when nobody
@@ -83,6 +113,14 @@ func (m *Master) stays(ctx context.Context, err error) bool {
 		return false
 	}
 	return ctx.Err() == nil || ending(ctx).Leave
+}
+
+// reasonOf is why as a field of an event.
+func reasonOf(why string) map[string]string {
+	if why == "" {
+		return nil
+	}
+	return map[string]string{masterapi.FieldReason: why}
 }
 
 // farewell says in the log, and to the keeper, why this master has ended. left tells that services go on; handed, that
@@ -98,8 +136,10 @@ func (m *Master) farewell(ctx context.Context, left, handed bool, failed error) 
 	l := m.opts.Log.WithField(log.KeyReason, why)
 	if left {
 		l.Infof("master ends, services go on")
+		m.events.Add(masterapi.EventMasterLeaves, "", "", "master ends, services go on", reasonOf(why))
 	} else {
 		l.Infof("master stopped")
+		m.events.Add(masterapi.EventMasterStops, "", "", "master stopped", reasonOf(why))
 	}
 	var err error
 	switch k := m.opts.Keeper; {

@@ -33,3 +33,8 @@ func (m *Master) Inspect() *masterapi.Inspect {
 	}
 	return out
 }
+
+// Health says how the services are.
+func (m *Master) Health() masterapi.SystemHealth {
+	return masterapi.SystemHealthOf(m.services.Health(), m.app.Failure())
+}

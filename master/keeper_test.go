@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -21,6 +23,9 @@ type fakeKeeper struct {
 	lock  *os.File
 	alive chan struct{} // has one slot; full means that somebody has called Alive
 	said  []string
+
+	mu     sync.Mutex // guards health
+	health keeper.Health
 }
 
 func newFakeKeeper() *fakeKeeper { return &fakeKeeper{alive: make(chan struct{}, 1)} }
@@ -36,7 +41,10 @@ func (k *fakeKeeper) Keep(name string, f *os.File) error {
 	return err
 }
 
-func (k *fakeKeeper) Alive() error {
+func (k *fakeKeeper) Alive(h keeper.Health) error {
+	k.mu.Lock()
+	k.health = h
+	k.mu.Unlock()
 	select {
 	case k.alive <- struct{}{}:
 	default:
@@ -49,6 +57,10 @@ func (k *fakeKeeper) Stopped(why string) error { k.said = append(k.said, "stoppe
 
 // kept runs a master that has a keeper. end ends it with that cause, and returns what Run returns.
 func (d *device) kept(t *testing.T, k *fakeKeeper) (end func(cause error) error) {
+	select {
+	case <-k.alive: // of the master before
+	default:
+	}
 	opts := master.Options{Workdir: d.dir, Log: log.Discard(), Keeper: k, Lock: k.lock}
 	m, err := master.New(d.config(t), d.fake, opts)
 	require.NoError(t, err)
@@ -121,3 +133,25 @@ type brokenAPI struct{ fail chan error }
 func (b brokenAPI) Listen() error               { return nil }
 func (b brokenAPI) Leave()                      {}
 func (b brokenAPI) Serve(context.Context) error { return <-b.fail }
+
+// The keeper learns when the application has been started, and how many services fail.
+func TestHealth(t *testing.T) {
+	d, k := newDevice(t), newFakeKeeper()
+	d.write(t, application.File, probe)
+	end := d.kept(t, k)
+	require.Eventually(t, func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.health == keeper.Health{Started: true, Text: "services: 1, failing: 0"}
+	}, time.Minute, time.Millisecond, "last: %+v", &k.health)
+	require.NoError(t, end(nil))
+
+	d.write(t, application.File, "no: application")
+	end = d.kept(t, k)
+	require.Eventually(t, func() bool {
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		return k.health.Started && strings.Contains(k.health.Text, "there is an error in the application")
+	}, time.Minute, time.Millisecond, "last: %+v", &k.health)
+	require.NoError(t, end(nil))
+}

@@ -21,7 +21,10 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/backup"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/events"
+	"github.com/baetyl/baetyl/master/logs"
 	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
@@ -50,6 +53,8 @@ type Options struct {
 	// Restart makes the keeper start another master when this one, which it tells to leave, has ended; who is for the log.
 	// nil: there is no keeper
 	Restart func(who string) error
+	// Stop begins to stop everything, as a signal does; who is for the log.
+	Stop func(who string) error
 	// Apply sets what the caller has made from the keys of the configuration that a reload changes: logger, docker. nil:
 	// nothing
 	Apply func(Config)
@@ -80,6 +85,8 @@ type Master struct {
 	cfg      Config
 	opts     Options
 	engine   engine.Engine
+	events   *events.Ring
+	logs     *logs.Logs
 	services *service.Manager
 	app      *application.Application
 	updater  *update.Updater
@@ -88,7 +95,10 @@ type Master struct {
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
 	started  time.Time
+	begun    chan struct{} // closed when the application has been started
 	updated  chan struct{} // has room for one value: an update has ended, and what it left is pruned
+
+	collecting sync.Mutex // held while a backup or a support bundle is made
 
 	reloading sync.Mutex // guards running
 	running   Config     // cfg, with what reloads have changed
@@ -104,21 +114,26 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 		return nil, err
 	}
 	m := &Master{cfg: cfg, opts: opts, engine: e, started: time.Now().UTC(), running: cfg}
-	m.updated = make(chan struct{}, 1)
+	m.updated, m.begun = make(chan struct{}, 1), make(chan struct{})
+	m.events, m.logs = events.New(0), logs.New(opts.Workdir)
 	m.services = service.New(service.Options{
 		Engine: e, Env: env, Grace: cfg.Grace, Log: opts.Log, Boot: measure.BootID(),
+		Events:  m.events,
 		Records: service.NewRecords(filepath.Join(opts.Workdir, recordsFile), file.OS, opts.Log),
+		Stops:   service.NewStops(filepath.Join(opts.Workdir, stopsFile), file.OS, opts.Log),
 	})
 	m.app = application.New(application.Options{
 		Engine: e, Services: m.services, Log: opts.Log, Workdir: opts.Workdir,
 	})
 	updates := updateOptions(cfg, opts)
+	updates.Events = m.events
 	updates.Ended = func() {
 		select {
 		case m.updated <- struct{}{}:
 		default: // the next run serves this one too
 		}
 	}
+	updates.Started = func() { close(m.begun) }
 	if opts.Keeper != nil {
 		updates.Keeper = tries{m}
 	}
@@ -168,6 +183,7 @@ func updateOptions(cfg Config, opts Options) update.Options {
 	return update.Options{
 		Workdir: opts.Workdir, Config: opts.Config, OTALog: inDir(opts.Workdir, cfg.OTALog.Path), Program: opts.Program,
 		Healthy: cfg.Update.Healthy, Deadline: cfg.Update.Deadline, Log: opts.Log,
+		Keep:     update.Keep{Max: cfg.History.Max, Size: int64(cfg.History.Size)},
 		Rejected: opts.Rejected, Ready: opts.Ready, HasParent: opts.HasParent,
 	}
 }
@@ -176,8 +192,10 @@ func updateOptions(cfg Config, opts Options) update.Options {
 func (m *Master) Services() *service.Manager { return m.services }
 
 // Update checks r and begins it: masterapi.ErrBusy, masterapi.ErrRefused. What goes wrong later shows in Inspect. by is
-// the service that asks, empty for a person.
-func (m *Master) Update(r masterapi.UpdateRequest, by string) error { return m.updater.Request(r, by) }
+// who asks.
+func (m *Master) Update(r masterapi.UpdateRequest, by masterapi.By) error {
+	return m.updater.Request(r, by)
+}
 
 // AvailablePort returns a free port of the host.
 func (m *Master) AvailablePort() (string, error) { return m.ports.Available(time.Now()) }
@@ -191,9 +209,13 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		return err
 	}
 	defer held.Close()
+	if err := backup.Recover(m.opts.Workdir); err != nil { // before anything is read that it replaces
+		return err
+	}
 	if err := api.Listen(); err != nil {
 		return err
 	}
+	defer m.keepEvents()()
 	if m.opts.Keeper != nil {
 		if err := m.opts.Keeper.Keep(KeptLock, held); err != nil {
 			return fmt.Errorf("hand the lock of the working directory to the keeper: %w", err)
@@ -201,6 +223,7 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	}
 	m.opts.Log.WithField(log.KeyAddress, m.cfg.Server.Address).WithField("mode", m.engine.Name()).
 		WithField("workdir", m.opts.Workdir).Infof("master started")
+	m.events.Add(masterapi.EventMasterStarted, "", "", "master started", nil)
 	// The application is last in and first out: while its services stop they may still need the API, and the
 	// measurements belong to the API. Callers wait until it is known which services there are: a service that an
 	// earlier master has left is not told that its token is wrong.
@@ -212,6 +235,7 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	g.Add("usage", m.services.Run)
 	g.Add("prune", m.prunes)
 	g.Add("api", func(ctx context.Context) error {
+		m.hardware.Get() // so that the first request has something to show; services do not wait for it
 		select {
 		case <-m.services.Known():
 		case <-ctx.Done():
@@ -223,7 +247,6 @@ func (m *Master) Run(ctx context.Context, api API) error {
 		return nil
 	})
 	g.Add("application", func(own context.Context) error {
-		m.hardware.Get() // so that the first request has something to show
 		var err error
 		handed, err = m.updater.Run(own)
 		if left = m.stays(ctx, err); left {

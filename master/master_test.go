@@ -274,7 +274,7 @@ func TestBrokenApplicationAtBoot(t *testing.T) {
 
 			d.write(t, "var/db/baetyl/next/application.yml", probe)
 			require.Eventually(t, func() bool {
-				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}, "") == nil
+				return m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/next"}, masterapi.By{}) == nil
 			}, time.Minute, time.Millisecond, "the update is not taken")
 			c := d.client(t)
 			require.Eventually(t, func() bool { return inspect(t, c).Error == "" }, time.Minute,

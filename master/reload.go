@@ -74,7 +74,7 @@ func differences(prefix string, a, b reflect.Value) []string {
 func (m *Master) Reload() (masterapi.Reloaded, error) {
 	m.reloading.Lock()
 	defer m.reloading.Unlock()
-	err := CheckNamed(m.opts.Workdir, m.opts.Config)
+	err := CheckPresent(m.opts.Workdir, m.opts.Config)
 	var to Config
 	if err == nil {
 		to, err = LoadConfig(m.opts.Config)
@@ -94,6 +94,7 @@ func (m *Master) Reload() (masterapi.Reloaded, error) {
 		}
 	}
 	l.Infof("configuration read again: %s", out)
+	m.events.Add(masterapi.EventMasterReloaded, "", "", "configuration read again: "+out.String(), nil)
 	return out, nil
 }
 
@@ -112,7 +113,7 @@ func (m *Master) Restart(who string) error {
 		const text = "%w: this master runs without a keeper, which would start the next one: stop and start it instead"
 		return fmt.Errorf(text, masterapi.ErrRefused)
 	}
-	err := CheckNamed(m.opts.Workdir, m.opts.Config)
+	err := CheckPresent(m.opts.Workdir, m.opts.Config)
 	var to Config
 	if err == nil {
 		to, err = Check(m.opts.Workdir, m.opts.Config)
@@ -126,3 +127,6 @@ func (m *Master) Restart(who string) error {
 	}
 	return m.opts.Restart(who)
 }
+
+// StopAll begins to stop everything, and to end this master.
+func (m *Master) StopAll(who string) error { return m.opts.Stop(who) }

@@ -75,6 +75,8 @@ func TestReloadNamesWhatHasChanged(t *testing.T) {
 		"update: {healthy: 1m}":            {Effective: []string{"update.healthy"}},
 		"update: {deadline: 1m}":           {Effective: []string{"update.deadline"}},
 		"grace: 1m":                        {Effective: []string{"grace"}},
+		"history: {max: 5}":                {Restart: []string{"history.max"}},
+		"history: {size: 1m}":              {Restart: []string{"history.size"}},
 		"snfile: sn":                       {FullRestart: []string{"snfile"}},
 		"grace: 1m\nlogger: {level: warn}": {Effective: []string{"grace", "logger.level"}},
 		"":                                 {},

@@ -45,7 +45,7 @@ func bootVersions(t *testing.T) (*device, *master.Master) {
 // accepted asks until the master is no longer busy.
 func accepted(t *testing.T, m *master.Master, r masterapi.UpdateRequest) {
 	t.Helper()
-	require.Eventually(t, func() bool { return m.Update(r, "") == nil }, time.Minute, time.Millisecond,
+	require.Eventually(t, func() bool { return m.Update(r, masterapi.By{}) == nil }, time.Minute, time.Millisecond,
 		"the update is not taken")
 }
 
@@ -130,7 +130,7 @@ func TestOneUpdateAtATime(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 20 {
 				wg.Go(func() {
-					if err := m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/" + v, Trace: v}, ""); err == nil {
+					if err := m.Update(masterapi.UpdateRequest{Path: "var/db/baetyl/" + v, Trace: v}, masterapi.By{}); err == nil {
 						mu.Lock()
 						defer mu.Unlock()
 						taken++

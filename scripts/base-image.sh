@@ -20,28 +20,6 @@ npm=6.14.18
 mkdir -p "$cache"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 
-# debian: its root, with the Python 3 of the distribution. The mirror is the one that apt uses here.
-debian() {
-	[ ! -e "$cache/debian.tar" ] || return 0
-	want debootstrap debootstrap 'base images cannot be made' command -v debootstrap
-	codename=$(. /etc/os-release && echo "$VERSION_CODENAME")
-	# shellcheck disable=SC2016
-	mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME) $(COMPONENT)' |
-		awk -v c="$codename" '$2 == c && $3 == "main" { print $1; exit }')
-	step "debootstrap $codename"
-	rm -rf "$cache/debian"
-	debootstrap --variant=minbase --include=python3,python3-pip "$codename" "$cache/debian" "$mirror" \
-		>"$cache/debootstrap.log" 2>&1 || {
-		tail -n 20 "$cache/debootstrap.log"
-		return 1
-	}
-	tar -C "$cache/debian" --exclude=./dev --exclude=./proc --exclude=./sys \
-		--exclude=./var/cache/apt --exclude=./var/lib/apt/lists \
-		--exclude=./usr/share/doc --exclude=./usr/share/man --exclude=./usr/share/locale -cf "$cache/debian.tar.new" .
-	mv "$cache/debian.tar.new" "$cache/debian.tar"
-	rm -rf "$cache/debian"
-}
-
 # wheels PYTHON DIR: what requirements.txt names for this Python, and a pip.conf that looks nowhere else.
 wheels() {
 	"$1" -W ignore -m pip download -q --only-binary grpcio,protobuf -d "$2/wheels" \
@@ -112,7 +90,7 @@ node85() {
 		>"$1/usr/local/etc/npmrc"
 }
 
-debian
+scripts/debian-root.sh >/dev/null
 # What an image depends on; another stamp makes it anew.
 stamp=$(cat "$0" baetyl-function-python/requirements.txt baetyl-function-node85/package-lock.json | cksum | tr ' ' -)
 for runtime in python27 python36 node85; do

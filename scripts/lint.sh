@@ -10,7 +10,7 @@ if [ -n "$unformatted" ]; then
 	printf 'gofmt is needed:\n%s\n' "$unformatted"
 	exit 1
 fi
-go vet -tags e2e,vm ./...
+go vet -tags e2e,vm,packages ./...
 mkdir -p output/cache
 if (cd tools && go build -o ../output/cache/golangci-lint github.com/golangci/golangci-lint/v2/cmd/golangci-lint); then
 	output/cache/golangci-lint run --allow-parallel-runners ./...
@@ -19,5 +19,7 @@ else
 	note 'golangci-lint could not be fetched: its checks are skipped'
 fi
 if command -v shellcheck >/dev/null 2>&1; then
-	shellcheck -x scripts/*.sh test/vm/*.sh .ci/run
+	# The scripts of packages are parts: packaging/common.sh stands in front of each.
+	for part in packaging/deb/*/* packaging/rpm/*/*; do cat packaging/common.sh "$part" | shellcheck -; done
+	shellcheck -x scripts/*.sh packaging/*.sh test/vm/*.sh .ci/run
 fi

@@ -3,15 +3,15 @@
 #
 #   RUNTIME   python27, python36 or node85
 #
-# Copies package.yml, the launcher and the source, then runs the package's own bin/prepare, which fetches what the
-# runtime needs (venv, node_modules) into the package and nowhere else. May be run again; what is prepared already is
-# kept. Exit status: 0 ready; 3 its interpreter or its libraries can't be had, reason and remedy are on stderr; 2
-# wrong arguments.
+# Copies package.yml, function.yml, the launcher and the source, then runs the package's own bin/prepare, which fetches
+# what the runtime needs (venv, node_modules) into the package and nowhere else. May be run again; what is prepared
+# already is kept. Exit status: 0 ready; 3 its interpreter or its libraries can't be had, reason and remedy are on
+# stderr; 2 wrong arguments.
 set -eu
 
 case $#:${1:-} in
-2:python27 | 2:python36) files='package.yml bin lib requirements.txt' ;;
-2:node85) files='package.yml bin lib package.json package-lock.json' ;;
+2:python27 | 2:python36) files='package.yml function.yml bin lib requirements.txt' ;;
+2:node85) files='package.yml function.yml bin lib package.json package-lock.json' ;;
 *)
 	echo "usage: $0 python27|python36|node85 DIR" >&2
 	exit 2

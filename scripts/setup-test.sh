@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs the other programs that tests use, where they are missing: mosquitto and its clients, MQTT.js, paho for
+# Installs the other programs that tests use, where they are missing: mosquitto and its clients, sshd, MQTT.js, paho for
 # Python, docker, a C compiler for the race detector. They go to output/cache; only what apt installs is global. In CI
 # (CI=true) a missing part is an error; elsewhere the tests that need it are skipped and say so.
 set -eu
@@ -39,6 +39,11 @@ if ! command -v mosquitto >/dev/null 2>&1; then
 	want 'mosquitto' 'mosquitto' 'tests beside another broker are skipped' command -v mosquitto || missing=1
 	awake mosquitto.service
 fi
+if [ ! -x /usr/sbin/sshd ]; then
+	asleep ssh.service ssh.socket
+	want 'sshd' 'openssh-server' 'tests of --host are skipped' test -x /usr/sbin/sshd || missing=1
+	awake ssh.service ssh.socket
+fi
 # Otherwise there is a daemon, or scripts/dockerd.sh starts one.
 if ! own_docker >/dev/null && ! docker version >/dev/null 2>&1; then
 	asleep docker.service docker.socket containerd.service
@@ -46,6 +51,10 @@ if ! own_docker >/dev/null && ! docker version >/dev/null 2>&1; then
 		own_docker || missing=1
 	awake docker.service docker.socket containerd.service
 fi
+want 'busybox' 'busybox-static' 'tests in small containers are skipped' command -v busybox || missing=1
+want 'bash-completion' 'bash-completion' 'completion in bash is not tried' \
+	test -e /usr/share/bash-completion/bash_completion || missing=1
+want 'rpm' 'rpm' 'tests of packages for rpm are skipped' command -v rpm || missing=1
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 
 same="require('./$cache/node/node_modules/mqtt/package.json').version === '$mqttjs'"

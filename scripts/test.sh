@@ -32,7 +32,7 @@ stage() {
 unit() {
 	# Most packages wait for processes, containers and deadlines: three side by side keep two cores busy.
 	# shellcheck disable=SC2046,SC2086
-	CGO_ENABLED=1 go test -race -p 3 -timeout 30m ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
+	CGO_ENABLED=1 go test -race -p 3 -timeout 15m ${GOTESTFLAG:-} $(go list ./... | grep -v /test/e2e)
 }
 
 case $size in
@@ -59,11 +59,16 @@ stage 'the suite of gomqtt for brokers' go test -timeout 30m -run TestSpec ./bae
 stage 'faults of the disk under the hub, without -race' go test -timeout 30m -run TestFaults ./baetyl-hub/store
 stage 'end to end' "${MAKE:-make}" --no-print-directory e2e
 stage 'end to end, in containers' "${MAKE:-make}" --no-print-directory e2e MODE=docker
+if [ "$size" = all ]; then
+	stage 'packages and the install script' "${MAKE:-make}" --no-print-directory test-packages
+else
+	stage 'packages, in short' "${MAKE:-make}" --no-print-directory test-packages SHORT=1
+fi
 if [ "$size" = ci ]; then
-	stage 'unit tests on 386, in short, vet on arm' env SHORT=1 scripts/test-386.sh
+	stage 'unit tests on 386, in short' env SHORT=1 scripts/test-386.sh
 	stage 'a real machine, in short' "${MAKE:-make}" --no-print-directory test-vm SHORT=1
-	stage 'a hostile client, in short' "${MAKE:-make}" --no-print-directory hostile TIME=20s
-	stage 'a minute of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=1m SEED=1
+	stage 'a hostile client, in short' "${MAKE:-make}" --no-print-directory hostile TIME=15s
+	stage 'half a minute of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=30s SEED=1
 fi
 if [ "$size" = all ]; then
 	stage 'unit tests on 386, vet on arm' scripts/test-386.sh

@@ -29,7 +29,7 @@ import (
 // Main is the module: it runs until it is asked to end, or returns why it cannot.
 func Main(ctx baetyl.Context) error {
 	var cfg config
-	if err := ctx.LoadConfig(&cfg); err != nil {
+	if err := ctx.LoadConfigStrict(&cfg); err != nil {
 		return err
 	}
 	device, err := readIdentity(cfg.Remote.MQTT.Cert, cfg.Remote.MQTT.Key)

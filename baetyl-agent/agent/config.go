@@ -1,8 +1,10 @@
 package agent
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 	"time"
 
@@ -50,15 +52,30 @@ var hosts = []struct{ part, address string }{
 	{"gz.baidubce.com", "https://iotedge.gz.baidubce.com"},
 }
 
-// Complete derives the address of the report server from that of MQTT, and adds the subscription for events.
+// Complete derives address and CA of the report server from those of MQTT ("No configuration required"), and adds the
+// subscription for events.
 func (c *config) Complete() {
 	r := &c.Remote
+	if r.HTTP.Address == "" {
+		r.HTTP.Address = reportAddress(r.MQTT.Address)
+	}
+	r.HTTP.CA = cmp.Or(r.HTTP.CA, r.MQTT.CA)
+	r.MQTT.Subscriptions = append(r.MQTT.Subscriptions, mqtt.TopicInfo{Topic: c.desireTopic(), QOS: 1})
+}
+
+// reportAddress is where a cloud takes reports: where it takes MQTT, at the port of HTTPS, or as hosts has it. It is
+// empty for an address that is none.
+func reportAddress(mqtt string) string {
 	for _, h := range hosts {
-		if r.HTTP.Address == "" && strings.Contains(r.MQTT.Address, h.part) {
-			r.HTTP.Address = h.address
+		if strings.Contains(mqtt, h.part) {
+			return h.address
 		}
 	}
-	r.MQTT.Subscriptions = append(r.MQTT.Subscriptions, mqtt.TopicInfo{Topic: c.desireTopic(), QOS: 1})
+	u, err := url.Parse(mqtt)
+	if err != nil || u.Hostname() == "" {
+		return ""
+	}
+	return "https://" + strings.TrimSuffix(u.Host, ":"+u.Port())
 }
 
 // Validate checks what tags can't. Of the files that it names, those of remote.mqtt are read.
@@ -86,14 +103,12 @@ func (c *config) Validate() error {
 	if strings.ContainsAny(r.MQTT.ClientID, "+#/") {
 		return fmt.Errorf("remote.mqtt.clientid: %q has one of + # /, and it is a part of topics", r.MQTT.ClientID)
 	}
-	if r.HTTP.Address == "" {
-		return errors.New("remote.http.address: remote http address missing; write https://host[:port]")
-	}
 	if _, err := addr.Dial(r.HTTP.Address, "", "https"); err != nil {
 		return fmt.Errorf("remote.http.address: %w", err)
 	}
 	if r.HTTP.CA == "" {
-		return errors.New("remote.http.ca: remote http ca missing, must enable ssl; name the PEM file of the server's CA")
+		return errors.New("remote.http.ca: remote http ca missing, must enable ssl; name the PEM file of the server's CA, " +
+			"there or at remote.mqtt.ca")
 	}
 	if !strings.HasPrefix(r.Report.URL, "/") {
 		return fmt.Errorf("remote.report.url: %q does not begin with /; write a path such as %s",

@@ -46,6 +46,19 @@ remote:
 	require.Equal(t, "var/db/baetyl/volumes/ota.log", c.OTA.Logger.Path)
 	require.EqualValues(t, 1<<30, c.OTA.Limits.Package)
 
+	// The documents: the address of http needs no configuration. Its CA is that of MQTT then.
+	for address, want := range map[string]string{
+		"ssl://cloud.example:1884": "https://cloud.example", "wss://10.0.0.1/mqtt": "https://10.0.0.1",
+		"ssl://[fe80::1]:8883": "https://[fe80::1]", "tls://x.mqtt.iot.bj.baidubce.com:1884": "https://iotedge.bj.baidubce.com",
+	} {
+		for _, http := range []string{"", "\n  http: {timeout: 30s}"} {
+			c, err := load(fmt.Sprintf("remote:\n  mqtt: {address: '%s', clientid: d, %s}%s\n", address, files, http))
+			require.NoError(t, err, address)
+			require.Equal(t, want, c.Remote.HTTP.Address)
+			require.Equal(t, ca.CA, c.Remote.HTTP.CA)
+		}
+	}
+
 	const bj = "address: 'ssl://a.bj.baidubce.com:1884', clientid: dev1, "
 	for text, want := range map[string]string{
 		"{}": "remote.mqtt.address: remote mqtt address missing",
@@ -53,8 +66,7 @@ remote:
 		"remote: {mqtt: {address: 'ssl://h:1883', " + files + "}}":                     "remote.mqtt.clientid: must not be empty",
 		"remote: {mqtt: {address: 'ssl://h:1883', clientid: a/b, " + files + "}}":      "remote.mqtt.clientid: \"a/b\" has one of + # /",
 		"remote: {mqtt: {address: 'ssl://h:1883', clientid: d, ca: " + ca.CA + "}}":    "remote.mqtt.cert: must not be empty",
-		"remote: {mqtt: {address: 'ssl://h:1883', clientid: d, " + files + "}}":        "remote.http.address: remote http address missing",
-		"remote: {mqtt: {" + bj + files + "}}":                                         "remote.http.ca: remote http ca missing, must enable ssl",
+		"remote: {mqtt: {" + bj + "cert: " + dev.Cert + ", key: " + dev.Key + "}}":     "remote.http.ca: remote http ca missing, must enable ssl",
 		"remote: {mqtt: {" + bj + files + "}, http: {address: 'http://h', ca: x}}":     "remote.http.address: \"http://h\" does not begin with https://",
 		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, report: {url: v3}}":       "remote.report.url: \"v3\" does not begin with /",
 		"remote: {mqtt: {" + bj + files + "}, http: {ca: x}, report: {interval: 0s}}":  "remote.report.interval: must be more than 0s; found 0s",

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
 	"github.com/baetyl/baetyl/utils/addr"
@@ -29,14 +30,20 @@ type Config struct {
 	Server    rpc.ServerConfig `yaml:"server" json:"server"`
 	Message   Message          `yaml:"message" json:"message"`
 	Metrics   Metrics          `yaml:"metrics" json:"metrics"`
+	Admin     admin.Config     `yaml:"admin" json:"admin"`
 }
 
-// Message is the limit of the hub that results go to.
+// Message is the limit of the hub that results go to, and that of messages that wait here.
 type Message struct {
 	Length struct {
 		// largest packet that the hub takes: its message.length.max
 		Max conf.Size `yaml:"max" json:"max" default:"32k" validate:"min=256"`
 	} `yaml:"length" json:"length"`
+	Waiting struct {
+		// bytes of messages that have come and are not finished, of all rules, each with 256 bytes more than its topic and
+		// payload
+		Max conf.Size `yaml:"max" json:"max" default:"64m" validate:"min=64k, max=1g"`
+	} `yaml:"waiting" json:"waiting"`
 }
 
 // Metrics says where the numbers of the manager go.
@@ -60,7 +67,9 @@ type Rule struct {
 	} `yaml:"function" json:"function"`
 	Publish    mqtt.TopicInfo `yaml:"publish" json:"publish"`
 	DeadLetter DeadLetter     `yaml:"deadletter" json:"deadletter"`
-	Retry      struct {
+	// the rule may get back what it publishes; otherwise that is an error
+	Feedback bool `yaml:"feedback" json:"feedback"`
+	Retry    struct {
 		Max int `yaml:"max" json:"max" default:"3" validate:"min=1, max=1000"` // attempts in all; 1: no retry
 	} `yaml:"retry" json:"retry"`
 }
@@ -96,6 +105,9 @@ type Instance struct {
 	// calls at once of one instance; 0: what its runtime wants
 	Concurrency int `yaml:"concurrency" json:"concurrency" validate:"min=0, max=1000"`
 
+	// from the start of an instance until it takes calls; 0: 30s, or Timeout if that is longer
+	StartTimeout time.Duration `yaml:"starttimeout" json:"starttimeout" validate:"min=0s" derived:"functions[].timeout"`
+
 	Message InstanceLimits `yaml:"message" json:"message" legacy:"functions[].message"`
 	Backoff Backoff        `yaml:"backoff" json:"backoff" legacy:"functions[].backoff"`
 	Timeout time.Duration  `yaml:"timeout" default:"30s" zero:"default" validate:"min=0s" legacy:"functions[].timeout"`
@@ -129,6 +141,10 @@ type Order struct {
 	Key string `yaml:"key" json:"key"` // topic, or a path into the JSON payload: device.id, items[0]; empty: no order
 }
 
+// startTimeout is Instance.StartTimeout where nothing says more: a runtime that loads many libraries is slow on small
+// devices, and Timeout was its limit before there was that key.
+const startTimeout = 30 * time.Second
+
 // Complete copies each key that has several places to its main place: rules[].clientid, and those of Function beside
 // instance. The first place that is set wins.
 func (c *Config) Complete() {
@@ -139,6 +155,7 @@ func (c *Config) Complete() {
 		f := &c.Functions[i]
 		in := f.Instance
 		f.Timeout = cmp.Or(f.Timeout, in.Timeout)
+		f.Instance.StartTimeout = cmp.Or(in.StartTimeout, max(startTimeout, f.Timeout))
 		f.Message.Length.Max = cmp.Or(f.Message.Length.Max, in.Message.Length.Max)
 		f.Backoff.Max = cmp.Or(f.Backoff.Max, f.Message.Backoff.Max, in.Backoff.Max, in.Message.Backoff.Max)
 	}
@@ -167,6 +184,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s.function.name: function (%s) not found; functions has %s", at, r.Function.Name, list)
 		}
 	}
+	if err := rings(c.Rules); err != nil {
+		return err
+	}
 	if c.Server.Address != "" {
 		if err := c.Server.Validate(); err != nil {
 			return fmt.Errorf("server.%w", err)
@@ -177,7 +197,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("metrics.address: %w", err)
 		}
 	}
-	return nil
+	return c.Admin.Check()
 }
 
 func (f Function) check() error {

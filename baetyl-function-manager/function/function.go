@@ -3,8 +3,7 @@ package function
 import (
 	"cmp"
 	"context"
-	"fmt"
-	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,34 +32,47 @@ type Stats struct {
 	Failed     uint64            // starts that failed
 	Calls      map[string]uint64 // by outcome
 	Busy       time.Duration     // that calls took, in all
+	LastError  string            // of a call or a start, its beginning; empty: none has failed
 }
 
-// Function is one function with its instances. Call may be used from any goroutine while Run runs.
+// Call is one message for a function.
+type Call struct {
+	Message *rpc.Message
+	// Alone keeps other calls away from the instance meanwhile, so that a message that ends its instance does not fail the
+	// same others with each attempt.
+	Alone bool
+	// Done gets the answer, or an error with a gRPC status, which OutcomeOf reads. It is called once, never from within
+	// Begin, and must not block: other answers wait for it.
+	Done func(out *rpc.Message, err error)
+}
+
+// Starter starts and stops instances. Launcher is one.
+type Starter interface {
+	Start(ctx context.Context, f config.Function, id int) (*rpc.Client, error)
+	Stop(f config.Function, id int, kill bool)
+}
+
+// Function is one function with its instances. Begin and Call may be used from any goroutine while Run runs.
 type Function struct {
-	cfg      config.Function
-	launcher *Launcher
-	log      log.Logger
-	alive    context.Context // ends with Run
-	kill     context.CancelFunc
-	work     sync.WaitGroup // starts, stops, and watches of instances
+	cfg     config.Function
+	starter Starter
+	log     log.Logger
+	alive   context.Context // ends with Run
+	kill    context.CancelFunc
+	work    sync.WaitGroup // starts, stops, and watches of instances
+	told    sync.Once      // says that the channel to instances is not protected
 
 	started, failed atomic.Uint64
-	room            atomic.Int64            // calls at once of the instance that was started last
+	room, queue     atomic.Int64            // of the instance that was started last
 	calls           [outcomes]atomic.Uint64 // by Outcome
 	busy            atomic.Int64
+	lastError       atomic.Pointer[string]
 
 	mu        sync.Mutex
-	pool      *pool.Pool[*waiter]
+	pool      *pool.Pool[*Call]
 	instances map[int]*instance
 	wake      *time.Timer // of pool.Wake
-}
-
-type waiter struct{ got chan grant } // holds one
-
-type grant struct {
-	id       int
-	instance *instance
-	err      error
+	cannot    string      // why the last start has failed; empty: it has not
 }
 
 type instance struct {
@@ -69,11 +81,11 @@ type instance struct {
 }
 
 // New returns a function without instances. Run starts them.
-func New(cfg config.Function, l *Launcher, logger log.Logger) *Function {
-	f := &Function{cfg: cfg, launcher: l, log: logger.WithField("function", cfg.Name), instances: map[int]*instance{}}
+func New(cfg config.Function, l Starter, logger log.Logger) *Function {
+	f := &Function{cfg: cfg, starter: l, log: logger.WithField("function", cfg.Name), instances: map[int]*instance{}}
 	f.alive, f.kill = context.WithCancel(context.Background())
 	in := cfg.Instance
-	f.pool = pool.New[*waiter](pool.Config{Min: in.Min, Max: in.Max, Idle: in.IdleTime, Backoff: starts})
+	f.pool = pool.New[*Call](pool.Config{Min: in.Min, Max: in.Max, Idle: in.IdleTime, Backoff: starts})
 	return f
 }
 
@@ -107,56 +119,89 @@ func (f *Function) Run(ctx context.Context) error {
 	return nil
 }
 
-// Concurrency is how many calls at once one instance gets: what the configuration says, else what the runtime has
+// Concurrency is how many calls at once one instance handles: what the configuration says, else what the runtime has
 // announced, else 1.
 func (f *Function) Concurrency() int {
 	return cmp.Or(f.cfg.Instance.Concurrency, int(f.room.Load()), 1)
 }
 
-// Call handles one message with one instance. It waits for an instance until wait ends; the call itself ends with work
-// or after the function's timeout. alone keeps other calls away from the instance meanwhile, so that a message that
-// ends its instance does not fail the same others with each attempt. An error has a gRPC status, which OutcomeOf reads.
-func (f *Function) Call(wait, work context.Context, m *rpc.Message, alone bool) (*rpc.Message, error) {
-	w := &waiter{got: make(chan grant, 1)}
-	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Acquire(w, alone, now) })
-	var g grant
-	select {
-	case g = <-w.got:
-	case <-wait.Done():
-		f.mu.Lock()
-		canceled := f.pool.Cancel(w)
-		f.mu.Unlock()
-		if !canceled {
-			if g = <-w.got; g.err == nil {
-				f.end(g, f.pool.Release)
+// Depth is how many calls one instance gets: those that it handles at once, and those that wait in it.
+func (f *Function) Depth() int { return f.Concurrency() + int(f.queue.Load()) }
+
+// Begin hands a message to an instance as soon as there is a place. An instance gets its calls in the order of Begin.
+func (f *Function) Begin(c *Call) {
+	f.apply(func(now time.Time) []pool.Action[*Call] { return f.pool.Acquire(c, c.Alone, now) })
+}
+
+// Cancel takes a call back that waits for an instance; its Done is not called then. It returns false if the call has an
+// instance, or has ended.
+func (f *Function) Cancel(c *Call) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.pool.Cancel(c)
+}
+
+// Call is Begin, and waits for the answer until ctx ends. A call that has an instance by then goes on to its end: if it
+// were canceled, it would count as broken, and the instance would be replaced.
+func (f *Function) Call(ctx context.Context, m *rpc.Message) (*rpc.Message, error) {
+	type answer struct {
+		out *rpc.Message
+		err error
+	}
+	for {
+		got := make(chan answer, 1)
+		c := &Call{Message: m, Done: func(out *rpc.Message, err error) { got <- answer{out, err} }}
+		f.Begin(c)
+		select {
+		case a := <-got:
+			if OutcomeOf(a.err) != Unbegun {
+				return a.out, a.err
 			}
+		case <-ctx.Done():
+			f.Cancel(c)
+			return nil, status.FromContextError(ctx.Err()).Err()
 		}
-		return nil, status.FromContextError(wait.Err()).Err()
 	}
-	if g.err != nil {
-		return nil, status.Error(codes.Unavailable, g.err.Error())
-	}
-	began := time.Now()
-	out, err := g.instance.client.Call(work, m)
-	outcome := OutcomeOf(err)
+}
+
+// answered takes the end of a call at an instance.
+func (f *Function) answered(c *Call, id int, i *instance, a rpc.Answer) {
+	outcome := OutcomeOf(a.Err)
 	f.calls[outcome].Add(1)
-	f.busy.Add(int64(time.Since(began)))
-	if outcome == Broken {
-		f.log.WithField(log.KeyInstance, Name(f.cfg, g.id)).WithError(err).Warnf("call failed, the instance is replaced")
-		f.end(g, f.pool.Broken)
+	f.busy.Add(int64(a.Took))
+	f.remember(a.Err)
+	if outcome == Broken || outcome == TimedOut || outcome == Unbegun {
+		f.end(id, i, func(id int, now time.Time) []pool.Action[*Call] {
+			f.log.WithField(log.KeyInstance, Name(f.cfg, id)).WithError(a.Err).
+				Warnf("call failed, the instance is replaced")
+			return f.pool.Broken(id, now)
+		})
 	} else {
-		f.end(g, f.pool.Release)
+		f.end(id, i, f.pool.Release)
 	}
-	return out, err
+	c.Done(a.Message, a.Err)
+}
+
+// remember keeps the beginning of the last error.
+func (f *Function) remember(err error) {
+	if err == nil {
+		return
+	}
+	const most = 300
+	text := status.Convert(err).Message()
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	f.lastError.Store(&text)
 }
 
 // end tells the pool how a call ended, unless another instance has the id by now.
-func (f *Function) end(g grant, tell func(id int, now time.Time) []pool.Action[*waiter]) {
-	f.apply(func(now time.Time) []pool.Action[*waiter] {
-		if f.instances[g.id] != g.instance {
+func (f *Function) end(id int, i *instance, tell func(id int, now time.Time) []pool.Action[*Call]) {
+	f.apply(func(now time.Time) []pool.Action[*Call] {
+		if f.instances[id] != i {
 			return nil
 		}
-		return tell(g.id, now)
+		return tell(id, now)
 	})
 }
 
@@ -172,6 +217,9 @@ func (f *Function) Stats() Stats {
 		Calls:      map[string]uint64{},
 		Busy:       time.Duration(f.busy.Load()),
 	}
+	if text := f.lastError.Load(); text != nil {
+		s.LastError = *text
+	}
 	for _, state := range []pool.State{pool.Starting, pool.Idle, pool.Busy, pool.Stopping} {
 		s.Instances[state.String()] = f.pool.Count(state)
 	}
@@ -182,9 +230,10 @@ func (f *Function) Stats() Stats {
 }
 
 // apply asks the pool and does what it says.
-func (f *Function) apply(ask func(now time.Time) []pool.Action[*waiter]) {
+func (f *Function) apply(ask func(now time.Time) []pool.Action[*Call]) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	var failed []pool.Action[*Call]
 	for _, a := range ask(time.Now()) {
 		switch a.Kind {
 		case pool.Start:
@@ -192,12 +241,20 @@ func (f *Function) apply(ask func(now time.Time) []pool.Action[*waiter]) {
 		case pool.Stop:
 			i := f.instances[a.ID]
 			delete(f.instances, a.ID)
-			f.work.Go(func() { f.stop(a.ID, i) })
+			f.work.Go(func() { f.stop(a.ID, i, a.Kill) })
 		case pool.Grant:
-			a.Waiter.got <- grant{id: a.ID, instance: f.instances[a.ID]}
+			i := f.instances[a.ID]
+			i.client.Begin(a.Waiter.Message, func(answer rpc.Answer) { f.answered(a.Waiter, a.ID, i, answer) })
 		case pool.Fail:
-			a.Waiter.got <- grant{err: a.Err}
+			failed = append(failed, a)
 		}
+	}
+	if len(failed) > 0 {
+		go func() {
+			for _, a := range failed {
+				a.Waiter.Done(nil, status.Error(codes.Unavailable, a.Err.Error()))
+			}
+		}()
 	}
 	if at, ok := f.pool.Wake(); ok {
 		if f.wake != nil {
@@ -205,51 +262,4 @@ func (f *Function) apply(ask func(now time.Time) []pool.Action[*waiter]) {
 		}
 		f.wake = time.AfterFunc(max(time.Until(at), time.Millisecond), func() { f.apply(f.pool.Tick) })
 	}
-}
-
-func (f *Function) start(id int) {
-	name := Name(f.cfg, id)
-	began := time.Now()
-	client, err := f.launcher.Start(f.alive, f.cfg, id)
-	if err != nil {
-		f.failed.Add(1)
-		if f.alive.Err() == nil {
-			f.log.WithField(log.KeyInstance, name).WithError(err).
-				Errorf("instance is not started; it is tried again while messages wait or instance.min is not reached")
-		}
-		f.apply(func(now time.Time) []pool.Action[*waiter] {
-			return f.pool.StartFailed(id, fmt.Errorf("start instance of function %s: %w", f.cfg.Name, err), rand.Float64(), now)
-		})
-		return
-	}
-	f.started.Add(1)
-	f.room.Store(int64(client.Concurrent()))
-	took := time.Since(began).Round(time.Millisecond)
-	f.log.WithField(log.KeyInstance, name).WithField("took", took).Infof("instance started")
-	watch, drop := context.WithCancel(f.alive)
-	i := &instance{client: client, drop: drop}
-	f.mu.Lock()
-	f.instances[id] = i
-	f.mu.Unlock()
-	f.work.Go(func() { f.watch(watch, id, i) })
-	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Started(id, f.Concurrency(), now) })
-}
-
-// watch replaces an instance whose connection ends, also while it has no call.
-func (f *Function) watch(ctx context.Context, id int, i *instance) {
-	if !i.client.Lost(ctx) {
-		return
-	}
-	f.end(grant{id: id, instance: i}, func(id int, now time.Time) []pool.Action[*waiter] {
-		f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Warnf("instance has ended and is replaced when needed")
-		return f.pool.Broken(id, now)
-	})
-}
-
-func (f *Function) stop(id int, i *instance) {
-	i.drop()
-	f.launcher.Stop(f.cfg, id)
-	i.client.Close()
-	f.log.WithField(log.KeyInstance, Name(f.cfg, id)).Infof("instance stopped")
-	f.apply(func(now time.Time) []pool.Action[*waiter] { return f.pool.Stopped(id, now) })
 }

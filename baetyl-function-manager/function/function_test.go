@@ -7,6 +7,8 @@ import (
 	"net"
 	nethttp "net/http"
 	"net/http/httptest"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,19 +32,21 @@ func TestOutcomeOf(t *testing.T) {
 		codes.NotFound:          function.Refused,
 		codes.Unimplemented:     function.Refused,
 		codes.Unavailable:       function.Broken,
-		codes.DeadlineExceeded:  function.Broken,
+		codes.DeadlineExceeded:  function.TimedOut,
 		codes.Internal:          function.Broken,
 		codes.Canceled:          function.Broken,
 		codes.ResourceExhausted: function.Overload,
 	} {
 		require.Equal(t, want, function.OutcomeOf(status.Error(code, "x")), code)
 	}
+	require.Equal(t, function.Unbegun, function.OutcomeOf(rpc.ErrNotBegun))
 	large := status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)")
 	require.Equal(t, function.Refused, function.OutcomeOf(large))
 }
 
-// api is a server that answers as the master does and records the calls.
-func api(t *testing.T, report masterapi.Inspect) (*baetyl.Master, func() []string) {
+// api is a server that answers as the master does and records the calls. address is what it says where an instance
+// listens; empty: at port 1, as a master does that knows no sockets.
+func api(t *testing.T, report masterapi.Inspect, address string) (*baetyl.Master, func() []string) {
 	t.Helper()
 	var mu sync.Mutex
 	var calls []string
@@ -53,11 +57,18 @@ func api(t *testing.T, report masterapi.Inspect) (*baetyl.Master, func() []strin
 		case masterapi.PathInspect:
 			json.NewEncoder(w).Encode(report)
 		case masterapi.PathPortAvailable:
-			fmt.Fprint(w, `{"port":"1"}`)
+			if r.URL.RawQuery != "" && address != "" {
+				json.NewEncoder(w).Encode(masterapi.PortAvailable{Address: address})
+			} else {
+				fmt.Fprint(w, `{"port":"1"}`)
+			}
 		default:
 			var env map[string]string
 			json.NewDecoder(r.Body).Decode(&env)
-			calls = append(calls, fmt.Sprint(r.URL.Path, " ", env))
+			if s := env[masterapi.EnvInstanceSecret]; len(s) == 64 { // it is another one each time
+				env[masterapi.EnvInstanceSecret] = "secret"
+			}
+			calls = append(calls, fmt.Sprint(r.URL, " ", env))
 		}
 	}))
 	t.Cleanup(s.Close)
@@ -71,31 +82,91 @@ func api(t *testing.T, report masterapi.Inspect) (*baetyl.Master, func() []strin
 	}
 }
 
-// In containers the instance is reached by its name, natively by a port; on failure it is stopped.
+// In containers the instance is reached by its name; natively by a socket, or by a port where the master knows no
+// sockets, or this manager does not see the folder. On failure it is stopped at once.
 func TestStartProtocol(t *testing.T) {
-	cfg := config.Function{Name: "f", Service: "svc", Timeout: time.Second}
-	for _, native := range []bool{false, true} {
-		m, calls := api(t, masterapi.Inspect{})
-		l := &function.Launcher{Master: m, Native: native, Log: log.Discard()}
+	dir := t.TempDir()
+	cfg := config.Function{Name: "f", Service: "svc", Timeout: time.Millisecond}
+	cfg.Instance.StartTimeout, cfg.Instance.Concurrency = time.Second, 7
+	for _, c := range []struct {
+		native              bool
+		says, address, dial string
+	}{
+		{false, "", "0.0.0.0:50051", "svc.f.3:50051"},
+		{true, "", "127.0.0.1:1", "127.0.0.1:1"},
+		{true, "unix:" + dir + "/i/s", "unix:" + dir + "/i/s", "unix:" + dir + "/i/s"},
+		{true, "unix:" + dir + "/gone/i/s", "127.0.0.1:1", "127.0.0.1:1"},
+	} {
+		m, calls := api(t, masterapi.Inspect{}, c.says)
+		l := &function.Launcher{Master: m, Native: c.native, Log: log.Discard()}
 		_, err := l.Start(context.Background(), cfg, 3)
-		address, dial := "0.0.0.0:50051", "svc.f.3:50051"
-		if native {
-			address, dial = "127.0.0.1:1", "127.0.0.1:1"
-		}
-		require.ErrorContains(t, err, "connect function instance at "+dial+": context deadline exceeded")
+		require.ErrorContains(t, err, "connect function instance at "+c.dial+": context deadline exceeded")
 		env := fmt.Sprint(map[string]string{
-			"BAETYL_SERVICE_INSTANCE_ADDRESS":   address,
-			"BAETYL_SERVICE_INSTANCE_PIPE":      "1",
-			"OPENEDGE_SERVICE_ADDRESS":          address,
-			"OPENEDGE_SERVICE_INSTANCE_ADDRESS": address,
+			"BAETYL_SERVICE_INSTANCE_ADDRESS":     c.address,
+			"BAETYL_SERVICE_INSTANCE_CONCURRENCY": "7",
+			"BAETYL_SERVICE_INSTANCE_PIPE":        "1",
+			"BAETYL_SERVICE_INSTANCE_SECRET":      "secret",
+			"OPENEDGE_SERVICE_ADDRESS":            c.address,
+			"OPENEDGE_SERVICE_INSTANCE_ADDRESS":   c.address,
 		})
 		require.Equal(t, []string{
 			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStart) + " " + env,
-			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStop) + " map[]",
+			masterapi.PathInstance("svc", "svc.f.3", masterapi.ActionStop) + "?kill=true map[]",
 		}, calls())
 	}
 	_, err := (&function.Launcher{Err: baetyl.ErrNoMaster}).Start(context.Background(), cfg, 1)
 	require.ErrorIs(t, err, baetyl.ErrNoMaster)
+}
+
+// A runtime that loads for longer than a call may take is waited for.
+func TestStartIsNotACall(t *testing.T) {
+	dir, err := os.MkdirTemp("", "f") // the path of a socket has to be short
+	require.NoError(t, err)
+	defer os.RemoveAll(dir)
+	path := dir + "/i/s"
+	require.NoError(t, os.Mkdir(dir+"/i", 0o700))
+	m, _ := api(t, masterapi.Inspect{}, "unix:"+path)
+	ctx, cancel := context.WithCancel(t.Context())
+	cfg := config.Function{Name: "f", Service: "svc", Timeout: time.Millisecond}
+	cfg.Instance.StartTimeout = time.Minute
+	ended := make(chan error, 1)
+	time.AfterFunc(100*cfg.Timeout, func() {
+		s := rpc.NewServer(rpc.ServerConfig{Address: "unix:" + path}, nil)
+		if err := s.Listen(); err != nil {
+			ended <- err
+			return
+		}
+		ended <- s.Serve(ctx)
+	})
+	c, err := (&function.Launcher{Master: m, Native: true, Log: log.Discard()}).Start(t.Context(), cfg, 1)
+	require.NoError(t, err)
+	require.NoError(t, c.Close())
+	cancel()
+	require.NoError(t, <-ended)
+}
+
+// An instance that ends before it takes calls is reported with its last line, long before the start timeout.
+func TestStartOfAnInstanceThatEnds(t *testing.T) {
+	cfg := config.Function{Name: "f", Service: "svc", Timeout: time.Hour}
+	for _, c := range []struct {
+		output []string
+		err    string
+		want   string
+	}{
+		{[]string{"x", "ImportError: no y "}, "exit status 1: ImportError: no y", "exit status 1: ImportError: no y"},
+		{[]string{"x", "ImportError: no y "}, "exit status 1", "exit status 1: ImportError: no y"},
+		{nil, "", ""},
+	} {
+		m, _ := api(t, masterapi.Inspect{Services: []masterapi.Service{{Name: "svc", Instances: []masterapi.Instance{
+			{Name: "svc.f.1", Status: masterapi.StatusRunning},
+			{Name: "svc.f.2", Status: masterapi.StatusRestarting, Error: c.err, Output: c.output},
+		}}}}, "")
+		l := &function.Launcher{Master: m, Log: log.Discard(), Native: true}
+		for range 2 {
+			_, err := l.Start(t.Context(), cfg, 2)
+			require.EqualError(t, err, strings.TrimSuffix("instance svc.f.2 has ended (restarting): "+c.want, ": "))
+		}
+	}
 }
 
 // Clean stops the instances of the functions and no others.
@@ -110,7 +181,7 @@ func TestClean(t *testing.T) {
 	m, calls := api(t, masterapi.Inspect{Services: []masterapi.Service{
 		service("svc", "svc", "svc.i1", "svc.f.1", "svc.f.77", "svc.f.x", "svc.g.1", "svc.f.1.1"),
 		service("other", "svc.f.1", "other.f.1"),
-	}})
+	}}, "")
 	l := &function.Launcher{Master: m, Log: log.Discard()}
 	require.NoError(t, l.Clean(context.Background(), []config.Function{{Name: "f", Service: "svc"}}))
 	stop := func(instance string) string {
@@ -124,7 +195,7 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	hang, err := net.Listen("tcp", "127.0.0.1:0") // takes connections, never answers
 	require.NoError(t, err)
 	defer hang.Close()
-	m, _ := api(t, masterapi.Inspect{})
+	m, _ := api(t, masterapi.Inspect{}, "")
 	cfg := config.Function{
 		Name:     "f",
 		Service:  "svc",
@@ -138,7 +209,7 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	wait, stop := context.WithCancel(context.Background())
 	got := make(chan error, 1)
 	go func() {
-		_, err := f.Call(wait, context.Background(), &rpc.Message{}, false)
+		_, err := f.Call(wait, &rpc.Message{})
 		got <- err
 	}()
 	stop()
@@ -148,6 +219,6 @@ func TestCallGivesUpWaiting(t *testing.T) {
 	cancel()
 	require.NoError(t, <-ended)
 	require.Less(t, time.Since(began), 30*time.Second, "a start that has not succeeded is given up")
-	_, err = f.Call(context.Background(), context.Background(), &rpc.Message{}, false)
+	_, err = f.Call(context.Background(), &rpc.Message{})
 	require.ErrorContains(t, err, "Pool not open")
 }

@@ -3,17 +3,20 @@ package function
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
+	protocol "github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -23,12 +26,11 @@ const port = "50051"
 // startTimeout bounds the master's part of a start: it may pull an image.
 const startTimeout = 5 * time.Minute
 
+// inspectTimeout bounds a question to the master.
+const inspectTimeout = 5 * time.Second
+
 // stopTimeout bounds the stop of one instance: the master gives the instance some time to end by itself.
 const stopTimeout = 30 * time.Second
-
-// inspectInterval is how often connect asks the master for the state of a new instance: one that has ended never
-// answers.
-const inspectInterval = time.Second
 
 // Launcher starts and stops instances through the master.
 type Launcher struct {
@@ -36,6 +38,8 @@ type Launcher struct {
 	Err    error          // why there is no master
 	Native bool           // instances are processes of this machine, not containers
 	Log    log.Logger
+
+	ends ends
 }
 
 // Name is the name of a function's instance: <service>.<function>.<id>.
@@ -44,7 +48,7 @@ func Name(f config.Function, id int) string {
 }
 
 // Start starts an instance and connects to it. It takes as long as the master needs, at most 5 minutes, and the time
-// until the instance answers, at most the function's timeout. After an error it stops the instance.
+// until the instance answers, at most instance.starttimeout. After an error it stops the instance.
 func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*rpc.Client, error) {
 	if l.Master == nil {
 		return nil, l.Err
@@ -52,34 +56,59 @@ func (l *Launcher) Start(ctx context.Context, f config.Function, id int) (*rpc.C
 	name := Name(f, id)
 	listen, dial := "0.0.0.0:"+port, net.JoinHostPort(name, port)
 	if l.Native {
-		p, err := l.Master.AvailablePort(ctx)
+		address, err := l.address(ctx, f, name)
 		if err != nil {
 			return nil, err
 		}
-		listen = net.JoinHostPort("127.0.0.1", p)
-		dial = listen
+		listen, dial = address, address
 	}
 	sctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	env := map[string]string{masterapi.EnvInstanceAddress: listen, masterapi.EnvInstancePipe: "1"}
+	secret := protocol.NewSecret()
+	env := map[string]string{
+		masterapi.EnvInstanceAddress: listen, masterapi.EnvInstancePipe: "1", masterapi.EnvInstanceSecret: secret,
+	}
+	if n := f.Instance.Concurrency; n > 0 {
+		env[masterapi.EnvInstanceConcurrency] = strconv.Itoa(n)
+	}
 	for _, old := range masterapi.Legacy[masterapi.EnvInstanceAddress] {
 		env[old] = listen // for runtimes older than 0.1.5
 	}
 	if err := l.Master.StartInstance(sctx, f.Service, name, env); err != nil {
-		l.Stop(f, id) // the master may still be starting it
+		if answer := new(http.Error); !errors.As(err, &answer) {
+			l.Stop(f, id, true) // the master may still be starting it; when it has answered, nothing is left
+		}
 		return nil, err
 	}
-	c, err := l.connect(ctx, f, name, dial)
+	c, err := l.connect(ctx, f, name, dial, secret)
 	if err != nil {
-		l.Stop(f, id)
+		l.Stop(f, id, true)
 		return nil, err
 	}
 	return c, nil
 }
 
-// connect waits until the instance takes calls, and gives up early if the master says that the instance has ended.
-func (l *Launcher) connect(ctx context.Context, f config.Function, name, address string) (*rpc.Client, error) {
-	cfg := rpc.ClientConfig{Address: address, Timeout: f.Timeout, FailFast: true, Pipe: true}
+// address is where an instance listens in native mode.
+func (l *Launcher) address(ctx context.Context, f config.Function, name string) (string, error) {
+	address, err := l.Master.Address(ctx, f.Service, name)
+	path, ok := strings.CutPrefix(address, "unix:")
+	if err != nil || !ok {
+		return address, err
+	}
+	if _, err := os.Stat(filepath.Dir(filepath.Dir(path))); err == nil {
+		return address, nil
+	}
+	// A master of an earlier version has started this manager, which does not see the folder.
+	p, err := l.Master.AvailablePort(ctx)
+	return net.JoinHostPort("127.0.0.1", p), err
+}
+
+// connect waits until the instance takes calls, and gives up at once when the master says that it has ended.
+func (l *Launcher) connect(ctx context.Context, f config.Function, name, address, secret string) (*rpc.Client, error) {
+	cfg := rpc.ClientConfig{
+		Address: address, Secret: conf.Secret(secret), Timeout: f.Timeout, Start: f.Instance.StartTimeout,
+		FailFast: true, Pipe: true,
+	}
 	cfg.Message.Length.Max = f.Message.Length.Max
 	cfg.Backoff.Max = f.Backoff.Max
 	c, err := rpc.NewClient(cfg)
@@ -88,28 +117,12 @@ func (l *Launcher) connect(ctx context.Context, f config.Function, name, address
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		t := time.NewTicker(inspectInterval)
-		defer t.Stop()
-		for {
-			select {
-			case <-ctx.Done():
-				return
-			case <-t.C:
-				if err := l.ended(ctx, f.Service, name); err != nil {
-					cancel(err)
-				}
-			}
-		}
-	}()
+	forget := l.ends.watch(l.Master, f.Service, name, cancel)
 	err = c.Connect(ctx)
+	forget()
 	if cause := context.Cause(ctx); err != nil && cause != nil {
 		err = cause
 	}
-	cancel(nil)
-	<-watched
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -117,43 +130,21 @@ func (l *Launcher) connect(ctx context.Context, f config.Function, name, address
 	return c, nil
 }
 
-// ended says how an instance has ended; nil if it runs, or the master does not say.
-func (l *Launcher) ended(ctx context.Context, service, name string) error {
-	report, err := l.Master.Inspect(ctx)
-	if err != nil {
-		return nil // the instance may be fine although the master does not answer
-	}
-	for _, s := range report.Services {
-		for _, i := range s.Instances {
-			if s.Name != service || i.Name != name {
-				continue
-			}
-			switch i.Status {
-			case masterapi.StatusRestarting, masterapi.StatusFailed, masterapi.StatusExited:
-				text := fmt.Sprintf("instance %s has ended (%s)", name, i.Status)
-				if i.Error != "" {
-					text += ": " + i.Error
-				}
-				if n := len(i.Output); n > 0 {
-					text += ": " + strings.TrimSpace(i.Output[n-1])
-				}
-				return errors.New(text)
-			}
-		}
-	}
-	return nil
-}
-
-// Stop stops an instance, whether it runs or not. It makes four attempts, then leaves the instance: the next start of
-// an instance with the same name stops it, and so does the next start of the manager.
-func (l *Launcher) Stop(f config.Function, id int) {
+// Stop stops an instance, whether it runs or not; kill is for one that hangs, and gets no time to end by itself. It
+// makes four attempts, then leaves the instance: the next start of an instance with the same name stops it, and so does
+// the next start of the manager.
+func (l *Launcher) Stop(f config.Function, id int, kill bool) {
 	if l.Master == nil {
 		return
+	}
+	stop := l.Master.StopInstance
+	if kill {
+		stop = l.Master.KillInstance
 	}
 	var err error
 	for delay := 100 * time.Millisecond; delay < time.Second; delay *= 2 {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-		err = l.Master.StopInstance(ctx, f.Service, Name(f, id))
+		err = stop(ctx, f.Service, Name(f, id))
 		cancel()
 		if err == nil {
 			return

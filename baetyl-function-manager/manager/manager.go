@@ -1,5 +1,6 @@
 // Package manager is the module baetyl-function-manager. It creates and runs the functions, the rules that use them,
-// the gRPC server and the metrics. It reads etc/baetyl/service.yml; docs/function-manager.md explains the keys.
+// the gRPC server, the metrics and the admin interface. It reads etc/baetyl/service.yml; docs/function-manager.md
+// explains the keys.
 //
 //	rule ──► function ──► instance      each rule is a client of the hub, each function a pool of instances
 //	gRPC server ─┘
@@ -8,12 +9,13 @@ package manager
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime"
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-function-manager/config"
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
 	"github.com/baetyl/baetyl/baetyl-function-manager/rule"
-	"github.com/baetyl/baetyl/protocol/mqtt"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 	"github.com/baetyl/baetyl/utils/run"
 )
@@ -21,10 +23,10 @@ import (
 // Main is the module: it runs until ctx is done. It returns an error if the configuration is wrong or a part fails.
 func Main(ctx baetyl.Context) error {
 	var cfg config.Config
-	if err := ctx.LoadConfig(&cfg); err != nil {
+	if err := ctx.LoadConfigStrict(&cfg); err != nil {
 		return err
 	}
-	m, err := build(ctx, cfg)
+	m, err := build(ctx, cfg, oneProcessor())
 	if err != nil {
 		return err
 	}
@@ -38,6 +40,7 @@ func Main(ctx baetyl.Context) error {
 		}
 	}
 	m.measure(ctx, &g, cfg.Metrics)
+	m.administer(&g, cfg.Admin, ctx.Log())
 	return g.Run(ctx.Done())
 }
 
@@ -47,10 +50,22 @@ type manager struct {
 	functions []*function.Function
 	byName    map[string]*function.Function
 	rules     []*rule.Rule
+	budget    *rule.Budget
+}
+
+// oneProcessor lets the manager use one processor at a time, and returns how many there are. Handing a message on takes
+// a few microseconds, less than waking another thread for a part of it: with two processors each message wakes up twice
+// as many threads, and they take the time from hub and runtimes. GOMAXPROCS in the environment says otherwise.
+func oneProcessor() (processors int) {
+	processors = runtime.GOMAXPROCS(0)
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1)
+	}
+	return processors
 }
 
 // build creates the functions and rules. None runs yet.
-func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
+func build(ctx baetyl.Context, cfg config.Config, processors int) (*manager, error) {
 	hub := ctx.Config().Hub
 	if hub.Address == "" && len(cfg.Rules) > 0 {
 		return nil, fmt.Errorf("create hub client: hub not configured: set hub.address in %s", baetyl.ConfigFile)
@@ -64,20 +79,19 @@ func build(ctx baetyl.Context, cfg config.Config) (*manager, error) {
 		byName:   map[string]*function.Function{},
 	}
 	m.launcher.Master, m.launcher.Err = ctx.Master()
+	// one more than there are processors, since a start also waits for the master
+	starter := function.Limit(m.launcher, processors+1)
 	for _, f := range cfg.Functions {
-		fn := function.New(f, m.launcher, ctx.Log())
+		fn := function.New(f, starter, ctx.Log())
 		m.functions = append(m.functions, fn)
 		m.byName[f.Name] = fn
 	}
+	m.budget = rule.NewBudget(cfg.Message.Waiting.Max.Int())
 	for i, r := range cfg.Rules {
-		if mqtt.Match(r.Subscribe.Topic, r.Publish.Topic) {
-			ctx.Log().Warnf("rules[%d] publishes to %s and subscribes to %s: it receives its own results, "+
-				"until the function returns nothing", i, r.Publish.Topic, r.Subscribe.Topic)
-		}
 		fn := m.byName[r.Function.Name]
 		info := hub
 		info.ClientID = ids[i]
-		rl, err := rule.New(r, fn.Config(), fn, info, cfg.Message.Length.Max.Int(), ctx.Log())
+		rl, err := rule.New(r, fn.Config(), fn, info, cfg.Message.Length.Max.Int(), m.budget, ctx.Log())
 		if err != nil {
 			return nil, fmt.Errorf("%s: hub.%w", baetyl.ConfigFile, err)
 		}

@@ -60,12 +60,24 @@ func handler(ctx context.Context, m *rpc.Message) ([]byte, error) {
 		}
 	case "hang":
 		select {} // no deadline helps
+	case "freeze":
+		syscall.Kill(os.Getpid(), syscall.SIGSTOP)
+		select {} // this thread may go on for a moment
 	case "wait": // until the test makes a file
 		for {
 			if _, err := os.Stat(rest); err == nil {
 				break
 			}
 			time.Sleep(5 * time.Millisecond)
+		}
+	case "log":
+		f, err := os.OpenFile("log", os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		defer f.Close()
+		if _, err := fmt.Fprintln(f, rest); err != nil {
+			return nil, err
 		}
 	case "touch":
 		if err := os.WriteFile(rest, nil, 0o600); err != nil {
@@ -106,18 +118,23 @@ func brokers(t *testing.T, test func(t *testing.T, address string)) {
 	t.Run("hub", func(t *testing.T) { test(t, startHub(t).address) })
 }
 
-var hubBinary = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "hub")
+var (
+	hubBinary = sync.OnceValues(func() (string, error) { return compile("baetyl-hub") })
+	sqlBinary = sync.OnceValues(func() (string, error) { return compile("baetyl-function-sql") })
+)
+
+func compile(module string) (string, error) {
+	dir, err := os.MkdirTemp("", module)
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "baetyl-hub")
-	build := exec.Command("go", "build", "-o", path, "github.com/baetyl/baetyl/baetyl-hub")
+	path := filepath.Join(dir, module)
+	build := exec.Command("go", "build", "-o", path, "github.com/baetyl/baetyl/"+module)
 	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the hub: %w: %s", err, out)
+		return "", fmt.Errorf("build %s: %w: %s", module, err, out)
 	}
 	return path, nil
-})
+}
 
 // hub is a process of baetyl-hub.
 type hub struct {
@@ -403,9 +420,16 @@ functions:
 	}
 }
 
-// A runtime that knows nothing but gRPC is served by gRPC.
+// A runtime that knows nothing but gRPC is served by gRPC, and one of before the secret by hello 1. That their channels
+// are not protected is said once.
 func TestForeignRuntime(t *testing.T) {
-	config := strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: foreign", 1)
+	for _, kind := range []string{"foreign", "older"} {
+		t.Run(kind, func(t *testing.T) { foreignRuntime(t, kind) })
+	}
+}
+
+func foreignRuntime(t *testing.T, kind string) {
+	config := strings.Replace(fmt.Sprintf(simple, 2, "1m"), "service: svc", "service: "+kind, 1)
 	m := start(t, startHub(t).address, config)
 	m.publish("in", 1, "hello")
 	require.Equal(t, "hello", m.await("out", 1)[0]["in"])
@@ -416,6 +440,7 @@ func TestForeignRuntime(t *testing.T) {
 	m.await("out", 3)
 	m.publish("in", 1, "again")
 	require.Equal(t, "again", m.await("out", 4)[3]["in"])
+	require.Equal(t, 1, strings.Count(m.stderr.String(), "is not protected"))
 }
 
 // Three slow messages and one that ends its instance: the others are answered meanwhile.

@@ -6,6 +6,7 @@ import (
 	nethttp "net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sort"
 	"strings"
 	"sync"
@@ -17,18 +18,22 @@ import (
 
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
 
 // master stands in for the master: it has its API and starts real processes. A service whose name starts with "broken"
-// can't be started; the instances of one that starts with "ending" end at once; "foreign" is the runtime foreign.
+// can't be started; the instances of one that starts with "ending" end at once; "foreign" is the runtime foreign,
+// "older" one without a secret, "sql" the one for SQL, with a function that returns what it gets.
 type master struct {
 	t       testing.TB
 	address string
 	dir     string // of the functions' processes
+	sockets string
 
 	mu     sync.Mutex
 	procs  map[string]*process
 	starts []string // names, in order
+	killed []string // names of those that the manager has killed
 	most   int      // instances that lived at once
 }
 
@@ -48,7 +53,10 @@ func (p *process) alive() bool {
 }
 
 func newMaster(t testing.TB) *master {
-	m := &master{t: t, dir: t.TempDir(), procs: map[string]*process{}}
+	sockets, err := os.MkdirTemp("", "calls") // the path of t.TempDir is too long for sockets
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(sockets) })
+	m := &master{t: t, dir: t.TempDir(), sockets: sockets, procs: map[string]*process{}}
 	s := http.NewServer(http.ServerConfig{Address: "tcp://127.0.0.1:0"}, m.routes())
 	require.NoError(t, s.Listen())
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,6 +76,17 @@ func newMaster(t testing.TB) *master {
 func (m *master) routes() nethttp.Handler {
 	mux := nethttp.NewServeMux()
 	mux.HandleFunc(masterapi.RoutePorts.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		// The packages of others say nothing of sockets.
+		s := r.URL.Query().Get(masterapi.QueryService)
+		if s != "" && s != "foreign" && s != "foreign-secret" && s != "older" {
+			dir := filepath.Join(m.sockets, r.URL.Query().Get(masterapi.QueryInstance))
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				http.WriteError(w, http.Errorf(500, "internal", "%v", err))
+				return
+			}
+			http.WriteJSON(w, 200, masterapi.PortAvailable{Address: "unix:" + dir + "/s"})
+			return
+		}
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			http.WriteError(w, http.Errorf(500, "internal", "%v", err))
@@ -97,6 +116,12 @@ func (m *master) routes() nethttp.Handler {
 		}
 	})
 	mux.HandleFunc(masterapi.RouteStop.Pattern(), func(w nethttp.ResponseWriter, r *nethttp.Request) {
+		if r.URL.Query().Get(masterapi.QueryKill) == "true" {
+			m.kill(r.PathValue("instance"))
+			m.mu.Lock()
+			m.killed = append(m.killed, r.PathValue("instance"))
+			m.mu.Unlock()
+		}
 		m.stop(r.PathValue("instance"))
 	})
 	mux.HandleFunc(masterapi.RouteReport.Pattern(), func(nethttp.ResponseWriter, *nethttp.Request) {})
@@ -120,6 +145,16 @@ func (m *master) start(service, name string, env map[string]string) error {
 		if strings.HasPrefix(service, kind) {
 			cmd.Env[0] = "MODULE=" + kind
 		}
+	}
+	if service == "sql" {
+		if cmd.Path, err = sqlBinary(); err != nil {
+			return err
+		}
+		config := filepath.Join(m.dir, baetyl.ConfigFile)
+		write(m.t, config, "functions: [{name: f, handler: select * where id >= 0}]\n")
+	}
+	if service == "older" {
+		delete(env, masterapi.EnvInstanceSecret)
 	}
 	for k, v := range env {
 		cmd.Env = append(cmd.Env, k+"="+v)
@@ -191,6 +226,12 @@ func (m *master) started() []string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return append([]string(nil), m.starts...)
+}
+
+func (m *master) killedOnes() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return append([]string(nil), m.killed...)
 }
 
 func (m *master) inspect() masterapi.Inspect {

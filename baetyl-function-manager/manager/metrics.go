@@ -45,10 +45,11 @@ func (m *manager) report() map[string]any {
 			"retries":   s.Retries,
 			"refused":   s.Refused,
 			"dropped":   s.Dropped,
+			"held":      s.Held,
 			"underway":  s.InFlight,
 		})
 	}
-	return map[string]any{"function_stats": functions, "rule_stats": rules}
+	return map[string]any{"function_stats": functions, "rule_stats": rules, "waiting_bytes": m.budget.Used()}
 }
 
 var (
@@ -62,6 +63,7 @@ var (
 	callsDesc     = describe("baetyl_function_calls_total", "Calls by result.", functionLabels, "result")
 	secondsDesc   = describe("baetyl_function_call_seconds_total", "Time that calls took.", functionLabels)
 	messagesDesc  = describe("baetyl_rule_messages_total", "Messages by what became of them.", ruleLabels, "kind")
+	budgetDesc    = describe("baetyl_function_manager_waiting_bytes", "Bytes of message.waiting.max in use.", nil)
 	inFlightDesc  = describe("baetyl_rule_underway", "Messages received and not finished.", ruleLabels)
 )
 
@@ -72,7 +74,7 @@ func describe(name, help string, labels []string, more ...string) *prometheus.De
 // Describe implements prometheus.Collector.
 func (m *manager) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		waitingDesc, instancesDesc, startsDesc, failedDesc, callsDesc, secondsDesc, messagesDesc, inFlightDesc,
+		waitingDesc, instancesDesc, startsDesc, failedDesc, callsDesc, secondsDesc, messagesDesc, inFlightDesc, budgetDesc,
 	} {
 		out <- d
 	}
@@ -86,6 +88,7 @@ func (m *manager) Collect(out chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v float64, labels ...string) {
 		out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v, labels...)
 	}
+	gauge(budgetDesc, float64(m.budget.Used()))
 	for _, f := range m.functions {
 		name, s := f.Config().Name, f.Stats()
 		gauge(waitingDesc, float64(s.Waiting), name)
@@ -109,6 +112,7 @@ func (m *manager) Collect(out chan<- prometheus.Metric) {
 			"retry":    s.Retries,
 			"refused":  s.Refused,
 			"dropped":  s.Dropped,
+			"held":     s.Held,
 		} {
 			counter(messagesDesc, float64(n), at, name, kind)
 		}

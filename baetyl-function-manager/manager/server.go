@@ -27,7 +27,5 @@ func (m *manager) call(ctx context.Context, in *rpc.Message) (*rpc.Message, erro
 	if f == nil {
 		return nil, status.Errorf(codes.Unknown, "function (%s) not found", in.GetFunctionName())
 	}
-	// When the client cancels, its call stops waiting for an instance. A call that has begun goes on to its end: a
-	// canceled call counts as broken, and the instance would be replaced.
-	return f.Call(ctx, context.WithoutCancel(ctx), in, false)
+	return f.Call(ctx, in)
 }

@@ -11,10 +11,12 @@
 //   - Ids are 1 to Max; at most Max instances are starting, idle, busy or stopping at any time.
 //   - Each id is given back: a failed start and a stop free it.
 //   - At least Min instances run, from the first Tick on, as far as starts succeed.
-//   - An instance has at most as many calls at once as it has room for. A call that asks for it has the instance alone.
+//   - An instance has at most as many calls as it has room for, and as may wait in it. A call that asks for it has the
+//     instance alone.
+//   - Calls wait in an instance only if it is the only one there may be (Max 1): among several, a call would wait
+//     behind a slow one while another instance is idle.
 //   - Waiters are served in order. When a start fails and no instance runs or starts, all waiters get the error, so
-//     none
-//     waits for ever. Each failure makes the delay before the next start longer.
+//     none waits for ever. Each failure makes the delay before the next start longer.
 package pool
 
 import (
@@ -35,48 +37,12 @@ type Config struct {
 	Backoff  backoff.Policy // delays of starts after failed starts
 }
 
-// State of an instance.
-type State int
-
-// States of an instance.
-const (
-	Free State = iota // no instance has this id
-	Starting
-	Idle
-	Busy
-	Stopping
-	states
-)
-
-// String names a state.
-func (s State) String() string {
-	return [...]string{"free", "starting", "idle", "busy", "stopping"}[s]
-}
-
-// Kind of an action.
-type Kind int
-
-// Kinds of actions.
-const (
-	Start Kind = iota // start instance ID, then call Started or StartFailed
-	Stop              // stop instance ID, then call Stopped
-	Grant             // Waiter has a place at instance ID, until Release or Broken is called
-	Fail              // Waiter gets no instance; Err says why
-)
-
-// Action is something that the caller has to do.
-type Action[W comparable] struct {
-	Kind   Kind
-	ID     int
-	Waiter W
-	Err    error
-}
-
 // slot is the place of one instance in the pool.
 type slot struct {
 	state State
 	since time.Time // of the state
-	room  int       // how many calls at once the instance takes
+	room  int       // how many calls at once the instance handles
+	queue int       // how many more may wait in it
 	calls int       // how many it has
 	alone bool      // its call wants no other beside it
 }
@@ -134,14 +100,18 @@ func (p *Pool[W]) Cancel(w W) bool {
 	return true
 }
 
-// Started notes that the start of an instance has succeeded. room is how many calls at once it takes, at least 1.
-func (p *Pool[W]) Started(id, room int, now time.Time) []Action[W] {
+// Started notes that the start of an instance has succeeded. room is how many calls at once it handles, at least 1;
+// queue is how many more may wait in it.
+func (p *Pool[W]) Started(id, room, queue int, now time.Time) []Action[W] {
 	if p.State(id) != Starting {
 		return nil
 	}
 	p.failures, p.retryAt, p.room = 0, time.Time{}, max(room, 1)
 	p.set(id, Idle, now)
 	p.slots[id-1].room = p.room
+	if p.cfg.Max == 1 {
+		p.slots[id-1].queue = queue
+	}
 	if p.closed {
 		return p.stop(id, now)
 	}
@@ -191,6 +161,7 @@ func (p *Pool[W]) Broken(id int, now time.Time) []Action[W] {
 		return nil
 	}
 	out := p.stop(id, now)
+	out[0].Kill = true
 	return append(out, p.settle(now)...)
 }
 
@@ -288,7 +259,7 @@ func (p *Pool[W]) settle(now time.Time) (out []Action[W]) {
 func (p *Pool[W]) pick(state State, before func(a, b slot) bool) int {
 	best := 0
 	for i, s := range p.slots {
-		if s.state == state && s.calls < s.room && !s.alone && (best == 0 || before(s, p.slots[best-1])) {
+		if s.state == state && s.calls < s.room+s.queue && !s.alone && (best == 0 || before(s, p.slots[best-1])) {
 			best = i + 1
 		}
 	}
@@ -303,5 +274,5 @@ func (p *Pool[W]) stop(id int, now time.Time) []Action[W] {
 func (p *Pool[W]) set(id int, s State, now time.Time) {
 	p.count[p.slots[id-1].state]--
 	p.count[s]++
-	p.slots[id-1] = slot{state: s, since: now, room: p.slots[id-1].room}
+	p.slots[id-1] = slot{state: s, since: now, room: p.slots[id-1].room, queue: p.slots[id-1].queue}
 }

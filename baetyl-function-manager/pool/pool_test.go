@@ -42,9 +42,9 @@ func TestLifeOfInstances(t *testing.T) {
 	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", false, at(0))))
 	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(0))))
 	require.Empty(t, p.Acquire("c", false, at(0)), "max is 2")
-	require.Equal(t, []string{"a gets 1"}, text(p.Started(1, 1, at(1))))
+	require.Equal(t, []string{"a gets 1"}, text(p.Started(1, 1, 0, at(1))))
 	require.Equal(t, []string{"b gets 1"}, text(p.Release(1, at(2))))
-	require.Equal(t, []string{"c gets 2"}, text(p.Started(2, 1, at(3))))
+	require.Equal(t, []string{"c gets 2"}, text(p.Started(2, 1, 0, at(3))))
 	require.Empty(t, p.Release(1, at(4)))
 	require.Empty(t, p.Release(2, at(5)))
 	require.Equal(t, []string{"d gets 2"}, text(p.Acquire("d", false, at(6))), "the one used last")
@@ -53,22 +53,22 @@ func TestLifeOfInstances(t *testing.T) {
 	require.Empty(t, p.Acquire("e", false, at(64)), "a stopping instance counts")
 	require.Equal(t, []string{"start 1"}, text(p.Stopped(1, at(65))), "its id is used again")
 	require.Equal(t, []string{"stop 2"}, text(p.Broken(2, at(66))))
-	require.Equal(t, []string{"e gets 1"}, text(p.Started(1, 1, at(67))))
+	require.Equal(t, []string{"e gets 1"}, text(p.Started(1, 1, 0, at(67))))
 	require.Empty(t, p.Stopped(2, at(68)))
 	require.Equal(t, []string{"start 2"}, text(p.Acquire("f", false, at(69))))
 	require.Equal(t, []string{"g fails: Pool not open"}, text(func() []pool.Action[string] {
 		require.Equal(t, []string{"f fails: Pool not open", "stop 1"}, text(p.Close(at(70))))
 		return p.Acquire("g", false, at(70))
 	}()))
-	require.Equal(t, []string{"stop 2"}, text(p.Started(2, 1, at(71))), "started too late")
+	require.Equal(t, []string{"stop 2"}, text(p.Started(2, 1, 0, at(71))), "started too late")
 	require.Empty(t, p.Release(1, at(72)))
 }
 
 func TestMinFromTheStart(t *testing.T) {
 	p := pool.New[string](pool.Config{Min: 2, Max: 3, Idle: time.Minute, Backoff: delays})
 	require.Equal(t, []string{"start 1", "start 2"}, text(p.Tick(at(0))))
-	p.Started(1, 1, at(1))
-	p.Started(2, 1, at(1))
+	p.Started(1, 1, 0, at(1))
+	p.Started(2, 1, 0, at(1))
 	require.Empty(t, p.Tick(at(1000)), "min stays although it is idle")
 	require.Equal(t, []string{"stop 1", "start 3"}, text(p.Broken(1, at(1000))))
 }
@@ -88,11 +88,11 @@ func TestFailedStart(t *testing.T) {
 	require.Equal(t, []string{"c fails: boom"}, text(p.StartFailed(1, boom, 0, at(3))))
 	require.Empty(t, p.Acquire("d", false, at(4.5)), "the delay has grown to 2s")
 	require.Equal(t, []string{"start 1"}, text(p.Tick(at(5))))
-	require.Equal(t, []string{"d gets 1"}, text(p.Started(1, 1, at(6))))
+	require.Equal(t, []string{"d gets 1"}, text(p.Started(1, 1, 0, at(6))))
 
 	p = pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
 	p.Acquire("a", false, at(0))
-	p.Started(1, 1, at(0))
+	p.Started(1, 1, 0, at(0))
 	p.Acquire("b", false, at(0))
 	require.Empty(t, p.StartFailed(2, boom, 0, at(1)), "b waits for a's instance")
 	require.Equal(t, []string{"b gets 1"}, text(p.Release(1, at(1))))
@@ -104,7 +104,7 @@ func TestCancel(t *testing.T) {
 	p.Acquire("b", false, at(0))
 	require.True(t, p.Cancel("a"))
 	require.False(t, p.Cancel("a"))
-	require.Equal(t, []string{"b gets 1"}, text(p.Started(1, 1, at(1))))
+	require.Equal(t, []string{"b gets 1"}, text(p.Started(1, 1, 0, at(1))))
 	require.False(t, p.Cancel("b"))
 }
 
@@ -114,10 +114,10 @@ func TestRoom(t *testing.T) {
 	p := pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
 	require.Equal(t, []string{"start 1"}, text(p.Acquire("a", false, at(0))))
 	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(0))), "the room is not known yet")
-	require.Equal(t, []string{"a gets 1", "b gets 1"}, text(p.Started(1, 3, at(1))))
+	require.Equal(t, []string{"a gets 1", "b gets 1"}, text(p.Started(1, 3, 0, at(1))))
 	require.Equal(t, []string{"c gets 1"}, text(p.Acquire("c", false, at(1))))
 	require.Empty(t, p.Acquire("d", false, at(1)), "full")
-	require.Equal(t, []string{"d gets 2"}, text(p.Started(2, 3, at(2))), "the second one is there")
+	require.Equal(t, []string{"d gets 2"}, text(p.Started(2, 3, 0, at(2))), "the second one is there")
 	require.Equal(t, []string{"e gets 2"}, text(p.Acquire("e", false, at(2))), "the one that has fewer calls")
 	require.Empty(t, p.Acquire("f", true, at(2)))
 	require.Empty(t, p.Acquire("g", false, at(2)), "no overtaking, though there is room")
@@ -139,6 +139,28 @@ func TestRoom(t *testing.T) {
 	require.Equal(t, []string{"stop 1"}, text(p.Tick(at(67))))
 }
 
+// Calls wait in the only instance there may be, and not in one of several. What is broken is killed.
+func TestQueue(t *testing.T) {
+	p := pool.New[string](pool.Config{Max: 1, Idle: time.Minute, Backoff: delays})
+	p.Acquire("a", false, at(0))
+	require.Equal(t, []string{"a gets 1"}, text(p.Started(1, 1, 2, at(1))))
+	require.Equal(t, []string{"b gets 1"}, text(p.Acquire("b", false, at(1))))
+	require.Equal(t, []string{"c gets 1"}, text(p.Acquire("c", false, at(1))))
+	require.Empty(t, p.Acquire("d", false, at(1)), "full")
+	require.Equal(t, []string{"d gets 1"}, text(p.Release(1, at(2))))
+	require.Empty(t, p.Acquire("e", true, at(2)), "it wants to be alone")
+	require.Equal(t, []pool.Action[string]{{Kind: pool.Stop, ID: 1, Kill: true}}, p.Broken(1, at(3)))
+	require.Equal(t, []string{"start 1"}, text(p.Stopped(1, at(4))))
+	require.Equal(t, []string{"e gets 1"}, text(p.Started(1, 1, 2, at(5))))
+	require.Empty(t, p.Acquire("f", false, at(5)))
+	require.Equal(t, []string{"f gets 1"}, text(p.Release(1, at(6))))
+
+	p = pool.New[string](pool.Config{Max: 2, Idle: time.Minute, Backoff: delays})
+	p.Acquire("a", false, at(0))
+	require.Equal(t, []string{"a gets 1"}, text(p.Started(1, 1, 64, at(1))))
+	require.Equal(t, []string{"start 2"}, text(p.Acquire("b", false, at(1))), "b does not wait behind a")
+}
+
 // Whatever happens in whatever order, the promises of the package hold.
 func TestSimulation(t *testing.T) {
 	for seed := range uint64(300) {
@@ -153,7 +175,7 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 	now := at(0)
 	var starting, stopping []int
 	busy := map[int]int{} // id → calls
-	room := map[int]int{}
+	room, places := map[int]int{}, map[int]int{}
 	alone := map[int]bool{}  // waiters that want an instance alone
 	single := map[int]bool{} // ids of instances whose call does
 	idle := map[int]bool{}
@@ -180,7 +202,7 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 				order = order[1:]
 				delete(idle, a.ID)
 				busy[a.ID]++
-				require.LessOrEqual(t, busy[a.ID], room[a.ID], name)
+				require.LessOrEqual(t, busy[a.ID], places[a.ID], name)
 				single[a.ID] = alone[a.Waiter]
 			case pool.Fail:
 				require.Error(t, a.Err, name)
@@ -216,7 +238,12 @@ func simulate(t *testing.T, name string, p *pool.Pool[int], cfg pool.Config, r *
 					apply(p.StartFailed(id, errors.New("no"), r.Float64(), now))
 				} else {
 					idle[id], room[id] = true, 1+r.IntN(3)
-					apply(p.Started(id, room[id], now))
+					queue := r.IntN(4)
+					places[id] = room[id]
+					if cfg.Max == 1 {
+						places[id] += queue
+					}
+					apply(p.Started(id, room[id], queue, now))
 				}
 			}
 		case 2:

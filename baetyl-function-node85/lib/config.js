@@ -6,7 +6,10 @@
 // The keys are those of the Python runtimes.
 
 const fs = require('fs');
+const values = require('./values');
 const variables = require('./variables.js');
+
+const { text, positive, boolean, choice, limit, duration, kind } = values;
 
 // The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 const NAME_VARIABLES = ['BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME'];
@@ -17,9 +20,12 @@ const ADDRESS_VARIABLES = [
 ];
 // Set by a function manager that knows the pipe: the runtime then serves that at the address, not gRPC.
 const PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE';
-
-const MOST = Math.pow(2, 63); // bytes and nanoseconds are below it, as in the modules in Go
-const MILLISECONDS = { ns: 1e-6, us: 1e-3, 'µs': 1e-3, 'μs': 1e-3, ms: 1, s: 1e3, m: 6e4, h: 36e5 };
+// What its caller has to know. It is taken out of the environment: code of users and its processes do not get it.
+const SECRET_VARIABLE = 'BAETYL_SERVICE_INSTANCE_SECRET';
+// Calls at once, if functions[].instance.concurrency of the function manager says how many.
+const CONCURRENCY_VARIABLE = 'BAETYL_SERVICE_INSTANCE_CONCURRENCY';
+const AT_ONCE = 1; // user code may not expect several calls at once
+const QUEUE = 64; // calls that wait in an instance with a secret
 
 // ConfigError is one line: file, key path, what is wrong, what to do.
 class ConfigError extends Error {}
@@ -157,8 +163,29 @@ function readServer(s, env) {
     throw s.error(result.key ? 'cert' : 'key', 'is missing; TLS needs server.key and server.cert');
   }
   if (result.ca && !result.cert) throw s.error('ca', 'needs server.key and server.cert too');
-  result.pipe = env[PIPE_VARIABLE] === '1' && !result.cert && !result.address.startsWith('unix:');
+  result.pipe = env[PIPE_VARIABLE] === '1' && !result.cert;
+  result.secret = secretOf(env);
+  result.limits = limitsOf(result, env[CONCURRENCY_VARIABLE]);
   return result;
+}
+
+// secretOf returns the secret of the instance, '' without one. The program of the package hands it on by a descriptor.
+function secretOf(env) {
+  const value = env[SECRET_VARIABLE] || '';
+  delete env[SECRET_VARIABLE];
+  if (value !== 'fd:3') return value;
+  const secret = fs.readFileSync(3, 'utf8').trim();
+  fs.closeSync(3);
+  return secret;
+}
+
+// limitsOf returns how many calls run at once and how many more wait. A caller that knows no secret does not know of a
+// queue either: its calls all run, up to concurrent.max.
+function limitsOf(server, concurrency) {
+  const most = server.concurrent || Infinity;
+  const announced = Math.min(/^[1-9]\d{0,6}$/.test(concurrency) ? Number(concurrency) : AT_ONCE, most);
+  if (!server.pipe || !server.secret) return { announced, atOnce: most, queue: 0 };
+  return { announced, atOnce: announced, queue: Math.min(QUEUE, most - announced) };
 }
 
 function target(s, address) {
@@ -183,9 +210,10 @@ function readFunctions(root) {
   const names = new Set();
   return entries.map((entry, i) => {
     const f = new Section(root.file, `functions[${i}]`, entry);
-    const result = { path: f.path };
+    const result = { key: f.at('handler') };
     const keys = ['name', 'handler', 'codedir'];
     keys.forEach((key) => { result[key] = f.take(key, text); });
+    result.watch = f.take('watch', boolean, false);
     f.done();
     keys.filter((key) => !result[key]).forEach((key) => {
       throw f.error(key, `config invalid, missing function name, handler or codedir: ${key} is not set`);
@@ -217,71 +245,6 @@ function readLogger(s) {
   return result;
 }
 
-// size returns the bytes of 512, "512", "32k", "4m", "1g".
-function size(value) {
-  if (Number.isSafeInteger(value) && value >= 0) return value;
-  const m = typeof value === 'string' && /^(\d+)\s*([kmgt]?)b?$/i.exec(value.trim());
-  const bytes = m ? Number(m[1]) * Math.pow(1024, ' kmgt'.indexOf(m[2].toLowerCase() || ' ')) : MOST;
-  if (bytes >= MOST) throw new Error(`invalid size: '${value}'; write bytes or a number with k, m or g`);
-  return bytes;
-}
-
-// limit is a size that something fits into.
-function limit(value) {
-  const bytes = size(value);
-  if (bytes < 1) throw new Error(`expected a size of at least 1, found '${value}'`);
-  return bytes;
-}
-
-// duration returns the milliseconds of "30s", "1m30s", "200ms"; a bare number is nanoseconds.
-function duration(value) {
-  const milliseconds = span(value);
-  if (milliseconds * 1e6 >= MOST) throw new Error(`invalid duration: '${value}'; the longest is 292 years`);
-  return milliseconds;
-}
-
-function span(value) {
-  if (Number.isInteger(value) && value >= 0) return value / 1e6;
-  const source = typeof value === 'string' ? value.trim() : '';
-  if (/^\d+$/.test(source)) return Number(source) / 1e6;
-  let sum = 0;
-  const rest = source.replace(/(\d+\.?\d*|\.\d+)(ns|us|µs|μs|ms|s|m|h)/g, (_, n, unit) => {
-    sum += Number(n) * MILLISECONDS[unit];
-    return '';
-  });
-  if (!source || rest) {
-    throw new Error(`invalid duration: '${value}'; write a number with ms, s, m or h, for example 30s`);
-  }
-  return sum;
-}
-
-function text(value) {
-  if (typeof value !== 'string' && typeof value !== 'number') throw new Error(`expected text, found ${kind(value)}`);
-  return String(value);
-}
-
-function positive(value) {
-  if (!Number.isInteger(value) || value < 1 || value >= Math.pow(2, 32)) {
-    let hint = '';
-    if (typeof value === 'string' && /^\d+$/.test(value)) hint = '; remove the quotes';
-    else if (Number.isInteger(value) && value > 1) hint = '; the largest is 4294967295';
-    throw new Error(`expected a whole number of at least 1, found '${value}'${hint}`);
-  }
-  return value;
-}
-
-function boolean(value) {
-  if (typeof value !== 'boolean') throw new Error(`'${value}' is neither true nor false`);
-  return value;
-}
-
-function choice(allowed) {
-  return (value) => {
-    if (!allowed.includes(value)) throw new Error(`'${value}' is not one of ${allowed.join(', ')}`);
-    return value;
-  };
-}
-
 function from(env, names, fallback) {
   const name = names.find((n) => env[n]);
   return name ? env[name] : fallback;
@@ -295,10 +258,4 @@ function isDirectory(path) {
   }
 }
 
-function kind(value) {
-  if (Array.isArray(value)) return 'a list';
-  const names = { object: 'keys', boolean: 'true or false', string: 'text', number: 'a number' };
-  return names[typeof value] || 'something else';
-}
-
-module.exports = { load, size, duration, ConfigError };
+module.exports = { load, size: values.size, duration, ConfigError };

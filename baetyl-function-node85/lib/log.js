@@ -10,24 +10,33 @@
 
 const fs = require('fs');
 const path = require('path');
+const p = require('./primordials');
+
+// As they are before code of users is loaded.
+const {
+  writeSync, fstatSync, statSync, renameSync, closeSync, openSync, fchmodSync, readdirSync, unlinkSync, existsSync,
+  mkdirSync,
+} = fs;
+const { dirname, basename, join } = path;
+const { pid, hrtime } = process;
 
 const LEVELS = ['debug', 'info', 'warn', 'error'];
 const LABELS = { debug: 'DEBUG', info: 'INFO', warn: 'WARNING', error: 'ERROR' };
+const WRITE_TIMEOUT = 1000; // milliseconds that a line waits for room in stderr
+const parts = ['getFullYear', 'getMonth', 'getDate', 'getHours', 'getMinutes', 'getSeconds']
+  .map((name) => p.uncurried(Date.prototype[name]));
 
 // create returns a function for each level that logs its text.
 function create(config, name) {
-  const sinks = [(line) => process.stderr.write(line)];
-  process.stderr.on('error', () => {}); // stderr is gone; there is no other place to report it
-  if (config.path) {
-    const file = new File(config);
-    sinks.push((line) => file.write(line));
-  }
+  const file = config.path ? new File(config) : null;
   const write = (level, message) => {
-    const now = new Date();
+    const now = new p.date(); // eslint-disable-line new-cap
     const line = config.format === 'json'
-      ? JSON.stringify({ time: now.toISOString(), level, instance: name, msg: message })
-      : `${local(now)} - ${name} - ${LABELS[level]} - ${message}`;
-    sinks.forEach((sink) => sink(`${line}\n`));
+      ? `{"time":"${p.dateText(now)}","level":"${level}","instance":${p.stringify(name)}`
+        + `,"msg":${p.stringify(message)}}\n`
+      : `${local(now)} - ${name} - ${LABELS[level]} - ${message}\n`;
+    say(line);
+    if (file) file.write(line);
   };
   const log = {};
   LEVELS.forEach((level, i) => {
@@ -36,15 +45,33 @@ function create(config, name) {
   return log;
 }
 
+// say writes text to stderr. If stderr takes nothing, or is gone, there is no other place to say so.
+function say(text) {
+  let bytes = p.bytesFrom(text);
+  for (let waited = 0; bytes.length && waited < WRITE_TIMEOUT;) {
+    try {
+      bytes = p.part(bytes, writeSync(2, bytes, 0, bytes.length));
+    } catch (e) {
+      if (e.code !== 'EAGAIN') return;
+      p.wait(1);
+      waited += 1;
+    }
+  }
+}
+
 function local(t) {
-  const two = (n) => String(n).padStart(2, '0');
-  const date = `${t.getFullYear()}-${two(t.getMonth() + 1)}-${two(t.getDate())}`;
-  return `${date} ${two(t.getHours())}:${two(t.getMinutes())}:${two(t.getSeconds())}`;
+  const at = (i) => parts[i](t);
+  const two = (n) => (n < 10 ? `0${n}` : `${n}`);
+  return `${at(0)}-${two(at(1) + 1)}-${two(at(2))} ${two(at(3))}:${two(at(4))}:${two(at(5))}`;
 }
 
 class File {
   constructor(config) {
     this.config = config;
+    this.path = path.resolve(config.path); // user code may change the directory
+    this.suffix = path.extname(this.path);
+    this.stem = this.path.slice(0, this.path.length - this.suffix.length);
+    this.mode = 0o644 & ~process.umask();
     this.fd = null;
     this.told = false;
   }
@@ -52,18 +79,18 @@ class File {
   write(line) {
     try {
       this.open();
-      const size = fs.fstatSync(this.fd).size;
-      const bytes = Buffer.from(line);
+      const { size } = fstatSync(this.fd);
+      const bytes = p.bytesFrom(line);
       if (size && size + bytes.length > this.config.sizeBytes) {
         // Process and time are in the name: two processes that rotate at once make a short file, and lose no line.
-        fs.renameSync(this.config.path, this.backupName());
+        renameSync(this.path, this.backupName());
         this.open();
         this.prune();
       }
-      fs.writeSync(this.fd, bytes);
+      writeSync(this.fd, bytes, 0, bytes.length);
       this.told = false;
     } catch (e) { // a full disk, a removed directory
-      if (!this.told) process.stderr.write(`write log file ${this.config.path}: ${e.message}\n`);
+      if (!this.told) say(`write log file ${this.config.path}: ${e.message}\n`);
       this.told = true;
     }
   }
@@ -72,57 +99,59 @@ class File {
   open() {
     if (this.fd !== null) {
       try {
-        const there = fs.statSync(this.config.path);
-        const here = fs.fstatSync(this.fd);
+        const there = statSync(this.path);
+        const here = fstatSync(this.fd);
         if (here.dev === there.dev && here.ino === there.ino) return;
       } catch (e) {
         if (e.code !== 'ENOENT') throw e;
       }
-      fs.closeSync(this.fd);
+      closeSync(this.fd);
       this.fd = null;
     }
-    makeDirectory(path.dirname(path.resolve(this.config.path)));
-    this.fd = fs.openSync(this.config.path, 'a', 0o644);
-  }
-
-  stem() {
-    const suffix = path.extname(this.config.path);
-    return { stem: this.config.path.slice(0, this.config.path.length - suffix.length), suffix };
+    makeDirectory(dirname(this.path));
+    this.fd = openSync(this.path, 'a', this.mode);
+    if (!fstatSync(this.fd).size) fchmodSync(this.fd, this.mode); // user code may have changed the umask
   }
 
   backupName() {
-    const { stem, suffix } = this.stem();
-    const micros = process.hrtime()[1] % 1e6;
-    const moment = new Date().toISOString().slice(0, -1).replace(/:/g, '-');
-    const fraction = String(micros).padStart(6, '0').slice(0, 3);
-    return `${stem}-${moment}${fraction}.${process.pid}${suffix}`;
+    const fraction = p.slice(`${1e6 + (hrtime()[1] % 1e6)}`, 1, 4);
+    const moment = p.slice(p.dateText(new p.date()), 0, -1); // eslint-disable-line new-cap
+    const time = `${p.slice(moment, 0, 13)}-${p.slice(moment, 14, 16)}-${p.slice(moment, 17)}`;
+    return `${this.stem}-${time}${fraction}.${pid}${this.suffix}`;
   }
 
   prune() {
-    const { stem, suffix } = this.stem();
-    const directory = path.dirname(path.resolve(this.config.path));
-    const prefix = `${path.basename(stem)}-`;
-    const oldest = Date.now() - this.config.ageDays * 864e5;
-    const backups = fs.readdirSync(directory).filter((n) => n.startsWith(prefix) && n.endsWith(suffix));
-    backups.sort().reverse().forEach((name, i) => {
-      const backup = path.join(directory, name);
+    const directory = dirname(this.path);
+    const prefix = `${basename(this.stem)}-`;
+    const oldest = p.dateValue(new p.date()) - this.config.ageDays * 864e5; // eslint-disable-line new-cap
+    const names = readdirSync(directory);
+    const backups = [];
+    for (let i = 0; i < names.length; i += 1) {
+      if (p.startsWith(names[i], prefix) && p.endsWith(names[i], this.suffix)) backups[backups.length] = names[i];
+    }
+    p.sort(backups);
+    for (let i = 0; i < backups.length; i += 1) {
+      const backup = join(directory, backups[i]);
+      const surplus = i < backups.length - this.config.backups;
       try {
-        if (i >= this.config.backups || fs.statSync(backup).mtime.getTime() < oldest) fs.unlinkSync(backup);
+        if (surplus || p.dateValue(statSync(backup).mtime) < oldest) unlinkSync(backup);
       } catch (e) { // another process was quicker
       }
-    });
+    }
   }
 }
 
+p.rootless(File);
+
 // makeDirectory also makes what is missing above it; Node 8 cannot in one call.
 function makeDirectory(directory) {
-  if (fs.existsSync(directory)) return;
-  makeDirectory(path.dirname(directory));
+  if (existsSync(directory)) return;
+  makeDirectory(dirname(directory));
   try {
-    fs.mkdirSync(directory, 0o755);
+    mkdirSync(directory, 0o755);
   } catch (e) {
     if (e.code !== 'EEXIST') throw e;
   }
 }
 
-module.exports = { create };
+module.exports = { create, say };

@@ -5,37 +5,64 @@
 //
 //   caller --> hello --> frame: length, number of the call, code, body --> calls --> frame: the same number, code, body
 //
-// docs/function-pipe.md says what the frames mean.
+// docs/function-pipe.md says what the frames mean. With a secret both sides prove in the hello that they know it.
 
+const crypto = require('crypto');
+const fs = require('fs');
 const net = require('net');
-const message = require('./message');
-const { code } = require('./calls');
+const p = require('./primordials');
+const guard = require('./guard');
+const { Connection } = require('./connection');
 
-const HELLO = Buffer.from('BAETYL-FUNCTION-PIPE/1\r\n');
-const AT_ONCE = 1; // user code may not expect several calls at once; the configuration of the manager can allow them
-const HEADER = 9;
-const BODY_MAX = Math.pow(2, 30); // a longer body is no frame, whatever the limit of messages
-const HELLO_MS = 20000;
+const create = net._createServerHandle;
+const BACKLOG = 511; // connections that nobody has accepted yet
+const STRANGERS_MAX = 16; // connections that have not said their hello yet
+const PATH_MAX = 107; // bytes of the path of a unix socket
 
-// Server serves calls.
+// Server serves calls. It uses the handles below Node's net, which are not documented and the same from Node 8 to 22:
+// the layers above live on what user code can replace.
 class Server {
+  // The address is bound here, before user code is loaded; nobody can connect until listen.
   constructor(calls, config) {
     this.calls = calls;
     this.config = config;
-    this.connections = new Set();
-    this.server = net.createServer((socket) => new Connection(this, socket));
+    // Node before 11.6 has no keys; later ones make one of a text by what user code can replace.
+    const keys = config.secret && crypto.createSecretKey;
+    this.key = keys ? crypto.createSecretKey(Buffer.from(config.secret)) : config.secret;
+    this.connections = new p.SafeSet();
+    this.strangers = new p.SafeSet(); // of them, those whose hello has not ended
+    this.accept = p.sealed((error, handle) => this.take(handle));
+    this.server = net.createServer();
+    this.handle = null;
+    this.error = null;
+    try {
+      this.handle = bound(this.place(config.address));
+    } catch (e) { // a path that is too long
+      this.error = e;
+    }
   }
 
-  // listen opens the port. It calls done(error), or done().
+  // listen opens the address. It calls done(error), or done().
   listen(done) {
     const { address } = this.config;
-    const colon = address.lastIndexOf(':');
-    const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
     const failed = (e) => done(new Error(`server.address: listen on ${address}: ${e.message}; is it in use?`));
-    this.server.once('error', failed);
+    if (this.error) {
+      failed(this.error);
+      return;
+    }
+    if (this.handle) {
+      this.handle.onconnection = this.accept;
+      if (!this.handle.listen(BACKLOG)) {
+        done();
+        return;
+      }
+      this.handle.close();
+    }
+    this.server.once('error', failed); // the usual way finds names of hosts, and says what is wrong
     try {
-      this.server.listen({ port: Number(address.slice(colon + 1)), host: host || undefined }, () => {
-        this.server.removeListener('error', failed);
+      this.server.listen(this.place(address), () => {
+        this.handle = this.server._handle;
+        this.handle.onconnection = this.accept;
         done();
       });
     } catch (e) { // a port that is no port
@@ -43,9 +70,32 @@ class Server {
     }
   }
 
+  place(address) {
+    if (!address.startsWith('unix:')) {
+      const colon = address.lastIndexOf(':');
+      const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+      return { port: Number(address.slice(colon + 1)), host: host || undefined };
+    }
+    const path = pathOf(address);
+    if (Buffer.byteLength(path) > PATH_MAX) {
+      throw new Error(`the path of a unix socket has at most ${PATH_MAX} bytes, this one ${Buffer.byteLength(path)}`);
+    }
+    removeStale(path);
+    return { path };
+  }
+
+  // take begins a connection. Node before 10 calls it without a handle after an error.
+  take(handle) {
+    if (!handle) return;
+    const connection = new Connection(this, handle);
+    this.connections.add(connection);
+    this.strangers.add(connection);
+    if (this.strangers.size > STRANGERS_MAX) p.eldest(this.strangers).end();
+  }
+
   // stop takes no new calls, waits at most so many milliseconds for the running ones, and calls done().
   stop(milliseconds, done) {
-    this.server.close();
+    this.handle.close();
     let open = true;
     const end = () => {
       if (!open) return;
@@ -53,140 +103,45 @@ class Server {
       this.connections.forEach((c) => c.end());
       done();
     };
-    setTimeout(end, milliseconds);
+    p.later(end, milliseconds);
     this.calls.stop(() => { // each answer has been handed to its connection
       let left = this.connections.size;
       if (!left) end();
-      this.connections.forEach((c) => c.socket.end(() => {
+      this.connections.forEach((c) => c.finish(() => {
         left -= 1;
         if (!left) end();
       }));
     });
   }
+
+  // lost: user code has closed the descriptor of a connection. Nothing comes from it any more, and the number may be
+  // another file's soon, so the instance ends; the function manager starts another one.
+  lost(e) {
+    this.calls.log.error(`code of a function has closed the connection to the function manager: ${e.message}`);
+    guard.end(1);
+  }
 }
 
-class Connection {
-  constructor(server, socket) {
-    this.server = server;
-    this.socket = socket;
-    this.limit = Math.min(server.config.messageLength, BODY_MAX);
-    this.read = this.hello;
-    this.wanted = HELLO.length; // bytes that read waits for
-    this.skip = 0; // bytes to read over
-    this.parts = []; // what has come and is not read yet
-    this.size = 0; // of parts
-    this.calls = new Map(); // by number: the function that cancels the call
-    server.connections.add(this);
-    socket.setNoDelay(true);
-    socket.setTimeout(HELLO_MS, () => socket.destroy());
-    socket.on('data', (bytes) => this.take(bytes));
-    socket.on('end', () => this.end()); // a connection that is closed on one side is not used
-    socket.on('error', () => this.end());
-    socket.on('close', () => this.end());
-  }
+p.rootless(Server);
 
-  // take calls read for each part that has come completely.
-  take(bytes) {
-    this.parts.push(bytes);
-    this.size += bytes.length;
-    while (this.size && (this.skip || this.size >= this.wanted)) {
-      const all = this.parts.length === 1 ? this.parts[0] : Buffer.concat(this.parts, this.size);
-      const n = this.skip ? Math.min(this.skip, this.size) : this.wanted;
-      this.parts = all.length > n ? [all.slice(n)] : [];
-      this.size -= n;
-      if (this.skip) this.skip -= n;
-      else this.read(all.slice(0, n));
-    }
-  }
+// bound returns a handle that is bound to a path or an address, null if it can't be.
+function bound({ path, host, port }) {
+  const version = net.isIP(host || '');
+  if (path === undefined && (!version || !(port > 0 && port < 65536))) return null;
+  const handle = path === undefined ? create(host, port, version) : create(path, -1, -1);
+  return typeof handle === 'number' ? null : handle;
+}
 
-  hello(bytes) {
-    if (!bytes.equals(HELLO)) {
-      this.end();
-      return;
-    }
-    this.socket.setTimeout(0);
-    const number = Buffer.alloc(4);
-    number.writeUInt32BE(AT_ONCE, 0);
-    this.socket.write(Buffer.concat([HELLO, number]));
-    this.read = this.header;
-    this.wanted = HEADER;
-  }
+function pathOf(address) {
+  return address.slice('unix:'.length).replace(/^\/\/(?=\/)/, '');
+}
 
-  header(bytes) {
-    const length = bytes.readUInt32BE(0);
-    const number = bytes.readUInt32BE(4);
-    const what = bytes[8];
-    if (length > BODY_MAX) {
-      this.end();
-    } else if (length > this.limit) {
-      this.skip = length;
-      if (what !== code.OK) return; // it cancels a call that was refused
-      this.refuse(number, code.RESOURCE_EXHAUSTED, `message larger than max (${length} vs. ${this.limit})`);
-    } else if (!length) {
-      this.frame(number, what, Buffer.alloc(0));
-    } else {
-      this.wanted = length;
-      this.read = (body) => {
-        this.wanted = HEADER;
-        this.read = this.header;
-        this.frame(number, what, body);
-      };
-    }
-  }
-
-  frame(number, what, body) {
-    if (what !== code.OK) {
-      const cancel = this.calls.get(number);
-      if (cancel) cancel();
-      return;
-    }
-    let request;
-    try {
-      request = message.decode(body);
-    } catch (e) {
-      this.refuse(number, code.INVALID_ARGUMENT, `read message: ${e.message}`);
-      return;
-    }
-    let answered = false;
-    const cancel = this.server.calls.run(request, (reply) => {
-      answered = true;
-      this.calls.delete(number);
-      const bytes = message.encode(reply);
-      if (bytes.length > this.limit) {
-        this.refuse(number, code.RESOURCE_EXHAUSTED, `message larger than max (${bytes.length} vs. ${this.limit})`);
-      } else {
-        this.send(number, code.OK, bytes);
-      }
-    }, (status, text) => {
-      answered = true;
-      this.calls.delete(number);
-      this.refuse(number, status, text);
-    });
-    if (!answered) this.calls.set(number, cancel);
-  }
-
-  refuse(number, status, text) {
-    this.send(number, status, Buffer.from(text));
-  }
-
-  send(number, status, body) {
-    if (this.socket.destroyed) return;
-    const frame = Buffer.allocUnsafe(HEADER + body.length);
-    frame.writeUInt32BE(body.length, 0);
-    frame.writeUInt32BE(number, 4);
-    frame[8] = status;
-    frame.set(body, HEADER);
-    this.socket.write(frame);
-  }
-
-  // end closes the connection; calls that run have no caller any more.
-  end() {
-    this.socket.destroy();
-    this.server.connections.delete(this);
-    this.calls.forEach((cancel) => cancel());
-    this.calls.clear();
-    this.parts = [];
-    this.size = 0;
+// removeStale removes the socket of an earlier life of the instance.
+function removeStale(path) {
+  try {
+    if (fs.lstatSync(path).isSocket()) fs.unlinkSync(path);
+  } catch (e) {
+    if (e.code !== 'ENOENT') throw e;
   }
 }
 

@@ -4,20 +4,25 @@
 const fs = require('fs');
 const tls = require('tls');
 const grpc = require('@grpc/grpc-js');
-const { encode, decode } = require('./message');
+const crypto = require('crypto');
+const message = require('./message');
+const { Call, code } = require('./call');
 const legacy = require('./legacy');
 
-const SERVICE = {
-  Call: {
-    path: '/baetyl.Function/Call',
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: encode,
-    requestDeserialize: decode,
-    responseSerialize: encode,
-    responseDeserialize: decode,
-  },
-};
+const same = (bytes) => bytes;
+const method = (path, requestDeserialize) => ({
+  path,
+  requestStream: false,
+  responseStream: false,
+  requestSerialize: same,
+  requestDeserialize,
+  responseSerialize: same,
+  responseDeserialize: same,
+});
+const CALL = { Call: method('/baetyl.Function/Call', (bytes) => message.decode(bytes, 0, bytes.length)) };
+const HEALTH = { Check: method('/grpc.health.v1.Health/Check', same) };
+const SECRET = 'baetyl-instance-secret'; // the metadata that carries it
+const UNIMPLEMENTED = 12;
 
 // Server serves calls.
 class Server {
@@ -30,7 +35,10 @@ class Server {
       'grpc.max_receive_message_length': config.messageLength,
       'grpc.max_send_message_length': config.messageLength,
     });
-    this.server.addService(SERVICE, { Call: (rpc, callback) => this.call(rpc, callback) });
+    this.server.addService(CALL, { Call: (rpc, callback) => this.call(rpc, callback) });
+    // The caller asks without the secret whether it is needed.
+    const health = (rpc, callback) => callback(this.refusal(rpc) || { code: UNIMPLEMENTED, details: 'no health here' });
+    this.server.addService(HEALTH, { Check: health });
   }
 
   // listen opens the port. It calls done(error), or done with null.
@@ -73,10 +81,29 @@ class Server {
   }
 
   call(rpc, callback) {
+    const refusal = this.refusal(rpc);
+    if (refusal) {
+      callback(refusal);
+      return;
+    }
     this.track(rpc);
-    const answer = (reply) => callback(null, reply);
-    const refuse = (code, details) => callback({ code, details });
-    rpc.on('cancelled', this.calls.run(rpc.request, answer, refuse));
+    const call = new Call(this.calls, {
+      answer: (_, payload) => callback(null, message.answer(rpc.request, payload)),
+      refuse: (_, status, details) => callback({ code: status, details }),
+      waits: () => {},
+      left: () => {},
+    }, 0, rpc.request);
+    rpc.on('cancelled', () => this.calls.cancel(call));
+    this.calls.add(call);
+  }
+
+  // refusal returns the error of a caller that does not know the secret of the instance, null without a secret.
+  refusal(rpc) {
+    if (!this.config.secret) return null;
+    const digest = (text) => crypto.createHash('sha256').update(text).digest();
+    const [given] = rpc.metadata.get(SECRET);
+    if (crypto.timingSafeEqual(digest(String(given)), digest(this.config.secret))) return null;
+    return { code: code.UNAUTHENTICATED, details: `metadata ${SECRET} is not that of the instance` };
   }
 
   // track keeps the stream of a call until its answer is sent.

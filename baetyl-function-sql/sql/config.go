@@ -6,9 +6,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-function-sql/eval"
-	"github.com/baetyl/baetyl/baetyl-function-sql/parse"
 	"github.com/baetyl/baetyl/sdk/baetyl-go/function"
+	"github.com/baetyl/baetyl/utils/sql/eval"
+	"github.com/baetyl/baetyl/utils/sql/parse"
 )
 
 // config is the module's part of service.yml.

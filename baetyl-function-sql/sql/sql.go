@@ -21,7 +21,7 @@ import (
 // wrong or it cannot listen.
 func Main(ctx baetyl.Context) error {
 	var cfg config
-	if err := ctx.LoadConfig(&cfg); err != nil {
+	if err := ctx.LoadConfigStrict(&cfg); err != nil {
 		return err
 	}
 	return function.Serve(ctx, func(_ context.Context, m *function.Message) (*function.Message, error) {

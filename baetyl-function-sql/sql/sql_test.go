@@ -107,6 +107,13 @@ func TestPipeVectors(t *testing.T) {
 	functiontest.RunPipeVectors(t, options("functions: [{name: echo, handler: select *}]\n"))
 }
 
+// TestPayloads: what a payload means, the same as in Python and Node.
+func TestPayloads(t *testing.T) {
+	o := options("functions: [{name: echo, handler: select *}]\n")
+	o.Pipe = true
+	functiontest.RunPayloads(t, "sql", o)
+}
+
 // The runtime announces how many calls at once it takes.
 func TestCallsAtOnce(t *testing.T) {
 	r := functiontest.Start(t, options(service))

@@ -1,16 +1,14 @@
 package admin
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	nethttp "net/http"
-	"net/url"
-	"slices"
-	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"github.com/baetyl/baetyl/baetyl-hub/core"
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/hubapi"
 )
@@ -21,82 +19,40 @@ const (
 	mostLimit    = 1000
 )
 
-// Bytes of texts of a caller in an answer or in a line of the log.
-const (
-	maxQuoted  = 200
-	maxMessage = 600
-)
-
-func cut(text string, most int) string {
-	if len(text) > most {
-		return strings.ToValidUTF8(text[:most], "") + "…"
+// infallible is get for list, as one that has no errors.
+func infallible[T any](get func(core.Query) ([]T, core.Key)) func(core.Query) ([]T, core.Key, error) {
+	return func(q core.Query) ([]T, core.Key, error) {
+		items, next := get(q)
+		return items, next, nil
 	}
-	return text
-}
-
-func quote(text string) string { return strconv.Quote(cut(text, maxQuoted)) }
-
-// bad is the error of a request that its sender has to change.
-func bad(format string, args ...any) *http.Error {
-	return http.Errorf(nethttp.StatusBadRequest, "bad_request", format, args...)
-}
-
-// parse reads the query, each of whose parameters is one of names, once.
-func (r *request) parse(names []string) error {
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return bad("query: %s; encode what is not a letter or a digit as %%XX (curl: -G --data-urlencode)",
-			cut(err.Error(), maxQuoted))
-	}
-	r.query = map[string]string{}
-	for name, list := range values {
-		switch {
-		case !slices.Contains(names, name) && len(names) == 0:
-			return bad("parameter %s: this path takes none", quote(name))
-		case !slices.Contains(names, name):
-			return bad("parameter %s is not known; use %s", quote(name), strings.Join(names, ", "))
-		case len(list) > 1:
-			return bad("parameter %s stands %d times; use it once", name, len(list))
-		case !utf8.ValidString(list[0]):
-			return bad("parameter %s is not UTF-8, so it is no name that the hub can have", name)
-		}
-		r.query[name] = list[0]
-	}
-	return nil
 }
 
 // list is the route of a list.
-func list[T any](h *handler, get func(core.Query) ([]T, core.Key), prefixes ...string) route {
-	return route{nethttp.MethodGet, append(prefixes, "limit", "after"), func(r *request) (any, error) {
-		q := core.Query{
-			Limit: defaultLimit, User: r.query["user"], Client: r.query["client"], Topic: r.query["topic"],
-		}
-		if text, ok := r.query["limit"]; ok {
-			n, err := strconv.Atoi(text)
-			if err != nil || n < 1 || n > mostLimit {
-				return nil, bad("limit: %s is not a number from 1 to %d", quote(text), mostLimit)
-			}
-			q.Limit = n
-		}
-		if text, ok := r.query["after"]; ok {
-			after, err := decodeKey(text)
-			if err != nil {
+func list[T any](h *handler, get func(core.Query) ([]T, core.Key, error), params ...string) admin.Route {
+	return admin.Route{Method: nethttp.MethodGet, Params: append(params, "limit", "after"),
+		Call: func(r *admin.Request) (any, error) {
+			q := core.Query{User: r.Query["user"], Client: r.Query["client"], Topic: r.Query["topic"]}
+			var err error
+			if q.Limit, err = r.Number("limit", defaultLimit, 1, mostLimit); err != nil {
 				return nil, err
 			}
-			q.After = after
-		}
-		select {
-		case h.making <- struct{}{}:
-		case <-r.Context().Done():
-			return nil, r.Context().Err()
-		}
-		defer func() { <-h.making }()
-		items, next := get(q)
-		if items == nil {
-			items = []T{} // in JSON a list, and not null
-		}
-		return hubapi.Page[T]{Items: items, Next: encodeKey(next)}, nil
-	}}
+			if text, ok := r.Query["after"]; ok {
+				if q.After, err = decodeKey(text); err != nil {
+					return nil, err
+				}
+			}
+			select {
+			case h.making <- struct{}{}:
+			case <-r.Context().Done():
+				return nil, r.Context().Err()
+			}
+			defer func() { <-h.making }()
+			items, next, err := get(q)
+			if items == nil {
+				items = []T{} // in JSON a list, and not null
+			}
+			return hubapi.Page[T]{Items: items, Next: encodeKey(next)}, err
+		}}
 }
 
 // encodeKey makes a text of a key that needs no encoding in a query; "": there is none.
@@ -118,20 +74,43 @@ func decodeKey(text string) (core.Key, error) {
 		err = json.Unmarshal(b, &parts)
 	}
 	if err != nil || len(parts) != 2 {
-		return core.Key{}, bad("after: %s does not come from this list; use next of the page before", quote(text))
+		return core.Key{}, admin.Bad("after: %s does not come from this list; use next of the page before",
+			admin.Quote(text))
 	}
 	return core.Key{Client: parts[0], Topic: parts[1]}, nil
 }
 
-func (h *handler) access(r *request) (any, error) {
+func (h *handler) access(r *admin.Request) (any, error) {
 	for _, name := range []string{"user", "topic", "action"} {
-		if r.query[name] == "" {
-			return nil, bad("parameter %s is missing; use user, topic and action", name)
+		if r.Query[name] == "" {
+			return nil, admin.Bad("parameter %s is missing; use user, topic and action", name)
 		}
 	}
-	action := r.query["action"]
+	action := r.Query["action"]
 	if action != hubapi.ActionPublish && action != hubapi.ActionSubscribe {
-		return nil, bad("action: %s; use %s or %s", quote(action), hubapi.ActionPublish, hubapi.ActionSubscribe)
+		return nil, admin.Bad("action: %s; use %s or %s", admin.Quote(action), hubapi.ActionPublish,
+			hubapi.ActionSubscribe)
 	}
-	return h.lists.Access(r.query["user"], r.query["client"], action, r.query["topic"]), nil
+	return h.lists.Access(r.Query["user"], r.Query["client"], action, r.Query["topic"]), nil
+}
+
+// messages is the stream of what is published.
+func (h *handler) messages(ctx context.Context, r *admin.Request, to *http.Stream) error {
+	filter := r.Query[hubapi.QueryFilter]
+	if filter == "" {
+		return admin.Bad("parameter %s is missing; # is all topics but those that begin with $", hubapi.QueryFilter)
+	}
+	kept := false
+	switch text := r.Query[hubapi.QueryKept]; text {
+	case "", "false":
+	case "true":
+		kept = true
+	default:
+		return admin.Bad("%s: %s; use true or false", hubapi.QueryKept, admin.Quote(text))
+	}
+	err := h.watches.Watch(ctx, filter, kept, to.Open, func(m *hubapi.Message) error { return to.Send(m) })
+	if errors.Is(err, core.ErrInvalid) {
+		return admin.Bad("%s: %s", hubapi.QueryFilter, admin.Cut(err.Error(), admin.MaxQuoted))
+	}
+	return err
 }

@@ -21,8 +21,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // Actions of a permission.

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/conf"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 func book(t testing.TB, list ...auth.Principal) *auth.Book {

@@ -3,7 +3,7 @@ package auth
 import (
 	"fmt"
 
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // Explain returns the first permit with which a user may do an action, Publish or Subscribe, on a topic or filter, and

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // Levels of permits that stand for something else.

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-hub/config"
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -16,12 +17,12 @@ func TestAdmin(t *testing.T) {
 		err = conf.Parse("service.yml", []byte("listen: ['tcp://127.0.0.1:0']\nadmin: {"+admin+"}\n"), &c)
 		return c, err
 	}
-	for admin, want := range map[string]config.Admin{
-		"":                               {Address: config.AdminAuto, Group: "baetyl"},
+	for admin, want := range map[string]admin.Config{
+		"":                               {Address: admin.Auto, Group: "baetyl"},
 		"address: '', group: ''":         {},
 		"address: 'unix:///run/x'":       {Address: "unix:///run/x", Group: "baetyl"},
 		"address: 'unix://run/x.sock'":   {Address: "unix://run/x.sock", Group: "baetyl"},
-		"address: auto, group: 'adm_in'": {Address: config.AdminAuto, Group: "adm_in"},
+		"address: auto, group: 'adm_in'": {Address: admin.Auto, Group: "adm_in"},
 	} {
 		c, err := parse(admin)
 		require.NoError(t, err, admin)

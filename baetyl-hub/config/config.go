@@ -11,10 +11,11 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // Config is the whole configuration of the hub.
@@ -29,7 +30,7 @@ type Config struct {
 	Budget        Budget           `yaml:"limits" json:"limits"`
 	Storage       Storage          `yaml:"storage" json:"storage"`
 	Metrics       Metrics          `yaml:"metrics" json:"metrics"`
-	Admin         Admin            `yaml:"admin" json:"admin"`
+	Admin         admin.Config     `yaml:"admin" json:"admin"`
 	Sys           Sys              `yaml:"sys" json:"sys"`
 	Status        Status           `yaml:"status" json:"status"`
 	Shutdown      Shutdown         `yaml:"shutdown" json:"shutdown"`
@@ -207,7 +208,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("metrics.address: %w", err)
 		}
 	}
-	if err := c.Admin.check(); err != nil {
+	if err := c.Admin.Check(); err != nil {
 		return err
 	}
 	if _, err := c.Users(); err != nil {

@@ -20,7 +20,9 @@ func TestConformanceTable(t *testing.T) {
 	var code strings.Builder
 	files, err := filepath.Glob("../*/*_test.go")
 	require.NoError(t, err)
-	for _, f := range files {
+	topics, err := filepath.Glob("../../utils/topic/*_test.go")
+	require.NoError(t, err)
+	for _, f := range append(files, topics...) {
 		b, err := os.ReadFile(f)
 		require.NoError(t, err)
 		code.Write(b)

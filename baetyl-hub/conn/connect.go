@@ -10,6 +10,7 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 )
 
@@ -59,12 +60,31 @@ func decodeConnect(frame []byte) (*packet.Connect, error) {
 	return p, nil
 }
 
+// errCrowded ends a connection before its login.
+var errCrowded = errors.New("the connections that are not logged in have no more memory (limits.queued.memory)")
+
+// mostFree is the size in bytes up to which a CONNECT needs nothing of what all share: see core, Expect.
+const mostFree = budget.Allowance / 2
+
+// expect takes memory for a CONNECT, or what comes with it, of n bytes. Not ok: there is none.
+func (c *connection) expect(n int) (ok bool) {
+	if n <= max(mostFree, c.expected) {
+		return true
+	}
+	c.expected = n
+	c.s.Do(func(k *core.Core) { ok = k.Expect(c.client, n) })
+	return ok
+}
+
 // connect handles the first packet. The core answers it.
 func (c *connection) connect(cert *x509.Certificate) error {
 	s := c.s
 	_ = c.conn.SetReadDeadline(time.Now().Add(s.o.ConnectTimeout))
 	var frame []byte
 	for frame == nil {
+		if size, err := c.in.size(); err == nil && !c.expect(size) {
+			return errCrowded
+		}
 		if err := c.in.read(c.conn); err != nil {
 			return fmt.Errorf("wait for CONNECT: %w", err)
 		}
@@ -81,11 +101,17 @@ func (c *connection) connect(cert *x509.Certificate) error {
 	case err != nil:
 		return fmt.Errorf("refuse CONNECT: %w", err)
 	default:
+		s.letGo(p.ClientID)
 		c.keepAlive = time.Duration(p.KeepAlive) * time.Second * 3 / 2
 		c.queue = s.queueOf(user.Name)
 		c.queue.Lock()
 		defer c.queue.Unlock()
-		s.Do(func(k *core.Core) { k.Connect(c.client, p, user) })
+		began, shared := time.Now(), false
+		s.Do(func(k *core.Core) {
+			shared = s.shared(c.queue)
+			k.Connect(c.client, p, user)
+		})
+		c.queue.work(time.Since(began), shared)
 	}
 	return nil
 }

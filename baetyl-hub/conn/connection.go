@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -28,7 +27,8 @@ type connection struct {
 	in        reader
 	keepAlive time.Duration // the client must send something within this time; 0: no limit
 	last      time.Duration // when it has sent something, by Server.moment
-	queue     *sync.Mutex   // of its user: see Server.queues
+	queue     *queue        // of its user
+	expected  int           // bytes before the login for which expect was asked
 	timed     bool          // a read deadline is set
 	idle      bool          // it is for a client that has sent nothing for idleAfter
 	broken    bool          // nothing is written any more; guarded by s.mu
@@ -42,6 +42,7 @@ type connection struct {
 	failed  error         // of a write
 	paused  chan struct{} // the reader waits for its close; nil: it does not
 	drained chan struct{} // as paused, for the end of what is being written
+	awaited chan struct{} // a CONNECT of the same client waits for its close; nil: none does
 }
 
 // RemoteAddr implements core.Handle.
@@ -172,9 +173,11 @@ func (c *connection) setDeadline(d time.Duration) {
 // receive gives the core what is read. The result is true if there may be more to give: the core did not want more for
 // a while, which is over, or others are to have their turn.
 func (c *connection) receive() bool {
-	s := c.s
-	c.queue.Lock()
+	s, q := c.s, c.queue
+	q.Lock()
 	s.lock()
+	began, shared := time.Now(), s.shared(q)
+	s.core.Share(shared)
 	used := s.core.Receive(c.client, c.in.unread())
 	c.in.take(used)
 	paused := c.pause()
@@ -183,9 +186,16 @@ func (c *connection) receive() bool {
 		records = 0
 	}
 	fx := s.unlock(records)
-	c.queue.Unlock()
-	waits := paused != nil || fx.batch != nil
-	s.carry(fx)
+	stores := fx.batch != nil
+	if !stores {
+		s.carry(fx)
+	}
+	q.work(time.Since(began), shared)
+	q.Unlock()
+	if stores { // the disk takes no time of others
+		s.carry(fx)
+	}
+	waits := paused != nil || stores
 	if paused != nil {
 		<-paused
 	}
@@ -255,6 +265,9 @@ func (c *connection) end(err error) {
 	c.in.release()
 	s.lock()
 	s.core.Closed(c.client, err)
+	if c.awaited != nil {
+		close(c.awaited)
+	}
 	s.open--
 	s.left.Broadcast()
 	s.carry(s.unlock(0))

@@ -104,19 +104,19 @@ func (s *Server) unlock(alone int) *effects {
 func (s *Server) nextBatch(alone int) *core.Batch {
 	for !s.ended {
 		b := s.core.Batch()
-		switch {
-		case b == nil:
-			return nil
-		case b.Records.Len() == 0:
-			s.core.Stored(b, nil)
-		default:
-			s.storing = true
-			if b.Records.Len() <= alone && !s.ending {
-				return b
-			}
-			s.batches <- b
+		if b == nil {
 			return nil
 		}
+		n := b.Records.Len()
+		if n == 0 && !s.core.Stored(b, nil) {
+			continue
+		}
+		s.storing = true
+		if n > 0 && n <= alone && !s.ending {
+			return b
+		}
+		s.batches <- b // with n of 0: Run carries on with what follows from it
+		return nil
 	}
 	return nil
 }
@@ -139,11 +139,17 @@ func (s *Server) carry(fx *effects) {
 
 // commit writes a batch and tells the core.
 func (s *Server) commit(b *core.Batch) (*effects, error) {
-	err := s.store.Write(&b.Records)
+	var err error
+	if b.Records.Len() > 0 {
+		err = s.store.Write(&b.Records)
+	}
 	room := s.store.Room(s.retained.Load())
 	s.lock()
 	s.core.Room(room)
-	s.core.Stored(b, err)
+	for s.core.Stored(b, err) {
+		s.send(s.unlock(0)) // others have the lock for a moment
+		s.lock()
+	}
 	s.storing = false
 	return s.unlock(0), err
 }

@@ -1,6 +1,7 @@
 package conn_test
 
 import (
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -175,5 +176,34 @@ func TestEachSubscriberOnceAtItsBest(t *testing.T) {
 		}
 		_ = p.conn.Close()
 		eventually(t, "its end", func() bool { return g.Stats().Connections == 1 })
+	}
+}
+
+// What waits for a batch and has nothing to store itself goes on when that is stored, also where it is so much that it
+// comes in pieces.
+func TestMuchBehindABatch(t *testing.T) {
+	const subscribers, messages = 60, 90
+	g := newRig(t)
+	for i := range subscribers {
+		g.tcp().login(fmt.Sprint("s", i), true).sub("t", 1)
+	}
+	p := g.tcp().login("p", true)
+	release := g.store.hold()
+	var stored, behind []packet.Generic
+	for i := range 3 { // more than a reader writes itself
+		stored = append(stored, &packet.Publish{ID: packet.ID(i + 1),
+			Message: packet.Message{Topic: fmt.Sprint("kept/", i), Payload: []byte("x"), QOS: 1, Retain: true}})
+	}
+	p.send(stored...)
+	g.storing()
+	for i := range messages {
+		behind = append(behind, publish(packet.ID(i+4), []byte("x"), 1))
+	}
+	before := g.Stats().Received
+	p.send(behind...)
+	eventually(t, "all are received", func() bool { return g.Stats().Received == before+messages })
+	release()
+	for i := range len(stored) + messages {
+		p.expect(&packet.Puback{ID: packet.ID(i + 1)})
 	}
 }

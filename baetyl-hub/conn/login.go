@@ -27,6 +27,10 @@ func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connec
 	if err != nil {
 		return nil, nil, err
 	}
+	c.in.narrow() // a login may wait
+	if !c.expect(len(c.in.unread())) {
+		return nil, nil, errCrowded
+	}
 	s, from := c.s, addr.Peer(c.conn.RemoteAddr())
 	user, err := s.gate.Login(s.closing, auth.Attempt{
 		Username: p.Username, Password: p.Password, Cert: cert, From: from,
@@ -38,6 +42,8 @@ func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connec
 	case err == nil:
 		s.failures.Accepted(from, p.Username)
 		return p, user, nil
+	case errors.Is(err, auth.ErrRefused) && isProbe(p, cert):
+		return p, nil, core.Refusal{Code: packet.BadUsernameOrPassword, Text: err.Error(), Client: p.ClientID, Logged: true}
 	case errors.Is(err, auth.ErrRefused):
 		s.refusals.Log(s.o.Log, c.conn.RemoteAddr(), p.Username, p.ClientID, err, time.Now())
 		if delay := s.failures.Refused(from, p.Username, time.Now()); delay > 0 {
@@ -49,6 +55,12 @@ func (c *connection) login(frame []byte, cert *x509.Certificate) (*packet.Connec
 	s.dropped.Add(1)
 	s.refusals.Log(s.o.Log, c.conn.RemoteAddr(), p.Username, p.ClientID, err, time.Now())
 	return p, nil, core.Refusal{Code: packet.ServerUnavailable, Text: err.Error(), Client: p.ClientID, Logged: true}
+}
+
+// isProbe tells whether a CONNECT names nobody: it asks whether a broker is there, as the master's probes do, and
+// cannot guess anything. It is neither logged nor delayed, and delays nobody at its address.
+func isProbe(p *packet.Connect, cert *x509.Certificate) bool {
+	return p.ClientID == "" && p.Username == "" && p.Password == "" && p.Will == nil && cert == nil
 }
 
 // wait returns after d, or at Close.

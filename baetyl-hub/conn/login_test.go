@@ -11,10 +11,10 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/conn"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 func connectAs(user, password string) *packet.Connect {
@@ -77,4 +77,25 @@ func TestLoginWithHash(t *testing.T) {
 	p := g.tcp()
 	p.send(connectAs("u", "wrong"))
 	p.refused(packet.BadUsernameOrPassword)
+}
+
+// A CONNECT that names nobody is the question whether a broker is there: hundreds of them are answered at once, stand
+// in no log, and delay no other refusal.
+func TestProbes(t *testing.T) {
+	out := &mqtttest.Output{}
+	g := newRig(t, func(o *options) {
+		o.conn.Log, o.core.Log = log.NewTo(out, log.Config{}), log.NewTo(out, log.Config{})
+		o.conn.LoginDelay = time.Hour
+	})
+	for range 100 {
+		p := g.tcp()
+		p.send(&packet.Connect{CleanSession: true, Version: 4, KeepAlive: 60})
+		p.refused(packet.BadUsernameOrPassword)
+	}
+	require.Zero(t, g.Logins())
+	require.NotContains(t, out.String(), "refused")
+	p := g.tcp()
+	p.send(connectAs("u", "wrong"))
+	p.refused(packet.BadUsernameOrPassword)
+	require.Equal(t, 1, strings.Count(out.String(), "login refused"))
 }

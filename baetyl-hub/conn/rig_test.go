@@ -19,8 +19,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/conn"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // limit is how long a test waits for what has to happen.

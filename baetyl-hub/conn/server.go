@@ -13,6 +13,7 @@
 //   - One goroutine at a time writes to a socket, and one to the store, in the order of the core.
 //   - A timeout ends a connection on which no byte moves. A slow one takes as long as it needs.
 //   - A slow reader delays its own end by at most finalFlush, and nobody else.
+//   - While several users are there, the hub works for the connections of one of them at most half of the time (queue).
 //   - Core.Closed is the last event of a connection; nothing of it runs afterwards.
 package conn
 
@@ -79,11 +80,11 @@ type Server struct {
 	reading int           // reads of the store
 	loads   []core.Load   // wait until one of them has ended
 	written []*connection // which the core was told in this event
+	// latest is the queue of the user for whom the hub works, or has last; switched is when that changed.
+	latest   *queue
+	switched time.Time
 
-	// queues has a *sync.Mutex for each user name, "" before the login. What connections have received goes through that
-	// of their user before it waits for mu, so that a user with a thousand connections is no more often in front of
-	// another one than a user with a single connection.
-	queues sync.Map
+	queues sync.Map // a *queue for each user name, "" before the login
 
 	reporting sync.Mutex    // guards reported; taken with or without mu
 	reported  []*connection // have written what they were given; the core does not know yet
@@ -103,15 +104,6 @@ func New(o Options, k *core.Core, st Store, users *auth.Book) *Server {
 
 // moment is the time since the server was made. It takes a third of the memory of a time.Time.
 func (s *Server) moment() time.Duration { return time.Since(s.epoch) }
-
-// queueOf returns that of a user. There are as many as there were ever principals.
-func (s *Server) queueOf(user string) *sync.Mutex {
-	q, ok := s.queues.Load(user)
-	if !ok {
-		q, _ = s.queues.LoadOrStore(user, &sync.Mutex{})
-	}
-	return q.(*sync.Mutex)
-}
 
 // Do calls f, which tells the core what has happened, and carries out what the core decides. f must not wait.
 func (s *Server) Do(f func(k *core.Core)) {

@@ -7,6 +7,8 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
+
+	"github.com/baetyl/baetyl/baetyl-hub/core"
 )
 
 // large are messages that fill batches, more than one.
@@ -81,4 +83,38 @@ func TestRoomOfFullBatches(t *testing.T) {
 	require.Len(t, r.waiting("s"), 1+(2<<20)/30100)
 	q.got()
 	require.True(t, q.closed)
+}
+
+// What follows from a large batch comes in pieces, in order, so that others have their turn. Nothing new is written
+// before its end.
+func TestStoredGivesWay(t *testing.T) {
+	r := newRig(t, func(o *core.Options) { o.ConnectionsMax, o.Ingress = 1000, 1000 })
+	s, p := r.subscribed(kept("s"), 1, "many"), r.connect(connect("p"))
+	for i := range 199 {
+		r.subscribed(connect(fmt.Sprint("s", i)), 1, "many")
+	}
+	r.holdWrite = true
+	var acks []string
+	for i := range 30 {
+		p.send(pub(packet.ID(i+1), 1, "many", "x"))
+		acks = append(acks, fmt.Sprintf("puback %d", i+1))
+	}
+	r.stored() // the batch of the first one
+	r.run()
+	p.is(acks[0])
+	acks = acks[1:]
+	pieces := 0
+	for ; r.writing != nil; pieces++ {
+		require.Nil(t, r.Batch(), "a batch before the end of the one before")
+		r.stored()
+		r.run()
+		got := p.got()
+		require.NotEmpty(t, got)
+		require.Equal(t, acks[:len(got)], got)
+		acks = acks[len(got):]
+	}
+	require.InDelta(t, 3, pieces, 1)
+	require.Empty(t, acks)
+	require.Len(t, s.got(), 30)
+	r.release()
 }

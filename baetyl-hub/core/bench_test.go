@@ -49,7 +49,8 @@ func (l *loop) run() {
 		}
 		b := l.Batch()
 		if b != nil {
-			l.Stored(b, nil)
+			for l.Stored(b, nil) {
+			}
 		}
 		if b == nil && len(l.fx.Send) == 0 {
 			return

@@ -96,9 +96,21 @@ func (c *Core) refused(own, by *budget.Account, r budget.Resource, n int, client
 		Infof("%s has no more of %s: %s; raise %s, or let the client take less", who, r, what, key)
 }
 
+// weight is as how many subscriptions a filter counts: one for each KiB. The usual ones have less; the name of a shared
+// group may have as many as a packet.
+func weight(filter string) int64 { return 1 + int64(len(filter)>>10) }
+
+// weight is the sum of those of its filters.
+func (s *Session) weight() (n int64) {
+	for f := range s.subs {
+		n += weight(f)
+	}
+	return n
+}
+
 // takeSubscription takes one more subscription of a session.
-func (c *Core) takeSubscription(s *Session) error {
-	by := s.account.Take(budget.Subscriptions, 1)
+func (c *Core) takeSubscription(s *Session, filter string) error {
+	by := s.account.Take(budget.Subscriptions, weight(filter))
 	if by == nil {
 		return nil
 	}
@@ -110,14 +122,14 @@ func (c *Core) takeSubscription(s *Session) error {
 func (c *Core) drop(s *Session, filter string) {
 	if _, has := s.subs[filter]; has {
 		delete(s.subs, filter)
-		s.account.Give(budget.Subscriptions, 1)
+		s.account.Give(budget.Subscriptions, weight(filter))
 	}
 }
 
 // restore takes back what drop gave, after an error.
 func (c *Core) restore(s *Session, filter string) {
 	if _, has := s.subs[filter]; !has {
-		s.account.Load(budget.Subscriptions, 1)
+		s.account.Load(budget.Subscriptions, weight(filter))
 	}
 }
 
@@ -134,21 +146,22 @@ func (c *Core) own(s *Session, sign int64) {
 	if s.number != 0 {
 		a.Load(budget.Sessions, sign)
 	}
-	a.Load(budget.Subscriptions, sign*int64(len(s.subs)))
+	a.Load(budget.Subscriptions, sign*s.weight())
 	a.Load(budget.Disk, sign*s.disk)
 	a.Load(budget.Memory, sign*int64(exchanged(len(s.inbound))+int(s.marked)))
 }
 
 // admitSession takes what a connection, and a session that it makes, need of the accounts. A connection takes over what
-// that of another one has.
+// that of another one has, unless what that has sent is being stored.
 func (c *Core) admitSession(cl *Client, p *packet.Connect, old *Session) error {
 	own := old != nil && (old.account == cl.account || old.account == c.hub)
+	moves := own && old.client != nil && !old.client.unsettled()
 	keeps := !p.CleanSession && p.ClientID != "" && (!own || old.number == 0)
 	r, by := budget.Sessions, (*budget.Account)(nil)
 	if keeps {
 		by = cl.account.Take(r, 1)
 	}
-	if by == nil && (!own || old.client == nil) {
+	if by == nil && !moves {
 		if by = cl.account.Take(budget.Connections, 1); by != nil {
 			if r = budget.Connections; keeps {
 				cl.account.Give(budget.Sessions, 1)

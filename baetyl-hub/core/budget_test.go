@@ -218,3 +218,26 @@ func TestAccountOfRemovedUser(t *testing.T) {
 	r.connect(connect("a"))
 	require.Zero(t, r.used(budget.Sessions))
 }
+
+// Filters with the name of a long group, or topics that the configuration lets be long, count by their length.
+func TestLongFiltersCountByTheirLength(t *testing.T) {
+	r := limited(t, budget.Values{budget.Subscriptions: 100}, budget.Values{})
+	s := r.connect(kept("s"))
+	for i := range 5 {
+		s.send(sub(1, 1, fmt.Sprintf("$share/%d%s/t", i, strings.Repeat("g", 29<<10))))
+		want := "suback 1 [1]"
+		if i >= 3 {
+			want = "suback 1 [128]"
+		}
+		require.Equal(t, want, s.next(), i)
+	}
+	require.EqualValues(t, 3*30, r.used(budget.Subscriptions))
+	s.cut()
+	r.restart()
+	require.EqualValues(t, 3*30, r.used(budget.Subscriptions))
+	s = r.connect(connect("s"))
+	require.Zero(t, r.used(budget.Subscriptions))
+	s.send(sub(1, 1, "short"))
+	require.Equal(t, "suback 1 [1]", s.next())
+	require.EqualValues(t, 1, r.used(budget.Subscriptions))
+}

@@ -9,7 +9,6 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
-	"github.com/baetyl/baetyl/baetyl-hub/record"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
@@ -27,7 +26,7 @@ type Client struct {
 	user *auth.User
 	usage
 	s     *Session // nil before CONNACK, and when the connection is no longer the session's
-	will  *record.Message
+	will  *testament
 	retry *packet.Connect // waits until another connection of the same client has its session
 
 	egress
@@ -40,6 +39,9 @@ type Client struct {
 	waiting []*Client         // whose full is this one
 	pace    *pace             // nil: it may publish as fast as it can
 
+	published uint64 // PUBLISH packets that came from it
+	bytes     uint64 // of them
+
 	qos0     int32 // QoS 0 messages in out
 	unstored int32 // messages that are received and not stored yet
 	most     int32 // Options.Ingress
@@ -51,6 +53,7 @@ type Client struct {
 	blocked  bool  // waits until a CONNECT, SUBSCRIBE or UNSUBSCRIBE is stored
 	draining bool  // a timer for until runs
 	stalled  bool  // was told that it is paused
+	lingers  bool  // is closed, and unsettled: in Core.lingering
 
 	version   byte   // of MQTT, as in CONNECT
 	keepAlive uint16 // seconds, as in CONNECT
@@ -99,7 +102,7 @@ func (cl *Client) Paused() bool {
 
 // Open takes a new connection. If the result is false, there are too many, or the hub stops: close it and forget it.
 func (c *Core) Open(cl *Client) bool {
-	if c.stopping || len(c.clients) >= c.o.ConnectionsMax {
+	if c.stopping || len(c.clients)+c.lingering >= c.o.ConnectionsMax {
 		c.stats.Rejected++
 		return false
 	}
@@ -117,8 +120,29 @@ func (c *Core) Closed(cl *Client, err error) {
 	c.end(cl, err)
 	delete(c.clients, cl)
 	cl.egress, cl.other, cl.routes, cl.pace = egress{}, nil, nil, nil
-	cl.partial, cl.fixed, cl.cached = 0, 0, 0
+	cl.partial, cl.cached = 0, 0
 	c.repay(cl)
+	c.leaveGuests(cl)
+	if cl.unsettled() {
+		cl.lingers = true
+		c.lingering++
+	}
+}
+
+// unsettled tells whether something that the client has sent is being stored. Until then its connection counts, also
+// when it is closed: else one after the other could leave something behind while the disk is slow.
+func (cl *Client) unsettled() bool { return cl.unstored > 0 || cl.blocked }
+
+// settled ends the count of a connection that has ended, when nothing of it is being stored any more.
+func (c *Core) settled(cl *Client) {
+	if !cl.ended || cl.unsettled() {
+		return
+	}
+	c.leave(cl)
+	if cl.lingers {
+		cl.lingers = false
+		c.lingering--
+	}
 }
 
 // end ends a connection: its session is free, its will is published unless the client sent DISCONNECT or the hub stops.
@@ -131,13 +155,14 @@ func (c *Core) end(cl *Client, err error) {
 	c.ended(cl, err)
 	if s := cl.s; s != nil {
 		c.passAll(cl)
-		c.endWill(s, cl.will, errors.Is(err, errDisconnect))
+		c.endWill(cl, errors.Is(err, errDisconnect))
 		c.detach(s)
 		c.repay(cl)
 	}
+	c.stopWaiting(cl)
 	c.release(cl)
 	c.resume(cl)
-	c.leave(cl)
+	c.settled(cl)
 	c.fx.Close = append(c.fx.Close, cl)
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // BridgeBit in the protocol level of a CONNECT says that the client is a bridge, as mosquitto's are (try_private): it
@@ -58,6 +58,9 @@ func (c *Core) Refuse(cl *Client, r Refusal) {
 	if r.Client != "" {
 		cl.id = r.Client
 	}
+	cl.cancelWill()
+	cl.blocked = false
+	c.leaveGuests(cl)
 	if !r.Logged {
 		name := ""
 		if cl.user != nil {
@@ -74,6 +77,7 @@ func (c *Core) Refuse(cl *Client, r Refusal) {
 // Connect takes the first packet of a connection, whose login the caller has checked: user is who it is. The answer may
 // have to wait for the store.
 func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
+	c.leaveGuests(cl)
 	cl.id, cl.user, cl.bridge = p.ClientID, user, p.Version&BridgeBit != 0
 	cl.account = c.account(user.Name)
 	p.Version &^= BridgeBit
@@ -83,20 +87,15 @@ func (c *Core) Connect(cl *Client, p *packet.Connect, user *auth.User) {
 		return
 	}
 	if w := p.Will; w != nil && !topic.BridgeState(w.Topic) {
-		cl.will = &record.Message{Topic: w.Topic, Payload: w.Payload, QOS: w.QOS, Retain: w.Retain}
-		if w.Retain {
-			cl.will.Owner = user.Name
-		}
-		if by := c.afford(cl, 0, sizeOf(cl.will), leaveWaiting); by != nil {
+		if by := c.leaves(cl, w); by != nil {
 			c.lost(cl, by, 1, "a login with a will is refused")
-			cl.will = nil
 			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: "the limit of queued.memory is reached (limits)"})
 			return
 		}
-		cl.fixed = int32(sizeOf(cl.will))
 	}
 	cl.blocked, cl.stalled = true, true
-	c.take(cl, p)
+	// It may wait, so nothing else of it is kept.
+	c.take(cl, &packet.Connect{ClientID: p.ClientID, CleanSession: p.CleanSession, Version: p.Version})
 }
 
 // admit checks what the user may do.
@@ -150,7 +149,9 @@ func (c *Core) take(cl *Client, p *packet.Connect) {
 		c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
 		return
 	}
+	behind := false // the will of another one, which must not come after what this one publishes
 	if old != nil && old.client != nil {
+		behind = old.client.will != nil
 		c.end(old.client, errTakenOver)
 		old = c.sessions[id] // a transient session has ended
 	}
@@ -167,11 +168,11 @@ func (c *Core) take(cl *Client, p *packet.Connect) {
 		c.anonymous++
 		s.id = fmt.Sprintf(anonymous+"%d", c.anonymous)
 	}
-	c.admitted(cl, p, s, discard, s == old)
+	c.admitted(cl, p, s, discard, s == old, behind)
 }
 
 // admitted stores what the new connection of a session changes, and then answers CONNECT.
-func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, present bool) {
+func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, present, behind bool) {
 	unowned := s.user == ""
 	if unowned {
 		c.assign(s, cl.user.Name)
@@ -189,7 +190,8 @@ func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, pres
 			b.DeleteWill(w.key)
 		}
 		if cl.will != nil {
-			b.PutWill(record.WillKey(s.id, s.user), cl.will)
+			cl.will.key, cl.will.client = record.WillKey(s.id, s.user), s.id
+			b.PutWill(cl.will.key, cl.will.m)
 		}
 		for _, f := range gone {
 			b.DeleteFilter(s.number, f)
@@ -204,38 +206,27 @@ func (c *Core) admitted(cl *Client, p *packet.Connect, s, discard *Session, pres
 			if !present && s.number != 0 {
 				s.account.Give(budget.Sessions, 1)
 			}
-			cl.will = nil
+			cl.cancelWill()
 			c.Refuse(cl, Refusal{Code: packet.ServerUnavailable, Text: err.Error()})
 		} else {
 			for _, f := range gone {
 				c.drop(s, f)
+			}
+			for _, w := range stale {
+				w.settle()
 			}
 			c.connected(cl, p, s, discard, present)
 		}
 		c.unblock(cl)
 		c.next(s.id)
 	}
-	if discard == nil && (present && !unowned || s.number == 0) && cl.will == nil && len(stale) == 0 && len(gone) == 0 {
+	changes := discard != nil || unowned || !present && s.number != 0 || cl.will != nil || len(stale)+len(gone) > 0
+	if !changes && !behind {
 		finish(nil)
 		return
 	}
 	c.changing[s.id] = &change{user: s.user}
 	c.later(write, finish)
-}
-
-// next lets the connections go on whose CONNECT waits for the end of a change of their session.
-func (c *Core) next(id string) {
-	x := c.changing[id]
-	if x == nil {
-		return
-	}
-	delete(c.changing, id)
-	for _, cl := range x.waiters {
-		p := cl.retry
-		if cl.retry = nil; !cl.ended {
-			c.take(cl, p)
-		}
-	}
 }
 
 // connected answers CONNECT, and lets the messages flow. If the connection has ended meanwhile, the session stays, and
@@ -259,7 +250,7 @@ func (c *Core) connected(cl *Client, p *packet.Connect, s, discard *Session, pre
 
 // abandoned ends a connection that has a session, but not for long enough to get CONNACK.
 func (c *Core) abandoned(cl *Client, s *Session, err error) {
-	c.endWill(s, cl.will, false)
+	c.endWill(cl, false)
 	if s.number != 0 {
 		s.away = c.now.UnixNano()
 	} else {
@@ -283,7 +274,6 @@ func (c *Core) discard(s *Session) {
 	if c.sessions[s.id] == s {
 		delete(c.sessions, s.id)
 	}
-	delete(c.missed, s)
 	s.q, s.inbound, s.subs, s.disk, s.marked = queue{}, nil, nil, 0, 0
 }
 
@@ -306,4 +296,5 @@ func (c *Core) recheck(s *Session) (gone []string) {
 func (c *Core) unblock(cl *Client) {
 	cl.blocked = false
 	c.resume(cl)
+	c.settled(cl)
 }

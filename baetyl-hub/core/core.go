@@ -32,8 +32,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // Options of a Core. All but limits must be set; package config has the defaults.
@@ -93,6 +93,8 @@ type Stats struct {
 	RefusedIDs    uint64 // CONNECTs because of their client id
 	Forbidden     uint64 // publications, wills and subscriptions without permission
 	Rejected      uint64 // connections over Options.ConnectionsMax
+	Crowded       uint64 // connections whose CONNECT had no room in memory: see Expect
+	Unchecked     int64  // bytes of memory that connections have now whose login is not over
 	Unstored      uint64 // publications that could not be stored
 	Full          uint64 // of those, because the store is full
 }
@@ -109,11 +111,14 @@ type Core struct {
 	now      time.Time
 	begun    time.Time // when all was loaded; without that, when the first connection came
 	stats    Stats
-	work     int // that Receive has done: see quantum
+	work     int // that Receive has done
+	quantum  int // of work
 
-	hub      *budget.Account
-	accounts map[string]*budget.Account // by principal
-	thirsty  []*Client                  // publishers that wait for memory
+	hub       *budget.Account
+	accounts  map[string]*budget.Account // by principal
+	guests    guests
+	lingering int       // connections that are closed and still count: see unsettled
+	thirsty   []*Client // publishers that wait for memory
 
 	fx      Effects
 	pending []*Client // have bytes that no Send has yet
@@ -130,10 +135,10 @@ type Core struct {
 	clients   map[*Client]struct{}
 	buckets   map[string]*budget.Bucket // of principals with a publish rate, by name
 	sessions  map[string]*Session
-	changing  map[string]*change  // by id of a client: what is being stored of it
-	missed    map[*Session]uint64 // messages that some did not get: see dropped and lost
-	number    uint64              // of the newest durable session
-	anonymous uint64              // clients without id so far
+	changing  map[string]*change   // by id of a client: what is being stored of it
+	missed    map[*Session]*misses // what some did not get
+	number    uint64               // of the newest durable session
+	anonymous uint64               // clients without id so far
 	stopping  bool
 	lacking   map[string]bool // users of whom cannotFill has said it; nil: none
 
@@ -143,14 +148,17 @@ type Core struct {
 
 	retained topic.Tree[kept]
 	seq      uint64              // of the newest one
+	sights   uint64              // SUBSCRIBEs that brought some
 	renewing map[string]*renewal // topics whose retained message is being stored
 
 	wills  map[string]*testament // of clients that were connected when the hub ended last time, by key
 	owed   map[string]*testament // which could not be stored yet, by key
+	owing  []string              // keys of owed, those that have been there for longest first
 	timers timers
 	away   away
-	lossy  map[*Session]*[losses]uint64 // not logged yet
-	saying bool                         // a timer will log them
+	saying bool // a timer will log what is missed
+
+	watches []Watch
 
 	targets []record.Target // scratch
 	unused  []*publication
@@ -169,12 +177,13 @@ func New(o Options, users *auth.Book) *Core {
 		buckets:  map[string]*budget.Bucket{},
 		sessions: map[string]*Session{},
 		changing: map[string]*change{},
-		missed:   map[*Session]uint64{},
+		missed:   map[*Session]*misses{},
 		renewing: map[string]*renewal{},
-		lossy:    map[*Session]*[losses]uint64{},
 		wills:    map[string]*testament{},
 		owed:     map[string]*testament{},
+		quantum:  quantum,
 	}
+	c.guests = newGuests(c.hub, o.PacketMax)
 	c.setLimits()
 	return c
 }
@@ -192,6 +201,7 @@ func (c *Core) moment() time.Duration { return c.now.Sub(c.begun) }
 func (c *Core) Stats() Stats {
 	s := c.stats
 	s.Connections, s.Sessions, s.Retained = len(c.clients), len(c.sessions), c.retained.Len()
+	s.Unchecked = c.guests.all.Used(budget.Memory)
 	return s
 }
 

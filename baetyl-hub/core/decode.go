@@ -40,6 +40,14 @@ func PacketSize(data []byte, limit int) (int, error) {
 	return total, nil
 }
 
+// clearDup clears the flag with which MQTT 3.1 sends these packets again; MQTT 3.1.1 has it no more.
+func clearDup(frame []byte, kind packet.Type) {
+	switch kind {
+	case packet.PUBREL, packet.SUBSCRIBE, packet.UNSUBSCRIBE:
+		frame[0] &^= 8
+	}
+}
+
 // identified decodes a packet that is nothing but its id.
 func identified(frame []byte, kind packet.Type) (packet.ID, error) {
 	flags := byte(0)

@@ -1,6 +1,7 @@
 package core
 
 import (
+	"math"
 	"slices"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
@@ -61,6 +62,7 @@ func (c *Core) Effects(fx *Effects) {
 type Batch struct {
 	Records record.Batch
 	ops     []op
+	ended   int        // of ops
 	saved   []*Session // whose progress is among the records
 }
 
@@ -134,26 +136,36 @@ func (c *Core) add(o op) {
 
 // Stored continues with what waits for a batch: with err nil it is stored, else nothing of it counts. What came
 // meanwhile fails with it: it may follow from what is lost now, and a later message of a publisher must not overtake.
-func (c *Core) Stored(b *Batch, err error) {
-	c.writing = nil
-	var next []*Batch
-	if err != nil {
-		next = append(c.full, c.batch)
+// It stops after a quantum of work: with more the caller calls it again, after others, with the same arguments.
+func (c *Core) Stored(b *Batch, err error) (more bool) {
+	if err == nil {
+		if !c.conclude(b, nil, c.quantum) {
+			return true
+		}
+		c.writing = nil
+	} else {
+		c.writing = nil
+		next := append(c.full, c.batch)
 		c.full, c.batch = nil, &Batch{}
-	}
-	c.conclude(b, err)
-	for _, x := range next {
-		c.conclude(x, err)
+		for _, x := range append([]*Batch{b}, next...) {
+			c.conclude(x, err, math.MaxInt)
+		}
 	}
 	c.spare = b
+	return false
 }
 
-// conclude ends a batch and makes it empty.
-func (c *Core) conclude(b *Batch, err error) {
-	for i := range b.ops {
-		o := b.ops[i]
-		b.ops[i] = op{}
+// conclude ends a batch and makes it empty. Not ended: more than quantum is to be done.
+func (c *Core) conclude(b *Batch, err error, quantum int) (ended bool) {
+	for c.work = 0; b.ended < len(b.ops); b.ended++ {
+		if c.work >= quantum {
+			return false
+		}
+		o := b.ops[b.ended]
+		b.ops[b.ended] = op{}
+		c.work += costly
 		if o.p != nil {
+			c.work += costly * len(o.p.to)
 			c.finish(o.p, err)
 		} else {
 			o.done(err)
@@ -163,10 +175,11 @@ func (c *Core) conclude(b *Batch, err error) {
 		b.saved[i] = nil
 		c.saved(s, err)
 	}
-	b.ops, b.saved = b.ops[:0], b.saved[:0]
+	b.ops, b.ended, b.saved = b.ops[:0], 0, b.saved[:0]
 	if b.Records.Reset(); cap(b.Records.Data) > largeBatch {
 		*b = Batch{}
 	}
+	return true
 }
 
 // largeBatch is the size in bytes of a batch whose memory is given back.

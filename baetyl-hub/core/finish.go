@@ -22,6 +22,9 @@ func (c *Core) finish(x *publication, err error) {
 		c.deliver(p.m, x.to[at:at+p.to], x.queued, err)
 		at += p.to
 	}
+	if err == nil {
+		c.seen(x)
+	}
 	if x.done != nil {
 		x.done(err)
 	}
@@ -31,7 +34,9 @@ func (c *Core) finish(x *publication, err error) {
 // answer tells the publisher that its message is stored, or ends its connection, so that it sends the message again.
 func (c *Core) answer(x *publication, err error) {
 	cl := x.from
-	if err != nil {
+	if err == nil {
+		x.owner.settle()
+	} else {
 		c.stats.Unstored++
 		if x.owner != nil {
 			c.owe(x.owner)
@@ -56,6 +61,7 @@ func (c *Core) answer(x *publication, err error) {
 	if cl != nil && x.queued {
 		cl.unstored--
 		c.resume(cl)
+		c.settled(cl)
 	}
 }
 

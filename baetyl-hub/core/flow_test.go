@@ -69,11 +69,14 @@ func TestQuantum(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			one := encode(t, x.packet)
 			data := bytes.Repeat(one, x.all)
-			used := r.Receive(p.c, data)
-			require.InDelta(t, x.one, used/len(one), float64(x.one)/5+1)
-			require.Zero(t, used%len(one))
-			r.run()
-			p.got()
+			for shared, want := range map[bool]int{false: x.one, true: max(1, x.one/4)} {
+				r.Share(shared)
+				used := r.Receive(p.c, data)
+				require.InDelta(t, want, used/len(one), float64(want)/5+1, "shared: %t", shared)
+				require.Zero(t, used%len(one))
+				r.run()
+				p.got()
+			}
 		})
 	}
 }

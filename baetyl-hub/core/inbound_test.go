@@ -286,3 +286,23 @@ func TestIngress(t *testing.T) {
 	require.Empty(t, p.out)
 	require.Len(t, r.waiting("s"), 10)
 }
+
+// A client of MQTT 3.1 may send PUBREL, SUBSCRIBE and UNSUBSCRIBE again with DUP, one of MQTT 3.1.1 may not.
+func TestDupOfOldClients(t *testing.T) {
+	for version, want := range map[byte][]string{
+		3: {"pubrec 1", "pubcomp 1", "suback 2 [0]", "unsuback 3"}, 4: {"pubrec 1"},
+	} {
+		r := newRig(t)
+		x := connect("a")
+		x.Version = version
+		p := r.connect(x)
+		p.send(pub(1, 2, "t", "x"))
+		for _, again := range []packet.Generic{pubrel(1), sub(2, 0, "f"), unsub(3, "f")} {
+			b := encode(t, again)
+			b[0] |= 8
+			p.raw(b)
+		}
+		p.is(want...)
+		require.Equal(t, version == 4, p.closed)
+	}
+}

@@ -8,8 +8,8 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/protocol/hubapi"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // The methods of this file tell what a Core has. They change nothing. Lists look at all entries for each page, since
@@ -52,7 +52,7 @@ func (c *Core) clientOf(s *Session, waits hubapi.Waiting) hubapi.Client {
 	return hubapi.Client{
 		Client: s.id, User: s.user, Address: cl.Handle.RemoteAddr().String(), Protocol: version, Bridge: cl.bridge,
 		Since: c.begun.Add(time.Duration(cl.opened) * time.Second).UTC(), KeepAlive: int(cl.keepAlive),
-		Unsent: int64(len(cl.out) + len(cl.early) + len(cl.rest)), Waiting: waits,
+		Unsent: int64(len(cl.out) + len(cl.early) + len(cl.rest)), Published: cl.published, Bytes: cl.bytes, Waiting: waits,
 	}
 }
 
@@ -97,7 +97,10 @@ func (q *Query) has(s *Session) bool {
 
 // waiting tells what waits for a session. Of one that is stored the store knows bytes and age.
 func (c *Core) waiting(s *Session, t *turns) hubapi.Waiting {
-	w := hubapi.Waiting{InFlight: int(s.q.inFlight), Dropped: c.missed[s]}
+	w := hubapi.Waiting{InFlight: int(s.q.inFlight)}
+	if x := c.missed[s]; x != nil {
+		w.Dropped = x.all
+	}
 	if s.number != 0 {
 		w.Queued = s.waits()
 		return w

@@ -17,11 +17,10 @@ import (
 //	                      ├─ copies that are being sent, publications that are being stored ──┤  up to 7/8: they go soon
 //	                      ├─ answers ───────────────────────────────────────┤  all: without them a connection has to end
 type usage struct {
-	account  *budget.Account // of user; nil before CONNECT
+	account  *budget.Account // of user; before that, of guests, or nil
 	charged  int             // bytes that it has taken from account
 	incoming int             // bytes of publications that are being stored
 	partial  int32           // bytes of a packet that has not come as a whole
-	fixed    int32           // bytes of the will
 	cached   int32           // bytes of routes, maxRoutes at most
 	counted  bool            // has one of Connections of account
 	thirsty  bool            // waits for memory to publish: in Core.thirsty
@@ -44,9 +43,9 @@ const (
 // held is what the client would have in memory with more bytes in out, and others.
 func (cl *Client) held(out, more int) int {
 	n := buffered(len(cl.out)+out) + buffered(len(cl.run)) + len(cl.early) +
-		cl.incoming + int(cl.partial) + int(cl.fixed) + int(cl.cached) + more
+		cl.incoming + int(cl.partial) + int(cl.cached) + more
 	if cl.s != nil {
-		n += cl.s.q.bytes
+		n += cl.s.q.bytes + len(cl.s.seen)*sightSize
 	}
 	return n
 }
@@ -190,7 +189,7 @@ func (c *Core) forgetExchange(s *Session, id packet.ID) {
 // lost counts n messages that a client does not get for want of memory.
 func (c *Core) lost(cl *Client, by *budget.Account, n int, what string) {
 	if cl.s != nil {
-		c.missed[cl.s] += uint64(n)
+		c.missedBy(cl.s).all += uint64(n)
 	}
 	c.refused(cl.account, by, budget.Memory, n, cl.id, what)
 }

@@ -1,9 +1,46 @@
 package core
 
+import "slices"
+
 // change is something of a client id that is being stored.
 type change struct {
 	user    string    // whose it is
 	waiters []*Client // whose CONNECT waits for its end
+}
+
+// next lets the connections go on whose CONNECT waits for the end of a change of their session.
+func (c *Core) next(id string) {
+	x := c.changing[id]
+	if x == nil {
+		return
+	}
+	delete(c.changing, id)
+	for _, cl := range x.waiters {
+		if p := cl.retry; p != nil {
+			cl.retry = nil
+			c.take(cl, p)
+		}
+	}
+}
+
+// Holder returns the handle of the connection that has the session of a client; nil: there is none.
+func (c *Core) Holder(id string) Handle {
+	if s := c.sessions[id]; s != nil && s.client != nil {
+		return s.client.Handle
+	}
+	return nil
+}
+
+// stopWaiting ends the wait of a connection whose CONNECT waits: the hub keeps nothing of it.
+func (c *Core) stopWaiting(cl *Client) {
+	if cl.retry == nil {
+		return
+	}
+	if x := c.changing[cl.retry.ClientID]; x != nil {
+		x.waiters = slices.DeleteFunc(x.waiters, func(w *Client) bool { return w == cl })
+	}
+	cl.retry, cl.blocked = nil, false
+	cl.cancelWill()
 }
 
 // outdated returns why a login does not hold any more after a reload.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // publication is a message from its arrival until it is stored and delivered.
@@ -33,8 +33,9 @@ type publication struct {
 
 // part is the message itself or a copy of it.
 type part struct {
-	m  *record.Message
-	to int // deliveries
+	m     *record.Message
+	to    int    // deliveries
+	route *Route // nil: it was published before, and is delivered once more
 }
 
 // delivery is one receiver of a part.
@@ -51,7 +52,7 @@ type delivery struct {
 
 // publish handles PUBLISH. A plain QoS 0 packet of a direct route begins a burst.
 func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
-	c.stats.Received++
+	c.received(cl, 1, len(frame))
 	name, rest := topicOf(frame)
 	if name == nil {
 		return ErrMalformed
@@ -62,7 +63,7 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	}
 	plain := isPlain(frame)
 	if !plain && c.afford(cl, 0, c.costOf(rt, len(frame)), leaveMoving) != nil {
-		c.stats.Received--
+		c.received(cl, -1, -len(frame))
 		c.thirst(cl)
 		return errLater
 	}
@@ -105,6 +106,13 @@ func (c *Core) publish(cl *Client, frame []byte, b *burst, end int) error {
 	return nil
 }
 
+// received counts PUBLISH packets of a client, and their bytes.
+func (c *Core) received(cl *Client, n, bytes int) {
+	c.stats.Received += uint64(n) // less than 0: it wraps around
+	cl.published += uint64(n)
+	cl.bytes += uint64(bytes)
+}
+
 // maxRoutes is how many topics a connection remembers. At the limit it forgets all of them.
 const maxRoutes = 256
 
@@ -119,6 +127,7 @@ func (c *Core) lookup(cl *Client, name []byte) (*Route, error) {
 		c.remember(cl, rt)
 		return rt, nil
 	}
+	c.work += unknown
 	text := string(name)
 	if !topic.BridgeState(text) {
 		if err := c.o.Topic.CheckName(text); err != nil {
@@ -220,7 +229,7 @@ func (c *Core) split(x *publication, rt *Route, m *record.Message) {
 			c.receiver(x, r, m.QOS)
 		}
 	}
-	x.parts = append(x.parts, part{m, len(x.to) - n})
+	x.parts = append(x.parts, part{m, len(x.to) - n, rt})
 	for _, h := range rt.copies {
 		c.split(x, h.route, &record.Message{
 			Topic: h.route.topic, Payload: m.Payload, Properties: m.Properties, QOS: h.qos(m.QOS),

@@ -12,7 +12,7 @@ func (c *Core) Recount() error {
 	if c.writing != nil || len(c.full) > 0 || len(c.batch.ops) > 0 || len(c.changing) > 0 {
 		return nil
 	}
-	sums := map[*budget.Account]*budget.Values{c.hub: {}}
+	sums := map[*budget.Account]*budget.Values{c.hub: {}, c.guests.all: {}}
 	for _, a := range c.accounts {
 		sums[a] = &budget.Values{}
 	}
@@ -25,9 +25,21 @@ func (c *Core) Recount() error {
 		if need := cl.held(0, 0) - budget.Allowance; need > cl.charged && !marked {
 			return fmt.Errorf("client %q has %d bytes, and has paid for %d", cl.id, need, cl.charged)
 		}
-		add(cl.account, budget.Memory, cl.charged)
+		account := cl.account
+		if cl.user == nil {
+			account = c.guests.all
+		}
+		add(account, budget.Memory, cl.charged)
 		if cl.counted {
 			add(cl.account, budget.Connections, 1)
+		}
+		if cl.will != nil {
+			add(cl.will.payer, budget.Memory, int(cl.will.size()))
+		}
+	}
+	for _, wills := range []map[string]*testament{c.wills, c.owed} {
+		for _, w := range wills {
+			add(w.payer, budget.Memory, int(w.size()))
 		}
 	}
 	for _, s := range c.sessions {
@@ -78,7 +90,7 @@ func (c *Core) recountSession(s *Session, add func(a *budget.Account, r budget.R
 	if s.number != 0 {
 		add(s.account, budget.Sessions, 1)
 	}
-	add(s.account, budget.Subscriptions, len(s.subs))
+	add(s.account, budget.Subscriptions, int(s.weight()))
 	add(s.account, budget.Memory, exchanged(len(s.inbound))+int(s.marked))
 	add(s.account, budget.Disk, int(s.disk))
 	return nil

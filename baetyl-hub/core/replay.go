@@ -7,7 +7,7 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // replay is what a session still gets of the retained messages for one SUBSCRIBE. They go out in portions, as the
@@ -24,11 +24,20 @@ type replay struct {
 	index   topic.Tree[[]int]
 	walk    *topic.Walk[kept] // over the matches of list[at]; nil: it has not begun
 	at      int
-	pending string            // topic that could not be sent yet; "": none
-	since   uint64            // messages retained later came as live ones
-	backlog uint64            // position behind what was stored for the session before
-	seen    map[string]uint64 // kept.seq by topic of messages that wait for the session, or came out of its backlog
+	pending string // topic that could not be sent yet; "": none
+	since   uint64 // messages retained later came as live ones; 0: it has not begun
+	backlog uint64 // position behind what was stored for the session before
+	began   uint64 // Core.sights at the SUBSCRIBE
 }
+
+// sight is a retained message that waits for a session with replays, or came out of its backlog.
+type sight struct {
+	seq uint64 // of the retained message
+	at  uint64 // Core.sights when it was seen last
+}
+
+// sightSize is about the bytes of a sight. Its topic is that of the retained message.
+const sightSize = 96
 
 const (
 	portionMessages = 64
@@ -50,12 +59,10 @@ func (c *Core) sendRetained(s *Session, list []subscription) {
 	if len(list) == 0 || c.retained.Len() == 0 {
 		return
 	}
-	r := &replay{list: list, backlog: s.stored}
-	for i, x := range list {
-		at := r.index.Put(x.filter)
-		*at = append(*at, i)
-	}
-	s.replays = slices.DeleteFunc(s.replays, func(old *replay) bool { return old.replacedBy(r) })
+	c.sights++
+	r := &replay{list: list, backlog: s.stored, began: c.sights}
+	r.enlist()
+	s.replays = slices.DeleteFunc(s.replays, func(old *replay) bool { return old.replacedBy(r, s) })
 	s.replays = append(s.replays, r)
 	for p := s.q.head; s.number != 0 && p < s.q.tail; p++ {
 		c.saw(s, s.q.at(p))
@@ -63,20 +70,38 @@ func (c *Core) sendRetained(s *Session, list []subscription) {
 	c.replay(s)
 }
 
-// replacedBy removes the filters that another SUBSCRIBE has too, and tells whether none is left.
-func (r *replay) replacedBy(x *replay) bool {
-	left := 0
-	for i := range r.list {
-		if f := r.list[i].filter; f != "" && x.index.Get(f) != nil {
-			r.list[i].filter = ""
-		} else if f != "" {
-			left++
-		}
+// enlist makes the index of the list.
+func (r *replay) enlist() {
+	r.index = topic.Tree[[]int]{}
+	for i, x := range r.list {
+		at := r.index.Put(x.filter)
+		*at = append(*at, i)
 	}
-	return left == 0
 }
 
-// saw notes a message that is in the queue of s, so that it is not sent once more.
+// replacedBy removes the filters that another SUBSCRIBE of s has too, or s has no more, and tells whether none is left.
+// So all replays of a session together have no more filters than the session.
+func (r *replay) replacedBy(x *replay, s *Session) bool {
+	before, at := len(r.list), r.at
+	left := r.list[:0]
+	for i, f := range r.list {
+		_, has := s.subs[f.filter]
+		switch {
+		case has && x.index.Get(f.filter) == nil:
+			left = append(left, f)
+		case i < at:
+			r.at--
+		case i == at:
+			r.walk, r.pending = nil, ""
+		}
+	}
+	if r.list = slices.Clone(left); len(left) < before {
+		r.enlist()
+	}
+	return len(left) == 0
+}
+
+// saw notes a message that is in the queue of s, so that it is not sent once more. Without memory for that it is.
 func (c *Core) saw(s *Session, e *entry) {
 	if len(s.replays) == 0 || e.message == nil || e.state != waiting && e.state != sent {
 		return
@@ -85,19 +110,21 @@ func (c *Core) saw(s *Session, e *entry) {
 	if k == nil || !bytes.Equal(k.Payload, e.message.Payload) {
 		return
 	}
-	for _, r := range s.replays {
-		if r.seen == nil {
-			r.seen = map[string]uint64{}
-		}
-		r.seen[k.Topic] = k.seq
+	if _, has := s.seen[k.Topic]; !has && c.afford(s.client, 0, sightSize, leaveWaiting) != nil {
+		return
 	}
+	if s.seen == nil {
+		s.seen = map[string]sight{}
+	}
+	s.seen[k.Topic] = sight{k.seq, c.sights}
 }
 
 // interrupt lets the replays of a session begin anew with its next connection.
 func (s *Session) interrupt() {
 	for _, r := range s.replays {
-		r.walk, r.at, r.pending, r.backlog, r.seen = nil, 0, "", s.reserved, nil
+		r.walk, r.at, r.pending, r.backlog, r.since = nil, 0, "", s.reserved, 0
 	}
+	s.seen = nil
 }
 
 // replay sends a portion of the retained messages that s still gets. Written and pump call it again when there is room,
@@ -116,7 +143,9 @@ func (c *Core) replay(s *Session) {
 		done, full := c.portion(s, r, &n)
 		switch {
 		case done:
-			s.replays = slices.Delete(s.replays, 0, 1)
+			if s.replays = slices.Delete(s.replays, 0, 1); len(s.replays) == 0 {
+				s.seen = nil
+			}
 		case full:
 			return
 		default:
@@ -139,8 +168,14 @@ func (c *Core) replayAt(s *Session, at time.Time) {
 
 // portion goes on with a replay until it is done, there is no room for more (full), or others have their turn.
 func (c *Core) portion(s *Session, r *replay, n *int) (done, full bool) {
+	if r.at == len(r.list) {
+		return true, false
+	}
 	if r.walk == nil {
-		r.walk, r.since = c.retained.Walk(r.list[0].filter), c.seq
+		r.walk = c.retained.Walk(r.list[r.at].filter)
+	}
+	if r.since == 0 {
+		r.since = c.seq
 	}
 	for steps := 0; steps < portionSteps && *n < portionMessages && s.client != nil; steps++ {
 		var k *kept
@@ -154,7 +189,7 @@ func (c *Core) portion(s *Session, r *replay, n *int) (done, full bool) {
 		} else {
 			r.walk = c.retained.Walk(r.list[r.at].filter)
 		}
-		if k == nil || k.seq > r.since || r.seen[k.Topic] == k.seq {
+		if k == nil || k.seq > r.since || s.saw(r, k) {
 			continue
 		}
 		qos, ok := c.best(s, r, k)
@@ -168,6 +203,12 @@ func (c *Core) portion(s *Session, r *replay, n *int) (done, full bool) {
 		*n++
 	}
 	return false, false
+}
+
+// saw tells whether a retained message waits for s, or has come out of its backlog since the SUBSCRIBE.
+func (s *Session) saw(r *replay, k *kept) bool {
+	x, ok := s.seen[k.Topic]
+	return ok && x.seq == k.seq && x.at >= r.began
 }
 
 // best returns the QoS of a retained message; not ok: an earlier filter of the SUBSCRIBE has brought it, or s is not

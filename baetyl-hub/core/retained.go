@@ -144,7 +144,7 @@ func (c *Core) redeliver(s *Session, m *record.Message, qos packet.QOS) {
 	for i := range x.to {
 		x.to[i].retained = true
 	}
-	x.parts = append(x.parts, part{m, len(x.to)})
+	x.parts = append(x.parts, part{m: m, to: len(x.to)})
 	x.queued = true
 	if x.payer, x.size = s.client, 2*sizeOf(m); x.payer != nil {
 		x.payer.incoming += x.size

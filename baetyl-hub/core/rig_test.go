@@ -10,8 +10,8 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/auth"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/log"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 var errDisk = errors.New("disk fails")
@@ -31,6 +31,8 @@ type rig struct {
 	failRead  error
 	room      int64
 	writing   *core.Batch
+	written   bool // writing is on the disk, or failed with result
+	result    error
 	loads     []core.Load
 	runs      int
 	lowered   bool // limits
@@ -145,13 +147,16 @@ func (r *rig) step() (did bool) {
 	return did
 }
 
-// stored ends the batch that is being written.
+// stored carries on with the batch that is being written: all of it, or a piece of what follows from it.
 func (r *rig) stored() {
-	b := r.writing
-	if r.writing = nil; r.fail == nil {
-		r.disk.apply(r.t, b.Records.Data)
+	if !r.written {
+		if r.written, r.result = true, r.fail; r.fail == nil {
+			r.disk.apply(r.t, r.writing.Records.Data)
+		}
 	}
-	r.Stored(b, r.fail)
+	if !r.Stored(r.writing, r.result) {
+		r.writing, r.written = nil, false
+	}
 }
 
 // hold lets the store work on a batch until release.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // StaticRoute copies the messages of a source filter to a target topic (`subscriptions` of the configuration).
@@ -45,6 +45,7 @@ type Route struct {
 	// what a publication has: copies, itself included, and about that many receivers of all of them
 	parts, receivers int
 	dropped          bool // messages are acknowledged, and go to nobody
+	watches          []Watch
 }
 
 // hop is a static route that a topic takes.
@@ -76,7 +77,7 @@ const maxHops = 32
 
 // match makes the route of a topic. hops is the number of static routes that led to it.
 func (c *Core) match(name string, hops int) *Route {
-	rt := &Route{version: c.version, topic: name}
+	rt := &Route{version: c.version, topic: name, watches: c.watching(name)}
 	branches := 0
 	var at map[*Session]int // index into rt.subs; made when a second filter matches
 	c.subs.Match(name, func(b *branch) {

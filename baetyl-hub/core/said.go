@@ -127,45 +127,61 @@ var lossTexts = [losses]string{
 	"they were too old (message.ingress.qos1.cleanup.retention)",
 }
 
+// misses are the messages that a session did not get.
+type misses struct {
+	all    uint64         // since the start of the hub
+	unsaid [losses]uint64 // those that no line in the log has yet, by reason
+	said   bool           // there was one in the last minute
+}
+
+func (c *Core) missedBy(s *Session) *misses {
+	x := c.missed[s]
+	if x == nil {
+		x = &misses{}
+		c.missed[s] = x
+	}
+	return x
+}
+
 // dropped counts messages of a session that are dropped. The first one is logged at once, then once a minute how many
 // there were.
 func (c *Core) dropped(s *Session, why loss, n uint64) {
 	if s == nil || s.dead {
 		return
 	}
-	c.missed[s] += n
-	if lost := c.lossy[s]; lost != nil {
-		lost[why] += n
+	x := c.missedBy(s)
+	x.all += n
+	if x.unsaid[why] += n; x.said {
 		return
 	}
-	lost := &[losses]uint64{}
-	lost[why] = n
-	c.lossy[s] = lost
-	c.sayLost(s, lost)
+	x.said = true
+	c.sayLost(s, x)
 	c.sayLostAgain()
 }
 
 // sayLostAgain lets a timer log the losses of a minute.
 func (c *Core) sayLostAgain() {
-	if c.saying || len(c.lossy) == 0 {
+	if c.saying {
 		return
 	}
 	c.saying = true
 	c.timers.add(c.now.Add(time.Minute), func() {
 		c.saying = false
-		for s, lost := range c.lossy {
-			if *lost == ([losses]uint64{}) {
-				delete(c.lossy, s)
-			} else {
-				c.sayLost(s, lost)
+		again := false
+		for s, x := range c.missed {
+			if x.said = x.unsaid != ([losses]uint64{}); x.said {
+				c.sayLost(s, x)
+				again = true
 			}
 		}
-		c.sayLostAgain()
+		if again {
+			c.sayLostAgain()
+		}
 	})
 }
 
 // sayLost logs what a session has lost since the last line.
-func (c *Core) sayLost(s *Session, lost *[losses]uint64) {
+func (c *Core) sayLost(s *Session, x *misses) {
 	l, about := c.entryOf(s.user, s.id), line{losing, s.id}
 	if cl := s.client; cl != nil {
 		l, about = c.entry(cl), cl.line(losing)
@@ -175,21 +191,19 @@ func (c *Core) sayLost(s *Session, lost *[losses]uint64) {
 		return // with the next line
 	}
 	var list []string
-	for why, n := range lost {
+	for why, n := range x.unsaid {
 		if n > 0 {
 			list = append(list, fmt.Sprintf("%d since %s", n, lossTexts[why]))
 		}
 	}
-	*lost = [losses]uint64{}
+	x.unsaid = [losses]uint64{}
 	log.NotLogged(l, hidden).Infof("messages dropped: %s", strings.Join(list, "; "))
 }
 
 // forgetLost logs what is left of a session's losses, at its end.
 func (c *Core) forgetLost(s *Session) {
-	if lost := c.lossy[s]; lost != nil {
-		if *lost != ([losses]uint64{}) {
-			c.sayLost(s, lost)
-		}
-		delete(c.lossy, s)
+	if x := c.missed[s]; x != nil && x.unsaid != ([losses]uint64{}) {
+		c.sayLost(s, x)
 	}
+	delete(c.missed, s)
 }

@@ -22,24 +22,25 @@ type Session struct {
 	subs        map[string]packet.QOS
 	inbound     map[packet.ID]*inbound // QoS 2 exchanges that the client began
 	q           queue
-	disk        int64     // bytes of account for messages that wait on the disk: see share
-	reserved    uint64    // the next position
-	away        int64     // when it lost its connection, or was loaded, in ns of Unix time; of one without client
-	stored      uint64    // position after the newest message that is stored, or refused
-	oldest      uint64    // nothing before this position is stored any more
-	gaps        []gap     // behind it
-	recorded    []uint64  // positions whose PUBREC is being stored
-	replays     []*replay // of its last SUBSCRIBEs
-	marked      int32     // bytes of account for the marks of q while there is no client
-	bridge      bool      // its client is a bridge, or was one
-	inactive    bool      // some of subs are not in the tree: see recheck
-	loading     bool      // messages are being read from the store
-	timed       bool      // the retry timer runs
-	dead        bool      // discarded: nothing is kept for it any more
-	starved     bool      // there was no memory to send or read more: a timer, or Written, calls pump
-	replaying   bool      // replay runs
-	replayTimed bool      // a timer will call it
-	dirty       bool      // its progress goes into the next batch
+	disk        int64            // bytes of account for messages that wait on the disk: see share
+	reserved    uint64           // the next position
+	away        int64            // when it lost its connection, or was loaded, in ns of Unix time; of one without client
+	stored      uint64           // position after the newest message that is stored, or refused
+	oldest      uint64           // nothing before this position is stored any more
+	gaps        []gap            // behind it
+	recorded    []uint64         // positions whose PUBREC is being stored
+	replays     []*replay        // of its last SUBSCRIBEs
+	seen        map[string]sight // by topic, while there are replays
+	marked      int32            // bytes of account for the marks of q while there is no client
+	bridge      bool             // its client is a bridge, or was one
+	inactive    bool             // some of subs are not in the tree: see recheck
+	loading     bool             // messages are being read from the store
+	timed       bool             // the retry timer runs
+	dead        bool             // discarded: nothing is kept for it any more
+	starved     bool             // there was no memory to send or read more: a timer, or Written, calls pump
+	replaying   bool             // replay runs
+	replayTimed bool             // a timer will call it
+	dirty       bool             // its progress goes into the next batch
 }
 
 // attach lets messages flow to a connection. What was in flight on an earlier one is sent first.
@@ -73,13 +74,12 @@ func (c *Core) detach(s *Session) {
 		return
 	}
 	s.dead = true
-	delete(c.missed, s)
 	for f := range s.subs {
 		c.expel(s, f)
 	}
 	c.own(s, -1)
 	delete(c.sessions, s.id)
-	s.q, s.subs, s.inbound, s.replays = queue{}, nil, nil, nil
+	s.q, s.subs, s.inbound, s.replays, s.seen = queue{}, nil, nil, nil, nil
 }
 
 // enqueue appends the message at a position that was reserved; with an error there is none at the position.

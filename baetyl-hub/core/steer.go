@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // What the methods of this file return, or give to done, when they do nothing.

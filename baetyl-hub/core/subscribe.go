@@ -7,7 +7,7 @@ import (
 	"github.com/256dpi/gomqtt/packet"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // subscription is a filter with its quality of service. The filter may be shared: $share/<group>/<filter>.
@@ -140,7 +140,7 @@ func (c *Core) maySubscribe(cl *Client, full string) error {
 		return fmt.Errorf("subscribe to %q: the client already has %d subscriptions (session.subscriptions.max)",
 			full, len(cl.s.subs))
 	} else if !has {
-		return c.takeSubscription(cl.s)
+		return c.takeSubscription(cl.s, full)
 	}
 	return nil
 }

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/256dpi/gomqtt/packet"
+
+	"github.com/baetyl/baetyl/baetyl-hub/budget"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
 
@@ -17,22 +20,58 @@ type testament struct {
 	client string
 	user   string // "": nobody knows, since an older hub has stored it
 	m      *record.Message
+	payer  *budget.Account // has its size, until it is stored as published, or deleted; nil: nobody has it any more
 }
 
-func (s *Session) testament(m *record.Message) *testament {
-	return &testament{record.WillKey(s.id, s.user), s.id, s.user, m}
+// testamentSize is the bytes of a will besides those of its message.
+const testamentSize = 512
+
+// size is about the bytes of memory that a will needs: its message, and the copy of it that is being stored.
+func (w *testament) size() int64 { return int64(2*sizeOf(w.m) + testamentSize) }
+
+// leaves takes the will of a CONNECT. It belongs to the account of its user for as long as the hub has it, whatever
+// becomes of the connection, and has no part in the Allowance of that: else a client could leave one after the other.
+func (c *Core) leaves(cl *Client, p *packet.Message) *budget.Account {
+	w := &testament{user: cl.user.Name, payer: cl.account}
+	w.m = &record.Message{Topic: p.Topic, Payload: p.Payload, QOS: p.QOS, Retain: p.Retain}
+	if p.Retain {
+		w.m.Owner = w.user
+	}
+	by := w.payer.TakeLeaving(budget.Memory, w.size(), leaveMoving)
+	if by == nil {
+		cl.will = w
+	}
+	return by
+}
+
+// settle gives back what a will has of its user's account; w may be nil.
+func (w *testament) settle() {
+	if w != nil && w.payer != nil {
+		w.payer.Give(budget.Memory, w.size())
+		w.payer = nil
+	}
+}
+
+// cancelWill forgets the will of a connection that is refused.
+func (cl *Client) cancelWill() {
+	cl.will.settle()
+	cl.will = nil
 }
 
 // endWill publishes the will of a connection that has ended [MQTT-3.1.2-8], or deletes it after DISCONNECT
 // [MQTT-3.1.2-10]. When the hub stops, the will stays in the store: it is published after the next start if the client
 // does not connect again in time.
-func (c *Core) endWill(s *Session, m *record.Message, disconnected bool) {
+func (c *Core) endWill(cl *Client, disconnected bool) {
+	w := cl.will
+	cl.will = nil
 	switch {
-	case m == nil || c.stopping:
+	case w == nil:
+	case c.stopping:
+		w.settle()
 	case disconnected:
-		c.deleteWill(s.testament(m))
+		c.deleteWill(w)
 	default:
-		c.publishWill(s.testament(m), true)
+		c.publishWill(w, true)
 	}
 }
 
@@ -46,6 +85,8 @@ func (c *Core) publishWill(w *testament, recorded bool) {
 		}
 		if recorded {
 			c.deleteWill(w)
+		} else {
+			w.settle()
 		}
 		return
 	}
@@ -71,8 +112,10 @@ func (c *Core) mayLeave(w *testament) error {
 	return nil
 }
 
-// deleteWill removes a will from the store.
+// deleteWill removes a will from the store. Of the will itself nothing is needed any more.
 func (c *Core) deleteWill(w *testament) {
+	w.settle()
+	w.m = nil
 	c.later(func(b *record.Batch) { b.DeleteWill(w.key) }, func(err error) {
 		if err != nil { // after a restart it would be published
 			c.timers.add(c.now.Add(oweAgain), func() {
@@ -84,23 +127,36 @@ func (c *Core) deleteWill(w *testament) {
 	})
 }
 
-// oweAgain is the time after which a will is published or deleted again that could not be.
-const oweAgain = time.Second
+const (
+	// oweAgain is the time after which a will is published or deleted again that could not be.
+	oweAgain = time.Second
+	// owePortion is how many are published again at a time.
+	owePortion = 512
+)
 
-// owe keeps a will that could not be stored, and tries again: one for each client and user, the newest.
+// owe keeps a will that could not be stored, and tries again: one for each client and user, the newest. Its user's
+// account bounds how many there are: see leaves.
 func (c *Core) owe(w *testament) {
 	if len(c.owed) == 0 {
 		c.timers.add(c.now.Add(oweAgain), c.pay)
 	}
+	old, has := c.owed[w.key]
+	if old.settle(); !has {
+		c.owing = append(c.owing, w.key)
+	}
 	c.owed[w.key] = w
 }
 
-// pay publishes the wills that could not be stored.
+// pay publishes wills that could not be stored, those first that wait for longest.
 func (c *Core) pay() {
-	owed := c.owed
-	c.owed = map[string]*testament{}
-	for _, key := range slices.Sorted(maps.Keys(owed)) {
-		c.publishWill(owed[key], c.ownsStored(owed[key]))
+	n := min(len(c.owing), owePortion)
+	for _, key := range c.owing[:n] {
+		w := c.owed[key]
+		delete(c.owed, key)
+		c.publishWill(w, c.ownsStored(w))
+	}
+	if c.owing = slices.Clone(c.owing[n:]); len(c.owing) > 0 {
+		c.timers.add(c.now.Add(oweAgain), c.pay)
 	}
 }
 
@@ -119,6 +175,8 @@ func (c *Core) LoadWill(key string, m record.Message) {
 	if s := c.sessions[w.client]; s != nil && w.user == "" {
 		w.user = s.user
 	}
+	w.payer = c.account(w.user)
+	w.payer.Load(budget.Memory, w.size())
 	c.wills[key] = w
 	if number, ok := strings.CutPrefix(w.client, anonymous); ok {
 		if n, err := strconv.ParseUint(number, 10, 64); err == nil {

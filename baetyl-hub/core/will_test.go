@@ -183,3 +183,18 @@ func TestOwedWillWhileConnecting(t *testing.T) {
 	require.Len(t, d.got(), 1)
 	require.Equal(t, "y", string(r.disk.wills[willKey("a")].Payload))
 }
+
+// The will of a connection that is taken over comes before what the new one publishes: who is back must not seem gone.
+func TestWillBeforeWhatTheNextConnectionPublishes(t *testing.T) {
+	for _, make := range []func(string) *packet.Connect{connect, kept} {
+		r := newRig(t)
+		s := r.subscribed(connect("s"), 0, "w")
+		r.connect(willed(make("a"), will("gone")))
+		r.hold()
+		p := r.start(make("a"))
+		p.send(pub(0, 0, "w", "back"))
+		r.release()
+		s.is("w=gone", "w=back")
+		require.Contains(t, p.next(), "connack 0")
+	}
+}

@@ -3,67 +3,25 @@ package hub
 import (
 	"context"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
-	"github.com/baetyl/baetyl/baetyl-hub/admin"
-	"github.com/baetyl/baetyl/baetyl-hub/config"
+	hubadmin "github.com/baetyl/baetyl/baetyl-hub/admin"
 	"github.com/baetyl/baetyl/baetyl-hub/conn"
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/baetyl-hub/record"
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/hubapi"
-	"github.com/baetyl/baetyl/protocol/masterapi"
-)
-
-// adminTimeout is how long a request to the admin interface may take; adminConns how many connections it has.
-const (
-	adminTimeout = time.Minute
-	adminConns   = 16
+	"github.com/baetyl/baetyl/utils/log"
 )
 
 // adminServer returns the server of the admin interface; nil: there is none.
 func (h *Hub) adminServer() *http.Server {
-	address, mode := h.cfg.Admin.Address, fs.FileMode(0o660)
-	if address == config.AdminAuto {
-		address = ""
-		if dir := os.Getenv(masterapi.EnvRunDir); dir != "" {
-			// Only persons get into the folder. The hub is no member of their group, so it can't give them the socket.
-			address, mode = "unix://"+filepath.Join(dir, hubapi.Socket), 0o666
-		}
-	}
-	if address == "" {
-		return nil
-	}
-	l := h.log.WithField("api", "admin")
-	if !http.CanTellPeers {
-		l.Warnf("there is no admin interface: this system does not tell who opens a unix socket")
-		return nil
-	}
-	p, missing := http.FindPersons("admin.group", h.cfg.Admin.Group, nil)
-	if missing != "" {
-		l.Infof("%s", missing)
-	}
-	return http.NewServerWith(http.ServerConfig{Address: address, Timeout: adminTimeout}, http.Options{
-		Name: "admin", Mode: mode, Group: p.Socket(), MaxConns: adminConns, Log: l,
-	}, admin.New(desk{h}, desk{h}, p.Admit, l))
+	return admin.Server(h.cfg.Admin, hubadmin.New(desk{h}, desk{h}, desk{h}, h.adminLog()))
 }
 
-// serveAdmin serves the admin interface. The hub works without it.
-func (h *Hub) serveAdmin(ctx context.Context, s *http.Server) error {
-	err := s.Listen()
-	if err == nil {
-		err = s.Serve(ctx)
-	}
-	if err != nil {
-		h.log.WithError(err).Warnf("there is no admin interface (admin.address); the hub goes on without it")
-		<-ctx.Done()
-	}
-	return nil
-}
+func (h *Hub) adminLog() log.Logger { return h.log.WithField("api", "admin") }
 
 // desk implements admin.Lists and admin.Actions.
 type desk struct{ h *Hub }
@@ -120,6 +78,17 @@ func (d desk) Counters() map[string]int64 { return d.h.Report() }
 func (d desk) Access(user, client, action, topic string) (v hubapi.Decision) {
 	d.h.server.Inspect(func(k *core.Core, _ func()) { v = k.Access(user, client, action, topic) })
 	return v
+}
+
+// Receivers implements admin.Lists.
+func (d desk) Receivers(q core.Query) (list []hubapi.Receiver, next core.Key, err error) {
+	var items []core.ReceiverItem
+	d.h.server.Inspect(func(k *core.Core, pause func()) { items, next, err = k.Receivers(q, pause) })
+	for _, x := range items {
+		d.complete(&x.Waiting, x.Number)
+		list = append(list, x.Receiver)
+	}
+	return list, next, err
 }
 
 // Kick implements admin.Actions.

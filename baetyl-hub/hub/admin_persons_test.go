@@ -18,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/protocol/hubapi"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // inRunFolder runs a hub in the run folder of an instance, below a folder that others may enter, and returns that.
@@ -30,7 +31,7 @@ func inRunFolder(t *testing.T, more string) (workdir string, d *desk) {
 	require.NoError(t, os.MkdirAll(run, 0o755))
 	require.NoError(t, os.Chmod(workdir, 0o755))
 	t.Setenv("BAETYL_SERVICE_RUN_DIR", run)
-	return workdir, openDeskAt(t, filepath.Join(run, hubapi.Socket), open+more)
+	return workdir, openDeskAt(t, filepath.Join(run, masterapi.ServiceAdmin), open+more)
 }
 
 // Root, the hub's user and members of the group may use the socket, others not, and that has a line in the log.
@@ -82,11 +83,12 @@ func TestAdminDocument(t *testing.T) {
 	require.Len(t, answers, strings.Count(block[1], "curl "))
 	require.Contains(t, answers[0], `"client":"sensor-1"`)
 	require.Contains(t, answers[3], `"topic":"state/1"`)
-	require.Contains(t, answers[5], `"allowed":true,"rule":"principals[0].permissions[0].permit[0]"`)
+	require.Contains(t, answers[4], `"items":[]`)
+	require.Contains(t, answers[6], `"allowed":true,"rule":"principals[0].permissions[0].permit[0]"`)
 	require.Equal(t, `{"done":1}`, answers[len(answers)-1])
 	for route := range strings.SplitSeq(strings.Join([]string{
 		hubapi.Clients, hubapi.Sessions, hubapi.Subscriptions, hubapi.Retained, hubapi.Counters, hubapi.Access, hubapi.Kick,
-		hubapi.DeleteSession, hubapi.DeleteRetained, hubapi.Publish,
+		hubapi.DeleteSession, hubapi.DeleteRetained, hubapi.Publish, hubapi.Receivers, hubapi.Messages,
 	}, " "), " ") {
 		require.Contains(t, chapter, "| `"+route+"` |")
 	}

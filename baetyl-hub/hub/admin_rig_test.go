@@ -18,6 +18,7 @@ import (
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/hubapi"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // desk is a hub with its admin socket.
@@ -30,7 +31,7 @@ type desk struct {
 
 func openDesk(t *testing.T, more string) *desk {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), hubapi.Socket)
+	path := filepath.Join(t.TempDir(), masterapi.ServiceAdmin)
 	return openDeskAt(t, path, open+more+"admin: {address: 'unix://"+path+"'}\n")
 }
 
@@ -127,7 +128,18 @@ func join(t *testing.T, url, id string, change ...func(*client.Config)) (*client
 	f, err := c.Connect(o)
 	require.NoError(t, err)
 	require.NoError(t, f.Wait(time.Minute))
+	settle(t, c)
 	return c, messages
+}
+
+// settle waits until the client has done all that it does after a CONNACK. It says that it is connected before it sends
+// again what it finds in its session: a message that is published in between is sent twice. One goroutine reads all
+// answers, so the answer to any request tells that the CONNACK is done with.
+func settle(t *testing.T, c *client.Client) {
+	t.Helper()
+	f, err := c.Unsubscribe("nothing")
+	require.NoError(t, err)
+	require.NoError(t, f.Wait(time.Minute))
 }
 
 func durable(o *client.Config) { o.CleanSession = false }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/hubapi"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
 // Each wrong request gets one JSON error that says what to do, and changes nothing.
@@ -134,14 +135,14 @@ func TestAdminUnderLoad(t *testing.T) {
 func TestAdminAddress(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("BAETYL_SERVICE_RUN_DIR", dir)
-	d := openDeskAt(t, filepath.Join(dir, hubapi.Socket), open)
+	d := openDeskAt(t, filepath.Join(dir, masterapi.ServiceAdmin), open)
 	status, body := d.ask(http.MethodGet, hubapi.Counters, "")
 	require.Equal(t, 200, status, body)
 	none := filepath.Join(dir, "none")
 	require.NoError(t, os.Mkdir(none, 0o755))
 	t.Setenv("BAETYL_SERVICE_RUN_DIR", none)
 	run(t, open+"admin: {address: ''}\n")
-	require.NoFileExists(t, filepath.Join(none, hubapi.Socket))
+	require.NoFileExists(t, filepath.Join(none, masterapi.ServiceAdmin))
 
 	taken := openDesk(t, "")
 	second := run(t, open+"admin: {address: 'unix://"+taken.path+"'}\n")

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,6 +54,51 @@ func publisher(t *testing.T, address string) *packet.Stream {
 	require.NoError(t, err)
 	require.Equal(t, packet.ConnectionAccepted, ack.(*packet.Connack).ReturnCode)
 	return s
+}
+
+// The hub starts on a disk without a free byte: it serves what needs no disk, and all that it had is there.
+func TestStartOnAFullDisk(t *testing.T) {
+	disk := smallDisk(t)
+	dir := filepath.Join(disk, "data")
+	more := strings.Replace(open, "hahaha", "p", 1) +
+		"- {username: second, password: p, permissions: [{action: pub, permit: ['#']}]}\nstorage: {free: 1m}\n"
+	addrs, stop := startIn(t, dir, more)
+	c, _ := dial(t, addrs[0], "test", "away", false)
+	c.sub(1, "kept")
+	c.conn.Close()
+	p, _ := dial(t, addrs[0], "test", "p", true)
+	p.pub("kept", 10<<10, false)
+	stop()
+	ballast, err := os.Create(filepath.Join(disk, "ballast"))
+	require.NoError(t, err)
+	defer ballast.Close()
+	for range 3 {
+		for size := 1 << 20; size > 0; {
+			if _, err := ballast.Write(make([]byte, size)); err != nil {
+				size /= 2
+			}
+		}
+		addrs, stop = startIn(t, dir, more)
+		c, code := dial(t, addrs[0], "test", "live", true)
+		require.Zero(t, code)
+		require.Equal(t, []packet.QOS{0}, c.sub(0, "live"))
+		live := packet.NewPublish()
+		live.Message.Topic = "live"
+		require.NoError(t, c.Write(live, false))
+		x, err := c.Read()
+		require.NoError(t, err)
+		require.Equal(t, packet.PUBLISH, x.Type())
+		away, code := dial(t, addrs[0], "test", "away", false)
+		require.Zero(t, code)
+		x, err = away.Read()
+		require.NoError(t, err)
+		require.Len(t, x.(*packet.Publish).Message.Payload, 10<<10)
+		live.ID, live.Message = 1, packet.Message{Topic: "kept", QOS: 1}
+		require.NoError(t, c.Write(live, false))
+		_, err = c.Read()
+		require.Error(t, err, "what could not be stored is acknowledged")
+		stop()
+	}
 }
 
 // The disk gets full, with and without storage.free: the hub refuses QoS 1 messages and sends no PUBACK for them, and

@@ -18,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-hub/core"
 	"github.com/baetyl/baetyl/baetyl-hub/listener"
 	"github.com/baetyl/baetyl/baetyl-hub/store"
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/listen"
 	"github.com/baetyl/baetyl/utils/log"
@@ -44,7 +45,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := store.Open(store.Options{
+	st, err := openStore(store.Options{
 		Dir:       cfg.Storage.Dir,
 		Sync:      cfg.Storage.Sync,
 		Interval:  cfg.Storage.Interval,
@@ -52,7 +53,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 		MinFree:   uint64(cfg.Storage.Free),
 		FreeSpace: file.Free,
 		Log:       l,
-	})
+	}, l)
 	if err != nil {
 		return nil, err
 	}
@@ -133,7 +134,7 @@ func (h *Hub) Run(ctx context.Context) error {
 		g.Add("metrics", m.Run)
 	}
 	if s := h.adminServer(); s != nil {
-		g.Add("admin", func(ctx context.Context) error { return h.serveAdmin(ctx, s) })
+		g.Add("admin", func(ctx context.Context) error { return admin.Serve(ctx, s, h.adminLog()) })
 	}
 	if h.cfg.Sys.Interval > 0 {
 		g.Add("sys", h.announce)

@@ -13,8 +13,9 @@ import (
 // plan computes what clients may use, and says where that is less than what is configured.
 func plan(c *config.Config, stored int64, l log.Logger) config.Plan {
 	disk := int64(0)
-	if free, err := file.Free(c.Storage.Dir); err == nil {
-		disk = int64(min(free, math.MaxInt64/2)) + stored
+	if free, size, err := file.Space(c.Storage.Dir); err == nil {
+		// Not less than an eighth of it all: a disk that is full now may have room later, while these limits stay.
+		disk = max(int64(min(free, math.MaxInt64/2))+stored, int64(min(size/8, math.MaxInt64)))
 	}
 	machine := machineMemory("/")
 	p := c.Plan(machine, disk)

@@ -53,7 +53,9 @@ func number(text string) int64 {
 	return n
 }
 
-// totalMemory reads MemTotal of /proc/meminfo, in bytes; 0: it is not there.
+// totalMemory reads MemTotal of /proc/meminfo, in bytes; 0: it is not there. The system call sysinfo does not know of
+// containers whose runtime gives them a /proc/meminfo of their own, and the library of utils/host would be linked into
+// the hub for this one number.
 func totalMemory(text string) int64 {
 	for line := range strings.Lines(text) {
 		if rest, ok := strings.CutPrefix(line, "MemTotal:"); ok {

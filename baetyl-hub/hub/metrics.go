@@ -8,8 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/baetyl/baetyl/baetyl-hub/core"
-	"github.com/baetyl/baetyl/baetyl-hub/topic"
 	"github.com/baetyl/baetyl/utils/run"
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 // collector gives Prometheus the hub's statistics when it asks for them.

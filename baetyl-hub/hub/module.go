@@ -15,7 +15,7 @@ import (
 // Main is the module baetyl-hub. It reads etc/baetyl/service.yml (docs/hub.md) and serves until ctx is done.
 func Main(ctx baetyl.Context) error {
 	var cfg config.Config
-	if err := ctx.LoadConfig(&cfg); err != nil {
+	if err := ctx.LoadConfigStrict(&cfg); err != nil {
 		return err
 	}
 	h, err := Open(cfg, ctx.Log())
@@ -23,6 +23,7 @@ func Main(ctx baetyl.Context) error {
 		return fmt.Errorf("%s: %w", baetyl.ConfigFile, err)
 	}
 	h.LimitMemory()
+	ctx.CheckHealth(h.alive)
 	var g run.Group
 	g.Add("hub", h.Run)
 	g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any {
@@ -33,6 +34,12 @@ func Main(ctx baetyl.Context) error {
 		return nil
 	})
 	return g.Run(ctx.Done())
+}
+
+// alive waits for the core: one that takes no more events serves nobody.
+func (h *Hub) alive(context.Context) error {
+	h.server.Stats()
+	return nil
 }
 
 // reload reads the configuration again at each SIGHUP.
@@ -46,7 +53,7 @@ func reload(stop context.Context, ctx baetyl.Context, h *Hub) {
 			return
 		case <-hup:
 			var cfg config.Config
-			err := ctx.LoadConfig(&cfg)
+			err := ctx.LoadConfigStrict(&cfg)
 			if err == nil {
 				err = h.Reload(cfg)
 			}

@@ -67,6 +67,7 @@ func connect(t *testing.T, url, id string) (c *client.Client, messages chan *pac
 	f, err := c.Connect(o)
 	require.NoError(t, err)
 	require.NoError(t, f.Wait(time.Minute))
+	settle(t, c)
 	return c, messages
 }
 

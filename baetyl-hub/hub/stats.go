@@ -33,6 +33,10 @@ func (h *Hub) Stats() []Stat {
 			int64(max(0, c.Sessions-c.Connections))),
 		count("sessions_expired", "", "kept sessions that nobody had used for session.expiry", c.Removed),
 		count("connections_rejected", "", "connections over connection.max", c.Rejected+rejected.All),
+		count("connections_rejected_memory", "", "connections closed before their login, since those in that state had no "+
+			"more memory (limits.queued.memory)", c.Crowded),
+		state("connections_unchecked_bytes", "", "memory of connections that are not logged in, besides 4 KiB of each",
+			c.Unchecked),
 		count("connections_rejected_address", "", "connections over connection.address.max", rejected.Address),
 		count("connections_taken_over", "", "connections that ended since another one has taken their session over",
 			c.TakenOver),

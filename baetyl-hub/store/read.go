@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/baetyl/baetyl/baetyl-hub/record"
 )
@@ -11,7 +12,7 @@ import (
 // messages, and no more once they have so many bytes. next is the position to go on from: what is missing between from
 // and next is gone. After an error the caller should try again later. It may be called from any goroutine.
 func (s *Store) Read(session, from uint64, messages, bytes int) (entries []record.Entry, next uint64, err error) {
-	r := reading{s: s, session: session, position: from, messages: messages, bytes: bytes}
+	r := reading{s: s, session: session, now: s.clock.now(), position: from, messages: messages, bytes: bytes}
 	for r.messages > 0 && r.bytes > 0 {
 		p, at, end, ok := s.pin(session, &r.position)
 		if !ok {
@@ -82,6 +83,7 @@ func (s *Store) unpin(session uint64, g *segment, position uint64, at int64) {
 type reading struct {
 	s               *Store
 	session         uint64
+	now             time.Duration // by the clock
 	position        uint64
 	messages, bytes int // that it may still take
 	entries         []record.Entry
@@ -169,7 +171,7 @@ func (r *reading) frame(x frame, last uint64) {
 		r.topic = m.Topic
 		r.entries = append(r.entries, record.Entry{
 			Position: t.Position, QOS: t.QOS, Retained: t.Retained, Targets: p.Len(), Message: m,
-			Age: r.s.clock.now() - x.stored,
+			Age: max(0, r.now-x.stored),
 		})
 		r.messages--
 		r.bytes -= len(m.Payload) + len(m.Topic) + len(m.Properties)

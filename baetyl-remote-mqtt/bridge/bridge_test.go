@@ -206,7 +206,7 @@ func TestAcknowledgedOnlyAfterTheFarSide(t *testing.T) {
 	third := start(t, l, letters(t), 5)
 	third.connected(t)
 	publish(t, client(t, near.Address), "up", 1, "6")
-	mqtttest.Until(t, "the next", func() bool { return len(far.Got()) == 7 })
+	mqtttest.Until(t, "the next", func() bool { return len(far.Got()) >= 7 })
 	require.Equal(t, numbers(0, 7), far.Got(), "nothing twice")
 }
 

@@ -21,7 +21,7 @@ import (
 // Main is the module: it runs until it is asked to end, or returns why it cannot.
 func Main(ctx baetyl.Context) error {
 	var cfg config.Config
-	if err := ctx.LoadConfig(&cfg); err != nil {
+	if err := ctx.LoadConfigStrict(&cfg); err != nil {
 		return err
 	}
 	bridges, err := build(ctx, cfg)

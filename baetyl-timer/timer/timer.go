@@ -24,7 +24,7 @@ import (
 // Main is the module. It returns when it is asked to end, or says why it cannot run.
 func Main(ctx baetyl.Context) error {
 	var cfg config
-	if err := ctx.LoadConfig(&cfg); err != nil {
+	if err := ctx.LoadConfigStrict(&cfg); err != nil {
 		return err
 	}
 	hub, err := ctx.NewHubClient("", nil)

@@ -7,18 +7,21 @@
 package apitest
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	nethttp "net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -57,11 +60,24 @@ func Load(t testing.TB) *Spec {
 	if err := doc.Validate(context.Background(), openapi3.EnableExamplesValidation()); err != nil {
 		t.Fatalf("validate %s: %v", Document, err)
 	}
-	router, err := gorillamux.NewRouter(doc)
+	router, err := gorillamux.NewRouter(withTails(doc))
 	if err != nil {
 		t.Fatalf("routes of %s: %v", Document, err)
 	}
 	return &Spec{Doc: doc, router: router, seen: map[string]bool{}}
+}
+
+// withTails is doc with paths that end with {path} matching a path of several segments, as OpenAPI cannot say.
+func withTails(doc *openapi3.T) *openapi3.T {
+	out := *doc
+	out.Paths = openapi3.NewPaths()
+	for path, item := range doc.Paths.Map() {
+		if head, ok := strings.CutSuffix(path, "{path}"); ok {
+			path = head + "{path:.+}"
+		}
+		out.Paths.Set(path, item)
+	}
+	return &out
 }
 
 // repository is the folder of go.mod, above the working directory of the test.
@@ -96,7 +112,12 @@ func (s *Spec) handler(t testing.TB, h nethttp.Handler, person bool) nethttp.Han
 		passed := r.Clone(r.Context())
 		passed.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body), failing{readErr}))
 		answer := httptest.NewRecorder()
-		h.ServeHTTP(answer, passed)
+		to := &hijackable{ResponseRecorder: answer, from: w}
+		h.ServeHTTP(to, passed)
+		if to.hijacked { // and over by now
+			s.sawUpgrade(t, r)
+			return
+		}
 		if err := s.check(r, body, answer, person); err != nil {
 			t.Errorf("%s %s: answer %d is not as in %s: %v", r.Method, r.URL.EscapedPath(), answer.Code, Document, err)
 		}
@@ -104,6 +125,32 @@ func (s *Spec) handler(t testing.TB, h nethttp.Handler, person bool) nethttp.Han
 		w.WriteHeader(answer.Code)
 		_, _ = w.Write(answer.Body.Bytes()) // fails only when the client has gone
 	})
+}
+
+// hijackable is a recorder whose handler may take the connection.
+type hijackable struct {
+	*httptest.ResponseRecorder
+	from     nethttp.ResponseWriter
+	hijacked bool
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijackable) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, buf, err := nethttp.NewResponseController(h.from).Hijack()
+	h.hijacked = err == nil
+	return conn, buf, err
+}
+
+// sawUpgrade notes that the answer 101 was given, which has to be documented.
+func (s *Spec) sawUpgrade(t testing.TB, r *nethttp.Request) {
+	route, _, err := s.router.FindRoute(r)
+	if err != nil || route.Operation.Responses.Status(nethttp.StatusSwitchingProtocols) == nil {
+		t.Errorf("%s %s: answer 101 is not in %s", r.Method, r.URL.EscapedPath(), Document)
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seen[name(route.Operation, strconv.Itoa(nethttp.StatusSwitchingProtocols))] = true
 }
 
 // failing ends a body as the original has ended: nil is its end.
@@ -154,13 +201,16 @@ func (s *Spec) check(r *nethttp.Request, body []byte, answer *httptest.ResponseR
 	if err := openapi3filter.ValidateResponse(r.Context(), response); err != nil {
 		return err
 	}
-	documented := route.Operation.Responses.Status(answer.Code).Value
-	if len(documented.Content) == 0 && answer.Body.Len() > 0 {
+	status, ref := strconv.Itoa(answer.Code), route.Operation.Responses.Status(answer.Code)
+	if ref == nil { // ValidateResponse has found it
+		status, ref = "default", route.Operation.Responses.Default()
+	}
+	if documented := ref.Value; len(documented.Content) == 0 && answer.Body.Len() > 0 {
 		return fmt.Errorf("has a body, which is documented as empty: %q", answer.Body.Bytes())
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen[name(route.Operation, strconv.Itoa(answer.Code))] = true
+	s.seen[name(route.Operation, status)] = true
 	return nil
 }
 

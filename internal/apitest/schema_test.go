@@ -21,7 +21,7 @@ func TestSchemasAreTheTypes(t *testing.T) {
 	for name, v := range map[string]any{
 		"Inspect": masterapi.Inspect{}, "UpdateRequest": masterapi.UpdateRequest{},
 		"PortAvailable": masterapi.PortAvailable{}, "Error": masterapi.Error{},
-		"Reloaded": masterapi.Reloaded{},
+		"Reloaded": masterapi.Reloaded{}, "Modules": masterapi.Modules{},
 	} {
 		compare(t, name, reflect.TypeOf(v), spec.Doc.Components.Schemas[name].Value)
 	}

@@ -34,6 +34,7 @@ import (
 	"github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
+	"github.com/baetyl/baetyl/utils/conf"
 )
 
 // deadline is how long a test waits for what must happen; a busy machine with the race detector is slow.
@@ -47,7 +48,9 @@ type Options struct {
 	Dir    string            // service directory; empty: a new one
 	NoAddr bool              // without BAETYL_SERVICE_INSTANCE_ADDRESS: the configuration has server.address
 	TLS    credentials.TransportCredentials
-	Pipe   bool // over the pipe instead of gRPC
+	Pipe   bool   // over the pipe instead of gRPC
+	Secret string // of the instance; the pipe is of version 2 then
+	Addr   string // where it listens, unix:<path> for example; empty: a free port
 }
 
 // Runtime is a running instance.
@@ -69,12 +72,9 @@ const Config = "etc/baetyl/service.yml"
 // Start starts an instance and waits until its port is open. It is killed at the end of the test.
 func Start(t testing.TB, o Options) *Runtime {
 	t.Helper()
-	if o.Pipe {
-		o.Env = append([]string{masterapi.EnvInstancePipe + "=1"}, o.Env...)
-	}
 	r := launch(t, o)
 	if o.Pipe {
-		r.dialPipe(t)
+		r.dialPipe(t, o.Secret)
 		return r
 	}
 	creds := o.TLS
@@ -108,9 +108,9 @@ func (r *Runtime) dial(t testing.TB, creds credentials.TransportCredentials) {
 }
 
 // dialPipe makes Client one over the pipe, with the same limits.
-func (r *Runtime) dialPipe(t testing.TB) {
+func (r *Runtime) dialPipe(t testing.TB, secret string) {
 	t.Helper()
-	cfg := rpc.ClientConfig{Address: r.Addr, Timeout: deadline, Pipe: true}
+	cfg := rpc.ClientConfig{Address: r.Addr, Timeout: deadline, Pipe: true, Secret: conf.Secret(secret)}
 	cfg.Message.Length.Max = 4 << 30 // more than 32 bits hold
 	c, err := rpc.NewClient(cfg)
 	require.NoError(t, err)
@@ -149,7 +149,10 @@ func launch(t testing.TB, o Options) *Runtime {
 		o.Dir = t.TempDir()
 	}
 	Write(t, o.Dir, o.Files)
-	r := &Runtime{Addr: FreeAddr(t), Dir: o.Dir, out: &mqtttest.Output{}, exited: make(chan struct{})}
+	if o.Addr == "" {
+		o.Addr = FreeAddr(t)
+	}
+	r := &Runtime{Addr: o.Addr, Dir: o.Dir, out: &mqtttest.Output{}, exited: make(chan struct{})}
 	r.cmd = exec.Command(o.Entry)
 	r.cmd.Dir = o.Dir
 	r.cmd.Env = append(Environment(), "BAETYL_SERVICE_INSTANCE_NAME=test.instance.1")
@@ -157,6 +160,12 @@ func launch(t testing.TB, o Options) *Runtime {
 		r.Write(t, Config, bytes.ReplaceAll(r.Read(t, Config), []byte("ADDRESS"), []byte(r.Addr)))
 	} else {
 		r.cmd.Env = append(r.cmd.Env, "BAETYL_SERVICE_INSTANCE_ADDRESS="+r.Addr)
+	}
+	if o.Pipe {
+		r.cmd.Env = append(r.cmd.Env, masterapi.EnvInstancePipe+"=1")
+	}
+	if o.Secret != "" {
+		r.cmd.Env = append(r.cmd.Env, masterapi.EnvInstanceSecret+"="+o.Secret)
 	}
 	r.cmd.Env = append(r.cmd.Env, o.Env...)
 	r.cmd.Stdout, r.cmd.Stderr = r.out, r.out

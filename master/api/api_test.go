@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +25,8 @@ import (
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/master/events"
+	"github.com/baetyl/baetyl/master/logs"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -66,20 +70,37 @@ func (s *system) failure() error {
 	return s.err
 }
 
+// broken is failure that never waits.
+func (s *system) broken() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.panics {
+		panic("boom")
+	}
+	return s.err
+}
+
 func (s *system) StartInstance(
-	ctx context.Context, name, instance string, vars map[string]string, may service.Judge,
+	ctx context.Context, name, instance string, vars map[string]string, by *service.Caller,
 ) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	return s.Manager.StartInstance(ctx, name, instance, vars, may)
+	return s.Manager.StartInstance(ctx, name, instance, vars, by)
 }
 
-func (s *system) StopInstance(ctx context.Context, name, instance string, may service.Judge) error {
+func (s *system) StopInstance(ctx context.Context, name, instance string, by *service.Caller) error {
 	if err := s.failure(); err != nil {
 		return err
 	}
-	return s.Manager.StopInstance(ctx, name, instance, may)
+	return s.Manager.StopInstance(ctx, name, instance, by)
+}
+
+func (s *system) KillInstance(ctx context.Context, name, instance string, by *service.Caller) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	return errors.Join(s.Manager.KillInstance(ctx, name, instance, by), errors.New("killed"))
 }
 
 func (s *system) Report(service, instance string, report map[string]json.RawMessage) error {
@@ -100,11 +121,67 @@ func (s *system) Inspect() *masterapi.Inspect {
 	}
 }
 
-func (s *system) Update(masterapi.UpdateRequest, string) error { return s.failure() }
+func (s *system) Health() masterapi.SystemHealth {
+	_ = s.failure() // health has none
+	return masterapi.SystemHealthOf(s.Manager.Health(), "not as wanted")
+}
+
+func (s *system) Update(masterapi.UpdateRequest, masterapi.By) error { return s.failure() }
 
 func (s *system) AvailablePort() (string, error) { return "4711", s.failure() }
 
+func (s *system) Events() *events.Ring {
+	_ = s.broken()
+	r := events.New(10)
+	for n := range 3 {
+		r.Add(masterapi.EventInstanceStarted, "all", "all", fmt.Sprint("started ", n), nil)
+	}
+	return r
+}
+
+func (s *system) Logs(q logs.Query) (func(context.Context, func(masterapi.LogLine) error) error, error) {
+	if slices.Contains(q.Services, "ghost") {
+		return nil, fmt.Errorf("service (ghost) %w", service.ErrNotFound)
+	}
+	return func(_ context.Context, send func(masterapi.LogLine) error) error {
+		return send(masterapi.LogLine{
+			Time: q.Since, Service: "all", Text: fmt.Sprint("tail ", q.Tail, q.Services),
+		})
+	}, s.broken()
+}
+
+func (s *system) Statuses(measured bool) []masterapi.ServiceStatus {
+	_ = s.failure()
+	return s.Manager.Statuses(measured)
+}
+
+func (s *system) Status(name string) (masterapi.ServiceStatus, error) {
+	if err := s.failure(); err != nil {
+		return masterapi.ServiceStatus{}, err
+	}
+	return s.Manager.Status(name)
+}
+
 func (s *system) Restart(string) error { return s.failure() }
+func (s *system) StopAll(string) error { return s.failure() }
+
+func (s *system) Backup(_ context.Context, w io.Writer, _ masterapi.BackupRequest) error {
+	if err := s.failure(); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "an archive")
+	return err
+}
+
+func (s *system) Bundle(ctx context.Context, w io.Writer) error {
+	return s.Backup(ctx, w, masterapi.BackupRequest{})
+}
+
+func (s *system) Examine(context.Context, bool) masterapi.Examination {
+	_ = s.failure()
+	found := masterapi.Finding{ID: "disk", Severity: masterapi.SeverityOK, Text: "1 MB free"}
+	return masterapi.Examination{Findings: []masterapi.Finding{found}}
+}
 
 func (s *system) Prune(_ context.Context, r masterapi.PruneRequest) masterapi.Pruned {
 	_ = s.failure() // what fails is in the answer
@@ -144,9 +221,11 @@ func newRig(t *testing.T) *rig {
 	for _, name := range []string{"inspect", "update", "ports", "start", "stop", "report"} {
 		all = append(all, app.Right{Name: name})
 	}
+	r.serveModule()
 	r.run(app.Service{Name: "all", Replica: 1, API: all})
 	r.run(app.Service{Name: "none", Replica: 1, API: []app.Right{}})
 	r.run(app.Service{Name: "f"})
+	r.run(app.Service{Name: "socket", Image: "socket"})
 	handler := api.New(r.system, r.system, log.Discard())
 	// As protocol/http.Server does it.
 	r.handler = nethttp.HandlerFunc(func(w nethttp.ResponseWriter, q *nethttp.Request) {
@@ -195,7 +274,7 @@ func (r *rig) asPerson(status int, code, part, method, path, body string) {
 }
 
 func (r *rig) run(s app.Service) {
-	s.Image = "i"
+	s.Image = cmp.Or(s.Image, "i")
 	require.NoError(r.t, r.system.Start(r.t.Context(), engine.Service{Service: s}))
 	r.tokens[s.Name] = r.fake.Env(s.Name)[masterapi.EnvServiceToken]
 }
@@ -227,7 +306,8 @@ func (r *rig) expect(status int, code, part, caller, method, path, body string) 
 func TestEveryRouteIsDocumented(t *testing.T) {
 	routes := map[string]apitest.Operation{}
 	for _, r := range masterapi.Routes {
-		routes[r.Name] = apitest.Operation{Method: r.Method, Path: r.Path, Right: r.Right, Admin: r.Admin}
+		path := strings.ReplaceAll(r.Path, "...}", "}")
+		routes[r.Name] = apitest.Operation{Method: r.Method, Path: path, Right: r.Right, Admin: r.Admin}
 	}
 	require.Equal(t, routes, apitest.Load(t).Operations())
 }
@@ -237,14 +317,22 @@ func TestEveryDocumentedRouteExists(t *testing.T) {
 	r := newRig(t)
 	for name, o := range r.spec.Operations() {
 		service, instance, body := "all", "all", `{"path":"var/db/baetyl/x"}`
-		if name == masterapi.RouteStart.Name || name == masterapi.RouteStop.Name {
+		switch name {
+		case masterapi.RouteStart.Name, masterapi.RouteStop.Name:
 			service, instance, body = "f", "f.y", "{}"
+		case masterapi.RouteServiceStop.Name, masterapi.RouteServiceRestart.Name: // nobody else needs it
+			service = "socket"
 		}
-		p := strings.NewReplacer("{service}", service, "{instance}", instance).Replace(o.Path)
+		names := []string{"{service}", service, "{instance}", instance, "{number}", "1", "{path}", "v1"}
+		p := strings.NewReplacer(names...).Replace(o.Path)
 		for _, p := range []string{p, strings.TrimPrefix(p, "/"+masterapi.Version)} {
-			r.asPerson(200, "", "", o.Method, p, body)
+			if name == masterapi.RouteExec.Name {
+				r.asPerson(426, "upgrade_required", "Upgrade: baetyl-exec/1", o.Method, p, "")
+			} else {
+				r.asPerson(200, "", "", o.Method, p, body)
+			}
 			r.expect(401, "unauthorized", "account unauthorized", "nobody", o.Method, p, "{}")
-			r.expect(405, "method_not_allowed", "use "+o.Method, "all", nethttp.MethodDelete, p, "{}")
+			r.expect(405, "method_not_allowed", o.Method, "all", nethttp.MethodDelete, p, "{}")
 			if o.Admin {
 				r.expect(403, "forbidden", "that is for persons, at var/run/baetyl/admin.sock", "all", o.Method, p, "{}")
 				continue
@@ -257,6 +345,14 @@ func TestEveryDocumentedRouteExists(t *testing.T) {
 	}
 	r.expect(404, "not_found", "404 page not found: GET /v1/nothing", "all", nethttp.MethodGet, "/v1/nothing", "")
 	r.expect(404, "not_found", "404 page not found: PUT /v2", "all", nethttp.MethodPut, "/v2"+masterapi.PathUpdate, "")
+}
+
+// A service gets the socket of an instance that it will start. A person starts none that is called: a port, as ever.
+func TestAddressOfAnInstance(t *testing.T) {
+	r := newRig(t)
+	path := masterapi.PathAddress("socket", "socket.1")
+	r.expect(200, "", `{"address":"unix:/run/socket.1"}`, "all", nethttp.MethodGet, path, "")
+	r.asPerson(200, "", `{"port":"4711"}`, nethttp.MethodGet, path, "")
 }
 
 // Each documented answer is one that the handler gives, and it looks as documented.
@@ -283,6 +379,8 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		{nil, 200, "", `"gpu_stats"`, get, inspect, ""},
 		{nil, 200, "", `{"port":"4711"}`, get, ports, ""},
 		{failed, 500, "failed", "disk full", get, ports, ""},
+		{nil, 200, "", `{"port":"4711"}`, get, masterapi.PathAddress("f", "f.x.1"), ""},
+		{nil, 200, "", `{"port":"4711"}`, get, masterapi.PathAddress("ghost", "../x"), ""},
 
 		{nil, 200, "", "", put, update, `{"type":"MST","path":"x","trace":"t","sha256":""}`},
 		{nil, 200, "", "", put, update, `{"file":"x","later":1}`},
@@ -315,6 +413,9 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		{nil, 200, "", "", put, path("f", "f.x.1", masterapi.ActionStop), ""},
 		{nil, 200, "", "", put, path("f", "../x", masterapi.ActionStop), ""},
 		{nil, 404, "not_found", "service (ghost) not found", put, path("ghost", "a/b%", masterapi.ActionStop), ""},
+		{nil, 500, "failed", "killed", put, path("f", "f.x.2", masterapi.ActionStop) + "?kill=true", ""},
+		{nil, 200, "", "", put, path("f", "f.x.2", masterapi.ActionStop) + "?kill=false", ""},
+		{nil, 400, "bad_request", "kill: is 1; use true or false", put, path("f", "f.x.2", masterapi.ActionStop) + "?kill=1", ""},
 		{failed, 500, "failed", "disk full", put, path("f", "f.x.1", masterapi.ActionStop), ""},
 
 		{nil, 200, "", "", put, report, `{"stats":{"n":1},"text":"x","nothing":null}`},
@@ -345,6 +446,8 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		{busy, 409, "busy", "try again later", masterapi.PathRestart},
 		{refused, 422, "refused", "no such file", masterapi.PathRestart},
 		{failed, 500, "failed", "disk full", masterapi.PathRestart},
+		{nil, 200, "", "", masterapi.PathStop},
+		{failed, 500, "failed", "disk full", masterapi.PathStop},
 		{nil, 200, "", `{"effective":["grace"]}`, masterapi.PathReload},
 		{refused, 422, "refused", "no such file", masterapi.PathReload},
 		{failed, 500, "failed", "disk full", masterapi.PathReload},
@@ -353,6 +456,7 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 		r.asPerson(c.status, c.code, c.part, nethttp.MethodPost, c.path, "")
 	}
 	r.system.set(nil, false)
+	r.views()
 	prune := func(status int, code, part, body string) {
 		r.expect(status, code, part, "all", nethttp.MethodPost, masterapi.PathPrune, body)
 	}
@@ -363,14 +467,35 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	r.expect(403, "forbidden", `may not remove what nobody uses: write api: [update]`, "none", nethttp.MethodPost,
 		masterapi.PathPrune, `{}`)
 	r.asPerson(200, "", `"removed"`, nethttp.MethodPost, masterapi.PathPrune, `{}`)
+	r.asPerson(200, "", `{"name":"all","health":"none"}`, get, masterapi.PathHealth, "")
+	for _, path := range []string{masterapi.PathBackup, masterapi.PathSupportBundle} {
+		r.asPerson(200, "", "an archive", nethttp.MethodPost, path, "{}")
+		r.system.set(masterapi.ErrCollecting, false)
+		r.asPerson(409, "busy", "is being made", nethttp.MethodPost, path, "{}")
+		r.system.set(failed, false)
+		r.asPerson(500, "failed", "disk full", nethttp.MethodPost, path, "{}")
+		r.system.set(nil, false)
+		r.occupyStreams(path, func() {
+			r.asPerson(429, "too_many", "a caller may have 16", nethttp.MethodPost, path, "{}")
+		})
+	}
+	r.asPerson(400, "bad_request", "", nethttp.MethodPost, masterapi.PathBackup, "{")
+	r.asPerson(413, "too_large", "", nethttp.MethodPost, masterapi.PathBackup, large)
+	r.asPerson(200, "", `"id":"disk"`, get, masterapi.PathDoctor+"?network=true", "")
 	r.system.set(nil, true)
+	r.asPerson(500, "internal", "internal error", get, masterapi.PathDoctor, "")
+	r.asPerson(500, "internal", "internal error", get, masterapi.PathHealth, "")
 	prune(500, "internal", "internal error", `{}`)
 	r.expect(500, "internal", "internal error", "all", get, inspect, "")
 	r.asPerson(500, "internal", "internal error", nethttp.MethodPost, masterapi.PathReload, "")
 	r.system.set(nil, false)
+	r.askModules()
+	r.execAnswers()
+	r.expectChanges()
 	release := r.occupy("all")
 	for _, route := range masterapi.Routes {
-		p := strings.NewReplacer("{service}", "all", "{instance}", "all").Replace(route.Path)
+		names := []string{"{service}", "all", "{instance}", "all", "{number}", "1", "{path...}", "v1"}
+		p := strings.NewReplacer(names...).Replace(route.Path)
 		r.expect(401, "unauthorized", "account unauthorized", "nobody", route.Method, p, "{}")
 		r.expect(403, "forbidden", "may not", "none", route.Method, p, "{}")
 		if !route.Admin {
@@ -380,6 +505,73 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	release()
 	r.expect(200, "", `{"port":"4711"}`, "all", get, ports, "")
 	require.Empty(t, r.spec.Unseen(), "documented, but given to no request of this test")
+}
+
+// occupyStreams calls f while a person has as many streams open as may be.
+func (r *rig) occupyStreams(path string, f func()) {
+	hold := make(chan struct{})
+	r.system.mu.Lock()
+	r.system.hold, r.system.waiting = hold, 0
+	r.system.mu.Unlock()
+	var calls sync.WaitGroup
+	for range 16 {
+		calls.Go(func() { r.asPerson(200, "", "", nethttp.MethodPost, path, "{}") })
+	}
+	require.Eventually(r.t, func() bool {
+		r.system.mu.Lock()
+		defer r.system.mu.Unlock()
+		return r.system.waiting == 16
+	}, time.Minute, time.Millisecond)
+	f()
+	r.system.mu.Lock()
+	r.system.hold = nil
+	r.system.mu.Unlock()
+	close(hold)
+	calls.Wait()
+}
+
+// views asks for what persons look at.
+func (r *rig) views() {
+	const get = nethttp.MethodGet
+	list, events, read := masterapi.PathServices, masterapi.PathEvents, masterapi.PathLogs
+	r.run(app.Service{Name: "secret", Replica: 1, Env: map[string]string{"DB_PASSWORD": "hunter22", "MODE": "fast"}})
+	for _, c := range []struct {
+		status     int
+		code, part string
+		path       string
+	}{
+		{200, "", `{"name":"f","state":"idle","image":"i","replica":0}`, list},
+		{200, "", `"state":"running"`, list + "?measured=true"},
+		{400, "bad_request", "measured: is 1; use true or false", list + "?measured=1"},
+		{200, "", `"DB_PASSWORD":"***","MODE":"fast"`, masterapi.PathService("secret")},
+		{404, "not_found", "service (a/b) not found", masterapi.PathService("a/b")},
+		{200, "", `"text":"tail 10 [all none]"`, read + "?service=all&service=none&tail=10&since=2026-11-30T01:02:03Z"},
+		{200, "", `"text":"tail -1 []"`, read + "?follow=false"},
+		{400, "bad_request", "since: is 1h; use a time as", read + "?since=1h"},
+		{400, "bad_request", "until: is yesterday; use", read + "?until=yesterday"},
+		{400, "bad_request", "tail: is -1; use a number from 0 to 1000000", read + "?tail=-1"},
+		{400, "bad_request", "service: is 201 names; use up to 200", read + "?" + strings.Repeat("service=x&", 201)},
+		{404, "not_found", "service (ghost) not found", read + "?service=ghost"},
+		{200, "", `{"number":2,`, events + "?since=2"},
+		{200, "", `"kind":"instance.started"`, events},
+		{400, "bad_request", "since: is x", events + "?since=x"},
+		{400, "bad_request", "follow: is yes", events + "?follow=yes"},
+	} {
+		r.asPerson(c.status, c.code, c.part, get, c.path, "")
+	}
+	r.system.set(errors.New("disk full"), false)
+	r.asPerson(500, "failed", "disk full", get, masterapi.PathService("all"), "")
+	r.asPerson(500, "failed", "disk full", get, read, "")
+	r.system.set(nil, true)
+	for _, path := range []string{list, events} {
+		r.asPerson(500, "internal", "internal error", get, path, "")
+	}
+	r.system.set(nil, false)
+	r.occupyStreams(masterapi.PathBackup, func() {
+		for _, path := range []string{events, read} {
+			r.asPerson(429, "too_many", "a caller may have 16, all together 64", get, path, "")
+		}
+	})
 }
 
 // occupy makes as many requests of a service as may run at a time; they run until release is called.

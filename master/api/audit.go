@@ -17,6 +17,8 @@ const (
 	refusedLogged = 10
 	changesLogged = 100
 	linesEvery    = time.Minute
+	// a failure that is the same as the one before is written again after so long
+	sameEvery = time.Hour
 )
 
 // note writes what became of a request, refused or failed with e: of one that changes something always, of others when
@@ -33,7 +35,11 @@ func (h *handler) note(l log.Logger, route masterapi.Route, by caller, e *http.E
 	default:
 		kind, most, outcome = "refused", refusedLogged, "refused"
 	}
-	before, last, ok := h.lines.next(line{by.who, kind}, most, time.Now())
+	reason := ""
+	if outcome == "failed" {
+		reason = quotable(e.Message, maxMessage)
+	}
+	before, last, ok := h.lines.next(line{by.who, kind}, reason, most, time.Now())
 	if !ok {
 		return
 	}
@@ -62,11 +68,16 @@ type lines struct {
 
 type line struct{ who, kind string }
 
-type count struct{ logged, more int }
+type count struct {
+	logged, more int
+	reason       string // of the line that was written last
+	written      time.Time
+}
 
-// next counts a line of which most are written in a minute. It is written when ok is true, with how many were left out
-// before it; last tells that the next one of this minute is not.
-func (s *lines) next(of line, most int, now time.Time) (before int, last, ok bool) {
+// next counts a line of which most are written in a minute; a reason, which is why a request failed, is not written
+// again and again. The line is written when ok is true, with how many were left out before it; last tells that the next
+// one of this minute is not.
+func (s *lines) next(of line, reason string, most int, now time.Time) (before int, last, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.of == nil {
@@ -75,7 +86,7 @@ func (s *lines) next(of line, most int, now time.Time) (before int, last, ok boo
 	if now.Sub(s.begin) >= linesEvery {
 		s.begin = now
 		for key, c := range s.of {
-			if c.logged = 0; c.more == 0 {
+			if c.logged = 0; c.more == 0 && (c.reason == "" || now.Sub(c.written) >= sameEvery) {
 				delete(s.of, key)
 			}
 		}
@@ -85,11 +96,13 @@ func (s *lines) next(of line, most int, now time.Time) (before int, last, ok boo
 		c = &count{}
 		s.of[of] = c
 	}
-	if c.logged == most {
+	same := reason != "" && c.reason == reason && now.Sub(c.written) < sameEvery
+	if same || c.logged == most {
 		c.more++
 		return 0, false, false
 	}
 	c.logged++
+	c.reason, c.written = reason, now
 	before, c.more = c.more, 0
 	return before, c.logged == most, true
 }

@@ -89,18 +89,18 @@ func (c caller) allow(route masterapi.Route, target string) error {
 	return nil
 }
 
-// may judges the services whose instances c starts or stops.
-func (c caller) may(route masterapi.Route) service.Judge {
+// may is c as it starts or stops instances, judged by the service that they are of.
+func (c caller) may(route masterapi.Route) *service.Caller {
 	if c.person {
 		return nil
 	}
-	return func(target app.Service) error {
+	return &service.Caller{Service: c.name, May: func(target app.Service) error {
 		if app.HasFor(c.rights, route.Right, target) {
 			return nil
 		}
 		return c.refuse(fmt.Sprintf("%s of service (%s)", route.Does, target.Name),
 			app.With(c.rights, route.Right, target.Name))
-	}
+	}}
 }
 
 // refuse names the line of application.yml with which c could do what it asked for.

@@ -51,10 +51,17 @@ type Application struct {
 	data    []byte      // of the file that conf was read from
 	last    *app.Config // the copy, once it was kept; nil: there may be none
 	failure string      // for inspect
+
+	tell func(text string) // what Change does; written before anything runs
 }
 
 // New returns an application without services. It starts nothing.
-func New(opts Options) *Application { return &Application{opts: opts, conf: &app.Config{}} }
+func New(opts Options) *Application {
+	return &Application{opts: opts, conf: &app.Config{}, tell: func(string) {}}
+}
+
+// Tell sets what is told each step of Change, for people. It is called before anything runs.
+func (a *Application) Tell(tell func(text string)) { a.tell = tell }
 
 // Start starts all services of c, which was read from data. What an earlier master left and c still wants as it was is
 // taken over, running or not; the rest is ended first, and if that fails, the application starts all the same. Start
@@ -106,6 +113,7 @@ func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bo
 	for _, c := range p.Stop {
 		a.opts.Log.WithField(log.KeyService, c.Service.Name).WithField(log.KeyReason, c.Reason).
 			Infof("service is stopped by an update")
+		a.tell(fmt.Sprintf("service %s stops: %s", c.Service.Name, c.Reason))
 		names = append(names, c.Service.Name)
 	}
 	errs := []error{a.stop(names...)}
@@ -114,6 +122,7 @@ func (a *Application) Change(ctx context.Context, p Plan, to *app.Config, all bo
 		if err := errors.Join(errs...); err != nil && !all {
 			return err
 		}
+		a.tell(fmt.Sprintf("service %s starts: %s", c.Service.Name, c.Reason))
 		err := a.opts.Services.Start(ctx, ServiceOf(to, c.Service))
 		if errors.Is(err, engine.ErrUnavailable) {
 			a.opts.Log.WithError(err).Warnf("service starts when the engine is back")

@@ -14,8 +14,11 @@ func (a *Application) HasImages() bool {
 	return ok
 }
 
-// Resolve returns what the names of images in c mean now, pulled as the engine does. Each name is looked up once.
-func (a *Application) Resolve(ctx context.Context, c *app.Config) (map[string]engine.Image, error) {
+// Resolve returns what the names of images in c mean now, pulled as the engine does. Each name is looked up once. One
+// that had a meaning in was keeps that, if such an image is to be had.
+func (a *Application) Resolve(
+	ctx context.Context, c *app.Config, was map[string]engine.Image,
+) (map[string]engine.Image, error) {
 	e, ok := a.opts.Engine.(engine.Imager)
 	if !ok {
 		return nil, nil
@@ -25,7 +28,7 @@ func (a *Application) Resolve(ctx context.Context, c *app.Config) (map[string]en
 		if _, ok := found[s.Image]; ok {
 			continue
 		}
-		i, err := e.Resolve(ctx, s.Image)
+		i, err := e.Resolve(ctx, s.Image, was[s.Image])
 		if err != nil {
 			return nil, fmt.Errorf("service %s: %w", s.Name, err)
 		}

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"syscall"
 	"time"
 
@@ -28,6 +29,9 @@ import (
 
 // ErrGone is returned by Adopt when nothing of an instance is there.
 var ErrGone = errors.New("nothing of the instance is left")
+
+// ErrKill is the cause of a context of Stop that has ended: the instance hangs, and is not asked to end by itself.
+var ErrKill = errors.New("the instance is to be killed at once")
 
 // ErrUnavailable is wrapped by errors of an engine that cannot work now, through no fault of the service: its daemon is
 // away. Such a start counts for no restart policy, and an update waits for the engine until update.deadline.
@@ -70,6 +74,22 @@ type Engine interface {
 type Holder interface {
 	// Drop lets go what is held for instances that are not wanted. What runs is not disturbed.
 	Drop(wanted func(service, instance string) bool)
+}
+
+// Caller is what an engine implements beside Engine when the instances of some services can be called over a unix
+// socket.
+type Caller interface {
+	// Socket is the path of the socket where the instance of s with that name is to listen if a service starts it
+	// (Spec.Caller): in a folder that the two services alone may enter. Empty: the program of s takes none.
+	Socket(s Service, instance string) string
+}
+
+// Folders is what an engine implements beside Engine when instances have a folder of their own for their sockets, which
+// they know as masterapi.EnvRunDir.
+type Folders interface {
+	// RunDir is that folder on the host, as an absolute path, whether it is there or not. The instance decides what is in
+	// it; the folder itself and those above it are the master's.
+	RunDir(service, instance string) string
 }
 
 // Service is a service with the volumes and networks that it refers to.
@@ -117,6 +137,7 @@ type Spec struct {
 	Name   string            // unique in the service and, as a container name, on the host
 	Handle string            // chosen by the supervisor for this one start; it stands in the record before the start
 	Token  string            // of the service; empty for an instance without one. It stands in Env too
+	Caller Member            // who has asked for it and calls it; the zero value: nobody
 	Env    map[string]string // complete, except for variables that the engine takes from the host
 }
 
@@ -129,16 +150,38 @@ type Instance interface {
 	Done() <-chan struct{}
 	// Exit says how it ended; it is called after Done.
 	Exit() Exit
-	// Stop asks the instance to end, with the signal of its service, and kills it when ctx ends first. It returns after
+	// Stop asks the instance to end, with the signal of its service, and kills it when ctx ends first. With the cause
+	// ErrKill of a ctx that has ended it does not ask. It returns after
 	// Done, and forgets the instance: no later Adopt finds it. It is called once, also after Done.
 	Stop(ctx context.Context)
+	// Freeze holds all of the instance where it is, as for a backup, and returns when nothing of it executes. One that has
+	// ended is held already. The next life of the instance, and the one that a later master adopts, is not held.
+	Freeze(ctx context.Context) error
+	// Thaw lets it go on, also when it is not held.
+	Thaw(ctx context.Context) error
 	// Stats measures what the instance uses. It may take seconds.
 	Stats(ctx context.Context) (*host.CPU, *host.Mem)
+	// Exec runs a command beside the program of the instance: as its user, in its folder, with its environment, its
+	// view of the files and its limits. It returns when the command has ended, and then nothing that this started is
+	// left, whatever session it is in. The end of ctx, and that of the instance, kill it: the error is that of ctx,
+	// or ErrEnded. A command that a signal has ended has the status 128 and the number. ErrNoProgram,
+	// ErrNotExecutable: nothing has run.
+	Exec(ctx context.Context, e Exec) (status int, err error)
+	// Dial connects to what the instance listens at: a port at its own address, or the one that e names, or a unix socket
+	// in its run folder. The address is the instance's own, so that nobody else answers.
+	Dial(ctx context.Context, e app.Endpoint) (net.Conn, error)
 	// Output returns the last lines that the instance wrote.
 	Output() []string
 	// Warnings says what was asked for and does not hold, as a limit that this host cannot set, and what has happened to
 	// a part of the instance, as an OOM kill of a child. Texts are for people; nil: nothing.
 	Warnings() []string
+}
+
+// Checked is what an Instance implements beside Instance when its daemon may run a health check in it.
+type Checked interface {
+	// Checked returns what the daemon says, masterapi.HealthStarting, …, with the output of the last check. status is
+	// empty when there is no check. changed is closed when it may be something else.
+	Checked(ctx context.Context) (status, output string, changed <-chan struct{}, err error)
 }
 
 // Exit is the end of an instance.

@@ -38,12 +38,19 @@ func NewImagesFile(path string, disk file.Disk, l log.Logger) state.File[Images]
 // Imager is an engine whose services are images: what a name means is recorded, and only an update changes it. The
 // methods may be called from any goroutine.
 type Imager interface {
-	// Resolve returns what a name means now; the image is pulled before as the configuration of the engine says.
-	Resolve(ctx context.Context, name string) (Image, error)
+	// Resolve returns what a name means now; the image is pulled before as the configuration of the engine says. An image
+	// was that is here, or can be pulled as exactly that, is taken in its place; the zero value is none.
+	Resolve(ctx context.Context, name string, was Image) (Image, error)
 	// Use sets what names mean from now on. While an update is trying them nothing of them is written.
 	Use(now Images, trying bool)
 	// Images returns what names mean, as far as that is known.
 	Images() Images
+}
+
+// Examiner is an engine that needs more than this host: a daemon, images.
+type Examiner interface {
+	// Examine says what is missing to start services with these images, without a network. It changes nothing.
+	Examine(ctx context.Context, images []string) []masterapi.Finding
 }
 
 // Named is what applications name: that which runs, one that an update is changing to, and one kept for a rollback.

@@ -17,6 +17,8 @@ import (
 type otaLog struct {
 	path string
 	disk file.Disk
+
+	written func(masterapi.OTARecord) // told each line once it is on disk; nil: nobody is
 }
 
 // entry is a line of the log.
@@ -81,13 +83,21 @@ func (l otaLog) append(r masterapi.OTARecord) error {
 	if err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
+	l.tell(r)
 	return nil
+}
+
+func (l otaLog) tell(r masterapi.OTARecord) {
+	if l.written != nil {
+		l.written(r)
+	}
 }
 
 func (l otaLog) replace(r masterapi.OTARecord) error {
 	if err := l.disk.WriteAtomic(l.path, line(r), 0o644); err != nil {
 		return fmt.Errorf("write OTA log: %w", err)
 	}
+	l.tell(r)
 	return nil
 }
 

@@ -14,6 +14,7 @@ package ota
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -31,6 +32,13 @@ type Update struct {
 	// Same: the application.yml is the one in place already, and only images can be new
 	Same   bool   `json:"same,omitempty"`
 	Failed string `json:"failed,omitempty"` // why it was given up; the previous version is put back
+
+	// For the history: when it was accepted, for whom, what its application is called, and the number of the application
+	// that it brings back
+	Began   time.Time    `json:"began,omitzero"`
+	By      masterapi.By `json:"by,omitzero"`
+	Version string       `json:"version,omitempty"`
+	Revert  int          `json:"revert,omitempty"`
 }
 
 // Records are the record of the update that has not ended, and the log of its steps. They belong to one process at a
@@ -44,10 +52,12 @@ type Records struct {
 }
 
 // NewRecords returns the records in these files of disk, by default that of this machine. It opens nothing. What is
-// wrong with a file is logged to l.
-func NewRecords(record, otalog string, disk file.Disk, l log.Logger) *Records {
+// wrong with a file is logged to l. written is told each line of the log; nil: nobody is.
+func NewRecords(
+	record, otalog string, disk file.Disk, l log.Logger, written func(masterapi.OTARecord),
+) *Records {
 	disk = disk.Or()
-	return &Records{log: otaLog{otalog, disk}, record: state.File[Update]{
+	return &Records{log: otaLog{otalog, disk, written}, record: state.File[Update]{
 		Path:    record,
 		What:    "record of the update",
 		Then:    "an update that had not ended counts as failed",

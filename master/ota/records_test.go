@@ -26,7 +26,7 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	dir := t.TempDir()
 	b := &bench{t: t, record: filepath.Join(dir, "update.json"), log: filepath.Join(dir, "ota.log")}
-	b.Records = ota.NewRecords(b.record, b.log, file.OS, log.Discard())
+	b.Records = ota.NewRecords(b.record, b.log, file.OS, log.Discard(), nil)
 	return b
 }
 
@@ -139,7 +139,7 @@ func TestUpdateThatCannotBeWrittenDownIsNotAccepted(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.Mkdir(filepath.Join(dir, "update.json"), 0o755))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "update.json", "x"), nil, 0o600))
-	l := ota.NewRecords(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"), file.OS, log.Discard())
+	l := ota.NewRecords(filepath.Join(dir, "update.json"), filepath.Join(dir, "ota.log"), file.OS, log.Discard(), nil)
 	require.ErrorContains(t, l.Begin(ota.Update{Type: masterapi.UpdateApp, Trace: "t"}), "write record")
 	data, err := os.ReadFile(filepath.Join(dir, "ota.log"))
 	require.NoError(t, err)

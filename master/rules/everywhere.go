@@ -109,7 +109,20 @@ func countCores(list string) int {
 }
 
 // inNative are the rules of single services in native mode alone.
-var inNative = []rule{root}
+var inNative = []rule{root, unchecked}
+
+// unchecked: docker may find a check in the image, which native mode does not have.
+func unchecked(s app.Service, c *app.Config) (out []string) {
+	for i, d := range s.DependsOn {
+		on, err := c.Service(d.Service)
+		if err == nil && d.Condition == app.ConditionHealthy && len(on.Healthcheck.Probes(true)) == 0 {
+			const text = "depends_on[%d].condition: healthy, and the healthcheck of service %s has no probe that native mode " +
+				"could make; give it one, such as tcp, or take condition: started"
+			out = append(out, fmt.Sprintf(text, i, d.Service))
+		}
+	}
+	return out
+}
 
 // root: every native service is hardened but one that is root.
 func root(s app.Service, _ *app.Config) []string {

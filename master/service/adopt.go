@@ -14,12 +14,14 @@ import (
 // sortOut decides what becomes of the instances in the records of an earlier master. Adopted is what this engine runs
 // and the application still wants as it was. A dynamic instance is ended when it was starting for the first time, since
 // whoever asked for it has got no answer and asks again, when it was being stopped, and when its name or variables are
-// none that a request may give. foreign are those of another engine.
-func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, foreign []Record) {
+// none that a request may give; so is one whose service is stopped by hand. digests are those of specs. foreign are
+// those of another engine.
+func sortOut(
+	left []Record, mode string, specs []engine.Service, digests map[string]string, stopped func(service string) bool,
+) (adopt, end, foreign []Record) {
 	wanted := map[string]engine.Service{}
-	digests := map[string]string{}
 	for _, s := range specs {
-		wanted[s.Name], digests[s.Name] = s, s.Digest()
+		wanted[s.Name] = s
 	}
 	tokens := map[string]string{} // one for each service
 	for _, r := range left {
@@ -28,7 +30,7 @@ func sortOut(left []Record, mode string, specs []engine.Service) (adopt, end, fo
 		case r.Engine != mode:
 			foreign = append(foreign, r)
 			continue
-		case !ok || r.Digest != digests[r.Service] || r.Token == "":
+		case !ok || r.Digest != digests[r.Service] || r.Token == "" || stopped(r.Service):
 			ok = false
 		case r.Dynamic:
 			ok = !r.Stopping && (r.Status != masterapi.StatusStarting || r.Began != nil)
@@ -68,7 +70,11 @@ func (m *Manager) TakeOver(ctx context.Context, specs []engine.Service) error {
 	if err != nil {
 		return err
 	}
-	adopt, end, foreign := sortOut(left, m.opts.Engine.Name(), specs)
+	m.opts.Stops.read()
+	digests := digestsOf(specs)
+	m.opts.Stops.settle(digests)
+	stopped := func(service string) bool { return m.opts.Stops.of(service, digests[service]) != nil }
+	adopt, end, foreign := sortOut(left, m.opts.Engine.Name(), specs, digests, stopped)
 	if len(foreign) > 0 {
 		const text = "%d instances were left in mode %s and may still run; start the master once in that mode to end them"
 		m.opts.Log.Warnf(text, len(foreign), foreign[0].Engine)
@@ -141,7 +147,7 @@ func (s *service) settled(ctx context.Context) error {
 func (s *service) resume(ctx context.Context, i *instance) error {
 	err := s.begun(ctx, i)
 	if errors.Is(err, engine.ErrGone) {
-		return s.stop(ctx, i.name)
+		return s.stop(ctx, i.name, false)
 	}
 	if err != nil {
 		return fmt.Errorf("adopt instance %s of service %s: %w", i.name, s.spec.Name, err)
@@ -165,6 +171,9 @@ func (i *instance) takeOver() decision {
 		return decision{}
 	case hasEnded(left) && (gone && i.knows(left) || !gone && isClosed(running.Done())):
 		return i.goOn(left)
+	case left.Doomed != "" && (!gone || i.knows(left)):
+		i.tell(nil)
+		return i.condemn(running, left.Doomed, 0)
 	case !gone:
 		i.runs(running, left.Began)
 		i.log.Infof("instance adopted")
@@ -243,7 +252,7 @@ func (i *instance) anew(left Record) decision {
 		r.Status, r.Error, r.Next = masterapi.StatusStarting, "", nil
 	})
 	i.log.Infof("instance of an earlier master is gone and is started")
-	return decision{restart: true}
+	return decision{restart: true, anew: true}
 }
 
 // remaining is how long to wait for the start that the earlier master waited for. A clock that was set back must not

@@ -4,7 +4,17 @@ import "github.com/baetyl/baetyl/master/engine"
 
 // Settled lets the engine let go what it holds for instances that there are not. It is called when all services of the
 // application have been started: one that an update has stopped, and starts again, is not there meanwhile.
-func (m *Manager) Settled() { m.drop(nil) }
+// What was stopped by hand, and is another service by now, is forgotten.
+func (m *Manager) Settled() {
+	digests := map[string]string{}
+	m.mu.Lock()
+	for name, s := range m.services {
+		digests[name] = s.digest
+	}
+	m.mu.Unlock()
+	m.opts.Stops.settle(digests)
+	m.drop(nil)
+}
 
 // drop is Settled before the services of specs were started.
 func (m *Manager) drop(specs []engine.Service) {

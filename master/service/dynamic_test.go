@@ -165,18 +165,18 @@ func TestJudges(t *testing.T) {
 		b.boot(t, spec("hub", 1), spec("f", 0))
 		var asked []string
 		refused := errors.New("no")
-		may := func(s app.Service) error {
+		by := &service.Caller{Service: "m", May: func(s app.Service) error {
 			asked = append(asked, fmt.Sprint(s.Name, s.Replica))
 			if s.Replica > 0 {
 				return refused
 			}
 			return nil
-		}
-		require.ErrorIs(t, b.StartInstance(t.Context(), "hub", "../", map[string]string{"=": ""}, may), refused)
-		require.ErrorIs(t, b.StopInstance(t.Context(), "hub", "x", may), refused)
-		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil, may))
-		require.NoError(t, b.StopInstance(t.Context(), "f", "f.x", may))
-		require.ErrorIs(t, b.StopInstance(t.Context(), "ghost", "f.x", may), service.ErrNotFound)
+		}}
+		require.ErrorIs(t, b.StartInstance(t.Context(), "hub", "../", map[string]string{"=": ""}, by), refused)
+		require.ErrorIs(t, b.StopInstance(t.Context(), "hub", "x", by), refused)
+		require.NoError(t, b.StartInstance(t.Context(), "f", "f.x", nil, by))
+		require.NoError(t, b.StopInstance(t.Context(), "f", "f.x", by))
+		require.ErrorIs(t, b.StopInstance(t.Context(), "ghost", "f.x", by), service.ErrNotFound)
 		require.Equal(t, []string{"hub1", "hub1", "f0", "f0"}, asked)
 	})
 }

@@ -3,7 +3,6 @@ package service_test
 import (
 	"context"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -43,20 +42,22 @@ func TestAwaitHealthy(t *testing.T) {
 		bubble(t, func(t *testing.T, b *bench) {
 			require.NoError(t, b.Start(t.Context(), spec("a", 2)))
 			require.NoError(t, b.Start(t.Context(), spec("b", 1)))
-			ctx, cancel := context.WithCancel(t.Context())
-			go func() {
-				for ctx.Err() == nil {
-					time.Sleep(2 * time.Second)
-					b.fake.End("a", errBoom)
-				}
-			}()
+			stop := b.crash("a", 2*time.Second)
 			took, err := await(b, time.Minute, "a", "b")
+			require.EqualError(t, err, "instance a of service a has ended 4 times in a row: boom")
+			require.LessOrEqual(t, took, 20*time.Second, "long before the deadline")
+			stop()
+		})
+	})
+	t.Run("one ends now and then", func(t *testing.T) {
+		bubble(t, func(t *testing.T, b *bench) {
+			require.NoError(t, b.Start(t.Context(), spec("a", 1)))
+			stop := b.crash("a", 8*time.Second)
+			took, err := await(b, 20*time.Second, "a")
 			require.ErrorIs(t, err, context.DeadlineExceeded)
-			require.ErrorContains(t, err, "instance a of service a (restarting): boom: has not stayed up for 10s")
-			require.Equal(t, time.Minute, took)
-			cancel()
-			time.Sleep(3 * time.Second)
-			synctest.Wait()
+			require.ErrorContains(t, err, "instance a of service a (running): boom: has not stayed up for 10s")
+			require.Equal(t, 20*time.Second, took)
+			stop()
 		})
 	})
 	t.Run("one is given up", func(t *testing.T) {
@@ -77,4 +78,24 @@ func TestAwaitHealthy(t *testing.T) {
 			require.Equal(t, time.Second, took)
 		})
 	})
+}
+
+// crash ends an instance with an error at intervals, until the func that it returns is called.
+func (b *bench) crash(instance string, every time.Duration) func() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-ticker.C:
+				b.fake.End(instance, errBoom)
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
 }

@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/events"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/log"
@@ -45,10 +47,12 @@ type instance struct {
 
 	firstErr error // how that went; written before first is closed
 
-	mu       sync.Mutex      // guards what follows
-	reaped   <-chan struct{} // of an instance that is to be adopted: closed when that can be tried. Then nil
-	rec      Record          // written by supervise
-	current  engine.Instance // runs, or has ended and is held by the engine; nil: nothing of it is there
+	mu       sync.Mutex        // guards what follows
+	reaped   <-chan struct{}   // of an instance that is to be adopted: closed when that can be tried. Then nil
+	rec      Record            // written by supervise
+	current  engine.Instance   // runs, or has ended and is held by the engine; nil: nothing of it is there
+	health   *masterapi.Health // of what runs; nil: nobody checks, or nothing is known
+	waiting  string            // what for, before its start; empty: it does not
 	reported map[string]json.RawMessage
 }
 
@@ -57,10 +61,19 @@ type parts struct {
 	restart app.Restart
 	sandbox func(context.Context) (engine.Sandbox, error) // where its instances start
 	discard func(context.Context, engine.Record) error    // engine.Engine.Discard
+	member  func(service string) engine.Member            // of a service, by its name
 	failed  func(reason string)                           // told why an instance has ended
 	records *Records
-	boot    string     // Options.Boot
+	service string // its name
+	boot    string // Options.Boot
+	events  *events.Ring
 	log     log.Logger // of the service
+
+	probes   map[app.Kind]app.Probe // of the master; none: the daemon may have one
+	grace    func() time.Duration   // of the service
+	waitsFor func() string          // why a start has to wait for other services; empty: it does not
+	freezes  *atomic.Uint64         // of the manager
+	changes  *changes               // told of all that waitsFor looks at
 }
 
 // newInstance returns an instance with that record.
@@ -106,30 +119,20 @@ func (i *instance) supervise() {
 	defer close(i.done)
 	defer i.cancel()
 	defer func() { i.tell(fmt.Errorf("instance (%s) %w", i.name, ErrStopped)) }() // when nothing has begun
-	d := decision{restart: true}
+	d := decision{restart: true, anew: true}
 	if i.reaped != nil { // nobody else writes it before supervise does
 		d = i.takeOver()
+	}
+	if d.anew && !i.dynamic && !i.queue() {
+		return
 	}
 	for d.restart && i.pause(d.after) {
 		d = i.run()
 	}
 }
 
-// pause waits; it returns false when the instance is to stop. No pause needs no timer: under the race detector, two
-// timers of one synctest bubble that are due when they are made crash the runtime (Go 1.26).
-func (i *instance) pause(d time.Duration) bool {
-	if d <= 0 {
-		return i.ctx.Err() == nil
-	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-i.ctx.Done():
-		return false
-	case <-timer.C:
-		return i.ctx.Err() == nil
-	}
-}
+// pause waits; it returns false when the instance is to stop.
+func (i *instance) pause(d time.Duration) bool { return sleep(i.ctx, d) }
 
 // tell says how the first start went; later ones are not told. supervise alone calls it.
 func (i *instance) tell(err error) {
@@ -144,6 +147,7 @@ func (i *instance) run() decision {
 	running, err := i.start()
 	if err == nil {
 		i.log.Infof("instance started")
+		i.tells(masterapi.EventInstanceStarted, "instance started", nil)
 		return i.await(running)
 	}
 	if i.ctx.Err() != nil {
@@ -153,17 +157,6 @@ func (i *instance) run() decision {
 	d := i.settle(engine.Exit{Err: fmt.Errorf("start: %w", err)}, false)
 	i.tell(err) // after settle: who is told may inspect, or stop the instance
 	return d
-}
-
-// await waits for the end of what runs, and returns what becomes of the instance.
-func (i *instance) await(running engine.Instance) decision {
-	i.tell(nil)
-	select {
-	case <-running.Done():
-		return i.settle(running.Exit(), true)
-	case <-i.ctx.Done():
-		return decision{} // stop ends it
-	}
 }
 
 // settle applies the restart policy to the end of a run.
@@ -189,7 +182,7 @@ func (i *instance) start() (engine.Instance, error) {
 		r.Record = engine.Record{
 			Engine: r.Engine, Service: r.Service, Instance: r.Instance, Handle: newToken(), Boot: i.parts.boot,
 		}
-		r.Status, r.Next = masterapi.StatusStarting, nil
+		r.Status, r.Next, r.Health, r.Doomed = masterapi.StatusStarting, nil, nil, ""
 	})
 	if errors.Is(err, errLeft) { // nobody would find what is started now
 		return nil, err
@@ -205,7 +198,10 @@ func (i *instance) start() (engine.Instance, error) {
 }
 
 func (i *instance) spec(handle string) engine.Spec {
-	return engine.Spec{Name: i.name, Handle: handle, Token: i.env[masterapi.EnvServiceToken], Env: i.env}
+	return engine.Spec{
+		Name: i.name, Handle: handle, Token: i.env[masterapi.EnvServiceToken], Env: i.env,
+		Caller: i.parts.member(i.record().Caller),
+	}
 }
 
 // forget lets the engine forget the run before, which has ended.
@@ -231,6 +227,7 @@ func (i *instance) runs(running engine.Instance, began *time.Time) {
 			r.Began = &now
 		}
 	})
+	i.parts.changes.tell()
 }
 
 // note keeps the decision in the records, and shows it in inspect and in the log.
@@ -238,6 +235,7 @@ func (i *instance) note(d decision) {
 	reason := d.reason
 	i.mu.Lock()
 	current := i.current
+	i.health = nil
 	i.mu.Unlock()
 	if current != nil && reason != "" {
 		if out := current.Output(); len(out) > 0 {
@@ -245,25 +243,40 @@ func (i *instance) note(d decision) {
 		}
 	}
 	_ = i.change(func(r *Record) {
-		r.Status, r.Error, r.Failures, r.Next = d.status, reason, d.failures, nil
+		r.Status, r.Error, r.Failures, r.Next, r.Doomed, r.Health = d.status, reason, d.failures, nil, "", nil
 		if d.restart {
 			next := time.Now().Add(d.after).UTC()
 			r.Next = &next
 		}
 	})
+	i.parts.changes.tell()
 	l := i.log
 	if reason != "" {
 		i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
 		l = l.WithField(log.KeyReason, reason)
 	}
+	fields := map[string]string{masterapi.FieldStatus: d.status}
+	if reason != "" {
+		fields[masterapi.FieldReason] = reason
+	}
 	switch {
 	case d.restart:
-		l.Warnf("instance %s, next start in %s", d.status, d.after.Round(time.Millisecond))
+		text := fmt.Sprintf("instance %s, next start in %s", d.status, d.after.Round(time.Millisecond))
+		fields[masterapi.FieldNext] = time.Now().Add(d.after).UTC().Format(time.RFC3339)
+		l.Warnf("%s", text)
+		i.tells(masterapi.EventInstanceEnded, text, fields)
 	case d.status == masterapi.StatusFailed:
 		l.Errorf("instance failed and is not started again")
+		i.tells(masterapi.EventInstanceEnded, "instance failed and is not started again", fields)
 	default:
 		l.Infof("instance exited")
+		i.tells(masterapi.EventInstanceEnded, "instance exited", fields)
 	}
+}
+
+// tells adds an event of the instance.
+func (i *instance) tells(kind, text string, fields map[string]string) {
+	i.parts.events.Add(kind, i.parts.service, i.name, text, fields)
 }
 
 // change changes the record here and in the file. errLeft: the file belongs to the next master already; another error

@@ -16,13 +16,18 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/events"
 	"github.com/baetyl/baetyl/protocol/app"
+	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/sample"
 )
@@ -42,6 +47,7 @@ var (
 type Options struct {
 	Engine  engine.Engine
 	Records *Records
+	Stops   *Stops            // services that are stopped by hand; nil: no later master knows of them
 	Env     map[string]string // system variables that are the same for every instance
 	Grace   time.Duration     // between asking an instance to end and killing it, of services without their own
 	Log     log.Logger
@@ -49,6 +55,7 @@ type Options struct {
 	// Reading is how long Records are tried to be read. Without them every service is ended and started anew, which no
 	// passing trouble of the machine is worth; but a device without a master is worse. 0: a minute
 	Reading time.Duration
+	Events  *events.Ring // is told of services and instances; nil: nobody wants to know
 }
 
 // Manager holds the running services. Its methods may be called from any goroutine.
@@ -56,6 +63,9 @@ type Manager struct {
 	opts  Options
 	grace atomic.Int64 // of services without one of their own
 	usage *sample.Cache[map[*instance]usage]
+
+	changes changes       // told of what others may wait for
+	freezes atomic.Uint64 // times that instances were frozen, and that they went on
 
 	known     chan struct{} // closed by TakeOver
 	reporting sync.Mutex    // serializes Report; taken before mu
@@ -67,6 +77,9 @@ type Manager struct {
 
 // New returns a Manager without services.
 func New(opts Options) *Manager {
+	if opts.Stops == nil {
+		opts.Stops = &Stops{all: map[string]Stop{}}
+	}
 	m := &Manager{opts: opts, services: map[string]*service{}, known: make(chan struct{})}
 	m.SetGrace(opts.Grace)
 	m.usage = sample.New(time.Second, 80*time.Millisecond, m.measure) // in all, inspect stays below 100 ms
@@ -86,10 +99,11 @@ func (m *Manager) Run(ctx context.Context) error { return m.usage.Run(ctx) }
 // exists in any case, and its restart policy decides whether a failed replica is tried again. Only ErrExists means that
 // nothing was done.
 //
-// After TakeOver it starts what is missing of the service, and waits for what is adopted.
+// A service that is stopped by hand exists, and starts nothing. After TakeOver it starts what is missing of the
+// service, and waits for what is adopted.
 func (m *Manager) Start(ctx context.Context, spec engine.Service) error {
 	s, err := m.enter(spec)
-	if err != nil {
+	if err != nil || s.stopped != nil {
 		return err
 	}
 	var mu sync.Mutex
@@ -110,7 +124,7 @@ func (m *Manager) Start(ctx context.Context, spec engine.Service) error {
 	}
 	for n := range spec.Replica {
 		if name := replicaName(spec.Name, n); !here[name] {
-			try(func() error { return s.start(ctx, name, false, nil) })
+			try(func() error { return s.start(ctx, name, Record{}) })
 		}
 	}
 	wg.Wait()
@@ -127,7 +141,11 @@ func (m *Manager) enter(spec engine.Service) (*service, error) {
 		return nil, fmt.Errorf("service (%s) %w", spec.Name, ErrStopped)
 	case s == nil:
 		s = newService(m, spec)
+		if s.stopped = m.opts.Stops.of(spec.Name, s.digest); s.stopped != nil {
+			m.opts.Log.WithField(log.KeyService, spec.Name).Infof("service stays stopped, as by hand")
+		}
 		m.services[spec.Name] = s
+		m.opts.Events.Add(masterapi.EventServiceStarted, spec.Name, "", "service started", nil)
 	case !s.waiting:
 		return nil, fmt.Errorf("service (%s) %w", spec.Name, ErrExists)
 	}
@@ -183,10 +201,8 @@ func (m *Manager) Stop(ctx context.Context, names ...string) error {
 		wg.Go(func() {
 			defer close(gone[name])
 			for other, o := range stopping {
-				for _, d := range o.spec.DependsOn {
-					if d == name {
-						<-gone[other] // no cycle: the application was validated
-					}
+				if o.spec.DependsOn.Has(name) {
+					<-gone[other] // no cycle: the application was validated
 				}
 			}
 			until, cancel := context.WithTimeout(ctx, s.grace())
@@ -203,6 +219,7 @@ func (m *Manager) Stop(ctx context.Context, names ...string) error {
 				delete(m.services, name)
 			}
 			m.opts.Log.WithField(log.KeyService, name).Infof("service stopped")
+			m.opts.Events.Add(masterapi.EventServiceStopped, name, "", "service stopped", nil)
 		})
 	}
 	wg.Wait()
@@ -221,13 +238,31 @@ func (m *Manager) Names() []string {
 	return names
 }
 
+// maxName is more than a service may be called: near names are looked for up to that.
+const maxName = 256
+
 func (m *Manager) service(name string) (*service, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if s := m.services[name]; s != nil {
 		return s, nil
 	}
-	return nil, fmt.Errorf("service (%s) %w", name, ErrNotFound)
+	hint := ""
+	if len(name) <= maxName {
+		if near := conf.Near(name, slices.Sorted(maps.Keys(m.services))); near != "" {
+			hint = fmt.Sprintf("; did you mean %q?", near)
+		}
+	}
+	return nil, fmt.Errorf("service (%s) %w%s", name, ErrNotFound, hint)
+}
+
+// member is a service as engines know it, also one that is not there any more; the zero value for no name.
+func (m *Manager) member(name string) engine.Member {
+	s, err := m.service(name)
+	if err != nil {
+		return engine.Member{Service: name}
+	}
+	return engine.Member{Service: name, User: s.spec.User}
 }
 
 // Authenticate tells whether token is that of the service, and which rights the service has.

@@ -14,6 +14,7 @@ import (
 // decision is what becomes of an instance that has ended, or could not start.
 type decision struct {
 	restart  bool
+	anew     bool          // nothing of it has run since the machine has started: it takes its place in the order of start
 	after    time.Duration // until the restart
 	failures int           // restarts without a healthy run between them, this one included
 	status   string        // meanwhile, or for good

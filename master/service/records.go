@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/state"
@@ -24,7 +25,8 @@ type Record struct {
 	Digest  string            `json:"digest,omitempty"`
 	Token   string            `json:"token,omitempty"` // of the service
 	Dynamic bool              `json:"dynamic,omitempty"`
-	Vars    map[string]string `json:"vars,omitempty"` // of the request of a dynamic start
+	Vars    map[string]string `json:"vars,omitempty"`   // of the request of a dynamic start
+	Caller  string            `json:"caller,omitempty"` // service that has made it; empty: a person
 
 	// Stopping is of a dynamic instance that somebody has asked to stop, or whose caller went away during the start:
 	// nobody asks again when the master is killed meanwhile.
@@ -36,6 +38,9 @@ type Record struct {
 	Restarts int        `json:"restarts,omitempty"` // since the service was started
 	Failures int        `json:"failures,omitempty"` // restarts without a healthy run between them
 	Error    string     `json:"error,omitempty"`    // how the last run ended
+
+	Health *masterapi.Health `json:"health,omitempty"` // of what runs, when its status was another one last
+	Doomed string            `json:"doomed,omitempty"` // why what runs is being ended: its probes have failed
 }
 
 func (r Record) key() string { return r.Service + "\x00" + r.Instance }

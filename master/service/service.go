@@ -22,11 +22,12 @@ const recovered = 10 * time.Second
 //
 // Locks: free of a slot first, then boxMu or mu. mu is held for moments only, never while something starts or stops.
 type service struct {
-	m      *Manager
-	spec   engine.Service
-	digest string // of spec
-	token  string
-	reaped <-chan struct{} // of a service that was taken over: closed when starts and stops may begin; nil: they may
+	m       *Manager
+	spec    engine.Service
+	digest  string // of spec
+	token   string
+	stopped *Stop           // by hand, which holds for the life of this value; nil: it is not
+	reaped  <-chan struct{} // of a service that was taken over: closed when starts and stops may begin; nil: they may
 
 	ctx    context.Context // ends when the service is to stop: no start begins or goes on
 	cancel context.CancelFunc
@@ -68,8 +69,9 @@ func (s *service) sandbox(ctx context.Context) (engine.Sandbox, error) {
 }
 
 // start puts a new instance in the place of the one with that name, and returns how its first start went. A dynamic
-// instance that cannot start is removed, since its caller decides what to do; a replica stays and is tried again.
-func (s *service) start(ctx context.Context, name string, dynamic bool, vars map[string]string) error {
+// instance that cannot start is removed, since its caller decides what to do; a replica stays and is tried again. Of
+// asked, what was asked for counts: Dynamic, Vars, Caller.
+func (s *service) start(ctx context.Context, name string, asked Record) error {
 	if err := s.settled(ctx); err != nil {
 		return err
 	}
@@ -78,16 +80,17 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 		return err
 	}
 	defer release()
-	s.clear(ctx, sl)
+	s.clear(ctx, sl, false)
 
 	i := newInstance(s.parts(), Record{
 		Record:  engine.Record{Engine: s.m.opts.Engine.Name(), Service: s.spec.Name, Instance: name},
 		Digest:  s.digest,
 		Token:   s.token,
-		Dynamic: dynamic,
-		Vars:    vars,
+		Dynamic: asked.Dynamic,
+		Vars:    asked.Vars,
+		Caller:  asked.Caller,
 		Status:  masterapi.StatusStarting,
-	}, s.environ(name, dynamic, vars))
+	}, s.environ(name, asked.Dynamic, asked.Vars))
 	s.mu.Lock()
 	if s.ctx.Err() != nil {
 		s.mu.Unlock()
@@ -104,8 +107,8 @@ func (s *service) start(ctx context.Context, name string, dynamic bool, vars map
 	if err == nil {
 		return nil
 	}
-	if dynamic {
-		s.clear(ctx, sl)
+	if asked.Dynamic {
+		s.clear(ctx, sl, false)
 	}
 	return fmt.Errorf("start instance %s of service %s: %w", name, s.spec.Name, err)
 }
@@ -137,8 +140,11 @@ func (s *service) environ(name string, dynamic bool, vars map[string]string) map
 // parts are what the instances of s need of it.
 func (s *service) parts() parts {
 	return parts{
-		restart: s.spec.Restart, sandbox: s.sandbox, discard: s.m.opts.Engine.Discard, failed: s.failed,
-		records: s.m.opts.Records, boot: s.m.opts.Boot, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
+		probes: s.spec.Healthcheck.Probes(s.m.opts.Engine.Name() == masterapi.ModeNative), grace: s.grace,
+		waitsFor: func() string { return s.m.waitsFor(s.spec.DependsOn) }, changes: &s.m.changes, freezes: &s.m.freezes,
+		restart: s.spec.Restart, sandbox: s.sandbox, member: s.m.member, discard: s.m.opts.Engine.Discard, failed: s.failed,
+		records: s.m.opts.Records, boot: s.m.opts.Boot, events: s.m.opts.Events,
+		service: s.spec.Name, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
 	}
 }
 
@@ -165,8 +171,8 @@ func (s *service) leave(ctx context.Context) {
 	}
 }
 
-// stop ends the instance with that name.
-func (s *service) stop(ctx context.Context, name string) error {
+// stop ends the instance with that name. kill is for one that hangs.
+func (s *service) stop(ctx context.Context, name string, kill bool) error {
 	if err := s.settled(ctx); err != nil {
 		return err
 	}
@@ -178,19 +184,22 @@ func (s *service) stop(ctx context.Context, name string) error {
 		return err
 	}
 	defer release()
-	s.clear(ctx, sl)
+	s.clear(ctx, sl, kill)
 	s.m.dropOne(s.spec.Name, name)
 	return nil
 }
 
-// clear ends the instance in the slot. The grace time is the same when ctx ends: a client that disconnects does not
-// turn a stop into a kill.
-func (s *service) clear(ctx context.Context, sl *slot) {
-	i := sl.instance
-	if i == nil {
+// clear ends the instance in the slot, and kills it at once if kill is set. The grace time is the same when ctx ends: a
+// client that disconnects does not turn a stop into a kill.
+func (s *service) clear(ctx context.Context, sl *slot, kill bool) {
+	if sl.instance == nil {
 		return
 	}
-	until, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.grace())
+	grace, why := s.grace(), error(nil)
+	if kill {
+		grace, why = 0, engine.ErrKill
+	}
+	until, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), grace, why)
 	defer cancel()
 	s.end(until, sl)
 }
@@ -201,6 +210,7 @@ func (s *service) end(until context.Context, sl *slot) {
 		return
 	}
 	sl.instance.log.Infof("instance stopped")
+	sl.instance.tells(masterapi.EventInstanceStopped, "instance stopped", nil)
 	s.mu.Lock()
 	sl.instance = nil
 	s.mu.Unlock()
@@ -249,13 +259,16 @@ func (s *service) failed(reason string) {
 // view returns what inspect shows. The failure is left out when an instance that was started after it has stayed up.
 func (s *service) view(now time.Time) masterapi.Service {
 	out := masterapi.Service{Name: s.spec.Name}
+	if s.stopped != nil {
+		out.Stopped = &masterapi.Stopped{Since: s.stopped.Since, By: s.stopped.By}
+	}
 	s.mu.Lock()
 	failure, failedAt := s.failure, s.failedAt
 	s.mu.Unlock()
 	for _, i := range s.list() {
 		v := i.view()
 		out.Instances = append(out.Instances, v)
-		if v.Status == masterapi.StatusRunning && v.StartTime.After(failedAt) && now.Sub(*v.StartTime) >= recovered {
+		if v.StartTime != nil && v.StartTime.After(failedAt) && i.up(v, now) >= recovered {
 			failure = ""
 		}
 	}

@@ -40,6 +40,7 @@ func (b *bench) manager() {
 	b.Manager = service.New(service.Options{
 		Engine:  b.fake,
 		Records: service.NewRecords(b.records, b.disk, log.Discard()),
+		Stops:   service.NewStops(filepath.Join(filepath.Dir(b.records), "stopped.json"), b.disk, log.Discard()),
 		Grace:   30 * time.Second,
 		Log:     log.Discard(),
 		Boot:    b.booted,
@@ -255,7 +256,9 @@ func TestCallerWhoGoesAwayLeavesNothing(t *testing.T) {
 // Each service has its grace time from the end of its dependants on: what ignores SIGTERM takes nothing from others.
 func TestStopFollowsDependenciesEachWithItsGrace(t *testing.T) {
 	bubble(t, func(t *testing.T, b *bench) {
-		on := func(names ...string) func(*app.Service) { return func(s *app.Service) { s.DependsOn = names } }
+		on := func(names ...string) func(*app.Service) {
+			return func(s *app.Service) { s.DependsOn = app.On(names...) }
+		}
 		require.NoError(t, b.Start(t.Context(), spec("hub", 1)))
 		require.NoError(t, b.Start(t.Context(), spec("manager", 1, on("hub"))))
 		require.NoError(t, b.Start(t.Context(), spec("timer", 1, on("manager", "hub"), func(s *app.Service) {

@@ -14,6 +14,10 @@ const maxDynamic = 200
 // checked beside it: {0,127} would cost 110 KB at each start.
 var instanceRule = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
+func validName(instance string) bool {
+	return len(instance) <= 128 && instanceRule.MatchString(instance)
+}
+
 // slot is the place of one instance name. The goroutine that took the value of free may start or stop the instance in
 // it; the others wait.
 type slot struct {

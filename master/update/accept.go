@@ -1,6 +1,7 @@
 package update
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -9,8 +10,10 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/baetyl/baetyl/master/application"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/fault"
 	"github.com/baetyl/baetyl/master/ota"
 	"github.com/baetyl/baetyl/protocol/app"
@@ -23,83 +26,137 @@ type accepted struct {
 	ota.Update
 	conf *app.Config // of an application
 	data []byte      // of its file
+
+	images map[string]engine.Image // what names have to mean, of a revert, as far as those images are to be had
 }
 
 // Request checks r and hands it over; masterapi.ErrBusy when another update runs, masterapi.ErrRefused when r is
 // wrong; any other error is one of this device, as a full disk. The new application, or binary, takes over in the
-// background, since the caller may be one of the services that the update stops. by is that service, empty for a
-// person.
-func (u *Updater) Request(r masterapi.UpdateRequest, by string) error {
-	select {
-	case <-u.free:
-	default:
-		return masterapi.ErrBusy
-	}
-	a, err := u.accept(r, by)
-	if err != nil {
-		u.free <- struct{}{}
-		return err
-	}
-	u.accepted <- a
-	return nil
+// background, since the caller may be one of the services that the update stops.
+func (u *Updater) Request(r masterapi.UpdateRequest, by masterapi.By) error {
+	return u.begin(func() (accepted, error) {
+		a := accepted{Update: ota.Update{Type: cmp.Or(r.Type, masterapi.UpdateApp), Trace: r.Trace, By: by}}
+		switch a.Type {
+		case masterapi.UpdateApp:
+			c, err := u.candidate(r.Application, cmp.Or(r.Path, r.File))
+			if err != nil {
+				return a, err
+			}
+			return a, u.acceptApp(c, r, &a)
+		case masterapi.UpdateMaster:
+			return a, u.acceptMaster(r, &a)
+		}
+		return a, refuse(fmt.Errorf("type %q is not %s or %s", r.Type, masterapi.UpdateApp, masterapi.UpdateMaster))
+	})
 }
 
-// accept checks a candidate completely. When it is refused, nothing was written.
-func (u *Updater) accept(r masterapi.UpdateRequest, by string) (accepted, error) {
-	if r.Path == "" {
-		r.Path = r.File
+// Revert begins an update to an application that has run before (history). It asks nobody outside of the device: images
+// are those that the application had, as long as they are here. Errors are those of Request.
+func (u *Updater) Revert(r masterapi.RevertRequest, by masterapi.By) (out masterapi.Reverted, err error) {
+	err = u.begin(func() (accepted, error) {
+		a := accepted{Update: ota.Update{Type: masterapi.UpdateApp, Trace: r.Trace, By: by}}
+		e, err := u.history.Get(r.Number)
+		if err != nil {
+			return a, refuse(err)
+		}
+		out = masterapi.Reverted{Number: e.Number, Version: e.Version}
+		if u.history.Running(e) {
+			return a, refuse(fmt.Errorf("application %d runs already", e.Number))
+		}
+		data, err := u.history.Text(e)
+		if err != nil {
+			return a, refuse(err)
+		}
+		a.Revert, a.images = e.Number, e.Images
+		name := fmt.Sprintf("application %d of the history", e.Number)
+		return a, u.acceptApp(candidate{name, data}, masterapi.UpdateRequest{Force: r.Force}, &a)
+	})
+	return out, err
+}
+
+// begin lets accept check an update and hands it over. When it is refused, nothing was written.
+func (u *Updater) begin(accept func() (accepted, error)) error {
+	if err := u.take(context.Background(), false); err != nil {
+		return err
 	}
-	a := accepted{Update: ota.Update{Type: r.Type, Trace: r.Trace}}
-	var err error
-	switch r.Type {
-	case masterapi.UpdateApp, "":
-		a.Type = masterapi.UpdateApp
-		err = u.acceptApp(r, by, &a)
-	case masterapi.UpdateMaster:
-		err = u.acceptMaster(r, &a)
-	default:
-		err = refuse(fmt.Errorf("type %q is not %s or %s", r.Type, masterapi.UpdateApp, masterapi.UpdateMaster))
+	u.updating.Store(true)
+	a, err := accept()
+	if err == nil {
+		a.Began = time.Now().UTC()
+		if err = u.records.Begin(a.Update); err != nil {
+			err = errors.Join(err, u.program.Discard())
+		}
 	}
 	if err != nil {
-		return a, err
+		u.release()
+		return err
 	}
-	if err := u.records.Begin(a.Update); err != nil {
-		return a, errors.Join(err, u.program.Discard())
-	}
-	u.logOf(a.Update).WithField("path", r.Path).Infof("update accepted")
-	return a, nil
+	u.logOf(a.Update).WithField("by", a.By.String()).Infof("update accepted")
+	u.accepted <- a
+	return nil
 }
 
 // refuse marks an error of the candidate, as opposed to one of this device.
 func refuse(err error) error { return fmt.Errorf("%w: %w", masterapi.ErrRefused, err) }
 
-func (u *Updater) acceptApp(r masterapi.UpdateRequest, by string, a *accepted) error {
-	f, name, err := u.files.open(r.Path, filepath.Base(application.File))
+// candidate is an application.yml, and where it comes from, for messages.
+type candidate struct {
+	name string
+	data []byte
+}
+
+// candidate returns the application that stands in text, or at path.
+func (u *Updater) candidate(text, path string) (candidate, error) {
+	switch {
+	case text != "" && path != "":
+		return candidate{}, refuse(errors.New("application and path: give one of them"))
+	case text != "":
+		return candidate{"application", []byte(text)}, nil
+	}
+	f, name, err := u.files.open(path, filepath.Base(application.File))
 	if err != nil {
-		return refuse(fmt.Errorf("path: %w", err))
+		return candidate{}, refuse(fmt.Errorf("path: %w", err))
 	}
 	defer f.Close()
-	if a.data, err = io.ReadAll(io.LimitReader(f, conf.MaxSize+1)); err != nil {
+	data, err := io.ReadAll(io.LimitReader(f, conf.MaxSize+1))
+	return candidate{name, data}, err
+}
+
+// parse reads an application.
+func parse(c candidate) (*app.Config, error) {
+	if len(c.data) > conf.MaxSize {
+		return nil, refuse(fmt.Errorf("%s: larger than %d bytes", c.name, conf.MaxSize))
+	}
+	out, err := app.Parse(c.name, c.data)
+	if err != nil {
+		return nil, refuse(err)
+	}
+	return out, nil
+}
+
+func (u *Updater) acceptApp(c candidate, r masterapi.UpdateRequest, a *accepted) (err error) {
+	a.data = c.data
+	if a.conf, err = parse(c); err != nil {
 		return err
 	}
-	if len(a.data) > conf.MaxSize {
-		return refuse(fmt.Errorf("%s: larger than %d bytes", name, conf.MaxSize))
+	if broken := u.opts.Rules(a.conf); len(broken) > 0 {
+		return refuse(fmt.Errorf("%s: %s", c.name, strings.Join(broken, "; ")))
 	}
-	a.SHA256 = digest(a.data)
+	a.SHA256, a.Version = digest(a.data), a.conf.Version
 	if err := checkDigest(r.SHA256, a.SHA256); err != nil {
 		return refuse(err)
 	}
-	if a.conf, err = app.Parse(name, a.data); err != nil {
-		return refuse(err)
-	}
-	if broken := u.opts.Rules(a.conf); len(broken) > 0 {
-		return refuse(fmt.Errorf("%s: %s", name, strings.Join(broken, "; ")))
-	}
 	running, _ := u.app.Current()
-	if lost := lostWay(running, a.conf, by); lost != "" && !r.Force {
-		return refuse(fmt.Errorf("%s: %s", name, lost))
+	if s, err := running.Service(a.By.Service); err == nil {
+		a.By.Agent = isAgent(s)
+	}
+	if lost := lostWay(running, a.conf, a.By.Service); lost != "" && !r.Force {
+		return refuse(fmt.Errorf("%s: %s", c.name, lost))
 	} else if lost != "" {
 		u.logOf(a.Update).Warnf("the update is forced: %s", strings.TrimSuffix(lost, forceText))
+	}
+	if err := u.history.Keep(a.SHA256, a.data); err != nil { // of a full disk, which the update may relieve
+		u.log.WithError(err).Warnf("no revert to the new application will be possible")
 	}
 	if !u.app.HasImages() {
 		return nil
@@ -127,7 +184,7 @@ func (u *Updater) acceptMaster(r masterapi.UpdateRequest, a *accepted) error {
 	if u.opts.Keeper == nil {
 		return refuse(errNoKeeper)
 	}
-	f, _, err := u.files.open(r.Path, "bin/baetyl")
+	f, _, err := u.files.open(cmp.Or(r.Path, r.File), "bin/baetyl")
 	if err != nil {
 		return refuse(fmt.Errorf("path: %w", err))
 	}

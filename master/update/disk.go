@@ -18,10 +18,10 @@ type disk struct {
 	log     log.Logger
 }
 
-func newDisk(opts Options) disk {
+func newDisk(opts Options, written func(masterapi.OTARecord)) disk {
 	return disk{
 		files:   files{opts.Workdir, opts.Disk.Or()},
-		records: ota.NewRecords(filepath.Join(opts.Workdir, recordFile), opts.OTALog, opts.Disk, opts.Log),
+		records: ota.NewRecords(filepath.Join(opts.Workdir, recordFile), opts.OTALog, opts.Disk, opts.Log, written),
 		program: ota.Binary{Path: opts.Program, Disk: opts.Disk},
 		log:     opts.Log,
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/master/application"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
+	"github.com/baetyl/baetyl/master/history"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/file"
@@ -181,15 +182,26 @@ func (v *victim) final() string {
 	return strings.Join(ends, "")
 }
 
+// running are the digests of what runs, as the history says.
+func running(p *process) (out []string) {
+	for _, e := range p.History().List() {
+		if e.Result == masterapi.ResultRunning {
+			out = append(out, e.SHA256)
+		}
+	}
+	return out
+}
+
 // settled checks a device whose update has ended: nothing is left over, and the log says what runs.
 func (v *victim) settled(p *process, accepted bool, app, program string) {
 	v.t.Helper()
 	require.Equal(v.t, instances[app], p.fake.Running(), "instances of %q", app)
 	require.Empty(v.t, v.leftOvers())
+	require.Equal(v.t, []string{digest([]byte(app))}, running(p), "the history knows what runs")
 	_, kept, err := application.ReadLast(file.OS, v.dir)
 	require.NoError(v.t, err)
 	require.Equal(v.t, app, string(kept), "the copy is of what runs")
-	_, state, err := newDisk(v.opts).readState()
+	_, state, err := newDisk(v.opts, nil).readState()
 	require.NoError(v.t, err)
 	require.Equal(v.t, Idle, state)
 	changed := app != oldApp || program != oldProgram
@@ -210,7 +222,7 @@ func (v *victim) leftOvers() (names []string) {
 		masterapi.OTALog, "var/run/baetyl/instances.json", application.LastFile}
 	require.NoError(v.t, filepath.WalkDir(v.dir, func(path string, e os.DirEntry, err error) error {
 		name, _ := filepath.Rel(v.dir, path)
-		if err == nil && !e.IsDir() && !slices.Contains(rest, name) {
+		if err == nil && !e.IsDir() && !slices.Contains(rest, name) && filepath.Dir(name) != history.Dir {
 			names = append(names, name)
 		}
 		return err
@@ -244,7 +256,7 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 	}
 	p.idle()
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, "")
+	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, masterapi.By{})
 	p.idle()
 	step := v.final()
 	// What was not logged, or could not be put back, is settled by the next start.
@@ -272,7 +284,8 @@ func (v *victim) updateApp(d *faultfs.FS, broken bool) {
 	}
 	v.settled(next, refused == nil, app, oldProgram)
 
-	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, ""))
+	time.Sleep(time.Second) // of the bubble: no two updates begin at the same moment
+	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, masterapi.By{}))
 	next.idle()
 	v.settled(next, true, newApp, oldProgram)
 	require.NoError(t, next.end())
@@ -288,7 +301,8 @@ func (v *victim) updateMaster(d *faultfs.FS) {
 	p := v.boot(d.Disk())
 	p.idle()
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"}, "")
+	r := masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Trace: "t", Path: "var/db/baetyl/next"}
+	refused := p.Request(r, masterapi.By{})
 	p = v.follow(p)
 	step := v.final()
 	d.Reboot()

@@ -84,6 +84,10 @@ func (f files) keep(running []byte, mode fs.FileMode, owner file.Owner) error {
 		return err
 	}
 	_, old, err := application.Choose(f.disk, f.workdir)
+	var unread *fs.PathError
+	if errors.As(err, &unread) && unread.Path == f.app() { // it may be good: nothing is to take its place
+		return err
+	}
 	if err != nil { // kept for whoever wrote it, and never put back
 		if err := f.keepDamaged(mode, owner); err != nil {
 			return err

@@ -35,7 +35,10 @@ func newImager(registry map[string]string) *imager {
 	return &imager{Fake: enginetest.NewFake(), registry: registry, runs: map[string]string{}}
 }
 
-func (e *imager) Resolve(_ context.Context, name string) (engine.Image, error) {
+func (e *imager) Resolve(_ context.Context, name string, was engine.Image) (engine.Image, error) {
+	if was.ID != "" {
+		return was, nil
+	}
 	return engine.Image{ID: e.registry[name]}, nil
 }
 
@@ -120,7 +123,7 @@ func (v *victim) moveTag(d *faultfs.FS, bad string) {
 	p.idle()
 	require.Equal(t, meant, e.ran(), "a start changes nothing")
 	d.Start()
-	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, "")
+	refused := p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, masterapi.By{})
 	p.idle()
 	step := v.final()
 	if !d.Fault().Kind.Ends() && step != "" && step != masterapi.StepFailure {
@@ -148,7 +151,7 @@ func (v *victim) moveTag(d *faultfs.FS, bad string) {
 	require.Equal(t, oldApp, v.read(application.File))
 	require.NoFileExists(t, filepath.Join(v.dir, stagedFile))
 
-	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, ""))
+	require.NoError(t, next.Request(masterapi.UpdateRequest{Trace: "u", Path: "var/db/baetyl/next"}, masterapi.By{}))
 	next.idle()
 	require.Equal(t, moved, e.ran())
 	require.Equal(t, masterapi.StepUpdated, v.final())
@@ -193,7 +196,7 @@ func TestPreviousImages(t *testing.T) {
 	p := v.bootWith(file.OS, e)
 	p.idle()
 	e.Use(engine.Images{Running: map[string]engine.Image{"i": {ID: "i1"}, "old": {ID: "o1"}}}, false)
-	require.NoError(t, p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, ""))
+	require.NoError(t, p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, masterapi.By{}))
 	p.idle()
 	got, err := p.files.record(p.log).Load()
 	require.NoError(t, err)

@@ -18,6 +18,13 @@ func (u *Updater) start(ctx context.Context) error {
 	if err := errors.Join(u.files.tidy(), u.records.Tidy(), u.app.Tidy()); err != nil {
 		u.log.WithError(err).Warnf("cannot remove temporary files of an interrupted write; the next start tries again")
 	}
+	pending, _ := u.records.Pending() // an error shows again below
+	sum := ""
+	if pending != nil {
+		sum = pending.SHA256
+	}
+	u.history.Open(sum)
+	u.progress.load(u.opts.OTALog)
 	c, data, err := u.toStart(ctx.Err() != nil)
 	u.app.Note(err)
 	for _, w := range u.opts.Rules(c) { // a version before has accepted it
@@ -45,6 +52,7 @@ func (u *Updater) start(ctx context.Context) error {
 	}
 	u.settle(committed)
 	u.settleImages()
+	u.found(c, data)
 	return nil
 }
 
@@ -161,11 +169,11 @@ func (u *Updater) settle(committed bool) {
 			}
 			continue // the log may go on with another update
 		case final == masterapi.StepUpdated && state != AppStuck:
-			u.end(f.update, final, nil)
+			u.finish(f.update, 0, final, nil)
 		case final != "":
 			err := fmt.Errorf("update of type %s: %w", f.update.Type, f.cause())
 			u.note(err)
-			u.end(f.update, final, err)
+			u.finish(f.update, 0, final, err)
 		}
 		return
 	}

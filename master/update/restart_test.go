@@ -94,7 +94,7 @@ func TestUnreadableRecord(t *testing.T) {
 	d.write(d.files.app(), after)
 	record := filepath.Join(d.opts.Workdir, recordFile)
 	d.opts.Disk = file.Disk{FS: unreadable{file.OS, record}}
-	d.disk = newDisk(d.opts)
+	d.disk = newDisk(d.opts, nil)
 	_, state, err := d.readState()
 	require.Error(t, err)
 	require.Equal(t, StrayBackup, state)
@@ -109,7 +109,7 @@ func TestUnreadableRecord(t *testing.T) {
 	require.Equal(t, []string{"UPDATING"}, d.steps())
 
 	d.opts.Disk = file.OS
-	d.disk = newDisk(d.opts)
+	d.disk = newDisk(d.opts, nil)
 	require.Equal(t, MasterAccepted, d.state())
 }
 

@@ -24,13 +24,13 @@ func (u *Updater) replace(ctx context.Context, a accepted) {
 	u.app.Note(err)
 	switch {
 	case err == nil:
-		u.end(a.Update, masterapi.StepUpdated, nil)
+		u.finish(a.Update, len(a.data), masterapi.StepUpdated, nil)
 		u.settleImages()
 	case ctx.Err() != nil: // the next start runs what is whole, and says how it went
 	case undone:
-		u.end(a.Update, masterapi.StepRolledBack, err)
+		u.finish(a.Update, len(a.data), masterapi.StepRolledBack, err)
 	default:
-		u.end(a.Update, masterapi.StepFailure, err)
+		u.finish(a.Update, len(a.data), masterapi.StepFailure, err)
 	}
 }
 
@@ -91,7 +91,10 @@ func (u *Updater) prepare(
 func (u *Updater) plan(
 	ctx context.Context, a accepted, before engine.Images,
 ) (p application.Plan, to engine.Images, err error) {
-	images, err := u.app.Resolve(ctx, a.conf)
+	if u.app.HasImages() {
+		u.progress.say("images are looked up, and pulled where they are missing")
+	}
+	images, err := u.app.Resolve(ctx, a.conf, a.images)
 	if err != nil {
 		return p, to, err
 	}
@@ -119,6 +122,7 @@ func (u *Updater) try(ctx context.Context, p application.Plan, to *app.Config) e
 	err := u.app.Change(ctx, p, to, false)
 	if err == nil {
 		fault.At("started")
+		u.progress.say(fmt.Sprintf("new services have to stay up for %s", times.healthy))
 		err = u.app.AwaitHealthy(ctx, p, times.healthy)
 	}
 	if err != nil && errors.Is(context.Cause(ctx), errDeadline) && !errors.Is(err, errDeadline) {

@@ -23,9 +23,10 @@ func TestRules(t *testing.T) {
 	u := d.updater()
 	u.free <- struct{}{}
 	d.write(filepath.Join(d.opts.Workdir, "var/db/baetyl/new.yml"), after)
-	err := u.Request(masterapi.UpdateRequest{Type: masterapi.UpdateApp, Path: "var/db/baetyl/new.yml"}, "")
+	err := u.Request(masterapi.UpdateRequest{Type: masterapi.UpdateApp, Path: "var/db/baetyl/new.yml"}, masterapi.By{})
 	require.ErrorIs(t, err, masterapi.ErrRefused)
 	require.ErrorContains(t, err, "new.yml: services[0].name: too short; services[1].name: too long")
 	u.opts.Rules = func(*app.Config) []string { return nil }
-	require.NoError(t, u.Request(masterapi.UpdateRequest{Type: masterapi.UpdateApp, Path: "var/db/baetyl/new.yml"}, ""))
+	r := masterapi.UpdateRequest{Type: masterapi.UpdateApp, Path: "var/db/baetyl/new.yml"}
+	require.NoError(t, u.Request(r, masterapi.By{}))
 }

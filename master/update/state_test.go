@@ -38,7 +38,7 @@ func deviceIn(t *testing.T, dir string) *device {
 		Workdir: dir, OTALog: filepath.Join(dir, masterapi.OTALog), Program: filepath.Join(dir, "baetyl"),
 		Healthy: time.Millisecond, Deadline: time.Minute, Log: log.Discard(),
 	}
-	d := &device{t: t, opts: opts, disk: newDisk(opts)}
+	d := &device{t: t, opts: opts, disk: newDisk(opts, nil)}
 	d.write(d.files.app(), before)
 	d.write(opts.Program, before)
 	return d

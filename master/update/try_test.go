@@ -112,7 +112,8 @@ func TestKeeperRefuses(t *testing.T) {
 			d.opts.Keeper = &fakeKeeper{err: errors.New("boom")}
 			p := d.run()
 			p.idle()
-			require.NoError(t, p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "var/db/baetyl/next"}, ""))
+			r := masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "var/db/baetyl/next"}
+			require.NoError(t, p.Request(r, masterapi.By{}))
 			p.idle()
 			require.Equal(t, []string{"a"}, p.fake.Running())
 			require.Contains(t, p.app.Failure(), "boom")
@@ -155,7 +156,8 @@ func TestSignalBeforeTry(t *testing.T) {
 		d.opts.Keeper = &fakeKeeper{err: keeper.ErrStopping, then: func() { close(asked) }}
 		p := d.run()
 		p.idle()
-		require.NoError(t, p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "var/db/baetyl/next"}, ""))
+		r := masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "var/db/baetyl/next"}
+		require.NoError(t, p.Request(r, masterapi.By{}))
 		<-asked
 		require.NoError(t, p.end())
 		require.FileExists(t, d.program.Candidate())
@@ -195,7 +197,7 @@ func TestNoKeeper(t *testing.T) {
 	d := newDevice(t)
 	p := d.run()
 	p.idle()
-	err := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "x"}, "")
+	err := p.Request(masterapi.UpdateRequest{Type: masterapi.UpdateMaster, Path: "x"}, masterapi.By{})
 	require.ErrorIs(t, err, masterapi.ErrRefused)
 	require.ErrorContains(t, err, "no keeper")
 	require.NoError(t, p.end())

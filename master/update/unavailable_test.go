@@ -33,7 +33,7 @@ func updating(t *testing.T, test func(t *testing.T, v *victim, p *process)) {
 
 func (p *process) request(t *testing.T) {
 	t.Helper()
-	require.NoError(t, p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, ""))
+	require.NoError(t, p.Request(masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}, masterapi.By{}))
 }
 
 // An engine that is away in an update, before or after services were stopped, is waited for.

@@ -65,12 +65,12 @@ func TestWayBack(t *testing.T) {
 	defer p.end()
 	p.idle()
 	r := masterapi.UpdateRequest{Trace: "t", Path: "var/db/baetyl/next"}
-	err := p.Request(r, "agent")
+	err := p.Request(r, masterapi.By{Service: "agent"})
 	require.ErrorIs(t, err, masterapi.ErrRefused)
 	require.ErrorContains(t, err, "next/application.yml: it has no service agent")
 	require.Empty(t, v.steps())
 	r.Force = true
-	require.NoError(t, p.Request(r, "agent"))
+	require.NoError(t, p.Request(r, masterapi.By{Service: "agent"}))
 	p.idle()
 	require.Equal(t, []string{"other"}, p.fake.Running())
 }

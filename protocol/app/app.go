@@ -50,7 +50,7 @@ type Service struct {
 	// host[:container[:rwm]]; native mode: the service may use the device of the host, under its own path
 	Devices []string `yaml:"devices,omitempty" json:"devices,omitempty"`
 	// services that start before and stop after this one
-	DependsOn []string `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`
+	DependsOn Dependencies `yaml:"depends_on,omitempty" json:"depends_on,omitempty"`
 	// docker mode: in place of the image's own
 	Entrypoint []string `yaml:"entrypoint,omitempty" json:"entrypoint,omitempty"`
 	// arguments of the program, without arg[0]

@@ -186,7 +186,7 @@ func TestOrderFollowsDependencies(t *testing.T) {
 		}
 		return out
 	}
-	got, err := app.Order([]app.Service{{Name: "a", DependsOn: []string{"c"}}, {Name: "b"}, {Name: "c"}, {Name: "d"}})
+	got, err := app.Order([]app.Service{{Name: "a", DependsOn: app.On("c")}, {Name: "b"}, {Name: "c"}, {Name: "d"}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"c", "a", "b", "d"}, names(got))
 }

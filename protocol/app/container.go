@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"slices"
 	"strings"
-	"time"
 )
 
 // Container is what docker is told of a container, under the names that compose has. Both forms of the file have these
@@ -31,7 +29,7 @@ type Container struct {
 	DNS Texts `yaml:"dns,omitempty" json:"dns,omitempty"`
 	// docker's own copy of the output; nil: json-file, two files of 5 MB
 	Log *Log `yaml:"log,omitempty" json:"log,omitempty"`
-	// nil: that of the image
+	// nil: that of the image. Native mode has it too, as far as the master probes
 	Healthcheck *Healthcheck `yaml:"healthcheck,omitempty" json:"healthcheck,omitempty"`
 }
 
@@ -39,16 +37,6 @@ type Container struct {
 type Log struct {
 	Driver  string            `yaml:"driver,omitempty" json:"driver,omitempty"` // empty: json-file
 	Options map[string]string `yaml:"options,omitempty" json:"options,omitempty"`
-}
-
-// Healthcheck is what docker runs in the container to see whether it works. What is 0 is docker's default.
-type Healthcheck struct {
-	Test        Test          `yaml:"test,omitempty" json:"test,omitempty"`
-	Interval    time.Duration `yaml:"interval,omitempty" json:"interval,omitempty" validate:"min=0s"`
-	Timeout     time.Duration `yaml:"timeout,omitempty" json:"timeout,omitempty" validate:"min=0s"`
-	StartPeriod time.Duration `yaml:"start_period,omitempty" json:"start_period,omitempty" validate:"min=0s"`
-	Retries     int           `yaml:"retries,omitempty" json:"retries,omitempty" validate:"min=0"`
-	Disable     bool          `yaml:"disable,omitempty" json:"disable,omitempty"` // the image's own, too
 }
 
 // Hosts are name:address; in a file they may be a mapping of names to addresses.
@@ -109,7 +97,7 @@ func (c Container) ContainerKeys() (keys []string) {
 		{"init", c.Init}, {"cap_add", len(c.CapAdd) > 0}, {"cap_drop", len(c.CapDrop) > 0}, {"privileged", c.Privileged},
 		{"hardened", c.Hardened != nil}, {"read_only", c.ReadOnly != nil}, {"tmpfs", len(c.Tmpfs) > 0},
 		{"extra_hosts", len(c.ExtraHosts) > 0}, {"dns", len(c.DNS) > 0}, {"log", c.Log != nil},
-		{"healthcheck", c.Healthcheck != nil},
+		{"healthcheck", c.Healthcheck != nil && len(c.Healthcheck.Probes(true)) == 0},
 	} {
 		if k.set {
 			keys = append(keys, k.name)
@@ -159,35 +147,6 @@ func (c Container) check() error {
 		}
 	}
 	return nil
-}
-
-const testForms = "[CMD, program, argument…], [CMD-SHELL, line] or [NONE]"
-
-// minHealth is docker's least duration of a health check; 0 is its default.
-const minHealth = time.Millisecond
-
-func (h Healthcheck) check() error {
-	for _, t := range []struct {
-		key string
-		d   time.Duration
-	}{{"interval", h.Interval}, {"timeout", h.Timeout}, {"start_period", h.StartPeriod}} {
-		if t.d > 0 && t.d < minHealth {
-			return fmt.Errorf("%s: %s is less than %s, which is docker's least; raise it", t.key, t.d, minHealth)
-		}
-	}
-	if len(h.Test) == 0 {
-		return nil // that of the image, with the times above
-	}
-	kind, rest := h.Test[0], h.Test[1:]
-	switch {
-	case h.Disable && kind != "NONE":
-		return errors.New("disable: there is a test too; leave one of them out")
-	case kind == "NONE" && len(rest) == 0, kind == "CMD" && len(rest) > 0, kind == "CMD-SHELL" && len(rest) == 1:
-		return nil
-	case slices.Contains([]string{"NONE", "CMD", "CMD-SHELL"}, kind):
-		return fmt.Errorf("test: %q is incomplete or has too much; write %s", []string(h.Test), testForms)
-	}
-	return fmt.Errorf("test: begins with %q; write %s, or a line", kind, testForms)
 }
 
 // hostGateway is docker's name for the address of the host.

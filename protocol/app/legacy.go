@@ -39,7 +39,7 @@ type composeService struct {
 	Networks      Aliases            `yaml:"networks" json:"networks"`
 	Ports         []string           `yaml:"ports" json:"ports"`
 	Devices       []string           `yaml:"devices" json:"devices"`
-	DependsOn     []string           `yaml:"depends_on" json:"depends_on"`
+	DependsOn     Dependencies       `yaml:"depends_on" json:"depends_on"`
 	Entrypoint    composeCommand     `yaml:"entrypoint" json:"entrypoint"`
 	Command       composeCommand     `yaml:"command" json:"command"`
 	Environment   composeEnvironment `yaml:"environment" json:"environment"`
@@ -245,10 +245,12 @@ func (c *compose) convert() (*Config, error) {
 			return nil, fmt.Errorf("services.%s.%w", key, err)
 		}
 		for i, d := range in.DependsOn {
-			if names[d] == "" {
-				return nil, fmt.Errorf("services.%s.depends_on[%d]: there is no service %q; add it to services", key, i, d)
+			if names[d.Service] == "" {
+				const text = "services.%s.depends_on[%d]: there is no service %q; add it to services"
+				return nil, fmt.Errorf(text, key, i, d.Service)
 			}
-			s.DependsOn = append(s.DependsOn, names[d])
+			d.Service = names[d.Service]
+			s.DependsOn = append(s.DependsOn, d)
 		}
 		for i, m := range in.Volumes {
 			at := fmt.Sprintf("services.%s.volumes[%d]", key, i)

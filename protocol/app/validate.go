@@ -64,12 +64,8 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("volumes[%d] (%s).%w", i, v.Name, err)
 		}
 	}
-	for i, s := range c.Services {
-		for j, d := range s.DependsOn {
-			if _, ok := index[d]; !ok {
-				return fmt.Errorf("services[%d] (%s).depends_on[%d]: there is no service %q; add it to services", i, s.Name, j, d)
-			}
-		}
+	if err := c.checkDependencies(index); err != nil {
+		return err
 	}
 	if err := c.checkAddresses(); err != nil {
 		return err
@@ -204,7 +200,7 @@ func Order(services []Service) ([]Service, error) {
 		}
 		state[s.Name] = visiting
 		for _, d := range s.DependsOn {
-			if dep, ok := byName[d]; ok {
+			if dep, ok := byName[d.Service]; ok {
 				if err := visit(dep, trail); err != nil {
 					return err
 				}

@@ -2,12 +2,12 @@ package function
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"runtime"
 	"strings"
 	"sync"
@@ -18,13 +18,6 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Hello is what both sides of a pipe send first. It is as long as the preface of HTTP/2, so that a server can tell a
-// pipe from gRPC after that many bytes, and a gRPC server refuses it at once.
-const Hello = "BAETYL-FUNCTION-PIPE/1\r\n"
-
-// ErrNoPipe is what Dial returns when the other side speaks something else, gRPC most likely.
-var ErrNoPipe = errors.New("the other side has no pipe")
-
 // headerSize is that of a frame: length of the body, number of the call, code.
 const headerSize = 4 + 4 + 1
 
@@ -32,8 +25,8 @@ const headerSize = 4 + 4 + 1
 // and ends the pipe.
 const BodyMax = 1 << 30
 
-// concurrentMax is the highest number of calls at once that a runtime may announce; sums of it fit into 32 bits.
-const concurrentMax = 1 << 20
+// spareMax is the largest buffer, in bytes, that is kept for the next write.
+const spareMax = 1 << 20
 
 // Frame is what one side tells the other about one call.
 //
@@ -56,7 +49,9 @@ func (f Frame) Detail() string { return strings.ToValidUTF8(string(f.Body), "\uf
 // Pipe carries many calls at once over one connection, in the place of gRPC, which costs a runtime in Python or Node
 // several times the work of a call. Send may be used from any goroutine, Read from one.
 type Pipe struct {
-	Concurrent int           // calls at once that the runtime wants; its side sets it, the caller's side learns it
+	Version    int           // of the hello: 2 proves both sides, and calls may wait in the runtime; 1 does neither
+	Concurrent int           // calls at once that the runtime handles; its side sets it, the caller's side learns it
+	Queue      int           // further calls that may wait in the runtime, as Concurrent; 0 in version 1
 	Max        int           // largest FunctionMessage, in bytes; never more than BodyMax
 	Timeout    time.Duration // of one write; 0: none
 
@@ -64,58 +59,21 @@ type Pipe struct {
 	in   *bufio.Reader
 	body []byte
 
+	fill func(out []byte) ([]byte, bool) // see Fill
+
 	mu      sync.Mutex // guards what follows
 	out     []byte     // frames that wait for the goroutine that writes
+	written sync.Cond  // on mu: a write has ended
+	more    bool       // fill has frames
 	spare   []byte
 	writing bool
 	err     error
 }
 
-// Dial turns a connection into the caller's end of a pipe. It ends with the deadline of the connection.
-func Dial(conn net.Conn) (*Pipe, error) {
-	if _, err := io.WriteString(conn, Hello); err != nil {
-		return nil, err
-	}
-	p := newPipe(conn, bufio.NewReaderSize(conn, 64<<10))
-	var answer [len(Hello) + 4]byte
-	if _, err := io.ReadFull(p.in, answer[:]); err != nil {
-		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
-			return nil, err
-		}
-		return nil, ErrNoPipe // it has closed the connection
-	}
-	if string(answer[:len(Hello)]) != Hello {
-		return nil, ErrNoPipe
-	}
-	p.Concurrent = int(min(binary.BigEndian.Uint32(answer[len(Hello):]), concurrentMax))
-	return p, nil
-}
-
-// Accept turns a connection into the runtime's end of a pipe, or returns what was read when the caller speaks
-// something else. concurrent is how many calls at once the runtime wants.
-func Accept(conn net.Conn, concurrent int) (*Pipe, []byte, error) {
-	in := bufio.NewReaderSize(conn, 64<<10)
-	first, err := in.Peek(len(Hello))
-	if err != nil {
-		return nil, nil, err
-	}
-	if !bytes.Equal(first, []byte(Hello)) {
-		read, err := in.Peek(in.Buffered())
-		return nil, read, err
-	}
-	if _, err := in.Discard(len(Hello)); err != nil {
-		return nil, nil, err
-	}
-	if _, err := conn.Write(binary.BigEndian.AppendUint32([]byte(Hello), uint32(concurrent))); err != nil {
-		return nil, nil, err
-	}
-	p := newPipe(conn, in)
-	p.Concurrent = concurrent
-	return p, nil, nil
-}
-
-func newPipe(conn net.Conn, in *bufio.Reader) *Pipe {
-	return &Pipe{conn: conn, in: in, Max: 4 << 20}
+func newPipe(conn net.Conn, in *bufio.Reader, version, concurrent, queue int) *Pipe {
+	p := &Pipe{conn: conn, in: in, Max: 4 << 20, Version: version, Concurrent: concurrent, Queue: queue}
+	p.written.L = &p.mu
+	return p
 }
 
 // SendMessage sends a request or an answer. It fails with RESOURCE_EXHAUSTED when m is too large; the pipe is still
@@ -126,8 +84,46 @@ func (p *Pipe) SendMessage(call uint32, m *FunctionMessage) error {
 		return TooLarge(size, limit)
 	}
 	return p.send(func(out []byte) ([]byte, error) {
-		return proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(header(out, size, call, codes.OK), m)
+		return message(out, size, call, m)
 	})
+}
+
+// Finish closes the pipe when everything is written that was sent.
+func (p *Pipe) Finish() {
+	p.mu.Lock()
+	for p.writing && p.err == nil {
+		p.written.Wait()
+	}
+	p.mu.Unlock()
+	p.Close()
+}
+
+// Drain waits while more than limit bytes wait to be written, until the pipe ends.
+func (p *Pipe) Drain(limit int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.out) > limit && p.err == nil {
+		p.written.Wait()
+	}
+}
+
+// AppendMessage appends the frame of a request or an answer to out. It fails as SendMessage does, and then appends
+// nothing.
+func (p *Pipe) AppendMessage(out []byte, call uint32, m *FunctionMessage) ([]byte, error) {
+	size := proto.Size(m)
+	if limit := p.limit(); size > limit {
+		return out, TooLarge(size, limit)
+	}
+	return message(out, size, call, m)
+}
+
+// message appends a frame with m, whose size has just been computed.
+func message(out []byte, size int, call uint32, m *FunctionMessage) ([]byte, error) {
+	framed, err := proto.MarshalOptions{UseCachedSize: true}.MarshalAppend(header(out, size, call, codes.OK), m)
+	if err != nil {
+		return out, err
+	}
+	return framed, nil
 }
 
 // SendCode sends a failure, or (code Canceled) cancels a call.
@@ -159,26 +155,68 @@ func (p *Pipe) send(add func([]byte) ([]byte, error)) error {
 		return nil
 	}
 	p.writing = true
+	p.write()
+	return p.err
+}
+
+// Fill sets where the frames come from that Wake writes: fill appends some to out, and says whether it has more. It is
+// called before the first Wake.
+func (p *Pipe) Fill(fill func(out []byte) ([]byte, bool)) { p.fill = fill }
+
+// Wake writes what fill has, and returns at once: a goroutine writes, which lives only while there is something to
+// write. So a slow peer holds nobody up, and fill makes frames only when they are about to be written.
+func (p *Pipe) Wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.more = true
+	if p.writing || p.err != nil {
+		return
+	}
+	p.writing = true
+	p.writeLater()
+}
+
+// writeLater has another goroutine write.
+func (p *Pipe) writeLater() {
+	go func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.write()
+	}()
+}
+
+// write writes until there is nothing left. Called under mu.
+func (p *Pipe) write() {
 	p.mu.Unlock()
 	runtime.Gosched() // lets goroutines that are about to send join this write
 	p.mu.Lock()
-	for len(p.out) > 0 && p.err == nil {
-		frames := p.out
-		p.out = p.spare[:0]
+	for (len(p.out) > 0 || p.more) && p.err == nil {
+		frames, more := p.out, p.more
+		p.out, p.more = p.spare[:0], false
 		p.mu.Unlock()
+		if more {
+			frames, more = p.fill(frames)
+		}
 		if p.Timeout > 0 {
 			_ = p.conn.SetWriteDeadline(time.Now().Add(p.Timeout)) // fails on a closed connection, as the write does
 		}
 		_, err := p.conn.Write(frames)
 		p.mu.Lock()
+		p.more = p.more || more
 		p.spare = frames[:0]
+		if cap(frames) > spareMax {
+			p.spare = nil // one large message does not hold its memory for ever
+		}
 		if p.err == nil && err != nil {
 			p.err = err
-			p.conn.Close()
+			if errors.Is(err, os.ErrDeadlineExceeded) {
+				p.conn.Close() // otherwise the other side has ended, and what it has sent before can be read
+			}
 		}
+		p.written.Broadcast()
 	}
 	p.writing = false
-	return p.err
+	p.written.Broadcast()
 }
 
 // Read returns the next frame.

@@ -21,10 +21,10 @@ func ends(t *testing.T) (caller, runtime *function.Pipe) {
 	t.Cleanup(func() { a.Close(); b.Close() })
 	accepted := make(chan *function.Pipe)
 	go func() {
-		p, _, _ := function.Accept(b, 7)
+		p, _, _ := function.Accept(b, "", 7, 0)
 		accepted <- p
 	}()
-	caller, err := function.Dial(a)
+	caller, err := function.Dial(a, "")
 	require.NoError(t, err)
 	runtime = <-accepted
 	require.NotNil(t, runtime)
@@ -80,12 +80,12 @@ func TestPipeWithSomethingElse(t *testing.T) {
 	const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 	a, b := net.Pipe()
 	go a.Write([]byte(preface + "more"))
-	p, read, err := function.Accept(b, 1)
+	p, read, err := function.Accept(b, "", 1, 0)
 	require.NoError(t, err)
 	require.Nil(t, p)
 	require.Equal(t, preface+"more", string(read))
 	a.Close()
-	_, _, err = function.Accept(b, 1)
+	_, _, err = function.Accept(b, "", 1, 0)
 	require.Error(t, err)
 
 	for _, answer := range []string{"", "HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"} {
@@ -95,14 +95,14 @@ func TestPipeWithSomethingElse(t *testing.T) {
 			b.Write([]byte(answer))
 			b.Close()
 		}()
-		_, err := function.Dial(a)
+		_, err := function.Dial(a, "")
 		require.ErrorIs(t, err, function.ErrNoPipe)
 	}
 	slow, silent := net.Pipe()
 	defer silent.Close()
 	go silent.Read(make([]byte, 100))
 	require.NoError(t, slow.SetDeadline(time.Now().Add(10*time.Millisecond)))
-	_, err = function.Dial(slow)
+	_, err = function.Dial(slow, "")
 	require.Error(t, err)
 	require.NotErrorIs(t, err, function.ErrNoPipe, "silence may be a slow start")
 }
@@ -133,7 +133,7 @@ func FuzzPipe(f *testing.F) {
 				}
 			}
 		}()
-		p, _, err := function.Accept(b, 1)
+		p, _, err := function.Accept(b, "", 1, 0)
 		if err != nil || p == nil {
 			return
 		}

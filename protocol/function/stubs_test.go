@@ -23,7 +23,6 @@ func TestStubs(t *testing.T) {
 	require.NoError(t, err, "%s", out)
 	for _, name := range []string{
 		"protocol/function/function.pb.go", "protocol/function/function_grpc.pb.go",
-		"baetyl-function-python/lib/baetyl_function/function_pb2.py", "baetyl-function-node85/lib/function_pb.js",
 	} {
 		want, err := os.ReadFile(filepath.Join(dir, name))
 		require.NoError(t, err)

@@ -48,7 +48,7 @@ func chunks(first string, more []functiontest.Hex) [][]byte {
 
 // runtimeEnd and callerEnd return the end of a pipe that reads the chunks.
 func runtimeEnd(t *testing.T, limit int, c ...[]byte) *function.Pipe {
-	p, _, err := function.Accept(peer(c...), 1)
+	p, _, err := function.Accept(peer(c...), "", 1, 0)
 	require.NoError(t, err)
 	require.NotNil(t, p)
 	p.Max = limit
@@ -56,7 +56,7 @@ func runtimeEnd(t *testing.T, limit int, c ...[]byte) *function.Pipe {
 }
 
 func callerEnd(t *testing.T, limit int, c ...[]byte) *function.Pipe {
-	p, err := function.Dial(peer(c...))
+	p, err := function.Dial(peer(c...), "")
 	require.NoError(t, err)
 	p.Max = limit
 	return p
@@ -93,7 +93,7 @@ func testFrames(t *testing.T, p *function.Pipe, want []functiontest.PipeFrame) (
 func TestVectors(t *testing.T) {
 	v := functiontest.LoadPipeVectors(t)
 	for _, h := range v.Hello {
-		p, read, err := function.Accept(peer(chunks("", h.Send)...), 1)
+		p, read, err := function.Accept(peer(chunks("", h.Send)...), "", 1, 0)
 		require.Equal(t, h.Pipe, p != nil, h.Name)
 		require.NoError(t, err, h.Name)
 		if !h.Pipe {
@@ -101,7 +101,7 @@ func TestVectors(t *testing.T) {
 		}
 	}
 	for _, w := range v.Welcome {
-		p, err := function.Dial(peer(w.Receive))
+		p, err := function.Dial(peer(w.Receive), "")
 		if w.Error != "" {
 			require.ErrorIs(t, err, function.ErrNoPipe, w.Name)
 			continue

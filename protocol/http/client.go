@@ -113,15 +113,9 @@ func (c *Client) PostJSON(ctx context.Context, path string, in, out any) error {
 }
 
 func (c *Client) do(ctx context.Context, method, path string, in, out any) error {
-	var body []byte
-	header := nethttp.Header{}
-	if in != nil {
-		data, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("encode body for %s: %w", path, err)
-		}
-		body = data
-		header.Set("Content-Type", "application/json")
+	header, body, err := encode(path, in)
+	if err != nil {
+		return err
 	}
 	data, err := c.send(ctx, method, path, header, body)
 	if err != nil || out == nil || len(bytes.TrimSpace(data)) == 0 {
@@ -133,8 +127,31 @@ func (c *Client) do(ctx context.Context, method, path string, in, out any) error
 	return nil
 }
 
+// encode returns in as JSON, with the header that says so; nothing for nil.
+func encode(path string, in any) (nethttp.Header, []byte, error) {
+	if in == nil {
+		return nil, nil, nil
+	}
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, nil, fmt.Errorf("encode body for %s: %w", path, err)
+	}
+	return nethttp.Header{"Content-Type": {"application/json"}}, body, nil
+}
+
 // send does one exchange and returns the body of a good answer.
 func (c *Client) send(ctx context.Context, method, path string, header nethttp.Header, body []byte) ([]byte, error) {
+	res, err := c.begin(ctx, &c.http, method, path, header, body)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	return readAnswer(path, res)
+}
+
+// begin sends a request with the client h, and returns a good answer, whose body the caller closes.
+func (c *Client) begin(ctx context.Context, h *nethttp.Client, method, path string, header nethttp.Header,
+	body []byte) (*nethttp.Response, error) {
 	var content io.Reader
 	if len(body) > 0 {
 		content = bytes.NewReader(body)
@@ -150,20 +167,25 @@ func (c *Client) send(ctx context.Context, method, path string, header nethttp.H
 	if c.cfg.Password != "" {
 		req.Header.Set(masterapi.HeaderPassword, string(c.cfg.Password))
 	}
-	res, err := c.http.Do(req)
+	res, err := h.Do(req)
+	if err != nil || res.StatusCode < 300 {
+		return res, err
+	}
+	defer res.Body.Close()
+	data, err := readAnswer(path, res)
 	if err != nil {
 		return nil, err
 	}
-	defer res.Body.Close()
+	return nil, readError(res.StatusCode, data)
+}
+
+func readAnswer(path string, res *nethttp.Response) ([]byte, error) {
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer+1))
 	if err != nil {
 		return nil, fmt.Errorf("read answer of %s: %w", path, err)
 	}
 	if len(data) > maxAnswer {
 		return nil, fmt.Errorf("read answer of %s: larger than %d bytes", path, maxAnswer)
-	}
-	if res.StatusCode >= 300 {
-		return nil, readError(res.StatusCode, data)
 	}
 	return data, nil
 }

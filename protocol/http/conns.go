@@ -9,8 +9,9 @@ import (
 	"github.com/baetyl/baetyl/utils/log"
 )
 
-// Limits of connections, unless Options.MaxConns is less. A connection in which no handler runs may be closed for a new
-// one, so that connections that are merely open, or that send a request slowly, keep nobody out.
+// Limits of connections, unless Options.MaxConns says others. A connection in which no handler works may be closed for
+// a new one, so that connections that are merely open, or whose client is slow to send a request or to take an answer,
+// keep nobody out.
 const (
 	maxConns     = 1024 // of a server
 	maxPeerConns = 256  // from one user over a unix socket, or from one IP address
@@ -25,26 +26,46 @@ type conn struct {
 	peer  *Peer  // nil over tcp
 	from  string // user or IP address
 
-	busy  bool      // a handler runs; guarded by table.mu
-	since time.Time // of the last change of busy; guarded by table.mu
+	// guarded by table.mu
+	runs  bool      // a handler
+	waits int       // of the handler for the client: for a body, for room in the socket
+	since time.Time // of the last change of runs or waits
 }
+
+// busy tells whether a handler works. It runs with table.mu held.
+func (c *conn) busy() bool { return c.runs && c.waits == 0 }
 
 func (c *conn) Close() error {
 	c.table.drop(c)
 	return c.Conn.Close()
 }
 
-// work marks the connection while a handler runs in it.
-func (c *conn) work(busy bool) {
+// Write implements net.Conn.
+func (c *conn) Write(b []byte) (int, error) {
+	c.wait(1)
+	defer c.wait(-1)
+	return c.Conn.Write(b)
+}
+
+// run marks the connection while a handler runs in it.
+func (c *conn) run(runs bool) {
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
-	c.busy, c.since = busy, time.Now()
+	c.runs, c.since = runs, time.Now()
+}
+
+// wait begins, with 1, or ends, with -1, a wait for the client.
+func (c *conn) wait(n int) {
+	c.table.mu.Lock()
+	defer c.table.mu.Unlock()
+	c.waits, c.since = c.waits+n, time.Now()
 }
 
 // table holds the open connections of a server.
 type table struct {
 	log  log.Logger
 	most int // connections
+	each int // of one user or address
 
 	mu      sync.Mutex // guards what follows, and the connections in it
 	conns   map[*conn]struct{}
@@ -53,13 +74,14 @@ type table struct {
 }
 
 func newTable(most int, l log.Logger) *table {
+	each := max(1, most/2)
 	if most <= 0 {
-		most = maxConns
+		most, each = maxConns, maxPeerConns
 	}
-	return &table{log: l, most: most, conns: map[*conn]struct{}{}, from: map[string]int{}}
+	return &table{log: l, most: most, each: each, conns: map[*conn]struct{}{}, from: map[string]int{}}
 }
 
-// admit takes c in, at the cost of another connection when there are too many. It is false when handlers run in all of
+// admit takes c in, at the cost of another connection when there are too many. It is false when handlers work in all of
 // those that could go.
 func (t *table) admit(c *conn) bool {
 	t.mu.Lock()
@@ -67,7 +89,7 @@ func (t *table) admit(c *conn) bool {
 	c.since = time.Now()
 	for {
 		from := c.from
-		if t.from[from] < maxPeerConns {
+		if t.from[from] < t.each {
 			if len(t.conns) < t.most {
 				break
 			}
@@ -99,10 +121,10 @@ func (t *table) busiest() (from string) {
 	return from
 }
 
-// oldest is the connection from there that has been without a handler for the longest time; nil: there is none.
+// oldest is the connection from there that has been without work for the longest time; nil: there is none.
 func (t *table) oldest(from string) (found *conn) {
 	for c := range t.conns {
-		if c.from == from && !c.busy && (found == nil || c.since.Before(found.since)) {
+		if c.from == from && !c.busy() && (found == nil || c.since.Before(found.since)) {
 			found = c
 		}
 	}
@@ -143,7 +165,7 @@ func (t *table) count() (open, busy int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for c := range t.conns {
-		if c.busy {
+		if c.runs {
 			busy++
 		}
 	}

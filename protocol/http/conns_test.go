@@ -76,10 +76,10 @@ func TestIdleConnectionsKeepNobodyOut(t *testing.T) {
 	require.GreaterOrEqual(t, closed, 700-256)
 }
 
-// With MaxConns there are fewer connections; the oldest of those without request goes.
+// With MaxConns there are fewer connections, half of them of one user; the oldest of those without request goes.
 func TestFewerConnections(t *testing.T) {
 	path := shortDir(t) + "/few.sock"
-	s := http.NewServerWith(http.ServerConfig{Address: "unix://" + path}, http.Options{MaxConns: 2}, says("1"))
+	s := http.NewServerWith(http.ServerConfig{Address: "unix://" + path}, http.Options{MaxConns: 4}, says("1"))
 	require.NoError(t, s.Listen())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	done := make(chan error, 1)
@@ -94,6 +94,48 @@ func TestFewerConnections(t *testing.T) {
 	_, err = first.Read(make([]byte, 1))
 	require.Error(t, err)
 	require.False(t, isTimeout(err), "it is open")
+}
+
+// A handler that waits for the rest of a body, or for a client to take its answer, keeps nobody out either.
+func TestSlowClientsKeepNobodyOut(t *testing.T) {
+	long := strings.Repeat("x", 8<<20) // more than a socket takes
+	for name, request := range map[string]string{
+		"body":   "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n1",
+		"answer": "GET /long HTTP/1.1\r\nHost: x\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var running atomic.Int64
+			path := shortDir(t) + "/slow.sock"
+			s := http.NewServerWith(http.ServerConfig{Address: "unix://" + path}, http.Options{MaxConns: 4},
+				nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
+					running.Add(1)
+					defer running.Add(-1)
+					var in any
+					if r.Method == nethttp.MethodPost && http.ReadJSON(r, &in) != nil {
+						return
+					}
+					if r.URL.Path == "/long" {
+						http.WriteJSON(w, 200, long)
+						return
+					}
+					http.WriteJSON(w, 200, "1")
+				}))
+			require.NoError(t, s.Listen())
+			ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+			done := make(chan error, 1)
+			go func() { done <- s.Serve(ctx) }()
+			t.Cleanup(func() { cancel(); require.NoError(t, <-done) })
+			for range 2 {
+				send(t, dial(t, path), request)
+			}
+			require.Eventually(t, func() bool { return running.Load() == 2 }, time.Minute, time.Millisecond)
+			require.Eventually(t, func() bool { // it may have to wait until they wait
+				_, err := ask(t, "unix://"+path)
+				return err == nil
+			}, 10*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return running.Load() < 2 }, time.Minute, time.Millisecond)
+		})
+	}
 }
 
 func isTimeout(err error) bool {

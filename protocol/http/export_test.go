@@ -12,3 +12,6 @@ func Key(name, file, address string) string {
 
 // ParseKey reads a key.
 func ParseKey(name, key string) (file, address string, ok bool) { return parseKey(name, key) }
+
+// ServeStreamFor is ServeStream with another time that a reader may take nothing.
+var ServeStreamFor = serveStream

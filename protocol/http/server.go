@@ -49,7 +49,7 @@ type Options struct {
 	Mode fs.FileMode
 	// that a unix socket belongs to; 0: that of this process
 	Group int
-	// connections at a time, at most; 0: 1024, and 256 of one user or address
+	// connections at a time, at most, half of them of one user or address; 0: 1024, and 256 of one
 	MaxConns int
 	// nil: nothing is logged
 	Log log.Logger
@@ -66,6 +66,8 @@ type Server struct {
 	header  time.Duration // headerTimeout; of tests: less
 	body    time.Duration // bodyTimeout; of tests: less
 	leaving atomic.Bool
+	ending  context.Context // ends when streams are to end
+	end     context.CancelFunc
 	sockets []*socket      // the newest last; of Listen, then of the goroutine that watches, then of Serve
 	conns   sync.WaitGroup // connections, each with the goroutine that runs its handler
 }
@@ -86,8 +88,10 @@ func NewServerWith(cfg ServerConfig, opts Options, handler nethttp.Handler) *Ser
 	if opts.Mode == 0 {
 		opts.Mode = 0o600
 	}
-	return &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.MaxConns, opts.Log),
+	s := &Server{cfg: cfg, opts: opts, handler: handler, table: newTable(opts.MaxConns, opts.Log),
 		header: headerTimeout, body: bodyTimeout}
+	s.ending, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Listen opens the address, or takes it over from the server before. From then on callers wait in the queue of the
@@ -155,6 +159,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	case err = <-failed:
 		err = fmt.Errorf("serve %s: %w", s.cfg.Address, err)
 	}
+	s.end()
 	stopWatching()
 	watching.Wait()
 	if s.opts.Keeper == nil || err == nil && !s.leaving.Load() {
@@ -212,14 +217,15 @@ func (s *Server) Close() error {
 
 func (s *Server) serve(w nethttp.ResponseWriter, r *nethttp.Request) {
 	c := r.Context().Value(connKey{}).(*conn)
-	c.work(true)
-	defer c.work(false)
+	c.run(true)
+	defer c.run(false)
 	ctx, cancel := context.WithTimeout(r.Context(), s.cfg.Timeout)
 	defer cancel()
+	ctx = context.WithValue(ctx, endlessKey{}, endless{r.Context(), s.ending, &s.conns})
 	if r.Body != nethttp.NoBody {
 		control := nethttp.NewResponseController(w)
 		_ = control.SetReadDeadline(time.Now().Add(s.body)) // every connection of a server has deadlines
-		r.Body = body{nethttp.MaxBytesReader(w, r.Body, MaxBody), control}
+		r.Body = body{nethttp.MaxBytesReader(w, r.Body, MaxBody), w, r.Body, control, c}
 	}
 	s.handler.ServeHTTP(w, r.WithContext(ctx))
 }
@@ -227,11 +233,24 @@ func (s *Server) serve(w nethttp.ResponseWriter, r *nethttp.Request) {
 // body ends the time limit for a body with its last byte: from then on the server reads to learn when the client goes.
 type body struct {
 	io.ReadCloser
+	w       nethttp.ResponseWriter
+	all     io.ReadCloser // without the limit
 	control *nethttp.ResponseController
+	conn    *conn
+}
+
+// Allow lets the body of r, of which nothing was read yet, have up to n bytes in place of MaxBody.
+func Allow(r *nethttp.Request, n int64) {
+	if b, ok := r.Body.(body); ok {
+		b.ReadCloser = nethttp.MaxBytesReader(b.w, b.all, n)
+		r.Body = b
+	}
 }
 
 func (b body) Read(p []byte) (int, error) {
+	b.conn.wait(1)
 	n, err := b.ReadCloser.Read(p)
+	b.conn.wait(-1)
 	if errors.Is(err, io.EOF) {
 		_ = b.control.SetReadDeadline(time.Time{})
 	}

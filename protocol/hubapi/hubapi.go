@@ -1,23 +1,24 @@
-// Package hubapi is what the hub's admin interface and its callers agree on: the name of its socket, its routes, and
-// what they take and answer. docs/hub.md describes it.
+// Package hubapi is what the hub's admin interface and its callers agree on: its routes, and what they take and answer.
+// docs/hub.md describes it.
 //
-//	person ──HTTP, JSON──► <run folder of the instance>/admin.sock ──► hub
+//	person ──HTTP, JSON──► master (masterapi.PathServiceAdmin) ──► <run folder of the instance>/admin.sock ──► hub
 package hubapi
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
-// Socket is the name of the socket in the run folder of the hub's instance: in native mode
-// var/run/baetyl/instances/<service>/<instance>/admin.sock below the working directory of the master.
-const Socket = "admin.sock"
-
-// Routes that read, with GET. All but Counters and Access are lists.
+// Routes that read, with GET. All but Counters, Access and Messages are lists; Messages is a stream of Message.
 const (
 	Clients       = "/v1/clients"
 	Sessions      = "/v1/sessions"
 	Subscriptions = "/v1/subscriptions"
 	Retained      = "/v1/retained"
+	Receivers     = "/v1/receivers"
 	Counters      = "/v1/counters"
 	Access        = "/v1/access"
+	Messages      = "/v1/messages"
 )
 
 // Routes that change something, with POST. Each takes a body and answers with Done.
@@ -54,6 +55,8 @@ type Client struct {
 	Since     time.Time `json:"since"`
 	KeepAlive int       `json:"keepalive_seconds"` // 0: none
 	Unsent    int64     `json:"unsent_bytes"`      // that its socket has not taken yet
+	Published uint64    `json:"published"`         // PUBLISH packets that came from it, since its connection began
+	Bytes     uint64    `json:"published_bytes"`   // of them, with their heads
 	Waiting
 }
 
@@ -84,6 +87,54 @@ type RetainedMessage struct {
 	Size  int    `json:"size"` // bytes of the payload
 	Age   *int64 `json:"age_seconds,omitempty"`
 }
+
+// Receiver is a session that gets messages of a topic, since a filter of it matches.
+type Receiver struct {
+	Client    string `json:"client"`
+	User      string `json:"user"`
+	Filter    string `json:"filter"`
+	QOS       int    `json:"qos"` // of the subscription: messages have this QoS at most
+	Active    bool   `json:"active"`
+	Durable   bool   `json:"durable"` // QoS 1 and 2 messages wait for it while it is not connected
+	Connected bool   `json:"connected"`
+	Route     string `json:"route,omitempty"` // topic of the copy that it gets, by a static route; empty: the message
+	Waiting
+}
+
+// Message is a line of Messages: a message that the hub has delivered, and stored where that was asked for. A line with
+// Missed has nothing else.
+type Message struct {
+	Time    time.Time `json:"time,omitzero"` // when it came; of a kept one: zero if it was before the start of the hub
+	Topic   string    `json:"topic,omitempty"`
+	Payload string    `json:"payload,omitempty"` // if it is UTF-8 without control characters but tab and newline
+	Base64  []byte    `json:"payload_base64,omitempty"`
+	Size    int       `json:"size"`             // bytes of the payload
+	Cut     bool      `json:"cut,omitempty"`    // the payload has more than MostPayload bytes, and is left out
+	QOS     int       `json:"qos"`              // that it was published with
+	Retain  bool      `json:"retain,omitempty"` // it was published so
+	Kept    bool      `json:"kept,omitempty"`   // it is the retained message of its topic, from before
+	Client  string    `json:"client,omitempty"` // who has published it; empty: the hub, a person, or a static route
+	User    string    `json:"user,omitempty"`
+	Missed  uint64    `json:"missed,omitempty"` // so many are left out here, since what came before was not read in time
+}
+
+// MarshalJSON implements json.Marshaler.
+func (m Message) MarshalJSON() ([]byte, error) {
+	if m.Missed > 0 {
+		return json.Marshal(map[string]uint64{"missed": m.Missed})
+	}
+	type plain Message // without this method
+	return json.Marshal(plain(m))
+}
+
+// MostPayload is how many bytes of payload a line of Messages has at most.
+const MostPayload = 1 << 20
+
+// Parameters of Messages.
+const (
+	QueryFilter = "filter" // of topics; there has to be one
+	QueryKept   = "kept"   // true: the retained messages first
+)
 
 // Actions of Access.
 const (

@@ -54,6 +54,7 @@ type Service struct {
 	Name      string     `json:"name"`
 	Error     string     `json:"error,omitempty"` // the last failure of an instance, until one has stayed up
 	Instances []Instance `json:"instances,omitempty"`
+	Stopped   *Stopped   `json:"stopped,omitempty"` // by hand: no instance starts until somebody starts the service
 }
 
 // States of an instance.
@@ -63,6 +64,7 @@ const (
 	StatusRestarting = "restarting" // has ended, waits for its next start
 	StatusFailed     = "failed"     // could not start (waits for its next try), or was given up
 	StatusExited     = "exited"     // has ended, and its restart policy leaves it at that
+	StatusWaiting    = "waiting"    // for other services (Instance.Waiting); newer than the documents
 )
 
 // Instance is one process or container. What the instance reported itself stands beside these keys in JSON and can
@@ -79,6 +81,8 @@ type Instance struct {
 	Container *Container `json:"container,omitempty"`  // docker mode
 	CPU       *host.CPU  `json:"cpu_stats,omitempty"`
 	Mem       *host.Mem  `json:"mem_stats,omitempty"`
+	Health    *Health    `json:"health,omitempty"`  // of one that runs and has a health check; newer than the documents
+	Waiting   string     `json:"waiting,omitempty"` // for what, of an instance that is StatusWaiting
 
 	Reported map[string]json.RawMessage `json:"-"` // by RouteReport
 }
@@ -98,7 +102,7 @@ type Container struct {
 // identity are the keys that a report may not use, since readers take them for what the master knows.
 var identity = []string{
 	"name", "status", "start_time", "restarts", "error", "output", "process", "container", "cpu_stats", "mem_stats",
-	"warnings",
+	"warnings", "health", "waiting",
 }
 
 // Reserved tells whether a report may not use key, in whatever case: readers in Go ignore it.

@@ -14,11 +14,19 @@ import (
 // members of server.group, without headers. No service is given it.
 const AdminSocket = "var/run/baetyl/admin.sock"
 
+// ServiceAdmin is the name of the socket in the run folder of an instance (EnvRunDir) at which a module serves persons.
+// The master connects them (PathServiceAdmin).
+const ServiceAdmin = "admin.sock"
+
 // Headers that authenticate a service.
 const (
 	HeaderUsername = "x-openedge-username" // name of the service
 	HeaderPassword = "x-openedge-password" // its token
 )
+
+// HeaderCaller says to a module for whom the master asks at its admin socket, for the module's log: user and process of
+// a person.
+const HeaderCaller = "x-baetyl-caller"
 
 // Environment variables of a service instance.
 const (
@@ -40,7 +48,13 @@ const (
 	EnvInstanceAddress = "BAETYL_SERVICE_INSTANCE_ADDRESS" // where a function instance listens; from the function manager
 	// 1: the function manager prefers a pipe there (protocol/function) to gRPC
 	EnvInstancePipe = "BAETYL_SERVICE_INSTANCE_PIPE"
-	// folder of the instance, private to it (0700), for sockets and secrets; removed with it. Native mode
+	// what the function manager and the instance alone know: 64 hexadecimal digits, new for each instance. The runtime
+	// takes it out of its environment
+	EnvInstanceSecret = "BAETYL_SERVICE_INSTANCE_SECRET"
+	// calls at once that the function manager wants of the instance; absent: the runtime's own number
+	EnvInstanceConcurrency = "BAETYL_SERVICE_INSTANCE_CONCURRENCY"
+	// folder of the instance, private to it, for sockets and secrets; removed with it. Not in instances that another
+	// service starts in docker mode
 	EnvRunDir = "BAETYL_SERVICE_RUN_DIR"
 )
 
@@ -74,7 +88,10 @@ const (
 type UpdateRequest struct {
 	Type string `json:"type,omitempty"` // UpdateApp when empty
 	// on the host: application.yml or its folder, or the candidate binary or the folder of its bin/baetyl
-	Path   string `json:"path,omitempty"`
+	Path string `json:"path,omitempty"`
+	// text of an application.yml, in place of Path; newer than the documents, and for persons alone
+	Application string `json:"application,omitempty"`
+
 	Trace  string `json:"trace,omitempty"`  // id under which progress is logged
 	SHA256 string `json:"sha256,omitempty"` // of the file, in hex; newer than the documents. Empty: not compared
 	File   string `json:"file,omitempty"`   // name of Path before 0.1.4
@@ -83,9 +100,12 @@ type UpdateRequest struct {
 	Force bool `json:"force,omitempty"`
 }
 
-// PortAvailable is the answer of RoutePorts.
+// PortAvailable is the answer of RoutePorts: one of the two.
 type PortAvailable struct {
-	Port string `json:"port"` // decimal; a text since 2019
+	Port string `json:"port,omitempty"` // decimal; a text since 2019
+	// unix:<path>, where the instance that QueryService and QueryInstance name listens if the same caller starts it. The
+	// two may enter the folder of it, and nobody else. Newer than the documents
+	Address string `json:"address,omitempty"`
 }
 
 // Reloaded is the answer of RouteReload: the keys of conf.yml whose values have changed, sorted, by what it takes for

@@ -29,7 +29,20 @@ func TestRoutes(t *testing.T) {
 		"PUT /v1/services/{service}/instances/{instance}/report",
 		"POST /v1/system/restart",
 		"POST /v1/system/reload", "POST /v1/system/prune",
+		"GET /v1/health", "POST /v1/services/{service}/exec", "POST /v1/system/stop",
+		"POST /v1/services/{service}/start", "POST /v1/services/{service}/stop", "POST /v1/services/{service}/restart",
+		"POST /v1/system/plan", "POST /v1/system/revert", "GET /v1/system/update", "GET /v1/history",
+		"GET /v1/history/{number}", "GET /v1/services", "GET /v1/services/{service}", "GET /v1/logs", "GET /v1/events",
+		"POST /v1/system/backup", "POST /v1/system/support-bundle", "GET /v1/system/doctor",
+		"GET /v1/modules", "GET /v1/services/{service}/admin/{path...}",
+		"POST /v1/services/{service}/admin/{path...}",
 	}, patterns)
+}
+
+// The path of a module follows the name of its service, whatever that holds.
+func TestPathServiceAdmin(t *testing.T) {
+	require.Equal(t, "/v1/services/hub/admin/v1/clients?limit=1", masterapi.PathServiceAdmin("hub", "/v1/clients?limit=1"))
+	require.Equal(t, "/v1/services/a%2F..%2F%7Bpath...%7D/admin/v1", masterapi.PathServiceAdmin("a/../{path...}", "/v1"))
 }
 
 // Whatever a name holds, it stays one segment of the path.

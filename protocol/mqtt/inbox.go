@@ -5,10 +5,16 @@ import (
 )
 
 const (
-	receiveLimit = 10000    // QoS 0 messages that wait for the handler; more are dropped and counted
 	receiveBytes = 64 << 20 // of all that waits for the handler; more drops QoS 0, and ends the connection at QoS 1 and 2
 	eventLimit   = 32       // errors and connects that wait for the handler; more drop the oldest
 )
+
+// Overhead is the memory that a message which waits takes beside its topic and payload, in bytes, rounded up: for who
+// limits what waits, here and behind the handler.
+const Overhead = 256
+
+// cost is what a message counts for in receiveBytes.
+func cost(d *Delivery) int { return d.size() + Overhead }
 
 // entry is a message or an event that waits for the handler.
 type entry struct {
@@ -25,7 +31,6 @@ type entry struct {
 type inbox struct {
 	entries []entry
 	bytes   int
-	qos0    int // QoS 0 messages among entries
 	events  int
 	dropped uint64
 
@@ -55,7 +60,7 @@ func (in *inbox) connected(present bool) {
 	kept := in.entries[:0]
 	for _, e := range in.entries {
 		if e.msg != nil && e.msg.QOS == 1 {
-			in.bytes -= e.msg.size()
+			in.bytes -= cost(e.msg)
 			continue
 		}
 		kept = append(kept, e)
@@ -66,17 +71,13 @@ func (in *inbox) connected(present bool) {
 
 // add takes a message; false means that it does not fit.
 func (in *inbox) add(d *Delivery) bool {
-	full := in.bytes+d.size() > receiveBytes
-	if d.QOS == 0 {
-		if full || in.qos0 >= receiveLimit {
+	if in.bytes+cost(d) > receiveBytes {
+		if d.QOS == 0 {
 			in.dropped++
-			return true
 		}
-		in.qos0++
-	} else if full {
-		return false
+		return d.QOS == 0
 	}
-	in.bytes += d.size()
+	in.bytes += cost(d)
 	in.entries = append(in.entries, entry{msg: d, epoch: in.epoch})
 	return true
 }
@@ -111,14 +112,10 @@ func (in *inbox) next() (entry, bool) {
 		} else {
 			in.entries = append(in.entries[:i], in.entries[i+1:]...)
 		}
-		switch {
-		case e.event != nil:
+		if e.event != nil {
 			in.events--
-		case e.msg.QOS == 0:
-			in.qos0--
-			fallthrough
-		default:
-			in.bytes -= e.msg.size()
+		} else {
+			in.bytes -= cost(e.msg)
 		}
 		return e, true
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/baetyl/baetyl/utils/topic"
 )
 
 const maxTopic = 65535 // bytes [MQTT-4.7.3-3]
@@ -52,27 +54,4 @@ func checkText(s string) error {
 
 // Match tells whether filter matches topic. Both must be valid (CheckFilter, CheckTopic). A wildcard at the start of a
 // filter does not match topics that start with $ [MQTT-4.7.2-1].
-func Match(filter, topic string) bool {
-	if strings.HasPrefix(topic, "$") && !strings.HasPrefix(filter, "$") {
-		return false
-	}
-	for {
-		f, frest, fmore := strings.Cut(filter, "/")
-		if f == "#" {
-			return true
-		}
-		t, trest, tmore := strings.Cut(topic, "/")
-		if f != "+" && f != t {
-			return false
-		}
-		switch {
-		case !fmore && !tmore:
-			return true
-		case fmore && !tmore:
-			return frest == "#" // a/# covers a
-		case !fmore:
-			return false
-		}
-		filter, topic = frest, trest
-	}
-}
+func Match(filter, name string) bool { return topic.Match(filter, name) }

@@ -3,6 +3,7 @@
 //
 //	pack     <module dir> <zip>           module dir ─► package.zip (package.yml, bin/, …)
 //	unpack   <zip> <package dir>          package.zip ─► package dir, whole or not at all
+//	own      <module dir> <package dir>   package of a module that baetyl itself is, without a program
 //	tree     <example dir> <prefix>       etc/ and var/ ─► prefix, new and unchanged files only
 //	certs    <dir>                        CA, server and client certificate for tests, where they are missing
 //	roots    <file>                       CA roots that the public trusts, for images
@@ -27,6 +28,7 @@ import (
 var commands = map[string]func(args []string, out io.Writer) error{
 	"pack":     pack,
 	"unpack":   unpack,
+	"own":      own,
 	"tree":     tree,
 	"certs":    certs,
 	"roots":    roots,
@@ -37,7 +39,7 @@ var commands = map[string]func(args []string, out io.Writer) error{
 func main() {
 	signal.Ignore(syscall.SIGPIPE)
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fmt.Fprintln(os.Stderr, "usage: installer pack|unpack|tree|certs|roots|remove|announce …")
+		fmt.Fprintln(os.Stderr, "usage: installer pack|unpack|own|tree|certs|roots|remove|announce …")
 		os.Exit(2)
 	}
 	if err := commands[os.Args[1]](os.Args[2:], os.Stdout); err != nil {

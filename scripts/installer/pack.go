@@ -18,8 +18,8 @@ import (
 var limits = file.Limits{Bytes: 512 << 20, Files: 20000}
 
 // pack writes the package of a module: its package.yml, its bin/ and the files that a runtime needs beside them. A Go
-// module needs no package.yml of its own: the entry is the binary of the same name that was built in its folder. The
-// same input gives the same bytes.
+// module needs no package.yml of its own: the entry is the binary of the same name that was built in its folder; if it
+// runs functions, it has a function.yml. The same input gives the same bytes.
 func pack(args []string, _ io.Writer) error {
 	args, err := positional(args, "module dir", "zip")
 	if err != nil {
@@ -53,6 +53,11 @@ func addModule(w *zip.Writer, dir string) error {
 		}
 	} else if err := add(w, "package.yml", 0o644, strings.NewReader("entry: bin/"+name+"\n")); err != nil {
 		return err
+	}
+	if abilities := filepath.Join(dir, "function.yml"); file.Exists(abilities) {
+		if err := addFile(w, abilities, "function.yml", 0o644); err != nil {
+			return err
+		}
 	}
 	return addFile(w, filepath.Join(dir, name), "bin/"+name, 0o755)
 }
@@ -136,25 +141,59 @@ func unpack(args []string, _ io.Writer) error {
 		return err
 	}
 	archive, dir := args[0], filepath.Clean(args[1])
+	return replace(dir, func(fresh string) error {
+		if err := file.Unzip(archive, fresh, limits); err != nil {
+			return fmt.Errorf("unpack %s: %w", archive, err)
+		}
+		entries, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		for _, e := range entries {
+			target := filepath.Join(fresh, e.Name())
+			if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err := os.Rename(filepath.Join(dir, e.Name()), target); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// own replaces the package folder of a Go module by one without a program: its package.yml names that of the
+// installation. What was there before goes, also the module's program of an earlier install.
+func own(args []string, _ io.Writer) error {
+	args, err := positional(args, "module dir", "package dir")
+	if err != nil {
+		return err
+	}
+	module, dir := filepath.Clean(args[0]), filepath.Clean(args[1])
+	return replace(dir, func(fresh string) error {
+		if err := os.MkdirAll(fresh, 0o755); err != nil {
+			return err
+		}
+		text := fmt.Sprintf("entry: '@baetyl'\nargs: [module, %s]\n", filepath.Base(module))
+		if err := os.WriteFile(filepath.Join(fresh, "package.yml"), []byte(text), 0o644); err != nil {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(module, "function.yml"))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return errors.Join(err, os.WriteFile(filepath.Join(fresh, "function.yml"), data, 0o644))
+	})
+}
+
+// replace puts the folder that write makes in the place of dir.
+func replace(dir string, write func(fresh string) error) error {
 	fresh, old := dir+".new", dir+".old"
 	if err := errors.Join(os.RemoveAll(fresh), os.RemoveAll(old)); err != nil {
 		return err
 	}
-	if err := file.Unzip(archive, fresh, limits); err != nil {
-		return fmt.Errorf("unpack %s: %w", archive, err)
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := write(fresh); err != nil {
 		return err
-	}
-	for _, e := range entries {
-		target := filepath.Join(fresh, e.Name())
-		if _, err := os.Lstat(target); !errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err := os.Rename(filepath.Join(dir, e.Name()), target); err != nil {
-			return err
-		}
 	}
 	if err := os.Rename(dir, old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

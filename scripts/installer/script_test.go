@@ -18,12 +18,12 @@ func TestInstallUnderAnyUmask(t *testing.T) {
 		write(t, path, content)
 		require.NoError(t, os.Chmod(path, 0o755))
 	}
-	for _, name := range []string{"scripts/install.sh", "scripts/lib.sh"} {
+	for _, name := range []string{"scripts/install-tree.sh", "scripts/lib.sh"} {
 		write(t, filepath.Join(source, name), read(t, filepath.Join("../..", name)))
 	}
 	for umask, want := range map[string]fs.FileMode{"000": 0o755, "002": 0o755, "022": 0o755, "027": 0o750, "077": 0o700} {
 		prefix := filepath.Join(t.TempDir(), "prefix")
-		c := exec.Command("sh", "-c", `umask "$1" && exec sh scripts/install.sh "$2" example`, "sh", umask, prefix)
+		c := exec.Command("sh", "-c", `umask "$1" && exec sh scripts/install-tree.sh "$2" example`, "sh", umask, prefix)
 		c.Dir = source
 		out, err := c.CombinedOutput()
 		require.NoError(t, err, "%s", out)

@@ -27,11 +27,11 @@ type Context interface {
 	// Config returns the system configuration of the service, such as hub and logger.
 	Config() *ServiceConfig
 	// LoadConfig loads the custom configuration of the service, a pointer to a struct, from the same file. A key that
-	// neither the struct nor ServiceConfig has is an error.
+	// neither the struct nor ServiceConfig has is a warning in the log: the documents' timer is given one.
 	LoadConfig(out interface{}) error
 	// NewHubClient creates a client of the hub from the system configuration. clientID and subscriptions replace those of
-	// the configuration unless they are empty or nil. The client connects when it is started, and is closed when the
-	// module ends.
+	// the configuration unless they are empty or nil; where both ids are empty, it is the name of the instance. The client
+	// connects when it is started, and is closed when the module ends.
 	NewHubClient(clientID string, subscriptions []mqtt.TopicInfo) (*mqtt.Dispatcher, error)
 	// Log returns the module's log.
 	Log() Logger
@@ -60,6 +60,8 @@ type Context interface {
 
 	// The rest is newer than the documents.
 
+	// LoadConfigStrict is LoadConfig to which such a key is an error.
+	LoadConfigStrict(out interface{}) error
 	// Update asks the master for an update: kind is masterapi.UpdateApp or UpdateMaster, trace the id of its progress log.
 	Update(trace, kind, path string) error
 	// Master returns the client of the master's API, or why there is none.
@@ -67,6 +69,9 @@ type Context interface {
 	// ServiceName and InstanceName are those of this process; empty outside of a master.
 	ServiceName() string
 	InstanceName() string
+	// CheckHealth adds a check to what the master is told when it asks whether the module works: an error says that it
+	// does not, and why. A check has to return soon after ctx ends.
+	CheckHealth(check func(ctx context.Context) error)
 	// Done is a context that ends when the service is asked to end.
 	Done() context.Context
 }
@@ -82,8 +87,11 @@ type moduleContext struct {
 	done      context.Context
 	waiting   chan os.Signal
 
-	mu   sync.Mutex
-	hubs []*mqtt.Dispatcher
+	checking chan struct{} // holds a value while the checks run
+
+	mu     sync.Mutex // guards what follows
+	hubs   []*mqtt.Dispatcher
+	checks []func(context.Context) error
 }
 
 // newContext reads the environment and the system part of the configuration. A file that is missing means defaults, one
@@ -94,6 +102,7 @@ func newContext() (*moduleContext, error) {
 		instance: masterapi.Getenv(masterapi.EnvInstanceName),
 		native:   masterapi.Getenv(masterapi.EnvServiceMode) == masterapi.ModeNative,
 		waiting:  make(chan os.Signal, 1),
+		checking: make(chan struct{}, 1),
 	}
 	var warnings []string
 	if err := LoadSections(&c.config, conf.Warn(func(text string) { warnings = append(warnings, text) })); err != nil {
@@ -158,8 +167,12 @@ func (c *moduleContext) closeHubs() {
 
 func (c *moduleContext) Config() *ServiceConfig { return &c.config }
 
-func (c *moduleContext) LoadConfig(out interface{}) error {
-	return conf.Load(ConfigFile, out, conf.AllowKeys("hub", "logger"), conf.Warn(c.warn))
+func (c *moduleContext) LoadConfig(out interface{}) error { return c.load(out, conf.WarnUnknown()) }
+
+func (c *moduleContext) LoadConfigStrict(out interface{}) error { return c.load(out) }
+
+func (c *moduleContext) load(out interface{}, opts ...conf.Option) error {
+	return conf.Load(ConfigFile, out, append(opts, conf.AllowKeys("hub", "logger"), conf.Warn(c.warn))...)
 }
 
 func (c *moduleContext) warn(text string) { c.log.Warnf("%s", text) }
@@ -171,6 +184,9 @@ func (c *moduleContext) NewHubClient(clientID string, subscriptions []mqtt.Topic
 	}
 	if clientID != "" {
 		cfg.ClientID = clientID
+	}
+	if cfg.ClientID == "" && !cfg.CleanSession {
+		cfg.ClientID = c.instance // the same after a restart, and no other instance of the device has it
 	}
 	if subscriptions != nil {
 		cfg.Subscriptions = subscriptions

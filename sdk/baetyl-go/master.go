@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	nethttp "net/http"
 	"os"
 	"strings"
@@ -108,6 +109,22 @@ func (m *Master) AvailablePort(ctx context.Context) (string, error) {
 	return out.Port, nil
 }
 
+// Address returns where an instance of a service listens that this service starts next: unix:<path>, of a socket that
+// nobody else reaches, or host:port where the program of that service, or the master, knows no such sockets.
+func (m *Master) Address(ctx context.Context, service, instance string) (string, error) {
+	var out masterapi.PortAvailable
+	if err := m.client.Get(ctx, masterapi.PathAddress(service, instance), &out); err != nil {
+		return "", fmt.Errorf("get address of instance: %w", m.explain(masterapi.RoutePorts, err))
+	}
+	switch {
+	case out.Address != "":
+		return out.Address, nil
+	case out.Port == "":
+		return "", errors.New("get address of instance: invalid response, neither address nor port found")
+	}
+	return net.JoinHostPort("127.0.0.1", out.Port), nil
+}
+
 // Report sets numbers of an instance.
 func (m *Master) Report(ctx context.Context, service, instance string, stats map[string]any) error {
 	if err := m.client.Put(
@@ -135,7 +152,18 @@ func (m *Master) StartInstance(ctx context.Context, service, instance string, en
 
 // StopInstance stops an instance of a service.
 func (m *Master) StopInstance(ctx context.Context, service, instance string) error {
-	if err := m.client.Put(ctx, masterapi.PathInstance(service, instance, masterapi.ActionStop), nil, nil); err != nil {
+	return m.stop(ctx, service, instance, "")
+}
+
+// KillInstance is StopInstance for an instance that hangs: it gets no time to end by itself. A master of version
+// 1.0.0-rc.1 stops it as StopInstance does.
+func (m *Master) KillInstance(ctx context.Context, service, instance string) error {
+	return m.stop(ctx, service, instance, "?"+masterapi.QueryKill+"=true")
+}
+
+func (m *Master) stop(ctx context.Context, service, instance, query string) error {
+	path := masterapi.PathInstance(service, instance, masterapi.ActionStop) + query
+	if err := m.client.Put(ctx, path, nil, nil); err != nil {
 		return fmt.Errorf("stop instance %s of service %s: %w", instance, service, m.explain(masterapi.RouteStop, err))
 	}
 	return nil

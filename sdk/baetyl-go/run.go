@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/baetyl/baetyl/utils/logfile"
+	"github.com/baetyl/baetyl/utils/run"
 )
 
 // Run runs a module as this process: it makes the Context, calls main and returns when main has returned nil. If main
@@ -54,7 +55,9 @@ func runModule(
 	defer ctx.log.Close()
 	defer ctx.watch(parent, signals)()
 	defer ctx.closeHubs()
+	defer ctx.serveHealth()()
 	ctx.log.Infof("service starting")
+	defer run.GiveBack()()
 	if err := main(ctx); err != nil {
 		if ctx.config.Logger.Path != "" {
 			ctx.log.WithError(err).Errorf("service is stopped with error")

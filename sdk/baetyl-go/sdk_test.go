@@ -108,7 +108,7 @@ var modules = map[string]func(baetyl.Context) error{
 		var cfg struct {
 			Known string `yaml:"known" json:"known"`
 		}
-		return ctx.LoadConfig(&cfg)
+		return ctx.LoadConfigStrict(&cfg)
 	},
 }
 
@@ -248,15 +248,18 @@ func TestDocumentedSample(t *testing.T) {
 	cmd := module(
 		t,
 		"",
-		"hub:\n  address: "+b.Address+"\n  clientid: timer\ntimer:\n  interval: 20ms\nlogger:\n  level: debug\n",
+		// As in "baetyl-timer Configuration": the id is optional there, and the sample does not read the payload.
+		"hub:\n  address: "+b.Address+"\ntimer:\n  interval: 20ms\npublish:\n  topic: t\n  payload:\n    id: 1\n"+
+			"logger:\n  level: debug\n",
 	)
+	cmd.Env = append(cmd.Env, "BAETYL_SERVICE_INSTANCE_NAME=timer")
 	cmd.Path, cmd.Args = binary, []string{binary}
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
 	require.NoError(t, cmd.Start())
 	select {
 	case m := <-got:
-		require.Equal(t, "timer", m.Topic)
+		require.Equal(t, "t", m.Topic)
 		var body map[string]int64
 		require.NoError(t, json.Unmarshal(m.Payload, &body))
 		require.InDelta(t, time.Now().Unix(), body["time"], 30)
@@ -266,6 +269,8 @@ func TestDocumentedSample(t *testing.T) {
 	}
 	require.NoError(t, cmd.Process.Signal(syscall.SIGTERM))
 	require.NoError(t, cmd.Wait(), stderr.String())
+	require.Contains(t, stderr.String(), "etc/baetyl/service.yml: publish.payload: unknown key; known here: topic, qos; "+
+		"it has no effect")
 }
 
 func build(t *testing.T, pkg string) string {

@@ -42,13 +42,16 @@ var rules = []rule{
 	{"internal", []string{"internal", "protocol", "utils"}},                     // what tests share
 	{"sdk", []string{"sdk", "protocol", "utils"}},
 	{"keeper", []string{"keeper", "utils/logfile"}},
+	{"master/engine/enginetest", []string{"master/engine", "master/health", "master/probe", "protocol", "utils"}},
 	{"master/engine", []string{"keeper", "master/engine", "protocol", "utils"}},
 	{"master", []string{"keeper", "master", "protocol", "utils"}},
 	{"cmd", []string{"cmd", "keeper", "master", "protocol", "utils"}},
 	{"scripts", []string{"scripts", "utils"}},
-	{"example", []string{"baetyl-hub", "protocol", "utils"}}, // example/cloud has a hub inside
+	{"example", []string{"baetyl-hub", "sdk", "protocol", "utils"}}, // example/cloud has a hub inside, a function the SDK
 	{"test", []string{"test", "internal", "sdk", "protocol", "utils"}},
-	{".", []string{"cmd", shimEarly, keeperEarly}},
+	// The program of an installation is every module too.
+	{".", []string{"cmd", shimEarly, keeperEarly, "sdk/baetyl-go", "baetyl-agent/agent", "baetyl-function-manager/manager",
+		"baetyl-function-sql/sql", "baetyl-hub/hub", "baetyl-remote-mqtt/remote", "baetyl-timer/timer"}},
 }
 
 // These make the program a shim or a keeper before anything else of it is initialised, so main imports them and not
@@ -64,7 +67,7 @@ var heavy = []struct {
 	from    []string
 }{
 	{"sdk/baetyl-go/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql",
-		"internal/functiontest", "sdk/baetyl-go/function", "test"}},
+		"example/function", "internal/functiontest", "sdk/baetyl-go/function", "test"}},
 	{"protocol/function", "it links gRPC", []string{"baetyl-function-manager", "baetyl-function-sql",
 		"baetyl-function-python", "baetyl-function-node85", // their tests
 		"internal/functiontest", "protocol/function", "sdk/baetyl-go/function", "test"}},
@@ -302,6 +305,8 @@ func TestTheRulesBite(t *testing.T) {
 		{"master/engine/native", "master", false},
 		{"master/engine/docker", "master/engine/native", false},
 		{"master/engine/enginetest", "master/engine/native", false},
+		{"master/engine/enginetest", "master/probe", true},
+		{"master/engine/native", "master/probe", false},
 		{"cmd", "master/engine/docker", true},
 		{"sdk/baetyl-go", "master", false},
 		{"baetyl-hub", "baetyl-hub/core", true},

@@ -29,6 +29,8 @@ var (
 	store = []string{"github.com/syndtr/goleveldb", "github.com/golang/snappy", "golang.org/x/crypto"}
 	// Measurements of the machine.
 	gopsutil = []string{"github.com/shirou/gopsutil/v4", "github.com/tklauser/go-sysconf", "github.com/tklauser/numcpus"}
+	// Lines of an application.yml, for messages of the command line and of plans.
+	lines = []string{"go.yaml.in/yaml/v3"}
 	// The command line.
 	cobra = []string{"github.com/spf13/cobra", "github.com/spf13/pflag"}
 	// The client of docker, with the telemetry that it brings. No program of ours turns the telemetry on.
@@ -43,7 +45,9 @@ var (
 
 // programs lists the Go modules of other projects that each program links: these, and no others.
 var programs = map[string][][]string{
-	".":                       {base, gopsutil, cobra, docker},
+	// It is all modules too.
+	".":                       {base, gopsutil, lines, cobra, docker, mqtt, grpc, prometheus, store},
+	"cmd":                     {base, gopsutil, lines, cobra, docker},
 	"baetyl-agent":            {base, mqtt},
 	"baetyl-function-manager": {base, mqtt, grpc, prometheus},
 	"baetyl-function-sql":     {base, mqtt, grpc},
@@ -102,4 +106,30 @@ func links(t *testing.T, program string) []string {
 	found := strings.Fields(string(out))
 	slices.Sort(found)
 	return slices.Compact(found)
+}
+
+// A call of reflect.Value.MethodByName with a name that is not constant, as text/template has one, makes the linker
+// keep every exported method of every library: megabytes of each program.
+func TestNoProgramKeepsAllMethods(t *testing.T) {
+	for program := range programs {
+		if program == "cmd" {
+			continue // is linked in "."
+		}
+		t.Run(program, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command("go", "build", "-tags", "grpcnotrace,nethttpomithttp2", "-ldflags", "-dumpdep",
+				"-o", os.DevNull, "./"+program)
+			cmd.Dir = "../.."
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Fatalf("%s: %s", err, out)
+			}
+			for line := range strings.Lines(string(out)) {
+				from, to, _ := strings.Cut(strings.TrimSpace(line), " -> ")
+				if strings.HasSuffix(to, "<ReflectMethod>") && !strings.HasPrefix(from, "reflect.") {
+					t.Errorf("%s calls %s", from, to)
+				}
+			}
+		})
+	}
 }

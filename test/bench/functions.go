@@ -1,25 +1,18 @@
 package main
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"sort"
-	"strconv"
-	"strings"
-	"sync"
-	"syscall"
+	"regexp"
+	"runtime"
+	"slices"
 	"time"
-
-	"github.com/256dpi/gomqtt/packet"
 )
 
 // The comparison of functions: messages on <name>/in are handled and published on <name>/out, by the function manager
-// with its runtimes, or by a plain script that subscribes, handles and publishes, as one would write without Baetyl.
+// with its runtimes, by a plain script that subscribes, handles and publishes, as one would write without Baetyl, or by
+// a stream engine.
 
 // language is a way to run a function.
 type language struct {
@@ -43,420 +36,230 @@ var runtimes = []language{
 	{"SQL", "baetyl-function-sql", "select * where id >= 0", "", "", nil},
 }
 
-// site is an installed baetyl with an application for the comparison.
-type site struct {
-	dir, address string
-	images       string // docker mode: what the names of images begin with; empty: native mode
-	master       *exec.Cmd
+// contender is a column of the table.
+type contender int
+
+const (
+	own     contender = iota // the function
+	plain                    // the plain script
+	durable                  // the same with a session that is kept
+	engine                   // the stream engine
+)
+
+var (
+	contenders = []contender{own, plain, durable, engine}
+	headings   = []string{"function", "plain script", "durable plain script", "stream engine"}
+	prefixes   = []string{"", "plain-", "durable-", "stream-"}
+)
+
+// functionRow is one measurement. It may give more than one figure, each with a line of the table.
+type functionRow struct {
+	language *language
+	name     string
+	units    []string // of the figures; a quantile stands in front: "p50 µs"
+	with     []contender
+	run      func(c contender, name string, d time.Duration) ([]float64, error)
 }
 
-// functions prints the table.
-func functions(prefix, images string, d time.Duration) error {
+// name is what the function of a row, or what is in its place, is called.
+func (r functionRow) of(c contender) string { return prefixes[c] + r.language.name }
+
+// functions prints the table: each chosen row in rounds, in which the contenders take turns, and the medians.
+func functions(prefix, images, cache string, chosen *regexp.Regexp, rounds int, d time.Duration) error {
 	dir, err := filepath.Abs(prefix)
 	if err != nil {
 		return err
 	}
-	s := &site{dir: dir, images: images}
+	s := &site{dir: dir, images: images, cache: cache}
+	rows := slices.DeleteFunc(s.rows(), func(r functionRow) bool { return !chosen.MatchString(r.name) })
+	if len(rows) == 0 {
+		return fmt.Errorf("no row matches %s", chosen)
+	}
+	s.hundred = slices.ContainsFunc(rows, func(r functionRow) bool { return r.name == coldRow })
 	if err := s.start(); err != nil {
 		return err
 	}
 	defer s.stop()
-	fmt.Println("| row | unit | function | plain script | ratio | durable plain script | ratio |")
-	fmt.Println("|---|---|---|---|---|---|---|")
-	for _, r := range runtimes {
-		if !s.has(r.module) {
-			continue
-		}
-		if err := s.compare(r, d); err != nil {
+	fmt.Printf("| row | unit | %s |", headings[own])
+	for _, c := range contenders[1:] {
+		fmt.Printf(" %s | ratio |", headings[c])
+	}
+	fmt.Println("\n|---|---|---|---|---|---|---|---|---|")
+	failed := 0
+	for i, r := range rows {
+		if err := s.others(r); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
+		if !s.compare(r, rounds, d) {
+			failed++
+		}
+		if i+1 == len(rows) || rows[i+1].language != r.language {
+			s.stopOthers()
+		}
+	}
+	if failed > 0 {
+		return fmt.Errorf("%d rows have no figure of the function", failed)
 	}
 	return nil
 }
 
-// plain starts the plain script of a runtime, nil if there is none.
-func (s *site) plain(r language, name string, more ...string) (*exec.Cmd, error) {
-	if r.plain == nil {
-		return nil, nil
-	}
-	_, port, _ := net.SplitHostPort(s.address)
-	cmd := exec.Command(r.plain[0], append(append(r.plain[1:len(r.plain):len(r.plain)], port, name), more...)...)
-	cmd.Env = append(os.Environ(), "NODE_PATH=output/cache/node/node_modules")
-	cmd.Stderr = os.Stderr
-	return cmd, cmd.Start()
-}
-
-// compare prints the rows of one runtime.
-func (s *site) compare(r language, d time.Duration) error {
-	others := []string{"plain-" + r.name, "durable-" + r.name}
-	var scripts []*exec.Cmd
-	defer func() {
-		for _, cmd := range scripts {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	}()
-	for i, name := range others {
-		cmd, err := s.plain(r, name, []string{"durable"}[:i]...)
-		if err != nil {
-			return err
-		}
-		if cmd != nil {
-			scripts = append(scripts, cmd)
+// compare prints the lines of a row. It tells whether the function could be measured. What cannot be measured has its
+// reason in the table.
+func (s *site) compare(r functionRow, rounds int, d time.Duration) bool {
+	values, errs := make([][][]float64, len(contenders)), make([]error, len(contenders))
+	for range rounds {
+		for _, c := range r.with {
+			if errs[c] != nil || c == engine && len(s.engine) == 0 {
+				continue
+			}
+			v, err := r.run(c, r.of(c), d)
+			if errs[c] = err; err == nil {
+				values[c] = append(values[c], v)
+			}
 		}
 	}
-	others = others[:len(scripts)]
-	print := func(row, unit string, own float64, other ...float64) {
-		fmt.Printf("| %s, %s | %s | %s |", r.name, row, unit, number(own))
-		for i := range 2 {
-			if i < len(other) {
-				fmt.Printf(" %s | %.2f |", number(other[i]), own/other[i])
-			} else {
-				fmt.Print(" | |")
+	for i, unit := range r.units {
+		fmt.Printf("| %s | %s |", r.name, unit)
+		var first float64
+		for _, c := range contenders {
+			var of []float64
+			for _, v := range values[c] {
+				of = append(of, v[i])
+			}
+			switch {
+			case errs[c] != nil:
+				fmt.Printf(" – (%v) |", errs[c])
+			case len(of) == 0:
+				fmt.Print(" |")
+			default:
+				fmt.Printf(" %s |", number(median(of)))
+			}
+			switch {
+			case c == own && len(of) > 0:
+				first = median(of)
+			case c != own && len(of) > 0 && errs[own] == nil:
+				fmt.Printf(" %.2f |", first/median(of))
+			case c != own:
+				fmt.Print(" |")
 			}
 		}
 		fmt.Println()
 	}
-	for qos, beside := range [][]string{others[:min(1, len(others))], others} { // at QoS 0 a session makes no difference
-		var times [][]float64
-		for _, name := range append([]string{r.name + "-1"}, beside...) {
-			t, err := s.roundTrips(name, packet.QOS(qos), d)
-			if err != nil {
-				return err
-			}
-			times = append(times, t)
-		}
-		for _, q := range []float64{0.5, 0.99} {
-			var at []float64
-			for _, t := range times {
-				at = append(at, quantile(t, q))
-			}
-			print(fmt.Sprintf("warm round trip, QoS %d, p%.0f", qos, q*100), "µs", at[0], at[1:]...)
-		}
-	}
-	if s.images != "" { // the hub is behind docker's proxy, the scripts are not
-		return s.coldRow(print, r)
-	}
-	var rates []float64
-	for _, name := range others {
-		rate, err := s.throughput(name, d)
-		if err != nil {
-			return err
-		}
-		rates = append(rates, rate)
-	}
-	for _, n := range []string{"1", "4"} {
-		own, err := s.throughput(r.name+"-"+n, d)
-		if err != nil {
-			return err
-		}
-		print("messages, QoS 1, 64 under way, instances: "+n, "msg/s", own, rates...)
-	}
-	var memory []float64
-	for _, cmd := range scripts {
-		memory = append(memory, rssOf(cmd.Process.Pid)/1024/1024)
-	}
-	print("memory of an idle instance", "MiB", rssOf(s.pid(r.module, r.name+"-1"))/1024/1024, memory...)
-	return s.coldRow(print, r)
+	return errs[own] == nil
 }
 
-func (s *site) coldRow(print func(row, unit string, own float64, other ...float64), r language) error {
-	cold, err := s.coldStarts(r.name + "-cold")
-	if err != nil {
-		return err
-	}
-	print("cold start to first result, median", "ms", quantile(cold, 0.5))
-	return nil
-}
+const coldRow = "100 functions, one message each, all cold"
 
-func quantile(v []float64, q float64) float64 {
-	sort.Float64s(v)
-	return v[int(float64(len(v)-1)*q)]
-}
-
-// exchange is a publisher on <name>/in and a subscriber on <name>/out.
-type exchange struct {
-	in      *client
-	name    string
-	qos     packet.QOS
-	next    packet.ID
-	results chan struct{} // one for each result; its size is the limit of messages in flight
-	close   func()
-}
-
-func (s *site) open(name string, qos packet.QOS) (*exchange, error) {
-	r, err := newReceiver(s.address, "bench-out-"+name, name+"/out", qos, true, "test")
-	if err != nil {
-		return nil, err
-	}
-	x := &exchange{name: name, qos: qos, results: make(chan struct{}, 1024)}
-	r.onFrame = func([]byte) { x.results <- struct{}{} }
-	var ready, wg sync.WaitGroup
-	ready.Add(1)
-	wg.Go(func() { r.run(&ready) })
-	ready.Wait()
-	if x.in, err = dial(s.address, "bench-in-"+name, true, "test"); err != nil {
-		return nil, err
-	}
-	wg.Go(func() {
-		for {
-			if _, err := x.in.read(); err != nil {
-				return
-			}
-		}
-	})
-	x.close = func() {
-		x.in.close()
-		r.close()
-		wg.Wait()
-	}
-	return x, nil
-}
-
-func (x *exchange) publish() error {
-	x.next = x.next%60000 + 1
-	return x.in.send(encode(x.name+"/in", fmt.Appendf(nil, `{"id":%d,"text":"0123456789"}`, x.next), x.qos, x.next))
-}
-
-func (x *exchange) wait(limit time.Duration) error {
-	select {
-	case <-x.results:
-		return nil
-	case <-time.After(limit):
-		return fmt.Errorf("%s: no result within %s", x.name, limit)
-	}
-}
-
-// roundTrips returns the times from publishing to the result, in µs, one message at a time.
-func (s *site) roundTrips(name string, qos packet.QOS, d time.Duration) ([]float64, error) {
-	x, err := s.open(name, qos)
-	if err != nil {
-		return nil, err
-	}
-	defer x.close()
-	for { // until the function or the script runs
-		if err := x.publish(); err != nil {
-			return nil, err
-		}
-		if x.wait(30*time.Second) == nil {
-			break
-		}
-	}
-	var times []float64
-	for end := time.Now().Add(d); time.Now().Before(end); {
-		start := time.Now()
-		if err := errors.Join(x.publish(), x.wait(10*time.Second)); err != nil {
-			return nil, err
-		}
-		times = append(times, float64(time.Since(start).Nanoseconds())/1e3)
-	}
-	return times[len(times)/10:], nil // the first tenth is warming up
-}
-
-// throughput returns the results a second with 64 messages in flight.
-func (s *site) throughput(name string, d time.Duration) (float64, error) {
-	x, err := s.open(name, 1)
-	if err != nil {
-		return 0, err
-	}
-	defer x.close()
-	for range 64 {
-		if err := x.publish(); err != nil {
-			return 0, err
-		}
-	}
-	count := 0
-	var start time.Time
-	for end := time.Now().Add(d + time.Second); time.Now().Before(end); count++ {
-		if err := errors.Join(x.wait(10*time.Second), x.publish()); err != nil {
-			return 0, err
-		}
-		if start.IsZero() && time.Until(end) < d {
-			start, count = time.Now(), 0
-		}
-	}
-	rate := float64(count) / time.Since(start).Seconds()
-	for range 64 {
-		if err := x.wait(10 * time.Second); err != nil {
-			return 0, err
-		}
-	}
-	return rate, nil
-}
-
-// coldStarts returns how long the first result takes when no instance runs, in ms.
-func (s *site) coldStarts(name string) ([]float64, error) {
-	x, err := s.open(name, 1)
-	if err != nil {
-		return nil, err
-	}
-	defer x.close()
-	var times []float64
-	for range 5 {
-		if err := until(30*time.Second, func() bool { return s.pid("cold-"+name, name) == 0 }); err != nil {
-			return nil, fmt.Errorf("%s: its instance does not stop", name)
-		}
-		start := time.Now()
-		if err := errors.Join(x.publish(), x.wait(30*time.Second)); err != nil {
-			return nil, err
-		}
-		times = append(times, time.Since(start).Seconds()*1000)
-	}
-	return times, nil
-}
-
-func (s *site) has(module string) bool {
-	if s.images != "" {
-		return exec.Command("docker", "image", "inspect", s.images+module).Run() == nil
-	}
-	_, err := os.Stat(filepath.Join(s.dir, "var/db/baetyl", module))
-	return err == nil
-}
-
-// pid finds a process that works in a folder whose path ends with the name of the service, in docker mode the container
-// of the function's first instance. It returns 0 if there is none.
-func (s *site) pid(service, function string) int {
-	if s.images != "" {
-		// An error means that it does not exist.
-		out, _ := exec.Command("docker", "inspect", "--format", "{{.State.Pid}}", service+"."+function+".1").Output()
-		pid, _ := strconv.Atoi(strings.TrimSpace(string(out)))
-		return pid
-	}
-	links, _ := filepath.Glob("/proc/[0-9]*/cwd")
-	for _, link := range links {
-		to, err := os.Readlink(link)
-		if err != nil || !strings.HasPrefix(to, s.dir) || !strings.HasSuffix(to, service) {
+// rows are all that can be measured here.
+func (s *site) rows() (rows []functionRow) {
+	scripts := []contender{own, plain, durable}
+	for i := range runtimes {
+		l := &runtimes[i]
+		if !s.has(l.module) {
 			continue
 		}
-		pid, _ := strconv.Atoi(strings.Split(link, "/")[2])
-		return pid
+		beside := func(with ...contender) []contender {
+			return slices.DeleteFunc(slices.Clone(with), func(c contender) bool {
+				return c == engine && l.name != "SQL" || l.plain == nil && (c == plain || c == durable)
+			})
+		}
+		add := func(name string, units []string, with []contender,
+			run func(c contender, name string, d time.Duration) ([]float64, error)) {
+			rows = append(rows, functionRow{l, l.name + ", " + name, units, with, run})
+		}
+		for qos, with := range [][]contender{{own, plain, engine}, contenders} { // at QoS 0 a session makes no difference
+			add(fmt.Sprintf("warm round trip, QoS %d", qos), []string{"p50 µs", "p99 µs"}, beside(with...),
+				func(c contender, name string, d time.Duration) ([]float64, error) {
+					t, err := s.roundTrips(at(c, name, 1, qos), qos, d)
+					if err != nil {
+						return nil, err
+					}
+					return []float64{quantile(t, 0.5), quantile(t, 0.99)}, nil
+				})
+		}
+		if s.images != "" { // the hub is behind docker's proxy, the scripts are not
+			s.addCold(add)
+			continue
+		}
+		for _, n := range []int{1, 4} {
+			add(fmt.Sprintf("QoS 1, 64 under way, instances: %d", n), []string{"msg/s"}, beside(contenders...),
+				func(c contender, name string, d time.Duration) ([]float64, error) {
+					rate, err := s.throughput(at(c, name, n, 1), 64, d)
+					return []float64{rate}, err
+				})
+		}
+		add("QoS 1, 1,000 under way, none lost", []string{"msg/s"}, beside(contenders...),
+			func(c contender, name string, d time.Duration) ([]float64, error) {
+				rate, err := s.throughput(at(c, name, 1, 1), 1000, d)
+				return []float64{rate}, err
+			})
+		add("QoS 0, a burst of 60,000, none lost", []string{"msg/s"}, beside(own, plain, engine),
+			func(c contender, name string, _ time.Duration) ([]float64, error) {
+				rate, err := s.burst(at(c, name, 1, 0), 60000)
+				return []float64{rate}, err
+			})
+		add("memory of an idle instance", []string{"MiB"}, beside(scripts...),
+			func(c contender, name string, _ time.Duration) ([]float64, error) {
+				pid := s.pid(l.module, at(c, name, 1, 0))
+				if c != own {
+					pid = s.scripts[c].Process.Pid
+				}
+				return []float64{rssOf(pid) / 1024 / 1024}, nil
+			})
+		s.addCold(add)
+		if l.name == "Python" {
+			rows = append(rows, functionRow{l, coldRow, []string{"s", "× 100 cold starts / cores"}, []contender{own},
+				func(_ contender, _ string, _ time.Duration) ([]float64, error) { return s.allCold() }})
+		}
 	}
-	return 0
+	return rows
+}
+
+func (s *site) addCold(add func(string, []string, []contender,
+	func(contender, string, time.Duration) ([]float64, error))) {
+	add("cold start to first result", []string{"ms"}, []contender{own},
+		func(_ contender, name string, _ time.Duration) ([]float64, error) {
+			t, err := s.coldStarts(name+"-cold", 5)
+			if err != nil {
+				return nil, err
+			}
+			return []float64{quantile(t, 0.5)}, nil
+		})
+}
+
+// allCold measures 100 functions that get one message each at once, when none of them runs: how long it takes, and how
+// many times as long as 100 cold starts of one function would, spread over the cores.
+func (s *site) allCold() ([]float64, error) {
+	one, err := s.coldStarts("Python-cold", 5)
+	if err != nil {
+		return nil, err
+	}
+	took, err := s.hundredResults()
+	if err != nil {
+		return nil, err
+	}
+	bound := 100 * quantile(one, 0.5) / 1000 / float64(runtime.NumCPU())
+	return []float64{took, took / bound}, nil
+}
+
+// at is where a contender takes messages: a function of n instances, a stream engine for each QoS.
+func at(c contender, name string, n, qos int) string {
+	switch c {
+	case own:
+		return fmt.Sprintf("%s-%d", name, n)
+	case engine:
+		return fmt.Sprintf("%s-%d", name, qos)
+	}
+	return name
 }
 
 // rssOf returns the memory that a process has to itself or shares, in bytes.
 func rssOf(pid int) float64 {
+	var size, pages int
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
 	if err != nil {
 		return 0
 	}
-	pages, _ := strconv.Atoi(strings.Fields(string(text))[1])
+	_, _ = fmt.Sscan(string(text), &size, &pages)
 	return float64(pages * os.Getpagesize())
-}
-
-// start writes the application and starts the master.
-func (s *site) start() error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	s.address = ln.Addr().String()
-	_, port, _ := net.SplitHostPort(s.address)
-	listen, hub := s.address, s.address
-	if s.images != "" {
-		listen, hub = ":1883", "hub:1883"
-	}
-	ln.Close()
-	var app, volumes, rules, list bytes.Buffer
-	service := func(name, module string, replica int, mounts ...string) {
-		fmt.Fprintf(&app, "- name: %s\n  image: %s\n  replica: %d\n", name, s.images+module, replica)
-		if module == "baetyl-hub" && s.images != "" {
-			fmt.Fprintf(&app, "  ports: ['%s:1883']\n", port)
-		}
-		fmt.Fprintf(&app, "  mounts:\n")
-		if s.images == "" {
-			fmt.Fprintf(&app, "  - {name: %s-bin, path: lib/baetyl/%s, readonly: true}\n", module, module)
-		}
-		for _, m := range mounts {
-			volume, path, _ := strings.Cut(m, ":")
-			fmt.Fprintf(&app, "  - {name: %s, path: %s}\n", volume, path)
-		}
-	}
-	known := map[string]bool{}
-	volume := func(name, path string) {
-		if !known[name] && (s.images == "" || !strings.HasSuffix(name, "-bin")) {
-			known[name] = true
-			fmt.Fprintf(&volumes, "- {name: %s, path: %s}\n", name, path)
-		}
-	}
-	const conf = "var/db/baetyl/bench"
-	file := func(path, text string) { err = errors.Join(err, write(s.dir, path, text)) }
-	service("hub", "baetyl-hub", 1, "hub-conf:etc/baetyl", "hub-data:var/db/baetyl/data")
-	volume("baetyl-hub-bin", "var/db/baetyl/baetyl-hub")
-	volume("hub-conf", conf+"/hub-conf")
-	volume("hub-data", conf+"/hub-data")
-	file(conf+"/hub-conf/service.yml", fmt.Sprintf(`
-listen: ['tcp://%s']
-principals:
-- {username: test, password: hahaha, permissions: [{action: pub, permit: ['#']}, {action: sub, permit: ['#']}]}
-metrics: {address: ''}
-`, listen))
-	service("manager", "baetyl-function-manager", 1, "manager-conf:etc/baetyl")
-	volume("baetyl-function-manager-bin", "var/db/baetyl/baetyl-function-manager")
-	volume("manager-conf", conf+"/manager-conf")
-	for _, r := range runtimes {
-		if !s.has(r.module) {
-			continue
-		}
-		volume(r.module+"-bin", "var/db/baetyl/"+r.module)
-		volume("code", conf+"/code")
-		if r.file != "" {
-			file(conf+"/code/"+r.file, r.code)
-		}
-		var named bytes.Buffer
-		for _, kind := range []struct{ suffix, service, instance string }{
-			{"-1", r.module, "{min: 1, max: 1}"},
-			{"-4", "four-" + r.module, "{min: 4, max: 4}"},
-			{"-cold", "cold-" + r.name + "-cold", "{min: 0, max: 1, idletime: 1s, evicttime: 200ms}"},
-		} {
-			name := r.name + kind.suffix
-			service(kind.service, r.module, 0, "conf-"+r.module+":etc/baetyl", "code:code")
-			fmt.Fprintf(&rules, `- clientid: %[1]s
-  subscribe: {topic: %[1]s/in, qos: 1}
-  function: {name: %[1]s}
-  publish: {topic: %[1]s/out, qos: 1}
-`, name)
-			fmt.Fprintf(&list, "- {name: %s, service: %s, instance: %s}\n", name, kind.service, kind.instance)
-			fmt.Fprintf(&named, "- {name: %s, handler: '%s'", name, r.handler)
-			if r.file != "" {
-				fmt.Fprint(&named, ", codedir: code")
-			}
-			fmt.Fprintln(&named, "}")
-		}
-		volume("conf-"+r.module, conf+"/"+r.module)
-		file(conf+"/"+r.module+"/service.yml", "functions:\n"+named.String())
-	}
-	file(conf+"/manager-conf/service.yml", fmt.Sprintf(`hub: {address: 'tcp://%s', username: test, password: hahaha}
-rules:
-%sfunctions:
-%s`, hub, &rules, &list))
-	file("var/db/baetyl/application.yml", fmt.Sprintf("version: bench\nservices:\n%svolumes:\n%s", &app, &volumes))
-	mode := "native"
-	if s.images != "" {
-		mode = "docker"
-	}
-	file("etc/baetyl/conf.yml", fmt.Sprintf(`mode: %s
-server: {address: 'unix://var/run/baetyl.sock'}
-logger: {path: var/log/baetyl/baetyl.log}
-`, mode))
-	if err != nil {
-		return err
-	}
-	s.master = exec.Command(filepath.Join(s.dir, "bin/baetyl"), "start")
-	s.master.Dir = s.dir
-	if err := s.master.Start(); err != nil {
-		return err
-	}
-	return until(30*time.Second, func() bool {
-		c, err := dial(s.address, "probe", true, "test")
-		if err == nil {
-			c.close()
-		}
-		return err == nil
-	})
-}
-
-func (s *site) stop() {
-	_ = s.master.Process.Signal(syscall.SIGTERM)
-	_ = s.master.Wait()
 }

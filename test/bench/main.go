@@ -22,6 +22,7 @@ func main() {
 	site := flag.String("functions", "", "folder of an installed baetyl: compare functions, not brokers")
 	images := flag.String("images", "", "with -functions: run them in containers of the images that begin so")
 	examples := flag.String("starts", "", "NAME=PREFIX of installed examples: compare how long they take to start")
+	program := flag.String("operator", "", "path of a built baetyl: what the command line and the master cost")
 	profiles := flag.Bool("profile", false, "say where the processor time of hubs goes; they must be built for it")
 	relayAt := flag.String("relay", "", "address: be the bare relay, not the benchmark")
 	flag.Parse()
@@ -36,8 +37,15 @@ func main() {
 		}
 		return
 	}
+	if *program != "" {
+		if err := operator(*program, *rounds); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if *site != "" {
-		if err := functions(*site, *images, *d); err != nil {
+		if err := functions(*site, *images, *cache, regexp.MustCompile(*only), *rounds, *d); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -37,7 +37,7 @@ Duration: 3s, Total samples = 10ms
              github.com/baetyl/baetyl/baetyl-hub/store.(*Store).write
 -----------+-------------------------------------------------------
        5ms   runtime.mapaccess1
-             github.com/baetyl/baetyl/baetyl-hub/topic.(*Tree[go.shape.int]).Match
+             github.com/baetyl/baetyl/utils/topic.(*Tree[go.shape.int]).Match
 `
 	got, total, err := byPart([]byte(traces))
 	if err != nil {
@@ -46,7 +46,7 @@ Duration: 3s, Total samples = 10ms
 	want := map[string]time.Duration{
 		"system calls: network": 20 * time.Millisecond, "system calls: disk": 10 * time.Millisecond,
 		"goleveldb, snappy": 30 * time.Millisecond, "runtime: memory, its collection": 1500 * time.Microsecond,
-		"runtime: waking, waiting, scheduling": 40 * time.Millisecond, "baetyl-hub/topic": 5 * time.Millisecond,
+		"runtime: waking, waiting, scheduling": 40 * time.Millisecond, "utils/topic": 5 * time.Millisecond,
 	}
 	if !maps.Equal(got, want) || total != 106500*time.Microsecond {
 		t.Fatalf("%v, in all %s", got, total)

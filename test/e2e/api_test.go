@@ -61,12 +61,21 @@ func (s *system) api(method, path, body string) (status int, answer []byte, err 
 	return status, answer, err
 }
 
+// asPerson calls the master as a person does.
+func (s *system) asPerson(method, path, body string) (int, []byte, error) {
+	return s.request(masterapi.AdminSocket, account{}, method, path, body)
+}
+
 // call calls the master with the credentials of a.
 func (s *system) call(a account, method, path, body string) (int, []byte, error) {
+	return s.request("var/run/baetyl.sock", a, method, path, body)
+}
+
+func (s *system) request(socket string, a account, method, path, body string) (int, []byte, error) {
 	client := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", s.path("var/run/baetyl.sock"))
+			return new(net.Dialer).DialContext(ctx, "unix", s.path(socket))
 		},
 	}}
 	req, err := http.NewRequest(method, "http://baetyl"+path, strings.NewReader(body))

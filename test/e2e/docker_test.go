@@ -60,7 +60,7 @@ var (
 	// the mount of a package, and its volume
 	packageEntry = regexp.MustCompile(`(?m)^ *- name: \S+-bin\n *path: .*\n( *readonly: .*\n)?`)
 	imageName    = regexp.MustCompile(`(?m)^( *image: )'?(baetyl-[a-z0-9-]+)'?$`)
-	hubOfNative  = regexp.MustCompile(`(?m)^( *)(image: \S*baetyl-hub\n *replica: 1\n)( *mounts:)`)
+	hubOfNative  = regexp.MustCompile(`(?m)^( *)(image: \S*baetyl-hub\n *replica: 1\n(?: *healthcheck: .*\n)?)( *mounts:)`)
 )
 
 // inDocker turns a file of the native example into that of the docker example: no packages, a published port of the

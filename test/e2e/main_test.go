@@ -9,8 +9,9 @@
 //	output/e/<test>  ──► bin/baetyl start ◄── real clients, kill -9, Ctrl-C, bad configuration
 //
 // A test sees what a user sees: messages, the API, log files, processes. It calls the programs from outside only. At
-// its end it stops its system, and fails if a process or container outlives the master. Both modes run the same tests;
-// nativeOnly skips those that make sense in native mode only.
+// its end it stops its system, and fails if a process or container outlives the master. Both modes run the same tests,
+// except that nativeOnly skips those that make sense in native mode only, and nativeFirst leaves to `make test-all`
+// those of which a container changes little.
 package e2e_test
 
 import (
@@ -73,5 +74,14 @@ func nativeOnly(t *testing.T, why string) {
 	t.Helper()
 	if mode != masterapi.ModeNative {
 		t.Skip("native mode only: " + why)
+	}
+}
+
+// nativeFirst ends a test of what modules do among themselves, unless BAETYL_TEST_ALL is set: the same programs in
+// containers add minutes and little else.
+func nativeFirst(t *testing.T) {
+	t.Helper()
+	if mode != masterapi.ModeNative && os.Getenv("BAETYL_TEST_ALL") == "" {
+		t.Skip("in native mode; with BAETYL_TEST_ALL=1 in containers too")
 	}
 }

@@ -118,6 +118,7 @@ func TestRemote(t *testing.T) {
 
 // The log says what is wrong with certificates and configuration.
 func TestRemoteSaysWhatIsWrong(t *testing.T) {
+	nativeFirst(t)
 	c := newFarBroker(t)
 	for name, x := range map[string]struct {
 		change func(string) string
@@ -151,6 +152,7 @@ func TestRemoteSaysWhatIsWrong(t *testing.T) {
 // kill -9 of the bridge, the hub and the cloud while messages flow at QoS 1: each arrives. REMOTE_ROUNDS sets how
 // often.
 func TestRemoteKill9(t *testing.T) {
+	nativeFirst(t)
 	rounds := 1
 	if n, err := strconv.Atoi(os.Getenv("REMOTE_ROUNDS")); err == nil {
 		rounds = n
@@ -290,6 +292,7 @@ func (n *counter) came() (kinds, copies int) {
 
 // While the cloud is away, messages wait at the hub, even if the bridge is killed meanwhile.
 func TestRemoteOutage(t *testing.T) {
+	nativeFirst(t)
 	c := newFarBroker(t)
 	s := withCloud(t, c, func(text string) string {
 		text = strings.Replace(text, "- topic: t1\n", "- topic: t1\n          qos: 1\n          prefix: edge/1\n", 1)

@@ -175,10 +175,13 @@ func TestNamesOfProcesses(t *testing.T) {
 		s.one("localhub").pid: "localhub",
 		s.one("timer").pid:    "timer",
 	} {
-		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		must(t, err)
-		if name, _, _ := strings.Cut(string(args), "\x00"); name != want {
-			t.Errorf("process %d is called %q, not %q", pid, name, want)
-		}
+		s.eventually("the name of "+want, func() error { // it is the master's for a moment, before it becomes the service
+			args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+			must(t, err)
+			if name, _, _ := strings.Cut(string(args), "\x00"); name != want {
+				return fmt.Errorf("process %d is called %q", pid, name)
+			}
+			return nil
+		})
 	}
 }

@@ -46,7 +46,7 @@ func startHub(t *testing.T) *hub {
 limits: {memory: %d}
 connection: {max: 2000}
 metrics: {address: ''}
-storage: {dir: data, max: 200m, sync: none}
+storage: {dir: data, max: 200m}
 principals:
 - {username: good, password: good, %s}
 - {username: bad, password: bad, %s}

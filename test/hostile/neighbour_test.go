@@ -3,7 +3,13 @@
 package hostile_test
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,115 +19,213 @@ import (
 
 	"github.com/256dpi/gomqtt/packet"
 	"github.com/stretchr/testify/require"
-
-	"github.com/baetyl/baetyl/internal/mqtttest"
 )
 
 // pause is the time between two messages of the neighbour.
 const pause = 20 * time.Millisecond
 
-// neighbour is a client that behaves: it sends itself a message of QoS 1 every pause, over one connection.
+// neighbourOf is set in the process of the neighbour: the address of the hub.
+const neighbourOf = "HOSTILE_NEIGHBOUR"
+
+// latest is how long the neighbour waits at most for messages of its own, at the end of a period.
+const latest = time.Minute
+
+// TestMain is also the main function of the neighbour, which must not share a process with the attacker: it would wait
+// for its own processor, not for the hub.
+func TestMain(m *testing.M) {
+	address := os.Getenv(neighbourOf)
+	if address == "" {
+		os.Exit(m.Run())
+	}
+	if err := live(&hub{address: address}, os.Stdin, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "the neighbour:", err)
+		os.Exit(1)
+	}
+}
+
+// times is how long messages took.
+type times struct {
+	Messages    int
+	Median, P99 time.Duration
+}
+
+// neighbour is the process of a client that behaves.
 type neighbour struct {
+	in  io.WriteCloser
+	out *bufio.Scanner
+	cmd *exec.Cmd
+}
+
+func meet(t *testing.T, h *hub) *neighbour {
+	t.Helper()
+	n := &neighbour{cmd: exec.CommandContext(t.Context(), os.Args[0])}
+	n.cmd.Env = append(os.Environ(), neighbourOf+"="+h.address)
+	n.cmd.Stderr = os.Stderr
+	var err error
+	n.in, err = n.cmd.StdinPipe()
+	require.NoError(t, err)
+	out, err := n.cmd.StdoutPipe()
+	require.NoError(t, err)
+	n.out = bufio.NewScanner(out)
+	require.NoError(t, n.cmd.Start())
+	return n
+}
+
+// during lets the neighbour send messages while something happens for d, and tells how long they took. It fails if one
+// is missing, or if the neighbour has lost its connection.
+func (n *neighbour) during(t *testing.T, d time.Duration, what func(ctx context.Context)) times {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), d)
+	defer stop()
+	n.tell(t)
+	what(ctx)
+	<-ctx.Done()
+	n.tell(t)
+	require.True(t, n.out.Scan(), "the neighbour has ended: %v", n.out.Err())
+	var x times
+	require.NoError(t, json.Unmarshal(n.out.Bytes(), &x))
+	require.NotZero(t, x.Messages)
+	return x
+}
+
+// tell begins a period, or ends it.
+func (n *neighbour) tell(t *testing.T) {
+	t.Helper()
+	_, err := io.WriteString(n.in, "\n")
+	require.NoError(t, err, "the neighbour has ended")
+}
+
+func (n *neighbour) leave(t *testing.T) {
+	t.Helper()
+	require.NoError(t, n.in.Close())
+	require.NoError(t, n.cmd.Wait())
+}
+
+// client is the neighbour in its process: it sends itself a message of QoS 1 every pause, over one connection.
+type client struct {
 	*line
 	mu    sync.Mutex
 	sent  map[int]time.Time // those that have not come back
 	next  int
 	took  []time.Duration
 	ended error
+	none  chan struct{} // has an element when sent is empty, or the connection has ended
 }
 
-// times is how long messages took.
-type times struct{ median, p99 time.Duration }
-
-func meet(t *testing.T, h *hub) *neighbour {
-	t.Helper()
+// live sends messages between each line of in and the next, and writes their times to out. It ends with in.
+func live(h *hub, in io.Reader, out io.Writer) error {
 	l, err := h.dial("good", "neighbour", true, nil)
-	require.NoError(t, err)
-	n := &neighbour{line: l, sent: map[int]time.Time{}}
-	require.NoError(t, n.send(&packet.Subscribe{ID: 1, Subscriptions: []packet.Subscription{{Topic: "good/t", QOS: 1}}}))
-	go n.read()
-	return n
+	if err != nil {
+		return err
+	}
+	c := &client{line: l, sent: map[int]time.Time{}, none: make(chan struct{}, 1)}
+	if err := c.send(subscribe("good/t", 1)); err != nil {
+		return err
+	}
+	go c.read()
+	lines := make(chan struct{})
+	go func() {
+		defer close(lines)
+		for s := bufio.NewScanner(in); s.Scan(); {
+			lines <- struct{}{}
+		}
+	}()
+	for range lines {
+		x, err := c.period(lines)
+		if err != nil {
+			return err
+		}
+		if err := json.NewEncoder(out).Encode(x); err != nil {
+			return err
+		}
+	}
+	return c.send(&packet.Disconnect{})
 }
 
-func (n *neighbour) read() {
+func (c *client) read() {
 	for {
-		x, err := n.line.read()
+		x, err := c.line.read()
 		if err != nil {
-			n.mu.Lock()
-			n.ended = err
-			n.mu.Unlock()
+			c.mu.Lock()
+			c.ended = fmt.Errorf("its connection has ended: %w", err)
+			c.mu.Unlock()
+			c.wake()
 			return
 		}
 		p, ok := x.(*packet.Publish)
 		if !ok {
 			continue
 		}
-		_ = n.send(&packet.Puback{ID: p.ID})
+		_ = c.send(&packet.Puback{ID: p.ID})
 		number, _, _ := strings.Cut(string(p.Message.Payload), " ")
 		i, _ := strconv.Atoi(number)
-		n.mu.Lock()
-		if at, ok := n.sent[i]; ok {
-			n.took = append(n.took, time.Since(at))
-			delete(n.sent, i)
+		c.mu.Lock()
+		if at, ok := c.sent[i]; ok {
+			c.took = append(c.took, time.Since(at))
+			delete(c.sent, i)
 		}
-		n.mu.Unlock()
+		none := len(c.sent) == 0
+		c.mu.Unlock()
+		if none {
+			c.wake()
+		}
 	}
 }
 
-// during sends messages while something happens for d, and tells how long they took.
-func (n *neighbour) during(t *testing.T, d time.Duration, what func(ctx context.Context)) times {
-	t.Helper()
-	ctx, stop := context.WithTimeout(t.Context(), d)
-	defer stop()
-	ended := make(chan struct{})
-	go func() { defer close(ended); what(ctx) }()
+func (c *client) wake() {
+	select {
+	case c.none <- struct{}{}:
+	default:
+	}
+}
+
+// period sends messages until end has an element, and waits for those that are on their way.
+func (c *client) period(end <-chan struct{}) (times, error) {
 	tick := time.NewTicker(pause)
 	defer tick.Stop()
-	for ctx.Err() == nil {
+	for going := true; going; {
 		select {
 		case <-tick.C:
-			n.publish(t)
-		case <-ctx.Done():
+			if err := c.publish(); err != nil {
+				return times{}, err
+			}
+		case <-end:
+			going = false
 		}
 	}
-	<-ended
-	n.all(t)
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	took := n.took
-	n.took = nil
-	require.NotEmpty(t, took)
-	slices.Sort(took)
-	return times{took[len(took)/2], took[len(took)*99/100]}
+	late := time.NewTimer(latest)
+	defer late.Stop()
+	for {
+		c.mu.Lock()
+		missing, err, took := len(c.sent), c.ended, c.took
+		if missing == 0 {
+			c.took = nil
+		}
+		c.mu.Unlock()
+		switch {
+		case err != nil:
+			return times{}, err
+		case missing == 0 && len(took) > 0:
+			slices.Sort(took)
+			return times{len(took), took[len(took)/2], took[len(took)*99/100]}, nil
+		}
+		select {
+		case <-c.none:
+		case <-late.C:
+			return times{}, fmt.Errorf("%d messages have not come within %s", missing, latest)
+		}
+	}
 }
 
-func (n *neighbour) publish(t *testing.T) {
-	t.Helper()
-	n.mu.Lock()
-	n.next++
-	i := n.next
-	n.sent[i] = time.Now()
-	n.mu.Unlock()
+func (c *client) publish() error {
+	c.mu.Lock()
+	c.next++
+	i := c.next
+	c.sent[i] = time.Now()
+	c.mu.Unlock()
 	payload := strconv.Itoa(i) + " " + strings.Repeat("x", 100)
-	require.NoError(t, n.send(&packet.Publish{
+	return c.send(&packet.Publish{
 		ID:      packet.ID(2 + i%60000),
 		Message: packet.Message{Topic: "good/t", QOS: 1, Payload: []byte(payload)},
-	}), "the neighbour's connection")
-}
-
-// all waits until every message has come.
-func (n *neighbour) all(t *testing.T) {
-	t.Helper()
-	mqtttest.Until(t, "all messages of the neighbour", func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		require.NoError(t, n.ended, "the neighbour's connection has ended")
-		return len(n.sent) == 0
 	})
-}
-
-func (n *neighbour) leave(t *testing.T) {
-	t.Helper()
-	require.NoError(t, n.send(&packet.Disconnect{}))
-	n.close()
 }

@@ -55,7 +55,8 @@ func install(t *testing.T) *site {
 	for _, m := range modules {
 		targets = append(targets, m+"/package.zip")
 	}
-	for _, args := range [][]string{targets, append([]string{"scripts/install.sh", dir, "example/native"}, modules...)} {
+	tree := append([]string{"scripts/install-tree.sh", dir, "example/native"}, modules...)
+	for _, args := range [][]string{targets, tree} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir = "../.."
 		cmd.Env = append(os.Environ(), "MAKEFLAGS=")

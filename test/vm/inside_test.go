@@ -27,7 +27,7 @@ func TestAttacksFromInside(t *testing.T) {
 	m := install(t)
 	require.Equal(t, "Y", m.run("cat /sys/module/apparmor/parameters/enabled"))
 	m.start()
-	hub := m.run("pgrep -x baetyl-hub")
+	hub := m.run("pgrep -f '^localhub module'")
 	const workdir = "/usr/local/"
 	group := m.run("cd %s/baetyl.*/localhub@localhub && pwd", unit)
 	denied := []string{ // attacks, which must not work
@@ -58,7 +58,7 @@ func TestAttacksFromInside(t *testing.T) {
     args: [%s, %s]
     restart: {policy: "no"}
 `, attack.Arg, quoted, attack.ArgRoot, quoted))
-	require.Equal(t, hub, m.run("pgrep -x baetyl-hub"), "the update has not touched it")
+	require.Equal(t, hub, m.run("pgrep -f '^localhub module'"), "the update has not touched it")
 	for _, service := range []string{"plain", "namespace"} {
 		outcomes := m.attempt(service)
 		if why := outcomes[attack.NoNamespace]; why != "" {

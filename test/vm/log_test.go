@@ -32,7 +32,7 @@ func TestLogDiskThatHangs(t *testing.T) {
 
 	for range 3 {
 		m.run(refused, 20)
-		m.run("pkill -KILL -x baetyl-hub")
+		m.run("pkill -KILL -f '^localhub module'")
 		require.Contains(t, m.until(3*time.Minute, roundTrip), "pong", "the hub was started again")
 	}
 	// A process that waits for a frozen disk cannot end; everything else does.
@@ -52,13 +52,13 @@ func TestLogDiskThatIsFull(t *testing.T) {
 	m.start()
 	m.run("dd if=/dev/zero of=/usr/local/var/log/ballast bs=64k 2>/dev/null; test -s /usr/local/var/log/ballast")
 	m.run(refused, 100)
-	m.run("pkill -KILL -x baetyl-hub")
+	m.run("pkill -KILL -f '^localhub module'")
 	require.Contains(t, m.until(3*time.Minute, roundTrip), "pong")
 	said := m.log("no space left on device")
 	m.run("rm /usr/local/var/log/ballast")
 	m.log("works again|is written again")
 	before := m.run("stat -c %%s %s", hubLog)
-	m.run("pkill -KILL -x baetyl-hub")
+	m.run("pkill -KILL -f '^localhub module'")
 	m.until(3*time.Minute, roundTrip)
 	m.until(time.Minute, "test $(stat -c %%s %s) -gt %s", hubLog, before)
 	t.Logf("said: %s", said)

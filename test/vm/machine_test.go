@@ -22,6 +22,7 @@ type machine struct {
 	dir     string
 	forward []string // of its ports
 	kernel  string   // more for the kernel's command line
+	clock   string   // where its clock starts at the next boot; empty: now
 	since   string   // when the test began, as journalctl takes it
 }
 
@@ -68,7 +69,7 @@ func (m *machine) reboot() { m.Helper(); m.script("reboot") }
 func (m *machine) script(command string, args ...string) {
 	m.Helper()
 	cmd := exec.Command("./machine.sh", append([]string{command, m.dir}, args...)...)
-	cmd.Env = append(os.Environ(), "FORWARD="+strings.Join(m.forward, " "), "APPEND="+m.kernel)
+	cmd.Env = append(os.Environ(), "FORWARD="+strings.Join(m.forward, " "), "APPEND="+m.kernel, "CLOCK="+m.clock)
 	// What it leaves running must not hold the pipe of its output.
 	file, err := os.Create(filepath.Join(m.dir, "script.log"))
 	require.NoError(m, err)

@@ -79,7 +79,7 @@ func build(tree, dest string) error {
 	}
 	for _, args := range [][]string{
 		append([]string{"make"}, targets...),
-		append([]string{"scripts/install.sh", dest, "example/native"}, modules...),
+		append([]string{"scripts/install-tree.sh", dest, "example/native"}, modules...),
 	} {
 		cmd := exec.Command(args[0], args[1:]...)
 		cmd.Dir = tree

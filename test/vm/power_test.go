@@ -33,6 +33,6 @@ func TestPowerCutAndReboot(t *testing.T) {
 
 	m.reboot()
 	m.running()
-	require.Contains(t, m.log("master stopped"), "SIGTERM", "the reboot stopped it in order")
+	require.Contains(t, m.log("master stopped"), "baetyl stop", "the reboot stopped it in order, by ExecStop")
 	require.Equal(t, "0", m.run("systemctl show --value -p NRestarts baetyl"))
 }

@@ -154,7 +154,7 @@ const (
 const leftovers = `
 	ps -eo pid,comm | grep -E ' (baetyl|attacker)'
 	ls -d ` + unit + ` 2>/dev/null
-	find /usr/local/var/run -type s
-	find /usr/local/var/run/baetyl -mindepth 2
+	find /usr/local/var/run -type s 2>/dev/null
+	find /usr/local/var/run/baetyl -mindepth 2 2>/dev/null
 	grep /usr/local /proc/mounts
 	true`

@@ -86,7 +86,7 @@ func TestUnitRestartsAndStops(t *testing.T) {
 	t.Logf("stopped after %s", time.Since(began).Round(100*time.Millisecond))
 	require.Empty(t, m.run("%s", leftovers))
 	require.Equal(t, "success", m.run("systemctl show --value -p Result baetyl"))
-	m.log("master stopped.*SIGTERM")
+	m.log("master stopped.*(SIGTERM|baetyl stop)") // the unit asks first, and signals what has not heard
 	log := m.run("cat /usr/local/var/log/baetyl/services/localhub.log")
 	require.Contains(t, log, "[localhub] ")
 }
@@ -102,8 +102,8 @@ func TestKeeperIsKilled(t *testing.T) {
 	for _, line := range strings.Split(m.run("%s", processes), "\n") {
 		require.NotContains(t, services, line)
 	}
-	for _, name := range []string{"baetyl-hub", "baetyl-timer", "baetyl-master"} {
-		require.Equal(t, "1", m.run("pgrep -cx %s", name), name)
+	for _, line := range []string{"localhub module", "timer module", "baetyl-master start"} {
+		require.Equal(t, "1", m.run("pgrep -cf '^%s'", line), line)
 	}
 	require.Equal(t, "1", m.run("ls -d %s/baetyl.* | wc -l", unit))
 	require.Equal(t, "1", m.run("systemctl show --value -p NRestarts baetyl"))

@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -37,7 +36,8 @@ func TestVersionBefore(t *testing.T) {
 	long(t)
 	m := install(t)
 	m.copy(before(t), "/opt/before")
-	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl start baetyl")
+	// It never says that it is ready: the unit stays activating, and all runs.
+	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl --no-block start baetyl")
 	m.until(3*time.Minute, roundTrip)
 	require.Equal(t, "0", m.run("stat -c %%u /proc/$(pgrep -x baetyl-hub)"), "services are root")
 	m.run("mosquitto_pub -u test -P hahaha -t kept -q 1 -r -m from-before")
@@ -55,35 +55,56 @@ func TestVersionBefore(t *testing.T) {
 	m.running()
 	require.Equal(t, count, m.run("journalctl -q -u baetyl --since %s | grep -c 'now belong'", m.since), "once")
 
-	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl restart baetyl")
+	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl --no-block restart baetyl")
 	m.until(3*time.Minute, roundTrip)
 	require.Equal(t, "from-before", m.run(kept), "the way back")
 	m.run("systemctl stop baetyl")
 	require.Empty(t, m.run("%s", leftovers))
 }
 
-// A new master by the API: services, keeper and unit know of nothing.
-func TestMasterUpdate(t *testing.T) {
-	long(t)
-	m := install(t)
-	m.start()
-	dir := t.TempDir()
+// brokenMaster checks itself, and does not start.
+const brokenMaster = `#!/bin/sh
+test $1 != start || exit 3
+exec /usr/local/bin/baetyl "$@"`
+
+// newMaster puts a program of version 9.9.9 where an update of the master can take it.
+func (m *machine) newMaster() {
+	m.Helper()
+	dir := m.TempDir()
 	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", dir+"/", "-ldflags",
 		"-X github.com/baetyl/baetyl/cmd.Version=9.9.9", "github.com/baetyl/baetyl")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	out, err := cmd.CombinedOutput()
-	require.NoError(t, err, string(out))
+	require.NoError(m, err, string(out))
 	m.copy(dir, "/usr/local/var/db/baetyl/master/bin")
+}
 
-	services, held, old := m.run("%s", processes), m.run("%s", keeper), m.run("%s", master)
-	m.run("%s", put(`{"type": "MST", "path": "var/db/baetyl/master", "trace": "master"}`))
-	m.until(5*time.Minute, `grep '"step":"UPDATED".*"trace":"master"' /usr/local/var/db/baetyl/ota.log`)
+// updateMaster asks for an update to the program that lies there, and waits until it ends with that step. Either way
+// 9.9.9 runs afterwards, and neither services nor keeper nor the unit have noticed anything.
+func (m *machine) updateMaster(step, services string) {
+	m.Helper()
+	before, held, restarts := m.run("%s", services), m.run("%s", keeper), m.run(show+"NRestarts")
+	m.run("%s", put(`{"type": "MST", "path": "var/db/baetyl/master", "trace": "`+step+`"}`))
+	m.until(5*time.Minute, `grep '"step":"%[1]s".*"trace":"%[1]s"' /usr/local/var/db/baetyl/ota.log`, step)
 	m.until(time.Minute, "%s | grep '\"bin_version\":\"9.9.9\"'", inspect)
+	require.Equal(m, held, m.run("%s", keeper))
+	require.Equal(m, before, m.run("%s", services))
+	require.Equal(m, "active "+restarts, m.run("echo $(systemctl is-active baetyl) $("+show+"NRestarts)"))
+	require.Contains(m, m.run("/usr/local/bin/baetyl version"), "9.9.9", "it is what starts from now on")
+}
+
+// A new master by the API, and one that is rejected: services, keeper and unit know of nothing.
+func TestMasterUpdate(t *testing.T) {
+	long(t)
+	m := install(t)
+	m.start()
+	m.newMaster()
+	old := m.run("%s", master)
+	m.updateMaster("UPDATED", processes)
 	require.NotEqual(t, old, m.run("%s", master))
-	require.Equal(t, held, m.run("%s", keeper))
-	require.Equal(t, services, m.run("%s", processes))
-	require.Contains(t, m.run("/usr/local/bin/baetyl version"), "9.9.9", "it is what starts from now on")
+	m.write("/usr/local/var/db/baetyl/master/bin/baetyl", brokenMaster)
+	m.updateMaster("ROLLEDBACK", processes)
 	m.run("systemctl restart baetyl")
 	m.running()
-	require.False(t, strings.Contains(m.run("ls /usr/local/bin"), ".new"))
+	require.NotContains(t, m.run("ls /usr/local/bin"), ".new")
 }

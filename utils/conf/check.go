@@ -19,6 +19,8 @@ type checker struct {
 	root    *Key
 	allowed []string // top-level keys that others read
 	others  bool     // all of them
+	// told of unknown keys; nil: they are errors
+	pass func(path string, err error)
 }
 
 // check finds the first thing below node, in the order of the file, that k does not allow: an unknown key, one that
@@ -68,7 +70,11 @@ func (c checker) checkMapping(m yaml.MapSlice, k *Key, path string) (string, err
 				if k == c.root && (c.others || slices.Contains(c.allowed, name)) {
 					continue
 				}
-				return at, c.unknown(name, k)
+				if c.pass == nil {
+					return at, c.unknown(name, k)
+				}
+				c.pass(at, c.unknown(name, k))
+				continue
 			}
 		}
 		if p, err := c.check(item.Value, next, at); err != nil {

@@ -64,6 +64,12 @@ func AllowOthers() Option {
 	return func(l *loader) { l.others = true }
 }
 
+// WarnUnknown gives keys that the type does not have to what Warn has named, instead of an error: the file was written
+// for a program of others, which may have read it less strictly.
+func WarnUnknown() Option {
+	return func(l *loader) { l.lenient = true }
+}
+
 // Env replaces os.LookupEnv as the source of {{.NAME}}.
 func Env(lookup func(name string) (string, bool)) Option {
 	return func(l *loader) { l.env.lookup = lookup }
@@ -90,6 +96,7 @@ type loader struct {
 	file     string
 	allowed  []string
 	others   bool
+	lenient  bool
 	nonEmpty bool
 	env      source
 	warn     func(string)
@@ -111,7 +118,11 @@ func Parse(name string, data []byte, out any, opts ...Option) error {
 	if err != nil {
 		return l.fail("", err)
 	}
-	if path, err := (checker{root: root, allowed: l.allowed, others: l.others}).check(tree, root, ""); err != nil {
+	c := checker{root: root, allowed: l.allowed, others: l.others}
+	if l.lenient {
+		c.pass = func(path string, err error) { l.warn(l.fail(path, err).Error() + "; it has no effect") }
+	}
+	if path, err := c.check(tree, root, ""); err != nil {
 		return l.fail(path, err)
 	}
 	if err := decode(data, out); err != nil { // what check can't see, such as a value that only its type understands

@@ -19,13 +19,7 @@ func (c checker) unknown(name string, place *Key) error {
 	if place == c.root {
 		known = append(known, c.allowed...)
 	}
-	best, least := "", 3
-	for _, n := range known {
-		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least && d < len(n) {
-			best, least = n, d
-		}
-	}
-	if best != "" {
+	if best := Near(name, known); best != "" {
 		return fmt.Errorf("unknown key; did you mean %q?", best)
 	}
 	if places := c.places(name, place); len(places) > 0 {
@@ -35,6 +29,17 @@ func (c checker) unknown(name string, place *Key) error {
 		known = append(known[:maxKnown:maxKnown], "…")
 	}
 	return fmt.Errorf("unknown key; known here: %s", strings.Join(known, ", "))
+}
+
+// Near returns the one of known that whoever wrote name may have meant, empty when none is near.
+func Near(name string, known []string) string {
+	best, least := "", 3
+	for _, n := range known {
+		if d := distance(strings.ToLower(name), strings.ToLower(n)); d < least && d < len(n) {
+			best, least = n, d
+		}
+	}
+	return best
 }
 
 func (k *Key) names() (out []string) {

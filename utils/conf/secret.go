@@ -152,7 +152,7 @@ func (l *loader) secret(kind, name, at string) (string, error) {
 			name = filepath.Join(filepath.Dir(l.file), name)
 		}
 	}
-	text, mode, err := readSecret(name)
+	text, mode, err := ReadSecret(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		remedy := "write the secret into it, or correct the path"
 		if kind == "credential" {
@@ -169,7 +169,9 @@ func (l *loader) secret(kind, name, at string) (string, error) {
 	return text, nil
 }
 
-func readSecret(path string) (string, fs.FileMode, error) {
+// ReadSecret returns what the file of a secret says, as Load takes it, and the mode of the file. The error does not
+// name the path.
+func ReadSecret(path string) (string, fs.FileMode, error) {
 	f, err := open(path)
 	if err != nil {
 		return "", 0, err

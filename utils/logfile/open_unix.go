@@ -13,7 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const noFollow = syscall.O_NOFOLLOW
+const (
+	noFollow = syscall.O_NOFOLLOW
+	noWait   = syscall.O_NONBLOCK
+)
 
 // resolve returns the file that path names. A symbolic link is followed when it belongs to root or to the user of this
 // process, unless none is to be followed; others could point it at what they may not write.

@@ -60,3 +60,29 @@ exports.timer = () => { setTimeout(() => { throw new TypeError('in a timer'); },
 exports.stray = () => { Promise.reject(new TypeError('stray')); };
 exports.self = function self(event, context, callback) { callback(null, this === undefined); };
 exports.nested = { a: { b: (event, context, callback) => callback(null, 'nested') } };
+
+class Mute extends Error {
+  get message() { throw new Error('mute'); }
+}
+exports.passed = (event, context, callback) => callback(new TypeError('x'));
+exports.throwKeys = () => { throw { code: 5, why: 'x' }; }; // eslint-disable-line no-throw-literal
+exports.throwProxy = () => { throw new Proxy({}, { get() { throw new Error('trap'); } }); };
+exports.throwGetter = () => {
+  throw new Mute();
+};
+exports.returnsValue = (event, context, callback) => ({ got: event }); // eslint-disable-line no-unused-vars
+exports.returnsText = (event, context, callback) => 'text'; // eslint-disable-line no-unused-vars
+exports.returnsShort = (event) => ({ got: event });
+exports.returnsNull = () => null;
+exports.returnsTimer = (event, context, callback) => setTimeout(() => callback(null, { late: event }), 5);
+Object.assign(values, {
+  infinite: { list: [1, -Infinity] }, map: new Map(), mapBelow: { a: [1, { b: new Map() }] }, set: { s: new Set([1]) },
+  promise: { p: Promise.resolve(1) }, error: { e: new Mute() }, floats: { f: new Float64Array(2) },
+  bytesBelow: { b: new Uint8Array(1) }, symbol: { s: Symbol('x') }, method: { f() {} }, badDate: { d: new Date(NaN) },
+  expression: { r: /x/ }, generator: { g: (function* g() {}()) }, odd: { 'a b': { '"ü': new Set() } },
+  arrayBuffer: { a: new ArrayBuffer(1) },
+  date: { d: new Date(0) }, holes: [undefined, { a: undefined }, , ], // eslint-disable-line no-sparse-arrays
+  class: new (class { constructor() { this.x = 1; } })(), toJSON: { j: { toJSON: (key) => `J of ${key}` } },
+  boxed: [new Number(1), new String('x'), new Boolean(false)], nested: { b: Buffer.from('a') }, // eslint-disable-line
+  proto: JSON.parse('{"__proto__":{"a":1}}'), surrogate: { '\ud800': 'a\udc00b😀' },
+});

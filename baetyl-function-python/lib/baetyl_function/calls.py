@@ -11,14 +11,16 @@ manager can tell it from a broken runtime.
 from __future__ import absolute_import
 
 import os
-import sys
 import threading
 
-from . import functions
-from .guard import CallEnded, Guard
+from . import functions, values
+from .guard import CallEnded, Guard, Settings
+from .own import BUILTINS, decode, encode, get_ident
+
+globals().update(BUILTINS)
 
 # Status codes of gRPC, which the pipe uses too.
-OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE = 0, 1, 2, 3, 8, 14
+OK, CANCELLED, UNKNOWN, INVALID_ARGUMENT, RESOURCE_EXHAUSTED, UNAVAILABLE, UNAUTHENTICATED = 0, 1, 2, 3, 8, 14, 16
 
 # A detail travels in a header of gRPC; callers accept few kilobytes there and break the call for more.
 _DETAIL_MAX = 4000
@@ -41,53 +43,105 @@ class Refused(Exception):
 
 
 class Calls(object):
-    """Runs handlers {name: callable} and, through workers, the functions that run elsewhere."""
+    """Runs functions.Functions and, through workers, those that run elsewhere."""
 
-    def __init__(self, handlers, workers, log):
-        self._handlers, self._workers, self._log = handlers, workers, log
+    def __init__(self, workers, log, stop):
+        self._functions, self._workers, self._log, self._stop = {}, workers, log, stop
+        self._settings, self._running = Settings(), {}  # of threads
+
+    def add(self, functions):
+        """Those that are loaded here."""
+        self._functions = functions
+
+    def invoke_id(self):
+        """That of the call that this thread runs; of the one that runs, when user code asks from another thread."""
+        try:
+            id = self._running.get(get_ident())
+            return id if id is not None or len(self._running) != 1 else list(self._running.values())[0]
+        except (RuntimeError, IndexError):  # it has changed meanwhile
+            return None
 
     def run(self, request, call):
-        """Returns request with the result as its Payload. Raises Refused.
+        """Returns the bytes of request with the result as its Payload. Raises Refused.
 
         call has add_callback(f), which calls f() when the caller goes away and returns False when it is gone; and
         time_remaining(), which returns seconds or None.
         """
-        handler = self._handlers.get(request.FunctionName)
-        if handler is None:
-            if self._workers.has(request.FunctionName):
-                return self._workers.call(request, call)
+        if request.FunctionName not in self._functions and self._workers.has(request.FunctionName):
+            return self._workers.call(request, call)
+        return request.answer(self.result(request, call))
+
+    def result(self, request, call):
+        """Returns the payload of the result of a function that is loaded here. Raises Refused."""
+        function = self._functions.get(request.FunctionName)
+        if function is None:
             raise _failed('Exception calling application: function not found')
-        guard = Guard()
+        guard, thread = Guard(), get_ident()
         if not call.add_callback(guard.interrupt):
             raise Refused(CANCELLED, 'the caller is gone')
+        error = None
+        self._running[thread] = request.FunctionInvokeID
         try:
-            result = guard.run(handler, functions.event(request.Payload), functions.context(request))
+            result = guard.run(self._call, function, request, guard)
         except CallEnded:
-            self._log.warning('function %s [%s] ended: its caller did not wait',
-                              request.FunctionName, request.FunctionInvokeID)
+            self._log.warning('function %s [%s] ended: its caller did not wait' % (
+                request.FunctionName, request.FunctionInvokeID))
             raise Refused(CANCELLED, 'the caller is gone')
         except BaseException as e:  # SystemExit in user code ends the call, not the instance
-            self._log.error('function %s [%s] failed', request.FunctionName, request.FunctionInvokeID,
-                            exc_info=(type(e), e, functions.user_part(sys.exc_info()[2])))
-            raise _failed(functions.detail('[UserCodeInvoke] ', e))
+            error = e
+            if not self._stop.forked:
+                raise self._user_error(function, request, '[UserCodeInvoke] ', e)
+        finally:
+            if self._stop.forked:
+                self._stop.leave_child(error)
+            self._running.pop(thread, None)
         try:
-            request.Payload = functions.payload(result)
-        except functions.UserError as e:
-            self._log.error('function %s [%s]: %s', request.FunctionName, request.FunctionInvokeID, e)
-            raise _failed(str(e))
-        return request
+            return values.payload(result)
+        except BaseException as e:
+            raise self._user_error(function, request, '[UserCodeReturn] ', e)
+
+    def _call(self, function, request, guard):
+        function.reload(self._log)
+        event, topic, id = values.event(request.Payload), request.Topic, request.FunctionInvokeID
+        context = {
+            'messageQOS': request.QOS,
+            'messageTopic': topic,
+            'messageTimestamp': request.Timestamp,
+            'functionName': request.FunctionName,
+            'functionInvokeID': id,
+            'invokeid': id,  # its name at CFC
+        }
+        return function.call(event, context, guard, self._settings)
+
+    def _user_error(self, function, request, kind, error):
+        failure = function.failure(error)
+        self._log.error('function %s [%s] failed: %s' % (request.FunctionName, request.FunctionInvokeID, failure.line),
+                        trace=failure.trace)
+        return _failed(_detail(kind, error), failure.place)
 
 
-def _failed(detail):
+def _detail(kind, error):
+    """The documented detail of an error: a tuple of where and what, as Python prints it."""
+    try:
+        text = str(Exception(kind, error))
+    except BaseException:  # its __repr__ fails
+        text = '(%r, %s())' % (kind, functions.kind(error))
+    return 'Exception calling application: ' + text
+
+
+def _failed(detail, place=u''):
+    """Refused with a detail, and behind it the place, which is no part of the documented text."""
     if isinstance(detail, bytes):  # Python 2
-        detail = detail.decode('utf-8', 'replace')
+        detail = decode(detail, 'replace')
     if len(detail) > _DETAIL_MAX:
         detail = detail[:_DETAIL_MAX] + u'...'
-    return Refused(UNKNOWN, detail.encode('utf-8', 'replace').decode('utf-8'))
+    if place:
+        detail += u' (%s)' % place
+    return Refused(UNKNOWN, decode(encode(detail, 'replace')))
 
 
 class Gate(object):
-    """Limits the calls that are accepted, and those of them that run."""
+    """Limits the calls that are accepted over gRPC, and those of them that run."""
 
     def __init__(self, calls, workers):
         self._calls, self._workers = threading.Semaphore(calls), threading.Semaphore(workers)
@@ -104,7 +158,7 @@ class Gate(object):
 
 
 def workers(config):
-    """How many calls of config.Server run at once."""
+    """How many calls of config.Server run at once, unless the function manager says so."""
     return config.workers or _cpus() * 5
 
 

@@ -13,28 +13,27 @@ from collections import namedtuple
 
 import yaml
 
-from . import variables
+from . import parse, variables
 
 # The first one that is set wins over the file. The OPENEDGE names are those of 0.1.5 and earlier.
 NAME_VARIABLES = ('BAETYL_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_INSTANCE_NAME', 'OPENEDGE_SERVICE_NAME')
 ADDRESS_VARIABLES = ('BAETYL_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_INSTANCE_ADDRESS', 'OPENEDGE_SERVICE_ADDRESS')
 # Set by a function manager that knows the pipe: the runtime then serves that at the address, not gRPC.
 PIPE_VARIABLE = 'BAETYL_SERVICE_INSTANCE_PIPE'
+# Calls that it wants to run at once in the instance; absent: 1.
+CONCURRENCY_VARIABLE = 'BAETYL_SERVICE_INSTANCE_CONCURRENCY'
+# What it and the instance prove to each other that they have. The program takes it out of the environment.
+SECRET_VARIABLE = 'BAETYL_SERVICE_INSTANCE_SECRET'
 
 Config = namedtuple('Config', 'file name server functions logger')
 # workers and concurrent may be None: the library's default, no limit. timeout is in seconds. own: the address is that
 # of the file, not of the environment.
-Server = namedtuple('Server', 'address own pipe workers concurrent message_length ca key cert insecure timeout')
-Function = namedtuple('Function', 'name handler codedir path')  # path is the key path, for errors
+Server = namedtuple(
+    'Server', 'address own pipe concurrency workers concurrent message_length ca key cert insecure timeout')
+Function = namedtuple('Function', 'name handler codedir watch path')  # path is the key path, for errors
 Logger = namedtuple('Logger', 'path level format age_days size_bytes backups')
 
 _string = type(u'')
-_integer = (int, type(1 << 64))  # int and long in Python 2
-_MOST = 1 << 63  # bytes and nanoseconds are below it, as in the modules in Go
-_SIZE = re.compile(r'^([0-9]+)\s*([kmgt]?)b?$')
-_NUMBER = re.compile(r'^[0-9]+$')
-_DURATION = re.compile(u'([0-9]+\\.?[0-9]*|\\.[0-9]+)(ns|us|\xb5s|\u03bcs|ms|s|m|h)')
-_SECONDS = {'ns': 1e-9, 'us': 1e-6, u'\xb5s': 1e-6, u'\u03bcs': 1e-6, 'ms': 1e-3, 's': 1.0, 'm': 60.0, 'h': 3600.0}
 
 
 class ConfigError(Exception):
@@ -50,7 +49,8 @@ class _Section(object):
         if value is None:
             value = {}
         if not isinstance(value, dict):
-            raise ConfigError('%s: %s: expected keys below it, found %s' % (file, path or 'the file', _kind(value)))
+            raise ConfigError('%s: %s: expected keys below it, found %s'
+                              % (file, path or 'the file', parse.kind(value)))
         self.file, self.path, self._values, self._known = file, path, value, []
 
     def at(self, key):
@@ -60,16 +60,16 @@ class _Section(object):
         # Text with letters that are not ASCII is of two types in Python 2, which do not mix.
         return ConfigError(u'%s: %s: %s' % (_unicode(self.file), _unicode(self.at(key)), _unicode(text)))
 
-    def take(self, key, parse, default=None):
-        """The parsed value of key; its default when it is absent or null."""
+    def take(self, key, read, default=None):
+        """What read makes of the value of key; its default when it is absent or null."""
         self._known.append(key)
         value = self._values.get(key)
-        if isinstance(value, variables.Given) and parse is not _text:
+        if isinstance(value, variables.Given) and read is not parse.text:
             value = value.value
         if value is None:
             return default
         try:
-            return parse(value)
+            return read(value)
         except ValueError as e:
             raise self.error(key, e.args[0])
 
@@ -87,7 +87,7 @@ def load(file, environ=os.environ):
     """Returns the Config in file, overridden by environ. Raises ConfigError."""
     root = _Section(file, '', _parse(file, environ))
     root.take('hub', lambda v: v)  # a key of all modules, which a runtime does not need
-    name = root.take('name', _text)
+    name = root.take('name', parse.text)
     name = _from(environ, NAME_VARIABLES) or name
     server = _server(root.section('server'), environ)
     logger = _logger(root.section('logger'))
@@ -141,27 +141,37 @@ def _server(s, environ):
     # Earlier versions did not read them there; this one does, so that a copy of the document works.
     concurrent2, message2 = workers.section('concurrent'), workers.section('message')
     length2 = message2.section('length')
-    limit = length.take('max', _limit, length2.take('max', _limit, 4 << 20))
-    address, given = s.take('address', _text), _from(environ, ADDRESS_VARIABLES)
+    limit = length.take('max', parse.limit, length2.take('max', parse.limit, 4 << 20))
+    address, given = s.take('address', parse.text), _from(environ, ADDRESS_VARIABLES)
     result = Server(
         address=_target(s, given or address),
         own=not given,
         pipe=environ.get(PIPE_VARIABLE) == '1',
-        workers=workers.take('max', _positive),
-        concurrent=concurrent.take('max', _positive, concurrent2.take('max', _positive)),
+        concurrency=_concurrency(s.file, environ.get(CONCURRENCY_VARIABLE)),
+        workers=workers.take('max', parse.positive),
+        concurrent=concurrent.take('max', parse.positive, concurrent2.take('max', parse.positive)),
         message_length=limit,
-        ca=s.take('ca', _text, message2.take('ca', _text)),
-        key=s.take('key', _text, message2.take('key', _text)),
-        cert=s.take('cert', _text, message2.take('cert', _text)),
-        insecure=s.take('insecure', _boolean, False),
-        timeout=s.take('timeout', duration, 5.0))
+        ca=s.take('ca', parse.text, message2.take('ca', parse.text)),
+        key=s.take('key', parse.text, message2.take('key', parse.text)),
+        cert=s.take('cert', parse.text, message2.take('cert', parse.text)),
+        insecure=s.take('insecure', parse.boolean, False),
+        timeout=s.take('timeout', parse.duration, 5.0))
     for section in (length, length2, concurrent, concurrent2, message, message2, workers, s):
         section.done()
     if bool(result.key) != bool(result.cert):
         raise s.error('cert' if result.key else 'key', 'is missing; TLS needs server.key and server.cert')
     if result.ca and not result.cert:
         raise s.error('ca', 'needs server.key and server.cert too')
-    return result._replace(pipe=result.pipe and not result.cert and not result.address.startswith('unix:'))
+    return result._replace(pipe=result.pipe and not result.cert)
+
+
+def _concurrency(file, text):
+    if not text:
+        return 1
+    if not parse.NUMBER.match(text) or not 1 <= int(text) <= 1000:
+        raise ConfigError("%s: environment variable %s: '%s' is not a whole number from 1 to 1000"
+                          % (file, CONCURRENCY_VARIABLE, text))
+    return int(text)
 
 
 def _target(s, address):
@@ -180,17 +190,18 @@ def _functions(root):
         raise ConfigError('%s: config invalid, missing functions: list at least one with name, handler and codedir'
                           % root.file)
     if not isinstance(entries, list):
-        raise root.error('functions', 'expected a list, found %s' % _kind(entries))
+        raise root.error('functions', 'expected a list, found %s' % parse.kind(entries))
     result, names = [], set()
     for i, entry in enumerate(entries):
         f = _Section(root.file, 'functions[%d]' % i, entry)
-        values = [(key, f.take(key, _text)) for key in ('name', 'handler', 'codedir')]
+        values = [(key, f.take(key, parse.text)) for key in ('name', 'handler', 'codedir')]
+        watch = f.take('watch', parse.boolean, False)
         f.done()
         for key, value in values:
             if not value:
                 raise f.error(key, 'config invalid, missing function name, handler or codedir: %s is not set' % key)
         (_, name), (_, handler), (_, codedir) = values
-        function = Function(_unicode(name), handler, codedir, f.path)
+        function = Function(_unicode(name), handler, codedir, watch, f.path)
         if function.name in names:
             raise f.error('name', "function '%s' is there twice" % function.name)
         if not all(function.handler.split('.')) or '.' not in function.handler:
@@ -205,85 +216,15 @@ def _functions(root):
 def _logger(s):
     age, sizes, backup = s.section('age'), s.section('size'), s.section('backup')
     result = Logger(
-        path=s.take('path', _text),
-        level=s.take('level', _choice('debug', 'info', 'warn', 'error'), 'info'),
-        format=s.take('format', _choice('text', 'json'), 'text'),
-        age_days=age.take('max', _positive, 15),
-        size_bytes=sizes.take('max', _positive, 50) << 20,
-        backups=backup.take('max', _positive, 15))
+        path=s.take('path', parse.text),
+        level=s.take('level', parse.choice('debug', 'info', 'warn', 'error'), 'info'),
+        format=s.take('format', parse.choice('text', 'json'), 'text'),
+        age_days=age.take('max', parse.positive, 15),
+        size_bytes=sizes.take('max', parse.positive, 50) << 20,
+        backups=backup.take('max', parse.positive, 15))
     for section in (age, sizes, backup, s):
         section.done()
     return result
-
-
-def size(value):
-    """Bytes of 512, "512", "32k", "4m", "1g"."""
-    whole = isinstance(value, _integer) and not isinstance(value, bool) and value >= 0
-    text = value.strip().lower() if isinstance(value, (str, _string)) else str(value) if whole else ''
-    m = _SIZE.match(text)
-    count = int(m.group(1)) << (10 * ' kmgt'.index(m.group(2) or ' ')) if m else _MOST
-    if count >= _MOST:
-        raise ValueError("invalid size: '%s'; write bytes or a number with k, m or g" % (value,))
-    return count
-
-
-def _limit(value):
-    """A size that something fits into."""
-    count = size(value)
-    if count < 1:
-        raise ValueError("expected a size of at least 1, found '%s'" % (value,))
-    return count
-
-
-def duration(value):
-    """Seconds of "30s", "1m30s", "200ms"; a bare number is nanoseconds."""
-    seconds = _span(value)
-    if seconds >= _MOST * 1e-9:
-        raise ValueError("invalid duration: '%s'; the longest is 292 years" % (value,))
-    return seconds
-
-
-def _span(value):
-    if isinstance(value, _integer) and not isinstance(value, bool) and value >= 0:
-        return value * 1e-9
-    text = value.strip() if isinstance(value, (str, _string)) else ''
-    if _NUMBER.match(text):
-        return int(text) * 1e-9
-    parts = _DURATION.findall(text)
-    if not parts or ''.join(n + u for n, u in parts) != text:
-        raise ValueError("invalid duration: '%s'; write a number with ms, s, m or h, for example 30s" % (value,))
-    return sum(float(n) * _SECONDS[u] for n, u in parts)
-
-
-def _text(value):
-    if isinstance(value, bool) or not isinstance(value, (str, _string, float) + _integer):
-        raise ValueError('expected text, found %s' % _kind(value))
-    text = value if isinstance(value, (str, _string)) else str(value)
-    # Python 2 gives unicode for non-ASCII text; a path and a name are str there.
-    return text if isinstance(text, str) else text.encode('utf-8')
-
-
-def _positive(value):
-    if isinstance(value, bool) or not isinstance(value, _integer) or not 1 <= value < 1 << 32:
-        hint = '; remove the quotes' if isinstance(value, (str, _string)) and _NUMBER.match(value) else ''
-        if isinstance(value, _integer) and value > 1:
-            hint = '; the largest is 4294967295'
-        raise ValueError("expected a whole number of at least 1, found '%s'%s" % (value, hint))
-    return value
-
-
-def _boolean(value):
-    if not isinstance(value, bool):
-        raise ValueError("'%s' is neither true nor false" % (value,))
-    return value
-
-
-def _choice(*allowed):
-    def parse(value):
-        if value not in allowed:
-            raise ValueError("'%s' is not one of %s" % (value, ', '.join(allowed)))
-        return value
-    return parse
 
 
 def _from(environ, names):
@@ -295,9 +236,3 @@ def _from(environ, names):
 
 def _unicode(text):
     return text if isinstance(text, _string) else text.decode('utf-8', 'replace')
-
-
-def _kind(value):
-    kinds = ((dict, 'keys'), (list, 'a list'), (bool, 'true or false'), ((str, _string), 'text'),
-             (_integer, 'a number'))
-    return next((name for kind, name in kinds if isinstance(value, kind)), 'something else')

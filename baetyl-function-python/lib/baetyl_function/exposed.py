@@ -14,8 +14,8 @@ def say(logger, server):
     elif server.cert or not server.own or _LOCAL.match(server.address):
         return
     elif server.insecure:
-        logger.info('other hosts can reach %s, which is plain tcp, as server.insecure says', server.address)
+        logger.info('other hosts can reach %s, which is plain tcp, as server.insecure says' % server.address)
     else:
         logger.warning('server.address: other hosts can reach %s, which is plain tcp: who reads along has all that is '
                        'sent; set server.cert and server.key, listen on 127.0.0.1, or say with server.insecure: true '
-                       'that it is meant', server.address)
+                       'that it is meant' % server.address)

@@ -3,278 +3,297 @@
 gRPC takes several times the work of a call, 15 MB, and 100 ms at the start, and an instance of the function manager
 does not need what it adds.
 
-    caller --> hello --> frame: length, number of the call, code, body --> thread --> frame: the same number, code, body
+    connections --frames--> queue --> handler, in the order of the frames --> answer
 
-docs/function-pipe.md says what the frames mean. One thread of a connection reads at a time. It runs the call that it
-has read, while another one reads the next, so that no call is handed from thread to thread.
+One thread polls the connections: the one that then runs the call. So with one call at a time all of it is done by the
+main thread, which is what signal, sqlite3 and asyncio in user code expect, and no call is handed from thread to thread.
+While a handler takes longer than a moment, a watcher polls in its place: it learns of canceled calls, of what is to
+wait, and of the end. For several calls at once there are further threads that do as the main thread does.
 """
 from __future__ import absolute_import
 
-import contextlib
-import socket
-import struct
-import threading
-import time
+import errno
+import os
+import select
+import time as clock
+from collections import deque
 
-from . import calls, function_pb2
+from . import calls, sockets
+from .connection import BODY_MAX, FAR, HELLO_SECONDS, Connection, Secret
+from .own import BUILTINS, allocate_lock, start_new_thread
+from .sockets import ERRORS
+from .watcher import MOMENT, Watcher
 
-_HELLO = b'BAETYL-FUNCTION-PIPE/1\r\n'
-_AT_ONCE = 1  # user code may not expect several calls at once; the configuration of the manager can allow them
-_CALLS_MAX = 1024  # calls of a connection, each a thread, when concurrent.max is not set
-_HEADER = struct.Struct('>IIB')
-_NUMBER = struct.Struct('>I')
-_BODY_MAX = 1 << 30  # a longer body is no frame, whatever the limit of messages
-_HELLO_SECONDS = 20
+globals().update(BUILTINS)
+
+_CALLS_MAX = 1024  # version 1: calls at once, running or not, when concurrent.max is not set
+_QUEUE = 64  # version 2: calls that wait here
+_QUEUE_BYTES = 4 << 20  # while more than that waits, connections are not read
+_CONNECTIONS = 64  # the manager needs one; a stranger's oldest one without a hello makes place
+_now = getattr(clock, 'monotonic', clock.time)
+_sleep, _IN, _poll_error = clock.sleep, select.POLLIN, select.error
+_HUNG_UP = getattr(select, 'POLLRDHUP', 0x2000)  # not all versions name it
+_read, _write = os.read, os.write
 
 
 class Server(object):
-    """Serves calls.Calls."""
+    """Serves calls.Calls until stop, a stop.Stop, says so."""
 
-    def __init__(self, handled):
-        self._calls = handled
-        self._changed = threading.Condition()
-        self._running, self._stopping, self._connections = 0, False, set()
-        self._listener, self._gate = None, None
+    def __init__(self, handled, stop, secret=None, concurrent=None):
+        self._calls, self._stop = handled, stop
+        self.secret = Secret(secret) if secret else None
+        self._concurrent = concurrent
+        self._role = allocate_lock()  # held by the thread that polls
+        self._state = allocate_lock()  # guards what follows
+        self._ready, self._bytes, self._unanswered, self.running = deque(), 0, 0, set()
+        self._idle, self._threads, self.began = 0, 1, 0
+        self._watching, self._stopping, self._deadline = False, False, None
+        self._watcher = Watcher(self)
+        self._poll, self._by_fd, self._strangers, self._paused = select.poll(), {}, [], False
+        self._nudge_read, self._nudge_write = stop.pipe()
 
     def listen(self, config):
-        """Opens the port of config.Server. Raises calls.AddressError."""
+        """Opens the address of config.Server. Raises calls.AddressError."""
         most = config.concurrent or _CALLS_MAX
-        self._gate = calls.Gate(most, calls.workers(config))
-        self.most, self.limit = most + 1, min(config.message_length, _BODY_MAX)
-        host, _, port = config.address.rpartition(':')
-        try:
-            family, kind, protocol, _, address = socket.getaddrinfo(
-                host.strip('[]') or None, int(port), 0, socket.SOCK_STREAM, 0, socket.AI_PASSIVE)[0]
-            self._listener = socket.socket(family, kind, protocol)
-            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            self._listener.bind(address)
-            self._listener.listen(16)
-        except (OSError, socket.error, OverflowError) as e:  # socket.error is no OSError in Python 2
-            raise calls.AddressError('%s; is it in use?' % e)
-        _thread(self._accept)
+        if self.secret is None:
+            self.concurrent = min(calls.workers(config), most)
+            self.queue = most - self.concurrent
+        else:
+            self.concurrent = min(self._concurrent or 1, config.workers or _CALLS_MAX, most)
+            self.queue = min(_QUEUE, most - self.concurrent)
+        self.limit = min(config.message_length, BODY_MAX) if config.message_length > 0 else BODY_MAX
+        self._grace = config.timeout
+        self._listener = sockets.listen(config.address)
+        self._listening = self._listener.fileno()
+        for fd in (self._listening, self._nudge_read, self._stop.fd):
+            self._poll.register(fd, _IN)
+        self._watcher.start()
 
-    def _accept(self):
-        while True:
-            try:
-                connection, _ = self._listener.accept()
-            except (OSError, socket.error):
-                if self._stopping:
-                    return
-                time.sleep(0.01)  # too many open files, most likely
-                continue
-            _thread(_Connection(self, connection).begin)
+    def serve(self):
+        """Runs calls in this thread, the main thread, and returns when all have ended after stop."""
+        self._work(True)
 
-    @contextlib.contextmanager
-    def running(self):
-        """Around a call and its answer. Raises Refused when the instance is stopping."""
-        with self._changed:
-            if self._stopping:
-                raise calls.Refused(calls.UNAVAILABLE, 'the instance is stopping')
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
-
-    def run(self, request, call):
-        """Returns the answer. Raises Refused."""
-        with self._gate:
-            return self._calls.run(request, call)
-
-    def keep(self, connection, there):
-        with self._changed:
-            (self._connections.add if there else self._connections.discard)(connection)
-
-    def stop(self, grace):
-        """Takes no new calls and gives the running ones grace seconds; then they are ended."""
-        end = time.time() + grace
-        with self._changed:
-            self._stopping = True
-            self._close(self._listener)
-            while self._running and time.time() < end:
-                self._changed.wait(0.05)  # a limit, since Python 2 handles no signal while it waits without one
-            left = list(self._connections)
-        for connection in left:
+    def stop(self, _):
+        """Ends the connections: serve has waited for the calls."""
+        for connection in list(self._by_fd.values()):
             connection.end()
 
-    @staticmethod
-    def _close(listener):
-        try:
-            listener.shutdown(socket.SHUT_RDWR)  # close alone leaves accept waiting
-        except (OSError, socket.error):
-            pass
-        listener.close()
+    def _work(self, main=False):
+        call = self._next(main)
+        while call is not None:
+            self._run(call)
+            call = self._next(main)
 
-
-class _Connection(object):
-    def __init__(self, server, connection):
-        self._server, self._socket, self._buffer = server, connection, bytearray()
-        self._reading, self._writing = threading.Lock(), threading.Lock()
-        self._state = threading.Lock()  # guards what follows
-        self._waiting, self._threads, self._calls, self._open = 0, 1, {}, True
-
-    def begin(self):
-        self._server.keep(self, True)
-        try:
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._socket.settimeout(_HELLO_SECONDS)
-            if self._take(len(_HELLO)) != _HELLO:
-                return self.end()
-            self._socket.sendall(_HELLO + _NUMBER.pack(_AT_ONCE))
-            self._socket.settimeout(None)
-        except (EOFError, OSError, socket.error):
-            return self.end()
-        self._work()
-
-    def _work(self):
-        """What each thread does: it waits until it may read, reads a call, and runs it while another thread reads."""
+    def _next(self, main):
+        """The next call, or None at the end."""
         while True:
             with self._state:
-                self._waiting += 1
-            with self._reading:
+                if self._ready:
+                    return self._begin()
+                if self._stopping and not (main and self.running):
+                    return None
+                self._idle += 1
+            try:
+                if not self._role.acquire(False):
+                    self._ask(main)
                 try:
-                    request, call = self._next()
-                except (EOFError, OSError, socket.error):
-                    return self.end()
+                    if not (self._ready or self._stopping and not (main and self.running)):
+                        if main:
+                            self._stop.arm()
+                        self._step()
                 finally:
-                    with self._state:
-                        self._waiting -= 1
-                        more = not self._waiting and self._threads < self._server.most
-                        self._threads += more
-                if more:
-                    _thread(self._work)
-            self._run(request, call)
-
-    def _next(self):
-        """The next call. Handles frames that cancel a call, and frames that cannot be read."""
-        while True:
-            size, number, code = _HEADER.unpack(self._take(_HEADER.size))
-            if size > _BODY_MAX:
-                raise EOFError
-            if size > self._server.limit:
-                self._skip(size)
-                if code:
-                    continue  # it cancels a call that was refused
-                self._refuse(number, calls.RESOURCE_EXHAUSTED, self._too_large(size))
-                continue
-            body = self._take(size)
-            if code:
+                    self._role.release()
+            finally:
                 with self._state:
-                    call = self._calls.get(number)
-                if call is not None:
-                    call.cancel()
-                continue
+                    self._idle -= 1
+
+    def _ask(self, main):
+        """Waits for the role of polling. The watcher gives it back when it is asked."""
+        if self._watching:
+            _write(self._nudge_write, b'.')
+        if main and str is bytes:  # Python 2 handles no signal in a thread that waits for a lock
+            while not self._role.acquire(False):
+                _sleep(MOMENT)
+        else:
+            self._role.acquire()
+
+    def _begin(self):
+        call = self._ready.popleft()
+        self._bytes -= call.size
+        self.running.add(call)
+        self.began += 1
+        self._watcher.wake()
+        if not self._idle and (self._ready or self.secret is not None):
+            self._grow()
+        return call
+
+    def _grow(self):
+        """One more thread for calls."""
+        if self._threads < self.concurrent:
             try:
-                request = function_pb2.FunctionMessage.FromString(body)
-            except Exception as e:  # protobuf has another class for it in each version
-                self._refuse(number, calls.INVALID_ARGUMENT, 'read message: %s' % e)
-                continue
-            call = _Call(number)
-            with self._state:
-                self._calls[number] = call
-            return request, call
+                start_new_thread(self._work, ())
+                self._threads += 1
+            except Exception:
+                pass  # no memory or too many processes: those that run take the calls
 
-    def _run(self, request, call):
+    def _run(self, call):
+        connection = call.connection
         try:
-            with self._server.running():  # until the answer is on its way
-                self._send(call.number, *self._answer(request, call))
+            code, body = calls.OK, self._calls.run(call.message, call)
+            if len(body) > self.limit:
+                code, body = calls.RESOURCE_EXHAUSTED, connection.too_large(len(body))
         except calls.Refused as e:
-            self._forget(call)
-            self._refuse(call.number, e.code, e.detail)
+            code, body = e.code, e.detail
+        with self._state:
+            connection.calls.pop(call.number, None)
+            self._unanswered -= 1
+        if connection.open:
+            connection.answer(call.number, code, body)
+        with self._state:
+            self.running.discard(call)
+        if self._stopping:
+            _write(self._nudge_write, b'.')  # the main thread waits for the last one
 
-    def _answer(self, request, call):
+    def watch(self, began):
+        """For the watcher: polls while no call ends or begins, if the threads of calls are too busy for that."""
+        if self._idle or not self.running or not self._role.acquire(False):
+            return
+        self._watching = True
         try:
-            answer = self._server.run(request, call).SerializeToString()
-            if len(answer) > self._server.limit:
-                raise calls.Refused(calls.RESOURCE_EXHAUSTED, self._too_large(len(answer)))
-            return calls.OK, answer
-        except calls.Refused as e:
-            return e.code, e.detail.encode('utf-8')
+            while not self._idle and self.running and began == self.began:
+                self._step()
         finally:
-            self._forget(call)
+            self._watching = False
+            self._role.release()
 
-    def _too_large(self, size):
-        return 'message larger than max (%d vs. %d)' % (size, self._server.limit)
-
-    def _forget(self, call):
-        with self._state:
-            self._calls.pop(call.number, None)
-
-    def _refuse(self, number, code, detail):
-        self._send(number, code, detail.encode('utf-8'))
-
-    def _send(self, number, code, body):
-        with self._writing:
-            try:
-                self._socket.sendall(_HEADER.pack(len(body), number, code) + body)
-            except (OSError, socket.error):
-                pass  # the connection has ended; the thread that reads ends it
-
-    def _take(self, size):
-        """The next size bytes. Raises EOFError."""
-        while len(self._buffer) < size:
-            self._more(size - len(self._buffer))
-        taken = bytes(self._buffer[:size])
-        del self._buffer[:size]
-        return taken
-
-    def _skip(self, size):
-        while size > len(self._buffer):
-            size -= len(self._buffer)
-            del self._buffer[:]
-            self._more(size)
-        del self._buffer[:size]
-
-    def _more(self, wanted):
-        data = self._socket.recv(min(max(wanted, 1 << 16), 1 << 20))
-        if not data:
-            raise EOFError
-        self._buffer += data
-
-    def end(self):
-        """Closes the connection; calls that run have no caller any more."""
-        with self._state:
-            if not self._open:
-                return
-            self._open = False
-            left = list(self._calls.values())
-        for call in left:
-            call.cancel()
+    def _step(self):
+        """Waits for something and takes it in. Only with the role."""
+        self._pause(self._bytes > _QUEUE_BYTES)
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except (OSError, socket.error):
-            pass
-        self._socket.close()
-        self._server.keep(self, False)
+            events = self._poll.poll(self._timeout())
+        except _poll_error as e:  # Python 2: interrupted by a signal
+            if e.args[0] != errno.EINTR:
+                raise
+            return
+        for fd, event in events:
+            connection = self._by_fd.get(fd)
+            if connection is not None:
+                try:
+                    connection.read() if event & _IN else connection.end()
+                except MemoryError:
+                    connection.end()
+            elif fd == self._listening:
+                self._accept()
+            elif fd == self._nudge_read:
+                _read(fd, 512)
+            elif fd == self._stop.fd:
+                self._stop.take()
+        if self._ready and not self._idle:
+            with self._state:
+                self._grow()
+        if self._stop.stopped and not self._stopping:
+            self._begin_stop()
+        self._expire()
 
+    def _pause(self, pause):
+        """Reads the connections, or does not while too much waits."""
+        if pause != self._paused:
+            self._paused = pause
+            for fd in self._by_fd:
+                self._poll.modify(fd, _HUNG_UP if pause else _IN)
 
-class _Call(object):
-    """The caller of one call."""
+    def _timeout(self):
+        """Milliseconds until _expire has to do something; None: never."""
+        if not self._strangers and self._deadline is None:
+            return None
+        first = min([c.until for c in self._strangers] + [self._deadline or FAR])
+        return max(0, int((first - _now()) * 1000) + 1)
 
-    def __init__(self, number):
-        self.number = number
-        self._lock, self._callbacks, self._gone = threading.Lock(), [], False
+    def _expire(self):
+        if not self._strangers and self._deadline is None:
+            return
+        now = _now()
+        self._strangers = [c for c in self._strangers if c.open and c.until < FAR]
+        for connection in [c for c in self._strangers if c.until <= now]:
+            connection.end()
+        if self._deadline is not None and self._deadline <= now:
+            if self._grace is None:
+                self._stop.leave()
+            self._grace, self._deadline = None, now + 1
+            for call in list(self.running):
+                call.cancel()
 
-    def add_callback(self, callback):
-        with self._lock:
-            if not self._gone:
-                self._callbacks.append(callback)
-            return not self._gone
+    def _begin_stop(self):
+        """Takes no new calls; those that run have some time."""
+        try:
+            self._poll.unregister(self._listening)
+            self._listener.close()
+        except (KeyError,) + ERRORS:
+            pass  # user code has closed it
+        self._stopping, self._deadline = True, _now() + self._grace
+        for call in list(self._ready):
+            self._drop(call, calls.UNAVAILABLE, 'the instance is stopping')
 
-    @staticmethod
-    def time_remaining():
-        return None  # the caller cancels the call when its time is over
+    def _accept(self):
+        try:
+            sock = sockets.accept(self._listener)
+        except ERRORS as e:
+            if e.errno in (errno.EBADF, errno.ENOTSOCK, errno.EINVAL):  # user code has closed it
+                self._poll.unregister(self._listening)
+            elif e.errno not in (errno.EAGAIN, errno.EINTR, errno.ECONNABORTED):
+                _sleep(0.01)  # too many open files, most likely
+            return
+        if len(self._by_fd) >= _CONNECTIONS:
+            oldest = next((c for c in self._strangers if c.open and c.until < FAR), None)
+            if oldest is None:
+                return sock.close()
+            oldest.end()
+        connection = Connection(self, sock, _now() + HELLO_SECONDS)
+        self._by_fd[connection.fd] = connection
+        self._strangers.append(connection)
+        self._poll.register(connection.fd, _IN)
 
-    def cancel(self):
-        with self._lock:
-            self._gone, callbacks = True, self._callbacks
-        for callback in callbacks:
-            callback()
+    def arrived(self, call):
+        """A call has come."""
+        if self._stopping:
+            return self._drop(call, calls.UNAVAILABLE, 'the instance is stopping')
+        with self._state:
+            full = self._unanswered >= self.concurrent + self.queue
+            if not full:
+                self._ready.append(call)
+                self._bytes += call.size
+                self._unanswered += 1
+        if full:
+            self._drop(call, calls.RESOURCE_EXHAUSTED, 'Concurrent RPC limit exceeded!')
 
+    def canceled(self, call):
+        """The caller does not wait any more."""
+        call.cancel()
+        self._drop(call, calls.CANCELLED, 'the caller is gone', waiting=True)
 
-def _thread(target):
-    thread = threading.Thread(target=target)
-    thread.daemon = True
-    thread.start()
+    def ended(self, connection):
+        """The connection is closed."""
+        self._by_fd.pop(connection.fd, None)
+        self._poll.unregister(connection.fd)
+        for call in list(connection.calls.values()):
+            self.canceled(call)
+
+    def _drop(self, call, code, detail, waiting=False):
+        """Answers a call that does not run. waiting: only if it is in the queue."""
+        with self._state:
+            try:
+                self._ready.remove(call)
+                self._bytes -= call.size
+                self._unanswered -= 1
+            except ValueError:
+                if waiting:
+                    return
+        call.connection.calls.pop(call.number, None)
+        if call.connection.open:
+            call.connection.answer(call.number, code, detail)
+
+    def forget(self):
+        """In a child of fork: what is the parent's is closed."""
+        for connection in list(self._by_fd.values()):
+            connection.forget()
+        self._listener.close()

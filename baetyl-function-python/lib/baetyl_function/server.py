@@ -1,20 +1,23 @@
 """Calls over gRPC: one method, a thread per running call."""
 from __future__ import absolute_import
 
+import hmac
 from concurrent import futures
 
 import grpc
 
-from . import calls, function_pb2
+from . import calls, codec
 
+_SECRET_KEY = 'baetyl-instance-secret'  # metadata of each call, when the instance has a secret
 _STATUS = dict((code.value[0], code) for code in grpc.StatusCode)
 
 
 class Server(object):
     """Serves calls.Calls."""
 
-    def __init__(self, handled):
-        self._calls, self._server, self._gate = handled, None, None
+    def __init__(self, handled, stop, secret=None, concurrent=None):
+        self._calls, self._stop, self._secret = handled, stop, secret and secret.encode('ascii')
+        self._server, self._gate = None, None
 
     def listen(self, config):
         """Opens the port of config.Server. Raises calls.AddressError, calls.KeyFileError."""
@@ -31,8 +34,7 @@ class Server(object):
                      ('grpc.max_receive_message_length', config.message_length),
                      ('grpc.so_reuseport', 0)])  # a port in use is an error, not half of the calls
         method = grpc.unary_unary_rpc_method_handler(
-            self._call, request_deserializer=function_pb2.FunctionMessage.FromString,
-            response_serializer=function_pb2.FunctionMessage.SerializeToString)
+            self._call, request_deserializer=codec.decode)  # an answer is bytes already
         service = grpc.method_handlers_generic_handler('baetyl.Function', {'Call': method})
         self._server.add_generic_rpc_handlers((service,))
         try:
@@ -56,14 +58,31 @@ class Server(object):
         """Takes no new calls and gives the running ones grace seconds; then they are ended."""
         self._server.stop(grace).wait(grace + 1)
 
+    def serve(self):
+        """Returns when the runtime is to stop; grpc has threads of its own."""
+        self._stop.wait()
+
     def _call(self, request, context):
         try:
+            self._check_caller(context)
             if self._gate is None:
                 return self._calls.run(request, context)
             with self._gate:
                 return self._calls.run(request, context)
         except calls.Refused as e:
             context.abort(_STATUS[e.code], e.detail)
+
+
+    def forget(self):
+        """In a child of fork: grpc itself knows what to do there, see its GRPC_ENABLE_FORK_SUPPORT."""
+
+    def _check_caller(self, context):
+        if self._secret is None:
+            return
+        given = dict(context.invocation_metadata()).get(_SECRET_KEY, '')
+        given = given if isinstance(given, bytes) else given.encode('utf-8')
+        if not hmac.compare_digest(given, self._secret):
+            raise calls.Refused(calls.UNAUTHENTICATED, 'the metadata %s is missing or wrong' % _SECRET_KEY)
 
 
 def _read(key, path):

@@ -4,7 +4,7 @@ Python has one table of modules in a process. Two directories with an index.py, 
 library, need two processes: changes of the table would break C extensions or pickling.
 
     caller --> runtime --+--> its own functions (the first group)
-                         +--> worker --> the functions of the next group, over a unix socket in a private directory
+                         +--> worker --> the functions of the next group: the pipe over a socket in a private directory
 
 Without shared names, which is usual, there is no worker. A worker ends when the runtime ends, even by SIGKILL: its
 standard input is closed then.
@@ -14,15 +14,19 @@ from __future__ import absolute_import
 import keyword
 import os
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 
-from . import calls, function_pb2
+import _socket
 
+from . import calls, guard
+from .connection import HELLO_1, pack_header, unpack_header
+from .own import BUILTINS, allocate_lock, decode, start_new_thread
+
+globals().update(BUILTINS)
+
+ERRORS = (OSError, _socket.error)  # two classes in Python 2
+new_socket, _now, _sleep = _socket.socket, time.time, time.sleep
 _MODULE = re.compile(r'^([A-Za-z_]\w*)(\..*(py|pyc|so|pyd))?$')
 
 
@@ -66,48 +70,31 @@ class Workers(object):
         """command starts a worker when the number of its group and its address are added. failed(text) is called, from
         another thread, when a worker ends on its own."""
         self._command, self._failed = command, failed
-        self._directory, self._processes, self._channels, self._stopping = None, [], [], False
-        self._stubs = {}  # function name -> callable
+        self._directory, self._workers, self._stopping = None, [], False
+        self._functions = {}  # name -> _Worker
 
     def start(self, groups):
         """Starts a worker for each group but the first."""
         if len(groups) < 2:
             return
-        import grpc  # only with workers: it takes a tenth of a second
+        import shutil  # few instances have workers, and these take time and memory
+        import tempfile
+        self._rmtree = shutil.rmtree
         self._directory = tempfile.mkdtemp(prefix='baetyl-function-')  # mode 0700: no one else can call
         for i, entries in enumerate(groups[1:], 1):
-            address = 'unix:%s/%d.sock' % (self._directory, i)
-            process = subprocess.Popen(self._command + [str(i), address], stdin=subprocess.PIPE)
-            self._processes.append(process)
-            # The runtime checks the limits. Between it and its workers there are none.
-            channel = grpc.insecure_channel(address, options=[
-                ('grpc.max_receive_message_length', -1), ('grpc.max_send_message_length', -1),
-                ('grpc.enable_http_proxy', 0), ('grpc.initial_reconnect_backoff_ms', 100),
-                ('grpc.min_reconnect_backoff_ms', 100), ('grpc.max_reconnect_backoff_ms', 200)])
-            self._channels.append(channel)
-            stub = channel.unary_unary('/baetyl.Function/Call', function_pb2.FunctionMessage.SerializeToString,
-                                       function_pb2.FunctionMessage.FromString)
-            self._stubs.update((e.name, stub) for e in entries)
+            worker = _Worker(self._command + [str(i)], '%s/%d.sock' % (self._directory, i))
+            self._workers.append(worker)
+            self._functions.update((e.name, worker) for e in entries)
 
     def ready(self):
         """Blocks until each worker has imported its functions. Returns False when one has ended instead."""
-        if not self._processes:
-            return True
-        import grpc
-        for process, channel in zip(self._processes, self._channels):
-            future = grpc.channel_ready_future(channel)
-            while True:
-                try:
-                    future.result(timeout=0.2)
-                    break
-                except grpc.FutureTimeoutError:
-                    if process.poll() is not None:
-                        future.cancel()
-                        return False
-        for process in self._processes:
-            watcher = threading.Thread(target=self._watch, args=(process,))
-            watcher.daemon = True
-            watcher.start()
+        for worker in self._workers:
+            while not worker.connect():
+                if worker.process.poll() is not None:
+                    return False
+                _sleep(0.01)
+        for worker in self._workers:
+            start_new_thread(self._watch, (worker.process,))
         return True
 
     def _watch(self, process):
@@ -116,36 +103,116 @@ class Workers(object):
             self._failed('worker %d ended with status %s' % (process.pid, process.returncode))
 
     def has(self, name):
-        return name in self._stubs
+        return name in self._functions
 
     def call(self, request, call):
-        """Runs the call in its worker. Raises calls.Refused."""
-        import grpc
-        future = self._stubs[request.FunctionName].future(request, timeout=call.time_remaining())
-        if not call.add_callback(future.cancel):
-            future.cancel()
-        try:
-            return future.result()
-        except grpc.RpcError as e:
-            raise calls.Refused(e.code().value[0], e.details())
-        except grpc.FutureCancelledError:
-            raise calls.Refused(calls.CANCELLED, 'the caller is gone')
+        """Runs the call in its worker; returns the bytes of the answer. Raises calls.Refused."""
+        return self._functions[request.FunctionName].call(request, call)
+
+    def forget(self):
+        """In a child of fork: what is the parent's is closed."""
+        for worker in self._workers:
+            worker.forget()
 
     def stop(self, grace):
         """Ends the workers, and kills those that still run after grace seconds."""
         self._stopping = True
-        for process in self._processes:
-            process.stdin.close()
-        end = time.time() + grace
-        for process in self._processes:
-            while process.poll() is None:  # Python 2 has no wait with a timeout
-                if time.time() > end:
-                    process.kill()
-                time.sleep(0.02)
-        for channel in self._channels:
-            channel.close()
+        for worker in self._workers:
+            worker.process.stdin.close()
+        end = _now() + grace
+        for worker in self._workers:
+            while worker.process.poll() is None:  # Python 2 has no wait with a timeout
+                if _now() > end:
+                    worker.process.kill()
+                _sleep(0.02)
         if self._directory:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            self._rmtree(self._directory, ignore_errors=True)
+
+
+class _Worker(object):
+    """One worker, and the connections to it that no call uses. A connection has one call at a time."""
+
+    def __init__(self, command, path):
+        self._path, self._free = path, []
+        import subprocess
+        self.process = subprocess.Popen(command + ['unix:' + path], stdin=subprocess.PIPE)
+        guard.close_on_exec(self.process.stdin.fileno())
+
+    def connect(self):
+        """Makes a connection. Returns whether that was possible."""
+        sock = new_socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+        try:
+            guard.close_on_exec(sock.fileno())
+            sock.connect(self._path)
+            link = _Link(sock)
+        except ERRORS + (EOFError,):
+            sock.close()
+            return False
+        self._free.append(link)
+        return True
+
+    def call(self, request, call):
+        """Returns the bytes of the answer. Raises calls.Refused."""
+        while True:
+            try:
+                link = self._free.pop()
+                break
+            except IndexError:
+                if not self.connect():
+                    raise calls.Refused(calls.UNAVAILABLE, 'the process of the function has ended')
+        link.number = link.number % (1 << 31) + 1
+        try:
+            link.send(0, request.answer(request.Payload))
+            if not call.add_callback(link.cancel):
+                link.cancel()
+            code, body = link.receive()
+        except ERRORS + (EOFError,):
+            link.close()
+            raise calls.Refused(calls.UNAVAILABLE, 'the process of the function has ended')
+        self._free.append(link)
+        if code != calls.OK:
+            raise calls.Refused(code, decode(body, 'replace'))
+        return body
+
+    def forget(self):
+        self.process.stdin.close()
+        for link in self._free:
+            link.close()
+
+
+class _Link(object):
+    """A connection of version 1, from the caller's side. It waits for each answer."""
+
+    def __init__(self, sock):
+        self.close, self._put, self._recv, self.number = sock.close, sock.sendall, sock.recv, 0
+        self._lock = allocate_lock()
+        self._put(HELLO_1)
+        self._take(len(HELLO_1) + 4)
+
+    def send(self, code, body):
+        with self._lock:
+            self._put(pack_header(len(body), self.number, code) + body)
+
+    def cancel(self):
+        try:
+            self.send(calls.CANCELLED, b'')
+        except ERRORS:
+            pass  # its call sees that, too
+
+    def receive(self):
+        """Code and body of the answer."""
+        size, _, code = unpack_header(self._take(9), 0)
+        return code, self._take(size)
+
+    def _take(self, size):
+        parts = []
+        while size:
+            data = self._recv(min(size, 1 << 20))
+            if not data:
+                raise EOFError
+            parts.append(data)
+            size -= len(data)
+        return b''.join(parts)
 
 
 def watch_parent(address, ended):
@@ -153,22 +220,21 @@ def watch_parent(address, ended):
 
     User code gets an empty standard input instead of the pipe.
     """
-    pipe = os.dup(0)
+    from shutil import rmtree
+    pipe, read, dirname = guard.high(0), os.read, os.path.dirname(address[len('unix:'):])
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
 
     def wait():
         try:
-            while os.read(pipe, 64):
+            while read(pipe, 64):
                 pass
         except OSError:
             pass
-        shutil.rmtree(os.path.dirname(address[len('unix:'):]), ignore_errors=True)
+        rmtree(dirname, ignore_errors=True)
         ended()
-    watcher = threading.Thread(target=wait)
-    watcher.daemon = True
-    watcher.start()
+    start_new_thread(wait, ())
 
 
 def command():

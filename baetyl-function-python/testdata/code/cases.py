@@ -10,6 +10,7 @@ import time
 import beside
 
 number = 5
+_error, _text, _object, _python3 = TypeError, str, object, sys.version_info > (3,)  # hostile handlers replace them
 
 
 def echo(event, context):
@@ -25,17 +26,19 @@ def none(event, context):
 
 
 def fail(event, context):
-    raise TypeError(str(event['text'])) if sys.version_info > (3,) else TypeError(event['text'].encode('utf-8'))
+    raise _error(_text(event['text'])) if _python3 else _error(event['text'].encode('utf-8'))
 
 
 def strange(event, context):
-    return object()
+    return _object()
 
 
 def sleep(event, context):
     if 'text' in event:
         print(event['text'])
-    time.sleep(event['seconds'])
+    end = time.time() + event['seconds']
+    while time.time() < end:  # Python 2 returns when a signal comes
+        time.sleep(max(0, end - time.time()))
     return event
 
 

@@ -50,7 +50,7 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 		_ = e.drop(removal{id: id, service: r.Service, instance: r.Instance}).wait(waiting)
 		return nil, engine.ErrGone
 	}
-	p, err := s.plan(spec, c.Image, nil) // with its mounts a container was made
+	p, err := s.plan(spec, c.Image, nil, "") // with its mounts a container was made
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,11 @@ func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) 
 	e.knows(id)
 	e.adopted(ctx, s.service, c.Image)
 	e.forgetKept(r) // it has an instance now
+	endCommands(c.ID)
 	i := s.watch(c, spec.Name, p, from)
+	if c.State.Paused { // an earlier master may have ended while it was frozen; what fails is done by Run
+		_ = i.Thaw(ctx)
+	}
 	if !c.State.Running { // so that Done says at once what was known before
 		select {
 		case <-i.done:

@@ -4,6 +4,7 @@ package docker
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"strconv"
 	"strings"
@@ -53,6 +54,7 @@ type request struct {
 	Image   string // id of the image that the name in Service means
 	Mounts  []mountPoint
 	Socket  string // of the API on the host; empty: the API listens on tcp
+	Folder  string // run folder of the instance on the host; empty: it has none
 	Master  string
 	Run     string
 	Kernel  kernel
@@ -83,7 +85,7 @@ func configure(r request) (plan, error) {
 			Hostname:   s.Hostname,
 			Entrypoint: s.Entrypoint,
 			Cmd:        s.Args,
-			Env:        environ(r.Spec.Env),
+			Env:        environ(variables(r)),
 			Labels: map[string]string{
 				labelBaetyl: labelBaetyl, labelShort: s.Name,
 				labelMaster: r.Master, labelRun: r.Run, labelService: s.Name, labelInstance: r.Spec.Name,
@@ -99,7 +101,7 @@ func configure(r request) (plan, error) {
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled}, // the supervisor restarts
 			LogConfig:     logConfig(s.Log),
 			Runtime:       s.Runtime,
-			Mounts:        binds(r.Mounts, socketFor(r), r.Master),
+			Mounts:        binds(r, socketFor(r)),
 		},
 	}
 	if r.Socket == "" && s.NetworkMode != "none" {
@@ -156,6 +158,16 @@ func socketFor(r request) string {
 	return r.Socket
 }
 
+// variables are those of the instance.
+func variables(r request) map[string]string {
+	if r.Folder == "" {
+		return r.Spec.Env
+	}
+	vars := maps.Clone(r.Spec.Env)
+	vars[masterapi.EnvRunDir] = runPath
+	return vars
+}
+
 // environ is the environment in order, so that the same one reads the same in `docker inspect`.
 func environ(vars map[string]string) []string {
 	out := make([]string, 0, len(vars))
@@ -168,17 +180,20 @@ func environ(vars map[string]string) []string {
 
 // binds returns the mounts of a container. They are mounts, not binds in the old syntax: with mounts a missing source
 // is an error, with binds it becomes an empty folder that belongs to root.
-func binds(points []mountPoint, socket, master string) []mount.Mount {
+func binds(r request, socket string) []mount.Mount {
 	var out []mount.Mount
-	for _, m := range points {
+	for _, m := range r.Mounts {
 		b := mount.Mount{Type: mount.TypeBind, Source: m.Source, Target: m.Target, ReadOnly: m.ReadOnly}
 		if m.Volume.Managed() {
-			b.Type, b.VolumeOptions = mount.TypeVolume, volumeOptions(m.Volume, master)
+			b.Type, b.VolumeOptions = mount.TypeVolume, volumeOptions(m.Volume, r.Master)
 		}
 		out = append(out, b)
 	}
 	if socket != "" {
 		out = append(out, mount.Mount{Type: mount.TypeBind, Source: socket, Target: socketPath, ReadOnly: true})
+	}
+	if r.Folder != "" {
+		out = append(out, mount.Mount{Type: mount.TypeBind, Source: r.Folder, Target: runPath})
 	}
 	return out
 }

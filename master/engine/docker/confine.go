@@ -56,7 +56,8 @@ func logConfig(l *app.Log) container.LogConfig {
 	return out
 }
 
-// health is the health check of the container; nil: that of the image.
+// health is the health check that docker runs in the container; nil: that of the image. Where the master probes,
+// there is none.
 func health(h *app.Healthcheck) *container.HealthConfig {
 	if h == nil {
 		return nil
@@ -64,7 +65,7 @@ func health(h *app.Healthcheck) *container.HealthConfig {
 	out := &container.HealthConfig{
 		Test: h.Test, Interval: h.Interval, Timeout: h.Timeout, StartPeriod: h.StartPeriod, Retries: h.Retries,
 	}
-	if h.Disable {
+	if h.Disable || len(h.Probes(false)) > 0 {
 		out.Test = []string{"NONE"}
 	}
 	return out

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/docker/docker/api/types/network"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/engine/folder"
 	"github.com/baetyl/baetyl/master/engine/output"
 	"github.com/baetyl/baetyl/utils/log"
 	"github.com/baetyl/baetyl/utils/logfile"
@@ -31,9 +33,12 @@ type sandbox struct {
 	output  *logfile.File
 }
 
-// Close closes the file of the output. Networks and volumes stay: volumes hold data, and networks may be used by
-// others.
-func (s *sandbox) Close() error { return output.Close(s.output) }
+// Close closes the file of the output, and removes the run folders. Networks and volumes stay: volumes hold data, and
+// networks may be used by others.
+func (s *sandbox) Close() error {
+	return errors.Join(output.Close(s.output),
+		folder.Remove(filepath.Join(s.engine.opts.Workdir, instancesDir, s.service.Name)))
+}
 
 // Start creates and starts a container.
 func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance, error) {
@@ -55,7 +60,11 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if spec.Handle == "" { // each start has one: what has that of its image was not made here
 		spec.Handle = randomID()
 	}
-	p, err := s.plan(spec, image, m)
+	run, err := s.makeRunDir(spec, m)
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.plan(spec, image, m, run)
 	if err != nil {
 		return nil, err
 	}
@@ -68,13 +77,13 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 }
 
 // plan is the container for an instance of the service, made of the image with that id.
-func (s *sandbox) plan(spec engine.Spec, image string, m []mountPoint) (plan, error) {
+func (s *sandbox) plan(spec engine.Spec, image string, m []mountPoint, run string) (plan, error) {
 	master, err := s.engine.masterID()
 	if err != nil {
 		return plan{}, err
 	}
 	return configure(request{
-		Service: s.service, Spec: spec, Image: image, Mounts: m, Socket: s.engine.opts.Socket, Master: master,
+		Service: s.service, Spec: spec, Image: image, Mounts: m, Socket: s.engine.opts.Socket, Folder: run, Master: master,
 		Run: s.engine.run, Kernel: s.kernel, Hardened: s.engine.settings.Load().Hardened,
 	})
 }

@@ -161,6 +161,9 @@ func TestSuite(t *testing.T) {
 		},
 		Service: func(t *testing.T, name string, p enginetest.Program) engine.Service {
 			s := service(name, programs[p]...)
+			if p == enginetest.HasShell {
+				s = shellService(t, api, name, "echo up; trap exit TERM; while :; do sleep 0.1; done")
+			}
 			if p == enginetest.CannotRun {
 				s.Entrypoint = []string{"/nothing"}
 			}

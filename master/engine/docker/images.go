@@ -52,12 +52,20 @@ func (e *Engine) Images() engine.Images {
 	return out
 }
 
-// Resolve returns what a name means now. It pulls the image as docker.pull.policy says.
-func (e *Engine) Resolve(ctx context.Context, name string) (engine.Image, error) {
+// Resolve returns what a name means now, or was as long as that is to be had. It pulls the image as docker.pull.policy
+// says.
+func (e *Engine) Resolve(ctx context.Context, name string, was engine.Image) (engine.Image, error) {
 	if err := e.ping(ctx); err != nil {
 		return engine.Image{}, err
 	}
-	i, err := e.fetch(ctx, strings.TrimSpace(name), e.settings.Load().Pull.Policy)
+	i, err := e.again(ctx, was)
+	if err != nil && notThere(err) {
+		if was.ID != "" {
+			e.opts.Log.Warnf("image %s (%s) is not to be had any more: what its name means now is taken", name,
+				short(bare(was.ID)))
+		}
+		i, err = e.fetch(ctx, strings.TrimSpace(name), e.settings.Load().Pull.Policy)
+	}
 	if err != nil {
 		return engine.Image{}, e.judge(ctx, err)
 	}
@@ -68,6 +76,17 @@ func (e *Engine) Resolve(ctx context.Context, name string) (engine.Image, error)
 	}
 	e.images.resolved[i.ID] = true
 	return i, nil
+}
+
+// again returns an image that a name once meant. errOther: there is none.
+func (e *Engine) again(ctx context.Context, was engine.Image) (engine.Image, error) {
+	if was.ID == "" {
+		return was, errOther
+	}
+	if _, here, err := e.findImage(ctx, was.ID); err != nil || here {
+		return was, err
+	}
+	return e.pullAgain(ctx, was, e.settings.Load().Pull.Policy)
 }
 
 // imageID returns the id of the image that the containers of a service are made of, and sees to it that it is here.

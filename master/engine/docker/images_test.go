@@ -56,7 +56,7 @@ func (b *bench) always() {
 // take does what an update does that takes what a name means now.
 func (b *bench) take(t *testing.T, name string) engine.Image {
 	t.Helper()
-	i, err := b.Resolve(t.Context(), name)
+	i, err := b.Resolve(t.Context(), name, engine.Image{})
 	require.NoError(t, err)
 	b.dropAtEnd(t, i.ID)
 	b.Use(engine.Images{Running: map[string]engine.Image{name: i}}, false)
@@ -194,4 +194,33 @@ func TestImageOfAnAdoptedContainer(t *testing.T) {
 		require.NoError(t, err)
 		require.FileExists(t, filepath.Join(b.dir, engine.ImagesFile))
 	}
+}
+
+// A revert takes the image of then: without the registry while it is here, by its digest when it is gone, and what the
+// name means now when nobody has it any more.
+func TestResolveTakesTheImageOfThen(t *testing.T) {
+	b := newBench(t)
+	b.always()
+	registry := newStore(t)
+	name := registry.push("1", "then")
+	then := b.take(t, name)
+	registry.push("1", "now")
+	now := b.take(t, name)
+	require.NotEqual(t, then.ID, now.ID)
+	found, err := b.Resolve(t.Context(), name, then)
+	require.NoError(t, err)
+	require.Equal(t, then, found)
+	registry.Fail(func(*http.Request) int { return http.StatusServiceUnavailable })
+	found, err = b.Resolve(t.Context(), name, then)
+	require.NoError(t, err)
+	require.Equal(t, then, found, "nobody is asked for what is here")
+	registry.Fail(func(*http.Request) int { return 0 })
+	b.drop(t, then.ID)
+	found, err = b.Resolve(t.Context(), name, then)
+	require.NoError(t, err)
+	require.Equal(t, then.ID, found.ID, "it was pulled by its digest")
+	b.drop(t, then.ID)
+	found, err = b.Resolve(t.Context(), name, engine.Image{ID: then.ID})
+	require.NoError(t, err)
+	require.Equal(t, now.ID, found.ID, "it was loaded here, and is gone")
 }

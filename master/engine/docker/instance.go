@@ -25,7 +25,7 @@ const (
 	killTimeout   = 15 * time.Second // for the end after SIGKILL; without an answer the container stays
 )
 
-// instance implements engine.Instance: one container.
+// instance implements engine.Instance and engine.Checked: one container.
 //
 //	running ──daemon says it has ended──► rest of the output ─► Done ──Stop──► removed
 //	   │  └─ the daemon does not answer: asked again until it does
@@ -43,6 +43,7 @@ type instance struct {
 	lines    atomic.Int64 // read so far
 	before   []string     // last lines of this container that an earlier master has written, the newest last
 	meter    meter
+	checked  checked
 	log      log.Logger
 	record   engine.Record
 	warnings []string
@@ -72,6 +73,7 @@ func (s *sandbox) watch(c container.InspectResponse, name string, p plan, from *
 		},
 	}
 	i.meter.began = began
+	i.checked.note(c.State)
 	// A program may write before the daemon has noted its start, but not before there is its container.
 	if created, err := time.Parse(time.RFC3339Nano, c.Created); err == nil {
 		i.before = from.linesSince(created)
@@ -105,6 +107,12 @@ const minGrace = time.Second
 // Stop ends the container: the signal of the service, SIGKILL when ctx ends, and then it is removed.
 func (i *instance) Stop(ctx context.Context) {
 	i.engine.watcher.leave(i.id)
+	if errors.Is(context.Cause(ctx), engine.ErrKill) {
+		if isClosed(i.done) || i.kill() {
+			i.remove()
+		}
+		return
+	}
 	if until, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(until) < minGrace {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), minGrace)
@@ -118,10 +126,11 @@ func (i *instance) Stop(ctx context.Context) {
 // kill sends SIGKILL; false: there was no answer, and the container was given up.
 func (i *instance) kill() bool {
 	if !isClosed(i.ended) {
-		i.log.Warnf("instance did not end within the grace time and is killed (SIGKILL)")
+		i.log.Warnf("instance has not ended by itself and is killed (SIGKILL)")
 	}
 	last, cancel := context.WithTimeout(context.Background(), killTimeout)
 	defer cancel()
+	i.engine.wake(last, i.id) // one that is paused takes no signal
 	i.signal(last, "SIGKILL")
 	select {
 	case <-i.ended: // the rest of the output has a time of its own
@@ -140,6 +149,7 @@ func (i *instance) remove() {
 	r := i.engine.drop(removal{id: i.id, service: i.record.Service, instance: i.record.Instance, saved: true})
 	i.engine.forget(i.id)
 	_ = r.wait(ctx) // a container that is not gone has been logged
+	i.engine.removeRunDir(i.record.Service, i.record.Instance)
 }
 
 func isClosed(c <-chan struct{}) bool {

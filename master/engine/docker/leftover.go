@@ -46,6 +46,7 @@ func (e *Engine) Reap(ctx context.Context, records, keep []engine.Record) error 
 	e.mu.Lock()
 	e.keep = marksOf(keep)
 	e.mu.Unlock()
+	e.removeRunDirs(keep)
 	if err := e.ping(ctx); err != nil {
 		return err // Open tries again
 	}

@@ -68,7 +68,7 @@ func TestPruneImages(t *testing.T) {
 		require.NoError(t, err, name)
 	}
 	// An image that an update has looked up is not removed before the update uses it.
-	_, err = b.Resolve(t.Context(), unused)
+	_, err = b.Resolve(t.Context(), unused, engine.Image{})
 	require.NoError(t, err)
 	got = b.Prune(t.Context(), engine.Named{}, engine.Pruning{All: true})
 	require.Empty(t, names(got.Removed, masterapi.PrunedImage))

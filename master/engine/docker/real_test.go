@@ -35,6 +35,22 @@ func TestStopOfWhatHasJustBegun(t *testing.T) {
 	require.NoError(t, i.Exit().Err)
 }
 
+// One that hangs is killed without being asked first, also one that is paused.
+func TestKill(t *testing.T) {
+	b := newBench(t)
+	for name, paused := range map[string]bool{"t-hangs": false, "t-paused": true} {
+		i := b.start(t, service(name, "deaf"))
+		enginetest.Output(t, i, "up")
+		if paused {
+			require.NoError(t, b.api.ContainerPause(t.Context(), i.Record().Container.ID))
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(engine.ErrKill)
+		i.Stop(ctx)
+		require.ErrorContains(t, i.Exit().Err, "137", "killed")
+	}
+}
+
 // Services find each other by name in the network that every application has, and in networks of their own also by
 // aliases.
 func TestNames(t *testing.T) {
@@ -160,7 +176,7 @@ func TestPullWithoutRegistry(t *testing.T) {
 	s.Image = "localhost:1/none:latest"
 	began := time.Now()
 	resolve := func(e *docker.Engine) error {
-		_, err := e.Resolve(t.Context(), s.Image)
+		_, err := e.Resolve(t.Context(), s.Image, engine.Image{})
 		return err
 	}
 	require.ErrorContains(t, resolve(b.Engine), "pull image localhost:1/none:latest")

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/dockertest"
+	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/docker"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -38,10 +39,10 @@ func TestPull(t *testing.T) {
 	s := service("t-pulled", "run")
 	s.Image = host + "/engine/test:1"
 	t.Setenv("DOCKER_CONFIG", t.TempDir())
-	_, err := b.Resolve(t.Context(), s.Image)
+	_, err := b.Resolve(t.Context(), s.Image, engine.Image{})
 	require.ErrorContains(t, err, "pull image "+s.Image)
 	login(t, host)
-	found, err := b.Resolve(t.Context(), s.Image)
+	found, err := b.Resolve(t.Context(), s.Image, engine.Image{})
 	require.NoError(t, err)
 	require.Regexp(t, "^"+host+"/engine/test@sha256:", found.Digest)
 	require.Contains(t, b.log.String(), "image pulled in")
@@ -73,7 +74,7 @@ func TestPullToFullDisk(t *testing.T) {
 	defer e.Close()
 	s := service("t-big", "run")
 	s.Image = host + "/engine/big:1"
-	_, err = e.Resolve(t.Context(), s.Image)
+	_, err = e.Resolve(t.Context(), s.Image, engine.Image{})
 	require.ErrorContains(t, err, "no space left on device")
 	api, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
 	require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/docker/docker/api/types"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/events"
 	"github.com/docker/docker/api/types/image"
@@ -50,6 +51,10 @@ func (t *transport) ContainerKill(ctx context.Context, id, signal string) error 
 	return t.do(ctx, func(c *client.Client) error { return c.ContainerKill(ctx, id, signal) })
 }
 
+func (t *transport) ContainerPause(ctx context.Context, id string) error {
+	return t.do(ctx, func(c *client.Client) error { return c.ContainerPause(ctx, id) })
+}
+
 func (t *transport) ContainerUnpause(ctx context.Context, id string) error {
 	return t.do(ctx, func(c *client.Client) error { return c.ContainerUnpause(ctx, id) })
 }
@@ -66,6 +71,30 @@ func (t *transport) ContainerStatsOneShot(ctx context.Context, id string) (conta
 	return call(ctx, t, func(c *client.Client) (container.StatsResponseReader, error) {
 		return c.ContainerStatsOneShot(ctx, id)
 	})
+}
+
+func (t *transport) ContainerExecCreate(
+	ctx context.Context, id string, o container.ExecOptions,
+) (container.ExecCreateResponse, error) {
+	return call(ctx, t, func(c *client.Client) (container.ExecCreateResponse, error) {
+		return c.ContainerExecCreate(ctx, id, o)
+	})
+}
+
+func (t *transport) ContainerExecAttach(
+	ctx context.Context, exec string, o container.ExecAttachOptions,
+) (types.HijackedResponse, error) {
+	return call(ctx, t, func(c *client.Client) (types.HijackedResponse, error) {
+		return c.ContainerExecAttach(ctx, exec, o)
+	})
+}
+
+func (t *transport) ContainerExecInspect(ctx context.Context, exec string) (container.ExecInspect, error) {
+	return call(ctx, t, func(c *client.Client) (container.ExecInspect, error) { return c.ContainerExecInspect(ctx, exec) })
+}
+
+func (t *transport) ContainerExecResize(ctx context.Context, exec string, o container.ResizeOptions) error {
+	return t.do(ctx, func(c *client.Client) error { return c.ContainerExecResize(ctx, exec, o) })
 }
 
 // ContainerWait waits until the container runs no more. Its caller asks again after an error, and inspects in between,

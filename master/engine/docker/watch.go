@@ -111,6 +111,7 @@ func (e *Engine) compareOne(ctx context.Context, s *subject, networks map[string
 		container: c, networks: networks, name: s.instance.record.Instance, started: s.started, limits: s.limits,
 		ended: isClosed(s.instance.done),
 	}
+	s.instance.checked.note(c.State)
 	found := drift(s.box.service, s.plan, now)
 	s.started = c.State.StartedAt
 	at := time.Now()

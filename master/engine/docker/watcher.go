@@ -5,6 +5,7 @@ package docker
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -148,7 +149,7 @@ func (w *watcher) heard(m events.Message, now time.Time) (*instance, finding) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	s := w.subjects[id]
-	if s == nil {
+	if s == nil || strings.HasPrefix(string(m.Action), "exec_") { // of a command, as each check of its health
 		return nil, finding{}
 	}
 	w.dueBy(id, now.Add(eventInterval))

@@ -44,6 +44,18 @@ func runAdoption(t *testing.T, f Factory) {
 		require.ErrorIs(t, err, engine.ErrGone, "it was stopped")
 		require.NoError(t, box.Close())
 	})
+	t.Run("what an earlier master has left frozen goes on", func(t *testing.T) {
+		e, _, i := start(t, Runs)
+		Output(t, i, "up")
+		require.NoError(t, i.Freeze(t.Context()))
+		box := next(t, e, Runs, i.Record())
+		adopted, err := box.Adopt(t.Context(), spec(i.Record()), i.Record())
+		require.NoError(t, err)
+		began := time.Now()
+		stop(t, adopted, time.Minute)
+		require.Less(t, time.Since(began), time.Minute, "it was killed")
+		require.NoError(t, box.Close())
+	})
 	t.Run("how it ended meanwhile is known, until it is stopped", func(t *testing.T) {
 		e, _, i := start(t, Fails)
 		Ended(t, i)

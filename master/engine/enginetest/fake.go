@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"net"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -34,16 +37,29 @@ type shared struct {
 	held        map[string]*process // by handle; what runs, and what has ended and was not stopped
 	starts      map[string]int      // by instance
 	envs        map[string]map[string]string
+	callers     map[string]engine.Member // by instance
+	exec        func(ctx context.Context, instance string, e engine.Exec) (int, error)
+	dial        func(ctx context.Context, instance string, e app.Endpoint) (net.Conn, error)
+	runDir      string
 }
 
-var _ engine.Engine = (*Fake)(nil)
+var (
+	_ engine.Engine  = (*Fake)(nil)
+	_ engine.Caller  = (*Fake)(nil)
+	_ engine.Folders = (*Fake)(nil)
+)
 
 // NewFake returns a Fake whose instances start at once and run until they are stopped.
 func NewFake() *Fake {
 	return &Fake{open: map[string]bool{}, shared: &shared{
 		openErr: map[string]error{}, failing: map[string]error{}, adopting: map[string]error{},
 		held: map[string]*process{}, starts: map[string]int{}, envs: map[string]map[string]string{},
-		hook: func(string) error { return nil },
+		callers: map[string]engine.Member{},
+		hook:    func(string) error { return nil },
+		exec:    func(context.Context, string, engine.Exec) (int, error) { return 0, nil },
+		dial: func(ctx context.Context, _ string, e app.Endpoint) (net.Conn, error) {
+			return engine.DialPort(ctx, "127.0.0.1", e)
+		},
 	}}
 }
 
@@ -71,8 +87,27 @@ func (f *Fake) SlowStart(d time.Duration) { f.with(func() { f.slow = d }) }
 // IgnoreStop makes instances ignore that they are asked to end, so that they have to be killed.
 func (f *Fake) IgnoreStop() { f.with(func() { f.ignoresStop = true }) }
 
+// SetRunDir makes dir the folder that has the run folders of all instances, each by its name.
+func (f *Fake) SetRunDir(dir string) { f.with(func() { f.runDir = dir }) }
+
+// RunDir implements engine.Folders.
+func (f *Fake) RunDir(_, instance string) (dir string) {
+	f.with(func() { dir = filepath.Join(f.runDir, instance) })
+	return dir
+}
+
 // Warn gives all instances warnings.
 func (f *Fake) Warn(warnings ...string) { f.with(func() { f.warnings = warnings }) }
+
+// OnExec makes exec what a command in any instance does; at first each succeeds, and reads and writes nothing.
+func (f *Fake) OnExec(exec func(ctx context.Context, instance string, e engine.Exec) (int, error)) {
+	f.with(func() { f.exec = exec })
+}
+
+// OnDial makes dial what connects to any instance; at first that is a port of 127.0.0.1.
+func (f *Fake) OnDial(dial func(ctx context.Context, instance string, e app.Endpoint) (net.Conn, error)) {
+	f.with(func() { f.dial = dial })
+}
 
 // Hook calls hook before and after each effect: "start", "started", "stop", "stopped", "reap", "reaped", "adopt",
 // "discard", "discarded". An
@@ -165,6 +200,21 @@ func (f *Fake) Env(instance string) map[string]string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.envs[instance]
+}
+
+// Caller returns who has asked for the last start of an instance.
+func (f *Fake) Caller(instance string) engine.Member {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.callers[instance]
+}
+
+// Socket is a path for instances of services whose image is "socket".
+func (f *Fake) Socket(s engine.Service, instance string) string {
+	if s.Image != "socket" {
+		return ""
+	}
+	return "/run/" + instance
 }
 
 // IsOpen tells whether a service's sandbox is open.

@@ -3,11 +3,13 @@ package enginetest
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"sync"
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host"
 )
@@ -61,6 +63,7 @@ func (b *fakeSandbox) launch(spec engine.Spec) (*process, error) {
 	defer f.mu.Unlock()
 	f.starts[spec.Name]++
 	f.envs[spec.Name] = spec.Env
+	f.callers[spec.Name] = spec.Caller
 	if err := f.failing[spec.Name]; err != nil {
 		return nil, err
 	}
@@ -140,6 +143,41 @@ func (i *fakeInstance) Record() engine.Record { return i.p.record }
 func (i *fakeInstance) Done() <-chan struct{} { return i.p.done }
 func (i *fakeInstance) Exit() engine.Exit     { return i.p.exit }
 func (i *fakeInstance) Output() []string      { return nil }
+
+// Exec calls what OnExec was given, and ends with the instance.
+func (i *fakeInstance) Exec(ctx context.Context, e engine.Exec) (int, error) {
+	i.f.mu.Lock()
+	exec := i.f.exec
+	i.f.mu.Unlock()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		select {
+		case <-i.p.done:
+			cancel(engine.ErrEnded)
+		case <-ctx.Done():
+		}
+	}()
+	if !i.p.runs() {
+		return 0, engine.ErrEnded
+	}
+	status, err := exec(ctx, i.p.record.Instance, e)
+	if cause := context.Cause(ctx); cause != nil {
+		return 0, cause
+	}
+	return status, err
+}
+
+// Dial calls what OnDial was given.
+func (i *fakeInstance) Dial(ctx context.Context, e app.Endpoint) (net.Conn, error) {
+	i.f.mu.Lock()
+	dial := i.f.dial
+	i.f.mu.Unlock()
+	return dial(ctx, i.p.record.Instance, e)
+}
+
+func (i *fakeInstance) Freeze(context.Context) error { return i.f.at("freeze") }
+func (i *fakeInstance) Thaw(context.Context) error   { return i.f.at("thaw") }
 
 func (i *fakeInstance) Warnings() []string {
 	i.f.mu.Lock()

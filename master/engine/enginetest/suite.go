@@ -5,10 +5,11 @@ package enginetest
 import (
 	"context"
 	"crypto/rand"
-	"strings"
+	"slices"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/master/engine"
@@ -25,6 +26,7 @@ const (
 	IgnoresTerm                // writes "up", then runs and ignores SIGTERM
 	Leaves                     // starts a child in the background, writes "up", and ends with success
 	CannotRun                  // has no program
+	HasShell                   // as Runs, in the company of sh and the usual programs
 	PrintsToken                // writes BAETYL_SERVICE_TOKEN=… and X=…, then runs
 )
 
@@ -71,6 +73,25 @@ func Run(t *testing.T, f Factory) {
 		stop(t, b, time.Minute)
 		require.NoError(t, box.Close())
 	})
+	t.Run("commands", func(t *testing.T) {
+		box := open(t, HasShell)
+		i := start(t, box, "svc")
+		Output(t, i, "up")
+		runExec(t, i)
+		t.Run("probes", func(t *testing.T) { runProbes(t, i) })
+		ended := make(chan error, 1)
+		var out Buffer
+		go func() {
+			_, err := i.Exec(t.Context(), engine.Exec{Args: []string{"sh", "-c", "echo up; sleep 1000"}, Stdout: &out})
+			ended <- err
+		}()
+		out.Await(t, "up")
+		stop(t, i, time.Minute)
+		require.ErrorIs(t, <-ended, engine.ErrEnded)
+		_, err := i.Exec(t.Context(), engine.Exec{Args: []string{"true"}})
+		require.ErrorIs(t, err, engine.ErrEnded)
+		require.NoError(t, box.Close())
+	})
 	t.Run("success and failure are distinguished", func(t *testing.T) {
 		box := open(t, Succeeds)
 		i := start(t, box, "svc")
@@ -104,6 +125,24 @@ func Run(t *testing.T, f Factory) {
 		require.NoError(t, i.Exit().Err)
 		require.False(t, f.Alive(i.Record()))
 		stop(t, i, time.Minute)
+		require.NoError(t, box.Close())
+	})
+	t.Run("a frozen instance goes on, and can be stopped", func(t *testing.T) {
+		box := open(t, Runs)
+		i := start(t, box, "svc")
+		Output(t, i, "up")
+		for range 2 { // twice is no error
+			require.NoError(t, i.Freeze(t.Context()))
+		}
+		require.True(t, f.Alive(i.Record()))
+		for range 2 {
+			require.NoError(t, i.Thaw(t.Context()))
+		}
+		began := time.Now()
+		stop(t, i, time.Minute)
+		require.Less(t, time.Since(began), time.Minute, "it was killed")
+		require.NoError(t, i.Freeze(t.Context()), "it has ended")
+		require.NoError(t, i.Thaw(t.Context()))
 		require.NoError(t, box.Close())
 	})
 	t.Run("what cannot run is an error", func(t *testing.T) {
@@ -171,12 +210,7 @@ func Ended(t *testing.T, i engine.Instance) {
 
 // Output waits until an instance has written a line.
 func Output(t *testing.T, i engine.Instance, line string) {
-	require.Eventually(t, func() bool {
-		for _, l := range i.Output() {
-			if l == line {
-				return true
-			}
-		}
-		return false
-	}, time.Minute, 5*time.Millisecond, "line %q is missing in %q", line, strings.Join(i.Output(), "|"))
+	if !assert.Eventually(t, func() bool { return slices.Contains(i.Output(), line) }, time.Minute, 5*time.Millisecond) {
+		t.Fatalf("line %q is missing in %q", line, i.Output())
+	}
 }

@@ -50,7 +50,7 @@ var instead = map[string]string{
 	"extra_hosts":  "names are those of the host",
 	"dns":          "the servers are those of the host",
 	"log":          "the output goes to var/log/baetyl/services alone",
-	"healthcheck":  "nobody runs it",
+	"healthcheck":  "it has no probe that the master could make; give it one, such as tcp",
 }
 
 // withoutMeaning names the keys that docker mode alone has.

@@ -214,6 +214,11 @@ func privateDir(workdir, service, instance string) string {
 	return filepath.Join(workdir, instancesDir, hex.EncodeToString(sum[:6]))
 }
 
+// RunDir implements engine.Folders.
+func (e *Engine) RunDir(service, instance string) string {
+	return privateDir(e.opts.Workdir, service, instance)
+}
+
 // checkSocket says when a socket in dir would have a path that is too long; empty when it would not.
 func checkSocket(dir string) string {
 	if len(dir)+1+minSocket <= maxSocket {

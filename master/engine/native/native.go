@@ -22,6 +22,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,7 @@ type Keeper interface {
 // Options are what the engine needs to know of the master.
 type Options struct {
 	Workdir string              // absolute
+	Program string              // path of the program of this installation, for ownProgram; empty: not known
 	Socket  string              // absolute path of the API's socket; empty when the API listens on tcp
 	Output  log.Config          // limits of the files that catch stdout and stderr; Path is not used
 	Keeper  Keeper              //
@@ -76,6 +78,7 @@ type Engine struct {
 	limits atomic.Pointer[log.Config] // Options.Output, and what Set has made of it
 	probe  sync.Once
 	said   sync.Once        // of lacks
+	long   sync.Once        // of Socket
 	can    launch.Abilities // written under probe
 
 	sockets *sockets
@@ -91,6 +94,7 @@ type Engine struct {
 var (
 	_ engine.Engine = (*Engine)(nil)
 	_ engine.Holder = (*Engine)(nil)
+	_ engine.Caller = (*Engine)(nil)
 )
 
 // New returns the engine. It opens nothing.
@@ -143,7 +147,7 @@ func (e *Engine) Close() error {
 
 func (e *Engine) removeAll() error {
 	var errs []error
-	for _, dir := range []string{servicesDir, instancesDir} {
+	for _, dir := range []string{servicesDir, instancesDir, callsDir} {
 		if err := folder.Remove(filepath.Join(e.opts.Workdir, dir)); err != nil {
 			errs = append(errs, err)
 		}
@@ -183,16 +187,16 @@ func (e *Engine) Check(s engine.Service) error {
 	if err := e.checkGive(s, links); err != nil {
 		return err
 	}
-	prog, err := findEntry(links, s.Image, false)
+	prog, err := findEntry(links, s.Image, e.opts.Program, false)
 	if err != nil {
 		return err
 	}
 	p := plan{
 		service: s, spec: engine.Spec{Name: s.Name, Env: s.Env}, account: asMaster, inherit: os.Environ(),
-		program: prog.path, dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
+		program: prog.path, args: slices.Concat(prog.args, s.Args), dir: filepath.Join(e.opts.Workdir, servicesDir, s.Name),
 		private: privateDir(e.opts.Workdir, s.Name, s.Name),
 	}
-	if err := engine.CheckExec(nil, s.Args, p.environ()); err != nil {
+	if err := engine.CheckExec(nil, p.args, p.environ()); err != nil {
 		return err
 	}
 	if _, err := p.launch().Encode(); err != nil {

@@ -29,6 +29,7 @@ import (
 // programs of the suite as scripts.
 var programs = map[enginetest.Program]string{
 	enginetest.Runs:        "echo up; exec sleep 1000",
+	enginetest.HasShell:    "echo up; exec sleep 1000",
 	enginetest.Succeeds:    "exit 0",
 	enginetest.Fails:       "echo boom >&2; exit 3",
 	enginetest.IgnoresTerm: "trap '' TERM; echo up; while :; do sleep 0.05; done",
@@ -290,4 +291,23 @@ func TestExitErrorNamesTheSignal(t *testing.T) {
 	enginetest.Output(t, i, "up")
 	kill(i)
 	require.ErrorContains(t, i.Exit().Err, "signal: ")
+}
+
+// One that hangs is killed without being asked first, also one that has stopped itself.
+func TestKill(t *testing.T) {
+	for name, script := range map[string]string{
+		"ignores": "trap 'echo asked' TERM; echo up; while :; do sleep 0.02; done",
+		"stopped": "trap 'echo asked' TERM; echo up; kill -STOP $$; sleep 1000",
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			_, i := h.start(t, h.service(t, "svc", script), nil)
+			require.Eventually(t, func() bool { return len(i.Output()) > 0 }, time.Minute, 10*time.Millisecond)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			cancel(engine.ErrKill)
+			i.Stop(ctx)
+			require.Equal(t, []string{"up"}, i.Output())
+			require.ErrorContains(t, i.Exit().Err, "killed")
+		})
+	}
 }

@@ -17,26 +17,43 @@ import (
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
-// maxManifest is how large package.yml may be, in bytes.
+// maxManifest is how large package.yml and function.yml may be, in bytes.
 const maxManifest = 1 << 20
 
 var errNotFile = errors.New("is not a file")
 
+// ownProgram is the entry of a package without a program: the program of this installation, baetyl, is all modules in
+// one file. It is no path, so that no file of a package is meant by it.
+const ownProgram = "@baetyl"
+
 // manifest is package.yml.
 type manifest struct {
-	Entry string `yaml:"entry" json:"entry"` // program, relative to the package
+	Entry string   `yaml:"entry" json:"entry"` // program, relative to the package, or ownProgram
+	Args  []string `yaml:"args" json:"args"`   // in front of those of the service
+}
+
+// abilities are function.yml, which a package of a function runtime may have beside package.yml: a master that does not
+// know a key of package.yml refuses the package.
+type abilities struct {
+	// the program listens at BAETYL_SERVICE_INSTANCE_ADDRESS also where that is unix:<path>
+	Socket bool `yaml:"socket" json:"socket"`
+	// file of the package that is there once bin/prepare has made it ready; empty: it always is
+	Prepared string `yaml:"prepared" json:"prepared"`
 }
 
 // program is what a package starts.
 type program struct {
-	path string // of its entry in the source of the volume; no link of the service leads there
-	root string // of the package
+	path   string   // of its entry in the source of the volume, or of ownProgram; no link of the service leads there
+	args   []string // manifest.Args
+	root   string   // of the package
+	socket bool     // abilities.Socket
 }
 
 // findEntry returns the program of the package that image names: a ':' of the image becomes a '/', as in
 // lib/baetyl/hub.baidubce.com/baetyl/cmd/0.1.2. It is looked up in the sources of links, not in the directory of the
-// service, which can put other links there. change tells whether the entry is made executable where it is not.
-func findEntry(links []link, image string, change bool) (program, error) {
+// service, which can put other links there. own is the path of ownProgram. change tells whether the entry is made
+// executable where it is not.
+func findEntry(links []link, image, own string, change bool) (program, error) {
 	name, err := app.CleanPath(strings.ReplaceAll(strings.TrimSpace(image), ":", "/"))
 	if err != nil {
 		return program{}, fmt.Errorf("image: %w", err)
@@ -69,15 +86,26 @@ func findEntry(links []link, image string, change bool) (program, error) {
 	if err != nil {
 		return program{}, err
 	}
-	entry, err := app.CleanPath(m.Entry)
+	p := program{path: own, args: m.Args, root: filepath.Join(volume, inner)}
+	if m.Entry != ownProgram {
+		entry, err := app.CleanPath(m.Entry)
+		if err != nil {
+			return program{}, fmt.Errorf("%s: entry: %w", file, err)
+		}
+		entry = filepath.FromSlash(entry)
+		if err := checkEntry(root, entry, touches(links, p.root), change); err != nil {
+			return program{}, fmt.Errorf("%s: entry: %w", file, err)
+		}
+		p.path = filepath.Join(p.root, entry)
+	} else if own == "" {
+		return program{}, fmt.Errorf("%s: entry: this master does not know its own program, which %s means", file, m.Entry)
+	}
+	a, err := readAbilities(root, filepath.Join(rel, "function.yml"))
 	if err != nil {
-		return program{}, fmt.Errorf("%s: entry: %w", file, err)
+		return program{}, err
 	}
-	source := filepath.Join(volume, inner)
-	if err := checkEntry(root, filepath.FromSlash(entry), touches(links, source), change); err != nil {
-		return program{}, fmt.Errorf("%s: entry: %w", file, err)
-	}
-	return program{path: filepath.Join(source, filepath.FromSlash(entry)), root: source}, nil
+	p.socket = a.Socket
+	return p, a.ready(root)
 }
 
 // openBelow opens the folder inner of a volume. A link in the volume cannot lead out of it.
@@ -120,26 +148,53 @@ func checkRegular(f *os.File) error {
 	return err
 }
 
-// readManifest reads package.yml; file is its name for messages.
-func readManifest(root *os.Root, file string) (m manifest, err error) {
-	f, err := openFile(root, "package.yml")
+// readAbilities reads function.yml; file is its name for messages. A package without one has none of them.
+func readAbilities(root *os.Root, file string) (a abilities, err error) {
+	if err := readYAML(root, file, &a); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return abilities{}, err
+	}
+	return a, nil
+}
+
+// ready says what is to be done before the package can start; nil: nothing. Otherwise its program would be started, and
+// end, for each message.
+func (a abilities) ready(root *os.Root) error {
+	if a.Prepared == "" {
+		return nil
+	}
+	if _, err := root.Lstat(filepath.FromSlash(a.Prepared)); !errors.Is(err, fs.ErrNotExist) {
+		return nil // also where it cannot be said
+	}
+	const text = "the package is not prepared, %s is missing; run once, with network: %s"
+	return fmt.Errorf(text, a.Prepared, filepath.Join(root.Name(), "bin/prepare"))
+}
+
+// readYAML reads a file of the package; file is its name for messages.
+func readYAML(root *os.Root, file string, out any) error {
+	f, err := openFile(root, filepath.Base(file))
 	if err != nil {
-		return m, fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxManifest+1))
 	if err != nil {
-		return m, fmt.Errorf("read %s: %w", file, err)
+		return fmt.Errorf("read %s: %w", file, err)
 	}
 	if len(data) > maxManifest {
-		return m, fmt.Errorf("%s: has more than %d bytes", file, maxManifest)
+		return fmt.Errorf("%s: has more than %d bytes", file, maxManifest)
 	}
 	// A package may come from anywhere, so it must not read the master's variables.
-	if err := conf.Parse(file, data, &m, conf.Only()); err != nil {
+	return conf.Parse(file, data, out, conf.Only())
+}
+
+// readManifest reads package.yml; file is its name for messages.
+func readManifest(root *os.Root, file string) (m manifest, err error) {
+	if err := readYAML(root, file, &m); err != nil {
 		return m, err
 	}
 	if m.Entry == "" {
-		return m, fmt.Errorf("%s: entry: must not be empty; write the path of the program in the package", file)
+		return m, fmt.Errorf("%s: entry: must not be empty; write the path of the program in the package, or %s",
+			file, ownProgram)
 	}
 	return m, nil
 }

@@ -29,15 +29,16 @@ type plan struct {
 	service  engine.Service
 	spec     engine.Spec
 	account  account
-	view     *view  // nil: the host allows no mounts, the instance sees what the host has
-	hideProc bool   // /proc can be private
-	ownIPC   bool   // shared memory can be private
-	program  string // absolute
-	dir      string // working directory
-	private  string // folder of the instance
-	shim     string // program that becomes the service's
-	parent   int    // process that holds the instance
-	cgroup   string // v2
+	view     *view    // nil: the host allows no mounts, the instance sees what the host has
+	hideProc bool     // /proc can be private
+	ownIPC   bool     // shared memory can be private
+	program  string   // absolute
+	args     []string // without the name
+	dir      string   // working directory
+	private  string   // folder of the instance
+	shim     string   // program that becomes the service's
+	parent   int      // process that holds the instance
+	cgroup   string   // v2
 	cgroups  []string
 	output   keeper.Output
 	inherit  []string // environment of the master
@@ -51,7 +52,7 @@ func (p plan) launch() launch.Spec {
 	s := launch.Spec{
 		Keeper:  p.parent,
 		Dir:     p.dir,
-		Program: p.program, Args: append([]string{p.spec.Name}, p.service.Args...), Env: p.environ(),
+		Program: p.program, Args: append([]string{p.spec.Name}, p.args...), Env: p.environ(),
 		Listen: p.sockets,
 		UID:    p.account.uid, GID: p.account.gid, Groups: p.account.groups,
 		Capabilities: p.account.capabilities,

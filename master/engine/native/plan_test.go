@@ -82,7 +82,7 @@ func TestPlan(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := plan{
-				service: engine.Service{Service: app.Service{Name: "hub", Args: []string{"-c", "x"}}},
+				service: engine.Service{Service: app.Service{Name: "hub"}}, args: []string{"-c", "x"},
 				spec:    engine.Spec{Name: "hub", Handle: "h1", Env: map[string]string{"BAETYL_SERVICE_NAME": "hub"}},
 				account: own, hideProc: true, ownIPC: true,
 				program: work + "var/db/baetyl/hub/bin/hub", dir: work + "var/run/baetyl/services/hub",

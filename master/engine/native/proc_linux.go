@@ -8,6 +8,17 @@ import (
 	"strings"
 )
 
+// CheckProc returns an error where /proc shows the processes of another PID namespace: none of what services need there
+// is that of the right process.
+func CheckProc() error {
+	self, err := os.Readlink("/proc/self")
+	if err == nil && self == strconv.Itoa(os.Getpid()) {
+		return nil
+	}
+	return fmt.Errorf("/proc shows the processes of another PID namespace (there this one is %q, here %d): "+
+		"mount the right one, as unshare --pid --fork --mount-proc does", self, os.Getpid())
+}
+
 // stat is what /proc/<pid>/stat says (proc_pid_stat(5)).
 type stat struct {
 	state   string

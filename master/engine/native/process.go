@@ -13,6 +13,7 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/utils/host"
 	"github.com/baetyl/baetyl/utils/log"
 )
@@ -37,9 +38,15 @@ type instance struct {
 	signals syscall.Signal // asks it to end
 	tree    *tree
 	private string   // folder of the instance
+	calls   string   // folder of its socket, which need not be there; empty: of an instance that is not known
+	called  bool     // by the service that has started it, over that socket
+	sees    []string // folders for calls, in its mount namespace
 	notes   []string // warnings that hold from the start on
 	meter   *meter
 	log     log.Logger
+
+	commands commands           // that run beside it
+	describe func() launch.Spec // how it was started; nil: of an instance that is not known
 
 	sockets  *sockets  // nil: of an instance that is not known
 	notifier *notifier // nil: it has no notify socket
@@ -141,14 +148,16 @@ func (i *instance) release() {
 }
 
 func (i *instance) end(ctx context.Context) {
-	i.signal(i.signals)
-	i.signal(syscall.SIGCONT) // one that was stopped takes the signal only then
-	select {
-	case <-i.done:
-		return
-	case <-ctx.Done():
+	if !errors.Is(context.Cause(ctx), engine.ErrKill) {
+		i.signal(i.signals)
+		i.signal(syscall.SIGCONT) // one that was stopped takes the signal only then
+		select {
+		case <-i.done:
+			return
+		case <-ctx.Done():
+		}
 	}
-	i.log.Warnf("instance did not end within the grace time and is killed (SIGKILL)")
+	i.log.Warnf("instance has not ended by itself and is killed (SIGKILL)")
 	i.kill()
 	<-i.done
 }
@@ -188,8 +197,10 @@ func (i *instance) wait() {
 	unknown := errors.New("process exit code: unknown to the keeper")
 	select {
 	case <-i.keeper.Ended(i.held.Handle):
+		i.commands.end()
 		i.clear()
 	case <-i.lost:
+		i.commands.end()
 		unknown = errors.New("process cannot be killed and keeps running: it waits for a device")
 		i.log.WithError(unknown).Errorf("instance is given up")
 	}
@@ -201,7 +212,7 @@ func (i *instance) wait() {
 		i.exit = engine.Exit{Err: unknown, Ran: time.Since(i.held.Started)}
 	}
 	i.quiet()
-	_ = folder.Remove(i.private) // Stop says why it cannot
+	_ = i.removeFolders() // Stop says why it cannot
 	close(i.done)
 }
 
@@ -246,8 +257,16 @@ func (i *instance) clear() {
 	}
 }
 
+// removeFolders removes those that belong to the instance alone.
+func (i *instance) removeFolders() error {
+	if i.private == "" {
+		return nil
+	}
+	return errors.Join(folder.Remove(i.private), folder.Remove(i.calls))
+}
+
 func (i *instance) removeFiles() {
-	err := errors.Join(folder.Remove(i.private), i.tree.remove())
+	err := errors.Join(i.removeFolders(), i.tree.remove())
 	if err != nil {
 		i.log.WithError(err).Warnf("cannot remove what belongs to the instance, which has ended")
 	}

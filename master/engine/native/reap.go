@@ -90,7 +90,8 @@ func (e *Engine) Discard(ctx context.Context, r engine.Record) error {
 			err = e.endGroup(ctx, g)
 		}
 	}
-	return errors.Join(err, folder.Remove(privateDir(e.opts.Workdir, r.Service, r.Instance)))
+	return errors.Join(err, folder.Remove(privateDir(e.opts.Workdir, r.Service, r.Instance)),
+		folder.Remove(callsDirOf(e.opts.Workdir, r.Service, r.Instance)))
 }
 
 // unwanted is a process that nobody wants, as far as it is known. r may be empty.
@@ -103,6 +104,7 @@ func (e *Engine) unwanted(p keeper.Process, r engine.Record) *instance {
 	}
 	if r.Service != "" {
 		i.private = privateDir(e.opts.Workdir, r.Service, r.Instance)
+		i.calls = callsDirOf(e.opts.Workdir, r.Service, r.Instance)
 		i.tree.open(r.Service, r.Instance)
 		i.sockets = e.sockets
 	}
@@ -164,7 +166,7 @@ func (e *Engine) endGroup(ctx context.Context, g *cgroup.Group) error {
 
 // removeFolders removes the directories of services and instances that are not in keep, and not open.
 func (e *Engine) removeFolders(keep []engine.Record) error {
-	services, private := map[string]bool{}, map[string]bool{}
+	services, private, calls := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	e.mu.Lock()
 	for s := range e.open {
 		services[s] = true
@@ -173,12 +175,15 @@ func (e *Engine) removeFolders(keep []engine.Record) error {
 	for _, r := range keep {
 		services[r.Service] = true
 		private[privateDir(e.opts.Workdir, r.Service, r.Instance)] = true
+		calls[callsDirOf(e.opts.Workdir, r.Service, r.Instance)] = true
 	}
 	err := removeOthers(filepath.Join(e.opts.Workdir, servicesDir), func(name string) bool { return services[name] })
 	root := filepath.Join(e.opts.Workdir, instancesDir)
 	err = errors.Join(err, removeOthers(root, func(name string) bool {
 		return services[name] || private[filepath.Join(root, name)]
 	}))
+	all := filepath.Join(e.opts.Workdir, callsDir)
+	err = errors.Join(err, removeOthers(all, func(name string) bool { return calls[filepath.Join(all, name)] }))
 	for s := range services {
 		dir := filepath.Join(root, s)
 		err = errors.Join(err, removeOthers(dir, func(name string) bool { return private[filepath.Join(dir, name)] }))

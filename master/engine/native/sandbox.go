@@ -17,6 +17,7 @@ import (
 	"github.com/baetyl/baetyl/keeper"
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/folder"
+	"github.com/baetyl/baetyl/master/engine/native/launch"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/host/measure"
 	"github.com/baetyl/baetyl/utils/log"
@@ -51,7 +52,7 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if s.engine.opts.Keeper == nil {
 		return nil, errors.New("native mode needs a keeper to hold its processes: run `baetyl start`")
 	}
-	prog, err := findEntry(s.links, s.service.Image, true)
+	prog, err := findEntry(s.links, s.service.Image, s.engine.opts.Program, true)
 	if err != nil {
 		return nil, err
 	}
@@ -63,6 +64,10 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if err != nil {
 		return nil, fmt.Errorf("make folder of the instance: %w", err)
 	}
+	if err := s.makeCalls(i, prog, spec.Caller); err != nil {
+		i.failed(notify)
+		return nil, fmt.Errorf("make folder for calls of the instance: %w", err)
+	}
 	if err := i.tree.make(s.service, spec.Name, s.account.own(), &i.notes); err != nil {
 		i.failed(notify)
 		return nil, err
@@ -71,8 +76,9 @@ func (s *sandbox) Start(ctx context.Context, spec engine.Spec) (engine.Instance,
 	if notify != nil {
 		p.notify = notifyPath(i.private)
 	}
+	i.describe = p.launch
 	p.sockets, p.kept = s.engine.sockets.begin(i.key())
-	err = engine.CheckExec(nil, p.service.Args, p.environ())
+	err = engine.CheckExec(nil, p.args, p.environ())
 	var ks keeper.Spec
 	if err == nil {
 		ks, err = p.keeper()
@@ -117,7 +123,7 @@ func (s *sandbox) run(ctx context.Context, ks keeper.Spec) (keeper.Process, erro
 }
 
 // Adopt finds the instance by its handle.
-func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (engine.Instance, error) {
+func (s *sandbox) Adopt(ctx context.Context, spec engine.Spec, r engine.Record) (engine.Instance, error) {
 	if r.Boot != "" && r.Boot != measure.BootID() {
 		return nil, engine.ErrGone
 	}
@@ -125,14 +131,14 @@ func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (e
 	if !ok {
 		return nil, engine.ErrGone
 	}
-	path := ""
-	if prog, err := findEntry(s.links, s.service.Image, true); err == nil { // the package may be gone: the process is not
-		path = prog.path
-	}
+	// The package may be gone: the process is not.
+	prog, _ := findEntry(s.links, s.service.Image, s.engine.opts.Program, true)
 	spec.Handle = r.Handle
-	i := s.instance(spec, path)
+	i := s.instance(spec, prog.path)
 	i.held = held
 	i.tree.open(s.service.Name, spec.Name)
+	i.tree.endLeaves()
+	i.describe = func() launch.Spec { return s.plan(spec, prog, i).launch() }
 	if held.End != nil {
 		i.tree.sure = i.private
 	}
@@ -140,6 +146,7 @@ func (s *sandbox) Adopt(_ context.Context, spec engine.Spec, r engine.Record) (e
 		i.record.Process = r.Process
 	}
 	s.watch(i, s.engine.sockets.adopted(i.key()))
+	_ = i.Thaw(ctx) // an earlier master may have ended while it was frozen; an error: nothing of it is there
 	return i, nil
 }
 
@@ -160,6 +167,7 @@ func (s *sandbox) instance(spec engine.Spec, program string) *instance {
 		signals: s.service.Stop.Signal.Signal(),
 		tree:    &tree{all: e.opts.Cgroups},
 		private: privateDir(e.opts.Workdir, s.service.Name, spec.Name),
+		calls:   callsDirOf(e.opts.Workdir, s.service.Name, spec.Name),
 		notes:   slices.Clone(s.warnings),
 		lost:    make(chan struct{}),
 		done:    make(chan struct{}),
@@ -229,14 +237,17 @@ func (s *sandbox) plan(spec engine.Spec, prog program, i *instance) plan {
 	p := plan{
 		service: s.service, spec: spec, account: s.account,
 		hideProc: can.HideProc == nil, ownIPC: can.PrivateIPC == nil,
-		program: prog.path, dir: s.dir, private: i.private,
+		program: prog.path, args: slices.Concat(prog.args, s.service.Args), dir: s.dir, private: i.private,
 		shim: selfExe(), parent: e.opts.Parent,
 		cgroup: i.tree.v2(), cgroups: i.tree.v1(),
 		output:  e.output(s.service.Name, spec.Name),
 		inherit: os.Environ(),
 	}
+	if i.called && s.account.uid >= 0 {
+		p.account.umask &^= 0o020 // its caller, which is the group of the socket, may write to it
+	}
 	if can.Namespaces == nil {
-		v := see(e.site(s, prog, i.private, variable("PATH", p.environ())))
+		v := see(e.site(s, prog, append(i.sees, i.private), variable("PATH", p.environ())))
 		if can.ReadOnly != nil {
 			v = v.withoutReadOnly()
 		}

@@ -23,16 +23,19 @@ const usersFile = folder.Data + "/users.json"
 // cgroupDir is where a host has its cgroups. Programs read their limits there.
 const cgroupDir = "/sys/fs/cgroup"
 
-// site collects what an instance of s may see.
-func (e *Engine) site(s *sandbox, p program, private, search string) site {
+// site collects what an instance of s may see; own are its folders.
+func (e *Engine) site(s *sandbox, p program, own []string, search string) site {
 	gone := func(l link) bool { return l.volume == "" && !exists(l.source) } // a socket that comes back later
 	out := site{
 		links:  slices.DeleteFunc(slices.Clone(s.links), gone),
-		own:    []string{s.dir, private},
+		own:    append([]string{s.dir}, own...),
 		closed: func(path string) bool { return closed(s.account, path) },
 	}
 	if !s.written(p) {
 		out.programs = interpreters(p, search)
+	}
+	if p.path == e.opts.Program {
+		out.needed = append(out.needed, launch.Bind{Source: p.path, Target: p.path, ReadOnly: true})
 	}
 	dirs := []string{runDir} // also a service that is root has no business with the sockets of persons
 	if s.account.own() {

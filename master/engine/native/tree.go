@@ -61,6 +61,22 @@ func (t *tree) open(service, instance string) {
 	}
 }
 
+// endLeaves ends what commands of an earlier master have left, and removes their groups.
+func (t *tree) endLeaves() {
+	if t.in == nil {
+		return
+	}
+	for _, l := range t.in.Leaves() {
+		_ = endLeaf(l) // what is left ends with the instance
+	}
+}
+
+func endLeaf(l *cgroup.Group) error {
+	ctx, cancel := context.WithTimeout(context.Background(), killTimeout)
+	defer cancel()
+	return errors.Join(l.Kill(ctx), l.Remove())
+}
+
 // v2 is the folder that a process is born in.
 func (t *tree) v2() string {
 	if t.in == nil {

@@ -10,6 +10,7 @@ package function
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"google.golang.org/protobuf/proto"
 
@@ -65,7 +66,10 @@ func Serve(ctx baetyl.Context, call Call, changes ...func(*ServerConfig)) error 
 	}
 	manager := masterapi.Getenv(masterapi.EnvInstanceAddress)
 	if manager != "" {
-		cfg.Server.Address = manager
+		cfg.Server.Address, cfg.Server.Secret = manager, secret
+	}
+	if n, err := strconv.Atoi(masterapi.Getenv(masterapi.EnvInstanceConcurrency)); err == nil && n > 0 {
+		cfg.Server.Announced = n
 	}
 	if cfg.Server.Address == "" {
 		return errors.New("serve function calls: no address: the function manager sets " + masterapi.EnvInstanceAddress +

@@ -1,6 +1,7 @@
 package function_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -65,7 +66,7 @@ func TestGoFunction(t *testing.T) {
 
 func serve(t *testing.T, cfg function.ServerConfig, call function.Call) (address string, stop func() error) {
 	t.Helper()
-	cfg.Address = "127.0.0.1:0"
+	cfg.Address = cmp.Or(cfg.Address, "127.0.0.1:0")
 	s := function.NewServer(cfg, call)
 	require.NoError(t, s.Listen())
 	ctx, cancel := context.WithCancel(context.Background())

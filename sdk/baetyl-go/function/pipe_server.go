@@ -2,11 +2,9 @@ package function
 
 import (
 	"context"
-	"errors"
 	"math"
-	"net"
+	"slices"
 	"sync"
-	"time"
 
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -15,78 +13,76 @@ import (
 	protocol "github.com/baetyl/baetyl/protocol/function"
 )
 
-// acceptTimeout is how long a new connection may take to send the hello of a pipe or the preface of HTTP/2.
-const acceptTimeout = 20 * time.Second
-
-// pipeMax limits the running calls of one pipe when concurrent.max is not set; further calls are refused.
+// pipeMax limits the running calls of one pipe of version 1 when concurrent.max is not set; further calls are refused.
 const pipeMax = 1024
 
-// mux takes the connections of a Server: a pipe is served here, everything else is gRPC's.
-type mux struct {
-	net.Listener
-	server *Server
-	grpc   chan net.Conn
-	work   sync.WaitGroup  // of accept, and of each pipe
-	ctx    context.Context // ends when no new calls are taken
-	kill   context.Context // ends when running ones are given up
-}
+// queueMax is how many calls of a pipe may wait here beside those that run; further calls are refused.
+const queueMax = 64
 
-// accept runs until the listener is closed.
-func (m *mux) accept() {
-	for {
-		conn, err := m.Listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
+// bytesMax is how many bytes of calls, and of answers, may wait before nothing more is read; one message always may.
+const bytesMax = 4 << 20
+
+// atOnce is how many calls of one pipe run at the same time.
+func (s *Server) atOnce() int {
+	n := max(s.cfg.Announced, 1)
+	for _, limit := range []int{s.cfg.Workers.Max, int(min(s.cfg.Concurrent.Max, math.MaxInt32))} {
+		if limit > 0 {
+			n = min(n, limit)
 		}
-		if err != nil {
-			time.Sleep(10 * time.Millisecond) // most likely too many files are open: do not retry in a busy loop
-			continue
-		}
-		m.work.Go(func() { m.sort(conn) })
 	}
+	return n
 }
 
-func (m *mux) sort(conn net.Conn) {
-	waits := context.AfterFunc(m.ctx, func() { conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(acceptTimeout))
-	p, read, err := protocol.Accept(conn, max(m.server.cfg.Announced, 1))
-	if !waits() || err != nil {
-		conn.Close()
-		return
-	}
-	defer context.AfterFunc(m.kill, func() { conn.Close() })()
-	_ = conn.SetDeadline(time.Time{})
-	if p != nil {
-		p.Max, p.Timeout = m.server.cfg.Message.Length.Max.Int(), m.server.cfg.Timeout
-		s := pipeServer{server: m.server, pipe: p, calls: map[uint32]context.CancelFunc{}}
-		s.run(m.ctx, m.kill)
-		return
-	}
-	select {
-	case m.grpc <- &readAhead{Conn: conn, read: read}:
-	case <-m.ctx.Done():
-		conn.Close()
-	}
-}
-
-// pipeServer runs the calls of one pipe.
+// pipeServer runs the calls of one pipe: in the order in which they came, so many at once as it has said in the hello.
+// A goroutine that has answered a call takes the next one.
+//
+//	Read ─► waiting ─► run ─► answer
 type pipeServer struct {
-	server *Server
-	pipe   *protocol.Pipe
+	server     *Server
+	pipe       *protocol.Pipe
+	concurrent int
+	queue      int
 
 	mu      sync.Mutex
-	calls   map[uint32]context.CancelFunc // that run
-	open    int                           // calls that are not answered yet
-	closing bool
+	calls   map[uint32]*served // without an answer
+	waiting []*served          // those of them that have not begun
+	bytes   int                // of waiting
+	taken   sync.Cond          // on mu: one of waiting has gone, or the pipe has ended
+	running int
+	// those of running whose answer is being written: another call may take the place, since the caller may have read it
+	answering int
+	closing   bool
+	ended     bool
 }
 
-// run takes calls until the connection ends. When stop ends, it takes no new ones and closes the connection after the
-// last answer; when kill ends, or the caller disconnects, it cancels the running calls.
+type served struct {
+	number  uint32
+	message *Message
+	size    int
+	cancel  context.CancelFunc // nil: it has not begun
+}
+
+func newPipeServer(server *Server, p *protocol.Pipe) *pipeServer {
+	s := &pipeServer{
+		server: server, pipe: p, concurrent: p.Concurrent, queue: p.Queue, calls: map[uint32]*served{},
+	}
+	s.taken.L = &s.mu
+	if p.Version < 2 { // what it says is a wish there, and nothing waits
+		if s.concurrent = int(min(server.cfg.Concurrent.Max, math.MaxInt32)); s.concurrent == 0 {
+			s.concurrent = pipeMax
+		}
+	}
+	return s
+}
+
+// run takes calls until the connection ends. When stop ends, it takes no new ones and closes the connection behind the
+// last answer; when kill ends, or the caller disconnects, it cancels the running calls and forgets those that wait.
 func (s *pipeServer) run(stop, kill context.Context) {
 	alive, cancel := context.WithCancel(kill)
 	defer cancel()
 	defer s.pipe.Close()
-	defer context.AfterFunc(stop, func() { s.count(0, true) })()
+	defer context.AfterFunc(stop, s.close)()
+	defer s.end()
 	for {
 		f, err := s.pipe.Read()
 		if err != nil {
@@ -102,66 +98,111 @@ func (s *pipeServer) run(stop, kill context.Context) {
 		} else if err = proto.Unmarshal(f.Body, m); err != nil {
 			err = status.Error(codes.InvalidArgument, err.Error())
 		}
-		ctx, end := context.WithCancel(alive)
 		if err == nil {
-			err = s.begin(f.Call, end)
+			err = s.take(alive, &served{number: f.Call, message: m, size: len(f.Body)})
 		}
 		if err != nil {
-			end()
 			s.refuse(f.Call, err)
-			continue
 		}
-		go func() {
-			out, err := s.server.Call(ctx, m)
-			end()
-			s.answer(f.Call, out, err)
-		}()
+		s.pipe.Drain(bytesMax)
 	}
 }
 
-func (s *pipeServer) begin(call uint32, end context.CancelFunc) error {
+// take runs a call or lets it wait. It returns when there is room for another one.
+func (s *pipeServer) take(alive context.Context, c *served) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	most := int(min(s.server.cfg.Concurrent.Max, math.MaxInt32))
-	if most == 0 {
-		most = pipeMax
-	}
 	switch {
 	case s.closing:
 		return status.Error(codes.Unavailable, "the instance is stopping")
-	case len(s.calls) >= most:
+	case s.calls[c.number] != nil:
+		return status.Errorf(codes.InvalidArgument, "call %d runs already", c.number)
+	case s.running < s.concurrent:
+		s.calls[c.number] = c
+		s.running++
+		go s.work(s.begin(alive, c), alive, c)
+		return nil
+	case len(s.waiting) >= s.queue+s.answering:
 		return status.Error(codes.ResourceExhausted, "too many calls at once")
-	case s.calls[call] != nil:
-		return status.Errorf(codes.InvalidArgument, "call %d runs already", call)
 	}
-	s.calls[call] = end
-	s.open++
+	s.calls[c.number] = c
+	s.waiting = append(s.waiting, c)
+	s.bytes += c.size
+	for s.bytes > bytesMax && !s.ended {
+		s.taken.Wait()
+	}
 	return nil
 }
 
-func (s *pipeServer) cancel(call uint32) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if end := s.calls[call]; end != nil {
-		end()
+// begin is called under mu.
+func (s *pipeServer) begin(alive context.Context, c *served) context.Context {
+	ctx, cancel := context.WithCancel(alive)
+	c.cancel = cancel
+	return ctx
+}
+
+// work runs a call, and then those that wait, until there is none.
+func (s *pipeServer) work(ctx, alive context.Context, c *served) {
+	for c != nil {
+		out, err := s.server.Call(ctx, c.message)
+		c.cancel()
+		ctx, c = s.answer(alive, c, out, err)
 	}
 }
 
-// answer frees the number before the answer is sent: the caller may use it again at once.
-func (s *pipeServer) answer(call uint32, out *Message, err error) {
-	s.mu.Lock()
-	delete(s.calls, call)
-	s.mu.Unlock()
+// answer answers a call and returns the next one. The number is free before the answer is sent: the caller may use it
+// again at once. The answer is written before the next call begins, which may end this process.
+func (s *pipeServer) answer(alive context.Context, c *served, out *Message, err error) (context.Context, *served) {
 	if out == nil {
 		out = new(Message)
 	}
+	s.mu.Lock()
+	delete(s.calls, c.number)
+	s.answering++
+	s.mu.Unlock()
 	if err == nil {
-		err = s.pipe.SendMessage(call, out)
+		err = s.pipe.SendMessage(c.number, out)
 	}
 	if err != nil {
-		s.refuse(call, err)
+		s.refuse(c.number, err)
 	}
-	s.count(-1, false)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answering--
+	if len(s.waiting) > 0 {
+		next := s.waiting[0]
+		s.remove(0)
+		return s.begin(alive, next), next
+	}
+	s.running--
+	s.closeIdle()
+	return nil, nil
+}
+
+// remove takes a call out of waiting. Called under mu.
+func (s *pipeServer) remove(at int) {
+	s.bytes -= s.waiting[at].size
+	s.waiting = slices.Delete(s.waiting, at, at+1)
+	s.taken.Broadcast()
+}
+
+// cancel ends a call: one that waits is answered at once.
+func (s *pipeServer) cancel(number uint32) {
+	s.mu.Lock()
+	c := s.calls[number]
+	at := slices.Index(s.waiting, c)
+	switch {
+	case c == nil:
+	case at < 0:
+		c.cancel()
+	default:
+		delete(s.calls, number)
+		s.remove(at)
+	}
+	s.mu.Unlock()
+	if at >= 0 {
+		s.refuse(number, status.Error(codes.Canceled, "canceled before it began"))
+	}
 }
 
 // refuse sends a failure. If that fails, the connection has ended, and Read returns the error.
@@ -170,41 +211,26 @@ func (s *pipeServer) refuse(call uint32, err error) {
 	_ = s.pipe.SendCode(call, st.Code(), st.Message())
 }
 
-// count changes the number of calls without an answer, and closes the connection behind the last one when the server
-// ends.
-func (s *pipeServer) count(change int, closing bool) {
+// close takes no new calls, and closes the connection behind the last one.
+func (s *pipeServer) close() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.open += change
-	s.closing = s.closing || closing
-	if s.closing && s.open == 0 {
-		s.pipe.Close()
+	s.closing = true
+	s.closeIdle()
+}
+
+// closeIdle is called under mu.
+func (s *pipeServer) closeIdle() {
+	if s.closing && s.running == 0 {
+		go s.pipe.Finish() // ends with the last write
 	}
 }
 
-// grpcListener is what gRPC listens at.
-type grpcListener struct{ *mux }
-
-func (l grpcListener) Accept() (net.Conn, error) {
-	select {
-	case conn := <-l.grpc:
-		return conn, nil
-	case <-l.ctx.Done():
-		return nil, net.ErrClosed
-	}
-}
-
-// readAhead is a connection of which something has been read.
-type readAhead struct {
-	net.Conn
-	read []byte
-}
-
-func (c *readAhead) Read(p []byte) (int, error) {
-	if len(c.read) == 0 {
-		return c.Conn.Read(p)
-	}
-	n := copy(p, c.read)
-	c.read = c.read[n:]
-	return n, nil
+// end forgets what waits.
+func (s *pipeServer) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.waiting, s.bytes = nil, 0
+	s.taken.Broadcast()
 }

@@ -18,12 +18,13 @@ import (
 	protocol "github.com/baetyl/baetyl/protocol/function"
 	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/cert"
+	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
 )
 
 // ServerConfig is the `server` section of a function runtime.
 type ServerConfig struct {
-	Address string `yaml:"address" json:"address"` // host:port
+	Address string `yaml:"address" json:"address"` // host:port, or unix:<path>
 	// of one call: its context ends then
 	Timeout    time.Duration `yaml:"timeout" json:"timeout" default:"2m" validate:"min=1"`
 	Message    Length        `yaml:"message" json:"message"` // largest message, in and out
@@ -36,6 +37,8 @@ type ServerConfig struct {
 	// Announced is how many calls at once the function manager gives to one instance unless
 	// functions[].instance.concurrency says otherwise. It is for code that is made for it; 0 means 1.
 	Announced int `yaml:"-" json:"-"`
+	// of the instance, from the function manager: who does not know it gets no call. Empty: everybody may call
+	Secret conf.Secret `yaml:"-" json:"-"`
 
 	// PEM file of the authorities of clients: a client must present a certificate; needs key and cert
 	CA       string `yaml:"ca" json:"ca"`
@@ -102,7 +105,14 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return fmt.Errorf("listen for function calls: server.%w", err)
 	}
-	l, err := net.Listen("tcp", s.cfg.Address)
+	network, address := networkOf(s.cfg.Address)
+	if network == "unix" {
+		err = removeSocket(address)
+	}
+	var l net.Listener
+	if err == nil {
+		l, err = net.Listen(network, address)
+	}
 	if err != nil {
 		return fmt.Errorf("listen for function calls: %w", err)
 	}
@@ -117,11 +127,15 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.listener.Close() // also where Serve below is not reached
 	opts := []grpc.ServerOption{
+		grpc.ConnectionTimeout(acceptTimeout),
 		grpc.MaxRecvMsgSize(s.cfg.Message.Length.Max.Int()),
 		grpc.MaxSendMsgSize(s.cfg.Message.Length.Max.Int()),
 	}
 	if s.cfg.Concurrent.Max > 0 {
 		opts = append(opts, grpc.MaxConcurrentStreams(s.cfg.Concurrent.Max))
+	}
+	if s.cfg.Secret != "" {
+		opts = append(opts, grpc.UnaryInterceptor(s.unary), grpc.StreamInterceptor(s.stream))
 	}
 	if s.secure != nil {
 		opts = append(opts, grpc.Creds(credentials.NewTLS(s.secure)))

@@ -4,7 +4,7 @@
 // inherited from the master and its keeper, and what a service has no need of. It is called the shim.
 //
 //	keeper ──fork, exec──► baetyl native-shim ──────────────────────────────────────────────exec──► program, same pid
-//	           fd 3: Spec    dies with the keeper · cgroups · session · oom score
+//	           fd 3: Spec    dies with the keeper · session · oom score · cgroups
 //	           fd 4: why     own mounts: /tmp, read-only, bound, hidden, /proc
 //	                 not     groups, user, capabilities, no_new_privs · limits, umask, descriptors, signals
 //
@@ -19,7 +19,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 )
 
@@ -31,6 +33,7 @@ const (
 	specFD   = 3 // Spec, as Encode writes it
 	statusFD = 4 // ready, right before exec; or why not: the number of execve(2) or 0, a space, the text; or both
 	socketFD = 5 // the first of Spec.Listen, which the program finds from specFD on
+	joinFD   = 5 // the first of Spec.Join, which has no sockets
 )
 
 // ready tells exec from the end of a shim that could not even say why: the Go runtime has thrown, under a limit of
@@ -75,13 +78,49 @@ func run(status *int) error {
 	if _, err := syscall.Write(*status, []byte(ready)); err != nil {
 		return fmt.Errorf("tell the keeper: %w", err)
 	}
-	err = syscall.Exec(spec.Program, spec.Args, spec.environ(os.Getpid()))
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return execError{spec.Program, errno}
-	}
-	return fmt.Errorf("exec %s: %w", spec.Program, err)
+	return become(spec)
 }
+
+// become returns only when it fails. Of what was found in PATH, the first that the kernel runs is taken, as in
+// execvp(3).
+func become(spec Spec) error {
+	env := spec.environ(os.Getpid())
+	var failed error
+	for _, path := range spec.candidates() {
+		err := syscall.Exec(path, spec.Args, env)
+		var errno syscall.Errno
+		if !errors.As(err, &errno) {
+			return fmt.Errorf("exec %s: %w", path, err)
+		}
+		if spec.Find && syscall.Access(path, 0) != nil { // also where the user may not enter the folder
+			errno, path = syscall.ENOENT, spec.Program
+		}
+		if failed == nil || errno != syscall.ENOENT && errno != syscall.ENOTDIR {
+			failed = execError{path, errno}
+		}
+	}
+	return failed
+}
+
+// candidates are the paths of the program, at least one.
+func (s Spec) candidates() (paths []string) {
+	if !s.Find || strings.Contains(s.Program, "/") {
+		return []string{s.Program}
+	}
+	search := defaultPath
+	for _, kv := range s.Env {
+		if path, ok := strings.CutPrefix(kv, "PATH="); ok && path != "" {
+			search = path
+		}
+	}
+	for _, dir := range filepath.SplitList(search) {
+		paths = append(paths, filepath.Join(cmp.Or(dir, "."), s.Program))
+	}
+	return paths
+}
+
+// defaultPath is where programs are when the environment says nothing.
+const defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // readSpec leaves the descriptor open: its number must not become one of the runtime's own, for passSockets.
 func readSpec() ([]byte, error) {

@@ -16,12 +16,14 @@ import (
 func prepare(spec Spec) error {
 	return inOrder(spec, []step{
 		{"die with the keeper", dieWithKeeper},
-		{"enter the cgroups", enterCgroups},
 		{"start a session", startSession},
+		{"take the terminal", takeTerminal},
 		{"set the oom score", setOOMScore},
 		{"set the limits", setLimits},
 		{"set the groups", setGroups},
+		{"enter the cgroups", enterCgroups}, // late: where its processes are too many, this one gets no more threads
 		{"make mounts", makeMounts},
+		{"join the namespaces", joinNamespaces},
 		{"give the output to the user", giveOutput},
 		{"change the user", changeUser},
 		{"leave the keys of the keeper", leaveKeys},

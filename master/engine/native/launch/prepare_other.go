@@ -34,6 +34,9 @@ func refuse(spec Spec) error {
 	if len(spec.Listen) > 0 {
 		return errors.New("sockets of the instance before need Linux")
 	}
+	if spec.Join > 0 || spec.Terminal {
+		return errors.New("commands in an instance need Linux")
+	}
 	if len(spec.Capabilities) > 0 {
 		return errors.New("capabilities need Linux")
 	}

@@ -26,8 +26,9 @@ type Abilities struct {
 // someUser is one that no program has: nothing is done with its rights. It is nobody on most systems.
 const someUser = 65534
 
-// Probe tries each ability once, in a process of its own. dir is a folder that is bound and hidden meanwhile, for those
-// processes alone. It takes some ten milliseconds; what it finds does not change while the master runs.
+// Probe tries all abilities together and, where that fails, each once, in a process of its own. dir is a folder that is
+// bound and hidden meanwhile, for those processes alone. Services wait for it: it takes some ten milliseconds. What it
+// finds does not change while the master runs.
 func Probe(dir string) Abilities {
 	spec := Spec{UID: -1, GID: -1, Umask: -1}
 	try := func(change func(*Spec)) error {
@@ -36,11 +37,19 @@ func Probe(dir string) Abilities {
 		return tryShim(s)
 	}
 	var a Abilities
+	capabilities := []string{"CAP_NET_BIND_SERVICE"}
+	if try(func(s *Spec) {
+		s.UID, s.GID, s.Capabilities = someUser, someUser, capabilities
+		s.PrivateTmp, s.PrivateIPC, s.HideProc = true, true, true
+		s.ReadOnly, s.Hidden = []string{dir}, []string{dir}
+	}) == nil {
+		return a
+	}
 	a.Users = try(func(s *Spec) { s.UID, s.GID = someUser, someUser })
 	a.Namespaces = try(func(s *Spec) { s.PrivateTmp, s.Hidden = true, []string{dir} })
 	if a.Capabilities = a.Users; a.Users == nil {
 		a.Capabilities = try(func(s *Spec) {
-			s.UID, s.GID, s.Capabilities = someUser, someUser, []string{"CAP_NET_BIND_SERVICE"}
+			s.UID, s.GID, s.Capabilities = someUser, someUser, capabilities
 		})
 	}
 	if a.ReadOnly, a.PrivateIPC, a.HideProc = a.Namespaces, a.Namespaces, a.Namespaces; a.Namespaces == nil {

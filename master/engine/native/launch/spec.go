@@ -32,6 +32,12 @@ type Spec struct {
 	// and up, with LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES (sd_listen_fds(3)). Linux
 	Listen []string
 
+	// Join is how many namespaces are on descriptors 5 and up, which the program enters. Then none of what needs mounts of
+	// its own may be asked for, nor Listen. Linux
+	Join     int
+	Find     bool // Program is searched for in PATH of Env, by the user, unless there is a slash in it
+	Terminal bool // standard input is a terminal, which becomes that of the session
+
 	UID, GID int   // -1: not changed
 	Groups   []int // besides GID; nil with UID -1: not changed
 
@@ -57,6 +63,9 @@ type Spec struct {
 
 // MaxListen is how many sockets a program may inherit.
 const MaxListen = 64
+
+// MaxJoin is how many namespaces a program may enter.
+const MaxJoin = 8
 
 // IsSocketName tells whether name may be that of a socket: ASCII that can be printed, without ':' (sd_listen_fds(3)).
 func IsSocketName(name string) bool {
@@ -117,7 +126,7 @@ const maxID int64 = 1<<32 - 2 // the largest of users and groups; the number aft
 
 func (s Spec) validate() error {
 	if s.Program != "" {
-		if err := checkPath("Program", s.Program); err != nil {
+		if err := checkPath("Program", s.Program); err != nil && !s.Find {
 			return err
 		}
 		if len(s.Args) == 0 {
@@ -145,6 +154,12 @@ func (s Spec) validate() error {
 		}
 	}
 	switch {
+	case strings.ContainsRune(s.Program, 0):
+		return fmt.Errorf("Program: %q has a zero byte", s.Program)
+	case s.Join < 0 || s.Join > MaxJoin:
+		return fmt.Errorf("Join: %d is not 0 to %d", s.Join, MaxJoin)
+	case s.Join > 0 && (s.mounts() || len(s.Listen) > 0):
+		return errors.New("Join: what joins namespaces makes none, and inherits no sockets")
 	case s.Keeper < 0:
 		return fmt.Errorf("Keeper: %d is no process", s.Keeper)
 	case s.UID == 0 && !s.Privileged:

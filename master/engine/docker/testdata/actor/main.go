@@ -43,6 +43,7 @@ func main() {
 	case "env":
 		fmt.Println("BAETYL_SERVICE_TOKEN=" + os.Getenv("BAETYL_SERVICE_TOKEN"))
 		fmt.Println("X=" + os.Getenv("X"))
+		fmt.Println("BAETYL_SERVICE_RUN_DIR=" + os.Getenv("BAETYL_SERVICE_RUN_DIR"))
 		asked := make(chan os.Signal, 1)
 		signal.Notify(asked, syscall.SIGTERM)
 		<-asked
@@ -65,6 +66,19 @@ func main() {
 		fmt.Println("up")
 		for {
 		}
+	case "socket": // in the run folder
+		dir := os.Getenv("BAETYL_SERVICE_RUN_DIR")
+		others, err := os.ReadDir(dir)
+		if err != nil {
+			fmt.Println(err)
+		}
+		if _, err := net.Listen("unix", dir+"/"+os.Args[2]); err != nil {
+			fmt.Println(err)
+		}
+		fmt.Printf("listening in %s, beside %d others\n", dir, len(others))
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGTERM)
+		<-asked
 	case "resolve": // prints the address of a name once it has one
 		for {
 			if found, err := net.LookupHost(os.Args[2]); err == nil {
@@ -106,6 +120,25 @@ func main() {
 	case "who":
 		fmt.Println("uid", os.Getuid(), "gid", os.Getgid())
 		forever()
+	case "listen": // at a port, and writes a word to whoever connects
+		l, err := net.Listen("tcp", ":"+os.Args[2])
+		if err != nil {
+			fmt.Println(err)
+			return
+		}
+		fmt.Println("up")
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			fmt.Fprint(conn, os.Args[3])
+			conn.Close()
+		}
+	case "exists": // a file, or else its status is 1
+		if _, err := os.Stat(os.Args[2]); err != nil {
+			os.Exit(1)
+		}
 	case "write": // tells whether a file can be written
 		fmt.Println("error:", os.WriteFile(os.Args[2], []byte("x"), 0o644) != nil)
 		forever()
