@@ -15,28 +15,44 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/http"
+	"github.com/baetyl/baetyl/protocol/hubapi"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 )
 
-// A burst at QoS 0 that is far more than the function handles meanwhile reaches it whole: it waits in the manager.
+// A burst at QoS 0 that is far more than the function handles meanwhile reaches it whole: it waits in the manager. What
+// the hub did not give to the manager, since the machine was too busy for it to read, is not the manager's.
 func TestBurst(t *testing.T) {
 	for _, service := range []string{"svc", "sql"} {
 		h := startHub(t)
 		m := start(t, h.address, strings.Replace(fmt.Sprintf(simple, 1, "1m"), "service: svc", "service: "+service, 1))
 		m.publish("in", 1, `{"id": 1}`)
 		m.await("out", 1)
-		const n = 60000
-		count := subscribe(t, h, "out", 0)
-		began := time.Now()
+		const n = 30000
+		count := subscribe(t, h, "out", 1)
 		pour(t, h, "in", 0, n)
-		t.Logf("%s: sent in %s", service, time.Since(began))
-		mqtttest.Until(t, "all results", func() bool {
-			require.NotContains(t, m.stderr.String(), "dropped")
-			return count.Load() >= n
-		})
-		t.Logf("%s: handled in %s", service, time.Since(began))
+		for all := false; !all; {
+			had := count.Load()
+			mqtttest.Until(t, fmt.Sprintf("more than %d results", had), func() bool {
+				all = uint64(count.Load())+h.client(t, "r1").Dropped >= n
+				return all || count.Load() > had
+			})
+		}
+		require.NotContains(t, m.stderr.String(), "dropped")
 		require.NotContains(t, m.stderr.String(), "not connected")
 	}
+}
+
+// client returns what the admin interface of the hub says of a client.
+func (h *hub) client(t testing.TB, id string) hubapi.Client {
+	t.Helper()
+	c, err := http.NewClient(http.ClientConfig{Address: h.admin, Timeout: time.Minute})
+	require.NoError(t, err)
+	defer c.Close()
+	var clients hubapi.Page[hubapi.Client]
+	require.NoError(t, c.Get(t.Context(), hubapi.Clients+"?client="+id, &clients))
+	require.Len(t, clients.Items, 1)
+	return clients.Items[0]
 }
 
 // subscribe counts what comes on a topic of the hub.

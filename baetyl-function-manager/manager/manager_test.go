@@ -140,6 +140,7 @@ func compile(module string) (string, error) {
 type hub struct {
 	t       testing.TB
 	address string
+	admin   string // address of its admin interface
 	dir     string
 	cmd     *exec.Cmd
 	ended   chan struct{}
@@ -148,8 +149,10 @@ type hub struct {
 func startHub(t testing.TB) *hub {
 	t.Helper()
 	h := &hub{t: t, address: fmt.Sprintf("tcp://127.0.0.1:%d", mqtttest.FreePort(t)), dir: t.TempDir()}
+	h.admin = "unix://" + filepath.Join(h.dir, "admin.sock")
 	write(t, filepath.Join(h.dir, baetyl.ConfigFile), fmt.Sprintf(`
 listen: [%q]
+admin: {address: %q}
 principals:
   - username: test
     password: hahaha
@@ -161,7 +164,7 @@ principals:
     permissions:
       - {action: pub, permit: [ok, dead]}
       - {action: sub, permit: ['#']}
-`, h.address))
+`, h.address, h.admin))
 	h.start()
 	t.Cleanup(h.kill)
 	return h
