@@ -88,7 +88,7 @@ func TestExecCopies(t *testing.T) {
 	t.Parallel()
 	d := newBusyDevice(t)
 	d.runs(t)
-	const size = 100_000_000
+	const size = 20_000_000
 	random, err := os.Open("/dev/urandom")
 	require.NoError(t, err)
 	defer random.Close()

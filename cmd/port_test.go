@@ -183,7 +183,7 @@ func TestPortOfTheHub(t *testing.T) {
 	mqtttest.Until(t, "the thief tries", func() bool { _, err := os.Stat(loot("tries")); return err == nil })
 
 	hub, master := 0, 0
-	for round := range 20 {
+	for round := range 8 {
 		before := hub
 		mqtttest.Until(t, "the hub runs", func() bool { hub = hubOf(api); return hub != 0 && hub != before })
 		if round%3 == 2 {

@@ -83,7 +83,7 @@ func TestBackupSaysWhyItHasNoEnd(t *testing.T) {
 		}) // an error was answered
 	}))
 	defer end()
-	for range 100 {
+	for range 10 {
 		_, errs, status := execute("backup", "-w", filepath.Clean(d.dir), "-")
 		require.Equal(t, 1, status)
 		require.Contains(t, errs, masterapi.ErrBusy.Error())

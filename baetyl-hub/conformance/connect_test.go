@@ -291,7 +291,7 @@ func TestRefusedConnectionsWriteNothing(t *testing.T) {
 	b.clean("x").bye()
 	eventually(t, "the connection's end", func() bool { return b.stat("connections") == 0 })
 	before := b.stat("store_batches")
-	for range 20 {
+	for range 6 {
 		c := hello("x", false)
 		c.Password = "no"
 		c.Will = &packet.Message{Topic: "w", Payload: []byte("w")}
@@ -300,7 +300,7 @@ func TestRefusedConnectionsWriteNothing(t *testing.T) {
 	}
 	eventually(t, "the connections' end", func() bool { return b.stat("connections") == 0 })
 	require.Equal(t, before, b.stat("store_batches"))
-	require.EqualValues(t, 20, b.stat("logins_refused"))
+	require.EqualValues(t, 6, b.stat("logins_refused"))
 }
 
 func TestDisconnectEndsTheConnection(t *testing.T) {

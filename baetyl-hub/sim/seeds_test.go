@@ -82,7 +82,7 @@ func TestSeeds(t *testing.T) {
 	program := sound(t)
 	seeds := cases(t)
 	from := number(t, "SIM_FROM", 1)
-	for i := range number(t, "SIM_SEEDS", 200) {
+	for i := range number(t, "SIM_SEEDS", 60) {
 		seeds = append(seeds, from+i)
 	}
 	find(t, program, seeds, func(seed uint64, out []byte, err error) bool {

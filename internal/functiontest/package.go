@@ -70,11 +70,11 @@ type Python struct {
 	Path    string
 }
 
-// Pythons returns the interpreters to test with: 2.7, 3.6, the one that python3 is and the newest one; all when All
-// is set. A missing 2.7 or 3.6 has an empty Path.
+// Pythons returns the interpreters to test with: 2.7, 3.6 and the newest one; all when All is set. A missing 2.7 or 3.6
+// has an empty Path.
 func Pythons(t testing.TB) []Python {
 	t.Helper()
-	found, versions, system := map[string]string{}, []string{}, ""
+	found, versions := map[string]string{}, []string{}
 	home, _ := os.UserHomeDir()
 	candidates := []string{"python3", "python2.7"}
 	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/bin", "/usr/local/bin") {
@@ -94,14 +94,11 @@ func Pythons(t testing.TB) []Python {
 		if err != nil || !ok || found[version] != "" || version > "2.07" && version < "3.06" || version < "2.07" {
 			continue
 		}
-		if path == "python3" {
-			system = version
-		}
 		found[version] = executable
 		versions = append(versions, version)
 	}
 	sort.Strings(versions)
-	wanted := map[string]bool{"2.07": true, "3.06": true, system: true}
+	wanted := map[string]bool{"2.07": true, "3.06": true}
 	if len(versions) > 0 {
 		wanted[versions[len(versions)-1]] = true
 	}
