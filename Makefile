@@ -130,6 +130,10 @@ test-ci: ## what CI runs: the same, and the unit tests on a processor with 32 bi
 test-all: ## without a limit: the same, every disk fault, every Python and Node, fuzz tests, kills under load (hours)
 	@MAKE="$(MAKE)" scripts/test.sh all
 
+.PHONY: test-docs
+test-docs: ## what README and docs say, block by block, in a fresh copy of the last commit (PAGE=<pattern> some pages)
+	PAGE='$(PAGE)' $(GO) test -tags docs -count=1 -timeout 60m -v -run '^TestDocuments$$' ./test/docs
+
 .PHONY: test-vm
 test-vm: ## on a machine in emulation: systemd, cgroup v2, reboot, power cuts (VM=<pattern> some, SHORT=1 the most important, CUTS=20)
 	@test/vm/build.sh
