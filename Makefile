@@ -130,6 +130,10 @@ test-ci: ## what CI runs: the same, and the unit tests on a processor with 32 bi
 test-all: ## without a limit: the same, every disk fault, every Python and Node, fuzz tests, kills under load (hours)
 	@MAKE="$(MAKE)" scripts/test.sh all
 
+.PHONY: test-emulated
+test-emulated: ## the unit tests on arm/v7 and arm64, emulated by qemu-user; what can't run there is in the script
+	@scripts/test-emulated.sh $(PROCESSOR)
+
 .PHONY: test-docs
 test-docs: ## what README and docs say, block by block, in a fresh copy of the last commit (PAGE=<pattern> some pages)
 	PAGE='$(PAGE)' $(GO) test -tags docs -count=1 -timeout 60m -v -run '^TestDocuments$$' ./test/docs

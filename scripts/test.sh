@@ -78,6 +78,7 @@ fi
 if [ "$size" = all ]; then
 	stage 'unit tests on 386, vet on arm' scripts/test-386.sh
 	stage 'ten minutes of disorder' "${MAKE:-make}" --no-print-directory disorder TIME=10m
+	stage 'unit tests on emulated processors' scripts/test-emulated.sh
 	stage 'what the documents say' "${MAKE:-make}" --no-print-directory test-docs
 	stage 'the docker engine on other daemons' "${MAKE:-make}" --no-print-directory test-daemons
 	stage 'a real machine' "${MAKE:-make}" --no-print-directory test-vm

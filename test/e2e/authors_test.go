@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"os"
 	"os/exec"
@@ -75,10 +76,22 @@ func buildImage(t *testing.T, name, dockerfile, pkg string) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644))
 	must(t, os.Rename(pkg, filepath.Join(dir, "package")))
-	if out, err := exec.Command("docker", "build", "-t", name, dir).CombinedOutput(); err != nil {
-		t.Fatalf("docker build: %v\n%s", err, out)
+	const roots = "ca-certificates.crt"
+	for _, args := range [][]string{
+		{filepath.Join(root, ".build/installer"), "roots", filepath.Join(dir, roots)},
+		{"docker", "build", "-t", name, dir},
+		{"docker", "create", "--name", name + "-roots", name},
+		{"docker", "cp", name + "-roots:/etc/ssl/certs/" + roots, filepath.Join(dir, "copy")},
+		{"docker", "rm", name + "-roots"},
+	} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
 	}
 	t.Cleanup(func() { exec.Command("docker", "rmi", "--force", name).Run() })
+	if pem, err := os.ReadFile(filepath.Join(dir, "copy")); err != nil || !x509.NewCertPool().AppendCertsFromPEM(pem) {
+		t.Errorf("no certificate in the image at /etc/ssl/certs/%s: %v", roots, err)
+	}
 }
 
 // author follows the page: a folder beside the clone, go mod init, go work init, go build, package.yml.
