@@ -46,7 +46,7 @@ var groups = []struct {
 	}},
 	{"change", "Change what runs:", []func(*env) *cobra.Command{
 		validateCommand, planCommand, applyCommand, revertCommand, serviceCommand, execCommand,
-		restartCommand, reloadCommand, pruneCommand, backupCommand, restoreCommand,
+		restartCommand, reloadCommand, pruneCommand, uiCommand, backupCommand, restoreCommand,
 	}},
 	{"module", "Ask modules:", []func(*env) *cobra.Command{hubCommand, functionCommand, sqlCommand}},
 	{"run", "Run the master:", []func(*env) *cobra.Command{startCommand, stopCommand, checkCommand, versionCommand}},

@@ -15,7 +15,9 @@ import (
 	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/master/api"
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/login"
 	"github.com/baetyl/baetyl/master/ota"
+	"github.com/baetyl/baetyl/master/ui"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	"github.com/baetyl/baetyl/utils/conf"
 	"github.com/baetyl/baetyl/utils/log"
@@ -204,6 +206,12 @@ func newServer(m *master.Master, cfg master.Config, opts master.Options, held ke
 	}
 	if opts.Keeper != nil {
 		o.Keeper = opts.Keeper
+	}
+	if cfg.UI.Address != "" {
+		o.Page = &api.Page{
+			Config: cfg.ListenUI(opts.Workdir), Hosts: cfg.UI.Hosts, Files: ui.Files,
+			Logins: login.New(filepath.Join(opts.Workdir, masterapi.PageKey), cfg.UI.Token),
+		}
 	}
 	return api.NewServer(m.Services(), m, o)
 }

@@ -38,6 +38,8 @@ type Config struct {
 	Native Native `yaml:"native" json:"native"`
 	// address, TLS and limits of the API, and who may use it
 	Server Server `yaml:"server" json:"server"`
+	// page for persons with a browser
+	UI UI `yaml:"ui" json:"ui"`
 	// log of the master; its limits of size and number hold for the output files of services too
 	Logger log.Config `yaml:"logger" json:"logger"`
 	// masterapi.OTALog: where the master writes the progress of updates, and the agent reads it. Only the path is used;
@@ -80,6 +82,42 @@ type Server struct {
 	http.ServerConfig `yaml:",inline" json:",inline"`
 	// group of the host whose members may use the API without a token, as root may; it need not exist, and may be empty
 	Group string `yaml:"group" json:"group" default:"baetyl"`
+}
+
+// UI is the page: where it is served, and who is let in besides those with a link of `baetyl ui`.
+type UI struct {
+	// tcp://host:port or https://host:port; empty: there is no page. Beyond the loopback it needs cert and key
+	http.ServerConfig `yaml:",inline" json:",inline"`
+	// names besides that in address under which browsers may ask for it
+	Hosts []string `yaml:"hosts" json:"hosts" default:"[]"`
+	// logs in like a link, as often as one likes; at least minToken characters; empty: there is none
+	Token conf.Secret `yaml:"token" json:"token"`
+}
+
+// minToken is the shortest token of the page, in bytes.
+const minToken = 16
+
+// Validate checks which keys go together; the error starts with the key's name.
+func (u UI) Validate() error {
+	if u.Address == "" {
+		return nil
+	}
+	if err := u.ServerConfig.Validate(); err != nil {
+		return err
+	}
+	a, err := addr.Listen(u.Address, addr.Server...)
+	switch {
+	case err != nil:
+		return fmt.Errorf("address: %w", err)
+	case a.Scheme == "unix":
+		return fmt.Errorf("address: %q is a socket that no browser opens; write tcp://127.0.0.1:8321", u.Address)
+	case !a.Local() && u.Cert == "":
+		return fmt.Errorf("address: %q can be reached from other hosts, where a page needs TLS; set cert and key, or "+
+			"write tcp://127.0.0.1:8321", u.Address)
+	case u.Token != "" && len(u.Token) < minToken:
+		return fmt.Errorf("token: has %d characters; use at least %d, as of `openssl rand -hex 16`", len(u.Token), minToken)
+	}
+	return nil
 }
 
 // Complete sets the address of the API when it is empty: from the environment, or the default of the system.
@@ -154,6 +192,9 @@ func (c *Config) Validate() error {
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)
 	}
+	if err := c.UI.Validate(); err != nil {
+		return fmt.Errorf("ui.%w", err)
+	}
 	if c.Server.Group != "" {
 		if err := app.CheckAccount(c.Server.Group); err != nil {
 			return fmt.Errorf("server.group: %w; write the name of a group", err)
@@ -177,6 +218,16 @@ func (c Config) Listen(workdir string) http.ServerConfig {
 	if s := c.Socket(workdir); s != "" {
 		out.Address = "unix://" + s
 	}
+	return absolute(out, workdir)
+}
+
+// ListenUI is Listen for the page.
+func (c Config) ListenUI(workdir string) http.ServerConfig {
+	return absolute(c.UI.ServerConfig, workdir)
+}
+
+// absolute is c with absolute paths.
+func absolute(out http.ServerConfig, workdir string) http.ServerConfig {
 	for _, path := range []*string{&out.CA, &out.Cert, &out.Key} {
 		if *path != "" {
 			*path = inDir(workdir, *path)

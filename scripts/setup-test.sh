@@ -10,6 +10,7 @@ scripts/setup.sh
 
 cache=output/cache
 mqttjs=5.10.1
+axe=4.11.0
 paho=2.1.0
 missing=0
 
@@ -54,15 +55,17 @@ fi
 want 'busybox' 'busybox-static' 'tests in small containers are skipped' command -v busybox || missing=1
 want 'bash-completion' 'bash-completion' 'completion in bash is not tried' \
 	test -e /usr/share/bash-completion/bash_completion || missing=1
+want 'chromium' 'chromium' 'the page is not tried in a browser' command -v chromium || missing=1
 want 'rpm' 'rpm' 'tests of packages for rpm are skipped' command -v rpm || missing=1
 want 'shellcheck' 'shellcheck' 'scripts are not checked' command -v shellcheck || missing=1
 
-same="require('./$cache/node/node_modules/mqtt/package.json').version === '$mqttjs'"
+installed="require('./$cache/node/node_modules"
+same="$installed/mqtt/package.json').version === '$mqttjs' && $installed/axe-core/package.json').version === '$axe'"
 if ! node -e "process.exit($same ? 0 : 1)" 2>/dev/null; then
-	step "fetching MQTT.js $mqttjs into $cache/node"
+	step "fetching MQTT.js $mqttjs and axe-core $axe into $cache/node"
 	mkdir -p "$cache/node"
-	npm install --silent --no-audit --no-fund --no-save --prefix "$cache/node" "mqtt@$mqttjs" || {
-		note 'MQTT.js is missing: tests over WebSocket are skipped'
+	npm install --silent --no-audit --no-fund --no-save --prefix "$cache/node" "mqtt@$mqttjs" "axe-core@$axe" || {
+		note 'MQTT.js and axe-core are missing: tests over WebSocket, and those of the page, are skipped'
 		missing=1
 	}
 fi

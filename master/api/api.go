@@ -91,6 +91,7 @@ type handler struct {
 	system   System
 	log      log.Logger
 	identify func(*nethttp.Request) (caller, error)
+	page     *Page // that links lead to; nil: there is none, or this is not for those who make links
 
 	lines   lines
 	streams streams
@@ -108,7 +109,12 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 // NewAdmin returns the handler of all routes, for persons: whom admit lets in may do everything. It is called at each
 // request, and its error is the message of a 403.
 func NewAdmin(services Services, system System, admit func(http.Peer) error, l log.Logger) nethttp.Handler {
-	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: personBy(admit)}
+	return newAdmin(services, system, admit, nil, l)
+}
+
+// newAdmin is NewAdmin; p is the page that links lead to, nil if there is none.
+func newAdmin(services Services, system System, admit func(http.Peer) error, p *Page, l log.Logger) nethttp.Handler {
+	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: personBy(admit), page: p}
 	return h.routes()
 }
 
@@ -148,6 +154,7 @@ func (h *handler) routes() nethttp.Handler {
 	route(masterapi.RouteModules, h.modules)
 	route(masterapi.RouteServiceAdmin, h.serviceAdmin)
 	route(masterapi.RouteServiceChange, h.serviceAdmin)
+	route(masterapi.RouteLink, h.page.link)
 	for path, allowed := range methods {
 		mux.HandleFunc(path, func(w nethttp.ResponseWriter, _ *nethttp.Request) {
 			w.Header().Set("Allow", strings.Join(allowed, ", "))
@@ -229,7 +236,14 @@ var meanings = []http.Meaning{
 	{Err: masterapi.ErrRefused, Status: nethttp.StatusUnprocessableEntity, Code: "refused"},
 }
 
-func (h *handler) inspect(*nethttp.Request, caller) (any, error) { return h.system.Inspect(), nil }
+func (h *handler) inspect(_ *nethttp.Request, by caller) (any, error) {
+	all := h.system.Inspect()
+	if by.guest {
+		all.Software.PWD = ""
+		return masterapi.Inspect{Time: all.Time, Software: all.Software}, nil
+	}
+	return all, nil
+}
 
 func (h *handler) update(r *nethttp.Request, by caller) (any, error) {
 	var in masterapi.UpdateRequest

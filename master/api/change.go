@@ -130,6 +130,9 @@ func (c caller) by(r *nethttp.Request) masterapi.By {
 	if !c.person {
 		return masterapi.By{Service: c.name}
 	}
+	if c.asked != nil {
+		return *c.asked
+	}
 	p, ok := http.PeerOf(r.Context())
 	if !ok {
 		return masterapi.By{}

@@ -3,6 +3,7 @@ package api
 import (
 	"fmt"
 	nethttp "net/http"
+	"slices"
 	"strconv"
 
 	"github.com/baetyl/baetyl/master/service"
@@ -14,16 +15,16 @@ import (
 // maxRunning is how many requests of a service run at a time, so that no few services can take all connections.
 const maxRunning = 64
 
-// begin counts a request of the service c; done ends it. A person has no limit.
+// begin counts a request of c, a service or a guest; done ends it. A person who is known has no limit.
 func (h *handler) begin(c caller) (done func(), err error) {
-	if c.person {
+	if c.person && !c.guest {
 		return func() {}, nil
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.running[c.name] >= maxRunning {
 		return nil, http.Errorf(nethttp.StatusTooManyRequests, "too_many",
-			"%d requests of service (%s) are running; try again later", maxRunning, c.name)
+			"%d requests of (%s) are running; try again later", maxRunning, c.name)
 	}
 	h.running[c.name]++
 	return func() {
@@ -41,6 +42,12 @@ type caller struct {
 	who    string // shares a limit of lines in the log: a service, a uid, or everybody who is not let in
 	person bool
 	rights []app.Right // of a service
+
+	// of the page
+	only  []string      // names of the routes that the caller may use; nil: all
+	reads bool          // and each that changes nothing
+	guest bool          // nobody knows who it is: answers have less in them
+	asked *masterapi.By // who has logged in
 }
 
 // service is the caller that proves itself by its token.
@@ -73,7 +80,7 @@ func personBy(admit func(http.Peer) error) func(*nethttp.Request) (caller, error
 // allow tells why c may not use route on the service target, which is empty where no service is named.
 func (c caller) allow(route masterapi.Route, target string) error {
 	if c.person {
-		return nil
+		return c.allowOnPage(route)
 	}
 	if route.Admin {
 		return http.Errorf(nethttp.StatusForbidden, "forbidden",
@@ -87,6 +94,17 @@ func (c caller) allow(route masterapi.Route, target string) error {
 			"service (%s) may not %s for service (%s): only for itself", c.name, route.Does, target)
 	}
 	return nil
+}
+
+// allowOnPage tells why a person may not use route on the page.
+func (c caller) allowOnPage(route masterapi.Route) error {
+	switch {
+	case c.only == nil, slices.Contains(c.only, route.Name), c.reads && route.Method == nethttp.MethodGet:
+		return nil
+	case c.guest:
+		return http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "log in to %s: `baetyl ui` makes a link", route.Does)
+	}
+	return http.Errorf(nethttp.StatusForbidden, "forbidden", "the page may not %s: use the command line", route.Does)
 }
 
 // may is c as it starts or stops instances, judged by the service that they are of.

@@ -24,6 +24,7 @@ type ServerOptions struct {
 	Service func(uid int) bool // tells whether services run as this user, who is never let in there; nil: none does
 	Keeper  http.Keeper        // holds the listeners from one master to the next; nil: there is none
 	Kept    map[string]*os.File
+	Page    *Page // for browsers; nil: there is none
 	Log     log.Logger
 }
 
@@ -35,6 +36,7 @@ type ServerOptions struct {
 // Listen and Serve are called once, in this order.
 type Server struct {
 	servers []*http.Server
+	page    *page  // nil: there is none
 	missing string // what Listen says of the group
 	log     log.Logger
 }
@@ -46,6 +48,10 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 			Name: "api", Mode: serviceMode, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
 		}, New(services, system, o.Log)),
 	}}
+	if o.Page != nil {
+		options := http.Options{Name: "page", MaxConns: maxPageConns, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log}
+		s.page = &page{options: options, config: o.Page.Config, handler: newPage(services, system, *o.Page, o.Log)}
+	}
 	if o.Admin == "" || !http.CanTellPeers {
 		return s
 	}
@@ -54,7 +60,7 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 	config := http.ServerConfig{Address: "unix://" + o.Admin, Timeout: o.Config.Timeout}
 	s.servers = append(s.servers, http.NewServerWith(config, http.Options{
 		Name: "admin", Mode: adminMode, Group: p.Socket(), Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
-	}, NewAdmin(services, system, p.Admit, o.Log)))
+	}, newAdmin(services, system, p.Admit, o.Page, o.Log)))
 	return s
 }
 
@@ -68,6 +74,9 @@ func (s *Server) Listen() error {
 			return err
 		}
 	}
+	if s.page != nil {
+		s.page.listen()
+	}
 	if s.missing != "" {
 		s.log.Infof("%s", s.missing)
 	}
@@ -79,6 +88,9 @@ func (s *Server) Listen() error {
 func (s *Server) Leave() {
 	for _, one := range s.servers {
 		one.Leave()
+	}
+	if s.page != nil {
+		s.page.leave()
 	}
 }
 
@@ -93,6 +105,9 @@ func (s *Server) Serve(ctx context.Context) error {
 			defer cancel()
 			errs[i] = one.Serve(ctx)
 		})
+	}
+	if s.page != nil {
+		serving.Go(func() { s.page.serve(ctx) })
 	}
 	serving.Wait()
 	return errors.Join(errs...)

@@ -12,9 +12,31 @@ import (
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
-func (h *handler) list(r *nethttp.Request, _ caller) (any, error) {
+func (h *handler) list(r *nethttp.Request, by caller) (any, error) {
 	measured, err := flag(r.URL.Query(), masterapi.QueryMeasured)
-	return masterapi.Services{Services: h.services.Statuses(measured)}, err
+	out := masterapi.Services{Services: h.services.Statuses(measured)}
+	if by.guest {
+		out = forGuest(out)
+	}
+	return out, err
+}
+
+// forGuest leaves what somebody without a login may see: states, and what services take of the machine.
+func forGuest(all masterapi.Services) (out masterapi.Services) {
+	for _, s := range all.Services {
+		one := masterapi.ServiceStatus{State: s.State, Image: s.Image, Replica: s.Replica}
+		one.Name = s.Name
+		for _, i := range s.Instances {
+			seen := masterapi.Instance{Name: i.Name, Status: i.Status, StartTime: i.StartTime, Restarts: i.Restarts,
+				CPU: i.CPU, Mem: i.Mem}
+			if i.Health != nil {
+				seen.Health = &masterapi.Health{Status: i.Health.Status, Since: i.Health.Since}
+			}
+			one.Instances = append(one.Instances, seen)
+		}
+		out.Services = append(out.Services, one)
+	}
+	return out
 }
 
 func (h *handler) show(r *nethttp.Request, _ caller) (any, error) {

@@ -1,5 +1,7 @@
 package masterapi
 
+import "time"
+
 // PathModule is where every admin interface of a module says what it is, as ModuleKind.
 const PathModule = "/v1/module"
 
@@ -13,6 +15,16 @@ const (
 	ModuleHub             = "hub"
 	ModuleFunctionManager = "function-manager"
 )
+
+// PageKey is the file with the key of the page's sessions, relative to the working directory of the master. Without it
+// everybody has to log in anew.
+const PageKey = "var/run/baetyl/page.key"
+
+// Link is the answer of RouteLink.
+type Link struct {
+	URL  string    `json:"url"`  // logs in whoever opens it first
+	Ends time.Time `json:"ends"` // then it does no longer
+}
 
 // Modules is the answer of RouteModules: the services that have an admin interface now, by name.
 type Modules struct {

@@ -116,6 +116,10 @@ var (
 		Name: "changeService", Does: "use the admin interface of a service",
 		Method: nethttp.MethodPost, Path: pathServiceAdmin, Admin: true, Changes: true,
 	}
+	RouteLink = Route{
+		Name: "makeLink", Does: "make links to the page",
+		Method: nethttp.MethodPost, Path: PathLinks, Admin: true, Changes: true,
+	}
 
 	Routes = []Route{
 		RouteInspect, RouteUpdate, RoutePorts, RouteStart, RouteStop, RouteReport, RouteRestart, RouteReload, RoutePrune,
@@ -124,7 +128,7 @@ var (
 		RouteHistoryEntry,
 		RouteServices, RouteService, RouteLogs, RouteEvents,
 		RouteBackup, RouteSupportBundle, RouteDoctor,
-		RouteModules, RouteServiceAdmin, RouteServiceChange,
+		RouteModules, RouteServiceAdmin, RouteServiceChange, RouteLink,
 	}
 )
 
@@ -142,6 +146,7 @@ const (
 	PathSupportBundle = "/" + Version + "/system/support-bundle"
 	PathDoctor        = "/" + Version + "/system/doctor"
 	PathModules       = "/" + Version + "/modules"
+	PathLinks         = "/" + Version + "/ui/links"
 )
 
 // Paths of what persons look at.

@@ -90,6 +90,7 @@ var killCases = map[string]killCase{
 	"baetyl stop":           {elsewhere: "TestMasterKilledDuringStop"},
 	"baetyl support-bundle": {args: []string{"{out}/bundle.tar.gz"}, ends: fails, again: []string{"--force"}},
 	"baetyl top":            {ends: fails},
+	"baetyl ui":             {ends: fails},
 	"baetyl validate":       {args: []string{"{app}"}, ends: alone},
 	"baetyl version":        {elsewhere: "it knows no master"},
 }
