@@ -87,7 +87,9 @@ type Server struct {
 // UI is the page: where it is served, and who is let in besides those with a link of `baetyl ui`.
 type UI struct {
 	// tcp://host:port or https://host:port; empty: there is no page. Beyond the loopback it needs cert and key
-	http.ServerConfig `yaml:",inline" json:",inline"`
+	Address string `yaml:"address" json:"address"`
+	Cert    string `yaml:"cert" json:"cert"`
+	Key     string `yaml:"key" json:"key"`
 	// names besides that in address under which browsers may ask for it
 	Hosts []string `yaml:"hosts" json:"hosts" default:"[]"`
 	// logs in like a link, as often as one likes; at least minToken characters; empty: there is none
@@ -102,7 +104,7 @@ func (u UI) Validate() error {
 	if u.Address == "" {
 		return nil
 	}
-	if err := u.ServerConfig.Validate(); err != nil {
+	if err := u.server().Validate(); err != nil {
 		return err
 	}
 	a, err := addr.Listen(u.Address, addr.Server...)
@@ -118,6 +120,13 @@ func (u UI) Validate() error {
 		return fmt.Errorf("token: has %d characters; use at least %d, as of `openssl rand -hex 16`", len(u.Token), minToken)
 	}
 	return nil
+}
+
+// server returns the settings of the page's server.
+func (u UI) server() http.ServerConfig {
+	out := http.ServerConfig{Address: u.Address}
+	out.Cert, out.Key = u.Cert, u.Key
+	return out
 }
 
 // Complete sets the address of the API when it is empty: from the environment, or the default of the system.
@@ -223,7 +232,7 @@ func (c Config) Listen(workdir string) http.ServerConfig {
 
 // ListenUI is Listen for the page.
 func (c Config) ListenUI(workdir string) http.ServerConfig {
-	return absolute(c.UI.ServerConfig, workdir)
+	return absolute(c.UI.server(), workdir)
 }
 
 // absolute is c with absolute paths.

@@ -107,13 +107,8 @@ func New(services Services, system System, l log.Logger) nethttp.Handler {
 }
 
 // NewAdmin returns the handler of all routes, for persons: whom admit lets in may do everything. It is called at each
-// request, and its error is the message of a 403.
-func NewAdmin(services Services, system System, admit func(http.Peer) error, l log.Logger) nethttp.Handler {
-	return newAdmin(services, system, admit, nil, l)
-}
-
-// newAdmin is NewAdmin; p is the page that links lead to, nil if there is none.
-func newAdmin(services Services, system System, admit func(http.Peer) error, p *Page, l log.Logger) nethttp.Handler {
+// request, and its error is the message of a 403. p is the page that links lead to; nil: there is none.
+func NewAdmin(services Services, system System, admit func(http.Peer) error, p *Page, l log.Logger) nethttp.Handler {
 	h := &handler{services: services, system: system, log: l.WithField("api", "admin"), identify: personBy(admit), page: p}
 	return h.routes()
 }

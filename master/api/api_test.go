@@ -26,8 +26,10 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/engine/enginetest"
 	"github.com/baetyl/baetyl/master/events"
+	"github.com/baetyl/baetyl/master/login"
 	"github.com/baetyl/baetyl/master/logs"
 	"github.com/baetyl/baetyl/master/service"
+	"github.com/baetyl/baetyl/master/ui"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
@@ -203,6 +205,7 @@ type rig struct {
 	tokens  map[string]string // by service
 	handler nethttp.Handler
 	admin   string // path of the socket for persons
+	page    *api.Page
 }
 
 func newRig(t *testing.T) *rig {
@@ -232,6 +235,10 @@ func newRig(t *testing.T) *rig {
 		q.Body = nethttp.MaxBytesReader(w, q.Body, http.MaxBody)
 		r.spec.Handler(t, handler).ServeHTTP(w, q)
 	})
+	r.page = &api.Page{
+		Config: http.ServerConfig{Address: "tcp://127.0.0.1:8321"}, Hosts: []string{"edge.example"}, Files: ui.Files,
+		Logins: login.New(filepath.Join(t.TempDir(), "key"), ""),
+	}
 	r.serveAdmin()
 	return r
 }
@@ -242,7 +249,8 @@ func (r *rig) serveAdmin() {
 	require.NoError(r.t, err)
 	r.t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	r.admin = filepath.Join(dir, "admin.sock")
-	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, func(http.Peer) error { return nil }, log.Discard()))
+	handler := r.spec.Admin(r.t, api.NewAdmin(r.system, r.system, func(http.Peer) error { return nil }, r.page,
+		log.Discard()))
 	s := http.NewServer(http.ServerConfig{Address: "unix://" + r.admin}, handler)
 	require.NoError(r.t, s.Listen())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(r.t.Context()))
@@ -490,6 +498,11 @@ func TestEveryDocumentedAnswerIsGiven(t *testing.T) {
 	r.asPerson(500, "internal", "internal error", nethttp.MethodPost, masterapi.PathReload, "")
 	r.system.set(nil, false)
 	r.askModules()
+	r.asPerson(200, "", `"url":"http://127.0.0.1:8321/#login=`, nethttp.MethodPost, masterapi.PathLinks, "")
+	here := *r.page
+	*r.page = api.Page{}
+	r.asPerson(404, "not_found", "there is no page: write", nethttp.MethodPost, masterapi.PathLinks, "")
+	*r.page = here
 	r.execAnswers()
 	r.expectChanges()
 	release := r.occupy("all")

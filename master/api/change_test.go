@@ -169,7 +169,7 @@ func (r *rig) expectChanges() {
 func TestLargeApplication(t *testing.T) {
 	r := newRig(t)
 	path := filepath.Join(filepath.Dir(r.admin), "large.sock")
-	handler := api.NewAdmin(r.system, r.system, func(http.Peer) error { return nil }, log.Discard())
+	handler := api.NewAdmin(r.system, r.system, func(http.Peer) error { return nil }, nil, log.Discard())
 	s := http.NewServer(http.ServerConfig{Address: "unix://" + path}, handler)
 	require.NoError(t, s.Listen())
 	ctx, cancel := context.WithCancel(t.Context())

@@ -23,8 +23,8 @@ import (
 //	                                                              ├─► /login: a link or the token ─► a session
 //	                                                              └─► /v1/…: session ─► permitted? ─► the same routes
 //
-// A session is sent as `Authorization: Bearer`, not as a cookie: a browser adds cookies to what other sites ask for, and
-// gives them to every port of a host.
+// A session is sent as `Authorization: Bearer`, not as a cookie: a browser adds cookies to what other sites ask for,
+// and gives them to every port of a host.
 type Page struct {
 	Config http.ServerConfig // with absolute paths
 	Hosts  []string          // names besides that in Config under which browsers may ask
@@ -52,8 +52,8 @@ var onPage = []string{
 // more than they may see.
 var forGuests = []string{masterapi.RouteServices.Name, masterapi.RouteInspect.Name}
 
-// newPage returns the handler of the page.
-func newPage(services Services, system System, p Page, l log.Logger) nethttp.Handler {
+// NewPage returns the handler of the page.
+func NewPage(services Services, system System, p Page, l log.Logger) nethttp.Handler {
 	h := &handler{services: services, system: system, log: l.WithField("api", "page"), running: map[string]int{}}
 	local := true
 	if a, err := addr.Listen(p.Config.Address, addr.Server...); err == nil {
@@ -155,7 +155,7 @@ func (p Page) identify(guests bool) func(*nethttp.Request) (caller, error) {
 
 // link answers with a link that logs its caller in at the page, once.
 func (p *Page) link(r *nethttp.Request, by caller) (any, error) {
-	if p == nil {
+	if p == nil || p.Config.Address == "" {
 		return nil, http.Errorf(nethttp.StatusNotFound, "not_found",
 			"there is no page: write `ui: {address: 'tcp://127.0.0.1:8321'}` into etc/baetyl/conf.yml, then `baetyl restart`")
 	}

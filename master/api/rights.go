@@ -24,7 +24,7 @@ func (h *handler) begin(c caller) (done func(), err error) {
 	defer h.mu.Unlock()
 	if h.running[c.name] >= maxRunning {
 		return nil, http.Errorf(nethttp.StatusTooManyRequests, "too_many",
-			"%d requests of (%s) are running; try again later", maxRunning, c.name)
+			"%d requests of %s are running; try again later", maxRunning, c.String())
 	}
 	h.running[c.name]++
 	return func() {
@@ -48,6 +48,13 @@ type caller struct {
 	reads bool          // and each that changes nothing
 	guest bool          // nobody knows who it is: answers have less in them
 	asked *masterapi.By // who has logged in
+}
+
+func (c caller) String() string {
+	if c.person {
+		return c.name
+	}
+	return "service (" + c.name + ")"
 }
 
 // service is the caller that proves itself by its token.

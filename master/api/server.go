@@ -50,7 +50,7 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 	}}
 	if o.Page != nil {
 		options := http.Options{Name: "page", MaxConns: maxPageConns, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log}
-		s.page = &page{options: options, config: o.Page.Config, handler: newPage(services, system, *o.Page, o.Log)}
+		s.page = &page{options: options, config: o.Page.Config, handler: NewPage(services, system, *o.Page, o.Log)}
 	}
 	if o.Admin == "" || !http.CanTellPeers {
 		return s
@@ -60,7 +60,7 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 	config := http.ServerConfig{Address: "unix://" + o.Admin, Timeout: o.Config.Timeout}
 	s.servers = append(s.servers, http.NewServerWith(config, http.Options{
 		Name: "admin", Mode: adminMode, Group: p.Socket(), Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
-	}, newAdmin(services, system, p.Admit, o.Page, o.Log)))
+	}, NewAdmin(services, system, p.Admit, o.Page, o.Log)))
 	return s
 }
 

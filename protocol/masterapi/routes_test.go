@@ -36,6 +36,7 @@ func TestRoutes(t *testing.T) {
 		"POST /v1/system/backup", "POST /v1/system/support-bundle", "GET /v1/system/doctor",
 		"GET /v1/modules", "GET /v1/services/{service}/admin/{path...}",
 		"POST /v1/services/{service}/admin/{path...}",
+		"POST /v1/ui/links",
 	}, patterns)
 }
 

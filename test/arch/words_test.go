@@ -25,10 +25,10 @@ var retired = map[string]string{
 
 // kept are places where such a word is the field's term.
 var kept = map[string][]string{
-	"row":    {"test/bench", "utils/sql", "test/arch"}, // of a table
-	"trial":  {"protocol/masterapi", "keeper"},         // BAETYL_MASTER_TRIAL, which two versions of the master exchange
-	"parked": {"baetyl-remote-mqtt"},                   // var/db/baetyl/parked and the counters, which were shipped
-	"park":   {"baetyl-remote-mqtt"},                   // the key `park`, which was shipped
+	"row":    {"test/bench", "utils/sql", "test/arch", "master/ui", "test/e2e"}, // of a table
+	"trial":  {"protocol/masterapi", "keeper"},                                  // BAETYL_MASTER_TRIAL, which two versions of the master exchange
+	"parked": {"baetyl-remote-mqtt"},                                            // var/db/baetyl/parked and the counters, which were shipped
+	"park":   {"baetyl-remote-mqtt"},                                            // the key `park`, which was shipped
 }
 
 // single are words with one meaning each: the only place whose identifiers may have them.

@@ -10,6 +10,7 @@ import (
 
 	hub "github.com/baetyl/baetyl/baetyl-hub/config"
 	bridge "github.com/baetyl/baetyl/baetyl-remote-mqtt/config"
+	"github.com/baetyl/baetyl/master"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/conf"
@@ -31,6 +32,9 @@ var configs = map[string]func(text string) error{
 	},
 	"bridge": func(text string) error {
 		return conf.Parse("service.yml", []byte(text), &bridge.Config{}, conf.AllowKeys("hub", "logger"))
+	},
+	"master": func(text string) error {
+		return conf.Parse("conf.yml", []byte(text), &master.Config{})
 	},
 	"sdk": func(text string) error {
 		return conf.Parse("service.yml", []byte(text), &struct {

@@ -102,7 +102,8 @@ func (b *browser) accessible(view string) {
 		Nodes            []struct{ HTML string }
 	}
 	do(b, chromedp.Evaluate[chromedp.Void](string(source)+"; null"))
-	for _, v := range do(b, chromedp.Evaluate[[]violation]("axe.run().then((r) => r.violations)", chromedp.EvalAwaitPromise)) {
+	const run = "axe.run().then((r) => r.violations)"
+	for _, v := range do(b, chromedp.Evaluate[[]violation](run, chromedp.EvalAwaitPromise)) {
 		if v.Impact == "serious" || v.Impact == "critical" {
 			b.t.Errorf("%s: %s (%s): %.500v", view, v.Help, v.ID, v.Nodes)
 		}
@@ -182,7 +183,8 @@ func TestPage(t *testing.T) {
 	b.enter("Payload", markup)
 	b.eventually("the message comes back", func() error {
 		b.click("", "Publish")
-		if text := do(b, chromedp.Evaluate[string]("document.body.innerText")); !strings.Contains(text, "a/<b>topic</b>  "+markup) {
+		text := do(b, chromedp.Evaluate[string]("document.body.innerText"))
+		if !strings.Contains(text, "a/<b>topic</b>  "+markup) {
 			return fmt.Errorf("the page shows %s", text)
 		}
 		return nil

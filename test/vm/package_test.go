@@ -81,8 +81,9 @@ const hub = "cat " + unit + "/baetyl.*/localhub@localhub/cgroup.procs"
 // remains lists what a machine has besides a package: files with modes and owners, users, groups, units, cgroups and
 // mounts. It leaves out what systemd, dpkg and groupadd write about themselves.
 const remains = `
-	find / -xdev \( -path /tmp -o -path /opt -o -path /root -o -path /var/log/journal -o -path /var/lib/dpkg \
-		-o -path /var/lib/systemd -o -path /var/cache -o -path /var/log/dpkg.log -o -name 'group-' -o -name 'gshadow-' \) \
+	find / -xdev \( -path /tmp -o -path '/var/tmp/systemd-private-*' -o -path /opt -o -path /root \
+		-o -path /var/log/journal -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/cache \
+		-o -path /var/log/dpkg.log -o -name 'group-' -o -name 'gshadow-' \) \
 		-prune -o -printf '%%p %%M %%u:%%g\n' | sort
 	getent passwd; getent group
 	systemctl list-unit-files --no-legend '*baetyl*'; systemctl list-units --all --no-legend '*baetyl*'

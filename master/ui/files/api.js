@@ -3,9 +3,12 @@
 const KEY = 'baetyl.session'; // of this tab: it ends with it
 
 export const session = {
-  get text() { return sessionStorage.getItem(KEY); },
+  get text() {
+    return sessionStorage.getItem(KEY);
+  },
   set text(value) {
-    if (value) sessionStorage.setItem(KEY, value); else sessionStorage.removeItem(KEY);
+    if (value) sessionStorage.setItem(KEY, value);
+    else sessionStorage.removeItem(KEY);
     dispatchEvent(new Event('session'));
   },
 };
@@ -23,7 +26,12 @@ async function send(method, path, body, signal) {
   if (body !== undefined) headers['Content-Type'] = 'application/json';
   let answer;
   try {
-    answer = await fetch(path, { method, headers, signal, body: body === undefined ? undefined : JSON.stringify(body) });
+    answer = await fetch(path, {
+      method,
+      headers,
+      signal,
+      body: body === undefined ? undefined : JSON.stringify(body),
+    });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new APIError(0, 'The master does not answer. It may be restarting; this page tries again.');
@@ -34,7 +42,7 @@ async function send(method, path, body, signal) {
   throw new APIError(answer.status, said.message || `status ${answer.status}`);
 }
 
-const value = async (answer) => JSON.parse(await answer.text() || 'null'); // what is done may have nothing to say
+const value = async (answer) => JSON.parse((await answer.text()) || 'null'); // what is done may have nothing to say
 export const get = async (path, signal) => value(await send('GET', path, undefined, signal));
 export const post = async (path, body, signal) => value(await send('POST', path, body ?? {}, signal));
 
@@ -64,7 +72,9 @@ export async function follow(next, line, state, signal) {
     await visible(signal);
     const round = new AbortController();
     const end = () => round.abort();
-    const hidden = () => { if (document.hidden) end(); };
+    const hidden = () => {
+      if (document.hidden) end();
+    };
     signal.addEventListener('abort', end);
     document.addEventListener('visibilitychange', hidden);
     try {
@@ -91,14 +101,25 @@ export async function every(milliseconds, f, signal) {
   }
 }
 
-const sleep = (milliseconds, signal) => new Promise((done) => {
-  const timer = setTimeout(done, milliseconds);
-  signal.addEventListener('abort', () => { clearTimeout(timer); done(); }, { once: true });
-});
+const sleep = (milliseconds, signal) =>
+  new Promise((done) => {
+    const timer = setTimeout(done, milliseconds);
+    signal.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        done();
+      },
+      { once: true },
+    );
+  });
 
-const visible = (signal) => new Promise((done) => {
-  if (!document.hidden) return done();
-  const check = () => { if (!document.hidden) done(); };
-  document.addEventListener('visibilitychange', check, { signal });
-  signal.addEventListener('abort', done, { once: true });
-});
+const visible = (signal) =>
+  new Promise((done) => {
+    if (!document.hidden) return done();
+    const check = () => {
+      if (!document.hidden) done();
+    };
+    document.addEventListener('visibilitychange', check, { signal });
+    signal.addEventListener('abort', done, { once: true });
+  });

@@ -26,7 +26,9 @@ const main = document.getElementById('main');
 const notice = document.getElementById('notice');
 let leave = new AbortController();
 
-function say(text) { notice.textContent = text; }
+function say(text) {
+  notice.textContent = text;
+}
 
 async function show() {
   leave.abort();
@@ -59,32 +61,61 @@ async function show() {
 }
 
 function draw(current) {
-  document.getElementById('nav').replaceChildren(...Object.entries(views).filter(([, v]) => v.title).map(([name, v]) =>
-    el('a', { href: `#${name}`, 'aria-current': name === current && 'page' }, v.title)));
-  document.getElementById('who').replaceChildren(session.text
-    ? el('button', { type: 'button', onclick: () => { session.text = null; show(); } }, 'Log out')
-    : el('a', { href: '#login' }, 'Log in'));
+  document.getElementById('nav').replaceChildren(
+    ...Object.entries(views)
+      .filter(([, v]) => v.title)
+      .map(([name, v]) => el('a', { href: `#${name}`, 'aria-current': name === current && 'page' }, v.title)),
+  );
+  document.getElementById('who').replaceChildren(
+    session.text
+      ? el(
+          'button',
+          {
+            type: 'button',
+            onclick: () => {
+              session.text = null;
+              show();
+            },
+          },
+          'Log out',
+        )
+      : el('a', { href: '#login' }, 'Log in'),
+  );
 }
 
-function showLogin() { main.replaceChildren(loginForm()); }
+function showLogin() {
+  main.replaceChildren(loginForm());
+}
 
 function loginForm() {
   const secret = el('input', { type: 'password', autocomplete: 'off', required: true });
-  return el('form', {
-    onsubmit: async (event) => {
-      event.preventDefault();
-      try {
-        await login(secret.value.replace(/^.*#login=/, ''));
-        say('');
-        if (location.hash === '#login') location.hash = '#services'; else show();
-      } catch (error) {
-        say(error.message);
-      }
+  return el(
+    'form',
+    {
+      onsubmit: async (event) => {
+        event.preventDefault();
+        try {
+          await login(secret.value.replace(/^.*#login=/, ''));
+          say('');
+          if (location.hash === '#login') location.hash = '#services';
+          else show();
+        } catch (error) {
+          say(error.message);
+        }
+      },
     },
-  }, el('h1', {}, 'Log in'),
-  el('p', {}, 'Type ', el('code', {}, 'baetyl ui'), ' on the device, and open the link that it prints, or paste it here. The token of ',
-    el('code', {}, 'ui.token'), ' works too.'),
-  el('div', { class: 'row' }, field('Link or token', secret), el('button', {}, 'Log in')));
+    el('h1', {}, 'Log in'),
+    el(
+      'p',
+      {},
+      'Type ',
+      el('code', {}, 'baetyl ui'),
+      ' on the device, and open the link that it prints, or paste it here. The token of ',
+      el('code', {}, 'ui.token'),
+      ' works too.',
+    ),
+    el('div', { class: 'row' }, field('Link or token', secret), el('button', {}, 'Log in')),
+  );
 }
 
 addEventListener('hashchange', show);

@@ -24,10 +24,24 @@ export function put(e, value) {
 // element as long as its key is there, so that focus, plots and half-done clicks stay.
 export function table(caption, columns, key) {
   const body = el('tbody');
-  const head = el('tr', {}, ...columns.map((c) => el('th', { scope: 'col', class: c.number && 'number' }, c.label || el('span', { class: 'skip' }, 'Actions'))));
+  const head = el(
+    'tr',
+    {},
+    ...columns.map((c) =>
+      el('th', { scope: 'col', class: c.number && 'number' }, c.label || el('span', { class: 'skip' }, 'Actions')),
+    ),
+  );
   const empty = el('p', { class: 'quiet' });
-  const root = el('div', {}, el('div', { class: 'wide' },
-    el('table', { class: 'stack', 'aria-label': caption }, el('thead', {}, head), body)), empty);
+  const root = el(
+    'div',
+    {},
+    el(
+      'div',
+      { class: 'wide' },
+      el('table', { class: 'stack', 'aria-label': caption }, el('thead', {}, head), body),
+    ),
+    empty,
+  );
   const rows = new Map();
   root.update = (items, none = 'There are none.') => {
     const seen = new Set();
@@ -36,14 +50,21 @@ export function table(caption, columns, key) {
       seen.add(id);
       let row = rows.get(id);
       if (!row) {
-        row = { memory: {}, cells: columns.map((c) => el('td', { 'data-label': c.label, class: c.number && 'number' })) };
+        row = {
+          memory: {},
+          cells: columns.map((c) => el('td', { 'data-label': c.label, class: c.number && 'number' })),
+        };
         row.tr = el('tr', {}, ...row.cells);
         rows.set(id, row);
       }
       columns.forEach((c, n) => put(row.cells[n], c.value(item, row.memory)));
       if (body.children[at] !== row.tr) body.insertBefore(row.tr, body.children[at] ?? null);
     });
-    for (const [id, row] of rows) if (!seen.has(id)) { row.tr.remove(); rows.delete(id); }
+    for (const [id, row] of rows)
+      if (!seen.has(id)) {
+        row.tr.remove();
+        rows.delete(id);
+      }
     empty.textContent = items.length ? '' : none;
     root.firstChild.hidden = !items.length;
   };
@@ -53,20 +74,29 @@ export function table(caption, columns, key) {
 // sure is a button that asks again before it acts: the second click does it.
 export function sure(label, act, describedBy) {
   let armed;
-  const button = el('button', {
-    type: 'button', 'aria-label': describedBy ? `${label} ${describedBy}` : undefined,
-    onclick: async () => {
-      if (!armed) {
-        button.textContent = `${label}: sure?`;
-        button.classList.add('sure');
-        armed = setTimeout(calm, 5000);
-        return;
-      }
-      calm();
-      button.disabled = true;
-      try { await act(); } finally { button.disabled = false; }
+  const button = el(
+    'button',
+    {
+      type: 'button',
+      'aria-label': describedBy ? `${label} ${describedBy}` : undefined,
+      onclick: async () => {
+        if (!armed) {
+          button.textContent = `${label}: sure?`;
+          button.classList.add('sure');
+          armed = setTimeout(calm, 5000);
+          return;
+        }
+        calm();
+        button.disabled = true;
+        try {
+          await act();
+        } finally {
+          button.disabled = false;
+        }
+      },
     },
-  }, label);
+    label,
+  );
   const calm = () => {
     clearTimeout(armed);
     armed = undefined;
@@ -105,7 +135,10 @@ export function plot(label) {
     values.push(value);
     if (values.length > 60) values.shift();
     const most = Math.max(...values, 1e-9);
-    line.setAttribute('points', values.map((v, n) => `${60 - values.length + n},${19 - 18 * (v / most)}`).join(' '));
+    line.setAttribute(
+      'points',
+      values.map((v, n) => `${60 - values.length + n},${19 - 18 * (v / most)}`).join(' '),
+    );
     return root;
   };
   return root;
@@ -122,7 +155,11 @@ export const bytes = (n) => {
 export const since = (time) => {
   if (!time) return '';
   const s = Math.max(0, (Date.now() - new Date(time)) / 1000);
-  for (const [unit, length] of [['d', 86400], ['h', 3600], ['min', 60]]) {
+  for (const [unit, length] of [
+    ['d', 86400],
+    ['h', 3600],
+    ['min', 60],
+  ]) {
     if (s >= 2 * length) return `${Math.floor(s / length)} ${unit}`;
   }
   return `${Math.floor(s)} s`;

@@ -6,33 +6,59 @@ import { modules } from './hub.js';
 export async function show({ main, signal, say, argument }) {
   const names = await modules('function-manager', signal);
   if (!names.length) {
-    main.replaceChildren(el('h1', {}, 'Functions'), el('p', {}, 'No service has the admin interface of a function manager.'));
+    main.replaceChildren(
+      el('h1', {}, 'Functions'),
+      el('p', {}, 'No service has the admin interface of a function manager.'),
+    );
     return;
   }
   const name = names.includes(argument) ? argument : names[0];
   const at = (path) => `/v1/services/${encodeURIComponent(name)}/admin/v1/${path}`;
-  const failed = (f) => Object.entries(f.calls ?? {}).reduce((n, [how, count]) => n + (how === 'ok' ? 0 : count), 0);
+  const failed = (f) =>
+    Object.entries(f.calls ?? {}).reduce((n, [how, count]) => n + (how === 'ok' ? 0 : count), 0);
   const calls = (f) => Object.values(f.calls ?? {}).reduce((a, b) => a + b, 0);
-  const functions = table('Functions', [
-    { label: 'Function', value: (f) => f.name },
-    { label: 'Service', value: (f, row) => row.link ??= el('a', { href: `#service/${encodeURIComponent(f.service)}` }, f.service) },
-    { label: 'Instances', value: (f) => Object.entries(f.instances ?? {}).filter(([, n]) => n).map(([s, n]) => `${n} ${s}`).join(', ') || 'none' },
-    { label: 'Waiting', number: true, value: (f) => f.waiting },
-    { label: 'Calls', number: true, value: calls },
-    { label: 'Failed', number: true, value: failed },
-    { label: 'Mean time', number: true, value: (f) => (calls(f) ? `${(1000 * f.call_seconds / calls(f)).toFixed(1)} ms` : '') },
-    { label: 'Last error', value: (f) => f.last_error ?? '' },
-  ], (f) => f.name);
-  const rules = table('Rules', [
-    { label: 'Subscribes', value: (r) => r.subscribe },
-    { label: 'Function', value: (r) => r.function },
-    { label: 'Publishes', value: (r) => r.publish },
-    { label: 'Connected', value: (r) => (r.connected ? 'yes' : 'no') },
-    { label: 'Received', number: true, value: (r) => r.received },
-    { label: 'Results', number: true, value: (r) => r.results },
-    { label: 'Errors', number: true, value: (r) => r.errors },
-    { label: 'Dropped', number: true, value: (r) => r.dropped },
-  ], (r, n) => n);
+  const functions = table(
+    'Functions',
+    [
+      { label: 'Function', value: (f) => f.name },
+      {
+        label: 'Service',
+        value: (f, row) => (row.link ??= el('a', { href: `#service/${encodeURIComponent(f.service)}` }, f.service)),
+      },
+      {
+        label: 'Instances',
+        value: (f) =>
+          Object.entries(f.instances ?? {})
+            .filter(([, n]) => n)
+            .map(([s, n]) => `${n} ${s}`)
+            .join(', ') || 'none',
+      },
+      { label: 'Waiting', number: true, value: (f) => f.waiting },
+      { label: 'Calls', number: true, value: calls },
+      { label: 'Failed', number: true, value: failed },
+      {
+        label: 'Mean time',
+        number: true,
+        value: (f) => (calls(f) ? `${((1000 * f.call_seconds) / calls(f)).toFixed(1)} ms` : ''),
+      },
+      { label: 'Last error', value: (f) => f.last_error ?? '' },
+    ],
+    (f) => f.name,
+  );
+  const rules = table(
+    'Rules',
+    [
+      { label: 'Subscribes', value: (r) => r.subscribe },
+      { label: 'Function', value: (r) => r.function },
+      { label: 'Publishes', value: (r) => r.publish },
+      { label: 'Connected', value: (r) => (r.connected ? 'yes' : 'no') },
+      { label: 'Received', number: true, value: (r) => r.received },
+      { label: 'Results', number: true, value: (r) => r.results },
+      { label: 'Errors', number: true, value: (r) => r.errors },
+      { label: 'Dropped', number: true, value: (r) => r.dropped },
+    ],
+    (r, n) => n,
+  );
   const which = el('select');
   const payload = el('textarea', {}, '{"id": 1}');
   const out = el('pre', { tabindex: '0', role: 'status', 'aria-label': 'Result' });
@@ -46,17 +72,34 @@ export async function show({ main, signal, say, argument }) {
       out.textContent = error.message;
     }
   };
-  main.replaceChildren(el('h1', {}, `Functions of ${name}`), functions, el('h2', {}, 'Rules'), rules, el('h2', {}, 'Call one'),
-    el('form', { onsubmit: call }, field('Function', which), field('Payload', payload), el('div', { class: 'row' }, el('button', {}, 'Call'))), out);
-  await every(2000, async () => {
-    try {
-      const all = (await get(at('functions'), signal)).items ?? [];
-      functions.update(all);
-      if (which.options.length !== all.length) which.replaceChildren(...all.map((f) => el('option', {}, f.name)));
-      rules.update((await get(at('rules'), signal)).items ?? []);
-    } catch (error) {
-      if (signal.aborted || error.status === 401) throw error;
-      say(error.message);
-    }
-  }, signal);
+  main.replaceChildren(
+    el('h1', {}, `Functions of ${name}`),
+    functions,
+    el('h2', {}, 'Rules'),
+    rules,
+    el('h2', {}, 'Call one'),
+    el(
+      'form',
+      { onsubmit: call },
+      field('Function', which),
+      field('Payload', payload),
+      el('div', { class: 'row' }, el('button', {}, 'Call')),
+    ),
+    out,
+  );
+  await every(
+    2000,
+    async () => {
+      try {
+        const all = (await get(at('functions'), signal)).items ?? [];
+        functions.update(all);
+        if (which.options.length !== all.length) which.replaceChildren(...all.map((f) => el('option', {}, f.name)));
+        rules.update((await get(at('rules'), signal)).items ?? []);
+      } catch (error) {
+        if (signal.aborted || error.status === 401) throw error;
+        say(error.message);
+      }
+    },
+    signal,
+  );
 }

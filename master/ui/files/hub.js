@@ -2,10 +2,17 @@
 import { every, follow, get, post } from './api.js';
 import { bytes, el, field, plot, since, sure, table } from './dom.js';
 
-const SHOWN = [ // of /v1/counters: name, label, whether it grows and its rate is of interest
-  ['connections', 'Connections'], ['publish_received', 'Received', true], ['publish_sent', 'Sent', true],
-  ['dropped', 'Dropped', true], ['sessions', 'Sessions'], ['retained', 'Retained'], ['queued', 'Queued'],
-  ['stored_bytes', 'On disk'], ['logins_refused', 'Logins refused', true],
+const SHOWN = [
+  // of /v1/counters: name, label, whether it grows and its rate is of interest
+  ['connections', 'Connections'],
+  ['publish_received', 'Received', true],
+  ['publish_sent', 'Sent', true],
+  ['dropped', 'Dropped', true],
+  ['sessions', 'Sessions'],
+  ['retained', 'Retained'],
+  ['queued', 'Queued'],
+  ['stored_bytes', 'On disk'],
+  ['logins_refused', 'Logins refused', true],
 ];
 
 // modules are the services that are of a kind.
@@ -24,53 +31,96 @@ export async function show({ main, signal, say, argument }) {
   const at = (path) => `/v1/services/${encodeURIComponent(name)}/admin/v1/${path}`;
   const cards = el('div', { class: 'cards' });
   const plots = new Map();
-  const clients = table('Clients', [
-    { label: 'Client', value: (c) => c.client },
-    { label: 'User', value: (c) => c.user },
-    { label: 'Address', value: (c) => c.address },
-    { label: 'Protocol', value: (c) => c.protocol },
-    { label: 'Published', number: true, value: (c) => c.published },
-    { label: 'Queued', number: true, value: (c) => c.queued },
-    { label: 'In flight', number: true, value: (c) => c.in_flight },
-    { label: 'Dropped', number: true, value: (c) => c.dropped },
-    { label: 'Up', number: true, value: (c) => since(c.since) },
-    { label: '', value: (c, row) => row.kick ??= sure('Kick', () => act(() => post(at('clients/kick'), { client: c.client, reason: 'the page' })), c.client) },
-  ], (c) => c.client);
-  const act = async (f) => { try { await f(); say(''); } catch (error) { say(error.message); } };
-  const more = el('p', { class: 'quiet' });
-  main.replaceChildren(el('h1', {}, names.length > 1 ? 'Hubs' : `Hub ${name}`),
-    names.length > 1 ? el('p', {}, ...names.map((n) => el('a', { href: `#hub/${encodeURIComponent(n)}`, 'aria-current': n === name && 'true' }, n + ' '))) : '',
-    cards, el('h2', {}, 'Clients'), clients, more, el('h2', {}, 'Try it'), tryOut(at, signal, act));
-  let before;
-  await every(2000, async () => {
+  const clients = table(
+    'Clients',
+    [
+      { label: 'Client', value: (c) => c.client },
+      { label: 'User', value: (c) => c.user },
+      { label: 'Address', value: (c) => c.address },
+      { label: 'Protocol', value: (c) => c.protocol },
+      { label: 'Published', number: true, value: (c) => c.published },
+      { label: 'Queued', number: true, value: (c) => c.queued },
+      { label: 'In flight', number: true, value: (c) => c.in_flight },
+      { label: 'Dropped', number: true, value: (c) => c.dropped },
+      { label: 'Up', number: true, value: (c) => since(c.since) },
+      {
+        label: '',
+        value: (c, row) =>
+          (row.kick ??= sure(
+            'Kick',
+            () => act(() => post(at('clients/kick'), { client: c.client, reason: 'the page' })),
+            c.client,
+          )),
+      },
+    ],
+    (c) => c.client,
+  );
+  const act = async (f) => {
     try {
-      const counters = await get(at('counters'), signal);
-      const now = { time: performance.now(), values: flat(counters) };
-      for (const [key, label, rate] of SHOWN) {
-        if (!(key in now.values)) continue;
-        const value = now.values[key];
-        const speed = before ? (value - before.values[key]) * 1000 / (now.time - before.time) : 0;
-        if (!plots.has(key)) {
-          const p = plot(label);
-          plots.set(key, p);
-          cards.append(el('div', { class: 'card' }, el('span', { class: 'quiet' }, label), p));
-        }
-        plots.get(key).push(rate ? speed : value, rate ? `${value} (${speed.toFixed(1)}/s)` : key.endsWith('bytes') ? bytes(value) : String(value));
-      }
-      before = now;
-      const page = await get(at('clients?limit=200'), signal);
-      clients.update(page.items ?? [], 'Nobody is connected.');
-      more.textContent = page.next ? 'The first 200 are shown; baetyl hub clients shows all.' : '';
+      await f();
+      say('');
     } catch (error) {
-      if (signal.aborted || error.status === 401) throw error;
       say(error.message);
     }
-  }, signal);
+  };
+  const more = el('p', { class: 'quiet' });
+  main.replaceChildren(
+    el('h1', {}, names.length > 1 ? 'Hubs' : `Hub ${name}`),
+    names.length > 1
+      ? el(
+          'p',
+          {},
+          ...names.map((n) =>
+            el('a', { href: `#hub/${encodeURIComponent(n)}`, 'aria-current': n === name && 'true' }, n + ' '),
+          ),
+        )
+      : '',
+    cards,
+    el('h2', {}, 'Clients'),
+    clients,
+    more,
+    el('h2', {}, 'Try it'),
+    tryOut(at, signal, act),
+  );
+  let before;
+  await every(
+    2000,
+    async () => {
+      try {
+        const counters = await get(at('counters'), signal);
+        const now = { time: performance.now(), values: flat(counters) };
+        for (const [key, label, rate] of SHOWN) {
+          if (!(key in now.values)) continue;
+          const value = now.values[key];
+          const speed = before ? ((value - before.values[key]) * 1000) / (now.time - before.time) : 0;
+          if (!plots.has(key)) {
+            const p = plot(label);
+            plots.set(key, p);
+            cards.append(el('div', { class: 'card' }, el('span', { class: 'quiet' }, label), p));
+          }
+          plots
+            .get(key)
+            .push(
+              rate ? speed : value,
+              rate ? `${value} (${speed.toFixed(1)}/s)` : key.endsWith('bytes') ? bytes(value) : String(value),
+            );
+        }
+        before = now;
+        const page = await get(at('clients?limit=200'), signal);
+        clients.update(page.items ?? [], 'Nobody is connected.');
+        more.textContent = page.next ? 'The first 200 are shown; baetyl hub clients shows all.' : '';
+      } catch (error) {
+        if (signal.aborted || error.status === 401) throw error;
+        say(error.message);
+      }
+    },
+    signal,
+  );
 }
 
 // flat is the answer of counters as one object of numbers.
 function flat(answer) {
-  const list = Array.isArray(answer) ? answer : answer.items ?? answer.counters;
+  const list = Array.isArray(answer) ? answer : (answer.items ?? answer.counters);
   if (!list) return answer;
   return Object.fromEntries(list.map((c) => [c.name, c.value]));
 }
@@ -90,19 +140,39 @@ function tryOut(at, signal, act) {
     inner = new AbortController();
     signal.addEventListener('abort', () => inner.abort());
     out.replaceChildren();
-    follow(() => at('messages?' + new URLSearchParams({ filter: filter.value })), (m) => {
-      const text = m.error ? m.error.message : m.missed ? `(${m.missed} missed)` : `${m.topic}  ${m.payload ?? `(${m.size} bytes)`}`;
-      out.append(document.createTextNode(text + '\n'));
-      while (out.childNodes.length > MOST) out.firstChild.remove();
-      out.scrollTop = out.scrollHeight;
-    }, (text) => { if (text) out.append(document.createTextNode(text + '\n')); }, inner.signal);
+    follow(
+      () => at('messages?' + new URLSearchParams({ filter: filter.value })),
+      (m) => {
+        const text = m.error
+          ? m.error.message
+          : m.missed
+            ? `(${m.missed} missed)`
+            : `${m.topic}  ${m.payload ?? `(${m.size} bytes)`}`;
+        out.append(document.createTextNode(text + '\n'));
+        while (out.childNodes.length > MOST) out.firstChild.remove();
+        out.scrollTop = out.scrollHeight;
+      },
+      (text) => {
+        if (text) out.append(document.createTextNode(text + '\n'));
+      },
+      inner.signal,
+    );
   };
   const publish = (event) => {
     event.preventDefault();
     act(() => post(at('publish'), { topic: topic.value, payload: payload.value, qos: Number(qos.value) }));
   };
-  return el('div', {},
-    el('form', { class: 'row', onsubmit: subscribe }, field('Filter', filter), el('button', {}, 'Subscribe')), out,
-    el('form', { onsubmit: publish }, el('div', { class: 'row' }, field('Topic', topic), field('QoS', qos)),
-      field('Payload', payload), el('div', { class: 'row' }, el('button', {}, 'Publish'))));
+  return el(
+    'div',
+    {},
+    el('form', { class: 'row', onsubmit: subscribe }, field('Filter', filter), el('button', {}, 'Subscribe')),
+    out,
+    el(
+      'form',
+      { onsubmit: publish },
+      el('div', { class: 'row' }, field('Topic', topic), field('QoS', qos)),
+      field('Payload', payload),
+      el('div', { class: 'row' }, el('button', {}, 'Publish')),
+    ),
+  );
 }

@@ -11,7 +11,9 @@ function why(s) {
   if (s.stopped) return 'stopped by hand';
   const bad = (s.instances ?? []).find((i) => i.error || i.waiting || i.health?.output);
   if (!bad) return s.error ?? '';
-  return bad.waiting ? `waits for ${bad.waiting}` : bad.error || (bad.health.status === 'healthy' ? '' : bad.health.output);
+  return bad.waiting
+    ? `waits for ${bad.waiting}`
+    : bad.error || (bad.health.status === 'healthy' ? '' : bad.health.output);
 }
 
 function actions(name, stopped, { say, refresh }) {
@@ -25,34 +27,59 @@ function actions(name, stopped, { say, refresh }) {
     }
     await refresh();
   };
-  return el('div', { class: 'row' },
+  return el(
+    'div',
+    { class: 'row' },
     stopped ? sure('Start', act('start', 'started'), name) : sure('Restart', act('restart', 'started again'), name),
-    stopped ? null : sure('Stop', act('stop', 'stopped'), name));
+    stopped ? null : sure('Stop', act('stop', 'stopped'), name),
+  );
 }
 
 export async function list({ main, signal, say }) {
   let refresh;
-  const all = table('Services', [
-    { label: 'Service', value: (s, row) => row.link ??= el('a', { href: `#service/${encodeURIComponent(s.name)}` }, s.name) },
-    { label: 'State', value: (s, row) => (row.state?.textContent === s.state ? row.state : row.state = state(s.state)) },
-    { label: 'Why', value: why },
-    { label: 'Instances', number: true, value: (s) => (s.instances ?? []).length },
-    { label: 'Restarts', number: true, value: restarts },
-    { label: 'CPU', value: (s, row) => {
-      const used = sum(s.instances, (i) => i.cpu_stats?.used_percent);
-      return (row.cpu ??= plot('processor time, 100 is one core')).push(used, `${used.toFixed(1)} %`);
-    } },
-    { label: 'Memory', value: (s, row) => {
-      const used = sum(s.instances, (i) => i.mem_stats?.used);
-      return (row.memory ??= plot('memory')).push(used, bytes(used));
-    } },
-    { label: 'Up', number: true, value: (s) => since(s.instances?.[0]?.start_time) },
-    { label: '', value: (s, row) => {
-      const now = `${session.text} ${!!s.stopped || s.state === 'stopped'}`;
-      if (row.now !== now) { row.now = now; row.actions = actions(s.name, !!s.stopped || s.state === 'stopped', { say, refresh }); }
-      return row.actions;
-    } },
-  ], (s) => s.name);
+  const all = table(
+    'Services',
+    [
+      {
+        label: 'Service',
+        value: (s, row) => (row.link ??= el('a', { href: `#service/${encodeURIComponent(s.name)}` }, s.name)),
+      },
+      {
+        label: 'State',
+        value: (s, row) => (row.state?.textContent === s.state ? row.state : (row.state = state(s.state))),
+      },
+      { label: 'Why', value: why },
+      { label: 'Instances', number: true, value: (s) => (s.instances ?? []).length },
+      { label: 'Restarts', number: true, value: restarts },
+      {
+        label: 'CPU',
+        value: (s, row) => {
+          const used = sum(s.instances, (i) => i.cpu_stats?.used_percent);
+          return (row.cpu ??= plot('processor time, 100 is one core')).push(used, `${used.toFixed(1)} %`);
+        },
+      },
+      {
+        label: 'Memory',
+        value: (s, row) => {
+          const used = sum(s.instances, (i) => i.mem_stats?.used);
+          return (row.memory ??= plot('memory')).push(used, bytes(used));
+        },
+      },
+      { label: 'Up', number: true, value: (s) => since(s.instances?.[0]?.start_time) },
+      {
+        label: '',
+        value: (s, row) => {
+          const now = `${session.text} ${!!s.stopped || s.state === 'stopped'}`;
+          if (row.now !== now) {
+            row.now = now;
+            row.actions = actions(s.name, !!s.stopped || s.state === 'stopped', { say, refresh });
+          }
+          return row.actions;
+        },
+      },
+    ],
+    (s) => s.name,
+  );
   const head = el('p', { class: 'quiet' });
   main.replaceChildren(el('h1', {}, 'Services'), head, all);
   refresh = async () => {
@@ -60,50 +87,75 @@ export async function list({ main, signal, say }) {
     all.update(services ?? [], 'The application has no services.');
   };
   let lost = false;
-  await every(2000, async () => {
-    try {
-      if (!head.textContent || lost) {
-        const { software } = await get('/v1/system/inspect', signal);
-        head.textContent = `Application ${software.conf_version || 'without a version'}, master ${software.bin_version ?? ''}, ` +
-          `${software.mode} mode, ${software.os}/${software.arch}`;
+  await every(
+    2000,
+    async () => {
+      try {
+        if (!head.textContent || lost) {
+          const { software } = await get('/v1/system/inspect', signal);
+          head.textContent =
+            `Application ${software.conf_version || 'without a version'}, master ${software.bin_version ?? ''}, ` +
+            `${software.mode} mode, ${software.os}/${software.arch}`;
+        }
+        await refresh();
+        if (lost) say('');
+        lost = false;
+      } catch (error) {
+        if (signal.aborted || error.status === 401) throw error;
+        lost = true;
+        say(error.message);
       }
-      await refresh();
-      if (lost) say('');
-      lost = false;
-    } catch (error) {
-      if (signal.aborted || error.status === 401) throw error;
-      lost = true;
-      say(error.message);
-    }
-  }, signal);
+    },
+    signal,
+  );
 }
 
 export async function one({ main, signal, say, argument: name }) {
   const top = el('div');
-  const instances = table('Instances', [
-    { label: 'Instance', value: (i) => i.name },
-    { label: 'State', value: (i) => state(i.health && i.status === 'running' ? i.health.status : i.status) },
-    { label: 'Why', value: (i) => i.error || i.health?.output || (i.output ?? []).join('\n') },
-    { label: 'Restarts', number: true, value: (i) => i.restarts ?? 0 },
-    { label: 'CPU', number: true, value: (i) => (i.cpu_stats ? `${i.cpu_stats.used_percent.toFixed(1)} %` : '') },
-    { label: 'Memory', number: true, value: (i) => bytes(i.mem_stats?.used) },
-    { label: 'Up', number: true, value: (i) => since(i.start_time) },
-    { label: 'Process', number: true, value: (i) => i.process?.id ?? i.container?.id?.slice(0, 12) },
-  ], (i) => i.name);
+  const instances = table(
+    'Instances',
+    [
+      { label: 'Instance', value: (i) => i.name },
+      { label: 'State', value: (i) => state(i.health && i.status === 'running' ? i.health.status : i.status) },
+      { label: 'Why', value: (i) => i.error || i.health?.output || (i.output ?? []).join('\n') },
+      { label: 'Restarts', number: true, value: (i) => i.restarts ?? 0 },
+      { label: 'CPU', number: true, value: (i) => (i.cpu_stats ? `${i.cpu_stats.used_percent.toFixed(1)} %` : '') },
+      { label: 'Memory', number: true, value: (i) => bytes(i.mem_stats?.used) },
+      { label: 'Up', number: true, value: (i) => since(i.start_time) },
+      { label: 'Process', number: true, value: (i) => i.process?.id ?? i.container?.id?.slice(0, 12) },
+    ],
+    (i) => i.name,
+  );
   const buttons = el('div');
   const definition = el('pre', { tabindex: '0', 'aria-label': 'Definition' });
   const lines = el('div');
-  main.replaceChildren(el('h1', {}, name), top, buttons, instances, el('h2', {}, 'Logs'), lines,
-    el('h2', {}, 'Definition'), definition);
+  main.replaceChildren(
+    el('h1', {}, name),
+    top,
+    buttons,
+    instances,
+    el('h2', {}, 'Logs'),
+    lines,
+    el('h2', {}, 'Definition'),
+    definition,
+  );
   let stopped;
   const refresh = async () => {
     const s = await get(path(name), signal);
     put(top, state(s.state));
-    if (stopped !== !!s.stopped) buttons.replaceChildren(actions(name, stopped = !!s.stopped, { say, refresh }));
+    if (stopped !== !!s.stopped) buttons.replaceChildren(actions(name, (stopped = !!s.stopped), { say, refresh }));
     instances.update(s.instances ?? [], 'No instance runs.');
     put(definition, JSON.stringify(s.definition, null, 2));
   };
   await refresh();
   tail(lines, signal, { service: name, tail: 100 });
-  await every(3000, () => refresh().catch((error) => { if (error.status === 401) throw error; if (!signal.aborted) say(error.message); }), signal);
+  await every(
+    3000,
+    () =>
+      refresh().catch((error) => {
+        if (error.status === 401) throw error;
+        if (!signal.aborted) say(error.message);
+      }),
+    signal,
+  );
 }
