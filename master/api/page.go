@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"io/fs"
+	"net"
 	nethttp "net/http"
 	"os"
 	"slices"
@@ -88,7 +89,7 @@ func (p Page) guard(next nethttp.Handler) nethttp.Handler {
 		case !addr.Expected(host, known):
 			http.WriteError(w, http.Errorf(nethttp.StatusMisdirectedRequest, "misdirected",
 				"%s is no name of this server; ask by address, or add the name to ui.hosts", quotable(host, maxQuoted)))
-		case p.foreign(r):
+		case foreign(r):
 			http.WriteError(w, http.Errorf(nethttp.StatusForbidden, "forbidden", "another site asks"))
 		default:
 			next.ServeHTTP(w, r)
@@ -98,13 +99,12 @@ func (p Page) guard(next nethttp.Handler) nethttp.Handler {
 
 // foreign tells whether a browser says that another site has made the request. A person may follow a link to the page
 // itself.
-func (p Page) foreign(r *nethttp.Request) bool {
-	scheme := "http://"
-	if r.TLS != nil {
-		scheme = "https://"
-	}
-	if origin := r.Header.Get("Origin"); origin != "" && origin != scheme+r.Host {
-		return true
+func foreign(r *nethttp.Request) bool {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		_, host, _ := strings.Cut(origin, "://") // a proxy before it may add TLS
+		if host != r.Host {
+			return true
+		}
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "", "same-origin", "none":
@@ -163,12 +163,19 @@ func (p *Page) link(r *nethttp.Request, by caller) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	scheme := "http://"
+	scheme, host := "http://", a.Host
 	if p.Config.Cert != "" {
 		scheme = "https://"
 	}
+	if name, port, err := net.SplitHostPort(a.Host); err == nil && net.ParseIP(name).IsUnspecified() || name == "" {
+		name, _ = os.Hostname() // without one the link has to be completed
+		if len(p.Hosts) > 0 {
+			name = p.Hosts[0]
+		}
+		host = net.JoinHostPort(name, port)
+	}
 	return masterapi.Link{
-		URL:  scheme + a.Host + "/#login=" + p.Logins.Link(by.by(r)),
+		URL:  scheme + host + "/#login=" + p.Logins.Link(by.by(r)),
 		Ends: time.Now().Add(login.LinkLife),
 	}, nil
 }

@@ -63,7 +63,8 @@ func TestPageIsForItself(t *testing.T) {
 		{421, []string{"Host", "127.0.0.1.evil.example:8321"}},
 		{403, []string{"Origin", "http://evil.example"}},
 		{403, []string{"Origin", "http://127.0.0.1:3000"}},
-		{403, []string{"Origin", "https://127.0.0.1:8321"}},
+		{200, []string{"Origin", "https://127.0.0.1:8321"}},
+		{403, []string{"Origin", "https://127.0.0.1"}},
 		{403, []string{"Origin", "null"}},
 		{403, []string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate"}},
 		{403, []string{"Sec-Fetch-Site", "same-site"}},
@@ -127,6 +128,7 @@ func TestPageForOthers(t *testing.T) {
 	}
 	w, _ := visit(t, page, "GET", "/v1/services", "", entered(t, page, r.page)...)
 	require.Equal(t, 200, w.Code)
+	r.asPerson(200, "", `"url":"http://edge.example:8443/#login=`, "POST", masterapi.PathLinks, "")
 }
 
 func TestWrongLogins(t *testing.T) {

@@ -36,8 +36,9 @@ type ServerOptions struct {
 // Listen and Serve are called once, in this order.
 type Server struct {
 	servers []*http.Server
-	page    *page  // nil: there is none
-	missing string // what Listen says of the group
+	page    *page        // nil: there is none
+	pages   http.Options // of its server
+	missing string       // what Listen says of the group
 	log     log.Logger
 }
 
@@ -48,9 +49,9 @@ func NewServer(services Services, system System, o ServerOptions) *Server {
 			Name: "api", Mode: serviceMode, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log,
 		}, New(services, system, o.Log)),
 	}}
+	s.pages = http.Options{Name: "page", MaxConns: maxPageConns, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log}
 	if o.Page != nil {
-		options := http.Options{Name: "page", MaxConns: maxPageConns, Keeper: o.Keeper, Kept: o.Kept, Log: o.Log}
-		s.page = &page{options: options, config: o.Page.Config, handler: NewPage(services, system, *o.Page, o.Log)}
+		s.page = &page{options: s.pages, config: o.Page.Config, handler: NewPage(services, system, *o.Page, o.Log)}
 	}
 	if o.Admin == "" || !http.CanTellPeers {
 		return s
@@ -76,6 +77,8 @@ func (s *Server) Listen() error {
 	}
 	if s.page != nil {
 		s.page.listen()
+	} else if err := http.Drop(s.pages); err != nil { // that of the master before
+		s.pages.Log.WithError(err).Warnf("the port of the page stays taken")
 	}
 	if s.missing != "" {
 		s.log.Infof("%s", s.missing)

@@ -87,11 +87,8 @@ func (s *Server) take(path string) error {
 		delete(s.opts.Kept, key)
 		if address != s.cfg.Address {
 			_ = f.Close()
-			if old, err := addr.Listen(address, addr.Server...); err == nil && old.Scheme == "unix" {
-				removeFile(old.Path, file)
-			}
-			if err := s.opts.Keeper.Keep(key, nil); err != nil {
-				return fmt.Errorf("give up the listener on %s: %w", address, err)
+			if err := giveUp(s.opts.Keeper, key, file, address); err != nil {
+				return err
 			}
 			continue
 		}
@@ -101,6 +98,30 @@ func (s *Server) take(path string) error {
 			return fmt.Errorf("take over the listener: %w", err)
 		}
 		s.sockets = append(s.sockets, &socket{Listener: l, path: path, file: file, key: key})
+	}
+	return nil
+}
+
+// Drop gives up the listeners of a server that is there no more: those that the keeper holds under the name in opts.
+func Drop(opts Options) error {
+	var errs []error
+	for key, f := range opts.Kept {
+		if file, address, ok := parseKey(opts.Name, key); ok {
+			delete(opts.Kept, key)
+			_ = f.Close()
+			errs = append(errs, giveUp(opts.Keeper, key, file, address))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// giveUp lets the keeper close a listener, whose file is removed.
+func giveUp(k Keeper, key, file, address string) error {
+	if old, err := addr.Listen(address, addr.Server...); err == nil && old.Scheme == "unix" {
+		removeFile(old.Path, file)
+	}
+	if err := k.Keep(key, nil); err != nil {
+		return fmt.Errorf("give up the listener on %s: %w", address, err)
 	}
 	return nil
 }

@@ -335,3 +335,20 @@ func TestCheckSocket(t *testing.T) {
 		require.ErrorContains(t, s.Listen(), err.Error(), n)
 	}
 }
+
+// A server that is configured no more leaves no listener with the keeper, which would take connections for nobody.
+func TestDrop(t *testing.T) {
+	for _, address := range []string{"unix://" + shortDir(t) + "/api.sock", "tcp://127.0.0.1:0"} {
+		keeper := &holder{}
+		keeper.boot(t, address, says("0"))(true)
+		require.Len(t, keeper.names(), 1)
+		require.NoError(t, http.Drop(http.Options{Name: "other", Keeper: keeper, Kept: keeper.kept(t)}))
+		require.Len(t, keeper.names(), 1, "of another server")
+		require.NoError(t, http.Drop(http.Options{Name: "api", Keeper: keeper, Kept: keeper.kept(t)}))
+		require.Empty(t, keeper.names())
+		if path, ok := strings.CutPrefix(address, "unix://"); ok {
+			require.NoFileExists(t, path)
+		}
+	}
+	require.NoError(t, http.Drop(http.Options{Name: "api"}), "without a keeper there is nothing")
+}
