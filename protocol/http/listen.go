@@ -128,7 +128,7 @@ func giveUp(k Keeper, key, file, address string) error {
 
 // renew listens on a new file at path.
 func (s *Server) renew(path string) (*socket, error) {
-	l, err := listenUnix(path)
+	l, err := ListenUnix(path)
 	if err != nil {
 		return nil, err
 	}
@@ -241,9 +241,10 @@ func (s *Server) watch(ctx context.Context, accept func(*socket)) {
 	})
 }
 
-// listenUnix opens the socket at path. A socket that refuses connections was left by a killed server and is replaced; a
-// socket that accepts them, and a file that is no socket, are errors.
-func listenUnix(path string) (net.Listener, error) {
+// ListenUnix opens the socket at path, however long that is on Linux, in a folder that is made if it is missing. A
+// socket that refuses connections was left by a killed server and is replaced; a socket that accepts them, and a file
+// that is no socket, are errors. The file stays when the listener is closed.
+func ListenUnix(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	nethttp "net/http"
 	"os"
 	"path/filepath"
 	"time"
 
+	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
 
@@ -37,7 +37,7 @@ func (c *moduleContext) serveHealth() (end func()) {
 	}
 	path := filepath.Join(dir, masterapi.HealthSocket)
 	_ = os.Remove(path) // what an instance before has left
-	l, err := net.Listen("unix", path)
+	l, err := http.ListenUnix(path)
 	if err != nil {
 		c.log.WithError(err).Warnf("the master cannot ask whether this module works; it goes on without that")
 		return func() {}

@@ -8,12 +8,14 @@ import (
 	nethttp "net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/internal/mqtttest"
+	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
 )
@@ -23,7 +25,7 @@ func ask(t *testing.T, dir, path string) (status int, text string) {
 	client := nethttp.Client{Transport: &nethttp.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, masterapi.HealthSocket))
+			return http.DialPrivate(ctx, dir, masterapi.HealthSocket)
 		},
 	}}
 	answer, err := client.Get("http://localhost" + path)
@@ -35,9 +37,8 @@ func ask(t *testing.T, dir, path string) (status int, text string) {
 }
 
 func TestHealthOfAModule(t *testing.T) {
-	dir, err := os.MkdirTemp("", "run") // a short path
-	require.NoError(t, err)
-	defer os.RemoveAll(dir)
+	dir := filepath.Join(t.TempDir(), strings.Repeat("long", 30)) // as that of a working directory may be
+	require.NoError(t, os.Mkdir(dir, 0o700))
 	t.Chdir(t.TempDir())
 	broker := mqtttest.Mosquitto(t)
 	require.NoError(t, os.MkdirAll("etc/baetyl", 0o755))
