@@ -54,6 +54,7 @@ func (c *moduleContext) serveHealth() (end func()) {
 	done := make(chan struct{})
 	go func() { defer close(done); _ = s.Serve(l) }()
 	return func() {
+		_ = os.Remove(path)
 		_ = s.Close()
 		<-done
 	}
