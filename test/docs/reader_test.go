@@ -178,9 +178,9 @@ func (r *reader) environment() []string {
 	return strings.Split(strings.TrimRight(string(data), "\x00"), "\x00")
 }
 
-// stop is Ctrl-C, and again after half a minute.
+// stop ends the commands, as Ctrl-C does: by SIGTERM, since SIGINT is ignored where make runs in the background.
 func (one *terminal) stop() {
-	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGKILL} {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
 		_ = syscall.Kill(-one.cmd.Process.Pid, signal)
 		ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 		select {
