@@ -148,7 +148,7 @@ func (r *reader) where() string {
 func (r *reader) open(text, ready string) {
 	r.Helper()
 	if strings.Contains(text, "mosquitto_sub ") {
-		text, ready = strings.ReplaceAll(text, "mosquitto_sub ", "mosquitto_sub -d "), "Subscribed"
+		text, ready = strings.ReplaceAll(text, "mosquitto_sub ", "stdbuf -oL mosquitto_sub -d "), "Subscribed"
 	}
 	one := &terminal{text: text, seen: &screen{}, ended: make(chan struct{})}
 	one.cmd = exec.Command("bash", "--norc", "-c", text)
