@@ -50,6 +50,7 @@ type reader struct {
 	seen      *screen
 	terminals []*terminal
 	page      string
+	dir       string // for files of this reader alone
 }
 
 // terminal runs commands until the page ends.
@@ -63,7 +64,7 @@ type terminal struct {
 // open begins to read a page in a folder.
 func open(t *testing.T, dir, page string) *reader {
 	t.Helper()
-	r := &reader{T: t, done: make(chan string), seen: &screen{}, page: page}
+	r := &reader{T: t, done: make(chan string), seen: &screen{}, page: page, dir: t.TempDir()}
 	r.shell = exec.Command("bash", "--norc")
 	r.shell.Dir = dir
 	r.shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
@@ -121,7 +122,7 @@ func tail(text string) string { return text[max(0, len(text)-6000):] }
 // run types commands, and returns the status of the last one. It is not 0 as soon as one of them fails.
 func (r *reader) run(text string) string {
 	r.Helper()
-	file := filepath.Join(r.TempDir(), "block")
+	file := filepath.Join(r.dir, "block")
 	require.NoError(r, os.WriteFile(file, []byte(text), 0o600))
 	// An error ends the block, not the shell: each simple command of it is judged by the trap.
 	const typed = "failed=; trap 'failed=${failed:-$?}' ERR; . %s </dev/null; trap - ERR; echo ${failed:-0} >&3\n"
@@ -171,7 +172,7 @@ func (r *reader) open(text, ready string) {
 // environment is that of the shell now.
 func (r *reader) environment() []string {
 	r.Helper()
-	file := filepath.Join(r.TempDir(), "environment")
+	file := filepath.Join(r.dir, "environment")
 	require.Equal(r, "0", r.run("env -0 >"+file))
 	data, err := os.ReadFile(file)
 	require.NoError(r, err)
