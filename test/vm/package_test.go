@@ -56,7 +56,7 @@ func bare(t *testing.T, packages map[string]string) *machine {
 		require.NoError(t, os.Rename(path, filepath.Join(dir, name+".deb")))
 	}
 	m.copy(dir, "/opt/deb")
-	m.run("systemctl disable -q baetyl; mv /etc/systemd/system/baetyl.service /root/; rm -rf /usr/local/*; " +
+	m.run("systemctl disable -q baetyl; mv /etc/systemd/system/baetyl.service /root/; rm -rf /usr/local/* /var/lib/baetyl; " +
 		"mkdir -p /usr/local/bin /usr/local/etc; systemctl daemon-reload")
 	t.Cleanup(func() {
 		m.try("dpkg --purge baetyl; mv /root/baetyl.service /etc/systemd/system/; systemctl daemon-reload")
