@@ -13,8 +13,8 @@ import (
 func uiCommand(e *env) *cobra.Command {
 	return &cobra.Command{
 		Use: "ui", Short: "Print a link to the page of this device, which logs in once", Args: noArgs,
-		Long: "Print a link to the page of this device (ui.address of conf.yml). It logs in the first browser that opens " +
-			"it, within five minutes. On another computer, let ssh bring its port there: " +
+		Long: "Print a link to the page of this device (ui.address of conf.yml). It logs in the first browser\n" +
+			"that opens it, within five minutes. On another computer, let ssh bring the port of the page there:\n" +
 			"ssh -L 8321:127.0.0.1:8321 device.",
 		Example: "  baetyl ui",
 		RunE: func(c *cobra.Command, _ []string) error {
