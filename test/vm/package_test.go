@@ -56,8 +56,8 @@ func bare(t *testing.T, packages map[string]string) *machine {
 		require.NoError(t, os.Rename(path, filepath.Join(dir, name+".deb")))
 	}
 	m.copy(dir, "/opt/deb")
-	m.run("systemctl disable -q baetyl; mv /etc/systemd/system/baetyl.service /root/; rm -rf /usr/local/* /var/lib/baetyl; " +
-		"mkdir -p /usr/local/bin /usr/local/etc; systemctl daemon-reload")
+	m.run("systemctl disable -q baetyl; mv /etc/systemd/system/baetyl.service /root/; " +
+		"rm -rf /usr/local/* /var/lib/baetyl; mkdir -p /usr/local/bin /usr/local/etc; systemctl daemon-reload")
 	t.Cleanup(func() {
 		m.try("dpkg --purge baetyl; mv /root/baetyl.service /etc/systemd/system/; systemctl daemon-reload")
 	})
@@ -79,12 +79,12 @@ const packageTrip = "mosquitto_pub " + login + " -t vm/ping -q 1 -r -m pong && "
 const hub = "cat " + unit + "/baetyl.*/localhub@localhub/cgroup.procs"
 
 // remains lists what a machine has besides a package: files with modes and owners, users, groups, units, cgroups and
-// mounts. It leaves out what systemd, dpkg and groupadd write about themselves.
+// mounts. It leaves out what systemd, dpkg, groupadd and daily jobs write.
 const remains = `
 	find / -xdev \( -path /tmp -o -path '/var/tmp/systemd-private-*' -o -path /opt -o -path /root \
 		-o -path /var/log/journal -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/cache \
-		-o -path /var/log/dpkg.log -o -name 'group-' -o -name 'gshadow-' \) \
-		-prune -o -printf '%%p %%M %%u:%%g\n' | sort
+		-o -path /var/backups -o -path /var/lib/logrotate -o -path /var/log/dpkg.log \
+		-o -name 'group-' -o -name 'gshadow-' \) -prune -o -printf '%%p %%M %%u:%%g\n' | sort
 	getent passwd; getent group
 	systemctl list-unit-files --no-legend '*baetyl*'; systemctl list-units --all --no-legend '*baetyl*'
 	systemctl --failed --plain --no-legend
