@@ -68,7 +68,7 @@ func TestVersionBefore(t *testing.T) {
 	const given = "journalctl -q -u baetyl --since %s | grep -c 'now belong.*localhub-data'"
 	require.Equal(t, "1", m.run(given, m.since), "once")
 
-	m.run("install /opt/before/baetyl /usr/local/bin/baetyl && systemctl --no-block restart baetyl")
+	m.run("systemctl stop baetyl && install /opt/before/baetyl /usr/local/bin/baetyl && systemctl --no-block start baetyl")
 	m.until(3*time.Minute, roundTrip)
 	require.Equal(t, "from-before", m.run(kept), "the way back")
 	m.run("systemctl stop baetyl")
