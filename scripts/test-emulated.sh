@@ -13,7 +13,8 @@ want 'qemu-user' qemu-user-static 'tests on emulated processors are left out' co
 	exit "${CI:+1}"
 export CGO_ENABLED=0
 
-packages='baetyl-(hub|remote-mqtt|timer)|baetyl-agent/[b-z]*|baetyl-function-manager/(config|function|pool|rule)'
+packages='baetyl-(hub|timer)|baetyl-remote-mqtt/(bridge|config|deadletter)|baetyl-agent/[b-z]*'
+packages="$packages|baetyl-function-manager/(config|function|pool|rule)"
 packages="$packages|master/(api|application|events|health|history|logs|ota|rules)|protocol|sdk/baetyl-go/function|utils"
 starts='TestKill|TestRace|TestSeeds|TestConsole|TestLastWords|TestStopInOrder|TestGoFunction'
 starts="$starts|TestTheNextServerTakesTheListener|TestWhoMayUseWhichSocket|TestThereIsNoGroup"

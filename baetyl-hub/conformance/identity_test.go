@@ -196,6 +196,7 @@ func TestWillsBelongToUsers(t *testing.T) {
 				eventually(t, "the will's end", func() bool { return b.stat("forbidden") == 1 })
 			}
 			watch.fence(b.login(as("root", "by", true)), "f")
+			watch.quiet() // what it has acknowledged has arrived
 			b.stop()
 			b = startIn(t, dir, people(root, bob, ann)) // each once
 			watch = b.login(as("root", "watch", false))
