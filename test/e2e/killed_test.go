@@ -39,7 +39,8 @@ func TestMasterKilledDuringCommand(t *testing.T) {
 	nativeFirst(t)
 	s := newSystem(t).withoutTimer()
 	s.edit(masterFile, func(text string) string {
-		return text + "grace: 5s\nupdate:\n  healthy: 500ms\n  deadline: 40s\n"
+		return text + "grace: 5s\nupdate:\n  healthy: 500ms\n  deadline: 40s\n" +
+			"ui: {address: 'tcp://127.0.0.1:" + freePorts(t, "page")["page"] + "'}\n"
 	})
 	s.start()
 	k := &killer{system: s, between: newBetween(t, s)}

@@ -142,7 +142,7 @@ func TestPage(t *testing.T) {
 	besideOthers(t)
 	s := newSystem(t).withoutTimer()
 	port := freePorts(t, "page")["page"]
-	s.edit("etc/baetyl/conf.yml", func(text string) string {
+	s.edit(masterFile, func(text string) string {
 		return text + "ui:\n  address: tcp://127.0.0.1:" + port + "\n"
 	})
 	s.start()
