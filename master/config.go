@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/master/engine"
+	"github.com/baetyl/baetyl/master/metrics"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/protocol/app"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -27,6 +28,7 @@ const (
 	recordsFile  = "var/run/baetyl/instances.json"
 	stopsFile    = "var/db/baetyl/stopped.json"
 	lockFile     = "var/run/baetyl/master.lock"
+	dataDir      = "var/db/baetyl"
 )
 
 // Config is the master's configuration, etc/baetyl/conf.yml ("Master Configuration").
@@ -38,6 +40,8 @@ type Config struct {
 	Native Native `yaml:"native" json:"native"`
 	// address, TLS and limits of the API, and who may use it
 	Server Server `yaml:"server" json:"server"`
+	// where the numbers of the whole device are, for Prometheus
+	Metrics metrics.Config `yaml:"metrics" json:"metrics"`
 	// log of the master; its limits of size and number hold for the output files of services too
 	Logger log.Config `yaml:"logger" json:"logger"`
 	// masterapi.OTALog: where the master writes the progress of updates, and the agent reads it. Only the path is used;
@@ -153,6 +157,9 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Server.Validate(); err != nil {
 		return fmt.Errorf("server.%w", err)
+	}
+	if err := c.Metrics.Validate(); err != nil {
+		return fmt.Errorf("metrics.%w", err)
 	}
 	if c.Server.Group != "" {
 		if err := app.CheckAccount(c.Server.Group); err != nil {

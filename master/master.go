@@ -25,6 +25,7 @@ import (
 	"github.com/baetyl/baetyl/master/engine"
 	"github.com/baetyl/baetyl/master/events"
 	"github.com/baetyl/baetyl/master/logs"
+	"github.com/baetyl/baetyl/master/metrics"
 	"github.com/baetyl/baetyl/master/rules"
 	"github.com/baetyl/baetyl/master/service"
 	"github.com/baetyl/baetyl/master/update"
@@ -94,6 +95,7 @@ type Master struct {
 	ports    application.Ports
 	hardware *sample.Cache[masterapi.Hardware]
 	gpus     *sample.Cache[[]host.GPU]
+	metrics  *metrics.Server
 	started  time.Time
 	begun    chan struct{} // closed when the application has been started
 	updated  chan struct{} // has room for one value: an update has ended, and what it left is pruned
@@ -145,6 +147,7 @@ func New(cfg Config, e engine.Engine, opts Options) (*Master, error) {
 			Host: measure.GetInfo(), Net: measure.GetNet(), Mem: measure.GetMem(), CPU: cpu.Get(), Disk: measure.GetDisk(),
 		}
 	})
+	m.metrics = metrics.New(desk{m}, metricsOf(cfg, opts.Workdir), opts.Log)
 	m.gpus = sample.New(10*time.Second, inspectTimeout, measure.GetGPUs)
 	return m, nil
 }
@@ -234,6 +237,7 @@ func (m *Master) Run(ctx context.Context, api API) error {
 	g.Add("gpus", m.gpus.Run)
 	g.Add("usage", m.services.Run)
 	g.Add("prune", m.prunes)
+	g.Add("metrics", m.metrics.Run)
 	g.Add("api", func(ctx context.Context) error {
 		m.hardware.Get() // so that the first request has something to show; services do not wait for it
 		select {

@@ -10,7 +10,7 @@ import (
 )
 
 // Of most keys a new master takes the new values. Of these, the present one does.
-var atOnce = []string{"logger", "grace", "update", "docker"}
+var atOnce = []string{"logger", "grace", "update", "docker", "metrics"}
 
 // These have gone into the services that run: their environment, their users, the engine that holds them.
 var withServices = []string{"mode", "native", "server.address", "server.cert", "snfile"}
@@ -34,6 +34,7 @@ func changes(from, to Config) masterapi.Reloaded {
 // reloaded is the configuration of a master that ran with from, and has read to.
 func reloaded(from, to Config) Config {
 	from.Logger, from.Grace, from.Update, from.Docker = to.Logger, to.Grace, to.Update, to.Docker
+	from.Metrics = to.Metrics
 	return from
 }
 
@@ -102,6 +103,7 @@ func (m *Master) Reload() (masterapi.Reloaded, error) {
 func (m *Master) apply(c Config) {
 	m.services.SetGrace(c.Grace)
 	m.updater.SetTimes(c.Update.Healthy, c.Update.Deadline)
+	m.metrics.Set(metricsOf(c, m.opts.Workdir))
 	if m.opts.Apply != nil {
 		m.opts.Apply(c)
 	}

@@ -111,5 +111,6 @@ func Main(ctx baetyl.Context) error {
 		channel.Wait()
 		return err
 	})
+	serve(&g, cfg, collector{channel, subscriber, reporter, events}, ctx.Log())
 	return g.Run(ctx.Done())
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/protocol/cloud"
 	"github.com/baetyl/baetyl/protocol/http"
 	"github.com/baetyl/baetyl/protocol/mqtt"
@@ -41,6 +42,8 @@ type config struct {
 		// not in Baetyl 1.0
 		Limits volume.Limits `yaml:"limits" json:"limits"`
 	} `yaml:"ota" json:"ota"`
+	Metrics admin.Metrics `yaml:"metrics" json:"metrics"`
+	Admin   admin.Config  `yaml:"admin" json:"admin"` // interface for persons, with the numbers for the master
 }
 
 // dataDir is where the agent sees the master's var/db/baetyl.
@@ -120,7 +123,10 @@ func (c *config) Validate() error {
 	if err := r.MQTT.Check(); err != nil {
 		return fmt.Errorf("remote.mqtt.%w", err)
 	}
-	return nil
+	if err := c.Metrics.Check(); err != nil {
+		return err
+	}
+	return c.Admin.Check()
 }
 
 func (c *config) desireTopic() string {

@@ -46,7 +46,12 @@ type Reporter struct {
 
 	failures int         // since the last report that arrived
 	away     atomic.Bool // the last report did not arrive
+
+	arrived, lost atomic.Uint64
 }
+
+// Sent returns how many reports have arrived, and how many have not. It may be called from any goroutine.
+func (r *Reporter) Sent() (arrived, lost uint64) { return r.arrived.Load(), r.lost.Load() }
 
 // Away tells whether the last report did not arrive. It may be called from any goroutine.
 func (r *Reporter) Away() bool { return r.away.Load() }
@@ -65,11 +70,15 @@ func (r *Reporter) Run(ctx context.Context) error {
 			wait = retry(r.Interval).Delay(r.failures, rand.Float64())
 			r.failures++
 			r.away.Store(true)
+			r.lost.Add(1)
 			news = nil // new steps are in the next report; they must not shorten the delay
-		} else if r.failures > 0 {
-			r.Log.Infof("reports arrive again, after %d that did not", r.failures)
-			r.failures = 0
-			r.away.Store(false)
+		} else {
+			if r.failures > 0 {
+				r.Log.Infof("reports arrive again, after %d that did not", r.failures)
+				r.failures = 0
+				r.away.Store(false)
+			}
+			r.arrived.Add(1)
 		}
 		select {
 		case <-time.After(wait):

@@ -19,7 +19,6 @@ import (
 	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	rpc "github.com/baetyl/baetyl/sdk/baetyl-go/function"
-	"github.com/baetyl/baetyl/utils/addr"
 	"github.com/baetyl/baetyl/utils/conf"
 )
 
@@ -48,10 +47,8 @@ type Message struct {
 
 // Metrics says where the numbers of the manager go.
 type Metrics struct {
-	Address string `yaml:"address" json:"address"` // host:port of the Prometheus page /metrics; empty: none
-	// names that requests may ask for besides addresses, names without a dot and the name of this machine
-	Hosts  []string `yaml:"hosts" json:"hosts"`
-	Report struct {
+	admin.Metrics `yaml:",inline" json:",inline"`
+	Report        struct {
 		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"` // of the report to the master
 	} `yaml:"report" json:"report"`
 }
@@ -192,10 +189,8 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("server.%w", err)
 		}
 	}
-	if c.Metrics.Address != "" {
-		if err := addr.CheckListen(c.Metrics.Address); err != nil {
-			return fmt.Errorf("metrics.address: %w", err)
-		}
+	if err := c.Metrics.Check(); err != nil {
+		return err
 	}
 	return c.Admin.Check()
 }

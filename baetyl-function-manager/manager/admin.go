@@ -33,11 +33,12 @@ func (m *manager) administer(g *run.Group, cfg admin.Config, l log.Logger) {
 	get := func(call func() any) admin.Route {
 		return admin.Route{Method: nethttp.MethodGet, Call: func(*admin.Request) (any, error) { return call(), nil }}
 	}
-	s := admin.Server(cfg, admin.Interface{Module: masterapi.ModuleFunctionManager, Log: l, Routes: map[string]admin.Route{
+	i := admin.Interface{Module: masterapi.ModuleFunctionManager, Metrics: m.page, Log: l, Routes: map[string]admin.Route{
 		functionapi.Functions: get(m.listFunctions),
 		functionapi.Rules:     get(m.listRules),
 		functionapi.Call:      {Method: nethttp.MethodPost, Call: m.callOfPerson},
-	}})
+	}}
+	s := admin.Server(cfg, i)
 	if s != nil {
 		g.Add("admin", func(ctx context.Context) error { return admin.Serve(ctx, s, l) })
 	}

@@ -9,6 +9,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"runtime"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/baetyl/baetyl/baetyl-function-manager/function"
 	"github.com/baetyl/baetyl/baetyl-function-manager/rule"
 	baetyl "github.com/baetyl/baetyl/sdk/baetyl-go"
+	"github.com/baetyl/baetyl/utils/metrics"
 	"github.com/baetyl/baetyl/utils/run"
 )
 
@@ -51,6 +53,7 @@ type manager struct {
 	byName    map[string]*function.Function
 	rules     []*rule.Rule
 	budget    *rule.Budget
+	page      http.Handler // of the numbers
 }
 
 // oneProcessor lets the manager use one processor at a time, and returns how many there are. Handing a message on takes
@@ -78,6 +81,7 @@ func build(ctx baetyl.Context, cfg config.Config, processors int) (*manager, err
 		launcher: &function.Launcher{Native: ctx.IsNative(), Log: ctx.Log()},
 		byName:   map[string]*function.Function{},
 	}
+	m.page = metrics.Page(m)
 	m.launcher.Master, m.launcher.Err = ctx.Master()
 	// one more than there are processors, since a start also waits for the master
 	starter := function.Limit(m.launcher, processors+1)

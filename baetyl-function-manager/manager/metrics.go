@@ -16,7 +16,7 @@ import (
 func (m *manager) measure(ctx baetyl.Context, g *run.Group, cfg config.Metrics) {
 	g.Add("report", baetyl.Report(ctx, cfg.Report.Interval, m.report))
 	if cfg.Address != "" {
-		g.Add("metrics", (&metrics.Server{Address: cfg.Address, Hosts: cfg.Hosts, Numbers: m, Log: ctx.Log()}).Run)
+		g.Add("metrics", (&metrics.Server{Address: cfg.Address, Hosts: cfg.Hosts, Page: m.page, Log: ctx.Log()}).Run)
 	}
 }
 

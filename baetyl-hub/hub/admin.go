@@ -18,7 +18,9 @@ import (
 
 // adminServer returns the server of the admin interface; nil: there is none.
 func (h *Hub) adminServer() *http.Server {
-	return admin.Server(h.cfg.Admin, hubadmin.New(desk{h}, desk{h}, desk{h}, h.adminLog()))
+	i := hubadmin.New(desk{h}, desk{h}, desk{h}, h.adminLog())
+	i.Metrics = h.page
+	return admin.Server(h.cfg.Admin, i)
 }
 
 func (h *Hub) adminLog() log.Logger { return h.log.WithField("api", "admin") }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,7 @@ type Hub struct {
 	tls       atomic.Pointer[secrets] // of new connections; nil: no certificate is configured
 	started   time.Time
 	passwords chan []*auth.User // one slot: for warnOfPasswords, of the newest configuration
+	page      http.Handler      // of the numbers
 }
 
 // Open opens the store, loads sessions and messages, and opens the listeners. Connections are accepted in Run.
@@ -58,6 +60,7 @@ func Open(cfg config.Config, l log.Logger) (*Hub, error) {
 		return nil, err
 	}
 	h := &Hub{cfg: cfg, log: l, store: st, started: time.Now(), passwords: make(chan []*auth.User, 1)}
+	h.page = metrics.Page(collector{h})
 	h.expect(users)
 	for _, w := range append(cfg.Warnings(), users.Warnings()...) {
 		l.Warnf("%s", w)
@@ -129,7 +132,7 @@ func (h *Hub) Run(ctx context.Context) error {
 	}
 	if h.cfg.Metrics.Address != "" {
 		m := metrics.Server{
-			Address: h.cfg.Metrics.Address, Hosts: h.cfg.Metrics.Hosts, Numbers: collector{h}, Ready: h.ready, Log: h.log,
+			Address: h.cfg.Metrics.Address, Hosts: h.cfg.Metrics.Hosts, Page: h.page, Ready: h.ready, Log: h.log,
 		}
 		g.Add("metrics", m.Run)
 	}

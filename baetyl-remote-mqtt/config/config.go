@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/baetyl/baetyl/protocol/admin"
 	"github.com/baetyl/baetyl/protocol/mqtt"
 	"github.com/baetyl/baetyl/utils/conf"
 )
@@ -28,6 +29,8 @@ type Config struct {
 	DeadLetter *DeadLetter `yaml:"deadletter" json:"deadletter"` // nil: not given; see DeadLetters
 	Park       *DeadLetter `yaml:"park" json:"park"`             // the name of deadletter before; read for ever
 	Metrics    Metrics     `yaml:"metrics" json:"metrics"`
+	// interface for persons, with the numbers for the master
+	Admin admin.Config `yaml:"admin" json:"admin"`
 }
 
 // Remote is a far broker.
@@ -73,9 +76,10 @@ type DeadLetter struct {
 	Size  conf.Size `yaml:"size" json:"size" default:"16m"`                                     // of that file, at most
 }
 
-// Metrics says how often the master is told the numbers.
+// Metrics says where the numbers of the bridge go.
 type Metrics struct {
-	Report struct {
+	admin.Metrics `yaml:",inline" json:",inline"`
+	Report        struct { // to the master
 		Interval time.Duration `yaml:"interval" json:"interval" default:"1m" validate:"min=1"`
 	} `yaml:"report" json:"report"`
 }
@@ -116,7 +120,10 @@ func (c *Config) Validate() error {
 	if c.DeadLetter != nil && c.Park != nil {
 		return errors.New("park: is the older name of deadletter, which is given too; put its keys there")
 	}
-	return nil
+	if err := c.Metrics.Check(); err != nil {
+		return err
+	}
+	return c.Admin.Check()
 }
 
 func (r Rule) check() error {

@@ -31,6 +31,7 @@ func Main(ctx baetyl.Context) error {
 	var g run.Group
 	g.Add("rules", run.Together(bridges))
 	g.Add("report", baetyl.Report(ctx, cfg.Metrics.Report.Interval, func() map[string]any { return report(bridges) }))
+	serve(&g, cfg, collector(bridges), ctx.Log())
 	return g.Run(ctx.Done())
 }
 

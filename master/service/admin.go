@@ -22,13 +22,9 @@ func (m *Manager) DialAdmin(ctx context.Context, name string) (net.Conn, error) 
 	if err != nil {
 		return nil, err
 	}
-	folders, ok := m.opts.Engine.(engine.Folders)
-	if !ok {
-		return nil, fmt.Errorf("service (%s) %w: this engine knows none", name, ErrNoAdmin)
-	}
 	why := []string{"it has no instance"}
 	for n, i := range s.list() {
-		conn, err := http.DialPrivate(ctx, folders.RunDir(name, i.name), masterapi.ServiceAdmin)
+		conn, err := m.DialInstance(ctx, name, i.name)
 		if err == nil {
 			return conn, nil
 		}
@@ -40,4 +36,13 @@ func (m *Manager) DialAdmin(ctx context.Context, name string) (net.Conn, error) 
 	const most = 3
 	return nil, fmt.Errorf("service (%s) %w: %s; is it running (baetyl ps), is it a module with such an interface, "+
 		"and is admin.address auto in its service.yml?", name, ErrNoAdmin, strings.Join(why[:min(len(why), most)], "; "))
+}
+
+// DialInstance connects to the admin socket of one instance. http.ErrAbsent: it has none.
+func (m *Manager) DialInstance(ctx context.Context, service, instance string) (net.Conn, error) {
+	folders, ok := m.opts.Engine.(engine.Folders)
+	if !ok {
+		return nil, fmt.Errorf("this engine knows none: %w", http.ErrAbsent)
+	}
+	return http.DialPrivate(ctx, folders.RunDir(service, instance), masterapi.ServiceAdmin)
 }

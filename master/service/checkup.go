@@ -155,7 +155,7 @@ func (i *instance) shows(s *health.State) {
 		return
 	}
 	_ = i.change(func(r *Record) { r.Health = h })
-	i.parts.changes.tell()
+	i.changed()
 	fields := map[string]string{masterapi.FieldStatus: h.Status}
 	l, text := i.log, "instance is "+h.Status
 	if h.Status == masterapi.HealthUnhealthy {

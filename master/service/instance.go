@@ -74,6 +74,7 @@ type parts struct {
 	waitsFor func() string          // why a start has to wait for other services; empty: it does not
 	freezes  *atomic.Uint64         // of the manager
 	changes  *changes               // told of all that waitsFor looks at
+	settle   func()                 // of the service, told of the same
 }
 
 // newInstance returns an instance with that record.
@@ -227,7 +228,7 @@ func (i *instance) runs(running engine.Instance, began *time.Time) {
 			r.Began = &now
 		}
 	})
-	i.parts.changes.tell()
+	i.changed()
 }
 
 // note keeps the decision in the records, and shows it in inspect and in the log.
@@ -249,7 +250,7 @@ func (i *instance) note(d decision) {
 			r.Next = &next
 		}
 	})
-	i.parts.changes.tell()
+	i.changed()
 	l := i.log
 	if reason != "" {
 		i.parts.failed(fmt.Sprintf("instance %s: %s", i.name, reason))
@@ -272,6 +273,12 @@ func (i *instance) note(d decision) {
 		l.Infof("instance exited")
 		i.tells(masterapi.EventInstanceEnded, "instance exited", fields)
 	}
+}
+
+// changed tells whoever looks at the status or the health of the instance that it is another one. i.mu is not held.
+func (i *instance) changed() {
+	i.parts.settle()
+	i.parts.changes.tell()
 }
 
 // tells adds an event of the instance.

@@ -29,6 +29,8 @@ type service struct {
 	stopped *Stop           // by hand, which holds for the life of this value; nil: it is not
 	reaped  <-chan struct{} // of a service that was taken over: closed when starts and stops may begin; nil: they may
 
+	uptime uptime
+
 	ctx    context.Context // ends when the service is to stop: no start begins or goes on
 	cancel context.CancelFunc
 
@@ -99,6 +101,7 @@ func (s *service) start(ctx context.Context, name string, asked Record) error {
 	sl.instance = i
 	go i.supervise() // waited for by clear
 	s.mu.Unlock()
+	s.settle()
 
 	err = s.begun(ctx, i)
 	if errors.Is(err, ErrStopped) {
@@ -141,7 +144,8 @@ func (s *service) environ(name string, dynamic bool, vars map[string]string) map
 func (s *service) parts() parts {
 	return parts{
 		probes: s.spec.Healthcheck.Probes(s.m.opts.Engine.Name() == masterapi.ModeNative), grace: s.grace,
-		waitsFor: func() string { return s.m.waitsFor(s.spec.DependsOn) }, changes: &s.m.changes, freezes: &s.m.freezes,
+		waitsFor: func() string { return s.m.waitsFor(s.spec.DependsOn) }, freezes: &s.m.freezes,
+		changes: &s.m.changes, settle: s.settle,
 		restart: s.spec.Restart, sandbox: s.sandbox, member: s.m.member, discard: s.m.opts.Engine.Discard, failed: s.failed,
 		records: s.m.opts.Records, boot: s.m.opts.Boot, events: s.m.opts.Events,
 		service: s.spec.Name, log: s.m.opts.Log.WithField(log.KeyService, s.spec.Name),
@@ -214,6 +218,7 @@ func (s *service) end(until context.Context, sl *slot) {
 	s.mu.Lock()
 	sl.instance = nil
 	s.mu.Unlock()
+	s.settle()
 }
 
 // stopAll ends the service: no instance is started any more, all are stopped, and killed when until ends.

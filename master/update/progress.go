@@ -3,6 +3,7 @@ package update
 import (
 	"bytes"
 	"context"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -24,10 +25,26 @@ type progress struct {
 
 	mu      sync.Mutex // guards what follows
 	state   masterapi.UpdateState
+	ended   map[Result]uint64
 	changed chan struct{} // closed by the next step
 }
 
-func newProgress(e *events.Ring) *progress { return &progress{events: e, changed: make(chan struct{})} }
+func newProgress(e *events.Ring) *progress {
+	return &progress{events: e, changed: make(chan struct{}), ended: map[Result]uint64{}}
+}
+
+// Result is how an update has ended.
+type Result struct {
+	Type string // masterapi.UpdateApp or UpdateMaster
+	Step string // masterapi.StepUpdated, StepRolledBack or StepFailure
+}
+
+// Results counts the updates that have ended since this master has started.
+func (u *Updater) Results() map[Result]uint64 {
+	u.progress.mu.Lock()
+	defer u.progress.mu.Unlock()
+	return maps.Clone(u.progress.ended)
+}
 
 // load takes the log at path over, of an update that an earlier master has begun or ended.
 func (p *progress) load(path string) {
@@ -48,6 +65,9 @@ func (p *progress) written(r masterapi.OTARecord) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.add(r)
+	if masterapi.Final(r.Step) {
+		p.ended[Result{r.Type, r.Step}]++
+	}
 	text := r.Msg
 	if r.Error != "" {
 		text += ": " + r.Error

@@ -58,6 +58,7 @@ type Interface struct {
 	Module   string           // what it is: masterapi.ModuleHub, or a name of its own
 	Routes   map[string]Route // by path; New adds masterapi.PathModule
 	Meanings []http.Meaning   // of errors of Call; others are failures of the server
+	Metrics  nethttp.Handler  // answers GET masterapi.PathMetrics, for the master; nil: there are no numbers
 	Log      log.Logger
 }
 
@@ -127,6 +128,9 @@ func (h *handler) ServeHTTP(w nethttp.ResponseWriter, r *nethttp.Request) {
 	}
 	at, ok := h.Routes[r.URL.Path]
 	switch {
+	case h.Metrics != nil && r.URL.Path == masterapi.PathMetrics && r.Method == nethttp.MethodGet:
+		h.Metrics.ServeHTTP(w, r)
+		return
 	case !ok:
 		http.WriteError(w, http.Errorf(nethttp.StatusNotFound, "not_found", "no such path: %s; use one of %s",
 			Quote(r.URL.Path), strings.Join(h.paths(), ", ")))

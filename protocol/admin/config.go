@@ -18,6 +18,24 @@ type Config struct {
 	Group   string `yaml:"group" json:"group" default:"baetyl"`   // of the host, that may use it; it need not exist
 }
 
+// Metrics are the keys of a module's section metrics that say where its numbers are, beside the admin interface.
+type Metrics struct {
+	Address string `yaml:"address" json:"address"` // host:port of the Prometheus page /metrics; empty: none
+	// names that requests may ask for besides addresses, names without a dot and the name of this machine
+	Hosts []string `yaml:"hosts" json:"hosts"`
+}
+
+// Check says what is wrong with the keys, whose names its errors begin with.
+func (m Metrics) Check() error {
+	if m.Address == "" {
+		return nil
+	}
+	if err := addr.CheckListen(m.Address); err != nil {
+		return fmt.Errorf("metrics.address: %w", err)
+	}
+	return nil
+}
+
 // Auto as an address is masterapi.ServiceAdmin in the run folder that the master has made; without one there is none.
 const Auto = "auto"
 

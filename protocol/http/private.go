@@ -16,11 +16,14 @@ func DialPrivate(ctx context.Context, dir, name string) (net.Conn, error) {
 	conn, err := dialPrivate(ctx, &net.Dialer{Timeout: 10 * time.Second}, dir, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, fmt.Errorf("there is no socket %s", name)
+		return nil, fmt.Errorf("%w %s", ErrAbsent, name)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return nil, fmt.Errorf("nobody listens at the socket %s", name)
 	}
 	return conn, err
 }
+
+// ErrAbsent is wrapped by the error of DialPrivate when there is nothing of that name.
+var ErrAbsent = errors.New("there is no socket")
 
 var errNoSocket = errors.New("it is no socket")

@@ -72,8 +72,8 @@ var heavy = []struct {
 		"baetyl-function-python", "baetyl-function-node85", // their tests
 		"internal/functiontest", "protocol/function", "sdk/baetyl-go/function", "test"}},
 	{"utils/host/measure", "it links gopsutil; the values are in utils/host", []string{"master", "utils/host/measure"}},
-	{"utils/metrics", "it links the Prometheus client", []string{"baetyl-hub/hub", "baetyl-function-manager/manager",
-		"utils/metrics"}},
+	{"utils/metrics", "it links the Prometheus client", []string{"baetyl-agent/agent", "baetyl-hub/hub",
+		"baetyl-function-manager/manager", "baetyl-remote-mqtt/remote", "master/metrics", "utils/metrics"}},
 }
 
 type pkg struct {

@@ -47,12 +47,12 @@ var (
 var programs = map[string][][]string{
 	// It is all modules too.
 	".":                       {base, gopsutil, lines, cobra, docker, mqtt, grpc, prometheus, store},
-	"cmd":                     {base, gopsutil, lines, cobra, docker},
-	"baetyl-agent":            {base, mqtt},
+	"cmd":                     {base, gopsutil, lines, cobra, docker, prometheus},
+	"baetyl-agent":            {base, mqtt, prometheus},
 	"baetyl-function-manager": {base, mqtt, grpc, prometheus},
 	"baetyl-function-sql":     {base, mqtt, grpc},
 	"baetyl-hub":              {base, mqtt, prometheus, store},
-	"baetyl-remote-mqtt":      {base, mqtt},
+	"baetyl-remote-mqtt":      {base, mqtt, prometheus},
 	"baetyl-timer":            {base, mqtt},
 }
 

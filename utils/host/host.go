@@ -24,7 +24,7 @@ type Info struct {
 	Error           string    `json:"error,omitempty"`
 }
 
-// CPU is the processors of the machine, or of one instance, which has only Time, UsedPercent and Error.
+// CPU is the processors of the machine, or of one instance, which has only Time, UsedPercent, Seconds, PIDs and Error.
 type CPU struct {
 	Time        time.Time `json:"time"`
 	Mhz         float64   `json:"mhz,omitempty"`
@@ -34,6 +34,8 @@ type CPU struct {
 	PhysicalID  string    `json:"physical_id,omitempty"`
 	UsedPercent float64   `json:"used_percent"`       // machine: 100 is all cores; instance: 100 is one core
 	Packages    []Package `json:"packages,omitempty"` // when there is more than one
+	Seconds     float64   `json:"seconds,omitempty"`  // instance: processor time since its start
+	PIDs        int       `json:"pids,omitempty"`     // instance: processes and threads, or what the host counts of them
 	Error       string    `json:"error,omitempty"`
 }
 

@@ -39,7 +39,7 @@ func TestAddressInUse(t *testing.T) {
 	opened := make(chan net.Listener, 1)
 	failures := 2
 	var text strings.Builder
-	s := &Server{Address: "127.0.0.1:9", Numbers: number, Log: log.NewTo(&text, log.Config{}),
+	s := &Server{Address: "127.0.0.1:9", Page: Page(number), Log: log.NewTo(&text, log.Config{}),
 		Ready: func() error { return <-ready },
 		listen: func(string, string) (net.Listener, error) {
 			if failures > 0 {
@@ -79,7 +79,7 @@ func TestAddressInUse(t *testing.T) {
 
 func TestEndsWhileItWaits(t *testing.T) {
 	failed := make(chan struct{}, 1)
-	s := &Server{Address: "x", Numbers: prometheus.NewGauge(prometheus.GaugeOpts{Name: "n"}), Log: log.Discard(),
+	s := &Server{Address: "x", Page: Page(prometheus.NewGauge(prometheus.GaugeOpts{Name: "n"})), Log: log.Discard(),
 		listen: func(string, string) (net.Listener, error) {
 			failed <- struct{}{}
 			return nil, errors.New("no")

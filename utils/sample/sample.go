@@ -54,7 +54,10 @@ func (c *Cache[T]) Run(ctx context.Context) error {
 }
 
 // Get returns the newest value; it is the zero value before the first measurement. It may be called from any goroutine.
-func (c *Cache[T]) Get() T {
+func (c *Cache[T]) Get() T { return c.Within(c.timeout) }
+
+// Within is Get with another time to wait at most.
+func (c *Cache[T]) Within(timeout time.Duration) T {
 	c.mu.Lock()
 	if !c.taken.IsZero() && time.Since(c.taken) < c.age {
 		defer c.mu.Unlock()
@@ -66,7 +69,7 @@ func (c *Cache[T]) Get() T {
 	case c.wanted <- struct{}{}:
 	default:
 	}
-	timer := time.NewTimer(c.timeout)
+	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-fresh:

@@ -110,8 +110,8 @@ const outOfMemory = "out of memory (OOM), see resources.memory.limit"
 func (m *meter) cpu(s container.StatsResponse) *host.CPU {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := &host.CPU{Time: s.Read.UTC()}
 	total := s.CPUStats.CPUUsage.TotalUsage
+	out := &host.CPU{Time: s.Read.UTC(), Seconds: time.Duration(total).Seconds(), PIDs: int(s.PidsStats.Current)}
 	if elapsed := s.Read.Sub(m.began); elapsed > 0 && total >= m.last {
 		out.UsedPercent = 100 * float64(total-m.last) / float64(elapsed.Nanoseconds())
 		m.began, m.last = s.Read, total

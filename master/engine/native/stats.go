@@ -32,6 +32,7 @@ func (m *meter) get(g *cgroup.Group) (*host.CPU, *host.Mem) {
 	if s.CPU > 0 {
 		c = m.cpu(now, s.CPU)
 	}
+	c.PIDs = cmp.Or(s.PIDs, c.PIDs)
 	if s.Memory > 0 {
 		r = &host.Mem{Time: now, Used: s.Memory, Total: s.Limit, SwapUsed: s.Swap}
 		if total := cmp.Or(s.Limit, measure.GetMem().Total); total > 0 {
@@ -44,7 +45,7 @@ func (m *meter) get(g *cgroup.Group) (*host.CPU, *host.Mem) {
 func (m *meter) cpu(now time.Time, total time.Duration) *host.CPU {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	out := &host.CPU{Time: now}
+	out := &host.CPU{Time: now, Seconds: total.Seconds()}
 	if elapsed := now.Sub(m.began); elapsed > 0 && total >= m.last {
 		out.UsedPercent = 100 * (total - m.last).Seconds() / elapsed.Seconds()
 		m.began, m.last = now, total

@@ -11,7 +11,7 @@ import (
 // GetDisk describes the local file systems.
 func GetDisk() *host.Disk {
 	out := &host.Disk{Time: time.Now().UTC()}
-	root, err := fileSystem("/")
+	root, err := FileSystem("/")
 	if err != nil {
 		out.Error = err.Error()
 	} else {
@@ -27,14 +27,15 @@ func GetDisk() *host.Disk {
 			continue
 		}
 		seen[p.Device] = true
-		if fs, err := fileSystem(p.Mountpoint); err == nil { // else it was unmounted, or access is denied: left out
+		if fs, err := FileSystem(p.Mountpoint); err == nil { // else it was unmounted, or access is denied: left out
 			out.Others = append(out.Others, fs)
 		}
 	}
 	return out
 }
 
-func fileSystem(path string) (host.FileSystem, error) {
+// FileSystem describes the one that path is on. A dead disk, or a network file system without its server, holds it up.
+func FileSystem(path string) (host.FileSystem, error) {
 	u, err := disk.Usage(path)
 	if err != nil {
 		return host.FileSystem{}, err

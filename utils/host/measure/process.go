@@ -40,7 +40,10 @@ func (m *ProcessMeter) Get() (*host.CPU, *host.Mem) {
 		}
 		total := t.User + t.System
 		c.UsedPercent = percent(100 * (total - m.last) / now.Sub(m.at).Seconds())
-		m.last, m.at = total, now
+		m.last, m.at, c.Seconds = total, now, total
+	}
+	if n, err := p.NumThreads(); err == nil {
+		c.PIDs = int(n)
 	}
 	if info, err := p.MemoryInfo(); err != nil {
 		r.Error = err.Error()
