@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/baetyl/baetyl/baetyl-agent/volume"
+	"github.com/baetyl/baetyl/internal/metricstest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/masterapi"
 )
@@ -21,6 +22,10 @@ import (
 const updated = " RECEIVED UPDATING UPDATED"
 
 func TestReportsAndUpdates(t *testing.T) {
+	dir, err := os.MkdirTemp("", "agent")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	t.Setenv(masterapi.EnvRunDir, dir)
 	r := newRig(t)
 	mqtttest.Until(t, "three reports on the interval", func() bool {
 		reports, _ := r.cloud.Reports()
@@ -44,6 +49,12 @@ func TestReportsAndUpdates(t *testing.T) {
 	r.push(r.app("t2", "v2"))
 	r.reported("t2", updated)
 	require.Len(t, r.master.Calls(), 2, "the same trace again does nothing")
+	page := metricstest.Page(t, filepath.Join(dir, masterapi.ServiceAdmin))
+	for _, line := range []string{
+		`baetyl_agent_connected 1`, `baetyl_agent_events_total{result="taken"} 3`, `baetyl_agent_updates_pending 0`,
+	} {
+		require.Contains(t, page, line+"\n")
+	}
 	require.NoError(t, r.stop())
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/baetyl/baetyl/internal/metricstest"
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/protocol/functionapi"
 	"github.com/baetyl/baetyl/protocol/http"
@@ -71,6 +72,7 @@ admin: {address: 'unix://`+path+"'}\n")
 
 	m.publish("in", 1, "x")
 	m.await("out", 1)
+	require.Contains(t, metricstest.Page(t, path), `baetyl_function_calls_total{function="f",result="ok"} `)
 	var functions functionapi.List[functionapi.Function]
 	require.NoError(t, c.Get(t.Context(), functionapi.Functions, &functions))
 	require.Len(t, functions.Items, 3)

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/x509"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -170,6 +171,11 @@ func TestCertificates(t *testing.T) {
 	require.Contains(t, errors, "server.pem (server) has ended")
 	require.Contains(t, errors, "other.key")
 	require.Contains(t, warnings, "ca.pem (ca) ends at")
+	var list []string
+	for _, c := range Certificates(t.Context(), o) {
+		list = append(list, fmt.Sprintf("%s %s %s", filepath.Base(c.Path), c.Service, time.Until(c.NotAfter).Round(time.Hour)))
+	}
+	require.Equal(t, []string{"ca.pem hub 480h0m0s", "server.pem hub -1h0m0s"}, list, "what cannot be read is left out")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "ca.pem"), []byte("nonsense"), 0o600))
 	require.Contains(t, examine(t, o, "certificates", failed), "has no certificate")
 }

@@ -74,7 +74,9 @@ func New(i Interface, admit func(http.Peer) error) nethttp.Handler {
 	i.Meanings = append(slices.Clip(i.Meanings),
 		http.Meaning{Err: context.DeadlineExceeded, Status: nethttp.StatusServiceUnavailable, Code: "busy"},
 		http.Meaning{Err: context.Canceled, Status: nethttp.StatusServiceUnavailable, Code: "busy"})
-	i.Routes = maps.Clone(i.Routes)
+	routes := map[string]Route{}
+	maps.Copy(routes, i.Routes)
+	i.Routes = routes
 	i.Routes[masterapi.PathModule] = Route{Method: nethttp.MethodGet, Call: func(*Request) (any, error) {
 		return masterapi.ModuleKind{Module: i.Module}, nil
 	}}
