@@ -3,6 +3,8 @@
 package e2e_test
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,6 +24,7 @@ import (
 	"github.com/baetyl/baetyl/internal/mqtttest"
 	"github.com/baetyl/baetyl/internal/requires"
 	"github.com/baetyl/baetyl/protocol/masterapi"
+	"github.com/baetyl/baetyl/utils/cert"
 )
 
 // monitored is a system with a page for Prometheus.
@@ -59,7 +62,8 @@ func (m monitored) shows(lines ...string) {
 		text := "\n" + m.page()
 		for _, line := range lines {
 			if !strings.Contains(text, "\n"+line) {
-				return fmt.Errorf("it has not %q", line)
+				name, _, _ := strings.Cut(line, "{")
+				return fmt.Errorf("it has not %q, but %q", line, regexp.MustCompile("(?m)^"+name+"{.*").FindAllString(text, -1))
 			}
 		}
 		return nil
@@ -113,22 +117,22 @@ func (s *system) withModules() {
 	s.write("var/db/baetyl/bridge-conf/service.yml", `hub: {address: 'tcp://127.0.0.1:1883', username: test, password: hahaha}
 remotes: [{name: self, address: 'tcp://127.0.0.1:1883', username: test, password: hahaha}]
 rules:
-  - hub: {clientid: bridge-near, subscriptions: [{topic: bridged}]}
+  - hub: {clientid: bridge-near, subscriptions: [{topic: bridged, prefix: over}]}
     remote: {name: self, clientid: bridge-far}
 `)
 	if mode != masterapi.ModeNative {
 		return
 	}
 	service("agent", "baetyl-agent", "cert", "volumes")
-	certs := foreignCA(s.t)
-	for _, name := range []string{"ca.pem", "client.pem", "client.key"} {
-		data, err := os.ReadFile(filepath.Join(certs, name))
-		must(s.t, err)
-		s.write("var/db/baetyl/agent-cert/"+name, string(data))
-	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048) // reports are sealed with it
+	must(s.t, err)
+	pair, err := cert.Issue(cert.ForClient("d"), key, nil)
+	must(s.t, err)
+	must(s.t, os.MkdirAll(s.path("var/db/baetyl/agent-cert"), 0o755))
+	must(s.t, cert.Write(s.path("var/db/baetyl/agent-cert/client"), pair))
 	const at = "var/db/baetyl/cert/"
 	s.write("var/db/baetyl/agent-conf/service.yml", fmt.Sprintf(`remote:
-  mqtt: {address: 'ssl://127.0.0.1:%d', clientid: d, username: d, ca: %[2]sca.pem, cert: %[2]sclient.pem, key: %[2]sclient.key}
+  mqtt: {address: 'ssl://127.0.0.1:%d', clientid: d, username: d, ca: %[2]sclient.pem, cert: %[2]sclient.pem, key: %[2]sclient.key}
 `, mqtttest.FreePort(s.t), at))
 }
 
