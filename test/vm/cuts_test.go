@@ -70,7 +70,7 @@ type retainedFlow struct {
 func TestPowerCuts(t *testing.T) {
 	count := 20
 	if testing.Short() {
-		count = 3
+		count = 1
 	}
 	if text := os.Getenv("VM_CUTS"); text != "" {
 		var err error
