@@ -6,7 +6,6 @@ import (
 	"net"
 	nethttp "net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -56,27 +55,23 @@ var forGuests = []string{masterapi.RouteServices.Name, masterapi.RouteInspect.Na
 // NewPage returns the handler of the page.
 func NewPage(services Services, system System, p Page, l log.Logger) nethttp.Handler {
 	h := &handler{services: services, system: system, log: l.WithField("api", "page"), running: map[string]int{}}
-	local := true
-	if a, err := addr.Listen(p.Config.Address, addr.Server...); err == nil {
-		local = addr.Loopback(a.Host)
-	}
-	h.identify = p.identify(local)
+	at := p.host()
+	h.identify = p.identify(addr.Loopback(at))
 	mux := nethttp.NewServeMux()
 	mux.Handle("/v1/", h.routes())
 	mux.Handle("/", nethttp.FileServerFS(p.Files))
 	mux.HandleFunc("POST /login", p.enter)
-	return p.guard(mux)
+	return guard(addr.Names(at, p.Hosts), mux)
 }
 
-// guard answers only requests under a name of ours that no other site has made.
-func (p Page) guard(next nethttp.Handler) nethttp.Handler {
-	known := slices.Clone(p.Hosts)
-	if a, err := addr.Listen(p.Config.Address, addr.Server...); err == nil {
-		known = append(known, addr.Host(a.Host))
-	}
-	if name, err := os.Hostname(); err == nil {
-		known = append(known, name)
-	}
+// host is host:port of the page; empty: its address is wrong, which master.UI.Validate refuses.
+func (p Page) host() string {
+	a, _ := addr.Listen(p.Config.Address, addr.Server...)
+	return a.Host
+}
+
+// guard answers only requests under a known name that no other site has made.
+func guard(known []string, next nethttp.Handler) nethttp.Handler {
 	return nethttp.HandlerFunc(func(w nethttp.ResponseWriter, r *nethttp.Request) {
 		head := w.Header()
 		head.Set("Content-Security-Policy", policy)
@@ -141,7 +136,7 @@ func (p Page) identify(guests bool) func(*nethttp.Request) (caller, error) {
 	return func(r *nethttp.Request) (caller, error) {
 		text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 		if !ok && guests {
-			return caller{name: "a guest at the page", who: "guest", person: true, only: forGuests, guest: true}, nil
+			return caller{name: "a guest at the page", who: "guest", person: true, guest: true}, nil
 		}
 		by, ok := p.Logins.Who(text)
 		if !ok {
@@ -149,7 +144,7 @@ func (p Page) identify(guests bool) func(*nethttp.Request) (caller, error) {
 				"the login has ended; `baetyl ui` makes a new link")
 		}
 		name := by.String() + " at the page"
-		return caller{name: name, who: name, person: true, only: onPage, reads: true, asked: &by}, nil
+		return caller{name: name, who: name, person: true, asked: &by}, nil
 	}
 }
 
@@ -159,15 +154,11 @@ func (p *Page) link(r *nethttp.Request, by caller) (any, error) {
 		return nil, http.Errorf(nethttp.StatusNotFound, "not_found",
 			"there is no page: write `ui: {address: 'tcp://127.0.0.1:8321'}` into etc/baetyl/conf.yml, then `baetyl restart`")
 	}
-	a, err := addr.Listen(p.Config.Address, addr.Server...)
-	if err != nil {
-		return nil, err
-	}
-	scheme, host := "http://", a.Host
+	scheme, host := "http://", p.host()
 	if p.Config.Cert != "" {
 		scheme = "https://"
 	}
-	if name, port, err := net.SplitHostPort(a.Host); err == nil && net.ParseIP(name).IsUnspecified() || name == "" {
+	if name, port, err := net.SplitHostPort(host); err == nil && (name == "" || net.ParseIP(name).IsUnspecified()) {
 		name, _ = os.Hostname() // without one the link has to be completed
 		if len(p.Hosts) > 0 {
 			name = p.Hosts[0]

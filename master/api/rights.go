@@ -44,10 +44,8 @@ type caller struct {
 	rights []app.Right // of a service
 
 	// of the page
-	only  []string      // names of the routes that the caller may use; nil: all
-	reads bool          // and each that changes nothing
 	guest bool          // nobody knows who it is: answers have less in them
-	asked *masterapi.By // who has logged in
+	asked *masterapi.By // who has logged in; nil: nobody, as at the admin socket
 }
 
 func (c caller) String() string {
@@ -106,10 +104,12 @@ func (c caller) allow(route masterapi.Route, target string) error {
 // allowOnPage tells why a person may not use route on the page.
 func (c caller) allowOnPage(route masterapi.Route) error {
 	switch {
-	case c.only == nil, slices.Contains(c.only, route.Name), c.reads && route.Method == nethttp.MethodGet:
+	case c.guest && slices.Contains(forGuests, route.Name):
 		return nil
 	case c.guest:
 		return http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "log in to %s: `baetyl ui` makes a link", route.Does)
+	case c.asked == nil, route.Method == nethttp.MethodGet, slices.Contains(onPage, route.Name):
+		return nil
 	}
 	return http.Errorf(nethttp.StatusForbidden, "forbidden", "the page may not %s: use the command line", route.Does)
 }

@@ -3,6 +3,7 @@ package addr
 import (
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 )
@@ -14,6 +15,19 @@ func Host(header string) string {
 		host = strings.TrimSuffix(strings.TrimPrefix(header, "["), "]")
 	}
 	return strings.TrimSuffix(host, ".")
+}
+
+// Names are those that Expected may be told of a server that listens at host:port: its host, that of this machine, and
+// more.
+func Names(hostPort string, more []string) []string {
+	names := slices.Clone(more)
+	if host, _, err := net.SplitHostPort(hostPort); err == nil {
+		names = append(names, host)
+	}
+	if name, err := os.Hostname(); err == nil {
+		names = append(names, name)
+	}
+	return names
 }
 
 // Expected tells whether a server may have the name of Host: a web page in a browser that can reach the server must not
