@@ -92,13 +92,40 @@ export async function follow(next, line, state, signal) {
   }
 }
 
-// every calls f again and again, while somebody looks.
-export async function every(milliseconds, f, signal) {
+// every calls f again and again, while somebody looks. An error is said, and the next call tries again; one that asks
+// for a login is thrown.
+export async function every(milliseconds, f, { signal, say }) {
+  let failed = false;
   while (!signal.aborted) {
     await visible(signal);
-    await f();
+    try {
+      await f();
+      if (failed) say('');
+      failed = false;
+    } catch (error) {
+      if (signal.aborted || error.status === 401) throw error;
+      failed = true;
+      say(error.message);
+    }
     await sleep(milliseconds, signal);
   }
+}
+
+// renewed returns what gives a new signal at each call. It ends with the next call, and with signal.
+export function renewed(signal) {
+  let inner;
+  signal.addEventListener('abort', () => inner?.abort());
+  return () => {
+    inner?.abort();
+    inner = new AbortController();
+    return inner.signal;
+  };
+}
+
+// modules are the services that are of a kind.
+export async function modules(kind, signal) {
+  const { items } = await get('/v1/modules', signal);
+  return items.filter((m) => m.module === kind).map((m) => m.service);
 }
 
 const sleep = (milliseconds, signal) =>

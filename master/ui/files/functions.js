@@ -1,7 +1,6 @@
 // Functions and rules of the function managers, and a call to try.
-import { every, get, post } from './api.js';
+import { every, get, modules, post } from './api.js';
 import { el, field, table } from './dom.js';
-import { modules } from './hub.js';
 
 export async function show({ main, signal, say, argument }) {
   const names = await modules('function-manager', signal);
@@ -90,16 +89,11 @@ export async function show({ main, signal, say, argument }) {
   await every(
     2000,
     async () => {
-      try {
-        const all = (await get(at('functions'), signal)).items ?? [];
-        functions.update(all);
-        if (which.options.length !== all.length) which.replaceChildren(...all.map((f) => el('option', {}, f.name)));
-        rules.update((await get(at('rules'), signal)).items ?? []);
-      } catch (error) {
-        if (signal.aborted || error.status === 401) throw error;
-        say(error.message);
-      }
+      const all = (await get(at('functions'), signal)).items ?? [];
+      functions.update(all);
+      if (which.options.length !== all.length) which.replaceChildren(...all.map((f) => el('option', {}, f.name)));
+      rules.update((await get(at('rules'), signal)).items ?? []);
     },
-    signal,
+    { signal, say },
   );
 }

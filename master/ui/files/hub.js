@@ -1,5 +1,5 @@
 // The hub: clients, numbers, what is retained, and messages to try.
-import { every, follow, get, post } from './api.js';
+import { every, follow, get, modules, post, renewed } from './api.js';
 import { bytes, el, field, plot, since, sure, table } from './dom.js';
 
 const SHOWN = [
@@ -10,16 +10,9 @@ const SHOWN = [
   ['dropped', 'Dropped', true],
   ['sessions', 'Sessions'],
   ['retained', 'Retained'],
-  ['queued', 'Queued'],
   ['stored_bytes', 'On disk'],
   ['logins_refused', 'Logins refused', true],
 ];
-
-// modules are the services that are of a kind.
-export async function modules(kind, signal) {
-  const { items } = await get('/v1/modules', signal);
-  return items.filter((m) => m.module === kind).map((m) => m.service);
-}
 
 export async function show({ main, signal, say, argument }) {
   const names = await modules('hub', signal);
@@ -86,43 +79,31 @@ export async function show({ main, signal, say, argument }) {
   await every(
     2000,
     async () => {
-      try {
-        const counters = await get(at('counters'), signal);
-        const now = { time: performance.now(), values: flat(counters) };
-        for (const [key, label, rate] of SHOWN) {
-          if (!(key in now.values)) continue;
-          const value = now.values[key];
-          const speed = before ? ((value - before.values[key]) * 1000) / (now.time - before.time) : 0;
-          if (!plots.has(key)) {
-            const p = plot(label);
-            plots.set(key, p);
-            cards.append(el('div', { class: 'card' }, el('span', { class: 'quiet' }, label), p));
-          }
-          plots
-            .get(key)
-            .push(
-              rate ? speed : value,
-              rate ? `${value} (${speed.toFixed(1)}/s)` : key.endsWith('bytes') ? bytes(value) : String(value),
-            );
+      const values = await get(at('counters'), signal);
+      const now = { time: performance.now(), values };
+      for (const [key, label, rate] of SHOWN) {
+        if (!(key in now.values)) continue; // a hub of another version
+        const value = now.values[key];
+        const speed = before ? ((value - before.values[key]) * 1000) / (now.time - before.time) : 0;
+        if (!plots.has(key)) {
+          const p = plot(label);
+          plots.set(key, p);
+          cards.append(el('div', { class: 'card' }, el('span', { class: 'quiet' }, label), p));
         }
-        before = now;
-        const page = await get(at('clients?limit=200'), signal);
-        clients.update(page.items ?? [], 'Nobody is connected.');
-        more.textContent = page.next ? 'The first 200 are shown; baetyl hub clients shows all.' : '';
-      } catch (error) {
-        if (signal.aborted || error.status === 401) throw error;
-        say(error.message);
+        plots
+          .get(key)
+          .push(
+            rate ? speed : value,
+            rate ? `${value} (${speed.toFixed(1)}/s)` : key.endsWith('bytes') ? bytes(value) : String(value),
+          );
       }
+      before = now;
+      const page = await get(at('clients?limit=200'), signal);
+      clients.update(page.items ?? [], 'Nobody is connected.');
+      more.textContent = page.next ? 'The first 200 are shown; baetyl hub clients shows all.' : '';
     },
-    signal,
+    { signal, say },
   );
-}
-
-// flat is the answer of counters as one object of numbers.
-function flat(answer) {
-  const list = Array.isArray(answer) ? answer : (answer.items ?? answer.counters);
-  if (!list) return answer;
-  return Object.fromEntries(list.map((c) => [c.name, c.value]));
 }
 
 const MOST = 200;
@@ -133,12 +114,9 @@ function tryOut(at, signal, act) {
   const payload = el('textarea', {}, '{"id": 1}');
   const qos = el('select', {}, el('option', {}, '0'), el('option', {}, '1'), el('option', {}, '2'));
   const out = el('pre', { tabindex: '0', role: 'log', 'aria-label': 'Messages' });
-  let inner;
+  const again = renewed(signal);
   const subscribe = (event) => {
     event.preventDefault();
-    inner?.abort();
-    inner = new AbortController();
-    signal.addEventListener('abort', () => inner.abort());
     out.replaceChildren();
     follow(
       () => at('messages?' + new URLSearchParams({ filter: filter.value })),
@@ -155,7 +133,7 @@ function tryOut(at, signal, act) {
       (text) => {
         if (text) out.append(document.createTextNode(text + '\n'));
       },
-      inner.signal,
+      again(),
     );
   };
   const publish = (event) => {

@@ -1,5 +1,5 @@
 // Logs and events, which follow.
-import { follow, get } from './api.js';
+import { follow, get, renewed } from './api.js';
 import { clock, el, field } from './dom.js';
 
 const MOST = 2000; // lines that the page keeps
@@ -51,12 +51,9 @@ export async function show({ main, signal, argument }) {
   );
   const filter = el('input', { type: 'search', placeholder: 'text' });
   const lines = el('div');
-  let inner;
+  const fresh = renewed(signal);
   const again = () => {
-    inner?.abort();
-    inner = new AbortController();
-    signal.addEventListener('abort', () => inner.abort());
-    tail(lines, inner.signal, { service: which.value, filter: () => filter.value });
+    tail(lines, fresh(), { service: which.value, filter: () => filter.value });
   };
   which.addEventListener('change', again);
   filter.addEventListener('change', again);

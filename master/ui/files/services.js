@@ -86,27 +86,21 @@ export async function list({ main, signal, say }) {
     const { services } = await get('/v1/services?measured=true', signal);
     all.update(services ?? [], 'The application has no services.');
   };
-  let lost = false;
+  let whole = false; // the last refresh was; else the master may be another one
   await every(
     2000,
     async () => {
-      try {
-        if (!head.textContent || lost) {
-          const { software } = await get('/v1/system/inspect', signal);
-          head.textContent =
-            `Application ${software.conf_version || 'without a version'}, master ${software.bin_version ?? ''}, ` +
-            `${software.mode} mode, ${software.os}/${software.arch}`;
-        }
-        await refresh();
-        if (lost) say('');
-        lost = false;
-      } catch (error) {
-        if (signal.aborted || error.status === 401) throw error;
-        lost = true;
-        say(error.message);
+      if (!whole) {
+        const { software } = await get('/v1/system/inspect', signal);
+        head.textContent =
+          `Application ${software.conf_version || 'without a version'}, master ${software.bin_version ?? ''}, ` +
+          `${software.mode} mode, ${software.os}/${software.arch}`;
       }
+      whole = false;
+      await refresh();
+      whole = true;
     },
-    signal,
+    { signal, say },
   );
 }
 
@@ -149,13 +143,5 @@ export async function one({ main, signal, say, argument: name }) {
   };
   await refresh();
   tail(lines, signal, { service: name, tail: 100 });
-  await every(
-    3000,
-    () =>
-      refresh().catch((error) => {
-        if (error.status === 401) throw error;
-        if (!signal.aborted) say(error.message);
-      }),
-    signal,
-  );
+  await every(3000, refresh, { signal, say });
 }

@@ -50,22 +50,15 @@ export async function list({ main, signal, say }) {
   await every(
     2000,
     async () => {
-      try {
-        const u = await get('/v1/system/update', signal);
-        put(now, u.type ? state(u.running ? 'running' : u.result) : 'No update since the master has started.');
-        steps.replaceChildren(
-          ...(u.steps ?? []).map((s) =>
-            el('li', {}, `${clock(s.time)} ${s.step ?? ''} ${s.text} ${s.error ?? ''}`),
-          ),
-        );
-        const h = await get('/v1/history', signal);
-        all.update([...(h.entries ?? [])].sort((a, b) => b.number - a.number));
-      } catch (error) {
-        if (signal.aborted || error.status === 401) throw error;
-        say(error.message);
-      }
+      const u = await get('/v1/system/update', signal);
+      put(now, u.type ? state(u.running ? 'running' : u.result) : 'No update since the master has started.');
+      steps.replaceChildren(
+        ...(u.steps ?? []).map((s) => el('li', {}, `${clock(s.time)} ${s.step ?? ''} ${s.text} ${s.error ?? ''}`)),
+      );
+      const h = await get('/v1/history', signal);
+      all.update([...(h.entries ?? [])].sort((a, b) => b.number - a.number));
     },
-    signal,
+    { signal, say },
   );
 }
 
