@@ -119,7 +119,7 @@ function: ## a small function with a test, in a new folder: NEW=path/to/name IN=
 ##@ Test
 
 .PHONY: test
-test: ## the tests for everyday: set-up, lint, unit tests with -race, end to end in both modes (20 minutes on two cores)
+test: ## the tests for everyday: set-up, lint, unit tests with -race, end to end in both modes (25 minutes on two cores)
 	@MAKE="$(MAKE)" scripts/test.sh everyday
 
 .PHONY: test-ci
