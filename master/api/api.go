@@ -233,7 +233,7 @@ var meanings = []http.Meaning{
 
 func (h *handler) inspect(_ *nethttp.Request, by caller) (any, error) {
 	all := h.system.Inspect()
-	if by.guest {
+	if by.visitor {
 		all.Software.PWD = ""
 		return masterapi.Inspect{Time: all.Time, Software: all.Software}, nil
 	}

@@ -48,9 +48,9 @@ var onPage = []string{
 	masterapi.RoutePlan.Name, masterapi.RouteRevert.Name, masterapi.RouteServiceChange.Name,
 }
 
-// forGuests are the routes of somebody without a session, where the page is on the loopback alone. The answers have no
+// forVisitors are the routes of somebody without a login, where the page is on the loopback alone. The answers have no
 // more than they may see.
-var forGuests = []string{masterapi.RouteServices.Name, masterapi.RouteInspect.Name}
+var forVisitors = []string{masterapi.RouteServices.Name, masterapi.RouteInspect.Name}
 
 // NewPage returns the handler of the page.
 func NewPage(services Services, system System, p Page, l log.Logger) nethttp.Handler {
@@ -131,12 +131,12 @@ func (p Page) enter(w nethttp.ResponseWriter, r *nethttp.Request) {
 	http.WriteJSON(w, nethttp.StatusOK, out)
 }
 
-// identify returns what identifies the caller: a person with a session or, where guests are let in, anybody.
-func (p Page) identify(guests bool) func(*nethttp.Request) (caller, error) {
+// identify returns what identifies the caller: a person with a session or, where visitors are let in, anybody.
+func (p Page) identify(visitors bool) func(*nethttp.Request) (caller, error) {
 	return func(r *nethttp.Request) (caller, error) {
 		text, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-		if !ok && guests {
-			return caller{name: "a guest at the page", who: "guest", person: true, guest: true}, nil
+		if !ok && visitors {
+			return caller{name: "a visitor at the page", who: "visitor", person: true, visitor: true}, nil
 		}
 		by, ok := p.Logins.Who(text)
 		if !ok {

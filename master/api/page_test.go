@@ -82,7 +82,7 @@ func TestPageIsForItself(t *testing.T) {
 	require.Equal(t, 403, w.Code)
 }
 
-// A guest sees how services are, and a person what the page is for. Neither may do what the page is not for.
+// A visitor sees how services are, and a person what the page is for. Neither may do what the page is not for.
 func TestPagePermits(t *testing.T) {
 	r := newRig(t)
 	page := api.NewPage(r.system, r.system, *r.page, log.Discard())
@@ -90,12 +90,12 @@ func TestPagePermits(t *testing.T) {
 	for _, route := range masterapi.Routes {
 		names := []string{"{service}", "all", "{instance}", "all", "{number}", "1", "{path...}", "v1/x"}
 		at := strings.NewReplacer(names...).Replace(route.Path)
-		guest, body := visit(t, page, route.Method, at, "{}")
+		visitor, body := visit(t, page, route.Method, at, "{}")
 		if route.Name != "listServices" && route.Name != "inspectSystem" {
-			require.Equal(t, 401, guest.Code, "%s: %s", route.Name, body)
+			require.Equal(t, 401, visitor.Code, "%s: %s", route.Name, body)
 			require.Contains(t, body, "`baetyl ui`")
 		} else {
-			require.Equal(t, 200, guest.Code, body)
+			require.Equal(t, 200, visitor.Code, body)
 		}
 		wrong, _ := visit(t, page, route.Method, at, "{}", "Authorization", person[1]+"x")
 		require.Equal(t, 401, wrong.Code, route.Name)
@@ -117,7 +117,7 @@ func TestPagePermits(t *testing.T) {
 	require.Contains(t, body, `"for":"ann at the page"`)
 }
 
-// On an address that others reach there are no guests.
+// On an address that others reach there are no visitors.
 func TestPageForOthers(t *testing.T) {
 	r := newRig(t)
 	r.page.Config = http.ServerConfig{Address: "https://0.0.0.0:8443"}

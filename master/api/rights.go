@@ -15,9 +15,9 @@ import (
 // maxRunning is how many requests of a service run at a time, so that no few services can take all connections.
 const maxRunning = 64
 
-// begin counts a request of c, a service or a guest; done ends it. A person who is known has no limit.
+// begin counts a request of c, a service or a visitor; done ends it. A person who is known has no limit.
 func (h *handler) begin(c caller) (done func(), err error) {
-	if c.person && !c.guest {
+	if c.person && !c.visitor {
 		return func() {}, nil
 	}
 	h.mu.Lock()
@@ -44,8 +44,8 @@ type caller struct {
 	rights []app.Right // of a service
 
 	// of the page
-	guest bool          // nobody knows who it is: answers have less in them
-	asked *masterapi.By // who has logged in; nil: nobody, as at the admin socket
+	visitor bool          // nobody knows who it is: answers have less in them
+	asked   *masterapi.By // who has logged in; nil: nobody, as at the admin socket
 }
 
 func (c caller) String() string {
@@ -104,9 +104,9 @@ func (c caller) allow(route masterapi.Route, target string) error {
 // allowOnPage tells why a person may not use route on the page.
 func (c caller) allowOnPage(route masterapi.Route) error {
 	switch {
-	case c.guest && slices.Contains(forGuests, route.Name):
+	case c.visitor && slices.Contains(forVisitors, route.Name):
 		return nil
-	case c.guest:
+	case c.visitor:
 		return http.Errorf(nethttp.StatusUnauthorized, "unauthorized", "log in to %s: `baetyl ui` makes a link", route.Does)
 	case c.asked == nil, route.Method == nethttp.MethodGet, slices.Contains(onPage, route.Name):
 		return nil

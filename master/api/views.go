@@ -15,14 +15,14 @@ import (
 func (h *handler) list(r *nethttp.Request, by caller) (any, error) {
 	measured, err := flag(r.URL.Query(), masterapi.QueryMeasured)
 	out := masterapi.Services{Services: h.services.Statuses(measured)}
-	if by.guest {
-		out = forGuest(out)
+	if by.visitor {
+		out = forVisitor(out)
 	}
 	return out, err
 }
 
-// forGuest leaves what somebody without a login may see: states, and what services take of the machine.
-func forGuest(all masterapi.Services) (out masterapi.Services) {
+// forVisitor leaves what somebody without a login may see: states, and what services take of the machine.
+func forVisitor(all masterapi.Services) (out masterapi.Services) {
 	for _, s := range all.Services {
 		one := masterapi.ServiceStatus{State: s.State, Image: s.Image, Replica: s.Replica}
 		one.Name = s.Name
